@@ -1,0 +1,188 @@
+"""The error tree: every failure that leaves a module of ours is one of these.
+
+`reason` is a stable word (the ErrorReason enum of the protos, without its
+prefix); the class says what kind of failure it is, and so which gRPC status and
+which exit status it becomes. Messages say what was wrong, where, and what to do,
+and never hold an id number, a name, a code's text or key bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import ClassVar
+
+__all__ = [
+    "ConfigurationError",
+    "ConflictError",
+    "DecodeError",
+    "HealthcodeError",
+    "InternalError",
+    "InvalidInputError",
+    "NotFoundError",
+    "OverloadedError",
+    "PermissionDeniedError",
+    "PreconditionError",
+    "Reason",
+    "SignatureError",
+    "TrustError",
+    "UnauthenticatedError",
+    "UnavailableError",
+]
+
+
+class Reason(StrEnum):
+    """Stable words for why; the same as ErrorReason in protos/healthcode/v1/error.proto."""
+
+    INTERNAL = "INTERNAL"
+    INVALID_REQUEST = "INVALID_REQUEST"
+    MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
+    BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
+    DEADLINE_REQUIRED = "DEADLINE_REQUIRED"
+    DOCUMENT_INVALID = "DOCUMENT_INVALID"
+    IDENTITY_MISSING = "IDENTITY_MISSING"
+    IDENTITY_FOREIGN = "IDENTITY_FOREIGN"
+    CERTIFICATE_NOT_PUBLISHED = "CERTIFICATE_NOT_PUBLISHED"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    SIGNATURE_INVALID = "SIGNATURE_INVALID"
+    SIGNATURE_THRESHOLD = "SIGNATURE_THRESHOLD"
+    POSSESSION_UNPROVEN = "POSSESSION_UNPROVEN"
+    VERSION_CONFLICT = "VERSION_CONFLICT"
+    PATH_FORBIDDEN = "PATH_FORBIDDEN"
+    AUTHORITY_EXISTS = "AUTHORITY_EXISTS"
+    PARTICIPANT_UNKNOWN = "PARTICIPANT_UNKNOWN"
+    PROPOSAL_UNKNOWN = "PROPOSAL_UNKNOWN"
+    PROPOSAL_STALE = "PROPOSAL_STALE"
+    ALREADY_SIGNED = "ALREADY_SIGNED"
+    FILE_UNKNOWN = "FILE_UNKNOWN"
+    CODE_UNKNOWN = "CODE_UNKNOWN"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    NOT_COVERED = "NOT_COVERED"
+    KEY_UNAVAILABLE = "KEY_UNAVAILABLE"
+    INDEX_EXHAUSTED = "INDEX_EXHAUSTED"
+    LEVEL_FORBIDDEN = "LEVEL_FORBIDDEN"
+    REALM_MISMATCH = "REALM_MISMATCH"
+    LIST_SHRANK = "LIST_SHRANK"
+    QUESTION_EXPIRED = "QUESTION_EXPIRED"
+    SHUTTING_DOWN = "SHUTTING_DOWN"
+    HOME_UNAVAILABLE = "HOME_UNAVAILABLE"
+    TRUST_UNAVAILABLE = "TRUST_UNAVAILABLE"
+    OVERLOADED = "OVERLOADED"
+    TOO_LARGE = "TOO_LARGE"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    STORAGE_FULL = "STORAGE_FULL"
+    STREAM_IDLE = "STREAM_IDLE"
+
+
+class HealthcodeError(Exception):
+    """Root of the tree.
+
+    `fields` maps a request field to what is wrong with it; `retry_after_seconds`
+    is advice for the caller; `exit_status` is what a command ends with.
+    """
+
+    exit_status: ClassVar[int] = 1
+    default_reason: ClassVar[Reason] = Reason.INTERNAL
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Reason | None = None,
+        fields: Mapping[str, str] | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or self.default_reason
+        self.fields = dict(fields or {})
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidInputError(HealthcodeError):
+    """What the caller gave is wrong in itself (INVALID_ARGUMENT)."""
+
+    default_reason = Reason.INVALID_REQUEST
+
+
+class DecodeError(InvalidInputError):
+    """Bytes from outside are not what they claim to be.
+
+    `detail` is a stable dotted word that names the rule which was broken,
+    e.g. `cbor.not_canonical`.
+    """
+
+    default_reason = Reason.MALFORMED_MESSAGE
+
+    def __init__(self, detail: str, message: str) -> None:
+        super().__init__(f"{message} [{detail}]")
+        self.detail = detail
+
+
+class ConfigurationError(HealthcodeError):
+    """A setting, a key file or a certificate is missing or unusable; names it and says what to do."""
+
+    exit_status = 2
+
+
+class UnauthenticatedError(HealthcodeError):
+    """Who the caller is could not be established (UNAUTHENTICATED)."""
+
+    default_reason = Reason.IDENTITY_MISSING
+
+
+class PermissionDeniedError(HealthcodeError):
+    """The caller is known, and may not do this (PERMISSION_DENIED)."""
+
+    default_reason = Reason.METHOD_NOT_ALLOWED
+
+
+class SignatureError(PermissionDeniedError):
+    """A signature, or a threshold of them, does not hold (PERMISSION_DENIED)."""
+
+    default_reason = Reason.SIGNATURE_INVALID
+
+
+class NotFoundError(HealthcodeError):
+    """There is no such thing (NOT_FOUND)."""
+
+    default_reason = Reason.FILE_UNKNOWN
+
+
+class ConflictError(HealthcodeError):
+    """It clashes with what is already there (ABORTED): look again, then retry."""
+
+    default_reason = Reason.VERSION_CONFLICT
+
+
+class PreconditionError(HealthcodeError):
+    """The state of things does not allow it (FAILED_PRECONDITION)."""
+
+    default_reason = Reason.INVALID_REQUEST
+
+
+class TrustError(HealthcodeError):
+    """Trust data cannot be had or does not hold; `reason` says which rule."""
+
+    exit_status = 4
+    default_reason = Reason.TRUST_UNAVAILABLE
+
+
+class UnavailableError(HealthcodeError):
+    """Not now (UNAVAILABLE): retry after `retry_after_seconds`."""
+
+    exit_status = 4
+    default_reason = Reason.HOME_UNAVAILABLE
+
+
+class OverloadedError(HealthcodeError):
+    """Too much at once (RESOURCE_EXHAUSTED)."""
+
+    exit_status = 4
+    default_reason = Reason.OVERLOADED
+
+
+class InternalError(HealthcodeError):
+    """A fault of ours; the caller sees an incident id and nothing more."""
+
+    exit_status = 70
