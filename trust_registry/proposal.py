@@ -1,0 +1,222 @@
+"""Proposals: what waits for the signatures of root holders or operators.
+
+Anything these people sign is a proposal: a new version of `root` or `targets`
+with the files it names. It collects signatures one by one, shows what it would
+change, and is published when its role's threshold is reached.
+
+A proposal is one JSON file that holds all it needs, so that it can be carried
+to a machine without a network and back. Its id is the hash of exactly what is
+signed. It is never edited: something else to sign is another proposal. It goes
+stale by itself when another version of its role is published first.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from healthcode.clock import parse_rfc3339, rfc3339
+from healthcode.errors import DecodeError, NotFoundError, Reason
+from trust_registry.durable import read_file, write_file
+
+__all__ = [
+    "MAX_PROPOSAL_BYTES",
+    "Proposal",
+    "ProposalKind",
+    "ProposalState",
+    "ProposalStore",
+    "Publication",
+    "decode_proposal",
+    "encode_proposal",
+]
+
+FORMAT = "healthcode/proposal/1"
+MAX_PROPOSAL_BYTES = 16 * 1024 * 1024
+
+
+class ProposalKind(StrEnum):
+    """What a proposal is for; what it does is told by its difference alone."""
+
+    ADMIT = "ADMIT"
+    POLICY = "POLICY"
+    SERVICE = "SERVICE"
+    RENEWAL = "RENEWAL"
+
+
+class ProposalState(StrEnum):
+    """Where a proposal stands; found by comparing it with what is published."""
+
+    OPEN = "OPEN"
+    PUBLISHED = "PUBLISHED"
+    STALE = "STALE"
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a delegated role signed: its metadata, and the one file this names."""
+
+    metadata: bytes
+    file: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A new version of `role`, with the signatures it has so far.
+
+    `metadata` is the TUF metadata as JSON; `files` are the target files it adds
+    or changes, by path; `publications` are the first publications of those whom
+    it delegates, by role; `requests` the digests of the join requests it admits.
+    """
+
+    kind: ProposalKind
+    role: Literal["root", "targets"]
+    title: str
+    created: int
+    metadata: bytes
+    files: Mapping[str, bytes]
+    publications: Mapping[str, Publication]
+    requests: tuple[str, ...] = ()
+
+    @property
+    def signed(self) -> dict[str, Any]:
+        """The part under the signatures."""
+        signed = json.loads(self.metadata)["signed"]
+        assert isinstance(signed, dict)  # noqa: S101  decode_proposal and the makers hold it
+        return signed
+
+    @property
+    def version(self) -> int:
+        return int(self.signed["version"])
+
+    @property
+    def id(self) -> str:
+        """First 12 hex digits of the SHA-256 of what is signed."""
+        canonical = json.dumps(self.signed, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def signers(self) -> frozenset[str]:
+        """The ids of the keys that have signed."""
+        return frozenset(entry["keyid"] for entry in json.loads(self.metadata)["signatures"])
+
+    def with_metadata(self, metadata: bytes) -> Proposal:
+        """The same proposal with one more signature."""
+        return replace(self, metadata=metadata)
+
+
+class _Publication(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    metadata: str
+    file: str
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    format: Literal["healthcode/proposal/1"]
+    kind: str
+    role: Literal["root", "targets"]
+    title: str
+    created: str
+    metadata: str
+    files: dict[str, str]
+    publications: dict[str, _Publication]
+    requests: list[str]
+
+
+def encode_proposal(proposal: Proposal) -> bytes:
+    """The file of a proposal."""
+    body = {
+        "format": FORMAT,
+        "kind": proposal.kind,
+        "role": proposal.role,
+        "title": proposal.title,
+        "created": rfc3339(proposal.created),
+        "metadata": _encode(proposal.metadata),
+        "files": {path: _encode(data) for path, data in proposal.files.items()},
+        "publications": {
+            role: {"metadata": _encode(publication.metadata), "file": _encode(publication.file)}
+            for role, publication in proposal.publications.items()
+        },
+        "requests": list(proposal.requests),
+    }
+    return json.dumps(body, sort_keys=True, ensure_ascii=False, indent=1).encode()
+
+
+def decode_proposal(data: bytes) -> Proposal:
+    """The proposal in a file that may have been carried by hand. Raises DecodeError."""
+    if len(data) > MAX_PROPOSAL_BYTES:
+        raise DecodeError("proposal.too_large", f"a proposal of {len(data)} bytes is too large")
+    try:
+        file = _File.model_validate_json(data)
+        proposal = Proposal(
+            kind=ProposalKind(file.kind),
+            role=file.role,
+            title=file.title,
+            created=parse_rfc3339(file.created),
+            metadata=_decode(file.metadata),
+            files={path: _decode(text) for path, text in file.files.items()},
+            publications={
+                role: Publication(_decode(entry.metadata), _decode(entry.file))
+                for role, entry in file.publications.items()
+            },
+            requests=tuple(file.requests),
+        )
+        _ = proposal.id, proposal.version, proposal.signers
+    except (ValidationError, ValueError, KeyError, TypeError, AssertionError, RecursionError) as error:
+        raise DecodeError("proposal.malformed", "this file is not a proposal of a trust registry") from error
+    return proposal
+
+
+class ProposalStore:
+    """The proposals in one folder, a file each; held by the registry's writer lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, proposal: Proposal) -> None:
+        """Keeps a proposal, durably, with the signatures it has."""
+        write_file(self._path(proposal.id), encode_proposal(proposal), mode=0o640)
+
+    def find(self, prefix: str) -> Proposal:
+        """The proposal whose id begins with `prefix`. Raises NotFoundError (PROPOSAL_UNKNOWN)."""
+        found = [proposal for proposal in self.all() if prefix and proposal.id.startswith(prefix.lower())]
+        if len(found) != 1:
+            problem = "no proposal has" if not found else f"{len(found)} proposals have"
+            raise NotFoundError(
+                f"{problem} an id that begins with {prefix!r}; `trust-registry proposals` lists them",
+                reason=Reason.PROPOSAL_UNKNOWN,
+            )
+        return found[0]
+
+    def all(self) -> list[Proposal]:
+        """Every proposal, the oldest first."""
+        found = []
+        for path in self._folder.glob("*.json"):
+            data = read_file(path)
+            if data is not None:
+                found.append(decode_proposal(data))
+        return sorted(found, key=lambda proposal: (proposal.created, proposal.id))
+
+    def _path(self, proposal_id: str) -> Path:
+        return self._folder / f"{proposal_id}.json"
+
+
+def _encode(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        message = "not Base64"
+        raise ValueError(message) from error

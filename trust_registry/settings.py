@@ -1,0 +1,58 @@
+"""registry.toml: the configuration of a trust registry, loaded strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from healthcode.settings import (
+    FilePath,
+    ListenAddress,
+    LogSettings,
+    MetricsSettings,
+    Settings,
+    TlsSettings,
+    load_settings,
+)
+
+__all__ = ["KeySettings", "RegistrySettings", "RepositorySettings", "ServerSettings", "load_registry_settings"]
+
+
+class ServerSettings(Settings):
+    """`listen`: mTLS, for provinces and the gateway. `public_listen`: TLS without client certificates."""
+
+    listen: ListenAddress
+    public_listen: ListenAddress
+
+
+class KeySettings(Settings):
+    """What opens the online keys: a file of mode 0600, or a systemd credential's name."""
+
+    passphrase_file: FilePath | None = None
+    credential: str | None = None
+
+
+class RepositorySettings(Settings):
+    """How often the timestamp is signed anew, and how long superseded files are kept, in seconds."""
+
+    timestamp_interval_seconds: Annotated[float, Field(ge=0.2, le=1800, strict=False)] = 60.0
+    keep_superseded_seconds: Annotated[int, Field(ge=3600)] = 172_800
+
+
+class RegistrySettings(Settings):
+    """All of registry.toml."""
+
+    realm: str
+    server: ServerSettings
+    tls: TlsSettings
+    keys: KeySettings = KeySettings()
+    repository: RepositorySettings = RepositorySettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+
+
+def load_registry_settings(path: Path) -> RegistrySettings:
+    """The settings at `path`. Raises ConfigurationError naming the key that is wrong."""
+    return load_settings(path, RegistrySettings)
