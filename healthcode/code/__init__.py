@@ -1,0 +1,1 @@
+"""The wire format: the code and the signed messages, strict decoding, and nothing that decides."""

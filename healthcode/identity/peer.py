@@ -1,0 +1,104 @@
+"""Who is at the other end of a connection: the one URI in its certificate, taken apart strictly.
+
+    spiffe://REALM.healthcode/registry            the trust registry
+    spiffe://REALM.healthcode/gateway             the gateway
+    spiffe://REALM.healthcode/province/31         the node of participant 31
+    spiffe://REALM.healthcode/issuer/31/NAME      a back end of 31 which issues and revokes
+    spiffe://REALM.healthcode/operator/NAME       a national operator
+    spiffe://REALM.healthcode/integrator/44/NAME  who calls Verify at 44
+
+One identity has one spelling. An identity counts only under the CA that is
+published for it; that is for the caller of this module to check.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from healthcode.errors import InvalidInputError, Reason, UnauthenticatedError
+from healthcode.identity.realm import Realm, check_realm
+
+__all__ = ["PeerId", "PeerKind", "decode_peer_uri"]
+
+
+class PeerKind(StrEnum):
+    """What a peer is."""
+
+    REGISTRY = "REGISTRY"
+    GATEWAY = "GATEWAY"
+    PROVINCE = "PROVINCE"
+    ISSUER = "ISSUER"
+    OPERATOR = "OPERATOR"
+    INTEGRATOR = "INTEGRATOR"
+
+
+_HAS_PARTICIPANT = frozenset({PeerKind.PROVINCE, PeerKind.ISSUER, PeerKind.INTEGRATOR})
+_HAS_NAME = frozenset({PeerKind.ISSUER, PeerKind.OPERATOR, PeerKind.INTEGRATOR})
+_PARTICIPANT = re.compile(r"[0-9]{2}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_URI = re.compile(r"spiffe://([a-z0-9-]+)\.healthcode/([a-z]+)((?:/[a-z0-9._-]+)*)")
+_MAX_URI_CHARACTERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PeerId:
+    """One identity. `participant` and `name` are there for exactly the kinds that have them.
+
+    Raises InvalidInputError when the parts do not make an identity.
+    """
+
+    realm: Realm
+    kind: PeerKind
+    participant: str | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        check_realm(self.realm)
+        self._check("participant", self.participant, _PARTICIPANT, wanted=self.kind in _HAS_PARTICIPANT)
+        self._check("name", self.name, _NAME, wanted=self.kind in _HAS_NAME)
+
+    def _check(self, field: str, value: str | None, pattern: re.Pattern[str], *, wanted: bool) -> None:
+        if wanted != (value is not None) or (value is not None and pattern.fullmatch(value) is None):
+            need = f"a {field} that matches {pattern.pattern}" if wanted else f"no {field}"
+            raise InvalidInputError(f"an identity of kind {self.kind} has {need}", fields={field: need})
+
+    @property
+    def uri(self) -> str:
+        """The URI that stands in the certificate."""
+        parts = [self.kind.lower(), self.participant, self.name]
+        return f"spiffe://{self.realm}.healthcode/" + "/".join(part for part in parts if part is not None)
+
+    @property
+    def dns_name(self) -> str:
+        """The name under which this peer serves, e.g. `province-31.healthcode`.
+
+        Raises InvalidInputError for kinds that serve nothing.
+        """
+        if self.kind in _HAS_NAME:
+            raise InvalidInputError(f"an identity of kind {self.kind} serves nothing and has no DNS name")
+        return "-".join(part for part in (self.kind.lower(), self.participant) if part) + ".healthcode"
+
+    def __str__(self) -> str:
+        return self.uri
+
+
+def decode_peer_uri(text: str) -> PeerId:
+    """The identity that `text` spells. Raises UnauthenticatedError (IDENTITY_FOREIGN) for anything else."""
+    match = _URI.fullmatch(text) if len(text) <= _MAX_URI_CHARACTERS else None
+    try:
+        if match is not None:
+            realm, word, rest = match.groups()
+            kind = PeerKind(word.upper())
+            parts = rest.split("/")[1:]
+            participant = parts.pop(0) if kind in _HAS_PARTICIPANT and parts else None
+            name = parts.pop(0) if kind in _HAS_NAME and parts else None
+            if not parts:
+                return PeerId(realm, kind, participant, name)
+    except (ValueError, InvalidInputError):
+        pass
+    raise UnauthenticatedError(
+        f"{text[:128]!r} is no identity of this federation; an example: spiffe://cn.healthcode/province/31",
+        reason=Reason.IDENTITY_FOREIGN,
+    )

@@ -1,0 +1,1 @@
+"""The one place that touches keys: Ed25519 by one acceptance rule, key files, passphrases, Argon2id."""

@@ -1,0 +1,120 @@
+"""Ed25519 by one rule for all: strict cofactorless (docs/wire-format.md, section 2).
+
+1. The public key A is 32 bytes and the signature R ‖ S is 64.
+2. S, read little-endian, is below the group order L.
+3. A and R are canonical encodings, and neither is of small order.
+4. With k = SHA-512(R ‖ A ‖ M): the encoding of [S]B − [k]A equals R byte by byte.
+
+Libraries disagree on the edges of this rule and two provinces must not, so every
+signature outside TUF metadata and TLS is checked here and nowhere else, by the
+libsodium that PyNaCl carries; `self_test` proves it at each start. There is no
+batch equation: a sound one is cofactored and would accept more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+
+from nacl import bindings
+from nacl.exceptions import BadSignatureError
+
+from healthcode.errors import InternalError, InvalidInputError
+
+__all__ = [
+    "KID_BYTES",
+    "PUBLIC_BYTES",
+    "SEED_BYTES",
+    "SIGNATURE_BYTES",
+    "PrivateKey",
+    "is_valid_point",
+    "kid",
+    "self_test",
+    "verify",
+]
+
+PUBLIC_BYTES = 32
+SEED_BYTES = 32
+SIGNATURE_BYTES = 64
+KID_BYTES = 8
+
+_SPECCHECK_ACCEPTED = frozenset({3})
+
+
+class PrivateKey:
+    """A signing key. Neither repr nor str shows it; `seed()` is for key files alone."""
+
+    __slots__ = ("_public", "_secret")
+
+    def __init__(self, seed: bytes) -> None:
+        """Raises InvalidInputError unless `seed` is 32 bytes."""
+        if len(seed) != SEED_BYTES:
+            raise InvalidInputError(f"a seed is {SEED_BYTES} bytes, this one has {len(seed)}")
+        self._public, self._secret = bindings.crypto_sign_seed_keypair(seed)
+
+    @classmethod
+    def generate(cls) -> PrivateKey:
+        """A new key from the system's randomness."""
+        return cls(bindings.randombytes(SEED_BYTES))
+
+    @property
+    def public(self) -> bytes:
+        """The 32 bytes of the public key."""
+        return self._public
+
+    def seed(self) -> bytes:
+        """The 32 secret bytes."""
+        return self._secret[:SEED_BYTES]
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64 bytes of the signature; the same message always gives the same ones."""
+        return bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
+
+    def __repr__(self) -> str:
+        return f"PrivateKey(kid={kid(self._public).hex()})"
+
+    def __reduce__(self) -> str:
+        raise InternalError("a private key is never pickled")
+
+
+def verify(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether `signature` of `message` holds under `public`, by the rule above. Never raises."""
+    # libsodium's binding takes signature ‖ message, so a wrong length would shift the border between them
+    if len(public) != PUBLIC_BYTES or len(signature) != SIGNATURE_BYTES:
+        return False
+    try:
+        bindings.crypto_sign_open(signature + message, public)
+    except (BadSignatureError, ValueError):
+        return False
+    return True
+
+
+def is_valid_point(public: bytes) -> bool:
+    """Whether a key may be admitted: canonical, on the curve, of prime order, not the identity."""
+    return len(public) == PUBLIC_BYTES and bindings.crypto_core_ed25519_is_valid_point(public)
+
+
+def kid(public: bytes) -> bytes:
+    """The 8 bytes that hint at a key: the first of SHA-256 of the public key."""
+    return hashlib.sha256(public).digest()[:KID_BYTES]
+
+
+def self_test() -> None:
+    """Proves that the library keeps the rule: of the 12 ed25519-speccheck cases it accepts number 3 alone.
+
+    Services call it before they serve. Raises InternalError, and then nothing may
+    be verified with this installation.
+    """
+    text = resources.files("healthcode.signing").joinpath("speccheck.json").read_text("utf-8")
+    cases = json.loads(text)["cases"]
+    accepted = {
+        number
+        for number, case in enumerate(cases)
+        if verify(*(bytes.fromhex(case[part]) for part in ("pub_key", "message", "signature")))
+    }
+    if len(cases) != 12 or accepted != _SPECCHECK_ACCEPTED:
+        raise InternalError(
+            f"this installation's libsodium accepts the ed25519-speccheck cases {sorted(accepted)} instead of "
+            "[3]: install PyNaCl >= 1.6.2 from its wheel, never built with SODIUM_INSTALL=system"
+        )
