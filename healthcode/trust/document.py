@@ -1,0 +1,247 @@
+"""The JSON documents that TUF signs: participants.json and province.json.
+
+They are read strictly (UTF-8, no duplicate key, no NaN, no type coercion, bounded)
+and leniently where a newer writer may have added something: unknown fields are
+ignored, keys of an unknown algorithm or purpose are skipped and the rest used. The
+bytes are hashed by TUF, so a document is written once and never re-encoded.
+In memory keys and signatures are bytes and times are seconds; in JSON they are hex
+and RFC 3339.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+)
+
+from healthcode.clock import parse_rfc3339, rfc3339
+from healthcode.errors import DecodeError
+from healthcode.signing.purpose import KeyPurpose
+
+__all__ = [
+    "ALG_NAME",
+    "PUBLISHED_PURPOSES",
+    "AuthorityLink",
+    "Document",
+    "KeyProof",
+    "ParticipantEntry",
+    "ParticipantsDocument",
+    "ProvinceDocument",
+    "ProvinceKey",
+    "ServiceEntry",
+    "decode_document",
+    "encode_document",
+    "load_json",
+]
+
+ALG_NAME = "Ed25519"
+PUBLISHED_PURPOSES = frozenset(
+    {KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION}
+)
+_MAX_DEPTH = 16
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def load_json(data: bytes, max_bytes: int) -> Any:
+    """Parse JSON from outside.
+
+    Raises DecodeError: json.too_large, json.encoding, json.syntax, json.duplicate_key,
+    json.number, json.depth.
+    """
+    if len(data) > max_bytes:
+        raise DecodeError("json.too_large", f"the document has {len(data)} bytes; {max_bytes} are allowed")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DecodeError("json.encoding", "the document is not UTF-8") from error
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_bounded_int
+        )
+    except RecursionError as error:
+        raise DecodeError("json.depth", "the document is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise DecodeError(
+            "json.syntax", f"the document is not JSON: line {error.lineno}: {error.msg}"
+        ) from error
+    _check_depth(value, _MAX_DEPTH)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise DecodeError("json.duplicate_key", "the document has the same key twice in one object")
+    return found
+
+
+def _refuse_constant(_name: str) -> Any:
+    raise DecodeError("json.number", "NaN and Infinity are not JSON numbers")
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > 19:
+        raise DecodeError("json.number", "the document has a number of more than 19 digits")
+    return int(digits)
+
+
+def _check_depth(value: Any, left: int) -> None:
+    if left == 0:
+        raise DecodeError("json.depth", "the document is nested too deeply")
+    if isinstance(value, dict):
+        for item in value.values():
+            _check_depth(item, left - 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_depth(item, left - 1)
+
+
+def _hex_in(value: Any, info: ValidationInfo) -> Any:
+    if info.mode != "json":
+        return value
+    if not isinstance(value, str) or value != value.lower():
+        raise ValueError("must be lower-case hex digits")
+    return bytes.fromhex(value)
+
+
+def _time_in(value: Any, info: ValidationInfo) -> Any:
+    if info.mode != "json":
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be an RFC 3339 time, like 2026-11-21T08:00:00Z")
+    return parse_rfc3339(value)
+
+
+_HEX = (BeforeValidator(_hex_in), PlainSerializer(lambda data: data.hex(), return_type=str, when_used="json"))
+Key32 = Annotated[bytes, Field(min_length=32, max_length=32), *_HEX]
+Kid = Annotated[bytes, Field(min_length=8, max_length=8), *_HEX]
+Signature64 = Annotated[bytes, Field(min_length=64, max_length=64), *_HEX]
+Time = Annotated[int, BeforeValidator(_time_in), PlainSerializer(rfc3339, return_type=str, when_used="json")]
+ParticipantCode = Annotated[str, Field(pattern=r"^[0-9]{2}$")]
+HostPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9._\-\[\]:]{1,255}:[0-9]{1,5}$")]
+Pem = Annotated[str, Field(pattern=r"^-----BEGIN CERTIFICATE-----\n", max_length=16_384)]
+
+
+class Document(BaseModel):
+    """Base of all documents: frozen, strict, newer fields ignored."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class KeyProof(Document):
+    """A signature that `key` made, over a statement that the context gives."""
+
+    key: Key32
+    signature: Signature64
+
+
+class AuthorityLink(Document):
+    """One set of authority keys in a participant's append-only chain; the last one rules.
+
+    `possession` holds a proof by each key of this set, `handover` proofs by keys of the
+    set before (empty in the first link). See trust/link.py for what is signed.
+    """
+
+    seq: int = Field(ge=1, le=1_000_000)
+    keys: tuple[Key32, ...] = Field(min_length=1, max_length=16)
+    threshold: int = Field(ge=1, le=16)
+    created: Time
+    possession: tuple[KeyProof, ...] = Field(default=(), max_length=16)
+    handover: tuple[KeyProof, ...] = Field(default=(), max_length=16)
+
+
+class ServiceEntry(Document):
+    """Where a national service is reached, and the CA of its certificates."""
+
+    ca_pem: Pem
+    endpoint: HostPort
+    public_endpoint: HostPort | None = None
+
+
+class ParticipantEntry(Document):
+    """One participant's chain of authority key sets, oldest first."""
+
+    chain: tuple[AuthorityLink, ...] = Field(min_length=1, max_length=256)
+
+
+class ParticipantsDocument(Document):
+    """policy/participants.json: who takes part, under which authority, and the national services."""
+
+    format: Literal["healthcode/participants/1"] = "healthcode/participants/1"
+    realm: str
+    participants: Mapping[ParticipantCode, ParticipantEntry] = Field(default_factory=dict)
+    services: Mapping[str, ServiceEntry] = Field(default_factory=dict)
+
+
+class ProvinceKey(Document):
+    """A key that a participant uses online.
+
+    Good for things made at a time t with not_before ≤ t < not_after. `possession` is the
+    key's own signature over (participant, purpose, public); see trust/link.py.
+    """
+
+    kid: Kid
+    public: Key32
+    alg: Literal["Ed25519"] = "Ed25519"
+    purpose: KeyPurpose
+    not_before: Time
+    not_after: Time
+    possession: Signature64
+
+
+def _known_keys(value: Any, info: ValidationInfo) -> Any:
+    """Drop keys of an unknown algorithm or purpose, so that newer kinds may join."""
+    if info.mode != "json" or not isinstance(value, list):
+        return value
+    return tuple(
+        item
+        for item in value
+        if not isinstance(item, dict) or (item.get("alg") == ALG_NAME and item.get("purpose") in PUBLISHED_PURPOSES)
+    )
+
+
+class ProvinceDocument(Document):
+    """provinces/NN/province.json: what a participant's authority says about its node."""
+
+    format: Literal["healthcode/province/1"] = "healthcode/province/1"
+    realm: str
+    participant: ParticipantCode
+    name: str | None = Field(default=None, max_length=64)
+    keys: Annotated[tuple[ProvinceKey, ...], BeforeValidator(_known_keys)] = Field(max_length=128)
+    tls_ca: tuple[Pem, ...] = Field(default=(), max_length=8)
+    endpoints: Mapping[str, HostPort] = Field(default_factory=dict)
+
+
+def decode_document(model: type[_Model], data: bytes, max_bytes: int) -> _Model:
+    """The document in `data`, of type `model`.
+
+    Raises DecodeError: those of load_json, and document.field, which names the field.
+    """
+    load_json(data, max_bytes)
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise DecodeError("document.field", f"{model.__name__}: {where}: {first['msg']}") from error
+
+
+def encode_document(document: BaseModel) -> bytes:
+    """The bytes of a document, to be written once; keys sorted, no spaces, UTF-8."""
+    return json.dumps(
+        document.model_dump(mode="json", exclude_none=True),
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode()

@@ -1,0 +1,71 @@
+"""Where trust files come from: anything that can fetch a file by its path.
+
+A source needs no trust: every byte is checked against signed metadata after it was
+fetched. `max_bytes` bounds what a source may make us read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from healthcode.errors import NotFoundError, Reason, TrustError, UnavailableError
+
+__all__ = ["FolderSource", "TrustSource", "too_large"]
+
+
+class TrustSource(Protocol):
+    """A place that serves the files of a trust tree: `metadata/…`, `targets/…`, `lists/…`."""
+
+    @property
+    def name(self) -> str:
+        """How to name the source to an operator, e.g. its address."""
+        ...
+
+    def fetch(self, path: str, max_bytes: int) -> bytes:
+        """The whole file at `path`.
+
+        Raises NotFoundError(FILE_UNKNOWN) when there is none, TrustError(TOO_LARGE)
+        when it is longer than `max_bytes`, UnavailableError when the source cannot
+        be reached now.
+        """
+        ...
+
+
+def too_large(path: str, max_bytes: int, source: str) -> TrustError:
+    """The error of a file that is longer than it may be."""
+    return TrustError(
+        f"{source}: {path} is longer than the {max_bytes} bytes it may have", reason=Reason.TOO_LARGE
+    )
+
+
+class FolderSource:
+    """A trust tree in a local folder, e.g. one that was carried by hand or a mirror's checkout."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def name(self) -> str:
+        return str(self._folder)
+
+    def fetch(self, path: str, max_bytes: int) -> bytes:
+        relative = PurePosixPath(path)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise NotFoundError(f"{path} is not a path inside a trust tree")
+        try:
+            with (self._folder / relative).open("rb") as file:
+                data = file.read(max_bytes + 1)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not self._folder.is_dir():
+                raise UnavailableError(
+                    f"the folder {self._folder} does not exist", reason=Reason.TRUST_UNAVAILABLE
+                ) from error
+            raise NotFoundError(f"{self.name} has no file {path}") from error
+        except OSError as error:
+            raise UnavailableError(
+                f"{self.name}: {path} cannot be read: {error.strerror}", reason=Reason.TRUST_UNAVAILABLE
+            ) from error
+        if len(data) > max_bytes:
+            raise too_large(path, max_bytes, self.name)
+        return data
