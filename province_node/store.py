@@ -1,0 +1,387 @@
+"""The node's store on SQLite: index blocks, codes, levels, revocations, requests, the last publication.
+
+What makes a write durable: every method that records runs in one transaction of
+`healthcode.stores.sqlite` (WAL, synchronous=FULL), and returns after COMMIT has
+been fsynced. So
+
+* an index block is durable before its first index is used: a kill wastes the
+  rest of a block and never gives an index twice;
+* a code, its level change, the revocations that the change causes and the
+  answer to the request id are one transaction: all there, or none;
+* a revocation is durable when `record_revocations` returns.
+
+Statements are short and blocking; callers run them in a worker thread. Several
+processes may share the file: blocks are taken in a transaction, and revocations
+are numbered by the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from healthcode.code.claims import Level
+from healthcode.errors import InvalidInputError, PreconditionError, Reason
+from healthcode.stores.sqlite import Connection, Database
+from province_node.record import (
+    CodeState,
+    HolderTag,
+    IndexBlock,
+    IssueEntry,
+    Publication,
+    Request,
+    Revocation,
+    RevocationReason,
+)
+
+__all__ = ["MAX_SERIES", "NodeStore"]
+
+MAX_SERIES = 15  # four bits of an index
+_SECONDS_PER_DAY = 86_400
+_KEPT_DAYS = 2  # how long a code's record outlives the day of its expiry
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE series (
+        series INTEGER PRIMARY KEY,
+        next_counter INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE code (
+        idx INTEGER PRIMARY KEY,
+        holder BLOB NOT NULL,
+        day INTEGER NOT NULL,
+        kid BLOB NOT NULL,
+        presentation TEXT NOT NULL,
+        issued_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        sequence INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX code_by_holder ON code (holder, expires_at);
+    CREATE INDEX code_by_day ON code (day);
+
+    CREATE TABLE level (
+        holder BLOB NOT NULL,
+        sequence INTEGER NOT NULL,
+        level TEXT NOT NULL,
+        reason TEXT,
+        legal_instrument TEXT NOT NULL,
+        until INTEGER,
+        rule TEXT NOT NULL,
+        stated_by TEXT NOT NULL,
+        stated_at INTEGER NOT NULL,
+        PRIMARY KEY (holder, sequence)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE revocation (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        idx INTEGER NOT NULL UNIQUE,
+        day INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        revoked_by TEXT NOT NULL,
+        revoked_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX revocation_by_day ON revocation (day, sequence);
+
+    CREATE TABLE holder_tag (
+        holder BLOB NOT NULL,
+        day INTEGER NOT NULL,
+        salt BLOB NOT NULL,
+        tag BLOB NOT NULL,
+        PRIMARY KEY (holder, day)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE request (
+        caller TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        response BLOB NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (caller, request_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX request_by_expiry ON request (expires_at);
+
+    CREATE TABLE publication (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        version INTEGER NOT NULL,
+        signed_at INTEGER NOT NULL,
+        covered_from INTEGER NOT NULL,
+        covered_to INTEGER NOT NULL,
+        through INTEGER NOT NULL,
+        head BLOB NOT NULL
+    ) STRICT;
+    """,
+)
+
+
+class NodeStore:
+    """All that a node must not lose, in one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path, _MIGRATIONS)
+
+    def close(self) -> None:
+        self._database.close()
+
+    # -- indices ---------------------------------------------------------------
+
+    def reserve_block(self, size: int, issuable: int) -> IndexBlock:
+        """The next `size` counters (fewer at a series' end), durably taken before they are returned.
+
+        `issuable`: counters a series has for codes. Raises
+        PreconditionError(INDEX_EXHAUSTED) when the last series is used up.
+        """
+        with self._database.transaction() as connection:
+            row = connection.execute("SELECT series, next_counter FROM series ORDER BY series DESC LIMIT 1").fetchone()
+            series, first = row if row is not None else (0, 0)
+            if first >= issuable:
+                series, first = series + 1, 0
+            if series > MAX_SERIES:
+                raise PreconditionError(
+                    "every index of every series was given out; this participant needs a new index key",
+                    reason=Reason.INDEX_EXHAUSTED,
+                )
+            end = min(first + size, issuable)
+            connection.execute(
+                "INSERT INTO series (series, next_counter) VALUES (?, ?)"
+                " ON CONFLICT (series) DO UPDATE SET next_counter = excluded.next_counter",
+                (series, end),
+            )
+        return IndexBlock(series=series, first=first, end=end)
+
+    # -- requests --------------------------------------------------------------
+
+    def find_response(self, request: Request, now: int) -> bytes | None:
+        """The answer this request was given before, or None.
+
+        Raises InvalidInputError(REQUEST_ID_REUSED) when the id came with another content.
+        """
+        with self._database.reading() as connection:
+            return _find_response(connection, request, now)
+
+    # -- issuing ---------------------------------------------------------------
+
+    def holder_tags(self, holders: Sequence[bytes], day: int) -> Mapping[bytes, HolderTag]:
+        """The tags already drawn for these holders on `day`."""
+        found: dict[bytes, HolderTag] = {}
+        with self._database.reading() as connection:
+            for holder in holders:
+                row = connection.execute(
+                    "SELECT salt, tag FROM holder_tag WHERE holder = ? AND day = ?", (holder, day)
+                ).fetchone()
+                if row is not None:
+                    found[holder] = HolderTag(salt=row[0], tag=row[1])
+        return found
+
+    def record_issue(
+        self, entries: Sequence[IssueEntry], request: Request, response: bytes, now: int
+    ) -> bytes:
+        """Records codes, levels and the answer in one transaction; gives the answer that stands.
+
+        When the same request was recorded meanwhile by another call, that one's
+        answer stands and nothing of this one is kept. A changed level of a holder
+        revokes the holder's codes that are still out.
+        """
+        with self._database.transaction() as connection:
+            earlier = _find_response(connection, request, now)
+            if earlier is not None:
+                return earlier
+            for entry in entries:
+                sequence = _state_level(connection, entry, request.caller, now)
+                code = entry.code
+                connection.execute(
+                    "INSERT INTO code VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        code.index,
+                        code.holder,
+                        code.day,
+                        code.kid,
+                        code.presentation.value,
+                        code.issued_at,
+                        code.expires_at,
+                        sequence,
+                    ),
+                )
+                if entry.tag is not None:
+                    connection.execute(
+                        "INSERT OR IGNORE INTO holder_tag VALUES (?, ?, ?, ?)",
+                        (code.holder, entry.tag_day, entry.tag.salt, entry.tag.tag),
+                    )
+            _keep_response(connection, request, response)
+        return response
+
+    # -- revoking --------------------------------------------------------------
+
+    def record_revocations(
+        self,
+        revocations: Sequence[Revocation],
+        reason: RevocationReason,
+        request: Request,
+        encode: Callable[[int, int], bytes],
+        now: int,
+    ) -> bytes:
+        """Revokes durably; the answer is `encode(newly, already)`, or the one given before to this request."""
+        with self._database.transaction() as connection:
+            earlier = _find_response(connection, request, now)
+            if earlier is not None:
+                return earlier
+            newly = sum(_revoke(connection, item, reason, request.caller, now) for item in revocations)
+            response = encode(newly, len(revocations) - newly)
+            _keep_response(connection, request, response)
+        return response
+
+    # -- publishing ------------------------------------------------------------
+
+    def last_revocation(self) -> int:
+        """The sequence of the newest revocation; 0 when there is none."""
+        with self._database.reading() as connection:
+            return int(connection.execute("SELECT coalesce(max(sequence), 0) FROM revocation").fetchone()[0])
+
+    def changed_days(self, after: int) -> frozenset[int]:
+        """The days of expiry that have revocations with a sequence above `after`."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT DISTINCT day FROM revocation WHERE sequence > ?", (after,))
+            return frozenset(row[0] for row in rows)
+
+    def revoked_indices(self, day: int, through: int) -> list[int]:
+        """The revoked indices of one day of expiry, ascending, up to revocation sequence `through`."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT idx FROM revocation WHERE day = ? AND sequence <= ? ORDER BY idx", (day, through)
+            )
+            return [row[0] for row in rows]
+
+    def revoked_days(self, covered_from: int, covered_to: int) -> frozenset[int]:
+        """The days in the range that have any revocation."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT day FROM revocation WHERE day BETWEEN ? AND ?", (covered_from, covered_to)
+            )
+            return frozenset(row[0] for row in rows)
+
+    def publication(self) -> Publication | None:
+        """The last head that the registry acknowledged."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT version, signed_at, covered_from, covered_to, through, head FROM publication"
+            ).fetchone()
+            return Publication(*row) if row is not None else None
+
+    def record_publication(self, publication: Publication) -> None:
+        """Remembers what the registry acknowledged."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO publication VALUES (1, ?, ?, ?, ?, ?, ?)",
+                (
+                    publication.version,
+                    publication.signed_at,
+                    publication.covered_from,
+                    publication.covered_to,
+                    publication.through,
+                    publication.head,
+                ),
+            )
+
+    # -- answering -------------------------------------------------------------
+
+    def code_state(self, index: int) -> CodeState | None:
+        """What is known of the code with this index; None when it was never issued here."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT level.level, level.rule, level.sequence,"
+                " EXISTS (SELECT 1 FROM revocation WHERE revocation.idx = code.idx)"
+                " FROM code JOIN level ON level.holder = code.holder"
+                " WHERE code.idx = ? ORDER BY level.sequence DESC LIMIT 1",
+                (index,),
+            ).fetchone()
+            if row is None:
+                return None
+            return CodeState(level=Level(row[0]), rule=row[1], sequence=row[2], revoked=bool(row[3]))
+
+    def counts(self, now: int) -> Mapping[str, int]:
+        """How many codes are out, revocations, requests remembered: for `status`."""
+        with self._database.reading() as connection:
+
+            def one(sql: str, *values: int) -> int:
+                return int(connection.execute(sql, values).fetchone()[0])
+
+            return {
+                "codes_out": one("SELECT count(*) FROM code WHERE expires_at > ?", now),
+                "revocations": one("SELECT count(*) FROM revocation"),
+                "requests": one("SELECT count(*) FROM request"),
+            }
+
+    def prune(self, now: int) -> None:
+        """Forgets what no answer needs any more: expired codes, their revocations, old requests and tags.
+
+        Level history stays: it is the accountable record. So does the highest
+        revocation sequence (AUTOINCREMENT never gives one twice).
+        """
+        day = now // _SECONDS_PER_DAY
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM request WHERE expires_at <= ?", (now,))
+            connection.execute("DELETE FROM code WHERE day < ?", (day - _KEPT_DAYS,))
+            connection.execute("DELETE FROM revocation WHERE day < ?", (day - _KEPT_DAYS,))
+            connection.execute("DELETE FROM holder_tag WHERE day < ?", (day,))
+
+
+def _find_response(connection: Connection, request: Request, now: int) -> bytes | None:
+    row = connection.execute(
+        "SELECT digest, response FROM request WHERE caller = ? AND request_id = ? AND expires_at > ?",
+        (request.caller, request.request_id, now),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] != request.digest:
+        raise InvalidInputError(
+            "this request_id was used for another content; draw a new one for each new request",
+            reason=Reason.REQUEST_ID_REUSED,
+            fields={"request_id": "used before with another content"},
+        )
+    return bytes(row[1])
+
+
+def _keep_response(connection: Connection, request: Request, response: bytes) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO request VALUES (?, ?, ?, ?, ?)",
+        (request.caller, request.request_id, request.digest, response, request.expires_at),
+    )
+
+
+def _state_level(connection: Connection, entry: IssueEntry, who: str, now: int) -> int:
+    """Appends to the holder's level history when the level changed; gives the sequence that holds now."""
+    holder, statement = entry.code.holder, entry.statement
+    stated = (
+        statement.level.value,
+        statement.reason.value if statement.reason is not None else None,
+        statement.legal_instrument,
+        statement.until,
+        entry.rule,
+    )
+    row = connection.execute(
+        "SELECT level, reason, legal_instrument, until, rule, sequence FROM level"
+        " WHERE holder = ? ORDER BY sequence DESC LIMIT 1",
+        (holder,),
+    ).fetchone()
+    if row is not None and tuple(row[:5]) == stated:
+        return int(row[5])
+    sequence = 1 if row is None else int(row[5]) + 1
+    connection.execute(
+        "INSERT INTO level VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (holder, sequence, *stated, who, now)
+    )
+    if row is not None and row[0] != statement.level.value:
+        out = connection.execute(
+            "SELECT idx, day FROM code WHERE holder = ? AND expires_at > ?", (holder, now)
+        ).fetchall()
+        for index, day in out:
+            _revoke(connection, Revocation(index, day), RevocationReason.LEVEL_CHANGED, who, now)
+    return sequence
+
+
+def _revoke(connection: Connection, item: Revocation, reason: RevocationReason, who: str, now: int) -> bool:
+    """True when the code was not revoked before."""
+    cursor = connection.execute(
+        "INSERT OR IGNORE INTO revocation (idx, day, reason, revoked_by, revoked_at) VALUES (?, ?, ?, ?, ?)",
+        (item.index, item.day, reason.value, who, now),
+    )
+    return cursor.rowcount == 1
