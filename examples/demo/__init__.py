@@ -1,0 +1,1 @@
+"""A federation on one machine: real commands, real processes, mTLS over loopback."""

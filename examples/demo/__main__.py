@@ -1,0 +1,104 @@
+"""`make demo`: sets a federation up, tells the story, and leaves nothing behind.
+
+Exit status: 0 when every step went as told, 1 when one did not, 130 on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from examples.demo.attack import Attacks
+from examples.demo.federation import Federation
+from examples.demo.invitation import invitation
+from examples.demo.process import CommandError
+from examples.demo.report import Report
+from examples.demo.story import Story
+
+PIDS = "pids"
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def stop_kept(folder: Path, console: Console) -> int:
+    """Stops a federation that `--keep` left up in `folder`, and removes the folder."""
+    listing = folder / PIDS
+    if not listing.is_file():
+        console.print(f"[red]{folder} holds no federation: there is no file {listing.name} in it[/]")
+        return 2
+    for line in listing.read_text().splitlines():
+        pid, name = line.split(maxsplit=1)
+        try:
+            os.killpg(int(pid), signal.SIGTERM)
+        except ProcessLookupError:
+            continue
+        console.print(f"stopped {name}")
+    shutil.rmtree(folder)
+    return 0
+
+
+def tell(federation: Federation, report: Report) -> None:
+    """Everything that `make demo` shows, from empty folders to the last step."""
+    report.opening()
+    with report.working("Making keys, certificates and folders …") as say:
+        federation.set_up(say)
+    story = Story(federation, report)
+    story.main_road()
+    Attacks(story).all_refused()
+    story.rotation()
+    report.closing()
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--keep", is_flag=True, help="Leave the federation up, and print how to call it.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the steps here, too.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Work here; must not exist yet.")
+@click.option("--stop", type=click.Path(path_type=Path, file_okay=False), help="Stop the federation kept in this folder.")
+def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | None) -> None:
+    """A whole federation on this machine, told in numbered steps."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if stop is not None:
+        sys.exit(stop_kept(stop, console))
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="healthcode-demo-"))
+    else:
+        folder.mkdir(parents=True, mode=0o700)
+    federation = Federation(folder, outlives_us=keep)
+    report = Report(console)
+    status = 1
+    try:
+        tell(federation, report)
+        status = 0 if report.all_as_expected else 1
+    except CommandError as error:
+        console.print(f"[bold red]The federation could not be set up.[/]\n{error}", markup=True, highlight=False)
+    except KeyboardInterrupt:
+        console.print("\n[yellow]Interrupted; stopping everything.[/]")
+        status, keep = 130, False
+    finally:
+        if json_file is not None:
+            report.write_json(json_file)
+        if keep and status == 0:
+            invitation(federation, console)
+        else:
+            federation.stop_all()
+            if status == 1:
+                console.print(f"Nothing is left running; folders and logs are in {folder}")
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

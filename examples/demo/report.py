@@ -1,0 +1,127 @@
+"""What the story looks like: one row a step, as it happens, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One step: what was done, what should come of it, what came of it."""
+
+    number: int
+    title: str
+    expected: str
+    happened: str
+    as_expected: bool
+    seconds: float
+
+
+class UnexpectedError(Exception):
+    """A step did not go as told; the text says what happened instead."""
+
+
+@dataclass(slots=True)
+class Report:
+    """Collects rows while steps run, showing which one is running."""
+
+    console: Console
+    rows: list[Row] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    def opening(self) -> None:
+        """Says what is about to happen."""
+        self.console.print(
+            Panel(
+                "A registry, a gateway and four participants — the national platform (00), Beijing (11),\n"
+                "Shanghai (31) and Guangdong (44) — each its own process, over mTLS on this machine.",
+                title="healthcode: one code can pass",
+                box=box.ROUNDED,
+                expand=False,
+                padding=(0, 2),
+            )
+        )
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Shows that something is being done; yields a function that says what."""
+        with self.console.status(what) as status:
+            yield lambda text: status.update(text)
+        if not self.console.is_terminal:
+            self.console.print(what, style="dim")
+
+    def step(self, title: str, expected: str, action: Callable[[], str]) -> None:
+        """Runs `action`, whose text is what happened. UnexpectedError, or any other error, fails the step."""
+        number = len(self.rows) + 1
+        began = time.monotonic()
+        try:
+            with self.console.status(f"[bold]{number}[/] {title}"):
+                happened, as_expected = action(), True
+        except UnexpectedError as error:
+            happened, as_expected = str(error), False
+        except Exception as error:  # noqa: BLE001  a step that breaks is told as a failed step, and the story goes on
+            happened, as_expected = f"{type(error).__name__}: {error}", False
+        row = Row(number, title, expected, happened, as_expected, round(time.monotonic() - began, 3))
+        self.rows.append(row)
+        self._show(row)
+
+    @property
+    def all_as_expected(self) -> bool:
+        """Whether there were steps, and each went as told."""
+        return bool(self.rows) and all(row.as_expected for row in self.rows)
+
+    def _show(self, row: Row) -> None:
+        mark = Text("✓ ", style="bold green") if row.as_expected else Text("✗ ", style="bold red")
+        line = mark + Text(f"{row.number:>2} ", style="bold") + Text(row.title)
+        line.append(f"  {row.seconds:.1f} s", style="dim")
+        self.console.print(line, soft_wrap=True)
+        if not row.as_expected:
+            self.console.print(Text(f"      expected {row.expected}", style="yellow"), soft_wrap=True)
+            self.console.print(Text(f"      happened {row.happened}", style="red"), soft_wrap=True)
+
+    def closing(self) -> None:
+        """The whole story as a table, and the sum of it."""
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, row_styles=["", "on grey7"])
+        table.add_column("#", justify="right", style="bold")
+        table.add_column("what was done", ratio=4)
+        table.add_column("expected", ratio=3)
+        table.add_column("what happened", ratio=4)
+        table.add_column("s", justify="right", style="dim")
+        table.add_column("")
+        for row in self.rows:
+            table.add_row(
+                str(row.number),
+                Text(row.title),
+                Text(row.expected),
+                Text(row.happened, style="" if row.as_expected else "red"),
+                f"{row.seconds:.1f}",
+                "[bold green]✓[/]" if row.as_expected else "[bold red]✗[/]",
+            )
+        self.console.print()
+        self.console.print(table)
+        wrong = sum(not row.as_expected for row in self.rows)
+        seconds = time.monotonic() - self.started
+        if wrong == 0:
+            self.console.print(f"[bold green]All {len(self.rows)} steps as expected[/] in {seconds:.0f} s.")
+        else:
+            self.console.print(f"[bold red]{wrong} of {len(self.rows)} steps not as expected[/] ({seconds:.0f} s).")
+
+    def write_json(self, path: Path) -> None:
+        """The rows for scripts: {"as_expected", "seconds", "steps": [...]}."""
+        document = {
+            "as_expected": self.all_as_expected,
+            "seconds": round(time.monotonic() - self.started, 1),
+            "steps": [asdict(row) for row in self.rows],
+        }
+        path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
