@@ -1,0 +1,83 @@
+"""Reading the QR codes in a picture file: PNG, JPEG, WebP, GIF or BMP.
+
+A picture is hostile input like any other: its format is one of a few, its size in
+bytes and in pixels is bounded before it is decoded, and whatever a decoder says
+against it becomes one sentence.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import zxingcpp
+from PIL import Image
+
+from healthcode.errors import InvalidInputError
+
+__all__ = ["PICTURE_SUFFIXES", "is_picture_name", "read_picture"]
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
+MAX_PICTURE_BYTES = 32 * 1024 * 1024
+MAX_PICTURE_PIXELS = 64 * 1000 * 1000
+_QR = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat.QRCode])
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+
+
+def is_picture_name(text: str) -> bool:
+    """Whether `text` reads like the name of a picture file, whether or not there is one."""
+    return Path(text).suffix.lower() in PICTURE_SUFFIXES
+
+
+def read_picture(path: Path) -> list[str]:
+    """The texts of the QR codes in the picture, from top to bottom; at least one.
+
+    Raises InvalidInputError for a file that is missing, too large, no picture, or
+    shows no QR code that can be read.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_PICTURE_BYTES + 1)
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_PICTURE_BYTES:
+        raise InvalidInputError(f"{path} is larger than {MAX_PICTURE_BYTES // 1024 // 1024} MiB")
+    found = zxingcpp.read_barcodes(_grey(data, path), formats=_QR)
+    texts = [code.text for code in sorted(found, key=lambda code: code.position.top_left.y) if code.text]
+    if not texts:
+        raise InvalidInputError(
+            f"{path} shows no QR code that can be read: a larger or sharper picture may help"
+        )
+    return texts
+
+
+def _grey(data: bytes, path: Path) -> Image.Image:
+    """The decoded picture on white, one byte a pixel."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+                _check_pixels(picture, path)
+                drawn = picture.convert("RGBA")
+    except InvalidInputError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise _too_large(path) from error
+    except Exception as error:  # decoders of pictures raise whatever they like
+        raise InvalidInputError(
+            f"{path} is no picture that can be read (PNG, JPEG, WebP, GIF or BMP)"
+        ) from error
+    page = Image.new("RGBA", drawn.size, "white")
+    page.alpha_composite(drawn)
+    return page.convert("L")
+
+
+def _check_pixels(picture: Image.Image, path: Path) -> None:
+    width, height = picture.size
+    if width * height > MAX_PICTURE_PIXELS:
+        raise _too_large(path)
+
+
+def _too_large(path: Path) -> InvalidInputError:
+    return InvalidInputError(f"{path} has more than {MAX_PICTURE_PIXELS // 1_000_000} million pixels")

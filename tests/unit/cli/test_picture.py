@@ -1,0 +1,131 @@
+"""healthcode.cli.picture: what a QR picture says, and a plain sentence for all that is none."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+import segno
+from PIL import Image
+
+from healthcode.cli.picture import is_picture_name, read_picture
+from healthcode.errors import InvalidInputError
+
+TEXT = "CNHT1:6BF%20 0*$+-./:" + "AZ09" * 40
+
+
+def draw(path: Path, text: str = TEXT, **options: object) -> Path:
+    segno.make_qr(text, error="M").save(str(path), scale=6, **options)
+    return path
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and has next to nothing in it."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(b"0"))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_reads_back_what_was_drawn(tmp_path: Path) -> None:
+    """The text comes back to the character, spaces and all."""
+    assert read_picture(draw(tmp_path / "code.png")) == [TEXT]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "gif", "bmp"])
+def test_reads_other_formats(tmp_path: Path, suffix: str) -> None:
+    """A photograph or a saved page works as well as a PNG."""
+    draw(tmp_path / "code.png")
+    path = tmp_path / f"code.{suffix}"
+    with Image.open(tmp_path / "code.png") as picture:
+        picture.convert("RGB").save(path)
+    assert read_picture(path) == [TEXT]
+
+
+def test_transparent_ground_is_white(tmp_path: Path) -> None:
+    """A code drawn on nothing reads like one on paper."""
+    assert read_picture(draw(tmp_path / "code.png", light=None)) == [TEXT]
+
+
+def test_several_codes_come_from_top_to_bottom(tmp_path: Path) -> None:
+    """A page with two codes gives both, in reading order."""
+    page = Image.new("L", (900, 1800), 255)
+    for row, text in enumerate(("CNHT1:FIRST", "CNHT1:SECOND")):
+        drawn = io.BytesIO()
+        segno.make_qr(text, error="M").save(drawn, kind="png", scale=8)
+        with Image.open(drawn) as picture:
+            page.paste(picture.convert("L"), (100, 100 + row * 900))
+    page.save(tmp_path / "page.png")
+    assert read_picture(tmp_path / "page.png") == ["CNHT1:FIRST", "CNHT1:SECOND"]
+
+
+def test_a_picture_without_a_code_says_so(tmp_path: Path) -> None:
+    """A blank picture is no code, and the message says what may help."""
+    Image.new("L", (200, 200), 255).save(tmp_path / "blank.png")
+    with pytest.raises(InvalidInputError, match="shows no QR code"):
+        read_picture(tmp_path / "blank.png")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"CNHT1:ABC\n",
+        b"\x89PNG\r\n\x1a\n",
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        png_header(9, 9),
+        bytes(1000),
+    ],
+)
+def test_garbage_is_no_picture(tmp_path: Path, data: bytes) -> None:
+    """Whatever is in the file, the answer is one sentence of ours."""
+    path = tmp_path / "code.png"
+    path.write_bytes(data)
+    with pytest.raises(InvalidInputError, match=r"no picture|no QR code"):
+        read_picture(path)
+
+
+def test_truncated_pictures_are_refused(tmp_path: Path) -> None:
+    """A picture cut anywhere raises our own error or still reads right."""
+    whole = draw(tmp_path / "code.png").read_bytes()
+    path, refused = tmp_path / "cut.png", 0
+    for end in range(0, len(whole), max(1, len(whole) // 50)):
+        path.write_bytes(whole[:end])
+        try:
+            assert read_picture(path) == [TEXT]
+        except InvalidInputError:
+            refused += 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (9_000, 9_000), (2_000_000_000, 2)])
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path, width: int, height: int) -> None:
+    """A small file that claims a huge picture costs nothing."""
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(width, height))
+    with pytest.raises(InvalidInputError, match="64 million pixels"):
+        read_picture(path)
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    """The path and the cause stand in the message."""
+    with pytest.raises(InvalidInputError, match=r"none\.png cannot be read: No such file"):
+        read_picture(tmp_path / "none.png")
+
+
+def test_names_of_pictures() -> None:
+    """A name is judged by its suffix, in any case."""
+    assert is_picture_name("code.PNG")
+    assert is_picture_name("a/b.jpeg")
+    assert not is_picture_name("CNHT1:ABC")
+    assert not is_picture_name("png")
