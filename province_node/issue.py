@@ -1,0 +1,270 @@
+"""Issuing codes: check the order, draw the holder's tag, take an index, sign, record, answer.
+
+Rules:
+
+* A code is answered only when its index, its record and the answer itself are
+  durable (`NodeStore.record_issue`); the same request then gives the same answer.
+* One bad order refuses itself and no other.
+* A code never outlives the revocation lists (NOT_COVERED), the policy's cap for
+  its presentation, or the stated end of the level.
+* The holder tag costs about 36 core-ms (Argon2id, outside the GIL): drawn once
+  a holder and day, on all cores, and kept.
+
+Everything here blocks; the service runs it in a worker thread.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from healthcode.clock import Clock
+from healthcode.code.claims import CodeClaims, Presentation
+from healthcode.code.holder import holder_tag
+from healthcode.code.text import sign_code
+from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason
+from healthcode.identity.document import IdentityDocument
+from healthcode.identity.name import mask_name
+from healthcode.revocation.day import day_of
+from healthcode.revocation.index import ISSUABLE, IndexScheme
+from healthcode.signing.ed25519 import PrivateKey, kid
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.view import TrustView
+from province_node.key import Keyring
+from province_node.level import LevelStatement, check_level
+from province_node.record import (
+    CodeRecord,
+    HolderKey,
+    HolderTag,
+    IndexBlock,
+    IssueEntry,
+    IssueStore,
+    Publication,
+    Request,
+)
+from province_node.settings import IssueSettings
+
+__all__ = ["IndexSource", "IssueOrder", "IssueUseCase", "IssuedCode", "MAX_ORDERS"]
+
+MAX_ORDERS = 1000
+_BLOCK = 4096
+_SALT_BYTES = 8
+_SECONDS_PER_DAY = 86_400
+_PURPOSE = {Presentation.LIVE: KeyPurpose.LIVE, Presentation.PAPER: KeyPurpose.PAPER}
+
+
+@dataclass(frozen=True, slots=True)
+class IssueOrder:
+    """What a back end asks for. `validity_seconds` None: the node's default for the presentation."""
+
+    document: IdentityDocument
+    name: str
+    statement: LevelStatement
+    presentation: Presentation
+    validity_seconds: int | None = None
+    shown_by_relative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCode:
+    """A code that was made and recorded."""
+
+    text: str
+    index: int
+    kid: bytes
+    issued_at: int
+    expires_at: int
+
+    def __repr__(self) -> str:
+        return f"IssuedCode(index={self.index})"
+
+
+IssueResult = IssuedCode | HealthcodeError
+
+
+class IndexSource:
+    """Gives indices, each once for ever: counters come in blocks that are durable before use."""
+
+    def __init__(self, store: IssueStore, secret: bytes) -> None:
+        self._store = store
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._block = IndexBlock(series=0, first=0, end=0)
+
+    def take(self, count: int) -> list[int]:
+        """`count` new indices. Raises PreconditionError(INDEX_EXHAUSTED)."""
+        taken: list[int] = []
+        with self._lock:
+            while len(taken) < count:
+                if self._block.first == self._block.end:
+                    self._block = self._store.reserve_block(_BLOCK, ISSUABLE)
+                block = self._block
+                upto = min(block.end, block.first + count - len(taken))
+                scheme = IndexScheme(self._secret, block.series)
+                taken += [scheme.index(counter) for counter in range(block.first, upto)]
+                self._block = IndexBlock(series=block.series, first=upto, end=block.end)
+        return taken
+
+
+class IssueUseCase:
+    """Issues codes for one participant."""
+
+    def __init__(
+        self,
+        *,
+        participant: str,
+        realm: str,
+        keyring: Keyring,
+        store: IssueStore,
+        trust: Callable[[], TrustView],
+        publication: Callable[[], Publication | None],
+        clock: Clock,
+        settings: IssueSettings,
+    ) -> None:
+        self._participant = participant
+        self._realm = realm
+        self._keyring = keyring
+        self._store = store
+        self._trust = trust
+        self._publication = publication
+        self._clock = clock
+        self._settings = settings
+        self._holders = HolderKey(keyring.holder_secret())
+        self._indices = IndexSource(store, keyring.index_secret())
+        threads = settings.tag_threads or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="holder-tag")
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def issue(
+        self,
+        orders: Sequence[IssueOrder | HealthcodeError],
+        request: Request,
+        encode: Callable[[Sequence[IssueResult]], bytes],
+    ) -> bytes:
+        """Issues what can be issued and gives the encoded answer; durable when it returns.
+
+        An order that is already an error stays that error. `encode` makes the answer
+        of the results, one for each order, in order.
+        """
+        now = self._clock.now()
+        earlier = self._store.find_response(request, now)
+        if earlier is not None:
+            return earlier
+        results: list[IssueResult | None] = [None] * len(orders)
+        accepted: list[tuple[int, IssueOrder]] = []
+        for position, order in enumerate(orders):
+            if isinstance(order, HealthcodeError):
+                results[position] = order
+                continue
+            try:
+                self._check(order, now)
+                accepted.append((position, order))
+            except HealthcodeError as error:
+                results[position] = error
+        tags = self._draw_tags([order for _, order in accepted], now)
+        entries: list[IssueEntry] = []
+        indices = self._indices.take(len(accepted))
+        signed_at = self._clock.now()
+        for (position, order), index in zip(accepted, indices, strict=True):
+            try:
+                issued, entry = self._sign(order, index, tags, now // _SECONDS_PER_DAY, signed_at)
+                entries.append(entry)
+                results[position] = issued
+            except HealthcodeError as error:
+                results[position] = error
+        response = encode([result for result in results if result is not None])
+        return self._store.record_issue(entries, request, response, signed_at)
+
+    def _check(self, order: IssueOrder, now: int) -> None:
+        """All that can be refused before anything costs."""
+        check_level(order.statement, issuer=self._participant, now=now)
+        validity = self._validity(order)
+        cap = self._trust().policy.in_force(now).max_validity(order.presentation)
+        if not 1 <= validity <= cap:
+            raise InvalidInputError(
+                f"validity: a {order.presentation} code lives 1 to {cap} seconds",
+                fields={"validity": f"1 to {cap} seconds"},
+            )
+        expires_at = self._expires_at(order, now)
+        publication = self._publication()
+        if publication is None or day_of(expires_at) > publication.covered_to:
+            raise PreconditionError(
+                "the revocation head that the registry holds does not cover this code's expiry yet: "
+                "wait until this node has published (see `province-node status`)",
+                reason=Reason.NOT_COVERED,
+            )
+        self._signing_key(order, now)
+
+    def _validity(self, order: IssueOrder) -> int:
+        if order.validity_seconds is not None:
+            return order.validity_seconds
+        if order.presentation is Presentation.PAPER:
+            return self._settings.paper_validity_seconds
+        return self._settings.live_validity_seconds
+
+    def _expires_at(self, order: IssueOrder, issued_at: int) -> int:
+        expires_at = issued_at + self._validity(order)
+        until = order.statement.until
+        return expires_at if until is None else min(expires_at, until)
+
+    def _signing_key(self, order: IssueOrder, now: int) -> PrivateKey:
+        issuer = self._trust().issuers.get(self._participant)
+        return self._keyring.signing_key(_PURPOSE[order.presentation], issuer, now)
+
+    def _draw_tags(self, orders: Sequence[IssueOrder], now: int) -> dict[bytes, HolderTag]:
+        """The holders' tags of today: those kept, and new ones on all cores."""
+        documents = {self._holders.holder(order.document): order.document for order in orders}
+        tags = dict(self._store.holder_tags(list(documents), now // _SECONDS_PER_DAY))
+        missing = [holder for holder in documents if holder not in tags]
+        drawn = self._pool.map(lambda holder: _draw_tag(documents[holder]), missing)
+        tags.update(zip(missing, drawn, strict=True))
+        return tags
+
+    def _sign(
+        self, order: IssueOrder, index: int, tags: dict[bytes, HolderTag], tag_day: int, issued_at: int
+    ) -> tuple[IssuedCode, IssueEntry]:
+        key = self._signing_key(order, issued_at)
+        holder = self._holders.holder(order.document)
+        tag = tags[holder]
+        expires_at = self._expires_at(order, issued_at)
+        claims = CodeClaims(
+            issuer=self._participant,
+            issued_at=issued_at,
+            expires_at=expires_at,
+            not_before=None,
+            version=1,
+            level=order.statement.level,
+            rule=self._settings.rule,
+            index=index,
+            presentation=order.presentation,
+            shown_by_relative=order.shown_by_relative,
+            tag=tag.tag,
+            salt=tag.salt,
+            name=mask_name(order.name) if order.name else None,
+        )
+        text = sign_code(claims, key, self._realm)
+        key_id = kid(key.public)
+        record = CodeRecord(
+            index=index,
+            holder=holder,
+            day=day_of(expires_at),
+            kid=key_id,
+            presentation=order.presentation,
+            issued_at=issued_at,
+            expires_at=expires_at,
+        )
+        issued = IssuedCode(text=text, index=index, kid=key_id, issued_at=issued_at, expires_at=expires_at)
+        return issued, IssueEntry(
+            code=record, statement=order.statement, rule=self._settings.rule, tag=tag, tag_day=tag_day
+        )
+
+
+def _draw_tag(document: IdentityDocument) -> HolderTag:
+    salt = secrets.token_bytes(_SALT_BYTES)
+    return HolderTag(salt=salt, tag=holder_tag(document, salt))

@@ -1,0 +1,200 @@
+"""The node's online keys: which are there, which may sign now, and which must not be there at all.
+
+Rules:
+
+* A key signs only when its file is here, its window covers `now`, and the trust
+  files that every node reads list it for this participant and purpose, not
+  killed. So nothing is ever signed that other nodes cannot check yet: a new key
+  waits until the authority's publication has come back through the registry.
+* Among several, the one whose window began last signs (rotation by publication).
+* Offline keys (AUTHORITY, ROOT, OPERATOR) have no place on a machine with a
+  socket; `find_offline_keys` finds them wherever they lie in the folder.
+* The INDEX key is a secret, no signing key; index permutation and holder
+  pseudonyms use keys derived from it, and it is never rotated (indices would
+  meet again; a new series is opened instead).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from healthcode.errors import ConfigurationError, PreconditionError, Reason
+from healthcode.signing.ed25519 import PrivateKey
+from healthcode.signing.keyfile import KeyInfo, LoadedKey, create_key_file, read_key_file, read_key_info
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.layout import DAY_SECONDS
+from healthcode.trust.view import IssuerView
+
+__all__ = [
+    "ONLINE_PURPOSES",
+    "SIGNING_PURPOSES",
+    "WINDOW_SECONDS",
+    "Keyring",
+    "create_online_key",
+    "find_offline_keys",
+    "list_key_infos",
+]
+
+SIGNING_PURPOSES = (KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION)
+ONLINE_PURPOSES = (*SIGNING_PURPOSES, KeyPurpose.HEAD, KeyPurpose.INDEX)
+OFFLINE_PURPOSES = frozenset({KeyPurpose.AUTHORITY, KeyPurpose.ROOT, KeyPurpose.OPERATOR})
+
+WINDOW_SECONDS = {
+    KeyPurpose.LIVE: 7 * DAY_SECONDS,
+    KeyPurpose.PAPER: 30 * DAY_SECONDS,
+    KeyPurpose.ANSWER: 90 * DAY_SECONDS,
+    KeyPurpose.QUESTION: 90 * DAY_SECONDS,
+}
+"""How long a new key may sign; LIVE and PAPER are the most that other nodes accept."""
+
+_KEY_FILE_MARK = b"healthcode/key/1"
+_MAX_KEY_FILE_BYTES = 16_384
+
+
+def create_online_key(
+    folder: Path,
+    purpose: KeyPurpose,
+    passphrase: bytes,
+    *,
+    participant: str,
+    realm: str,
+    now: int,
+    not_before: int | None = None,
+    development: bool = False,
+) -> Path:
+    """Makes a key in an encrypted file of mode 0600 in `folder`; durable when this returns."""
+    key = PrivateKey.generate()
+    begins = now if not_before is None else not_before
+    window = WINDOW_SECONDS.get(purpose)
+    path = folder / f"{purpose.lower()}-{_short(key)}.key"
+    create_key_file(
+        path,
+        key,
+        passphrase,
+        purpose=purpose,
+        realm=realm,
+        participant=participant,
+        name=path.stem,
+        created=now,
+        not_before=begins if window is not None else None,
+        not_after=begins + window if window is not None else None,
+        cost="development" if development else "standard",
+    )
+    return path
+
+
+def _short(key: PrivateKey) -> str:
+    return hashlib.sha256(key.public).hexdigest()[:8]
+
+
+def list_key_infos(folder: Path) -> list[tuple[Path, KeyInfo]]:
+    """What the key files in `folder` say of themselves, without opening them. Raises ConfigurationError."""
+    if not folder.is_dir():
+        raise ConfigurationError(f"the key folder {folder} is missing: run `province-node init` first")
+    return [(path, read_key_info(path)) for path in sorted(folder.glob("*.key"))]
+
+
+def find_offline_keys(root: Path) -> Iterator[Path]:
+    """Key files under `root`, by whatever name, that belong on an offline machine."""
+    for path in sorted(root.rglob("*")):
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_KEY_FILE_BYTES:
+            continue
+        try:
+            is_key = _KEY_FILE_MARK in path.read_bytes()
+        except OSError:
+            continue
+        if is_key and read_key_info(path).purpose in OFFLINE_PURPOSES:
+            yield path
+
+
+class Keyring:
+    """The opened online keys of one node."""
+
+    def __init__(self, folder: Path, passphrase: bytes, *, participant: str, realm: str) -> None:
+        """Opens every key file in `folder`.
+
+        Raises ConfigurationError: a file is missing, readable by others, of another
+        realm or participant, or the passphrase does not open it.
+        """
+        self._folder = folder
+        self._passphrase = passphrase
+        self._participant = participant
+        self._realm = realm
+        self._opened: dict[Path, LoadedKey] = {}
+        self.rescan()
+        for purpose in (KeyPurpose.HEAD, KeyPurpose.INDEX):
+            self._only(purpose)
+
+    def __repr__(self) -> str:
+        return f"Keyring({len(self._opened)} keys)"
+
+    def rescan(self) -> int:
+        """Opens the key files that came since; how many there were."""
+        new = [(path, info) for path, info in list_key_infos(self._folder) if path not in self._opened]
+        for path, info in new:
+            if info.realm != self._realm or info.participant != self._participant:
+                raise ConfigurationError(
+                    f"{path} is a key of participant {info.participant} in realm {info.realm}; this node is "
+                    f"participant {self._participant} in realm {self._realm}: move it away"
+                )
+            if info.purpose in OFFLINE_PURPOSES:
+                raise ConfigurationError(
+                    f"{path} is an offline key ({info.purpose}): take it off this machine"
+                )
+            self._opened[path] = read_key_file(path, self._passphrase)
+        return len(new)
+
+    @property
+    def infos(self) -> Sequence[KeyInfo]:
+        return [key.info for key in self._opened.values()]
+
+    def head_key(self) -> PrivateKey:
+        """The TUF key of role province-NN-live."""
+        return self._only(KeyPurpose.HEAD).private
+
+    def index_secret(self) -> bytes:
+        """The key of the index permutation."""
+        return self._derive(b"index")
+
+    def holder_secret(self) -> bytes:
+        """The key of holder pseudonyms."""
+        return self._derive(b"holder")
+
+    def lacks(self, issuer: IssuerView) -> bool:
+        """Whether the published keys name one that is not opened here."""
+        mine = {key.info.public for key in self._opened.values()}
+        return any(key.public not in mine for key in issuer.keys.values())
+
+    def signing_key(self, purpose: KeyPurpose, issuer: IssuerView | None, now: int) -> PrivateKey:
+        """The key that signs for `purpose` at `now`. Raises PreconditionError(KEY_UNAVAILABLE)."""
+        if issuer is None:
+            raise PreconditionError(
+                f"participant {self._participant} is not in the trust files yet: "
+                "its join request waits for the national operators' approval",
+                reason=Reason.KEY_UNAVAILABLE,
+            )
+        mine = {key.info.public: key.private for key in self._opened.values()}
+        for published in issuer.keys_for(purpose, now):
+            if published.public in mine:
+                return mine[published.public]
+        raise PreconditionError(
+            f"no {purpose} key of this node is published and in its window: run `province-node keys list`, "
+            f"then `keys rotate --purpose {purpose}` and have the authority sign the request",
+            reason=Reason.KEY_UNAVAILABLE,
+        )
+
+    def _only(self, purpose: KeyPurpose) -> LoadedKey:
+        found = [key for key in self._opened.values() if key.info.purpose is purpose]
+        if len(found) != 1:
+            problem = "is missing" if not found else "is there more than once"
+            raise ConfigurationError(
+                f"the {purpose} key {problem} in {self._folder}: restore it from the backup of this folder"
+            )
+        return found[0]
+
+    def _derive(self, use: bytes) -> bytes:
+        seed = self._only(KeyPurpose.INDEX).private.seed()
+        return hmac.digest(seed, b"healthcode/1/" + use, hashlib.sha256)

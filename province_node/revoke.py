@@ -1,0 +1,111 @@
+"""Revoking codes: our own signature on the code is what makes it ours to revoke.
+
+A request is all or nothing: when one text is no code of this issuer, none is
+revoked, and the error names each bad one by its place. Revoking twice is no
+error. Acknowledged when durable (`NodeStore.record_revocations`); the publisher
+is nudged then, and takes the revocations of a second together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from healthcode.clock import Clock
+from healthcode.code.claims import CodeClaims
+from healthcode.code.cose import Context, Sign1, verify_sign1
+from healthcode.code.text import decode_code
+from healthcode.errors import DecodeError, InvalidInputError, Reason
+from healthcode.revocation.day import day_of
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.view import IssuerView, TrustView
+from province_node.record import Request, Revocation, RevocationReason, RevokeStore
+
+__all__ = ["MAX_REVOCATIONS", "RevokeUseCase", "is_own_code"]
+
+MAX_REVOCATIONS = 10_000
+_NAMED_AT_MOST = 20
+
+
+def is_own_code(issuer: IssuerView | None, claims: CodeClaims, sign1: Sign1, realm: str) -> bool:
+    """Whether a code bears the signature of a code key this participant published, whatever its age."""
+    if issuer is None or claims.issuer != issuer.code:
+        return False
+    key = issuer.keys.get(sign1.kid)
+    if key is None or key.purpose not in {KeyPurpose.LIVE, KeyPurpose.PAPER}:
+        return False
+    return verify_sign1(sign1, key.public, Context.CODE, realm)
+
+
+class RevokeUseCase:
+    """Revokes codes of one participant."""
+
+    def __init__(
+        self,
+        *,
+        participant: str,
+        realm: str,
+        store: RevokeStore,
+        trust: Callable[[], TrustView],
+        nudge: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self._participant = participant
+        self._realm = realm
+        self._store = store
+        self._trust = trust
+        self._nudge = nudge
+        self._clock = clock
+
+    def revoke(
+        self,
+        texts: Sequence[str],
+        reason: RevocationReason,
+        request: Request,
+        encode: Callable[[int, int], bytes],
+    ) -> bytes:
+        """Revokes the codes with these texts; `encode(newly, already)` makes the answer. Blocks.
+
+        Raises InvalidInputError(CODE_UNKNOWN) whose `fields` name the texts that are
+        no codes of this issuer; nothing is revoked then.
+        """
+        now = self._clock.now()
+        earlier = self._store.find_response(request, now)
+        if earlier is not None:
+            return earlier
+        if not 1 <= len(texts) <= MAX_REVOCATIONS:
+            raise InvalidInputError(
+                f"a request revokes 1 to {MAX_REVOCATIONS} codes, this one names {len(texts)}",
+                reason=Reason.BATCH_TOO_LARGE if texts else Reason.INVALID_REQUEST,
+                fields={"codes": f"1 to {MAX_REVOCATIONS}"},
+            )
+        found: dict[int, Revocation] = {}
+        problems: dict[str, str] = {}
+        issuer = self._trust().issuers.get(self._participant)
+        for position, text in enumerate(texts):
+            try:
+                revocation = self._locate(text, issuer)
+                found[revocation.index] = revocation
+            except InvalidInputError as error:
+                problems[f"codes[{position}]"] = error.message
+        if problems:
+            raise InvalidInputError(
+                f"{len(problems)} of {len(texts)} texts are no codes of participant {self._participant}; "
+                "nothing was revoked",
+                reason=Reason.CODE_UNKNOWN,
+                fields=dict(list(problems.items())[:_NAMED_AT_MOST]),
+            )
+        response = self._store.record_revocations(list(found.values()), reason, request, encode, now)
+        self._nudge()
+        return response
+
+    def _locate(self, text: str, issuer: IssuerView | None) -> Revocation:
+        try:
+            decoded = decode_code(text, self._realm)
+        except DecodeError as error:
+            raise InvalidInputError(f"not a code ({error.detail})") from error
+        claims = decoded.claims
+        if claims.issuer != self._participant:
+            raise InvalidInputError(f"a code of participant {claims.issuer}: only its own node revokes it")
+        if not is_own_code(issuer, claims, decoded.sign1, self._realm):
+            raise InvalidInputError("not signed by a key of this participant")
+        return Revocation(index=claims.index, day=day_of(claims.expires_at))
