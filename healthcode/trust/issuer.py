@@ -1,0 +1,189 @@
+"""What one participant publishes, verified: its authority's part and its node's part.
+
+The registry admits and every client accepts by these same functions (nothing here
+knows about versions that came before: see admission.py and progress.py). They take
+the delegator, so that a province is always checked against the keys that its own
+authority chain gives, whatever else a registry serves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tuf.api.exceptions import LengthOrHashMismatchError
+
+from healthcode.errors import DecodeError, Reason, TrustError
+from healthcode.revocation.head import Head, decode_head
+from healthcode.signing.ed25519 import is_valid_point
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.delegation import verify_live_form, verify_province_form
+from healthcode.trust.document import ProvinceDocument, decode_document
+from healthcode.trust.layout import (
+    MAX_LIVE_WINDOW_SECONDS,
+    MAX_PAPER_WINDOW_SECONDS,
+    TrustLimits,
+    authority_role,
+    head_path,
+    live_role,
+    province_path,
+)
+from healthcode.trust.link import verify_key_possession
+from healthcode.trust.metadata import (
+    Targets,
+    decode_metadata,
+    expires_at,
+    signed_at,
+    signing_keys,
+    target_of,
+    verify_threshold,
+)
+
+__all__ = ["AuthorityPart", "LivePart", "verify_authority_part", "verify_live_part", "verify_target"]
+
+_LIMITS = TrustLimits()
+
+_MAX_WINDOW_SECONDS = {
+    KeyPurpose.LIVE: MAX_LIVE_WINDOW_SECONDS,
+    KeyPurpose.PAPER: MAX_PAPER_WINDOW_SECONDS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityPart:
+    """What a participant's authority signed: role province-NN and province.json."""
+
+    participant: str
+    targets: Targets
+    document: ProvinceDocument
+
+    @property
+    def version(self) -> int:
+        """Version of the role's metadata."""
+        version: int = self.targets.version
+        return version
+
+    @property
+    def expires(self) -> int:
+        """When the role's metadata expires, in seconds."""
+        return expires_at(self.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class LivePart:
+    """What a participant's node signed: role province-NN-live and its revocation head."""
+
+    participant: str
+    targets: Targets
+    head: Head
+    signed_at: int
+
+    @property
+    def version(self) -> int:
+        """Version of the role's metadata."""
+        version: int = self.targets.version
+        return version
+
+    @property
+    def expires(self) -> int:
+        """When the role's metadata expires, in seconds."""
+        return expires_at(self.targets)
+
+
+def verify_target(targets: Targets, path: str, data: bytes) -> None:
+    """Check a file against what its role says. Raises TrustError(FILE_UNKNOWN | SIGNATURE_INVALID)."""
+    listed = target_of(targets, path)
+    if listed is None:
+        raise TrustError(f"{path} is not listed by its role", reason=Reason.FILE_UNKNOWN)
+    if "sha256" not in listed.hashes:
+        raise TrustError(f"{path} is listed without a SHA-256", reason=Reason.SIGNATURE_INVALID)
+    try:
+        listed.verify_length_and_hashes(data)
+    except LengthOrHashMismatchError as error:
+        raise TrustError(
+            f"{path} is not the file that its role signed: length or hash differ",
+            reason=Reason.SIGNATURE_INVALID,
+        ) from error
+
+
+def verify_authority_part(
+    participant: str,
+    delegator: Targets,
+    metadata_bytes: bytes,
+    province_bytes: bytes,
+    realm: str,
+    limits: TrustLimits = _LIMITS,
+) -> AuthorityPart:
+    """Check what a participant's authority published, signatures first.
+
+    Raises SignatureError (too few signatures, a key without possession), TrustError
+    (paths, hash, participant, realm, window), DecodeError.
+    """
+    role = authority_role(participant)
+    metadata = decode_metadata(metadata_bytes, Targets, limits.province_metadata_bytes)
+    verify_threshold(delegator, role, metadata)
+    verify_province_form(metadata.signed, participant)
+    verify_target(metadata.signed, province_path(participant), province_bytes)
+    document = decode_document(ProvinceDocument, province_bytes, limits.province_bytes)
+    where = province_path(participant)
+    if document.realm != realm:
+        raise TrustError(f"{where} is of realm {document.realm}, not {realm}", reason=Reason.REALM_MISMATCH)
+    if document.participant != participant:
+        raise TrustError(
+            f"{where} speaks for participant {document.participant}", reason=Reason.PATH_FORBIDDEN
+        )
+    _verify_keys(document, participant, realm)
+    live_keys, _ = signing_keys(metadata.signed, live_role(participant))
+    if not all(is_valid_point(key) for key in live_keys):
+        raise TrustError(
+            f"{role} delegates to a key that is not a valid Ed25519 key", reason=Reason.POSSESSION_UNPROVEN
+        )
+    return AuthorityPart(participant, metadata.signed, document)
+
+
+def _verify_keys(document: ProvinceDocument, participant: str, realm: str) -> None:
+    seen: set[bytes] = set()
+    for key in document.keys:
+        where = f"participant {participant}: {key.purpose} key {key.kid.hex()}"
+        if key.kid in seen:
+            raise DecodeError("province.kid_twice", f"{where} stands twice; a key has one purpose and one window")
+        seen.add(key.kid)
+        longest = _MAX_WINDOW_SECONDS.get(key.purpose)
+        length = key.not_after - key.not_before
+        if length <= 0 or (longest is not None and length > longest):
+            raise DecodeError(
+                "province.window", f"{where} has a window of {length} seconds; {longest or 'more than 0'} is allowed"
+            )
+        verify_key_possession(participant, key, realm)
+
+
+def verify_live_part(
+    authority: AuthorityPart,
+    metadata_bytes: bytes,
+    head_bytes: bytes,
+    realm: str,
+    limits: TrustLimits = _LIMITS,
+) -> LivePart:
+    """Check what a participant's node published, under the key that its authority gives, signature first.
+
+    Raises as verify_authority_part does. The lists that the head names are not read here.
+    """
+    participant = authority.participant
+    role = live_role(participant)
+    metadata = decode_metadata(metadata_bytes, Targets, limits.province_metadata_bytes)
+    verify_threshold(authority.targets, role, metadata)
+    verify_live_form(metadata.signed, participant)
+    if len(head_bytes) > limits.head_bytes:
+        raise DecodeError(
+            "head.too_large", f"the head of {participant} has {len(head_bytes)} bytes; {limits.head_bytes} are allowed"
+        )
+    verify_target(metadata.signed, head_path(participant), head_bytes)
+    head = decode_head(head_bytes)
+    if head.realm != realm:
+        raise TrustError(
+            f"the head of {participant} is of realm {head.realm}, not {realm}", reason=Reason.REALM_MISMATCH
+        )
+    if head.issuer != participant:
+        raise TrustError(
+            f"the head of {participant} speaks for participant {head.issuer}", reason=Reason.PATH_FORBIDDEN
+        )
+    return LivePart(participant, metadata.signed, head, signed_at(metadata.signed))
