@@ -1,0 +1,64 @@
+"""The text of a code, as it stands in the QR: prefix, Base45, COSE_Sign1, claims.
+
+    CNHC1:  + Base45( 18(COSE_Sign1) )      in the realm cn
+    CNHT1:  the same, in any test realm
+
+Decoding goes outside in, stops at the first rule that is broken, and each refusal
+costs well under a millisecond, whatever the text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from healthcode.code.base45 import decode_base45, encode_base45
+from healthcode.code.claims import CodeClaims, decode_claims, encode_claims
+from healthcode.code.cose import Context, Sign1, decode_sign1, sign1
+from healthcode.errors import DecodeError
+from healthcode.identity.realm import PRODUCTION, Realm, code_prefix
+from healthcode.signing.ed25519 import PrivateKey
+
+__all__ = ["MAX_CHARACTERS", "DecodedCode", "decode_code", "decode_cose_code", "sign_code"]
+
+MAX_CHARACTERS = 2048
+_PREFIX_CHARACTERS = 6
+_PREFIXES = frozenset({code_prefix(PRODUCTION), code_prefix("test-any")})
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedCode:
+    """A code taken apart; nobody has looked at its signature yet.
+
+    `cose` are the bytes that a question carries, and whose SHA-256 an answer binds.
+    """
+
+    claims: CodeClaims
+    sign1: Sign1
+    cose: bytes
+
+
+def sign_code(claims: CodeClaims, key: PrivateKey, realm: Realm) -> str:
+    """The text of a new code. Raises InvalidInputError when the claims break a rule of the format."""
+    message = sign1(encode_claims(claims), key, Context.CODE, realm)
+    return code_prefix(realm) + encode_base45(message)
+
+
+def decode_code(text: str, realm: Realm) -> DecodedCode:
+    """What a text claims to be, taken apart strictly.
+
+    Raises DecodeError: code.too_long, code.prefix, code.other_realm, and those of
+    base45, cose, cbor and claims.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise DecodeError("code.too_long", f"a code has at most {MAX_CHARACTERS} characters")
+    if not text.startswith(code_prefix(realm)):
+        if text[:_PREFIX_CHARACTERS] in _PREFIXES:
+            raise DecodeError("code.other_realm", f"the code is of another realm than {realm}")
+        raise DecodeError("code.prefix", f"a code of realm {realm} begins with {code_prefix(realm)}")
+    return decode_cose_code(decode_base45(text[_PREFIX_CHARACTERS:]))
+
+
+def decode_cose_code(data: bytes) -> DecodedCode:
+    """The same for the COSE bytes alone, as a question carries them. Raises DecodeError."""
+    message = decode_sign1(data)
+    return DecodedCode(decode_claims(message.payload), message, data)
