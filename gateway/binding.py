@@ -42,11 +42,12 @@ def verify_binding(view: TrustView, question: Question, answer_bytes: bytes) -> 
         or answer.code_sha256 != hashlib.sha256(question.code).digest()
     ):
         raise SignatureError("the answer belongs to another question")
-    key = view.issuers[question.home].keys.get(signed.sign1.kid)
+    home = view.issuers[question.home]
+    key = home.keys.get(signed.sign1.kid)
     if key is None:
         return BoundAnswer(answer.expires_at, proven=False)
     if key.purpose is not KeyPurpose.ANSWER or not verify_sign1(
         signed.sign1, key.public, Context.ANSWER, view.realm
     ):
         raise SignatureError("the answer's signature does not hold")
-    return BoundAnswer(answer.expires_at, proven=key.not_before <= answer.produced_at <= key.not_after)
+    return BoundAnswer(answer.expires_at, proven=key in home.keys_for(KeyPurpose.ANSWER, answer.produced_at))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from healthcode.errors import HealthcodeError
+from healthcode.identity.realm import check_realm
 from healthcode.settings import (
     FilePath,
     ListenAddress,
@@ -21,31 +23,39 @@ __all__ = [
     "CacheSettings",
     "GatewaySettings",
     "HomeSettings",
-    "ServerSettings",
+    "RegistrySettings",
     "TrustSettings",
     "load_gateway_settings",
 ]
 
+
+def _realm(text: str) -> str:
+    try:
+        return check_realm(text)
+    except HealthcodeError as error:
+        raise ValueError(error.message) from error
+
+
 Seconds = Annotated[float, Field(gt=0, le=60, strict=False)]
 
 
-class ServerSettings(Settings):
-    """`listen`: mTLS, for province nodes. `drain_seconds`: what SIGTERM leaves running calls to end."""
+class RegistrySettings(Settings):
+    """Where trust comes from: the registry's public listener and the CA of its certificate.
 
-    listen: ListenAddress
-    drain_seconds: Seconds = 5.0
+    `root_fingerprint` is the SHA-256 of the root file as the national key holders
+    announced it; it begins an empty trust folder.
+    """
+
+    endpoint: ListenAddress
+    ca: FilePath
+    root_fingerprint: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class TrustSettings(Settings):
-    """The trust folder, and the registry that keeps it current (its public listener: no identity needed).
+    """The trust folder, and how often to look when the registry's watch is silent."""
 
-    `root_fingerprint` begins an empty folder; without it `healthcode trust init` must have.
-    """
-
-    directory: FilePath
-    registry: ListenAddress
-    registry_ca: FilePath
-    root_fingerprint: str | None = None
+    folder: FilePath
+    poll_seconds: Annotated[float, Field(ge=0.2, le=3600, strict=False)] = 30.0
 
 
 class HomeSettings(Settings):
@@ -71,11 +81,13 @@ class CacheSettings(Settings):
 
 
 class GatewaySettings(Settings):
-    """All of gateway.toml."""
+    """All of gateway.toml. `listen`: mTLS, for province nodes. `drain_seconds`: what SIGTERM leaves calls to end."""
 
-    realm: str
-    server: ServerSettings
+    realm: Annotated[str, AfterValidator(_realm)]
+    listen: ListenAddress
+    drain_seconds: Seconds = 5.0
     tls: TlsSettings
+    registry: RegistrySettings
     trust: TrustSettings
     homes: HomeSettings = HomeSettings()
     cache: CacheSettings = CacheSettings()

@@ -1,0 +1,50 @@
+"""The trust folder that a command works with, and what to say when there is none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from healthcode.errors import ConfigurationError
+from healthcode.trust.store import TrustStore
+
+__all__ = ["default_trust_folder", "open_trust", "trust_option"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def default_trust_folder(environ: Mapping[str, str]) -> Path:
+    """$HEALTHCODE_TRUST, else the user's data folder after the XDG base directory specification."""
+    named = environ.get("HEALTHCODE_TRUST")
+    if named:
+        return Path(named)
+    data = environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "healthcode" / "trust"
+
+
+def trust_option(name: str) -> Callable[[_Function], _Function]:
+    """Adds the option `name` (--trust or --dir), passed on as the Path `folder`."""
+    return click.option(
+        name,
+        "folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=lambda: default_trust_folder(os.environ),
+        show_default="$HEALTHCODE_TRUST or ~/.local/share/healthcode/trust",
+        help="The trust folder.",
+    )
+
+
+def open_trust(folder: Path) -> TrustStore:
+    """The trust in `folder`, without any network.
+
+    Raises ConfigurationError when there is no trust folder, TrustError when nothing in it holds.
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"there is no trust folder {folder}: begin one with `healthcode trust init`, or name another"
+        )
+    return TrustStore.open(folder)

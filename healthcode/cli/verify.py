@@ -1,0 +1,126 @@
+"""`healthcode verify`: may this code pass here, now? Offline, with the trust folder alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from healthcode.cli.code import read_codes
+from healthcode.cli.console import Command, exit_with, json_option
+from healthcode.cli.folder import open_trust, trust_option
+from healthcode.cli.verdict import exit_status, verdict_line, verdict_panel
+from healthcode.clock import SystemClock, parse_rfc3339
+from healthcode.errors import InvalidInputError
+from healthcode.identity.document import DocumentType, IdentityDocument, decode_document
+from healthcode.policy.enumeration import PersonCategory, PlaceType
+from healthcode.verification.verdict import Verdict
+from healthcode.verification.verifier import Verifier
+
+__all__ = ["verify"]
+
+
+def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_rfc3339(text)
+    except ValueError as error:
+        raise click.BadParameter("write a time like 2026-11-21T08:00:00Z") from error
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    healthcode verify code.png
+    healthcode verify --place HOSPITAL 'CNHT1:6BF…'
+    # beside the holder's card: its number is asked for, and never an argument
+    healthcode verify --document 10 code.png
+    # many: a line in, a line of JSON out
+    healthcode verify --json - < codes.txt > verdicts.ndjson
+    """,
+)
+@click.argument("code", metavar="CODE|IMAGE|-")
+@trust_option("--trust")
+@click.option(
+    "--place",
+    type=click.Choice([*PlaceType], case_sensitive=False),
+    default=PlaceType.OTHER,
+    help="Where it is shown.",
+)
+@click.option(
+    "--area", default="", metavar="GB/T 2260", help="Six digits of the place's area; none: not looked at."
+)
+@click.option(
+    "--category",
+    type=click.Choice([*PersonCategory], case_sensitive=False),
+    default=PersonCategory.GENERAL,
+    help="Whom the policy treats apart.",
+)
+@click.option(
+    "--document",
+    "document_type",
+    type=click.Choice([*DocumentType]),
+    help="Match the holder's document of this type (10: resident identity card); its number is asked for.",
+)
+@click.option(
+    "--at", "now", metavar="RFC3339", callback=_moment, help="Decide as of this time; default: now."
+)
+@json_option
+def verify(
+    code: str,
+    folder: Path,
+    place: PlaceType,
+    area: str,
+    category: PersonCategory,
+    document_type: DocumentType | None,
+    now: int | None,
+    as_json: bool,
+) -> None:
+    """Verify a code, the QR codes in a picture, or lines on standard input (-). No network is used.
+
+    Ends with 0 for PASS and CHECK_NOT_REQUIRED, 1 for REFUSE, 3 for FURTHER_CHECK
+    and UNDECIDED, 4 when there is no trust to decide with. Of many, the worst counts.
+    """
+    verifier = Verifier(open_trust(folder))
+    many = code == "-"
+    verdicts: list[Verdict] = []
+    try:
+        document = None if document_type is None else _ask_document(document_type, code)
+        for number, text in enumerate(read_codes(code), 1):
+            verdict = verifier.verify(
+                text,
+                place=place,
+                area=area,
+                category=category,
+                document=document,
+                item_id=str(number) if many else "",
+                now=SystemClock().now() if now is None else now,
+            )
+            verdicts.append(verdict)
+            _show(verdict, as_json=as_json)
+    except InvalidInputError as error:
+        # what cannot be read is the caller's affair (2): 1 would say that a person was refused
+        raise click.ClickException("; ".join([error.message, *error.fields.values()])) from error
+    if not verdicts:
+        raise click.ClickException("there was no code on standard input")
+    exit_with(exit_status(verdicts))
+
+
+def _show(verdict: Verdict, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(verdict_line(verdict))
+    else:
+        Console().print(verdict_panel(verdict))
+
+
+def _ask_document(kind: DocumentType, code: str) -> IdentityDocument:
+    """The holder's document; its number comes from the terminal, or from a pipe that brings nothing else."""
+    if sys.stdin.isatty():
+        number = click.prompt("document number", hide_input=True, err=True)
+    elif code == "-":
+        raise click.UsageError("--document needs a terminal when the codes come on standard input")
+    else:
+        number = sys.stdin.readline(256)
+    return decode_document(kind, number.strip(os.linesep))
