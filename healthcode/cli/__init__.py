@@ -1,0 +1,1 @@
+"""The `healthcode` command, and what all our commands share (`console`)."""

@@ -1,0 +1,213 @@
+"""What all our commands share: exit statuses, error lines, `--json`, help with examples.
+
+Exit status: 0 done; 1 refused; 2 usage or configuration; 3 further check or
+undecided; 4 unavailable; 70 a fault of ours. No command prints a traceback,
+unless HEALTHCODE_DEBUG=1.
+
+    @click.group(cls=CommandGroup, examples="province-node check --dir node")
+    def cli() -> None: ...
+
+    @cli.command(cls=Command, examples="province-node status --json")
+    @json_option
+    def status(as_json: bool) -> None:
+        print_result({"realm": "test-demo"}, as_json=as_json, table=lambda data: details(data))
+
+    def main() -> None:
+        run(cli)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import click
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from healthcode.errors import HealthcodeError
+
+__all__ = [
+    "EXIT_FAULT",
+    "EXIT_FURTHER_CHECK",
+    "EXIT_REFUSED",
+    "EXIT_UNAVAILABLE",
+    "EXIT_USAGE",
+    "Command",
+    "CommandGroup",
+    "details",
+    "error_console",
+    "exit_with",
+    "json_option",
+    "print_json",
+    "print_result",
+    "rows",
+    "run",
+]
+
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+EXIT_FURTHER_CHECK = 3
+EXIT_UNAVAILABLE = 4
+EXIT_FAULT = 70
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class _Examples(click.Command):
+    """Shows `examples` (one command a line, `#` lines are comments) at the end of --help, as written."""
+
+    def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = [line.strip() for line in examples.strip().splitlines()]
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+class Command(_Examples):
+    """A click command with `examples`."""
+
+
+class CommandGroup(_Examples, click.Group):
+    """A click group with `examples`, whose commands are `Command`s."""
+
+    command_class = Command
+
+
+CommandGroup.group_class = CommandGroup
+
+
+def json_option(function: _Function) -> _Function:
+    """Adds `--json`, passed to the function as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(function)
+
+
+def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command and ends the process with its exit status.
+
+    A HealthcodeError becomes one line on standard error (with `--json`, an object
+    {"error": {"reason", "message", …}}); any other exception one line with an
+    incident id and status 70.
+    """
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in args
+    try:
+        status = command.main(args=args, standalone_mode=False)
+    except click.exceptions.Exit as error:
+        status = error.exit_code
+    except click.Abort:
+        _print_error("stopped", "ABORTED", as_json=as_json)
+        status = EXIT_REFUSED
+    except click.ClickException as error:
+        if as_json:
+            _print_error(error.format_message(), "USAGE", as_json=True)
+        else:
+            error.show()
+        status = EXIT_USAGE
+    except HealthcodeError as error:
+        _debug_traceback()
+        _print_error(error.message, error.reason, as_json=as_json, error=error)
+        status = error.exit_status
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        # the reader of a pipe has gone, as with `| head`; say nothing more to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as error:  # noqa: BLE001  the outermost edge: whatever is left is a fault of ours
+        _debug_traceback()
+        incident = secrets.token_hex(4)
+        message = (
+            f"a fault of ours ({type(error).__name__}, incident {incident}): "
+            "run again with HEALTHCODE_DEBUG=1 and report what it prints"
+        )
+        _print_error(message, "INTERNAL", as_json=as_json)
+        status = EXIT_FAULT
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def exit_with(status: int) -> NoReturn:
+    """Ends the command with an exit status, after its result was printed."""
+    raise click.exceptions.Exit(status)
+
+
+def error_console() -> Console:
+    """Where progress and remarks go: standard error, so that standard output stays a result."""
+    return Console(stderr=True)
+
+
+def print_json(data: object) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def print_result(
+    data: Mapping[str, Any] | Sequence[Any],
+    *,
+    as_json: bool,
+    table: Callable[[Any], RenderableType],
+) -> None:
+    """Prints a command's result: `data` itself with --json, else what `table` makes of it."""
+    if as_json:
+        print_json(data)
+    else:
+        Console().print(table(data))
+
+
+def details(data: Mapping[str, Any]) -> Table:
+    """A two-column table of names and values."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in data.items():
+        table.add_row(Text(name.replace("_", " ")), _cell(value))
+    return table
+
+
+def rows(columns: Sequence[str], lines: Iterable[Mapping[str, Any]], *, title: str | None = None) -> Table:
+    """A table with a line for each mapping; `columns` are its keys, in order."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for line in lines:
+        table.add_row(*(_cell(line.get(column)) for column in columns))
+    return table
+
+
+def _cell(value: object) -> Text:
+    # Text, so that square brackets in data are never read as markup
+    if value is None:
+        return Text("-", style="dim")
+    if isinstance(value, list | tuple):
+        return Text(", ".join(str(item) for item in value))
+    return Text(str(value))
+
+
+def _print_error(message: str, reason: str, *, as_json: bool, error: HealthcodeError | None = None) -> None:
+    if as_json:
+        body: dict[str, Any] = {"reason": str(reason), "message": message}
+        if error is not None and error.fields:
+            body["fields"] = error.fields
+        if error is not None and error.retry_after_seconds is not None:
+            body["retry_after_seconds"] = error.retry_after_seconds
+        click.echo(json.dumps({"error": body}, ensure_ascii=False), err=True)
+        return
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+    for name, problem in error.fields.items() if error is not None else ():
+        click.echo(f"  {name}: {problem}", err=True)
+
+
+def _debug_traceback() -> None:
+    if os.environ.get("HEALTHCODE_DEBUG") == "1":
+        traceback.print_exc()

@@ -1,0 +1,336 @@
+"""Certificates: who a leaf names, which CA issued it, and a development CA.
+
+Rules. A leaf carries exactly one URI SAN, `spiffe://REALM.healthcode/…`. It
+counts only when it was issued directly by a CA that is published for that very
+identity (`is_issued_by`): the pool which TLS checks against holds every
+participant's CA, so TLS alone would let any of them name anyone. Private keys
+lie in files of mode 0600 or 0400.
+
+    ca = make_ca("Shanghai development CA", days=3650, now=clock.now())
+    leaf = issue_leaf(ca, PeerId(...), dns_names=("localhost",), days=90, now=clock.now())
+    leaf.write(folder / "node.pem", folder / "node.key")
+
+This is the one home of `cryptography` for X.509; TLS keys are P-256, which every
+gRPC implementation takes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from healthcode.clock import rfc3339
+from healthcode.errors import ConfigurationError, HealthcodeError, Reason, UnauthenticatedError
+from healthcode.identity.peer import PeerId, PeerKind, decode_peer_uri
+
+__all__ = [
+    "CertifiedKey",
+    "LeafIdentity",
+    "TlsFiles",
+    "decode_leaf",
+    "is_issued_by",
+    "issue_leaf",
+    "load_ca",
+    "load_tls",
+    "make_ca",
+    "write_private",
+]
+
+MAX_PEM_BYTES = 64 * 1024
+SERVERS = frozenset({PeerKind.REGISTRY, PeerKind.GATEWAY, PeerKind.PROVINCE})
+
+
+@dataclass(frozen=True, slots=True)
+class LeafIdentity:
+    """What a leaf certificate says: whom it names and when it holds (epoch seconds)."""
+
+    peer: PeerId
+    not_before: int
+    not_after: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """A service's own certificate, key and CA as PEM, checked to belong together."""
+
+    certificate_pem: bytes
+    key_pem: bytes
+    ca_pem: bytes
+    identity: LeafIdentity
+
+    def __repr__(self) -> str:
+        return f"TlsFiles({self.identity.peer.uri})"
+
+
+@dataclass(frozen=True, slots=True)
+class CertifiedKey:
+    """A certificate with its private key (PEM, PKCS #8): a CA, or a leaf."""
+
+    certificate_pem: bytes
+    key_pem: bytes
+
+    def write(self, certificate: Path, key: Path) -> None:
+        """Writes both files; the key with mode 0600. Raises ConfigurationError where a key lies already."""
+        write_private(key, self.key_pem)
+        certificate.write_bytes(self.certificate_pem)
+
+    def __repr__(self) -> str:
+        return "CertifiedKey(…)"
+
+
+def decode_leaf(pem: bytes) -> LeafIdentity:
+    """Whom the first certificate in `pem` names; nothing about trust is checked here.
+
+    Raises UnauthenticatedError: IDENTITY_MISSING without exactly one URI SAN,
+    IDENTITY_FOREIGN when that is no identity of ours.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(pem[:MAX_PEM_BYTES])
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except x509.ExtensionNotFound:
+        uris = []
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        raise UnauthenticatedError("the certificate cannot be read") from error
+    if len(uris) != 1:
+        raise UnauthenticatedError(
+            f"the certificate must carry exactly one URI SAN (spiffe://REALM.healthcode/…), and has {len(uris)}"
+        )
+    try:
+        peer = decode_peer_uri(uris[0])
+    except HealthcodeError as error:
+        raise UnauthenticatedError(
+            f"the certificate's URI SAN is no healthcode identity: {error.message}",
+            reason=Reason.IDENTITY_FOREIGN,
+        ) from error
+    return LeafIdentity(
+        peer=peer,
+        not_before=int(certificate.not_valid_before_utc.timestamp()),
+        not_after=int(certificate.not_valid_after_utc.timestamp()),
+        sha256=certificate.fingerprint(hashes.SHA256()).hex(),
+    )
+
+
+@lru_cache(maxsize=1024)
+def is_issued_by(leaf_pem: bytes, ca_pems: tuple[str, ...]) -> bool:
+    """Whether one of these CAs signed this leaf directly and may; times are checked by the caller.
+
+    Cached by content, so a new CA in the trust files counts at the next call.
+    """
+    try:
+        leaf = x509.load_pem_x509_certificate(leaf_pem)
+    except ValueError:
+        return False
+    return any(_is_issuer(leaf, authority) for pem in ca_pems for authority in _certificates(pem))
+
+
+def _certificates(pem: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem.encode())
+    except ValueError:
+        return []
+
+
+def _is_issuer(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
+        leaf.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.ExtensionNotFound):
+        return False
+    return constraints.ca
+
+
+def load_ca(path: Path) -> str:
+    """The PEM text of the CA certificate at `path`. Raises ConfigurationError."""
+    data = _read(path, "CA certificate")
+    try:
+        found = x509.load_pem_x509_certificates(data)
+        is_ca = [c.extensions.get_extension_for_class(x509.BasicConstraints).value.ca for c in found]
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise ConfigurationError(
+            f"{path} holds no CA certificate in PEM: give the CA's, not a leaf"
+        ) from error
+    if not all(is_ca):
+        raise ConfigurationError(f"{path} holds a certificate that is no CA: give the CA's, not a leaf")
+    return data.decode()
+
+
+def load_tls(
+    certificate: Path, private_key: Path, ca: Path, *, now: int, realm: str | None = None
+) -> TlsFiles:
+    """A service's TLS files, checked: modes, one identity, key matches, CA issued it, not expired, realm.
+
+    Raises ConfigurationError saying which file is wrong and what to do.
+    """
+    certificate_pem = _read(certificate, "certificate")
+    key_pem = _read_private(private_key)
+    ca_pem = load_ca(ca).encode()
+    try:
+        identity = decode_leaf(certificate_pem)
+    except UnauthenticatedError as error:
+        raise ConfigurationError(f"{certificate}: {error.message}") from error
+    try:
+        key = serialization.load_pem_private_key(key_pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(f"{private_key} holds no unencrypted private key in PEM") from error
+    encoding = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public = x509.load_pem_x509_certificate(certificate_pem).public_key()
+    if key.public_key().public_bytes(*encoding) != public.public_bytes(*encoding):
+        raise ConfigurationError(f"{private_key} is not the key of {certificate}")
+    if not is_issued_by(certificate_pem, (ca_pem.decode(),)):
+        raise ConfigurationError(f"{certificate} was not issued by {ca}")
+    if now >= identity.not_after:
+        raise ConfigurationError(
+            f"{certificate} expired at {rfc3339(identity.not_after)}: have it issued anew"
+        )
+    if now < identity.not_before:
+        raise ConfigurationError(
+            f"{certificate} holds only from {rfc3339(identity.not_before)}: check this machine's clock"
+        )
+    if realm is not None and identity.peer.realm != realm:
+        raise ConfigurationError(f"{certificate} is of realm {identity.peer.realm}, and this is {realm}")
+    return TlsFiles(certificate_pem, key_pem, ca_pem, identity)
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"the {what} {path} is missing") from error
+    except OSError as error:
+        raise ConfigurationError(f"the {what} {path} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_PEM_BYTES:
+        raise ConfigurationError(f"the {what} {path} is larger than {MAX_PEM_BYTES} bytes")
+    return data
+
+
+def _read_private(path: Path) -> bytes:
+    data = _read(path, "private key")
+    if stat.S_IMODE(path.stat().st_mode) & 0o177:
+        raise ConfigurationError(f"others can read the private key {path}: run `chmod 600 {path}`")
+    return data
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Writes a new file of mode 0600, on disk when this returns. Raises ConfigurationError if it exists."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise ConfigurationError(
+            f"{path} exists already, and a key is never overwritten: move it away"
+        ) from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def make_ca(common_name: str, *, days: int, now: int) -> CertifiedKey:
+    """A development CA: P-256, path length 0. `now` in epoch seconds."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    builder = (
+        _builder(name, name, key.public_key(), days, now)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+    )
+    return CertifiedKey(_pem(builder.sign(key, hashes.SHA256())), _key_pem(key))
+
+
+def issue_leaf(
+    ca: CertifiedKey,
+    peer: PeerId,
+    *,
+    dns_names: Sequence[str] = (),
+    days: int,
+    now: int,
+    extra_uris: Sequence[str] = (),
+) -> CertifiedKey:
+    """A leaf for `peer`, issued by `ca`.
+
+    Services get their DNS name (`province-31.healthcode`) and `localhost`,
+    127.0.0.1 and ::1 for development, beside `dns_names` (host names or IP
+    addresses). `extra_uris` only makes certificates that must be refused.
+    """
+    authority = x509.load_pem_x509_certificate(ca.certificate_pem)
+    signer = serialization.load_pem_private_key(ca.key_pem, password=None)
+    if not isinstance(signer, ec.EllipticCurvePrivateKey):
+        raise ConfigurationError("the development CA's key is not an elliptic-curve key")
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in (peer.uri, *extra_uris)]
+    if peer.kind in SERVERS:
+        hosts = dict.fromkeys((str(peer.dns_name), "localhost", "127.0.0.1", "::1", *dns_names))
+        names += [_host_name(host) for host in hosts]
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, peer.uri.rpartition("healthcode/")[2][:64])])
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    if peer.kind in SERVERS:
+        usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
+    builder = (
+        _builder(subject, authority.subject, key.public_key(), days, now)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    )
+    return CertifiedKey(_pem(builder.sign(signer, hashes.SHA256())), _key_pem(key))
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, days: int, now: int
+) -> x509.CertificateBuilder:
+    start = datetime.fromtimestamp(now, UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        # an hour back, for peers whose clock is behind
+        .not_valid_before(start - timedelta(hours=1))
+        .not_valid_after(start + timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _host_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

@@ -1,0 +1,201 @@
+"""Our errors as gRPC statuses, and back: one map each way, tested as a round trip.
+
+A status carries google.rpc.ErrorInfo (`reason`, domain "healthcode"), BadRequest
+with the fields at fault, and RetryInfo. An exception that is not ours becomes
+INTERNAL with an incident id; its text goes to the log alone.
+
+    with rpc_errors("the gateway"):                      # client side
+        response = await stub.Ask(request, timeout=5)    # AioRpcError → HealthcodeError
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError as ProtobufDecodeError
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from healthcode.errors import (
+    ConflictError,
+    DecodeError,
+    HealthcodeError,
+    InternalError,
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    PreconditionError,
+    Reason,
+    SignatureError,
+    TrustError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+
+__all__ = ["DOMAIN", "decode_status", "encode_status", "error_from_rpc", "rpc_errors", "status_code"]
+
+DOMAIN = "healthcode"
+DETAILS_KEY = "grpc-status-details-bin"
+MAX_MESSAGE_CHARACTERS = 1000
+
+_CODE_BY_REASON: Mapping[Reason, grpc.StatusCode] = MappingProxyType(
+    {
+        Reason.AUTHORITY_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+        Reason.ALREADY_SIGNED: grpc.StatusCode.ALREADY_EXISTS,
+        Reason.REQUEST_ID_REUSED: grpc.StatusCode.ALREADY_EXISTS,
+        Reason.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
+        Reason.STREAM_IDLE: grpc.StatusCode.DEADLINE_EXCEEDED,
+        Reason.TRUST_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    }
+)
+
+_CODE_BY_CLASS: tuple[tuple[type[HealthcodeError], grpc.StatusCode], ...] = (
+    (InvalidInputError, grpc.StatusCode.INVALID_ARGUMENT),
+    (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
+    (PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED),
+    (NotFoundError, grpc.StatusCode.NOT_FOUND),
+    (ConflictError, grpc.StatusCode.ABORTED),
+    (PreconditionError, grpc.StatusCode.FAILED_PRECONDITION),
+    (TrustError, grpc.StatusCode.FAILED_PRECONDITION),
+    (UnavailableError, grpc.StatusCode.UNAVAILABLE),
+    (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+)
+
+_CLASS_BY_REASON: Mapping[Reason, type[HealthcodeError]] = MappingProxyType(
+    {
+        Reason.TRUST_UNAVAILABLE: TrustError,
+        Reason.LIST_SHRANK: TrustError,
+        Reason.SIGNATURE_INVALID: SignatureError,
+        Reason.SIGNATURE_THRESHOLD: SignatureError,
+        Reason.POSSESSION_UNPROVEN: SignatureError,
+    }
+)
+
+# what a status without ErrorInfo (from the library, a proxy, a stranger) means to us
+_BARE: Mapping[grpc.StatusCode, tuple[type[HealthcodeError], Reason]] = MappingProxyType(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT: (InvalidInputError, Reason.INVALID_REQUEST),
+        grpc.StatusCode.OUT_OF_RANGE: (InvalidInputError, Reason.INVALID_REQUEST),
+        grpc.StatusCode.UNAUTHENTICATED: (UnauthenticatedError, Reason.IDENTITY_MISSING),
+        grpc.StatusCode.PERMISSION_DENIED: (PermissionDeniedError, Reason.METHOD_NOT_ALLOWED),
+        grpc.StatusCode.UNIMPLEMENTED: (PermissionDeniedError, Reason.METHOD_NOT_ALLOWED),
+        grpc.StatusCode.NOT_FOUND: (NotFoundError, Reason.FILE_UNKNOWN),
+        grpc.StatusCode.ABORTED: (ConflictError, Reason.VERSION_CONFLICT),
+        grpc.StatusCode.ALREADY_EXISTS: (ConflictError, Reason.VERSION_CONFLICT),
+        grpc.StatusCode.FAILED_PRECONDITION: (PreconditionError, Reason.INVALID_REQUEST),
+        grpc.StatusCode.RESOURCE_EXHAUSTED: (OverloadedError, Reason.TOO_LARGE),
+        grpc.StatusCode.DEADLINE_EXCEEDED: (UnavailableError, Reason.DEADLINE_EXCEEDED),
+        # a server that stops cancels what it could not answer: the call may be tried again
+        grpc.StatusCode.CANCELLED: (UnavailableError, Reason.SHUTTING_DOWN),
+        grpc.StatusCode.UNAVAILABLE: (UnavailableError, Reason.HOME_UNAVAILABLE),
+    }
+)
+
+
+def status_code(error: HealthcodeError) -> grpc.StatusCode:
+    """The gRPC code of an error: by its reason where that has one of its own, else by its class."""
+    by_reason = _CODE_BY_REASON.get(error.reason)
+    if by_reason is not None:
+        return by_reason
+    return next((code for kind, code in _CODE_BY_CLASS if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+
+
+def encode_status(error: HealthcodeError) -> status_pb2.Status:
+    """The google.rpc.Status of an error. InternalError and ConfigurationError keep their text to themselves."""
+    code = status_code(error)
+    internal = code is grpc.StatusCode.INTERNAL
+    incident = error.fields.get("incident") if isinstance(error, InternalError) else None
+    message = f"a fault of ours{f' (incident {incident})' if incident else ''}" if internal else error.message
+    status = status_pb2.Status(code=code.value[0], message=message[:MAX_MESSAGE_CHARACTERS])
+    info = error_details_pb2.ErrorInfo(
+        reason=str(Reason.INTERNAL if internal else error.reason), domain=DOMAIN
+    )
+    if isinstance(error, DecodeError):
+        info.metadata["detail"] = error.detail
+    status.details.add().Pack(info)
+    if error.fields and not internal:
+        bad = error_details_pb2.BadRequest()
+        for field, description in error.fields.items():
+            bad.field_violations.add(field=field, description=description)
+        status.details.add().Pack(bad)
+    if error.retry_after_seconds is not None:
+        delay = Duration()
+        delay.FromNanoseconds(int(error.retry_after_seconds * 1e9))
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status
+
+
+def decode_status(status: status_pb2.Status, *, peer: str = "the server") -> HealthcodeError:
+    """The error that a google.rpc.Status tells of; an unknown reason reads as INTERNAL."""
+    code = _code(status.code)
+    kind, reason = _BARE.get(code, (InternalError, Reason.INTERNAL))
+    detail: str | None = None
+    fields: dict[str, str] = {}
+    retry_after: float | None = None
+    for packed in status.details:
+        info = error_details_pb2.ErrorInfo()
+        bad = error_details_pb2.BadRequest()
+        retry = error_details_pb2.RetryInfo()
+        try:
+            if packed.Unpack(info) and info.domain == DOMAIN:
+                reason = Reason(info.reason) if info.reason in Reason else Reason.INTERNAL
+                detail = info.metadata.get("detail")
+            elif packed.Unpack(bad):
+                fields = {violation.field: violation.description for violation in bad.field_violations}
+            elif packed.Unpack(retry):
+                retry_after = retry.retry_delay.ToNanoseconds() / 1e9
+        except ProtobufDecodeError:
+            continue  # the code still says what kind of failure it is
+    kind = _CLASS_BY_REASON.get(reason, kind)
+    message = status.message[:MAX_MESSAGE_CHARACTERS] or f"{peer} answered {code.name}"
+    if detail and kind is InvalidInputError:
+        return DecodeError(detail, message.removesuffix(f" [{detail}]"))
+    return kind(message, reason=reason, fields=fields, retry_after_seconds=retry_after)
+
+
+def error_from_rpc(error: grpc.RpcError, *, peer: str = "the server") -> HealthcodeError:
+    """The HealthcodeError in a failed call. `peer` is how messages name the other side."""
+    # both grpc.Call and AioRpcError have these, though RpcError itself declares none
+    code: grpc.StatusCode = error.code()  # type: ignore[attr-defined]  # see above
+    text: str = error.details() or ""  # type: ignore[attr-defined]  # see above
+    for key, value in error.trailing_metadata() or ():  # type: ignore[attr-defined]  # see above
+        if key == DETAILS_KEY:
+            try:
+                return decode_status(status_pb2.Status.FromString(value), peer=peer)
+            except ProtobufDecodeError:
+                break
+    kind, reason = _BARE.get(code, (InternalError, Reason.INTERNAL))
+    return kind(f"{peer}: {_plain(code, text)}", reason=reason)
+
+
+def _plain(code: grpc.StatusCode, text: str) -> str:
+    """A sentence for the failures that the library words for programmers."""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        if "certificate verify failed" in text.lower() or "CERTIFICATE_VERIFY_FAILED" in text:
+            return "its certificate is not of the CA and name expected here"
+        if "handshake" in text.lower() or "Ssl" in text:
+            return "the TLS handshake failed: is our certificate of a CA that it knows?"
+        return "out of reach"
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return "no answer in time"
+    if code is grpc.StatusCode.CANCELLED:
+        return "the call was cancelled"
+    return f"{code.name}{f': {text}' if text else ''}"
+
+
+def _code(number: int) -> grpc.StatusCode:
+    name = code_pb2.Code.Name(number) if number in code_pb2.Code.values() else "UNKNOWN"
+    return grpc.StatusCode[name]
+
+
+@contextmanager
+def rpc_errors(peer: str) -> Iterator[None]:
+    """Turns a grpc.RpcError inside the block into a HealthcodeError that names `peer`."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise error_from_rpc(error, peer=peer) from error

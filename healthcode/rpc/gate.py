@@ -1,0 +1,300 @@
+"""The gate that every call passes, in one order; servicers stand behind it.
+
+Is the server still taking calls; is the method in the access table; who calls;
+may they; is there a deadline; is there room; is the body the method's message.
+Then the servicer. Whatever goes wrong becomes a typed status; the text of a
+foreign exception goes to the log, with an incident id that the caller sees, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError as ProtobufDecodeError
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc_status import rpc_status
+
+from healthcode.errors import (
+    DecodeError,
+    HealthcodeError,
+    InternalError,
+    InvalidInputError,
+    OverloadedError,
+    PermissionDeniedError,
+    Reason,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from healthcode.identity.peer import PeerId
+from healthcode.rpc.access import AccessRule, check_access
+from healthcode.rpc.call import CallInfo
+from healthcode.rpc.errors import encode_status, status_code
+from healthcode.rpc.identity import PeerVerifier, leaf_of
+from healthcode.telemetry import LogBudget, Metrics, get_logger
+
+__all__ = ["Gate", "GateState", "ServerLimits"]
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_Result = TypeVar("_Result")
+
+_HEALTH = "/grpc.health.v1.Health/"
+_NO_DEADLINE_SECONDS = 86_400.0 * 365
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """How much at once, and for how long (seconds).
+
+    A connection is closed gracefully at `connection_age_seconds`, so that clients
+    spread anew, and cut `connection_grace_seconds` later; a stream without a
+    deadline is ended with OK at `stream_age_seconds`, which is shorter than that
+    grace, so none is ever cut. `idle_seconds` replaces the access table's.
+    """
+
+    concurrent_calls: int = 256
+    concurrent_streams: int = 512
+    streams_per_connection: int = 100
+    connection_age_seconds: float = 300
+    connection_grace_seconds: float = 30
+    stream_age_seconds: float = 25
+    connection_idle_seconds: float = 300
+    idle_seconds: float | None = None
+    # one of several processes shares its port; a single one must find out that a port is in use
+    reuse_port: bool = False
+
+
+@dataclass(slots=True)
+class GateState:
+    """What the gates of one server share."""
+
+    access: Mapping[str, AccessRule]
+    limits: ServerLimits
+    metrics: Metrics
+    verifier: PeerVerifier | None
+    participant: str | None
+    draining: bool = False
+    refusing: bool = False
+    open_calls: int = 0
+    open_streams: int = 0
+    waits: set[asyncio.Timeout] = field(default_factory=set)
+    budget: LogBudget = field(default_factory=LogBudget)
+
+    def drain(self) -> None:
+        """Ends the waits of streams that have no end of their own."""
+        self.draining = True
+        now = asyncio.get_running_loop().time()
+        for wait in tuple(self.waits):
+            wait.reschedule(now)
+
+
+class Gate:
+    """One method's way in and out; handlers work on raw bytes, so that decoding is inside the gate."""
+
+    def __init__(
+        self, state: GateState, path: str, method: MethodDescriptor, function: Callable[..., Any]
+    ) -> None:
+        self._state = state
+        self._path = path
+        self._function = function
+        self._request_class: type[Message] = GetMessageClass(method.input_type)
+        self._rule = state.access.get(path)
+        self._is_stream = method.client_streaming or method.server_streaming
+        self._open = state.metrics.rpc_open.labels(path)
+        self._seconds = state.metrics.rpc_seconds.labels(path)
+        self._log = get_logger("rpc")
+
+    async def unary_unary(self, raw: bytes, context: Context) -> bytes:
+        async def serve(call: CallInfo, rule: AccessRule) -> bytes:
+            response: Message = await self._function(self._decode(raw, rule), call)
+            return response.SerializeToString()
+
+        return await self._pass(context, serve)
+
+    async def stream_unary(self, _: object, context: Context) -> bytes:
+        async def serve(call: CallInfo, rule: AccessRule) -> bytes:
+            response: Message = await self._function(self._requests(context, rule), call)
+            return response.SerializeToString()
+
+        return await self._pass(context, serve)
+
+    async def unary_stream(self, raw: bytes, context: Context) -> None:
+        async def serve(call: CallInfo, rule: AccessRule) -> None:
+            responses = self._function(self._decode(raw, rule), call)
+            try:
+                async for response in self._until_ended(responses, rule):
+                    await context.write(response.SerializeToString())
+            finally:
+                await responses.aclose()
+
+        await self._pass(context, serve)
+
+    async def stream_stream(self, _: object, context: Context) -> None:
+        async def serve(call: CallInfo, rule: AccessRule) -> None:
+            async for response in self._function(self._requests(context, rule), call):
+                await context.write(response.SerializeToString())
+
+        await self._pass(context, serve)
+
+    async def _pass(
+        self, context: Context, serve: Callable[[CallInfo, AccessRule], Awaitable[_Result]]
+    ) -> _Result:
+        started = time.perf_counter()
+        outcome = grpc.StatusCode.CANCELLED  # the caller went away, or its deadline passed
+        failure: HealthcodeError
+        self._open.inc()
+        self._count(1)
+        try:
+            call, rule = self._admit(context)
+            result = await serve(call, rule)
+            outcome = grpc.StatusCode.OK
+        except HealthcodeError as error:
+            failure = self._tell(error)
+            outcome = status_code(failure)
+        except Exception as error:  # noqa: BLE001  the edge: nothing of it may reach the caller
+            failure = self._incident(error)
+            outcome = grpc.StatusCode.INTERNAL
+        else:
+            return result
+        finally:
+            self._count(-1)
+            self._open.dec()
+            self._seconds.observe(time.perf_counter() - started)
+            self._state.metrics.rpc_total.labels(self._path, outcome.name).inc()
+        await context.abort_with_status(rpc_status.to_status(encode_status(failure)))
+
+    def _count(self, step: int) -> None:
+        if self._is_stream:
+            self._state.open_streams += step
+        else:
+            self._state.open_calls += step
+
+    def _admit(self, context: Context) -> tuple[CallInfo, AccessRule]:
+        """Everything that is checked before the body is looked at."""
+        state, rule = self._state, self._rule
+        if state.refusing and not self._path.startswith(_HEALTH):
+            raise UnavailableError(
+                "this server is shutting down; try again",
+                reason=Reason.SHUTTING_DOWN,
+                retry_after_seconds=0.1,
+            )
+        if rule is None:
+            raise PermissionDeniedError("this method is in no access table, and so closed to everybody")
+        peer = self._peer(context, rule)
+        check_access(rule, peer, participant=state.participant)
+        remaining = _remaining(context)
+        if remaining is None and rule.deadline_required:
+            raise InvalidInputError(
+                "this call has no deadline: set one, a few seconds for most methods",
+                reason=Reason.DEADLINE_REQUIRED,
+            )
+        room = state.limits.concurrent_streams - state.open_streams
+        if not self._is_stream:
+            room = state.limits.concurrent_calls - state.open_calls
+        if room < 0:
+            raise OverloadedError("too many calls at once; try again", retry_after_seconds=0.2)
+        deadline = None if remaining is None else time.monotonic() + remaining
+        return CallInfo(self._path, peer, deadline), rule
+
+    def _peer(self, context: Context, rule: AccessRule) -> PeerId | None:
+        if self._state.verifier is None:
+            return None
+        try:
+            return self._state.verifier.verify_peer(leaf_of(context.auth_context()))
+        except UnauthenticatedError:
+            if rule.anonymous:
+                return None
+            raise
+
+    def _decode(self, raw: bytes, rule: AccessRule) -> Message:
+        if len(raw) > rule.max_request_bytes:
+            raise OverloadedError(
+                f"the request has {len(raw)} bytes, and this method takes {rule.max_request_bytes}",
+                reason=Reason.TOO_LARGE,
+            )
+        try:
+            return self._request_class.FromString(raw)
+        except ProtobufDecodeError as error:
+            raise DecodeError(
+                "protobuf.malformed", f"the body is no {self._request_class.DESCRIPTOR.full_name}"
+            ) from error
+
+    async def _requests(self, context: Context, rule: AccessRule) -> AsyncIterator[Message]:
+        """The client's messages, until it has sent all, or the stream is old, or the server drains."""
+        loop = asyncio.get_running_loop()
+        idle = self._state.limits.idle_seconds or rule.idle_seconds
+        end = loop.time() + self._state.limits.stream_age_seconds if rule.ends_on_drain else None
+        while not (rule.ends_on_drain and self._state.draining):
+            limit = None if idle is None else loop.time() + idle
+            until = min((moment for moment in (limit, end) if moment is not None), default=None)
+            try:
+                async with self._wait(until, rule):
+                    raw = await context.read()
+            except TimeoutError:
+                if rule.ends_on_drain and (self._state.draining or until == end):
+                    return
+                raise UnavailableError(
+                    f"no request came for {idle:g} seconds, so the stream is ended", reason=Reason.STREAM_IDLE
+                ) from None
+            if raw is grpc.aio.EOF:
+                return
+            yield self._decode(raw, rule)
+
+    async def _until_ended(
+        self, responses: AsyncIterator[Message], rule: AccessRule
+    ) -> AsyncIterator[Message]:
+        """A servicer's responses; a stream with no end of its own ends when it is old or the server drains."""
+        end = asyncio.get_running_loop().time() + self._state.limits.stream_age_seconds
+        while not (rule.ends_on_drain and self._state.draining):
+            try:
+                async with self._wait(end if rule.ends_on_drain else None, rule):
+                    response = await anext(responses)
+            except (StopAsyncIteration, TimeoutError):
+                return
+            yield response
+
+    @asynccontextmanager
+    async def _wait(self, until: float | None, rule: AccessRule) -> AsyncIterator[None]:
+        """A wait that ends with TimeoutError at `until` (loop time), or when the server drains."""
+        async with asyncio.timeout_at(until) as timeout:
+            if rule.ends_on_drain:
+                self._state.waits.add(timeout)
+            try:
+                yield
+            finally:
+                self._state.waits.discard(timeout)
+
+    def _tell(self, error: HealthcodeError) -> HealthcodeError:
+        """Logs a refusal, within the budget; a fault of ours becomes an incident."""
+        if status_code(error) is grpc.StatusCode.INTERNAL:
+            return self._incident(error)
+        left_out = self._state.budget.take(f"{self._path} {error.reason}")
+        if left_out is not None:
+            self._log.info("rpc_refused", method=self._path, reason=error.reason, left_out=left_out)
+        return error
+
+    def _incident(self, error: Exception) -> InternalError:
+        """Logs a fault with its traceback under an id, and gives what the caller may see of it."""
+        incident = secrets.token_hex(4)
+        left_out = self._state.budget.take(f"{self._path} {type(error).__name__}")
+        if left_out is not None:
+            self._log.error(
+                "rpc_fault", method=self._path, incident=incident, left_out=left_out, exc_info=error
+            )
+        return InternalError("a fault of ours", fields={"incident": incident})
+
+
+def _remaining(context: Context) -> float | None:
+    """Seconds to the caller's deadline, None when it set none."""
+    remaining: float | None = context.time_remaining()
+    # a call without a deadline reads as one of centuries
+    return None if remaining is None or remaining > _NO_DEADLINE_SECONDS else remaining

@@ -1,0 +1,75 @@
+"""Who calls: the identity in the client's certificate, believed only under its own CA.
+
+A servicer sees the leaf, not the chain, and TLS was checked against all CAs
+pooled; so each leaf is checked here against the CA published for the identity
+it names (the check is cached by content). A leaf that expired while its
+connection stayed open no longer counts.
+
+    verifier = PeerVerifier(realm="test-demo", ca_for=lambda peer: view.ca_of(peer), clock=SystemClock())
+    peer = verifier.verify_peer(leaf_pem)
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from healthcode.clock import Clock
+from healthcode.errors import Reason, UnauthenticatedError
+from healthcode.identity.peer import PeerId
+from healthcode.rpc.certificate import LeafIdentity, decode_leaf, is_issued_by
+
+__all__ = ["CaLookup", "PeerVerifier", "leaf_of"]
+
+CaLookup = Callable[[PeerId], Sequence[str]]
+"""The CAs (PEM) published for this identity; empty: none."""
+
+_CACHED_LEAVES = 1024
+
+
+def leaf_of(auth_context: Mapping[str, Iterable[bytes]]) -> bytes | None:
+    """The client's leaf certificate (PEM) in a gRPC auth context; None without one."""
+    return next(iter(auth_context.get("x509_pem_cert", ())), None)
+
+
+class PeerVerifier:
+    """Turns a client's leaf certificate into an identity, or refuses it."""
+
+    def __init__(self, *, realm: str, ca_for: CaLookup, clock: Clock) -> None:
+        self._realm = realm
+        self._ca_for = ca_for
+        self._clock = clock
+        self._leaves: OrderedDict[bytes, LeafIdentity] = OrderedDict()
+
+    def verify_peer(self, leaf_pem: bytes | None) -> PeerId:
+        """The identity of the caller.
+
+        Raises UnauthenticatedError: IDENTITY_MISSING (no certificate, or not exactly
+        one URI SAN, or expired), IDENTITY_FOREIGN (another realm, or not parsed),
+        CERTIFICATE_NOT_PUBLISHED (not issued by the CA published for this identity).
+        """
+        if leaf_pem is None:
+            raise UnauthenticatedError("a client certificate is needed here, and none was shown")
+        leaf = self._decode(leaf_pem)
+        if not leaf.not_before <= self._clock.now() < leaf.not_after:
+            raise UnauthenticatedError(f"the certificate of {leaf.peer.uri} is outside its validity")
+        if leaf.peer.realm != self._realm:
+            raise UnauthenticatedError(
+                f"the certificate is of realm {leaf.peer.realm}, and this is {self._realm}",
+                reason=Reason.IDENTITY_FOREIGN,
+            )
+        if not is_issued_by(leaf_pem, tuple(self._ca_for(leaf.peer))):
+            raise UnauthenticatedError(
+                f"the certificate names {leaf.peer.uri}, and was not issued by a CA that is published for it",
+                reason=Reason.CERTIFICATE_NOT_PUBLISHED,
+            )
+        return leaf.peer
+
+    def _decode(self, leaf_pem: bytes) -> LeafIdentity:
+        known = self._leaves.get(leaf_pem)
+        if known is None:
+            known = decode_leaf(leaf_pem)
+            self._leaves[leaf_pem] = known
+            if len(self._leaves) > _CACHED_LEAVES:
+                self._leaves.popitem(last=False)
+        return known

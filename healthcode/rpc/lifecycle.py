@@ -1,0 +1,95 @@
+"""From start to SIGTERM: servers come up together, drain together, and go.
+
+    async def main() -> None:
+        await run_until_stopped([node_server, issuer_server], follower.run(), publisher.run())
+
+On SIGTERM or SIGINT: health says NOT_SERVING, calls are still taken for
+`lame_duck_seconds` so that clients and balancers look elsewhere, then new ones
+are refused with SHUTTING_DOWN while those under way finish within
+`grace_seconds`. Only then the background work is cancelled. A background task
+that fails stops the whole process: a service is up, or it is down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from healthcode.errors import InternalError
+from healthcode.rpc.server import GrpcServer
+from healthcode.telemetry import get_logger
+
+__all__ = ["run_until_stopped"]
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+async def run_until_stopped(
+    servers: Sequence[GrpcServer],
+    *background: Coroutine[Any, Any, None],
+    on_ready: Callable[[], None] | None = None,
+    lame_duck_seconds: float = 0.5,
+    grace_seconds: float = 10.0,
+) -> None:
+    """Serves until a signal comes, then stops as the module tells.
+
+    `on_ready` is called once all servers listen. A second signal does not wait
+    for the grace. Raises what a server's `start` or a background task raises.
+    """
+    log = get_logger("lifecycle")
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    hurrying = asyncio.Event()
+
+    def on_signal(number: signal.Signals) -> None:
+        (hurrying if stopping.is_set() else stopping).set()
+        log.info("signal", signal=number.name)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, on_signal, number)
+    tasks: list[asyncio.Task[None]] = []
+    waiter = asyncio.create_task(stopping.wait())
+    try:
+        tasks += [asyncio.create_task(work) for work in background]
+        for server in servers:
+            await server.start()
+        if on_ready is not None:
+            on_ready()
+        await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        failed = next((task for task in tasks if task.done()), None)
+        log.info("draining", because="a task ended" if failed else "signal")
+        await _stop(servers, hurrying, 0 if failed else lame_duck_seconds, grace_seconds)
+        if failed is not None:
+            await failed  # raises what it failed with
+            raise InternalError("a background task ended, and it never should")
+    finally:
+        waiter.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(waiter, *tasks, return_exceptions=True)
+        for server in servers:
+            await server.stop(0)
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+    log.info("stopped")
+
+
+async def _stop(
+    servers: Sequence[GrpcServer], hurrying: asyncio.Event, lame_duck_seconds: float, grace_seconds: float
+) -> None:
+    async def gently() -> None:
+        for server in servers:
+            await server.drain()
+        await asyncio.sleep(lame_duck_seconds)
+        await asyncio.gather(*(server.stop(grace_seconds) for server in servers))
+
+    gentle = asyncio.create_task(gently())
+    hurry = asyncio.create_task(hurrying.wait())
+    await asyncio.wait([gentle, hurry], return_when=asyncio.FIRST_COMPLETED)
+    hurry.cancel()
+    if not gentle.done():
+        gentle.cancel()
+        await asyncio.gather(*(server.stop(0) for server in servers))
+    await asyncio.gather(gentle, hurry, return_exceptions=True)

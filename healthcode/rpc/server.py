@@ -1,0 +1,197 @@
+"""A gRPC server whose every method passes one gate.
+
+In order: is the server still taking calls; is the method in the access table;
+who calls; may they; is there a deadline; is there room; is the body the
+method's message. Then the servicer. Whatever goes wrong becomes a typed status;
+the text of a foreign exception stays in the log.
+
+A servicer is a plain object with the methods of its proto service:
+
+    class Federation:
+        async def Answer(self, request: AnswerRequest, call: CallInfo) -> AnswerResponse: ...
+    # server streams: `async def WatchTrust(self, request, call) -> AsyncIterator[…]` with `yield`
+    # client streams: `request` is an AsyncIterator; it ends when the server drains
+
+    verifier = PeerVerifier(realm=realm, ca_for=lambda peer: view().cas_of(peer), clock=clock)
+    server = GrpcServer(settings.listen, ServerTls(settings.tls, client_cas=lambda: view().cas()),
+                        metrics=metrics, verifier=verifier, participant="31")
+    server.add(federation_pb2.DESCRIPTOR.services_by_name["FederationService"], Federation())
+    await run_until_stopped([server])      # healthcode.rpc.lifecycle; or server.start() … server.stop()
+
+Health and reflection are on every server. A listener that asks for no client
+certificate has `ServerTls(…, client_cas=None)` and `verifier=None`, and serves
+only what the access table opens to anonymous callers. Settings of the transport
+are those that were measured; each has its reason beside it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.reflection import aio as reflection_aio
+
+from healthcode.errors import ConfigurationError
+from healthcode.rpc.access import ACCESS, AccessRule
+from healthcode.rpc.call import CallInfo
+from healthcode.rpc.gate import Gate, GateState, ServerLimits
+from healthcode.rpc.health import HealthServicer
+from healthcode.rpc.identity import PeerVerifier
+from healthcode.rpc.tls import ServerTls, TlsReloader
+from healthcode.settings import split_address
+from healthcode.telemetry import Metrics, get_logger
+
+__all__ = ["CallInfo", "GrpcServer", "ServerLimits", "ServerTls"]
+
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+_REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
+
+
+class GrpcServer:
+    """One listener. Make it inside a running event loop; see the module for use."""
+
+    def __init__(
+        self,
+        listen: str,
+        tls: ServerTls,
+        *,
+        metrics: Metrics,
+        verifier: PeerVerifier | None,
+        participant: str | None = None,
+        limits: ServerLimits | None = None,
+        access: Mapping[str, AccessRule] = ACCESS,
+    ) -> None:
+        self._listen = listen
+        self._tls = TlsReloader(tls)
+        self._state = GateState(
+            access=access,
+            limits=limits or ServerLimits(),
+            metrics=metrics,
+            verifier=verifier,
+            participant=participant,
+        )
+        self._health = HealthServicer()
+        self._methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._services: list[str] = []
+        self._server: grpc.aio.Server | None = None
+        self._log = get_logger("rpc")
+        self.port = 0
+        self.add(_HEALTH, self._health)
+
+    def add(self, service: ServiceDescriptor, servicer: object) -> None:
+        """Serves `service` with the methods of `servicer`. Before `start`."""
+        self._services.append(service.full_name)
+        self._health.add(service.full_name)
+        for method in service.methods:
+            path = f"/{service.full_name}/{method.name}"
+            self._methods[path] = _handler(self._state, path, method, getattr(servicer, method.name))
+
+    async def start(self) -> None:
+        """Listens; `port` then tells where. Raises ConfigurationError when the port is in use or not ours to take."""
+        self.add(_REFLECTION, reflection_aio.ReflectionServicer([*self._services, _REFLECTION.full_name]))
+        # the library writes a line of its own for each failed handshake: any stranger could flood the log
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        _check_free(self._listen, reuse_port=self._state.limits.reuse_port)
+        server = grpc.aio.server(options=self._options())
+        server.add_generic_rpc_handlers((_Router(self._methods),))
+        try:
+            self.port = server.add_secure_port(self._listen, self._tls.credentials())
+        except RuntimeError as error:
+            raise ConfigurationError(f"cannot listen on {self._listen}: the port is taken") from error
+        await server.start()
+        self._server = server
+        self._health.set_serving(serving=True)
+        self._log.info("listening", listen=self._listen, port=self.port, services=self._services)
+
+    async def drain(self) -> None:
+        """Health says NOT_SERVING; streams that have no end of their own finish with OK. Calls are still taken."""
+        self._health.set_serving(serving=False)
+        self._state.drain()
+
+    async def stop(self, grace_seconds: float = 10.0) -> None:
+        """Drains, refuses new calls, lets those under way finish for `grace_seconds`, then closes."""
+        await self.drain()
+        self._state.refusing = True
+        if self._server is not None:
+            await self._server.stop(grace_seconds)
+
+    def _options(self) -> list[tuple[str, int]]:
+        limits = self._state.limits
+        rules = [rule for path, rule in self._state.access.items() if path in self._methods]
+        return [
+            # with the port shared, a second server would start without a word and take half of the calls
+            ("grpc.so_reuseport", int(limits.reuse_port)),
+            # the most that any method here takes; the gate holds each to its own limit
+            ("grpc.max_receive_message_length", max((rule.max_request_bytes for rule in rules), default=0)),
+            ("grpc.max_metadata_size", 16 * 1024),
+            ("grpc.max_concurrent_streams", limits.streams_per_connection),
+            # a channel sticks to one process: close it now and then, so that clients spread anew
+            ("grpc.max_connection_age_ms", int(limits.connection_age_seconds * 1000)),
+            ("grpc.max_connection_age_grace_ms", int(limits.connection_grace_seconds * 1000)),
+            ("grpc.max_connection_idle_ms", int(limits.connection_idle_seconds * 1000)),
+            # our clients ping each 10 s, also without calls, and that is no abuse
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ]
+
+
+class _Router(grpc.GenericRpcHandler[Any, Any]):
+    """Finds a method's handler; for one that is not served here the library answers UNIMPLEMENTED."""
+
+    def __init__(self, methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+        self._methods = methods
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        return self._methods.get(handler_call_details.method)
+
+
+def _handler(
+    state: GateState, path: str, method: MethodDescriptor, function: Callable[..., Any]
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """A handler over raw bytes: a body that is decoded outside the gate would put a traceback in the log."""
+    gate = Gate(state, path, method, function)
+    make: Any
+    serve: Any
+    match method.client_streaming, method.server_streaming:
+        case False, False:
+            make, serve = grpc.unary_unary_rpc_method_handler, gate.unary_unary
+        case False, True:
+            make, serve = grpc.unary_stream_rpc_method_handler, gate.unary_stream
+        case True, False:
+            make, serve = grpc.stream_unary_rpc_method_handler, gate.stream_unary
+        case _:
+            make, serve = grpc.stream_stream_rpc_method_handler, gate.stream_stream
+    handler: grpc.RpcMethodHandler[Any, Any] = make(serve)
+    return handler
+
+
+def _check_free(listen: str, *, reuse_port: bool) -> None:
+    """Raises ConfigurationError with the system's own reason when `listen` cannot be bound."""
+    host, port = split_address(listen)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            probe.bind(address)
+    except socket.gaierror as error:
+        raise ConfigurationError(
+            f"cannot listen on {listen}: the host name {host!r} is not known here"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigurationError(
+                f"cannot listen on {listen}: another process has the port; stop it, or choose another `listen`"
+            ) from error
+        raise ConfigurationError(f"cannot listen on {listen}: {error.strerror}") from error

@@ -1,0 +1,165 @@
+"""Configuration files: TOML, read strictly, into pydantic models.
+
+Rules: an unknown key is an error that names it and its section; values are not
+coerced; a relative path counts from the file's own folder, so a service starts
+the same from anywhere. Each service's model inherits `Settings`:
+
+    class NodeSettings(Settings):
+        participant: str
+        listen: ListenAddress
+        tls: TlsSettings
+        log: LogSettings = LogSettings()
+
+    settings = load_settings(Path("node/node.toml"), NodeSettings)
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import ErrorDetails
+
+from healthcode.errors import ConfigurationError
+
+__all__ = [
+    "FilePath",
+    "ListenAddress",
+    "LogSettings",
+    "MetricsSettings",
+    "Settings",
+    "TlsSettings",
+    "load_settings",
+    "split_address",
+]
+
+MAX_FILE_BYTES = 256 * 1024
+
+
+def _resolve(value: object, info: ValidationInfo) -> object:
+    folder = (info.context or {}).get("folder")
+    if isinstance(value, str):
+        if not value:
+            message = "a path may not be empty"
+            raise ValueError(message)
+        value = Path(value)
+    if isinstance(value, Path) and folder is not None:
+        return folder / value.expanduser()
+    return value
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of "127.0.0.1:8443", "[::1]:8443" or "localhost:0". Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not host or (":" in host and not bracketed):
+        message = "write host:port, like 127.0.0.1:8443 or [::1]:8443"
+        raise ValueError(message)
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        message = f"{port!r} is not a port from 0 to 65535"
+        raise ValueError(message)
+    return (host[1:-1] if bracketed else host), int(port)
+
+
+def _check_address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+FilePath = Annotated[Path, BeforeValidator(_resolve)]
+"""A path; a relative one counts from the configuration file's folder."""
+
+ListenAddress = Annotated[str, AfterValidator(_check_address)]
+"""host:port; port 0 lets the system choose, which only tests want."""
+
+
+class Settings(BaseModel):
+    """Base of every section: strict types, no unknown key, immutable; defaults are checked like values."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, validate_default=True, revalidate_instances="always"
+    )
+
+
+class TlsSettings(Settings):
+    """Certificate (PEM, leaf first), its private key (PEM, mode 0600), and the CA that issued it."""
+
+    certificate: FilePath
+    private_key: FilePath
+    ca: FilePath
+
+
+class LogSettings(Settings):
+    """`level` of what is logged; `format` json for machines, console for people."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class MetricsSettings(Settings):
+    """Where Prometheus reads /metrics; None: nowhere."""
+
+    listen: ListenAddress | None = None
+
+
+_Model = TypeVar("_Model", bound=Settings)
+
+
+def load_settings(path: Path, model: type[_Model]) -> _Model:
+    """The settings in the TOML file at `path`.
+
+    Raises ConfigurationError naming the file, the key and what to do: missing or
+    unreadable file, broken TOML, unknown key, wrong type, missing key.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"{path} is missing: run `init` first, or name the folder with --dir"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigurationError(f"{path} is larger than {MAX_FILE_BYTES} bytes; that is no configuration")
+    try:
+        table = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path.name}: this is not TOML: {error}") from error
+    try:
+        return model.model_validate(table, context={"folder": path.parent.resolve()})
+    except ValidationError as error:
+        lines = [_describe(problem, model) for problem in error.errors()]
+        raise ConfigurationError("\n".join(f"{path.name}: {line}" for line in lines)) from error
+
+
+def _describe(problem: ErrorDetails, model: type[BaseModel]) -> str:
+    """One problem in a sentence an operator can act on."""
+    *sections, key = [str(part) for part in problem["loc"]] or ["?"]
+    where = f" in [{'.'.join(sections)}]" if sections else ""
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, _keys(model, sections), n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        return f"unknown key `{key}`{where}{hint}"
+    if problem["type"] == "missing":
+        return f"`{key}` is missing{where}"
+    text = problem["msg"].removeprefix("Value error, ")
+    return f"`{key}`{where}: {text[:1].lower()}{text[1:]}"
+
+
+def _keys(model: type[BaseModel], sections: list[str]) -> list[str]:
+    """The keys that may stand in a section, as far as it is a plain nested model."""
+    found: Any = model
+    for section in sections:
+        field = found.model_fields.get(section) if hasattr(found, "model_fields") else None
+        found = field.annotation if field else None
+    return list(getattr(found, "model_fields", {}))

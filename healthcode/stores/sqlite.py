@@ -1,0 +1,174 @@
+"""SQLite, set so that what was acknowledged survives kill -9 and power loss.
+
+WAL with synchronous=FULL: when `transaction()` ends without an exception, its
+commit is on disk, and the caller may acknowledge. One connection writes, under a
+lock; another reads. Both may be used from any thread; in a service call them
+from an executor, never from the event loop.
+
+    database = Database(path, migrations=["CREATE TABLE code (…) STRICT", …])
+    with database.transaction() as db:
+        db.execute("INSERT INTO code VALUES (?, ?)", (index, day))
+    with database.read() as db:
+        row = db.one("SELECT day FROM code WHERE idx = ?", (index,))
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from healthcode.errors import ConfigurationError, InternalError, OverloadedError, Reason, UnavailableError
+
+__all__ = ["Database", "Row", "Session"]
+
+Row = sqlite3.Row
+"""A row; columns by name or position."""
+
+Parameters = Sequence[Any] | dict[str, Any]
+
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class Session:
+    """Statements inside one transaction. Values go in as parameters, never into the text."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> int:
+        """Runs one statement; gives how many rows it changed."""
+        return self._connection.execute(sql, parameters).rowcount
+
+    def execute_many(self, sql: str, parameters: Iterable[Parameters]) -> int:
+        """Runs one statement for each item; gives how many rows were changed in all."""
+        return self._connection.executemany(sql, parameters).rowcount
+
+    def one(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        """The first row, None without any."""
+        row: Row | None = self._connection.execute(sql, parameters).fetchone()
+        return row
+
+    def all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """All rows."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+
+class Database:
+    """One SQLite file with its schema brought up to date.
+
+    `migrations` are run once each, in order, each in a transaction of its own;
+    only ever append to the list. Raises ConfigurationError when the file is no
+    database, cannot be opened, or is of a newer schema than this software knows.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[str], *, busy_timeout_seconds: float = 5.0) -> None:
+        self._path = path
+        self._write_lock = threading.RLock()
+        self._read_lock = threading.Lock()
+        try:
+            if not path.exists():
+                # made by us, so that nobody else can read it whatever the umask
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._writer = self._connect(busy_timeout_seconds)
+            self._migrate(migrations)
+            self._reader = self._connect(busy_timeout_seconds)
+            self._reader.execute("PRAGMA query_only = ON")
+        except (sqlite3.Error, OSError) as error:
+            raise ConfigurationError(f"the database {path} cannot be opened: {error}") from error
+
+    def _connect(self, busy_timeout_seconds: float) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        for setting in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "trusted_schema = OFF",
+        ):
+            connection.execute(f"PRAGMA {setting}")
+        return connection
+
+    def _migrate(self, migrations: Sequence[str]) -> None:
+        done: int = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        if done > len(migrations):
+            raise ConfigurationError(
+                f"the database {self._path} is of schema {done}, and this software knows {len(migrations)}: "
+                "run the newer software, or restore a backup"
+            )
+        for number, script in enumerate(migrations[done:], start=done + 1):
+            # executescript commits what is open, so the transaction stands inside the script
+            try:
+                self._writer.executescript(
+                    f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version = {number};\nCOMMIT;"
+                )
+            except sqlite3.Error:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Reads and writes as one: durable when the block ends, undone when it raises.
+
+        Raises OverloadedError (STORAGE_FULL) when the disk is full, UnavailableError
+        when another process holds the file; nothing is written then.
+        """
+        with self._write_lock:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                try:
+                    yield Session(self._writer)
+                    self._writer.execute("COMMIT")
+                except BaseException:
+                    if self._writer.in_transaction:
+                        self._writer.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                _raise_ours(error, self._path)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One consistent view of what is committed; writes inside are refused."""
+        with self._read_lock:
+            try:
+                self._reader.execute("BEGIN")
+                try:
+                    yield Session(self._reader)
+                finally:
+                    self._reader.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                _raise_ours(error, self._path)
+
+    def close(self) -> None:
+        """Closes both connections; a checkpoint goes with the last."""
+        with self._write_lock, self._read_lock:
+            self._reader.close()
+            self._writer.close()
+
+
+def _raise_ours(error: sqlite3.Error, path: Path) -> NoReturn:
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in _FULL:
+        raise OverloadedError(
+            f"the disk of {path} is full or fails, and nothing was written: make room",
+            reason=Reason.STORAGE_FULL,
+            retry_after_seconds=10,
+        ) from error
+    if code in _BUSY:
+        raise UnavailableError(
+            f"the database {path} is held by another process; try again",
+            reason=Reason.OVERLOADED,
+            retry_after_seconds=1,
+        ) from error
+    if code in _BROKEN:
+        raise InternalError(f"the database {path} is damaged: stop, and restore a backup") from error
+    raise InternalError(f"the database {path} refused a statement: {error}") from error

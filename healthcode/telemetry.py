@@ -1,0 +1,211 @@
+"""Logs and metrics of a service.
+
+Logs are structlog JSON on standard error, and never hold an id number, a name, a
+code's text or key bytes: a redaction processor masks them by key and by pattern,
+as a net below the rule that nobody logs them. Metrics are Prometheus, one
+registry a service, served on /metrics; labels are closed words, never data.
+
+    configure_logging("province-node", level="info")
+    log = get_logger("issue")
+    log.info("codes_issued", count=1000)
+
+    metrics = Metrics("province-node")
+    issued = metrics.counter("codes_issued_total", "Codes issued", ("presentation",))
+    issued.labels("LIVE").inc()
+    with start_metrics_server(metrics, "127.0.0.1:9090"):
+        ...
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+from urllib.parse import urlsplit
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from healthcode.errors import ConfigurationError
+
+__all__ = ["LogBudget", "Metrics", "configure_logging", "get_logger", "redact", "start_metrics_server"]
+
+MASK = "[redacted]"
+
+_SECRET_KEYS = re.compile(
+    r"(^|_)(code|codes|code_text|number|id_number|document|name|full_name|masked_name|holder|passphrase|password"
+    r"|seed|secret|private|private_key|key_pem|question|answer|nonce|salt|tag)$"
+)
+# event fields of that form which say something else
+_PLAIN_KEYS = frozenset(
+    {"grpc_code", "exit_code", "participant_code", "file_name", "role_name", "logger_name"}
+)
+_SECRET_TEXT = re.compile(
+    r"CNH[CT]1:[0-9A-Z $%*+./:-]+"  # a code
+    r"|(?<![0-9A-Fa-f])[0-9]{17}[0-9Xx](?![0-9A-Fa-f])"  # a resident id
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)",
+    re.DOTALL,
+)
+
+
+def redact(value: object) -> object:
+    """`value` with codes, resident ids and private keys masked, in texts at any depth."""
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub(MASK, value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"[{len(value)} bytes]"
+    if isinstance(value, Mapping):
+        return {key: MASK if _is_secret(str(key)) else redact(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [redact(item) for item in value]
+    return value
+
+
+def _is_secret(key: str) -> bool:
+    return key not in _PLAIN_KEYS and _SECRET_KEYS.search(key) is not None
+
+
+def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        event[key] = MASK if _is_secret(key) else redact(value)
+    return event
+
+
+def configure_logging(
+    service: str, *, level: str = "info", style: str = "json", stream: TextIO | None = None
+) -> None:
+    """Sets up the process's log: called once, by a service's `serve`.
+
+    `style` is json (a line an event) or console. Records of other libraries pass
+    through the same processors.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _service_name(service),
+        structlog.processors.format_exc_info,
+        _redact_event,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _service_name(service: str) -> structlog.typing.Processor:
+    def add(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["service"] = service
+        return event
+
+    return add
+
+
+def get_logger(component: str) -> structlog.stdlib.BoundLogger:
+    """A logger whose lines carry `component`."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(component).bind(component=component)
+    return logger
+
+
+class LogBudget:
+    """Lets `burst` lines of a kind through each `period_seconds` and counts the rest.
+
+    For what a stranger can cause at will: a flood of bad requests must not become
+    a flood of lines. `take(kind)` gives None (do not log) or how many were left
+    out since the last line of that kind. At most `max_kinds` kinds are told apart.
+    """
+
+    def __init__(self, *, burst: int = 5, period_seconds: float = 10, max_kinds: int = 256) -> None:
+        self._burst = burst
+        self._period = period_seconds
+        self._max_kinds = max_kinds
+        self._kinds: dict[str, tuple[float, int, int]] = {}
+
+    def take(self, kind: str) -> int | None:
+        now = time.monotonic()
+        if kind not in self._kinds and len(self._kinds) >= self._max_kinds:
+            kind = ""
+        started, used, left_out = self._kinds.get(kind, (now, 0, 0))
+        if now - started >= self._period:
+            started, used = now, 0
+        if used >= self._burst:
+            self._kinds[kind] = (started, used, left_out + 1)
+            return None
+        self._kinds[kind] = (started, used + 1, 0)
+        return left_out
+
+
+class Metrics:
+    """A service's Prometheus registry; every name gets the prefix `healthcode_`."""
+
+    def __init__(self, service: str) -> None:
+        self.registry = CollectorRegistry()
+        self.service = service
+        self.rpc_total = self.counter(
+            "rpc_total", "Calls served, by method and gRPC code", ("method", "grpc_code")
+        )
+        self.rpc_seconds = self.histogram("rpc_seconds", "Time to serve a call", ("method",))
+        self.rpc_open = self.gauge("rpc_open", "Calls being served now", ("method",))
+
+    def counter(self, name: str, what: str, labels: Sequence[str] = ()) -> Counter:
+        return Counter(f"healthcode_{name}", what, labels, registry=self.registry)
+
+    def gauge(self, name: str, what: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(f"healthcode_{name}", what, labels, registry=self.registry)
+
+    def histogram(
+        self, name: str, what: str, labels: Sequence[str] = (), buckets: Sequence[float] | None = None
+    ) -> Histogram:
+        chosen = buckets or (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+        return Histogram(f"healthcode_{name}", what, labels, registry=self.registry, buckets=chosen)
+
+
+@contextmanager
+def start_metrics_server(metrics: Metrics, listen: str | None) -> Iterator[int | None]:
+    """Serves /metrics on `listen` (host:port) while the block runs; gives the port, None when not asked for.
+
+    Raises ConfigurationError when the port is in use.
+    """
+    if listen is None:
+        yield None
+        return
+    address = urlsplit(f"//{listen}")
+    try:
+        server, thread = start_http_server(
+            address.port or 0, addr=address.hostname or "127.0.0.1", registry=metrics.registry
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"/metrics cannot listen on {listen}: {error.strerror}; choose another [metrics] listen"
+        ) from error
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)
