@@ -17,13 +17,11 @@ import click
 from rich.console import Console
 
 from examples.demo.attack import Attacks
-from examples.demo.federation import Federation
+from examples.demo.federation import PIDS, Federation
 from examples.demo.invitation import invitation
 from examples.demo.process import CommandError
 from examples.demo.report import Report
 from examples.demo.story import Story
-
-PIDS = "pids"
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -61,9 +59,17 @@ def tell(federation: Federation, report: Report) -> None:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--keep", is_flag=True, help="Leave the federation up, and print how to call it.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the steps here, too.")
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Work here; must not exist yet.")
-@click.option("--stop", type=click.Path(path_type=Path, file_okay=False), help="Stop the federation kept in this folder.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the steps here, too."
+)
+@click.option(
+    "--folder", type=click.Path(path_type=Path, file_okay=False), help="Work here; must not exist yet."
+)
+@click.option(
+    "--stop",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Stop the federation kept in this folder.",
+)
 def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | None) -> None:
     """A whole federation on this machine, told in numbered steps."""
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -75,21 +81,23 @@ def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | N
         folder = Path(tempfile.mkdtemp(prefix="healthcode-demo-"))
     else:
         folder.mkdir(parents=True, mode=0o700)
-    federation = Federation(folder, outlives_us=keep)
+    federation = Federation(folder)
     report = Report(console)
     status = 1
     try:
         tell(federation, report)
         status = 0 if report.all_as_expected else 1
     except CommandError as error:
-        console.print(f"[bold red]The federation could not be set up.[/]\n{error}", markup=True, highlight=False)
+        console.print(
+            f"[bold red]The federation could not be set up.[/]\n{error}", markup=True, highlight=False
+        )
     except KeyboardInterrupt:
         console.print("\n[yellow]Interrupted; stopping everything.[/]")
         status, keep = 130, False
     finally:
         if json_file is not None:
-            report.write_json(json_file)
-        if keep and status == 0:
+            report.write_json(json_file, federation.processes)
+        if keep and federation.complete:
             invitation(federation, console)
         else:
             federation.stop_all()

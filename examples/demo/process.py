@@ -79,6 +79,7 @@ class Service:
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    started: list[int] = field(default_factory=list)
 
     @property
     def running(self) -> bool:
@@ -95,6 +96,7 @@ class Service:
                 start_new_session=True,
                 env={**os.environ, **self.environment},
             )
+        self.started.append(self.process.pid)
 
     def wait_ready(self) -> None:
         """Returns when every port of it answers. Raises CommandError with the end of its log."""
@@ -105,12 +107,16 @@ class Service:
                 raise CommandError(f"{self.name} {what}; the end of {self.log}:\n{self.last_words()}")
             time.sleep(0.05)
 
+    def tell_to_stop(self) -> None:
+        """SIGTERM, and no waiting."""
+        if self.process is not None and self.running:
+            self.process.send_signal(signal.SIGTERM)
+
     def stop(self) -> int | None:
-        """SIGTERM, then patience, then SIGKILL; the exit status, or None when it did not run."""
+        """SIGTERM, then patience, then SIGKILL; the exit status, or None when it never ran."""
         if self.process is None:
             return None
-        if self.running:
-            self.process.send_signal(signal.SIGTERM)
+        self.tell_to_stop()
         try:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -115,13 +115,16 @@ class Report:
         if wrong == 0:
             self.console.print(f"[bold green]All {len(self.rows)} steps as expected[/] in {seconds:.0f} s.")
         else:
-            self.console.print(f"[bold red]{wrong} of {len(self.rows)} steps not as expected[/] ({seconds:.0f} s).")
+            self.console.print(
+                f"[bold red]{wrong} of {len(self.rows)} steps not as expected[/] ({seconds:.0f} s)."
+            )
 
-    def write_json(self, path: Path) -> None:
-        """The rows for scripts: {"as_expected", "seconds", "steps": [...]}."""
+    def write_json(self, path: Path, processes: Sequence[int]) -> None:
+        """The rows for scripts; `processes` are the ids of all that was ever started."""
         document = {
             "as_expected": self.all_as_expected,
             "seconds": round(time.monotonic() - self.started, 1),
+            "processes": list(processes),
             "steps": [asdict(row) for row in self.rows],
         }
         path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

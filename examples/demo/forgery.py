@@ -1,0 +1,64 @@
+"""Codes that must be refused, made with healthcode's own parts, as an attacker would.
+
+Each takes a genuine code, or nothing, and the time; none needs a secret that an
+attacker could not have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from healthcode.code import cbor
+from healthcode.code.base45 import encode_base45
+from healthcode.code.claims import CodeClaims, Level, Presentation, encode_claims
+from healthcode.code.cose import Context, external_aad
+from healthcode.code.text import DecodedCode, decode_code, sign_code
+from healthcode.identity.realm import code_prefix
+from healthcode.signing.ed25519 import PrivateKey
+
+
+def under_the_same_kid(text: str, realm: str) -> str:
+    """The claims and the kid of a genuine code, signed by a key of our own."""
+    genuine = decode_code(text, realm).sign1
+    to_be_signed = cbor.encode(
+        ["Signature1", genuine.protected, external_aad(Context.CODE, realm), genuine.payload]
+    )
+    return _text(genuine.protected, genuine.payload, PrivateKey.generate().sign(to_be_signed), realm)
+
+
+def painted_green(text: str, realm: str) -> str:
+    """A genuine code of another level made to say GREEN, its signature left as it was."""
+    genuine: DecodedCode = decode_code(text, realm)
+    payload = encode_claims(replace(genuine.claims, level=Level.GREEN))
+    return _text(genuine.sign1.protected, payload, genuine.sign1.signature, realm)
+
+
+def cut_short(text: str) -> str:
+    """A code as a torn printout gives it."""
+    return text[: len(text) * 2 // 3 // 3 * 3]
+
+
+def signed_for(issuer: str, realm: str, now: int) -> str:
+    """A GREEN code, perfectly made, under a key of our own, for any issuer in any realm."""
+    claims = CodeClaims(
+        issuer=issuer,
+        issued_at=now,
+        expires_at=now + 600,
+        not_before=None,
+        version=1,
+        level=Level.GREEN,
+        rule="R1",
+        index=7,
+        presentation=Presentation.LIVE,
+        shown_by_relative=False,
+        tag=None,
+        salt=None,
+        name="张*三",
+    )
+    return sign_code(claims, PrivateKey.generate(), realm)
+
+
+def _text(protected: bytes, payload: bytes, signature: bytes, realm: str) -> str:
+    # 0xD2 is tag 18, COSE_Sign1
+    message = b"\xd2" + cbor.encode([protected, {}, payload, signature])
+    return code_prefix(realm) + encode_base45(message)

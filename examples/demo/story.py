@@ -1,0 +1,222 @@
+"""The main job, told in steps: each does something real and says what came of it.
+
+A step returns what happened, in words, and raises UnexpectedError when that is
+not what was told. `attack.py` has the steps in which somebody cheats.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import segno
+from google.protobuf.json_format import MessageToDict
+
+from examples.demo.federation import GATEWAY, REALM, REGISTRY, Federation
+from examples.demo.report import Report, UnexpectedError
+from examples.holders import COUNT
+from examples.holders import PATH as HOLDERS
+from healthcode import TrustStore
+from healthcode.code.cose import Context, decode_sign1, verify_sign1
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.v1 import province_node_pb2 as node_pb2
+from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
+from healthcode.v1.verdict_pb2 import PlaceType
+
+HOME, VISITED = "31", "44"
+DEADLINE_SECONDS = 5
+REFUSED_WITHIN_SECONDS = 15
+POLL_SECONDS = 0.02
+
+
+class Story:
+    """The steps, and what they leave for one another: the codes."""
+
+    def __init__(self, federation: Federation, report: Report) -> None:
+        self.federation = federation
+        self.report = report
+        self.codes: list[str] = []
+        self.picture: Path = federation.root / "code.png"
+
+    def main_road(self) -> None:
+        """Issue, show, verify; alone, and with everybody back; query; revoke."""
+        step = self.report.step
+        step(f"Shanghai issues codes to {COUNT:,} holders", f"{COUNT:,} codes", self.issue)
+        step("Shanghai writes one of them as a PNG", "a picture", self.draw)
+        step("Guangdong reads the PNG back and verifies it", "VALID, PASS", self.verify_picture)
+        step(
+            "The registry, the gateway and Shanghai stop; Guangdong restarts, and verifies it offline",
+            "VALID, PASS",
+            self.verify_alone,
+        )
+        step(
+            "Guangdong queries the status, while nobody can be asked",
+            "TEMPORARILY_UNAVAILABLE, UNDECIDED",
+            self.query_nobody,
+        )
+        step("They start again", "all answer", self.start_again)
+        step(
+            "Guangdong queries the status through the gateway, CACHED, and checks Shanghai's signature",
+            "VALID, ACTIVE, signed by 31",
+            lambda: self.query(node_pb2.QUERY_MODE_CACHED),
+        )
+        step(
+            "The same, LIVE: bound to this very question",
+            "VALID, ACTIVE, signed by 31",
+            lambda: self.query(node_pb2.QUERY_MODE_LIVE),
+        )
+        step(
+            "The national platform says NO_ABNORMALITY; Guangdong verifies it",
+            "VALID, PASS, as for GREEN",
+            self.no_abnormality,
+        )
+        step(
+            "Shanghai revokes one code; Guangdong asks itself until it refuses",
+            f"REVOKED, REFUSE, within {REFUSED_WITHIN_SECONDS} s",
+            self.revoke,
+        )
+
+    def rotation(self) -> None:
+        """Shanghai's code key goes, and nobody at a turnstile notices."""
+        self.report.step(
+            "Shanghai's authority signs a new LIVE key, and Shanghai rotates to it",
+            "old codes VALID, PASS; new ones too, under another kid",
+            self.rotate,
+        )
+
+    def issue(self) -> str:
+        target = self.federation.root / "codes.ndjson"
+        self.federation.node_command(HOME, "issue", "--file", HOLDERS, "--out", target)
+        lines = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
+        self.codes = [line["code"] for line in lines]
+        if len(set(self.codes)) != COUNT:
+            raise UnexpectedError(f"{len(set(self.codes))} codes")
+        sizes = sorted(map(len, self.codes))
+        return f"{len(self.codes):,} codes of {sizes[0]} to {sizes[-1]} characters"
+
+    def draw(self) -> str:
+        self.federation.draw(HOME, self.codes[0], self.picture)
+        return f"{self.picture.name}, {self.picture.stat().st_size:,} bytes, {qr_size(self.codes[0])}"
+
+    def verify_picture(self) -> str:
+        done = self.federation.node_command(VISITED, "verify", "--place", "STATION", "--json", self.picture)
+        return told(done.json(), outcome="VALID", decision="PASS", level="GREEN")
+
+    def verify_alone(self) -> str:
+        self.federation.stop(REGISTRY, GATEWAY, HOME, VISITED)
+        began = time.monotonic()
+        self.federation.start(VISITED)
+        verdict = self.verdict(self.codes[1])
+        return (
+            told(verdict, outcome="VALID", decision="PASS")
+            + f", {time.monotonic() - began:.1f} s after its start"
+        )
+
+    def query_nobody(self) -> str:
+        answer = self.status(self.codes[1], node_pb2.QUERY_MODE_CACHED)
+        happened = told(
+            plain(answer.verdict), outcome="TEMPORARILY_UNAVAILABLE", decision="UNDECIDED", level=""
+        )
+        return f"{happened}, ask again after {answer.retry_after.ToTimedelta().total_seconds():g} s"
+
+    def start_again(self) -> str:
+        self.federation.start(REGISTRY, GATEWAY, HOME)
+        return "all answer"
+
+    def query(self, mode: node_pb2.QueryMode.ValueType) -> str:
+        answer = self.status(self.codes[1], mode)
+        happened = told(plain(answer.verdict), outcome="VALID", decision="PASS")
+        if answer.status != node_pb2.CODE_STATUS_ACTIVE or answer.mode != mode:
+            raise UnexpectedError(f"{happened}, {node_pb2.CodeStatus.Name(answer.status)}")
+        kid = self._check_signature(answer.signed_answer)
+        return f"{happened}, ACTIVE, signed by {HOME} under {kid[:8]}…"
+
+    def _check_signature(self, signed_answer: bytes) -> str:
+        """Checks an answer once more, apart from the node, with the trust that Guangdong holds."""
+        view = TrustStore.open(self.federation.node(VISITED) / "trust").view
+        message = decode_sign1(signed_answer)
+        key = view.issuers[HOME].keys.get(message.kid)
+        if key is None or key.purpose is not KeyPurpose.ANSWER:
+            raise UnexpectedError("the answer names a key that is no ANSWER key of Shanghai")
+        if not verify_sign1(message, key.public, Context.ANSWER, REALM):
+            raise UnexpectedError("Shanghai's signature does not hold")
+        return message.kid.hex()
+
+    def no_abnormality(self) -> str:
+        national = self.federation.issue_one("00", "NO_ABNORMALITY", 2)
+        green = self.verdict(self.codes[2])
+        verdict = self.verdict(national)
+        happened = told(verdict, outcome="VALID", decision="PASS", level="NO_ABNORMALITY", issuer="00")
+        if verdict["rule"] != green["rule"]:
+            raise UnexpectedError(f"rule {verdict['rule']}, and for GREEN {green['rule']}")
+        return f"{happened}, by rule {verdict['rule']}, as GREEN"
+
+    def revoke(self) -> str:
+        code = self.codes[3]
+        before = told(self.verdict(code), outcome="VALID", decision="PASS")
+        self.federation.revoke(HOME, code)
+        acknowledged = time.monotonic()
+        while (verdict := self.verdict(code))["outcome"] == "VALID":
+            if time.monotonic() - acknowledged > REFUSED_WITHIN_SECONDS:
+                raise UnexpectedError(f"still {before} after {REFUSED_WITHIN_SECONDS} s")
+            time.sleep(POLL_SECONDS)
+        seconds = time.monotonic() - acknowledged
+        return f"{told(verdict, outcome='REVOKED', decision='REFUSE')}, {seconds:.2f} s after the acknowledgement"
+
+    def rotate(self) -> str:
+        old = self.verdict(self.codes[4])
+        told(old, outcome="VALID", decision="PASS")
+        self.federation.rotate(HOME, "LIVE")
+        new = self.verdict(self.federation.issue_one(HOME, "GREEN", 5))
+        told(new, outcome="VALID", decision="PASS")
+        still = told(self.verdict(self.codes[4]), outcome="VALID", decision="PASS")
+        if new["kid"] == old["kid"]:
+            raise UnexpectedError("new codes are signed by the old key")
+        return f"old code {still} under {old['kid'][:8]}…, new one too under {new['kid'][:8]}…"
+
+    def verdict(self, code: str, at: str = VISITED) -> dict[str, Any]:
+        """What Verify says of a code at a participant's node, asked as an integrator over mTLS."""
+        with self.federation.integrator(at) as channel:
+            response = ProvinceNodeServiceStub(channel).Verify(
+                node_pb2.VerifyRequest(item=_item(code)), timeout=DEADLINE_SECONDS
+            )
+        return plain(response.verdict)
+
+    def status(self, code: str, mode: node_pb2.QueryMode.ValueType) -> node_pb2.QueryStatusResponse:
+        """What QueryStatus says of a code at Guangdong."""
+        with self.federation.integrator(VISITED) as channel:
+            return ProvinceNodeServiceStub(channel).QueryStatus(
+                node_pb2.QueryStatusRequest(
+                    item=_item(code), mode=mode, purpose=node_pb2.QUERY_PURPOSE_ENTRY_CHECK
+                ),
+                timeout=DEADLINE_SECONDS,
+            )
+
+
+def _item(code: str) -> node_pb2.VerifyItem:
+    return node_pb2.VerifyItem(code=code, place_type=PlaceType.PLACE_TYPE_STATION, item_id="demo")
+
+
+def plain(verdict: Any) -> dict[str, Any]:
+    """A verdict as a dictionary, enum words without their prefixes."""
+    words: dict[str, Any] = MessageToDict(verdict, preserving_proto_field_name=True)
+    for name in ("outcome", "decision", "level"):
+        words[name] = words.get(name, "").removeprefix(f"{name.upper()}_")
+    return words
+
+
+def told(verdict: dict[str, Any], **expected: str) -> str:
+    """The verdict in words. Raises UnexpectedError when a field is not as expected."""
+    words = ", ".join(
+        filter(None, (verdict["outcome"], verdict.get("detail"), verdict["level"], verdict["decision"]))
+    )
+    if any((verdict.get(name) or "") != value for name, value in expected.items()):
+        raise UnexpectedError(words)
+    return words
+
+
+def qr_size(code: str) -> str:
+    """The QR version and error correction that the picture of a code needs."""
+    return f"QR {segno.make(code, error='m').designator}"

@@ -1,0 +1,72 @@
+"""`make demo`, as a whole: real commands, real processes, mTLS between them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEMO = [sys.executable, "-m", "examples.demo"]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.timeout(300)
+def test_every_step_goes_as_told_and_nothing_is_left(tmp_path: Path) -> None:
+    """The demo ends with 0, each step is as expected, each refusal has its own words, no process remains."""
+    folder, told = tmp_path / "demo", tmp_path / "steps.json"
+    done = subprocess.run(
+        [*DEMO, "--folder", str(folder), "--json", str(told)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    report = json.loads(told.read_text())
+    steps = report["steps"]
+    wrong = [step for step in steps if not step["as_expected"]]
+    assert wrong == []
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(steps) >= 18
+    assert [pid for pid in report["processes"] if _alive(pid)] == []
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
+    """Interrupted while services run, the demo stops them and ends with 130."""
+    folder, told = tmp_path / "demo", tmp_path / "steps.json"
+    demo = subprocess.Popen(
+        [*DEMO, "--folder", str(folder), "--json", str(told)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        give_up = time.monotonic() + 60
+        while not (folder / "pids").exists():
+            assert demo.poll() is None, "the demo ended before it started anything"
+            assert time.monotonic() < give_up, "nothing was started in a minute"
+            time.sleep(0.1)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 130
+        report = json.loads(told.read_text())
+        assert report["processes"], "nothing was running when it was interrupted"
+        assert [pid for pid in report["processes"] if _alive(pid)] == []
+    finally:
+        demo.kill()
+        demo.wait()
