@@ -20,7 +20,7 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from healthcode.clock import Clock
 from healthcode.code.claims import CodeClaims, Presentation
@@ -30,7 +30,7 @@ from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionEr
 from healthcode.identity.document import IdentityDocument
 from healthcode.identity.name import mask_name
 from healthcode.revocation.day import day_of
-from healthcode.revocation.index import ISSUABLE, IndexScheme
+from healthcode.revocation.index import IndexScheme
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
@@ -52,6 +52,7 @@ __all__ = ["IndexSource", "IssueOrder", "IssueUseCase", "IssuedCode", "MAX_ORDER
 
 MAX_ORDERS = 1000
 _BLOCK = 4096
+_MOST_DAYS = 32  # no code lives longer
 _SALT_BYTES = 8
 _SECONDS_PER_DAY = 86_400
 _PURPOSE = {Presentation.LIVE: KeyPurpose.LIVE, Presentation.PAPER: KeyPurpose.PAPER}
@@ -93,21 +94,29 @@ class IndexSource:
         self._store = store
         self._secret = secret
         self._lock = threading.Lock()
-        self._block = IndexBlock(series=0, first=0, end=0)
+        self._blocks: dict[int, IndexBlock] = {}
+        self._schemes: dict[tuple[int, int], IndexScheme] = {}
 
-    def take(self, count: int) -> list[int]:
-        """`count` new indices. Raises PreconditionError(INDEX_EXHAUSTED)."""
-        taken: list[int] = []
+    def take(self, day: int) -> int:
+        """A new index for a code that expires on `day`. Raises PreconditionError(INDEX_EXHAUSTED)."""
         with self._lock:
-            while len(taken) < count:
-                if self._block.first == self._block.end:
-                    self._block = self._store.reserve_block(_BLOCK, ISSUABLE)
-                block = self._block
-                upto = min(block.end, block.first + count - len(taken))
-                scheme = IndexScheme(self._secret, block.series)
-                taken += [scheme.index(counter) for counter in range(block.first, upto)]
-                self._block = IndexBlock(series=block.series, first=upto, end=block.end)
-        return taken
+            block = self._blocks.get(day)
+            if block is None or block.first == block.end:
+                block = self._store.reserve_block(day, _BLOCK)
+            self._blocks[day] = replace(block, first=block.first + 1)
+            return self._scheme(day, block.series).index(block.first)
+
+    def _scheme(self, day: int, series: int) -> IndexScheme:
+        scheme = self._schemes.get((day, series))
+        if scheme is None:
+            self._forget_past(day)
+            scheme = self._schemes[day, series] = IndexScheme(self._secret, series, day)
+        return scheme
+
+    def _forget_past(self, day: int) -> None:
+        past = day - _MOST_DAYS
+        self._blocks = {key: block for key, block in self._blocks.items() if key > past}
+        self._schemes = {key: scheme for key, scheme in self._schemes.items() if key[0] > past}
 
 
 class IssueUseCase:
@@ -169,11 +178,10 @@ class IssueUseCase:
                 results[position] = error
         tags = self._draw_tags([order for _, order in accepted], now)
         entries: list[IssueEntry] = []
-        indices = self._indices.take(len(accepted))
         signed_at = self._clock.now()
-        for (position, order), index in zip(accepted, indices, strict=True):
+        for position, order in accepted:
             try:
-                issued, entry = self._sign(order, index, tags, now // _SECONDS_PER_DAY, signed_at)
+                issued, entry = self._sign(order, tags, now // _SECONDS_PER_DAY, signed_at)
                 entries.append(entry)
                 results[position] = issued
             except HealthcodeError as error:
@@ -227,12 +235,14 @@ class IssueUseCase:
         return tags
 
     def _sign(
-        self, order: IssueOrder, index: int, tags: dict[bytes, HolderTag], tag_day: int, issued_at: int
+        self, order: IssueOrder, tags: dict[bytes, HolderTag], tag_day: int, issued_at: int
     ) -> tuple[IssuedCode, IssueEntry]:
         key = self._signing_key(order, issued_at)
         holder = self._holders.holder(order.document)
         tag = tags[holder]
         expires_at = self._expires_at(order, issued_at)
+        day = day_of(expires_at)
+        index = self._indices.take(day)
         claims = CodeClaims(
             issuer=self._participant,
             issued_at=issued_at,
@@ -251,9 +261,9 @@ class IssueUseCase:
         text = sign_code(claims, key, self._realm)
         key_id = kid(key.public)
         record = CodeRecord(
+            day=day,
             index=index,
             holder=holder,
-            day=day_of(expires_at),
             kid=key_id,
             presentation=order.presentation,
             issued_at=issued_at,

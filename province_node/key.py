@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from healthcode.errors import ConfigurationError, PreconditionError, Reason
-from healthcode.signing.ed25519 import PrivateKey
+from healthcode.signing.ed25519 import SEED_BYTES, PrivateKey, kid
 from healthcode.signing.keyfile import KeyInfo, LoadedKey, create_key_file, read_key_file, read_key_info
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.layout import DAY_SECONDS
@@ -66,13 +68,14 @@ def create_online_key(
     development: bool = False,
 ) -> Path:
     """Makes a key in an encrypted file of mode 0600 in `folder`; durable when this returns."""
-    key = PrivateKey.generate()
+    secret = secrets.token_bytes(SEED_BYTES) if purpose is KeyPurpose.INDEX else PrivateKey.generate()
     begins = now if not_before is None else not_before
     window = WINDOW_SECONDS.get(purpose)
-    path = folder / f"{purpose.lower()}-{_short(key)}.key"
+    label = kid(secret.public).hex()[:8] if isinstance(secret, PrivateKey) else "secret"
+    path = folder / f"{purpose.lower()}-{label}.key"
     create_key_file(
         path,
-        key,
+        secret,
         passphrase,
         purpose=purpose,
         realm=realm,
@@ -81,13 +84,9 @@ def create_online_key(
         created=now,
         not_before=begins if window is not None else None,
         not_after=begins + window if window is not None else None,
-        cost="development" if development else "standard",
+        cost="development" if development else "production",
     )
     return path
-
-
-def _short(key: PrivateKey) -> str:
-    return hashlib.sha256(key.public).hexdigest()[:8]
 
 
 def list_key_infos(folder: Path) -> list[tuple[Path, KeyInfo]]:
@@ -103,10 +102,12 @@ def find_offline_keys(root: Path) -> Iterator[Path]:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_KEY_FILE_BYTES:
             continue
         try:
-            is_key = _KEY_FILE_MARK in path.read_bytes()
-        except OSError:
+            data = path.read_bytes()
+            # looked at without the checks of a key we mean to use: its mode and age are no matter here
+            found = json.loads(data) if _KEY_FILE_MARK in data else None
+        except (OSError, ValueError):
             continue
-        if is_key and read_key_info(path).purpose in OFFLINE_PURPOSES:
+        if isinstance(found, dict) and found.get("purpose") in OFFLINE_PURPOSES:
             yield path
 
 
@@ -124,6 +125,7 @@ class Keyring:
         self._participant = participant
         self._realm = realm
         self._opened: dict[Path, LoadedKey] = {}
+        self._signers: dict[bytes, PrivateKey] = {}
         self.rescan()
         for purpose in (KeyPurpose.HEAD, KeyPurpose.INDEX):
             self._only(purpose)
@@ -144,8 +146,15 @@ class Keyring:
                 raise ConfigurationError(
                     f"{path} is an offline key ({info.purpose}): take it off this machine"
                 )
-            self._opened[path] = read_key_file(path, self._passphrase)
+            loaded = read_key_file(path, self._passphrase)
+            self._opened[path] = loaded
+            if loaded.info.public is not None:
+                self._signers[loaded.info.public] = loaded.private
         return len(new)
+
+    def signers(self, purpose: KeyPurpose) -> list[tuple[KeyInfo, PrivateKey]]:
+        """Every key of a purpose that is here, published or not."""
+        return [(key.info, key.private) for key in self._opened.values() if key.info.purpose is purpose]
 
     @property
     def infos(self) -> Sequence[KeyInfo]:
@@ -165,8 +174,7 @@ class Keyring:
 
     def lacks(self, issuer: IssuerView) -> bool:
         """Whether the published keys name one that is not opened here."""
-        mine = {key.info.public for key in self._opened.values()}
-        return any(key.public not in mine for key in issuer.keys.values())
+        return any(key.public not in self._signers for key in issuer.keys.values())
 
     def signing_key(self, purpose: KeyPurpose, issuer: IssuerView | None, now: int) -> PrivateKey:
         """The key that signs for `purpose` at `now`. Raises PreconditionError(KEY_UNAVAILABLE)."""
@@ -176,10 +184,9 @@ class Keyring:
                 "its join request waits for the national operators' approval",
                 reason=Reason.KEY_UNAVAILABLE,
             )
-        mine = {key.info.public: key.private for key in self._opened.values()}
         for published in issuer.keys_for(purpose, now):
-            if published.public in mine:
-                return mine[published.public]
+            if published.public in self._signers:
+                return self._signers[published.public]
         raise PreconditionError(
             f"no {purpose} key of this node is published and in its window: run `province-node keys list`, "
             f"then `keys rotate --purpose {purpose}` and have the authority sign the request",
@@ -196,5 +203,4 @@ class Keyring:
         return found[0]
 
     def _derive(self, use: bytes) -> bytes:
-        seed = self._only(KeyPurpose.INDEX).private.seed()
-        return hmac.digest(seed, b"healthcode/1/" + use, hashlib.sha256)
+        return hmac.digest(self._only(KeyPurpose.INDEX).secret, b"healthcode/1/" + use, hashlib.sha256)

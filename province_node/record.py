@@ -74,8 +74,9 @@ class HolderTag:
 
 @dataclass(frozen=True, slots=True)
 class IndexBlock:
-    """Counters `first` (inclusive) to `end` (exclusive) of a series, reserved for one process."""
+    """Counters `first` (inclusive) to `end` (exclusive) of a day's series, reserved for one process."""
 
+    day: int
     series: int
     first: int
     end: int
@@ -83,11 +84,11 @@ class IndexBlock:
 
 @dataclass(frozen=True, slots=True)
 class CodeRecord:
-    """One issued code, without its text."""
+    """One issued code, without its text. Day of expiry (UTC) and index name it among its issuer's."""
 
+    day: int
     index: int
     holder: bytes
-    day: int
     kid: bytes
     presentation: Presentation
     issued_at: int
@@ -127,10 +128,10 @@ class CodeState:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """One code to revoke: its index and the day (UTC) of its expiry."""
+    """One code to revoke: the day (UTC) of its expiry, and its index."""
 
-    index: int
     day: int
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Publication:
 class IssueStore(Protocol):
     """What issuing needs kept."""
 
-    def reserve_block(self, size: int, issuable: int) -> IndexBlock: ...
+    def reserve_block(self, day: int, size: int) -> IndexBlock: ...
 
     def find_response(self, request: Request, now: int) -> bytes | None: ...
 
@@ -189,6 +190,6 @@ class PublishStore(Protocol):
 class StatusStore(Protocol):
     """What answering a question needs."""
 
-    def code_state(self, index: int) -> CodeState | None: ...
+    def code_state(self, day: int, index: int) -> CodeState | None: ...
 
 

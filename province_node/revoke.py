@@ -78,13 +78,12 @@ class RevokeUseCase:
                 reason=Reason.BATCH_TOO_LARGE if texts else Reason.INVALID_REQUEST,
                 fields={"codes": f"1 to {MAX_REVOCATIONS}"},
             )
-        found: dict[int, Revocation] = {}
+        found: set[Revocation] = set()
         problems: dict[str, str] = {}
         issuer = self._trust().issuers.get(self._participant)
         for position, text in enumerate(texts):
             try:
-                revocation = self._locate(text, issuer)
-                found[revocation.index] = revocation
+                found.add(self._locate(text, issuer))
             except InvalidInputError as error:
                 problems[f"codes[{position}]"] = error.message
         if problems:
@@ -94,7 +93,7 @@ class RevokeUseCase:
                 reason=Reason.CODE_UNKNOWN,
                 fields=dict(list(problems.items())[:_NAMED_AT_MOST]),
             )
-        response = self._store.record_revocations(list(found.values()), reason, request, encode, now)
+        response = self._store.record_revocations(sorted(found, key=lambda item: (item.day, item.index)), reason, request, encode, now)
         self._nudge()
         return response
 
@@ -108,4 +107,4 @@ class RevokeUseCase:
             raise InvalidInputError(f"a code of participant {claims.issuer}: only its own node revokes it")
         if not is_own_code(issuer, claims, decoded.sign1, self._realm):
             raise InvalidInputError("not signed by a key of this participant")
-        return Revocation(index=claims.index, day=day_of(claims.expires_at))
+        return Revocation(day=day_of(claims.expires_at), index=claims.index)

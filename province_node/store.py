@@ -22,6 +22,7 @@ from pathlib import Path
 
 from healthcode.code.claims import Level
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
+from healthcode.revocation.index import ISSUABLE, SERIES_LIMIT
 from healthcode.stores.sqlite import Connection, Database
 from province_node.record import (
     CodeState,
@@ -34,31 +35,32 @@ from province_node.record import (
     RevocationReason,
 )
 
-__all__ = ["MAX_SERIES", "NodeStore"]
+__all__ = ["NodeStore"]
 
-MAX_SERIES = 15  # four bits of an index
 _SECONDS_PER_DAY = 86_400
 _KEPT_DAYS = 2  # how long a code's record outlives the day of its expiry
 
 _MIGRATIONS = (
     """
     CREATE TABLE series (
-        series INTEGER PRIMARY KEY,
-        next_counter INTEGER NOT NULL
-    ) STRICT;
+        day INTEGER NOT NULL,
+        series INTEGER NOT NULL,
+        next_counter INTEGER NOT NULL,
+        PRIMARY KEY (day, series)
+    ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE code (
-        idx INTEGER PRIMARY KEY,
-        holder BLOB NOT NULL,
         day INTEGER NOT NULL,
+        idx INTEGER NOT NULL,
+        holder BLOB NOT NULL,
         kid BLOB NOT NULL,
         presentation TEXT NOT NULL,
         issued_at INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
-        sequence INTEGER NOT NULL
-    ) STRICT;
+        sequence INTEGER NOT NULL,
+        PRIMARY KEY (day, idx)
+    ) STRICT, WITHOUT ROWID;
     CREATE INDEX code_by_holder ON code (holder, expires_at);
-    CREATE INDEX code_by_day ON code (day);
 
     CREATE TABLE level (
         holder BLOB NOT NULL,
@@ -75,13 +77,13 @@ _MIGRATIONS = (
 
     CREATE TABLE revocation (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-        idx INTEGER NOT NULL UNIQUE,
         day INTEGER NOT NULL,
+        idx INTEGER NOT NULL,
         reason TEXT NOT NULL,
         revoked_by TEXT NOT NULL,
-        revoked_at INTEGER NOT NULL
+        revoked_at INTEGER NOT NULL,
+        UNIQUE (day, idx)
     ) STRICT;
-    CREATE INDEX revocation_by_day ON revocation (day, sequence);
 
     CREATE TABLE holder_tag (
         holder BLOB NOT NULL,
@@ -125,29 +127,27 @@ class NodeStore:
 
     # -- indices ---------------------------------------------------------------
 
-    def reserve_block(self, size: int, issuable: int) -> IndexBlock:
-        """The next `size` counters (fewer at a series' end), durably taken before they are returned.
+    def reserve_block(self, day: int, size: int) -> IndexBlock:
+        """The next `size` counters for codes that expire on `day` (fewer at a series' end).
 
-        `issuable`: counters a series has for codes. Raises
-        PreconditionError(INDEX_EXHAUSTED) when the last series is used up.
+        Durably taken before they are returned. Raises PreconditionError(INDEX_EXHAUSTED)
+        when the day's last series is used up.
         """
         with self._database.transaction() as connection:
-            row = connection.execute("SELECT series, next_counter FROM series ORDER BY series DESC LIMIT 1").fetchone()
+            row = connection.execute(
+                "SELECT series, next_counter FROM series WHERE day = ? ORDER BY series DESC LIMIT 1", (day,)
+            ).fetchone()
             series, first = row if row is not None else (0, 0)
-            if first >= issuable:
+            if first >= ISSUABLE:
                 series, first = series + 1, 0
-            if series > MAX_SERIES:
+            if series >= SERIES_LIMIT:
                 raise PreconditionError(
-                    "every index of every series was given out; this participant needs a new index key",
+                    "every index for codes that expire on this day was given out: issue for another day",
                     reason=Reason.INDEX_EXHAUSTED,
                 )
-            end = min(first + size, issuable)
-            connection.execute(
-                "INSERT INTO series (series, next_counter) VALUES (?, ?)"
-                " ON CONFLICT (series) DO UPDATE SET next_counter = excluded.next_counter",
-                (series, end),
-            )
-        return IndexBlock(series=series, first=first, end=end)
+            end = min(first + size, ISSUABLE)
+            connection.execute("INSERT OR REPLACE INTO series VALUES (?, ?, ?)", (day, series, end))
+        return IndexBlock(day=day, series=series, first=first, end=end)
 
     # -- requests --------------------------------------------------------------
 
@@ -192,9 +192,9 @@ class NodeStore:
                 connection.execute(
                     "INSERT INTO code VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (
+                        code.day,
                         code.index,
                         code.holder,
-                        code.day,
                         code.kid,
                         code.presentation.value,
                         code.issued_at,
@@ -284,15 +284,15 @@ class NodeStore:
 
     # -- answering -------------------------------------------------------------
 
-    def code_state(self, index: int) -> CodeState | None:
-        """What is known of the code with this index; None when it was never issued here."""
+    def code_state(self, day: int, index: int) -> CodeState | None:
+        """What is known of the code with this day of expiry and index; None when it was never issued here."""
         with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT level.level, level.rule, level.sequence,"
-                " EXISTS (SELECT 1 FROM revocation WHERE revocation.idx = code.idx)"
+                " EXISTS (SELECT 1 FROM revocation WHERE revocation.day = code.day AND revocation.idx = code.idx)"
                 " FROM code JOIN level ON level.holder = code.holder"
-                " WHERE code.idx = ? ORDER BY level.sequence DESC LIMIT 1",
-                (index,),
+                " WHERE code.day = ? AND code.idx = ? ORDER BY level.sequence DESC LIMIT 1",
+                (day, index),
             ).fetchone()
             if row is None:
                 return None
@@ -322,6 +322,7 @@ class NodeStore:
             connection.execute("DELETE FROM request WHERE expires_at <= ?", (now,))
             connection.execute("DELETE FROM code WHERE day < ?", (day - _KEPT_DAYS,))
             connection.execute("DELETE FROM revocation WHERE day < ?", (day - _KEPT_DAYS,))
+            connection.execute("DELETE FROM series WHERE day < ?", (day - _KEPT_DAYS,))
             connection.execute("DELETE FROM holder_tag WHERE day < ?", (day,))
 
 
@@ -371,17 +372,17 @@ def _state_level(connection: Connection, entry: IssueEntry, who: str, now: int) 
     )
     if row is not None and row[0] != statement.level.value:
         out = connection.execute(
-            "SELECT idx, day FROM code WHERE holder = ? AND expires_at > ?", (holder, now)
+            "SELECT day, idx FROM code WHERE holder = ? AND expires_at > ?", (holder, now)
         ).fetchall()
-        for index, day in out:
-            _revoke(connection, Revocation(index, day), RevocationReason.LEVEL_CHANGED, who, now)
+        for day, index in out:
+            _revoke(connection, Revocation(day=day, index=index), RevocationReason.LEVEL_CHANGED, who, now)
     return sequence
 
 
 def _revoke(connection: Connection, item: Revocation, reason: RevocationReason, who: str, now: int) -> bool:
     """True when the code was not revoked before."""
     cursor = connection.execute(
-        "INSERT OR IGNORE INTO revocation (idx, day, reason, revoked_by, revoked_at) VALUES (?, ?, ?, ?, ?)",
-        (item.index, item.day, reason.value, who, now),
+        "INSERT OR IGNORE INTO revocation (day, idx, reason, revoked_by, revoked_at) VALUES (?, ?, ?, ?, ?)",
+        (item.day, item.index, reason.value, who, now),
     )
     return cursor.rowcount == 1
