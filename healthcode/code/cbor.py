@@ -21,7 +21,7 @@ import cbor2
 
 from healthcode.errors import DecodeError, InvalidInputError
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "head_bytes", "parse"]
 
 _LEAVES = frozenset({int, str, bytes, bool, type(None)})
 _KEYS = frozenset({int, str, bytes})
@@ -63,10 +63,28 @@ def decode(data: bytes, *, max_bytes: int, max_depth: int) -> Any:
     Raises DecodeError: cbor.too_large, cbor.truncated, cbor.trailing, cbor.depth,
     cbor.tag, cbor.type, cbor.duplicate_key, cbor.not_canonical, cbor.malformed.
     """
+    value = parse(data, max_bytes=max_bytes, max_depth=max_depth)
+    _check(value)
+    encoded = cbor2.dumps(value)
+    if encoded != data:
+        if data.startswith(encoded):
+            raise DecodeError("cbor.trailing", f"{len(data) - len(encoded)} bytes follow the CBOR value")
+        raise DecodeError("cbor.not_canonical", "the CBOR is not in its one deterministic encoding")
+    return value
+
+
+def parse(data: bytes, *, max_bytes: int, max_depth: int) -> Any:
+    """The first half of `decode`: sizes, depth, tags, indefinite lengths and duplicate keys are refused.
+
+    Types, the order of keys, the shortness of heads and trailing bytes are left to
+    the caller, who knows what shape to expect and so can check them for less: since
+    the deterministic encoding is the one shortest of a value whose keys are in order,
+    whatever has the right types, the right order and the least length is in it.
+    """
     if len(data) > max_bytes:
         raise DecodeError("cbor.too_large", f"{len(data)} bytes of CBOR where at most {max_bytes} may stand")
     try:
-        value = cbor2.loads(
+        return cbor2.loads(
             data,
             tag_hook=_refuse_tag,
             semantic_decoders=_OVERRIDES,
@@ -76,13 +94,13 @@ def decode(data: bytes, *, max_bytes: int, max_depth: int) -> Any:
         )
     except Exception as error:
         raise _decode_error(error) from None
-    _check(value)
-    encoded = cbor2.dumps(value)
-    if encoded != data:
-        if data.startswith(encoded):
-            raise DecodeError("cbor.trailing", f"{len(data) - len(encoded)} bytes follow the CBOR value")
-        raise DecodeError("cbor.not_canonical", "the CBOR is not in its one deterministic encoding")
-    return value
+
+
+def head_bytes(argument: int) -> int:
+    """How long the shortest head with this argument is: an integer from 0, or a length."""
+    if argument >= 0x10000:
+        return 5 if argument < 0x100000000 else 9
+    return 1 if argument < 24 else 2 if argument < 0x100 else 3
 
 
 def _check(value: Any) -> None:

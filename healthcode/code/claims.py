@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -92,17 +92,20 @@ class CodeClaims:
     index: int
     presentation: Presentation
     shown_by_relative: bool
-    tag: bytes | None
-    salt: bytes | None
-    name: str | None
+    # a repr may end in a log, so it shows nothing of the person
+    tag: bytes | None = field(repr=False)
+    salt: bytes | None = field(repr=False)
+    name: str | None = field(repr=False)
 
 
 _ISS, _EXP, _NBF, _IAT, _CODE = 1, 4, 5, 6, -65537
 _KEYS = ((_ISS, _EXP, _IAT, _CODE), (_ISS, _EXP, _NBF, _IAT, _CODE))
 _PAPER, _SHOWN_BY_RELATIVE = 1, 2
 _MAX_DEPTH = 4
+# what a version 1 payload takes beside its times, rule, index, tag, salt and name: the map's and the
+# array's head, four keys (one of five bytes), the issuer, and one byte for each head in the array but the index's
+_FIXED_BYTES = 1 + (1 + 1 + 1 + 5) + 3 + 1 + 7
 _MAX_TIME = 2**40
-_ISSUER = re.compile(r"[0-9]{2}")
 _RULE = re.compile(r"[A-Z0-9.-]{1,16}")
 # controls, and marks which change how the text around them is shown
 _UNSEEN = re.compile(
@@ -143,21 +146,21 @@ def decode_claims(data: bytes) -> CodeClaims:
     claims.level_forbidden, claims.rule, claims.index, claims.presentation,
     claims.tag, claims.salt, claims.name.
     """
-    payload = cbor.decode(data, max_bytes=MAX_PAYLOAD_BYTES, max_depth=_MAX_DEPTH)
+    payload = cbor.parse(data, max_bytes=MAX_PAYLOAD_BYTES, max_depth=_MAX_DEPTH)
     if type(payload) is not dict or tuple(payload) not in _KEYS:
+        cbor.decode(data, max_bytes=MAX_PAYLOAD_BYTES, max_depth=_MAX_DEPTH)
         raise DecodeError("claims.keys", "a code holds the claims 1, 4, 6 and -65537, 5 at need, and no other")
-    issuer, expires_at, issued_at = payload[_ISS], payload[_EXP], payload[_IAT]
+    issuer, expires_at, issued_at, fields = payload[_ISS], payload[_EXP], payload[_IAT], payload[_CODE]
     not_before = payload.get(_NBF)
-    _check_times(issued_at, expires_at, not_before, has_nbf=len(payload) == 5)
-    if type(issuer) is not str or _ISSUER.fullmatch(issuer) is None:
+    if type(issuer) is not str or len(issuer) != 2 or not (issuer.isascii() and issuer.isdigit()):
         raise DecodeError("claims.issuer", "the issuer is two digits")
-    fields = payload[_CODE]
+    size = _FIXED_BYTES + _check_times(issued_at, expires_at, not_before, has_nbf=len(payload) == 5)
     if type(fields) is not list or not fields:
         raise DecodeError("claims.structure", "claim -65537 is an array that begins with its version")
     version = fields[0]
     if type(version) is not int or version < 1:
         raise DecodeError("claims.version", "the version is an integer from 1")
-    if len(fields) < 8 or (version == VERSION and len(fields) != 8):
+    if len(fields) != 8 and (version == VERSION or len(fields) < 8):
         raise DecodeError("claims.structure", "claim -65537 has eight elements in version 1, and at least as many later")
     number, rule, index, flags, tag, salt, name = fields[1:8]
     level = _decode_level(number, version, issuer)
@@ -167,7 +170,10 @@ def decode_claims(data: bytes) -> CodeClaims:
         raise DecodeError("claims.index", "the index is an integer of 30 bits")
     if type(flags) is not int or flags < 0 or (flags > 3 and version == VERSION):
         raise DecodeError("claims.presentation", "the presentation is 0 to 3")
-    _check_holder(tag, salt, name)
+    size += len(rule) + cbor.head_bytes(index) + _check_holder(tag, salt, name)
+    if version != VERSION or size != len(data):
+        # names what is wrong with the encoding; what follows version 1 is checked this way too
+        cbor.decode(data, max_bytes=MAX_PAYLOAD_BYTES, max_depth=_MAX_DEPTH)
     return CodeClaims(
         issuer,
         issued_at,
@@ -185,14 +191,25 @@ def decode_claims(data: bytes) -> CodeClaims:
     )
 
 
-def _check_times(issued_at: Any, expires_at: Any, not_before: Any, *, has_nbf: bool) -> None:
-    for moment in (issued_at, expires_at, not_before) if has_nbf else (issued_at, expires_at):
-        if type(moment) is not int or not 0 <= moment < _MAX_TIME:
-            raise DecodeError("claims.time", "a time is whole seconds since 1970, below 2^40")
+def _check_times(issued_at: Any, expires_at: Any, not_before: Any, *, has_nbf: bool) -> int:
+    """Refuses wrong times; how many bytes their shortest encodings take, with their keys."""
+    if (
+        type(issued_at) is not int
+        or type(expires_at) is not int
+        or not 0 <= issued_at < _MAX_TIME
+        or not 0 <= expires_at < _MAX_TIME
+    ):
+        raise DecodeError("claims.time", "a time is whole seconds since 1970, below 2^40")
     if expires_at <= issued_at:
         raise DecodeError("claims.order", "a code expires after it was issued")
-    if has_nbf and not issued_at < not_before < expires_at:
+    size = cbor.head_bytes(issued_at) + cbor.head_bytes(expires_at)
+    if not has_nbf:
+        return size
+    if type(not_before) is not int:
+        raise DecodeError("claims.time", "a time is whole seconds since 1970, below 2^40")
+    if not issued_at < not_before < expires_at:
         raise DecodeError("claims.order", "not-before stands only between issue and expiry")
+    return size + 1 + cbor.head_bytes(not_before)
 
 
 def _decode_level(number: Any, version: int, issuer: str) -> Level:
@@ -208,18 +225,24 @@ def _decode_level(number: Any, version: int, issuer: str) -> Level:
     return level
 
 
-def _check_holder(tag: Any, salt: Any, name: Any) -> None:
-    if tag is not None and (type(tag) is not bytes or len(tag) != TAG_BYTES):
-        raise DecodeError("claims.tag", f"the holder tag is {TAG_BYTES} bytes or null")
+def _check_holder(tag: Any, salt: Any, name: Any) -> int:
+    """Refuses a wrong tag, salt or name; how many bytes their encodings take beyond a head each."""
+    size = 0
+    if tag is not None:
+        if type(tag) is not bytes or len(tag) != TAG_BYTES:
+            raise DecodeError("claims.tag", f"the holder tag is {TAG_BYTES} bytes or null")
+        size = TAG_BYTES + SALT_BYTES
     if salt is not None and (type(salt) is not bytes or len(salt) != SALT_BYTES):
         raise DecodeError("claims.salt", f"the salt is {SALT_BYTES} bytes or null")
     if (tag is None) != (salt is None):
         raise DecodeError("claims.tag", "holder tag and salt stand together or not at all")
     if name is None:
-        return
-    if type(name) is not str or "*" not in name or len(name.encode()) > MAX_NAME_BYTES:
+        return size
+    length = len(name.encode()) if type(name) is str else 0
+    if not 0 < length <= MAX_NAME_BYTES or "*" not in name:
         raise DecodeError("claims.name", f"the name is masked with *, and at most {MAX_NAME_BYTES} bytes")
     if _UNSEEN.search(name) is not None:
         raise DecodeError("claims.name", "the name holds a control character")
     if not unicodedata.is_normalized("NFC", name):
         raise DecodeError("claims.name", "the name is in Unicode normalisation form C")
+    return size + length + (length > 23)

@@ -13,7 +13,7 @@ signature of one kind or realm is ever good for another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from healthcode.code import cbor
@@ -57,9 +57,9 @@ class Sign1:
 
     alg: int
     kid: bytes
-    payload: bytes
-    signature: bytes
-    protected: bytes
+    payload: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    protected: bytes = field(repr=False)
 
 
 # 18([h'A2 01 32 04 48 …': what every Ed25519 message begins with, up to its kid

@@ -12,7 +12,7 @@ many. A question lives at most 60 seconds.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -77,7 +77,7 @@ class Question:
     asker: str
     home: str
     mode: QueryMode
-    code: bytes
+    code: bytes = field(repr=False)
     purpose: QueryPurpose
     question_id: bytes
     issued_at: int

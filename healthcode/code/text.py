@@ -9,7 +9,7 @@ costs well under a millisecond, whatever the text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from healthcode.code.base45 import decode_base45, encode_base45
 from healthcode.code.claims import CodeClaims, decode_claims, encode_claims
@@ -34,7 +34,7 @@ class DecodedCode:
 
     claims: CodeClaims
     sign1: Sign1
-    cose: bytes
+    cose: bytes = field(repr=False)
 
 
 def sign_code(claims: CodeClaims, key: PrivateKey, realm: Realm) -> str:
