@@ -31,6 +31,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+import healthcode.rpc  # noqa: F401  it quiets grpc, which must happen before anything imports that
 from healthcode.errors import HealthcodeError
 
 __all__ = [

@@ -98,7 +98,8 @@ def _interceptors() -> list[grpc.aio.ClientInterceptor]:
 
 
 def _demand_deadline(details: grpc.aio.ClientCallDetails) -> None:
-    method = details.method.decode() if isinstance(details.method, bytes) else details.method
+    # the library gives bytes here, whatever its stubs say
+    method = details.method if isinstance(details.method, str) else bytes(details.method).decode()
     rule = ACCESS.get(method)
     if details.timeout is None and (rule is None or rule.deadline_required):
         raise InvalidInputError(
@@ -106,7 +107,7 @@ def _demand_deadline(details: grpc.aio.ClientCallDetails) -> None:
         )
 
 
-class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor[Any, Any]):
+class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
@@ -114,7 +115,7 @@ class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor[Any, Any]):
         return await continuation(client_call_details, request)
 
 
-class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor[Any, Any]):
+class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
@@ -122,23 +123,23 @@ class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor[Any, Any]):
         return await continuation(client_call_details, request)
 
 
-class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor[Any, Any]):
+class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor):
     async def intercept_stream_unary(
         self,
         continuation: Callable[..., Any],
         client_call_details: grpc.aio.ClientCallDetails,
-        request_iterator: AsyncIterable[Any],
+        request_iterator: AsyncIterable[Any] | Iterable[Any],
     ) -> Any:
         _demand_deadline(client_call_details)
         return await continuation(client_call_details, request_iterator)
 
 
-class _StreamStream(grpc.aio.StreamStreamClientInterceptor[Any, Any]):
+class _StreamStream(grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(
         self,
         continuation: Callable[..., Any],
         client_call_details: grpc.aio.ClientCallDetails,
-        request_iterator: AsyncIterable[Any],
+        request_iterator: AsyncIterable[Any] | Iterable[Any],
     ) -> Any:
         _demand_deadline(client_call_details)
         return await continuation(client_call_details, request_iterator)

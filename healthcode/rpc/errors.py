@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
+from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -142,7 +143,7 @@ def decode_status(status: status_pb2.Status, *, peer: str = "the server") -> Hea
         retry = error_details_pb2.RetryInfo()
         try:
             if packed.Unpack(info) and info.domain == DOMAIN:
-                reason = Reason(info.reason) if info.reason in Reason else Reason.INTERNAL
+                reason = Reason(info.reason) if info.reason in Reason.__members__ else Reason.INTERNAL
                 detail = info.metadata.get("detail")
             elif packed.Unpack(bad):
                 fields = {violation.field: violation.description for violation in bad.field_violations}
@@ -159,17 +160,16 @@ def decode_status(status: status_pb2.Status, *, peer: str = "the server") -> Hea
 
 def error_from_rpc(error: grpc.RpcError, *, peer: str = "the server") -> HealthcodeError:
     """The HealthcodeError in a failed call. `peer` is how messages name the other side."""
-    # both grpc.Call and AioRpcError have these, though RpcError itself declares none
-    code: grpc.StatusCode = error.code()  # type: ignore[attr-defined]  # see above
-    text: str = error.details() or ""  # type: ignore[attr-defined]  # see above
-    for key, value in error.trailing_metadata() or ():  # type: ignore[attr-defined]  # see above
+    code = error.code()
+    metadata: Any = error.trailing_metadata() or ()  # a tuple, or aio's Metadata: both give pairs
+    for key, value in metadata:
         if key == DETAILS_KEY:
             try:
                 return decode_status(status_pb2.Status.FromString(value), peer=peer)
             except ProtobufDecodeError:
                 break
     kind, reason = _BARE.get(code, (InternalError, Reason.INTERNAL))
-    return kind(f"{peer}: {_plain(code, text)}", reason=reason)
+    return kind(f"{peer}: {_plain(code, error.details() or '')}", reason=reason)
 
 
 def _plain(code: grpc.StatusCode, text: str) -> str:
@@ -177,8 +177,8 @@ def _plain(code: grpc.StatusCode, text: str) -> str:
     if code is grpc.StatusCode.UNAVAILABLE:
         if "certificate verify failed" in text.lower() or "CERTIFICATE_VERIFY_FAILED" in text:
             return "its certificate is not of the CA and name expected here"
-        if "handshake" in text.lower() or "Ssl" in text:
-            return "the TLS handshake failed: is our certificate of a CA that it knows?"
+        if "Socket closed" in text:
+            return "closed the connection: is it stopping, or does it not take our certificate?"
         return "out of reach"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return "no answer in time"

@@ -16,8 +16,6 @@ from healthcode.rpc.call import CallInfo
 
 __all__ = ["HealthServicer"]
 
-Status = health_pb2.HealthCheckResponse.ServingStatus
-
 
 class HealthServicer:
     """One status for the whole server and for each service name it was given."""
@@ -37,7 +35,7 @@ class HealthServicer:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _status(self, service: str) -> Status:
+    def _status(self, service: str) -> int:
         if service not in self._services:
             return health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
         return (
@@ -59,7 +57,7 @@ class HealthServicer:
         self, request: health_pb2.HealthCheckRequest, call: CallInfo
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """The status now, and at each change."""
-        last: Status | None = None
+        last: int | None = None
         while True:
             changed = self._changed
             status = self._status(request.service)

@@ -27,7 +27,6 @@ are those that were measured; each has its reason beside it.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -84,7 +83,7 @@ class GrpcServer:
         self._server: grpc.aio.Server | None = None
         self._log = get_logger("rpc")
         self.port = 0
-        self.add(_HEALTH, self._health)
+        self.add(_HEALTH, self._health)  # type: ignore[arg-type]  # its stubs name the C class
 
     def add(self, service: ServiceDescriptor, servicer: object) -> None:
         """Serves `service` with the methods of `servicer`. Before `start`."""
@@ -96,9 +95,8 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Listens; `port` then tells where. Raises ConfigurationError when the port is in use or not ours to take."""
-        self.add(_REFLECTION, reflection_aio.ReflectionServicer([*self._services, _REFLECTION.full_name]))
-        # the library writes a line of its own for each failed handshake: any stranger could flood the log
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        reflection = reflection_aio.ReflectionServicer([*self._services, _REFLECTION.full_name])
+        self.add(_REFLECTION, reflection)  # type: ignore[arg-type]  # as above
         _check_free(self._listen, reuse_port=self._state.limits.reuse_port)
         server = grpc.aio.server(options=self._options())
         server.add_generic_rpc_handlers((_Router(self._methods),))
@@ -143,7 +141,7 @@ class GrpcServer:
         ]
 
 
-class _Router(grpc.GenericRpcHandler[Any, Any]):
+class _Router(grpc.GenericRpcHandler):
     """Finds a method's handler; for one that is not served here the library answers UNIMPLEMENTED."""
 
     def __init__(self, methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:

@@ -63,7 +63,7 @@ class TlsReloader:
         """Credentials that follow the sources."""
         return grpc.dynamic_ssl_server_credentials(
             self._configuration(),
-            self._fetch,
+            self._fetch,  # type: ignore[arg-type]  # None means no change, which the stubs do not know
             require_client_authentication=self._tls.client_cas is not None,
         )
 
