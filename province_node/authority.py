@@ -29,6 +29,7 @@ from healthcode.signing.ed25519 import PrivateKey, is_valid_point, kid
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.admission import CurrentProvince, check_province_publication
+from healthcode.trust.delegation import delegator_of
 from healthcode.trust.document import (
     AuthorityLink,
     Document,
@@ -40,8 +41,8 @@ from healthcode.trust.document import (
     decode_document,
     encode_document,
 )
-from healthcode.trust.join import JoinRequest, decode_join_request, delegator_of, encode_join_request
 from healthcode.trust.issuer import AuthorityPart
+from healthcode.trust.join import JoinRequest, decode_join_request, encode_join_request
 from healthcode.trust.layout import authority_role
 from healthcode.trust.link import new_link, verify_key_possession
 from healthcode.trust.metadata import (
@@ -121,7 +122,7 @@ def missing_signatures(bundle: JoinRequest) -> int:
     """How many valid signatures of the link's keys the bundle still needs; 0 when it is complete."""
     role = authority_role(bundle.participant)
     metadata = decode_metadata(bundle.metadata, Targets)
-    result = delegator_of(bundle.participant, (bundle.link,)).get_verification_result(
+    result = delegator_of(bundle.participant, bundle.link).get_verification_result(
         role, metadata.signed_bytes, metadata.signatures
     )
     return max(0, result.threshold - len(result.signed))
@@ -136,7 +137,7 @@ def verify_bundle(bundle: JoinRequest, now: int) -> AuthorityPart:
     return check_province_publication(
         bundle.participant,
         CurrentProvince(authority_version=version - 1),
-        delegator_of(bundle.participant, (bundle.link,)),
+        delegator_of(bundle.participant, bundle.link),
         bundle.metadata,
         bundle.province_json,
         bundle.realm,
@@ -198,7 +199,7 @@ class Authority:
         now: int,
         development: bool = False,
     ) -> Authority:
-        """A new authority with a key for each passphrase, in files authority-1.key, …
+        """A new authority with a key for each passphrase, in files authority-1.key and so on.
 
         Raises ConfigurationError when the folder holds one already.
         """
@@ -231,7 +232,9 @@ class Authority:
         path = folder / AUTHORITY_FILE
         if not path.exists():
             raise ConfigurationError(f"{path} is missing: run `province-node authority init`, or name --dir")
-        document = decode_document(AuthorityDocument, read_bounded(path, MAX_REQUEST_BYTES), MAX_REQUEST_BYTES)
+        document = decode_document(
+            AuthorityDocument, read_bounded(path, MAX_REQUEST_BYTES), MAX_REQUEST_BYTES
+        )
         return cls(folder, document)
 
     def last_signed(self) -> ProvinceDocument | None:
@@ -255,7 +258,9 @@ class Authority:
             )
         province = request.province
         if (province.realm, province.participant) != (mine.realm, mine.participant):
-            raise InvalidInputError("the province.json inside the request is for another participant or realm")
+            raise InvalidInputError(
+                "the province.json inside the request is for another participant or realm"
+            )
         if not is_valid_point(request.live_public):
             raise SignatureError("the HEAD key of the request is no valid Ed25519 key")
         for key in province.keys:
@@ -277,7 +282,9 @@ class Authority:
             province_json=province_json,
         )
 
-    def sign(self, bundle: JoinRequest, keys: Sequence[PrivateKey], *, now: int, replace: bool = False) -> JoinRequest:
+    def sign(
+        self, bundle: JoinRequest, keys: Sequence[PrivateKey], *, now: int, replace: bool = False
+    ) -> JoinRequest:
         """The bundle with the signatures of `keys` added; kept in the history.
 
         Raises SignatureError for a key that is not of this authority, or when the

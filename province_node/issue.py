@@ -48,7 +48,7 @@ from province_node.record import (
 )
 from province_node.settings import IssueSettings
 
-__all__ = ["IndexSource", "IssueOrder", "IssueUseCase", "IssuedCode", "MAX_ORDERS"]
+__all__ = ["MAX_ORDERS", "IndexSource", "IssueOrder", "IssueUseCase", "IssuedCode"]
 
 MAX_ORDERS = 1000
 _BLOCK = 4096
@@ -193,7 +193,7 @@ class IssueUseCase:
         """All that can be refused before anything costs."""
         check_level(order.statement, issuer=self._participant, now=now)
         validity = self._validity(order)
-        cap = self._trust().policy.in_force(now).max_validity(order.presentation)
+        cap = self._trust().policy.in_force(now).max_validity_seconds[order.presentation]
         if not 1 <= validity <= cap:
             raise InvalidInputError(
                 f"validity: a {order.presentation} code lives 1 to {cap} seconds",

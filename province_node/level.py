@@ -67,23 +67,36 @@ def check_level(statement: LevelStatement, *, issuer: str, now: int) -> None:
         )
     if level is Level.UNKNOWN:
         raise _refusal("level", "say GREEN, YELLOW, RED, PENDING or NO_ABNORMALITY")
+    _check_reason(level, reason)
+    _check_instrument(statement)
+    if statement.until is not None and statement.until <= now:
+        raise _refusal("level_until", "lies in the past")
+
+
+def _check_reason(level: Level, reason: LevelReason | None) -> None:
     letter = _LETTER.get(level)
     if letter is None and reason is not None:
-        raise _refusal("reason", f"{level} takes no reason; {reason} is a ground for another level", forbidden=True)
+        raise _refusal(
+            "reason", f"{level} takes no reason; {reason} is a ground for another level", forbidden=True
+        )
     if letter is not None and reason is None:
         raise _refusal("reason", f"{level} needs a reason from {letter}1 to {letter}{_last(letter)}")
     if letter is not None and reason is not None and not reason.startswith(letter):
-        raise _refusal("reason", f"{reason} is no ground for {level}; its reasons begin with {letter}", forbidden=True)
-    if reason in _OTHER and not statement.legal_instrument.strip():
+        raise _refusal(
+            "reason", f"{reason} is no ground for {level}; its reasons begin with {letter}", forbidden=True
+        )
+
+
+def _check_instrument(statement: LevelStatement) -> None:
+    reason, instrument = statement.reason, statement.legal_instrument
+    if reason in _OTHER and not instrument.strip():
         raise _refusal("legal_instrument", f"{reason} needs the number of the legal instrument")
     if reason in _OTHER and statement.until is None:
         raise _refusal("level_until", f"{reason} needs the time at which the level ends")
-    if reason not in _OTHER and statement.legal_instrument:
+    if reason not in _OTHER and instrument:
         raise _refusal("legal_instrument", "only A8 and B6 cite a legal instrument")
-    if len(statement.legal_instrument.encode()) > _MAX_INSTRUMENT_BYTES:
+    if len(instrument.encode()) > _MAX_INSTRUMENT_BYTES:
         raise _refusal("legal_instrument", f"longer than {_MAX_INSTRUMENT_BYTES} bytes")
-    if statement.until is not None and statement.until <= now:
-        raise _refusal("level_until", "lies in the past")
 
 
 def _last(letter: str) -> int:

@@ -155,7 +155,9 @@ class IssueStore(Protocol):
 
     def holder_tags(self, holders: Sequence[bytes], day: int) -> Mapping[bytes, HolderTag]: ...
 
-    def record_issue(self, entries: Sequence[IssueEntry], request: Request, response: bytes, now: int) -> bytes: ...
+    def record_issue(
+        self, entries: Sequence[IssueEntry], request: Request, response: bytes, now: int
+    ) -> bytes: ...
 
 
 class RevokeStore(Protocol):
@@ -191,5 +193,3 @@ class StatusStore(Protocol):
     """What answering a question needs."""
 
     def code_state(self, day: int, index: int) -> CodeState | None: ...
-
-

@@ -93,7 +93,9 @@ class RevokeUseCase:
                 reason=Reason.CODE_UNKNOWN,
                 fields=dict(list(problems.items())[:_NAMED_AT_MOST]),
             )
-        response = self._store.record_revocations(sorted(found, key=lambda item: (item.day, item.index)), reason, request, encode, now)
+        response = self._store.record_revocations(
+            sorted(found, key=lambda item: (item.day, item.index)), reason, request, encode, now
+        )
         self._nudge()
         return response
 

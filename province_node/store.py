@@ -23,7 +23,7 @@ from pathlib import Path
 from healthcode.code.claims import Level
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
 from healthcode.revocation.index import ISSUABLE, SERIES_LIMIT
-from healthcode.stores.sqlite import Connection, Database
+from healthcode.stores.sqlite import Database, Session
 from province_node.record import (
     CodeState,
     HolderTag,
@@ -133,10 +133,10 @@ class NodeStore:
         Durably taken before they are returned. Raises PreconditionError(INDEX_EXHAUSTED)
         when the day's last series is used up.
         """
-        with self._database.transaction() as connection:
-            row = connection.execute(
+        with self._database.transaction() as db:
+            row = db.one(
                 "SELECT series, next_counter FROM series WHERE day = ? ORDER BY series DESC LIMIT 1", (day,)
-            ).fetchone()
+            )
             series, first = row if row is not None else (0, 0)
             if first >= ISSUABLE:
                 series, first = series + 1, 0
@@ -146,7 +146,7 @@ class NodeStore:
                     reason=Reason.INDEX_EXHAUSTED,
                 )
             end = min(first + size, ISSUABLE)
-            connection.execute("INSERT OR REPLACE INTO series VALUES (?, ?, ?)", (day, series, end))
+            db.execute("INSERT OR REPLACE INTO series VALUES (?, ?, ?)", (day, series, end))
         return IndexBlock(day=day, series=series, first=first, end=end)
 
     # -- requests --------------------------------------------------------------
@@ -156,19 +156,17 @@ class NodeStore:
 
         Raises InvalidInputError(REQUEST_ID_REUSED) when the id came with another content.
         """
-        with self._database.reading() as connection:
-            return _find_response(connection, request, now)
+        with self._database.read() as db:
+            return _find_response(db, request, now)
 
     # -- issuing ---------------------------------------------------------------
 
     def holder_tags(self, holders: Sequence[bytes], day: int) -> Mapping[bytes, HolderTag]:
         """The tags already drawn for these holders on `day`."""
         found: dict[bytes, HolderTag] = {}
-        with self._database.reading() as connection:
+        with self._database.read() as db:
             for holder in holders:
-                row = connection.execute(
-                    "SELECT salt, tag FROM holder_tag WHERE holder = ? AND day = ?", (holder, day)
-                ).fetchone()
+                row = db.one("SELECT salt, tag FROM holder_tag WHERE holder = ? AND day = ?", (holder, day))
                 if row is not None:
                     found[holder] = HolderTag(salt=row[0], tag=row[1])
         return found
@@ -182,14 +180,14 @@ class NodeStore:
         answer stands and nothing of this one is kept. A changed level of a holder
         revokes the holder's codes that are still out.
         """
-        with self._database.transaction() as connection:
-            earlier = _find_response(connection, request, now)
+        with self._database.transaction() as db:
+            earlier = _find_response(db, request, now)
             if earlier is not None:
                 return earlier
             for entry in entries:
-                sequence = _state_level(connection, entry, request.caller, now)
+                sequence = _state_level(db, entry, request.caller, now)
                 code = entry.code
-                connection.execute(
+                db.execute(
                     "INSERT INTO code VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         code.day,
@@ -203,11 +201,11 @@ class NodeStore:
                     ),
                 )
                 if entry.tag is not None:
-                    connection.execute(
+                    db.execute(
                         "INSERT OR IGNORE INTO holder_tag VALUES (?, ?, ?, ?)",
                         (code.holder, entry.tag_day, entry.tag.salt, entry.tag.tag),
                     )
-            _keep_response(connection, request, response)
+            _keep_response(db, request, response)
         return response
 
     # -- revoking --------------------------------------------------------------
@@ -221,56 +219,56 @@ class NodeStore:
         now: int,
     ) -> bytes:
         """Revokes durably; the answer is `encode(newly, already)`, or the one given before to this request."""
-        with self._database.transaction() as connection:
-            earlier = _find_response(connection, request, now)
+        with self._database.transaction() as db:
+            earlier = _find_response(db, request, now)
             if earlier is not None:
                 return earlier
-            newly = sum(_revoke(connection, item, reason, request.caller, now) for item in revocations)
+            newly = sum(_revoke(db, item, reason, request.caller, now) for item in revocations)
             response = encode(newly, len(revocations) - newly)
-            _keep_response(connection, request, response)
+            _keep_response(db, request, response)
         return response
 
     # -- publishing ------------------------------------------------------------
 
     def last_revocation(self) -> int:
         """The sequence of the newest revocation; 0 when there is none."""
-        with self._database.reading() as connection:
-            return int(connection.execute("SELECT coalesce(max(sequence), 0) FROM revocation").fetchone()[0])
+        with self._database.read() as db:
+            return _number(db, "SELECT coalesce(max(sequence), 0) FROM revocation")
 
     def changed_days(self, after: int) -> frozenset[int]:
         """The days of expiry that have revocations with a sequence above `after`."""
-        with self._database.reading() as connection:
-            rows = connection.execute("SELECT DISTINCT day FROM revocation WHERE sequence > ?", (after,))
+        with self._database.read() as db:
+            rows = db.all("SELECT DISTINCT day FROM revocation WHERE sequence > ?", (after,))
             return frozenset(row[0] for row in rows)
 
     def revoked_indices(self, day: int, through: int) -> list[int]:
         """The revoked indices of one day of expiry, ascending, up to revocation sequence `through`."""
-        with self._database.reading() as connection:
-            rows = connection.execute(
+        with self._database.read() as db:
+            rows = db.all(
                 "SELECT idx FROM revocation WHERE day = ? AND sequence <= ? ORDER BY idx", (day, through)
             )
             return [row[0] for row in rows]
 
     def revoked_days(self, covered_from: int, covered_to: int) -> frozenset[int]:
         """The days in the range that have any revocation."""
-        with self._database.reading() as connection:
-            rows = connection.execute(
+        with self._database.read() as db:
+            rows = db.all(
                 "SELECT DISTINCT day FROM revocation WHERE day BETWEEN ? AND ?", (covered_from, covered_to)
             )
             return frozenset(row[0] for row in rows)
 
     def publication(self) -> Publication | None:
         """The last head that the registry acknowledged."""
-        with self._database.reading() as connection:
-            row = connection.execute(
+        with self._database.read() as db:
+            row = db.one(
                 "SELECT version, signed_at, covered_from, covered_to, through, head FROM publication"
-            ).fetchone()
+            )
             return Publication(*row) if row is not None else None
 
     def record_publication(self, publication: Publication) -> None:
         """Remembers what the registry acknowledged."""
-        with self._database.transaction() as connection:
-            connection.execute(
+        with self._database.transaction() as db:
+            db.execute(
                 "INSERT OR REPLACE INTO publication VALUES (1, ?, ?, ?, ?, ?, ?)",
                 (
                     publication.version,
@@ -286,29 +284,25 @@ class NodeStore:
 
     def code_state(self, day: int, index: int) -> CodeState | None:
         """What is known of the code with this day of expiry and index; None when it was never issued here."""
-        with self._database.reading() as connection:
-            row = connection.execute(
+        with self._database.read() as db:
+            row = db.one(
                 "SELECT level.level, level.rule, level.sequence,"
                 " EXISTS (SELECT 1 FROM revocation WHERE revocation.day = code.day AND revocation.idx = code.idx)"
                 " FROM code JOIN level ON level.holder = code.holder"
                 " WHERE code.day = ? AND code.idx = ? ORDER BY level.sequence DESC LIMIT 1",
                 (day, index),
-            ).fetchone()
+            )
             if row is None:
                 return None
             return CodeState(level=Level(row[0]), rule=row[1], sequence=row[2], revoked=bool(row[3]))
 
     def counts(self, now: int) -> Mapping[str, int]:
         """How many codes are out, revocations, requests remembered: for `status`."""
-        with self._database.reading() as connection:
-
-            def one(sql: str, *values: int) -> int:
-                return int(connection.execute(sql, values).fetchone()[0])
-
+        with self._database.read() as db:
             return {
-                "codes_out": one("SELECT count(*) FROM code WHERE expires_at > ?", now),
-                "revocations": one("SELECT count(*) FROM revocation"),
-                "requests": one("SELECT count(*) FROM request"),
+                "codes_out": _number(db, "SELECT count(*) FROM code WHERE expires_at > ?", now),
+                "revocations": _number(db, "SELECT count(*) FROM revocation"),
+                "requests": _number(db, "SELECT count(*) FROM request"),
             }
 
     def prune(self, now: int) -> None:
@@ -318,19 +312,24 @@ class NodeStore:
         revocation sequence (AUTOINCREMENT never gives one twice).
         """
         day = now // _SECONDS_PER_DAY
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM request WHERE expires_at <= ?", (now,))
-            connection.execute("DELETE FROM code WHERE day < ?", (day - _KEPT_DAYS,))
-            connection.execute("DELETE FROM revocation WHERE day < ?", (day - _KEPT_DAYS,))
-            connection.execute("DELETE FROM series WHERE day < ?", (day - _KEPT_DAYS,))
-            connection.execute("DELETE FROM holder_tag WHERE day < ?", (day,))
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM request WHERE expires_at <= ?", (now,))
+            db.execute("DELETE FROM code WHERE day < ?", (day - _KEPT_DAYS,))
+            db.execute("DELETE FROM revocation WHERE day < ?", (day - _KEPT_DAYS,))
+            db.execute("DELETE FROM series WHERE day < ?", (day - _KEPT_DAYS,))
+            db.execute("DELETE FROM holder_tag WHERE day < ?", (day,))
 
 
-def _find_response(connection: Connection, request: Request, now: int) -> bytes | None:
-    row = connection.execute(
+def _number(db: Session, sql: str, *values: int) -> int:
+    row = db.one(sql, values)
+    return 0 if row is None else int(row[0])
+
+
+def _find_response(db: Session, request: Request, now: int) -> bytes | None:
+    row = db.one(
         "SELECT digest, response FROM request WHERE caller = ? AND request_id = ? AND expires_at > ?",
         (request.caller, request.request_id, now),
-    ).fetchone()
+    )
     if row is None:
         return None
     if row[0] != request.digest:
@@ -342,14 +341,14 @@ def _find_response(connection: Connection, request: Request, now: int) -> bytes 
     return bytes(row[1])
 
 
-def _keep_response(connection: Connection, request: Request, response: bytes) -> None:
-    connection.execute(
+def _keep_response(db: Session, request: Request, response: bytes) -> None:
+    db.execute(
         "INSERT OR REPLACE INTO request VALUES (?, ?, ?, ?, ?)",
         (request.caller, request.request_id, request.digest, response, request.expires_at),
     )
 
 
-def _state_level(connection: Connection, entry: IssueEntry, who: str, now: int) -> int:
+def _state_level(db: Session, entry: IssueEntry, who: str, now: int) -> int:
     """Appends to the holder's level history when the level changed; gives the sequence that holds now."""
     holder, statement = entry.code.holder, entry.statement
     stated = (
@@ -359,30 +358,26 @@ def _state_level(connection: Connection, entry: IssueEntry, who: str, now: int) 
         statement.until,
         entry.rule,
     )
-    row = connection.execute(
+    row = db.one(
         "SELECT level, reason, legal_instrument, until, rule, sequence FROM level"
         " WHERE holder = ? ORDER BY sequence DESC LIMIT 1",
         (holder,),
-    ).fetchone()
+    )
     if row is not None and tuple(row[:5]) == stated:
         return int(row[5])
     sequence = 1 if row is None else int(row[5]) + 1
-    connection.execute(
-        "INSERT INTO level VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (holder, sequence, *stated, who, now)
-    )
+    db.execute("INSERT INTO level VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (holder, sequence, *stated, who, now))
     if row is not None and row[0] != statement.level.value:
-        out = connection.execute(
-            "SELECT day, idx FROM code WHERE holder = ? AND expires_at > ?", (holder, now)
-        ).fetchall()
+        out = db.all("SELECT day, idx FROM code WHERE holder = ? AND expires_at > ?", (holder, now))
         for day, index in out:
-            _revoke(connection, Revocation(day=day, index=index), RevocationReason.LEVEL_CHANGED, who, now)
+            _revoke(db, Revocation(day=day, index=index), RevocationReason.LEVEL_CHANGED, who, now)
     return sequence
 
 
-def _revoke(connection: Connection, item: Revocation, reason: RevocationReason, who: str, now: int) -> bool:
+def _revoke(db: Session, item: Revocation, reason: RevocationReason, who: str, now: int) -> bool:
     """True when the code was not revoked before."""
-    cursor = connection.execute(
+    inserted = db.execute(
         "INSERT OR IGNORE INTO revocation (day, idx, reason, revoked_by, revoked_at) VALUES (?, ?, ?, ?, ?)",
         (item.day, item.index, reason.value, who, now),
     )
-    return cursor.rowcount == 1
+    return inserted == 1

@@ -1,0 +1,247 @@
+"""Publishing revocations: what became durable in the store goes out, signed, within a second.
+
+Rules:
+
+* A new head is signed when something was revoked, when a day has passed, and
+  otherwise each `resign_seconds`, so that other nodes see that this one lives.
+* Revocations that come within an interval travel together; the first after a
+  quiet time goes at once (`nudge`).
+* covered_to stays eight days ahead of the longest code the policy allows; issuing
+  looks at the last *acknowledged* head, so no code outlives its lists.
+* `Publication` is recorded after the registry acknowledged. A kill in between
+  costs nothing: the next attempt meets VERSION_CONFLICT, looks at the trust files
+  for the version that stands, and goes on above it.
+* Within a day a list only grows: it is made from the store, which forgets a
+  revocation only when its day is over.
+
+`prepare` is the pure part; `Publisher` does the waiting and the sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from healthcode.clock import Clock
+from healthcode.errors import ConflictError, HealthcodeError, Reason
+from healthcode.revocation.day import GRACE_SECONDS, day_of
+from healthcode.revocation.head import DayEntry, Head, decode_head, encode_head
+from healthcode.revocation.list import RevocationList, encode_list
+from healthcode.signing.ed25519 import PrivateKey
+from healthcode.telemetry import get_logger
+from healthcode.trust.metadata import new_live_metadata, sign_metadata, to_bytes
+from healthcode.trust.view import IssuerView, TrustView
+from province_node.record import Publication, PublishStore
+from province_node.settings import PublishSettings
+
+__all__ = ["COVER_MARGIN_DAYS", "Outgoing", "Publisher", "prepare"]
+
+COVER_MARGIN_DAYS = 8
+_RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One publication, signed and ready to send. `lists` are those that the registry lacks."""
+
+    request_id: str
+    metadata: bytes
+    head: bytes
+    lists: tuple[bytes, ...]
+    record: Publication
+
+
+Send = Callable[[Outgoing], Awaitable[None]]
+"""Sends to the registry; raises HealthcodeError, ConflictError when the version does not follow."""
+
+
+def prepare(
+    *,
+    participant: str,
+    realm: str,
+    store: PublishStore,
+    issuer: IssuerView,
+    key: PrivateKey,
+    longest_code_seconds: int,
+    resign_seconds: float,
+    now: int,
+) -> Outgoing | None:
+    """What should be published now, or None when what stands will do. Reads the store; blocks."""
+    last = store.publication()
+    through = store.last_revocation()
+    covered_from = day_of(now - GRACE_SECONDS)
+    covered_to = day_of(now + longest_code_seconds) + COVER_MARGIN_DAYS
+    published = max(last.version if last else 0, issuer.live_version or 0)
+    if last is not None and published == last.version and through == last.through:
+        same_days = (covered_from, covered_to) == (last.covered_from, last.covered_to)
+        if same_days and now - last.signed_at < resign_seconds:
+            return None
+    base = _base_head(last, issuer, realm, participant)
+    if base is not None:
+        covered_from = max(covered_from, base.covered_from)
+        covered_to = max(covered_to, base.covered_to)
+    days, lists = _make_days(
+        store, base, last, realm, participant, range(covered_from, covered_to + 1), through
+    )
+    head = Head(
+        version=1 if base is None else base.version + 1,
+        realm=realm,
+        issuer=participant,
+        covered_from=covered_from,
+        covered_to=covered_to,
+        days=days,
+        killed_kids=frozenset() if base is None else base.killed_kids,
+        sealing_keys=() if base is None else base.sealing_keys,
+    )
+    if base is not None and replace(head, version=base.version) == base:
+        head = base
+    head_bytes = encode_head(head)
+    metadata = new_live_metadata(participant, version=published + 1, head=head_bytes, now=now)
+    sign_metadata(metadata, key)
+    return Outgoing(
+        request_id=secrets.token_hex(16),
+        metadata=to_bytes(metadata),
+        head=head_bytes,
+        lists=tuple(lists),
+        record=Publication(
+            version=published + 1,
+            signed_at=now,
+            covered_from=covered_from,
+            covered_to=covered_to,
+            through=through,
+            head=head_bytes,
+        ),
+    )
+
+
+def _base_head(last: Publication | None, issuer: IssuerView, realm: str, participant: str) -> Head | None:
+    """The newer of the head we know to be acknowledged and the one in the trust files."""
+    known = decode_head(last.head, realm=realm, issuer=participant) if last is not None else None
+    seen = issuer.revocations.head if issuer.revocations is not None else None
+    if known is None or (seen is not None and seen.version > known.version):
+        return seen
+    return known
+
+
+def _make_days(
+    store: PublishStore,
+    base: Head | None,
+    last: Publication | None,
+    realm: str,
+    participant: str,
+    covered: range,
+    through: int,
+) -> tuple[Mapping[int, DayEntry], list[bytes]]:
+    """The entry of each day with revocations; lists are made anew for the days that changed."""
+    days = {} if base is None else {day: entry for day, entry in base.days.items() if day in covered}
+    lists: list[bytes] = []
+    for day in sorted(store.changed_days(last.through if last is not None else 0)):
+        if day not in covered:
+            continue
+        indices = store.revoked_indices(day, through)
+        data = encode_list(RevocationList(realm=realm, issuer=participant, day=day, indices=indices))
+        lists.append(data)
+        sha256 = hashlib.sha256(data).digest()
+        before = days.get(day)
+        if before is None or before.full_sha256 != sha256:
+            version = 1 if before is None else before.version + 1
+            days[day] = DayEntry(
+                version=version, count=len(indices), full_sha256=sha256, full_bytes=len(data)
+            )
+    return days, lists
+
+
+class Publisher:
+    """Keeps the registry's copy of this node's revocations up to date."""
+
+    def __init__(
+        self,
+        *,
+        participant: str,
+        realm: str,
+        store: PublishStore,
+        trust: Callable[[], TrustView | None],
+        refresh: Callable[[], Awaitable[object]],
+        key: PrivateKey,
+        send: Send,
+        clock: Clock,
+        settings: PublishSettings,
+        on_published: Callable[[Publication], None],
+    ) -> None:
+        self._participant = participant
+        self._realm = realm
+        self._store = store
+        self._trust = trust
+        self._refresh = refresh
+        self._key = key
+        self._send = send
+        self._clock = clock
+        self._settings = settings
+        self._on_published = on_published
+        self._nudged = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._log = get_logger("publish")
+
+    def nudge(self) -> None:
+        """Something was revoked; may be called from any thread."""
+        self._loop.call_soon_threadsafe(self._nudged.set)
+
+    async def run(self) -> None:
+        """Publishes for ever; a failure is logged when its reason changes, and tried again."""
+        failures = 0
+        told: Reason | None = None
+        while True:
+            started = self._loop.time()
+            try:
+                published = await self.publish_once()
+            except HealthcodeError as error:
+                if error.reason is not told:
+                    self._log.warning("publish_failed", reason=str(error.reason), why=error.message)
+                told = error.reason
+                await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
+                failures += 1
+                continue
+            if told is not None:
+                self._log.info("publishing_again")
+            failures, told = 0, None
+            if published is not None:
+                # what is revoked until the interval is over travels together
+                await asyncio.sleep(started + self._settings.interval_seconds - self._loop.time())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), self._settings.interval_seconds)
+            self._nudged.clear()
+
+    async def publish_once(self) -> Publication | None:
+        """Publishes if there is anything to publish; gives what the registry acknowledged."""
+        view = self._trust()
+        issuer = view.issuers.get(self._participant) if view is not None else None
+        if view is None or issuer is None:
+            return None  # not admitted yet: `status` tells
+        now = self._clock.now()
+        longest = max(view.policy.in_force(now).max_validity_seconds.values())
+        outgoing = await asyncio.to_thread(
+            prepare,
+            participant=self._participant,
+            realm=self._realm,
+            store=self._store,
+            issuer=issuer,
+            key=self._key,
+            longest_code_seconds=longest,
+            resign_seconds=self._settings.resign_seconds,
+            now=now,
+        )
+        if outgoing is None:
+            return None
+        try:
+            await self._send(outgoing)
+        except ConflictError:
+            # somebody has published above what we know, most likely we ourselves before a kill
+            await self._refresh()
+            raise
+        await asyncio.to_thread(self._store.record_publication, outgoing.record)
+        self._on_published(outgoing.record)
+        return outgoing.record
