@@ -114,7 +114,7 @@ def _names(values: Sequence[Any]) -> list[str]:
 
 def _join(path: str, name: str) -> str:
     shown = name if name.isprintable() else ascii(name)
-    return f"{path} › {shown}" if path else shown
+    return f"{path} / {shown}" if path else shown
 
 
 def _text(value: Any) -> str:

@@ -1,13 +1,13 @@
 """What lies where in a registry's folder.
 
-    registry.toml        the configuration
-    passphrase           opens the online keys (mode 0600), unless a systemd credential does
-    keys/                online keys: snapshot, timestamp, areas
-    ceremony/            root and operator keys, until they are carried away
-    tls/                 the registry's CA, certificate and key
-    repository/          what everybody may read: metadata/, targets/, lists/
-    proposals/           what waits for signatures, one file each
-    joins/               requests of authorities to be admitted, one file each
+registry.toml        the configuration
+passphrase           opens the online keys (mode 0600), unless a systemd credential does
+keys/                online keys: snapshot, timestamp, areas
+ceremony/            root and operator keys, until they are carried away
+tls/                 the registry's CA, certificate and key
+repository/          what everybody may read: metadata/, targets/, lists/
+proposals/           what waits for signatures, one file each
+joins/               requests of authorities to be admitted, one file each
 """
 
 from __future__ import annotations

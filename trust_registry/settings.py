@@ -17,7 +17,13 @@ from healthcode.settings import (
     load_settings,
 )
 
-__all__ = ["KeySettings", "RegistrySettings", "RepositorySettings", "ServerSettings", "load_registry_settings"]
+__all__ = [
+    "KeySettings",
+    "RegistrySettings",
+    "RepositorySettings",
+    "ServerSettings",
+    "load_registry_settings",
+]
 
 
 class ServerSettings(Settings):

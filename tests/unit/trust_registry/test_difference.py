@@ -20,8 +20,8 @@ def test_one_province_added_to_an_empty_list_is_shown_in_full() -> None:
     """An entry that joins an empty list is told by its name, leaf by leaf."""
     changes = differences({"roles": []}, {"roles": [{"name": "province-31", "threshold": 2}]})
     assert [str(change) for change in changes] == [
-        "+ roles › province-31 › name: province-31",
-        "+ roles › province-31 › threshold: 2",
+        "+ roles / province-31 / name: province-31",
+        "+ roles / province-31 / threshold: 2",
     ]
 
 
@@ -30,8 +30,8 @@ def test_a_province_before_another_moves_nothing() -> None:
     beijing, shanghai = {"name": "province-11", "threshold": 2}, {"name": "province-31", "threshold": 2}
     changes = differences({"roles": [shanghai]}, {"roles": [beijing, shanghai]})
     assert {change.path for change in changes} == {
-        "roles › province-11 › name",
-        "roles › province-11 › threshold",
+        "roles / province-11 / name",
+        "roles / province-11 / threshold",
     }
 
 

@@ -62,7 +62,9 @@ def test_a_proposal_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
         assert caught.value.reason is Reason.PROPOSAL_UNKNOWN
 
 
-@given(st.binary(max_size=64) | st.from_regex(r'\{"format": ?"healthcode/proposal/1".{0,40}\}').map(str.encode))
+@given(
+    st.binary(max_size=64) | st.from_regex(r'\{"format": ?"healthcode/proposal/1".{0,40}\}').map(str.encode)
+)
 def test_only_our_errors_leave_the_decoder(data: bytes) -> None:
     """Whatever a carried file holds, it is refused as MALFORMED_MESSAGE."""
     with pytest.raises(DecodeError):

@@ -1,0 +1,306 @@
+"""The ceremony that founds a realm: keys, the first root, the first targets.
+
+In a real ceremony every holder is present, chooses a passphrase, sees what is
+signed, and leaves with a key file; nothing of root or operators stays on the
+machine that serves. A development ceremony asks nobody and makes a test realm;
+it can never make `cn`. Every new key signs, not only a threshold, so that each
+is proven to be held.
+
+All is made in a folder beside its place and renamed at the end: an interrupted
+ceremony leaves nothing behind that looks like a registry.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from healthcode.clock import Clock
+from healthcode.errors import ConfigurationError, InvalidInputError, Reason
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.identity.realm import check_realm, is_test_realm
+from healthcode.policy.area import AreaRisk, encode_areas
+from healthcode.policy.book import decode_policy
+from healthcode.rpc.certificate import issue_leaf, make_ca
+from healthcode.settings import split_address
+from healthcode.signing.ed25519 import PrivateKey
+from healthcode.signing.keyfile import Cost, create_key_file
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.document import ParticipantsDocument, ServiceEntry, encode_document, load_json
+from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, RISK_PATH
+from healthcode.trust.metadata import Metadata, Root, Targets, new_root, new_targets, sign_metadata, to_bytes
+from healthcode.trust.national import root_fingerprint
+from trust_registry.difference import Change, differences
+from trust_registry.durable import sync_folder, write_file
+from trust_registry.folder import RegistryFolder
+from trust_registry.online_key import create_online_keys
+from trust_registry.publication import check_national
+from trust_registry.repository import LIMITS, OnlineKeys, Repository, RoleUpdate
+
+__all__ = ["CeremonyPlan", "CeremonyResult", "Holder", "SigningStep", "hold_ceremony"]
+
+MIN_PASSPHRASE_CHARACTERS = 12
+_CA_DAYS, _LEAF_DAYS = 3650, 398
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a key: `key_name` is that of the file, `person` who keeps it."""
+
+    purpose: KeyPurpose
+    key_name: str
+    person: str
+    passphrase: bytes
+
+    def __repr__(self) -> str:
+        return f"Holder({self.key_name}, {self.person})"
+
+
+@dataclass(frozen=True, slots=True)
+class CeremonyPlan:
+    """What is to be founded. `ca_pem` None: the registry makes its own CA."""
+
+    realm: str
+    roots: Sequence[Holder]
+    root_threshold: int
+    operators: Sequence[Holder]
+    operator_threshold: int
+    development: bool
+    policy: bytes
+    listen: str
+    public_listen: str
+    metrics_listen: str | None
+    endpoint: str
+    public_endpoint: str
+    gateway: ServiceEntry | None = None
+
+    def check(self) -> None:
+        """Raises InvalidInputError for a plan that would not hold."""
+        check_realm(self.realm)
+        if self.development and not is_test_realm(self.realm):
+            raise InvalidInputError(
+                f"a development ceremony asks nobody, so it may not make realm {self.realm}: "
+                "name a test realm (test-…), or leave out --development",
+                reason=Reason.REALM_MISMATCH,
+            )
+        for what, holders, threshold in (
+            ("root", self.roots, self.root_threshold),
+            ("operator", self.operators, self.operator_threshold),
+        ):
+            least = 1 if self.development else 2
+            if not least <= threshold <= len(holders):
+                raise InvalidInputError(
+                    f"{len(holders)} {what} keys with a threshold of {threshold}: the threshold lies between "
+                    f"{least} and the number of keys, so that no one person acts alone"
+                )
+            people = [holder.person.casefold() for holder in holders]
+            if len(set(people)) != len(people) and not self.development:
+                raise InvalidInputError(f"two {what} keys have one holder: each is held by another person")
+            for holder in holders:
+                if len(holder.passphrase) < MIN_PASSPHRASE_CHARACTERS:
+                    raise InvalidInputError(
+                        f"the passphrase of {holder.key_name} is shorter than {MIN_PASSPHRASE_CHARACTERS} characters"
+                    )
+        decode_policy(self.policy)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningStep:
+    """One signature that is about to be made: shown, and refused by raising."""
+
+    document: str
+    holder: Holder
+    changes: Sequence[Change]
+    is_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CeremonyResult:
+    """What was founded. `carry_away` must leave this machine; `fingerprint` is what nodes are told."""
+
+    realm: str
+    fingerprint: str
+    carry_away: Sequence[Path]
+    ca_certificate: Path
+
+
+def hold_ceremony(
+    plan: CeremonyPlan, folder: RegistryFolder, clock: Clock, *, confirm: Callable[[SigningStep], None]
+) -> CeremonyResult:
+    """Founds the realm in `folder`, which must not exist or be empty.
+
+    `confirm` is asked before every signature of a person; what it raises ends the
+    ceremony and leaves nothing. Raises InvalidInputError, ConfigurationError.
+    """
+    plan.check()
+    target = folder.root.absolute()
+    if target.exists() and any(target.iterdir()):
+        raise ConfigurationError(f"{target} is not empty: a ceremony begins in a new folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.parent / f".{target.name}.ceremony-{secrets.token_hex(4)}"
+    staging.mkdir(mode=0o700)
+    try:
+        result = _hold(plan, RegistryFolder(staging), clock, confirm)
+        if target.exists():
+            target.rmdir()
+        staging.rename(target)
+        sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    final = RegistryFolder(folder.root)
+    return CeremonyResult(
+        realm=plan.realm,
+        fingerprint=result,
+        carry_away=[*sorted(final.ceremony.glob("*.key")), final.tls / "ca.key"],
+        ca_certificate=final.tls / "ca.pem",
+    )
+
+
+def _hold(
+    plan: CeremonyPlan, folder: RegistryFolder, clock: Clock, confirm: Callable[[SigningStep], None]
+) -> str:
+    now = clock.now()
+    cost: Cost = "development" if plan.development else "production"
+    for path in (folder.ceremony, folder.keys, folder.tls, folder.joins, folder.proposals):
+        path.mkdir(mode=0o700)
+    passphrase = secrets.token_urlsafe(32).encode()
+    write_file(folder.passphrase, passphrase + b"\n", mode=0o600)
+    online = create_online_keys(folder.keys, passphrase, realm=plan.realm, created=now, cost=cost)
+    keys = {holder.key_name: PrivateKey.generate() for holder in (*plan.roots, *plan.operators)}
+    for holder in (*plan.roots, *plan.operators):
+        create_key_file(
+            folder.ceremony / f"{holder.key_name}.key",
+            keys[holder.key_name],
+            holder.passphrase,
+            purpose=holder.purpose,
+            realm=plan.realm,
+            name=holder.person,
+            created=now,
+            cost=cost,
+        )
+    if plan.development:
+        write_file(folder.ceremony / "passphrase", plan.roots[0].passphrase + b"\n", mode=0o600)
+    ca_pem = _make_tls(plan, folder, now)
+    root = _sign_root(plan, keys, online, confirm, now)
+    files = _national_files(plan, ca_pem)
+    targets = _sign_targets(plan, keys, online, files, confirm, now)
+    check_national(targets.signed, files, None, plan.realm)
+    write_file(folder.configuration, _configuration(plan).encode())
+    data = to_bytes(root)
+    Repository(folder, online, clock).found(
+        data,
+        RoleUpdate(1, to_bytes(targets), files),
+        {RISK_PATH: encode_areas(AreaRisk(as_of=now))},
+    )
+    return root_fingerprint(data)
+
+
+def _sign_root(
+    plan: CeremonyPlan,
+    keys: dict[str, PrivateKey],
+    online: OnlineKeys,
+    confirm: Callable[[SigningStep], None],
+    now: int,
+) -> Metadata[Root]:
+    root = new_root(
+        plan.realm,
+        root_keys=[keys[holder.key_name].public for holder in plan.roots],
+        root_threshold=plan.root_threshold,
+        operator_keys=[keys[holder.key_name].public for holder in plan.operators],
+        operator_threshold=plan.operator_threshold,
+        snapshot_keys=[online.snapshot.public],
+        timestamp_keys=[online.timestamp.public],
+        now=now,
+    )
+    _sign(root, "root.json, version 1", plan.roots, keys, confirm, {})
+    return root
+
+
+def _sign_targets(
+    plan: CeremonyPlan,
+    keys: dict[str, PrivateKey],
+    online: OnlineKeys,
+    files: dict[str, bytes],
+    confirm: Callable[[SigningStep], None],
+    now: int,
+) -> Metadata[Targets]:
+    targets = new_targets(version=1, files=files, area_keys=[online.areas.public], now=now)
+    contents = {path: load_json(data, LIMITS.policy_bytes) for path, data in files.items()}
+    _sign(targets, "targets.json, version 1", plan.operators, keys, confirm, contents)
+    return targets
+
+
+def _sign(
+    metadata: Metadata[Root] | Metadata[Targets],
+    document: str,
+    holders: Sequence[Holder],
+    keys: dict[str, PrivateKey],
+    confirm: Callable[[SigningStep], None],
+    contents: dict[str, object],
+) -> None:
+    signed = load_json(to_bytes(metadata), LIMITS.targets_bytes)["signed"]
+    changes = differences({}, {**signed, **contents})
+    for holder in holders:
+        confirm(SigningStep(document, holder, changes, is_first=holder is holders[0]))
+        sign_metadata(metadata, keys[holder.key_name])
+
+
+def _national_files(plan: CeremonyPlan, ca_pem: str) -> dict[str, bytes]:
+    services = {
+        "registry": ServiceEntry(ca_pem=ca_pem, endpoint=plan.endpoint, public_endpoint=plan.public_endpoint)
+    }
+    if plan.gateway is not None:
+        services["gateway"] = plan.gateway
+    participants = ParticipantsDocument(realm=plan.realm, services=services)
+    return {PARTICIPANTS_PATH: encode_document(participants), POLICY_PATH: plan.policy}
+
+
+def _make_tls(plan: CeremonyPlan, folder: RegistryFolder, now: int) -> str:
+    """The registry's CA and certificate; the CA's key is among what is carried away."""
+    ca = make_ca(f"{plan.realm} trust registry CA", days=_CA_DAYS, now=now)
+    hosts = [split_address(address)[0] for address in (plan.endpoint, plan.public_endpoint)]
+    leaf = issue_leaf(
+        ca, PeerId(plan.realm, PeerKind.REGISTRY), dns_names=tuple(hosts), days=_LEAF_DAYS, now=now
+    )
+    ca.write(folder.tls / "ca.pem", folder.tls / "ca.key")
+    leaf.write(folder.tls / "registry.pem", folder.tls / "registry.key")
+    for path in folder.tls.iterdir():
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    return ca.certificate_pem.decode()
+
+
+def _configuration(plan: CeremonyPlan) -> str:
+    metrics = f'listen = "{plan.metrics_listen}"' if plan.metrics_listen else '# listen = "127.0.0.1:9464"'
+    return f"""\
+# Trust registry of realm {plan.realm}. An unknown key is an error. Paths count from this file's folder.
+realm = "{plan.realm}"
+
+[server]
+listen = "{plan.listen}"  # mTLS: provinces publish here
+public_listen = "{plan.public_listen}"  # TLS: anybody reads the trust files and asks to join
+
+[tls]
+certificate = "tls/registry.pem"
+private_key = "tls/registry.key"
+ca = "tls/ca.pem"
+
+[keys]
+passphrase_file = "passphrase"  # or: credential = "NAME", with systemd's LoadCredential=NAME:…
+
+[repository]
+timestamp_interval_seconds = 60.0
+
+[metrics]
+{metrics}
+
+[log]
+level = "info"
+format = "json"
+"""

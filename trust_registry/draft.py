@@ -1,0 +1,182 @@
+"""Making proposals: what operators or root holders are asked to sign.
+
+Each draft is checked as if it were already signed, so that nobody is asked to
+sign what would be refused. Two operators who ask for the same get the same
+proposal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from healthcode.errors import ConflictError, InvalidInputError, Reason
+from healthcode.policy.book import check_notice, decode_policy
+from healthcode.trust.document import ParticipantEntry, ParticipantsDocument, ServiceEntry, encode_document
+from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role
+from healthcode.trust.metadata import (
+    Metadata,
+    Targets,
+    new_root,
+    signing_keys,
+    to_bytes,
+    with_province,
+    with_targets,
+)
+from trust_registry.approval import state_of
+from trust_registry.join import Join
+from trust_registry.proposal import Proposal, ProposalKind, ProposalState, ProposalStore, Publication
+from trust_registry.publication import check_first_publication, check_national
+from trust_registry.repository import Published, Repository, Writing
+
+__all__ = ["draft_admission", "draft_policy", "draft_renewal", "draft_service"]
+
+
+def draft_admission(repository: Repository, store: ProposalStore, joins: Sequence[Join]) -> Proposal:
+    """The proposal that admits these participants together; the open one if there is one.
+
+    Raises what Join.verify does: ConflictError (AUTHORITY_EXISTS) for a second
+    authority, InvalidInputError for a participant that the realm may not have.
+    """
+    with repository.writing() as writing:
+        published = writing.current
+        for join in joins:
+            join.verify(published, writing.now)
+        requests = tuple(sorted(join.digest for join in joins))
+        if len({join.request.participant for join in joins}) != len(joins):
+            raise ConflictError(
+                "two of these requests are for one participant, and a province has one authority",
+                reason=Reason.AUTHORITY_EXISTS,
+            )
+        for open_proposal in _open(store, published):
+            if open_proposal.kind is ProposalKind.ADMIT and open_proposal.requests == requests:
+                return open_proposal
+        document = published.participants
+        entries = dict(document.participants)
+        entries.update(
+            {join.request.participant: ParticipantEntry(chain=(join.request.link,)) for join in joins}
+        )
+        files = {PARTICIPANTS_PATH: _encode(document, participants=entries)}
+        targets = _next_targets(writing, files)
+        for join in joins:
+            link = join.request.link
+            targets = with_province(targets, join.request.participant, link.keys, link.threshold)
+        title = "admit " + ", ".join(join.title for join in joins)
+        publications = {
+            authority_role(join.request.participant): Publication(
+                join.request.metadata, join.request.province_json
+            )
+            for join in joins
+        }
+        return _keep(writing, store, ProposalKind.ADMIT, title, targets, files, publications, requests)
+
+
+def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) -> Proposal:
+    """The proposal of another policy/national.json.
+
+    Raises DecodeError when it is no policy, InvalidInputError when it would change
+    the next 48 hours without being an emergency.
+    """
+    book = decode_policy(policy)
+    with repository.writing() as writing:
+        present = writing.current.file(writing.current.targets, POLICY_PATH)
+        check_notice(decode_policy(present), book, writing.now)
+        files = {POLICY_PATH: policy}
+        targets = _next_targets(writing, files)
+        return _keep(writing, store, ProposalKind.POLICY, "change the national policy", targets, files)
+
+
+def draft_service(
+    repository: Repository, store: ProposalStore, name: Literal["registry", "gateway"], entry: ServiceEntry
+) -> Proposal:
+    """The proposal of another CA or endpoint for a national service."""
+    with repository.writing() as writing:
+        document = writing.current.participants
+        files = {PARTICIPANTS_PATH: _encode(document, services={**document.services, name: entry})}
+        targets = _next_targets(writing, files)
+        title = f"change where the {name} is reached, and its CA"
+        return _keep(writing, store, ProposalKind.SERVICE, title, targets, files)
+
+
+def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["root", "targets"]) -> Proposal:
+    """The proposal that signs a role again as it is, with a new expiry."""
+    with repository.writing() as writing:
+        if role == "targets":
+            targets = _next_targets(writing, {})
+            return _keep(writing, store, ProposalKind.RENEWAL, "renew targets as they are", targets, {})
+        published = writing.current
+        root = published.root.signed
+        holders, threshold = signing_keys(root, "root")
+        operators, operator_threshold = signing_keys(root, "targets")
+        renewed = new_root(
+            published.realm,
+            root_keys=sorted(holders),
+            root_threshold=threshold,
+            operator_keys=sorted(operators),
+            operator_threshold=operator_threshold,
+            snapshot_keys=sorted(signing_keys(root, "snapshot")[0]),
+            timestamp_keys=sorted(signing_keys(root, "timestamp")[0]),
+            now=writing.now,
+            version=published.versions.root + 1,
+        )
+        proposal = Proposal(
+            kind=ProposalKind.RENEWAL,
+            role="root",
+            title="renew root as it is",
+            created=writing.now,
+            metadata=to_bytes(renewed),
+            files={},
+            publications={},
+        )
+        store.put(proposal)
+        return proposal
+
+
+def _next_targets(writing: Writing, files: Mapping[str, bytes]) -> Metadata[Targets]:
+    version = writing.current.version_of("targets") + 1
+    return with_targets(writing.current.targets, version=version, files=files, now=writing.now)
+
+
+def _encode(document: ParticipantsDocument, **changes: object) -> bytes:
+    return encode_document(document.model_copy(update=changes))
+
+
+def _open(store: ProposalStore, published: Published) -> list[Proposal]:
+    return [proposal for proposal in store.all() if state_of(proposal, published) is ProposalState.OPEN]
+
+
+def _keep(
+    writing: Writing,
+    store: ProposalStore,
+    kind: ProposalKind,
+    title: str,
+    targets: Metadata[Targets],
+    files: Mapping[str, bytes],
+    publications: Mapping[str, Publication] | None = None,
+    requests: tuple[str, ...] = (),
+) -> Proposal:
+    """Checks a draft of targets as it will be checked at publication, and keeps it."""
+    published = writing.current
+    whole = {
+        path: files.get(path) or published.file(published.targets, path)
+        for path in (PARTICIPANTS_PATH, POLICY_PATH)
+    }
+    check_national(targets.signed, whole, published.participants, published.realm)
+    for role, publication in (publications or {}).items():
+        check_first_publication(targets.signed, role, publication, published, writing.now)
+    if kind is not ProposalKind.RENEWAL and all(
+        published.file(published.targets, path) == data for path, data in files.items()
+    ):
+        raise InvalidInputError("nothing would change: what is published is the same already")
+    proposal = Proposal(
+        kind=kind,
+        role="targets",
+        title=title,
+        created=writing.now,
+        metadata=to_bytes(targets),
+        files=dict(files),
+        publications=dict(publications or {}),
+        requests=requests,
+    )
+    store.put(proposal)
+    return proposal

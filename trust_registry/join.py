@@ -1,0 +1,145 @@
+"""Requests to be admitted, until two operators have decided.
+
+Anybody may hand one in, so nothing of it is believed: it must verify under its own
+keys, it waits in a bounded place, and it never displaces another. That it comes
+from the right authority is what operators find out, comparing its digest by voice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from healthcode.errors import ConflictError, InvalidInputError, NotFoundError, OverloadedError, Reason
+from healthcode.identity.participant import participant
+from healthcode.trust.document import AuthorityLink, ParticipantsDocument
+from healthcode.trust.issuer import AuthorityPart
+from healthcode.trust.join import JoinRequest, decode_join_request, join_digest, verify_join_request
+from trust_registry.durable import exclusive, read_file, write_file
+from trust_registry.repository import Published
+
+__all__ = ["Join", "JoinStore", "chain_of", "is_admitted", "receive_join"]
+
+MAX_WAITING_EACH = 4
+_SHORTEST_DIGEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A request as it was handed in, and the digest that both sides read out."""
+
+    digest: str
+    data: bytes
+    request: JoinRequest
+
+    @classmethod
+    def decode(cls, data: bytes) -> Join:
+        """Raises DecodeError."""
+        return cls(join_digest(data), data, decode_join_request(data))
+
+    @property
+    def title(self) -> str:
+        """E.g. `31 上海 Shanghai`."""
+        member = participant(self.request.participant)
+        return f"{member.code} {member.chinese} {member.english}"
+
+    def verify(self, published: Published, now: int) -> AuthorityPart:
+        """Everything about it that can be checked without knowing the people; raises as verify_join_request."""
+        chain = chain_of(published.participants, self.request.participant)
+        return verify_join_request(self.request, published.realm, now, accepted=chain)
+
+
+def chain_of(document: ParticipantsDocument, code: str) -> Sequence[AuthorityLink]:
+    """The accepted authority chain of a participant; empty when it is not admitted."""
+    entry = document.participants.get(code)
+    return () if entry is None else entry.chain
+
+
+def is_admitted(join: Join, published: Published) -> bool:
+    """Whether this very request was approved."""
+    chain = chain_of(published.participants, join.request.participant)
+    return bool(chain) and chain[0] == join.request.link
+
+
+class JoinStore:
+    """The requests in one folder, a file each, named by participant and digest."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, join: Join, *, bounded: bool) -> None:
+        """Keeps a request, durably; the same one again changes nothing.
+
+        Raises OverloadedError when too many wait for this participant (`bounded`, for
+        those that come over the wire; one carried by hand always finds room).
+        """
+        path = self._path(join)
+        with exclusive(self._folder / ".lock"):
+            waiting = len(list(self._folder.glob(f"{join.request.participant}-*.json")))
+            if path.is_file():
+                return
+            if bounded and waiting >= MAX_WAITING_EACH:
+                raise OverloadedError(
+                    f"{waiting} requests for participant {join.request.participant} wait already: call the "
+                    "national operators, or have the request carried to them as a file",
+                    retry_after_seconds=3600,
+                )
+            write_file(path, join.data)
+
+    def all(self) -> list[Join]:
+        """Every request, by participant."""
+        found = []
+        for path in sorted(self._folder.glob("*.json")):
+            data = read_file(path)
+            if data is not None:
+                found.append(Join.decode(data))
+        return found
+
+    def find(self, reference: str) -> Join:
+        """The request that `reference` means: a digest (or its first 8 digits), or a participant's code.
+
+        Raises NotFoundError, and ConflictError when a code means several: then the digest must tell.
+        """
+        if len(reference) == 2:
+            member = participant(reference)
+            found = [join for join in self.all() if join.request.participant == member.code]
+        elif len(reference) >= _SHORTEST_DIGEST:
+            found = [join for join in self.all() if join.digest.startswith(reference.lower())]
+        else:
+            raise InvalidInputError(
+                f"{reference!r} is neither a participant's code nor the first {_SHORTEST_DIGEST} digits of a digest"
+            )
+        if not found:
+            raise NotFoundError(
+                f"no request to join matches {reference!r}; `trust-registry joins` lists those that wait",
+                reason=Reason.PARTICIPANT_UNKNOWN,
+            )
+        if len(found) > 1:
+            digests = ", ".join(join.digest[:16] for join in found)
+            raise ConflictError(
+                f"{len(found)} requests match {reference!r} ({digests}): ask the province which digest is "
+                "its own, and approve by that digest",
+                reason=Reason.AUTHORITY_EXISTS,
+            )
+        return found[0]
+
+    def discard(self, join: Join) -> None:
+        """Forgets a request; the same one may come again."""
+        self._path(join).unlink(missing_ok=True)
+
+    def _path(self, join: Join) -> Path:
+        return self._folder / f"{join.request.participant}-{join.digest}.json"
+
+
+def receive_join(store: JoinStore, data: bytes, published: Published, now: int) -> tuple[Join, bool]:
+    """Takes a request from the wire: (it, whether it is admitted already). Durable when it returns.
+
+    Raises DecodeError, ConflictError (AUTHORITY_EXISTS) for a second authority, and as Join.verify.
+    """
+    join = Join.decode(data)
+    if is_admitted(join, published):
+        return join, True
+    join.verify(published, now)
+    store.put(join, bounded=True)
+    return join, False

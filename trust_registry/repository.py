@@ -1,0 +1,274 @@
+"""The one writer of the trust tree.
+
+A publication is written in an order that leaves the tree whole at every point:
+target files and lists (named by their hash), role metadata (named by version),
+the snapshot, and last `metadata/timestamp.json`, renamed over the old one. That
+rename, followed by the fsync of its folder, is the write that makes a
+publication durable: it is acknowledged only afterwards, so what was
+acknowledged survives kill -9 and power loss, and what was cut off before it is
+as if it had never come (its files are written anew by the next publication).
+For a new root the rename of `N.root.json` is that write.
+
+Whoever writes, the server or a command beside it, holds one lock from reading
+what is current until the end of the publication.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from healthcode.clock import Clock
+from healthcode.errors import ConfigurationError
+from healthcode.signing.ed25519 import PrivateKey
+from healthcode.trust.document import ParticipantsDocument, decode_document
+from healthcode.trust.layout import (
+    AREAS_ROLE,
+    PARTICIPANTS_PATH,
+    TrustLimits,
+    expiry_seconds,
+    list_file,
+    metadata_file,
+    target_file,
+)
+from healthcode.trust.metadata import (
+    Metadata,
+    Root,
+    Snapshot,
+    Targets,
+    Timestamp,
+    decode_metadata,
+    expires_at,
+    new_areas_metadata,
+    new_snapshot,
+    new_timestamp,
+    realm_of,
+    sign_metadata,
+    target_of,
+    to_bytes,
+)
+from trust_registry.durable import exclusive, sync_folder, write_file
+from trust_registry.folder import RegistryFolder
+from trust_registry.tree import TIMESTAMP_FILE, TreeVersions, TrustTree
+
+__all__ = ["OnlineKeys", "Published", "Receipt", "Repository", "RoleUpdate", "Writing"]
+
+LIMITS = TrustLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineKeys:
+    """The keys that sign by themselves."""
+
+    snapshot: PrivateKey
+    timestamp: PrivateKey
+    areas: PrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class RoleUpdate:
+    """A role's new version: its metadata, and the target files that it names, by path."""
+
+    version: int
+    metadata: bytes
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a publication became part of."""
+
+    version: int
+    snapshot_version: int
+    timestamp_version: int
+
+
+class Published:
+    """What is current: read once from the tree, decoded when asked for."""
+
+    def __init__(self, tree: TrustTree) -> None:
+        self._tree = tree
+        self.versions: TreeVersions = tree.versions()
+
+    @cached_property
+    def root(self) -> Metadata[Root]:
+        data = self._tree.read(metadata_file("root", self.versions.root))
+        return decode_metadata(data, Root, LIMITS.root_bytes)
+
+    @cached_property
+    def targets(self) -> Metadata[Targets]:
+        return decode_metadata(self.role_bytes("targets"), Targets, LIMITS.targets_bytes)
+
+    @cached_property
+    def timestamp(self) -> Metadata[Timestamp]:
+        return decode_metadata(self._tree.read(TIMESTAMP_FILE), Timestamp, LIMITS.timestamp_bytes)
+
+    @cached_property
+    def snapshot(self) -> Metadata[Snapshot]:
+        data = self._tree.read(metadata_file("snapshot", self.versions.snapshot))
+        return decode_metadata(data, Snapshot, LIMITS.snapshot_bytes)
+
+    @cached_property
+    def participants(self) -> ParticipantsDocument:
+        data = self.file(self.targets, PARTICIPANTS_PATH)
+        return decode_document(ParticipantsDocument, data, LIMITS.participants_bytes)
+
+    @property
+    def realm(self) -> str:
+        return realm_of(self.root.signed)
+
+    def version_of(self, role: str) -> int:
+        """The current version of a role; 0 when it never published."""
+        return self.versions.roles.get(role, 0)
+
+    def role_bytes(self, role: str) -> bytes:
+        """The current metadata of a role. Raises NotFoundError when it never published."""
+        return self._tree.read(metadata_file(role, self.version_of(role) or 1))
+
+    def role(self, role: str) -> Metadata[Targets] | None:
+        """The current metadata of a delegated role; None when it never published."""
+        if self.version_of(role) == 0:
+            return None
+        return decode_metadata(self.role_bytes(role), Targets, LIMITS.targets_bytes)
+
+    def file(self, targets: Metadata[Targets], path: str) -> bytes:
+        """The bytes of a file that `targets` lists itself. Raises ConfigurationError when it does not."""
+        entry = target_of(targets.signed, path)
+        if entry is None:
+            raise ConfigurationError(f"the trust tree is damaged: no role lists {path}")
+        return self._tree.read(target_file(path, entry.hashes["sha256"]))
+
+
+class Repository:
+    """A registry's tree with the keys that publish into it."""
+
+    def __init__(self, folder: RegistryFolder, keys: OnlineKeys, clock: Clock) -> None:
+        self.folder = folder
+        self.tree = TrustTree(folder.repository)
+        self.clock = clock
+        self._keys = keys
+
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """Holds the lock, and gives what is current and the way to change it."""
+        with exclusive(self.folder.lock):
+            yield Writing(self.tree, self._keys, self.clock.now())
+
+    def published(self) -> Published:
+        """What is current now, without the lock."""
+        return Published(self.tree)
+
+    def renew(self) -> Receipt:
+        """Signs the timestamp anew, and the snapshot and areas when half their life is gone."""
+        with self.writing() as writing:
+            return writing.renew()
+
+    def found(self, root: bytes, targets: RoleUpdate, risk: Mapping[str, bytes]) -> Receipt:
+        """The first publication, at the end of the ceremony. Raises ConfigurationError if there was one."""
+        with exclusive(self.folder.lock):
+            if self.tree.exists:
+                raise ConfigurationError(
+                    f"{self.folder.repository} holds a trust tree already: a realm is founded once"
+                )
+            now = self.clock.now()
+            write_file(self.tree.locate(metadata_file("root", 1)), root)
+            updates = {"targets": targets, AREAS_ROLE: sign_areas(self._keys, 1, risk, now)}
+            return Writing(self.tree, self._keys, now, founding=True).publish(updates)
+
+
+def sign_areas(keys: OnlineKeys, version: int, risk: Mapping[str, bytes], now: int) -> RoleUpdate:
+    """A new version of the role `areas`."""
+    metadata = new_areas_metadata(version=version, files=risk, now=now)
+    sign_metadata(metadata, keys.areas)
+    return RoleUpdate(version, to_bytes(metadata), risk)
+
+
+class Writing:
+    """One turn of the writer, made by `Repository.writing`."""
+
+    def __init__(self, tree: TrustTree, keys: OnlineKeys, now: int, *, founding: bool = False) -> None:
+        self.tree = tree
+        self.now = now
+        self.published = None if founding else Published(tree)
+        self._keys = keys
+
+    @property
+    def current(self) -> Published:
+        """What is current, as of the start of this turn."""
+        if self.published is None:
+            raise ConfigurationError(
+                "nothing was published yet: hold the ceremony with `trust-registry init`"
+            )
+        return self.published
+
+    def keep_list(self, sha256_hex: str, spooled: Path) -> None:
+        """Moves an uploaded list, checked against its hash by the caller, into the tree; durable on return."""
+        place = self.tree.locate(list_file(sha256_hex))
+        if place.is_file():
+            spooled.unlink()
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with spooled.open("rb") as file:
+            os.fsync(file.fileno())
+        spooled.replace(place)
+        sync_folder(place.parent)
+
+    def publish(self, updates: Mapping[str, RoleUpdate]) -> Receipt:
+        """Publishes new versions of roles together; durable when it returns.
+
+        Checks nothing about who signed them: that is done by those who call.
+        """
+        for role, update in updates.items():
+            for path, data in update.files.items():
+                name = target_file(path, hashlib.sha256(data).hexdigest())
+                write_file(self.tree.locate(name), data)
+            write_file(self.tree.locate(metadata_file(role, update.version)), update.metadata)
+        versions = dict(self.published.versions.roles) if self.published else {}
+        versions.update({role: update.version for role, update in updates.items()})
+        snapshot_version = 1 + (self.published.versions.snapshot if self.published else 0)
+        snapshot = new_snapshot(version=snapshot_version, versions=versions, now=self.now)
+        sign_metadata(snapshot, self._keys.snapshot)
+        data = to_bytes(snapshot)
+        write_file(self.tree.locate(metadata_file("snapshot", snapshot_version)), data)
+        newest = max((update.version for update in updates.values()), default=0)
+        return self._publish_timestamp(newest, data, snapshot_version)
+
+    def publish_root(self, version: int, root: bytes) -> Receipt:
+        """Publishes a new root, checked by the caller; the timestamp tells watchers of it."""
+        write_file(self.tree.locate(metadata_file("root", version)), root)
+        return self._renew_timestamp(version)
+
+    def renew(self) -> Receipt:
+        """Signs the timestamp anew, and first what else of ours is half way to its expiry."""
+        updates = {}
+        areas = self.current.role(AREAS_ROLE)
+        if areas is not None and self._is_half_gone(AREAS_ROLE, areas):
+            risk = {path: self.current.file(areas, path) for path in areas.signed.targets}
+            updates[AREAS_ROLE] = sign_areas(self._keys, areas.signed.version + 1, risk, self.now)
+        if updates or self._is_half_gone("snapshot", self.current.snapshot):
+            return self.publish(updates)
+        return self._renew_timestamp(self.current.versions.timestamp + 1)
+
+    def _is_half_gone(self, role: str, metadata: Metadata[Targets] | Metadata[Snapshot]) -> bool:
+        return expires_at(metadata.signed) - self.now < expiry_seconds(role) / 2
+
+    def _renew_timestamp(self, version: int) -> Receipt:
+        snapshot_version = self.current.versions.snapshot
+        data = self.tree.read(metadata_file("snapshot", snapshot_version))
+        return self._publish_timestamp(version, data, snapshot_version)
+
+    def _publish_timestamp(self, version: int, snapshot: bytes, snapshot_version: int) -> Receipt:
+        timestamp_version = 1 + (self.published.versions.timestamp if self.published else 0)
+        timestamp = new_timestamp(
+            version=timestamp_version, snapshot=snapshot, snapshot_version=snapshot_version, now=self.now
+        )
+        sign_metadata(timestamp, self._keys.timestamp)
+        write_file(self.tree.locate(TIMESTAMP_FILE), to_bytes(timestamp))
+        if self.tree.exists:
+            self.published = Published(self.tree)
+        return Receipt(version, snapshot_version, timestamp_version)
