@@ -115,8 +115,15 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Guard:
+    """What stands between one home and everybody else.
+
+    `questions` bounds who waits, also for a call that others share; `calls` what is
+    under way, also for a leader who has hung up.
+    """
+
     breaker: CircuitBreaker
-    bulkhead: Bulkhead
+    questions: Bulkhead
+    calls: Bulkhead
 
 
 class Asking:
@@ -163,10 +170,14 @@ class Asking:
         except UnavailableError as error:
             self._observer.home_failed(issuer, error.message)
             return self._ended(issuer, mode, self._down(issuer, error.reason), "")
-        if mode is QueryMode.LIVE:
-            outcome = await self._call(view, route, decoded, question, until - self._monotonic())
-            return self._ended(issuer, mode, outcome, "HOME")
-        return await self._ask_cached(view, route, decoded, question, until)
+        try:
+            with self._guard(issuer).questions.enter():
+                if mode is QueryMode.CACHED:
+                    return await self._ask_cached(view, route, decoded, question, until)
+                outcome = await self._call(view, route, decoded, question, until - self._monotonic())
+                return self._ended(issuer, mode, outcome, "HOME")
+        except OverloadedError as error:
+            return self._ended(issuer, mode, self._down(issuer, error.reason, error.retry_after_seconds), "")
 
     async def _ask_cached(
         self, view: TrustView, route: Route, decoded: Question, question: bytes, until: float
@@ -199,7 +210,7 @@ class Asking:
             return self._down(home, Reason.DEADLINE_EXCEEDED)
         guard = self._guard(home)
         try:
-            with guard.bulkhead.enter():
+            with guard.calls.enter():
                 if not guard.breaker.admit(self._monotonic()):
                     return self._down(home, Reason.HOME_UNAVAILABLE)
                 try:
@@ -276,6 +287,7 @@ class Asking:
                     max_pause_seconds=self._settings.max_pause_seconds,
                 ),
                 Bulkhead(self._settings.max_waiting),
+                Bulkhead(self._settings.max_waiting),
             )
             self._guards[home] = guard
         return guard
@@ -284,7 +296,7 @@ class Asking:
         """How each home stands that was asked so far."""
         now = self._monotonic()
         for participant, guard in sorted(self._guards.items()):
-            yield HomeState(participant, guard.breaker.state(now), guard.bulkhead.inside)
+            yield HomeState(participant, guard.breaker.state(now), guard.questions.inside)
 
     async def close(self) -> None:
         """Ends the calls that nobody waits for any more."""

@@ -1,0 +1,43 @@
+"""GatewayService: convert, ask, convert back."""
+
+from __future__ import annotations
+
+from gateway.ask import Answered, Asking
+from healthcode.code.question import QueryMode
+from healthcode.errors import InvalidInputError
+from healthcode.rpc.call import CallInfo
+from healthcode.v1 import province_node_pb2
+from healthcode.v1.gateway_pb2 import AskRequest, AskResponse, HomeUnavailable
+
+__all__ = ["GatewayServicer"]
+
+_MODES = {
+    province_node_pb2.QUERY_MODE_UNSPECIFIED: QueryMode.CACHED,
+    province_node_pb2.QUERY_MODE_CACHED: QueryMode.CACHED,
+    province_node_pb2.QUERY_MODE_LIVE: QueryMode.LIVE,
+}
+
+
+class GatewayServicer:
+    """The methods of GatewayService; whom they serve is in the access table."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+
+    async def Ask(self, request: AskRequest, call: CallInfo) -> AskResponse:  # noqa: N802  named by the proto
+        mode = _MODES.get(request.mode)
+        if mode is None:
+            raise InvalidInputError("the mode is not one that this gateway knows", fields={"mode": "unknown"})
+        peer = call.caller()
+        outcome = await self._asking.ask(
+            asker=str(peer.participant),
+            issuer=request.issuer,
+            question=request.question,
+            mode=mode,
+            remaining_seconds=call.remaining_seconds() or 0.0,
+        )
+        if isinstance(outcome, Answered):
+            return AskResponse(answer=outcome.answer)
+        down = HomeUnavailable(reason=outcome.reason)
+        down.retry_after.FromNanoseconds(int(outcome.retry_after_seconds * 1e9))
+        return AskResponse(home_unavailable=down)
