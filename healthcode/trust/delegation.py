@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tuf.api.metadata import DelegatedRole, Targets
+from tuf.api.metadata import DelegatedRole, Delegations, Targets
 
 from healthcode.errors import Reason, TrustError
 from healthcode.identity.participant import may_join
@@ -34,10 +34,11 @@ from healthcode.trust.layout import (
     province_path,
     province_patterns,
 )
-from healthcode.trust.metadata import signing_keys
+from healthcode.trust.metadata import signing_keys, tuf_key
 
 __all__ = [
     "delegated_participants",
+    "delegator_of",
     "verify_areas_form",
     "verify_delegation",
     "verify_live_form",
@@ -117,6 +118,19 @@ def verify_delegation(targets: Targets, participant: str, link: AuthorityLink) -
             "nobody but the province itself may change them",
             reason=Reason.AUTHORITY_EXISTS,
         )
+
+
+def delegator_of(participant: str, link: AuthorityLink) -> Targets:
+    """A delegation as a chain's head demands it, to check a publication against the chain itself."""
+    keys = [tuf_key(key) for key in link.keys]
+    role = DelegatedRole(
+        authority_role(participant),
+        [key.keyid for key in keys],
+        link.threshold,
+        terminating=True,
+        paths=list(province_patterns(participant)),
+    )
+    return Targets(delegations=Delegations({key.keyid: key for key in keys}, {role.name: role}))
 
 
 def verify_areas_form(areas: Targets) -> None:

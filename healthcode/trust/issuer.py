@@ -172,18 +172,6 @@ def verify_live_part(
     metadata = decode_metadata(metadata_bytes, Targets, limits.province_metadata_bytes)
     verify_threshold(authority.targets, role, metadata)
     verify_live_form(metadata.signed, participant)
-    if len(head_bytes) > limits.head_bytes:
-        raise DecodeError(
-            "head.too_large", f"the head of {participant} has {len(head_bytes)} bytes; {limits.head_bytes} are allowed"
-        )
     verify_target(metadata.signed, head_path(participant), head_bytes)
-    head = decode_head(head_bytes)
-    if head.realm != realm:
-        raise TrustError(
-            f"the head of {participant} is of realm {head.realm}, not {realm}", reason=Reason.REALM_MISMATCH
-        )
-    if head.issuer != participant:
-        raise TrustError(
-            f"the head of {participant} speaks for participant {head.issuer}", reason=Reason.PATH_FORBIDDEN
-        )
+    head = decode_head(head_bytes, realm=realm, issuer=participant, max_bytes=limits.head_bytes)
     return LivePart(participant, metadata.signed, head, signed_at(metadata.signed))

@@ -14,22 +14,19 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo
-from tuf.api.metadata import DelegatedRole, Delegations
 
 from healthcode.errors import ConflictError, InvalidInputError, Reason, TrustError
 from healthcode.identity.participant import may_join
 from healthcode.trust.admission import check_province_publication
+from healthcode.trust.delegation import delegator_of
 from healthcode.trust.document import AuthorityLink, Document, ParticipantCode, decode_document, encode_document
 from healthcode.trust.issuer import AuthorityPart
-from healthcode.trust.layout import authority_role, province_patterns
 from healthcode.trust.link import verify_chain
-from healthcode.trust.metadata import Targets, tuf_key
 
 __all__ = [
     "MAX_JOIN_BYTES",
     "JoinRequest",
     "decode_join_request",
-    "delegator_of",
     "encode_join_request",
     "join_digest",
     "verify_join_request",
@@ -79,20 +76,6 @@ def join_digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def delegator_of(participant: str, chain: Sequence[AuthorityLink]) -> Targets:
-    """A delegation as the head of `chain` demands it, to check a publication against the chain itself."""
-    link = chain[-1]
-    keys = [tuf_key(key) for key in link.keys]
-    role = DelegatedRole(
-        authority_role(participant),
-        [key.keyid for key in keys],
-        link.threshold,
-        terminating=True,
-        paths=list(province_patterns(participant)),
-    )
-    return Targets(delegations=Delegations({key.keyid: key for key in keys}, {role.name: role}))
-
-
 def verify_join_request(
     request: JoinRequest, realm: str, now: int, *, accepted: Sequence[AuthorityLink] = ()
 ) -> AuthorityPart:
@@ -119,7 +102,7 @@ def verify_join_request(
             reason=Reason.AUTHORITY_EXISTS,
         )
     verify_chain(participant, (request.link,), realm)
-    delegator = delegator_of(participant, (request.link,))
+    delegator = delegator_of(participant, request.link)
     return check_province_publication(
         participant, None, delegator, request.metadata, request.province_json, realm, now
     )

@@ -1,0 +1,176 @@
+"""The national part of a trust tree, verified: root, timestamp, snapshot, targets, and the files they sign.
+
+`verify_national` needs no network and no clock: it checks signatures, versions against
+snapshot, hashes and form. Expiry is left to the tiers (offline) and to the client's
+refresh (online).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tuf.api.exceptions import LengthOrHashMismatchError
+
+from healthcode.errors import Reason, TrustError
+from healthcode.policy.book import PolicyBook, decode_policy
+from healthcode.trust.delegation import verify_targets_form
+from healthcode.trust.document import ParticipantsDocument, decode_document
+from healthcode.trust.issuer import verify_target
+from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, TrustLimits
+from healthcode.trust.metadata import (
+    Root,
+    Snapshot,
+    Targets,
+    Timestamp,
+    decode_metadata,
+    realm_of,
+    signed_at,
+    verify_threshold,
+)
+
+__all__ = [
+    "National",
+    "NationalFiles",
+    "root_fingerprint",
+    "verify_national",
+    "verify_participants",
+    "verify_roots",
+]
+
+_LIMITS = TrustLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class NationalFiles:
+    """The bytes: `roots` from the one the folder was begun with up to the current one."""
+
+    roots: tuple[bytes, ...]
+    timestamp: bytes
+    snapshot: bytes
+    targets: bytes
+    participants: bytes
+    policy: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class National:
+    """What the national files say, all of it verified."""
+
+    realm: str
+    roots: tuple[Root, ...]
+    timestamp: Timestamp
+    timestamp_signed_at: int
+    snapshot: Snapshot
+    targets: Targets
+    participants: ParticipantsDocument
+    policy: PolicyBook
+
+    @property
+    def root(self) -> Root:
+        """The root in force."""
+        return self.roots[-1]
+
+    def version_of(self, role: str) -> int | None:
+        """The version of a role that snapshot says is current, if it names the role."""
+        meta = self.snapshot.meta.get(f"{role}.json")
+        return None if meta is None else meta.version
+
+
+def root_fingerprint(root: bytes) -> str:
+    """`sha256:<hex>` of the bytes of a root file, as served."""
+    return f"sha256:{hashlib.sha256(root).hexdigest()}"
+
+
+def verify_roots(roots: Sequence[bytes], limits: TrustLimits = _LIMITS) -> tuple[Root, ...]:
+    """Check a row of roots: each signed by itself and by the one before, versions in a row, one realm.
+
+    The first is taken as given: its fingerprint is the caller's to check. Raises
+    SignatureError, TrustError(VERSION_CONFLICT | REALM_MISMATCH), DecodeError.
+    """
+    found: list[Root] = []
+    for data in roots:
+        metadata = decode_metadata(data, Root, limits.root_bytes)
+        root = metadata.signed
+        verify_threshold(root, "root", metadata)
+        if found:
+            verify_threshold(found[-1], "root", metadata)
+            if root.version != found[-1].version + 1:
+                raise TrustError(
+                    f"root version {root.version} follows version {found[-1].version}",
+                    reason=Reason.VERSION_CONFLICT,
+                )
+            if realm_of(root) != realm_of(found[-1]):
+                raise TrustError(
+                    f"root version {root.version} is of realm {realm_of(root)}, not {realm_of(found[-1])}",
+                    reason=Reason.REALM_MISMATCH,
+                )
+        found.append(root)
+    if not found:
+        raise TrustError("there is no root to begin with")
+    realm_of(found[-1])
+    return tuple(found)
+
+
+def verify_national(files: NationalFiles, limits: TrustLimits = _LIMITS) -> National:
+    """Check the national files from the root down.
+
+    Raises SignatureError(SIGNATURE_THRESHOLD), TrustError (VERSION_CONFLICT for a mix of
+    versions, PATH_FORBIDDEN, REALM_MISMATCH, SIGNATURE_INVALID), DecodeError.
+    """
+    roots = verify_roots(files.roots, limits)
+    root, realm = roots[-1], realm_of(roots[-1])
+    timestamp = decode_metadata(files.timestamp, Timestamp, limits.timestamp_bytes)
+    verify_threshold(root, "timestamp", timestamp)
+    snapshot = decode_metadata(files.snapshot, Snapshot, limits.snapshot_bytes)
+    verify_threshold(root, "snapshot", snapshot)
+    named = timestamp.signed.snapshot_meta
+    try:
+        named.verify_length_and_hashes(files.snapshot)
+    except LengthOrHashMismatchError as error:
+        raise TrustError(
+            "snapshot is not the file that timestamp names", reason=Reason.VERSION_CONFLICT
+        ) from error
+    _same_version("snapshot", snapshot.signed.version, named.version)
+    targets = decode_metadata(files.targets, Targets, limits.targets_bytes)
+    verify_threshold(root, "targets", targets)
+    meta = snapshot.signed.meta.get("targets.json")
+    _same_version("targets", targets.signed.version, None if meta is None else meta.version)
+    verify_targets_form(targets.signed, realm)
+    return National(
+        realm=realm,
+        roots=roots,
+        timestamp=timestamp.signed,
+        timestamp_signed_at=signed_at(timestamp.signed),
+        snapshot=snapshot.signed,
+        targets=targets.signed,
+        participants=verify_participants(targets.signed, files.participants, realm, limits),
+        policy=_policy(targets.signed, files.policy),
+    )
+
+
+def verify_participants(
+    targets: Targets, data: bytes, realm: str, limits: TrustLimits = _LIMITS
+) -> ParticipantsDocument:
+    """participants.json as targets signs it. The chains in it are checked one participant at a time."""
+    verify_target(targets, PARTICIPANTS_PATH, data)
+    document = decode_document(ParticipantsDocument, data, limits.participants_bytes)
+    if document.realm != realm:
+        raise TrustError(
+            f"{PARTICIPANTS_PATH} is of realm {document.realm}, not {realm}", reason=Reason.REALM_MISMATCH
+        )
+    return document
+
+
+def _policy(targets: Targets, data: bytes) -> PolicyBook:
+    verify_target(targets, POLICY_PATH, data)
+    return decode_policy(data)
+
+
+def _same_version(role: str, found: int, named: int | None) -> None:
+    if found != named:
+        raise TrustError(
+            f"{role} is at version {found}, where version {named} is signed as current",
+            reason=Reason.VERSION_CONFLICT,
+        )
