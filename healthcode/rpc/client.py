@@ -56,16 +56,19 @@ def open_channel(
     target: str,
     *,
     ca_pem: str | Iterable[str],
-    server: PeerId,
+    server: PeerId | str,
     identity: TlsFiles | CertifiedKey | None = None,
     retries: bool = True,
     max_response_bytes: int = MAX_RESPONSE_BYTES,
 ) -> grpc.aio.Channel:
     """A channel to `server` at `target` (host:port). Connects at the first call; close it when done.
 
+    `server` is the identity expected there, or its DNS name where the realm is not known yet.
+
     `identity` is our certificate and key; None where the listener asks for none.
     `retries=False` for a caller that has a retry rule of its own, like the gateway.
     """
+    name = server if isinstance(server, str) else server.dns_name
     roots = ca_pem if isinstance(ca_pem, str) else "\n".join(ca_pem)
     credentials = grpc.ssl_channel_credentials(
         root_certificates=roots.encode(),
@@ -73,8 +76,8 @@ def open_channel(
         certificate_chain=identity.certificate_pem if identity else None,
     )
     options: list[tuple[str, Any]] = [
-        ("grpc.ssl_target_name_override", server.dns_name),
-        ("grpc.default_authority", server.dns_name),
+        ("grpc.ssl_target_name_override", name),
+        ("grpc.default_authority", name),
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.enable_retries", int(retries)),
         ("grpc.max_receive_message_length", max_response_bytes),

@@ -170,7 +170,7 @@ class Gate:
             self._open.dec()
             self._seconds.observe(time.perf_counter() - started)
             self._state.metrics.rpc_total.labels(self._path, outcome.name).inc()
-        await context.abort_with_status(rpc_status.to_status(encode_status(failure)))
+        return await context.abort_with_status(rpc_status.to_status(encode_status(failure)))
 
     def _count(self, step: int) -> None:
         if self._is_stream:

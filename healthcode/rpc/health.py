@@ -44,17 +44,22 @@ class HealthServicer:
             else health_pb2.HealthCheckResponse.NOT_SERVING
         )
 
-    async def Check(
-        self, request: health_pb2.HealthCheckRequest, call: CallInfo
-    ) -> health_pb2.HealthCheckResponse:  # noqa: N802  named as in the proto
+    # methods are named as in the proto; the call's facts are of no use to them
+    async def Check(  # noqa: N802  as above
+        self,
+        request: health_pb2.HealthCheckRequest,
+        call: CallInfo,  # noqa: ARG002  as above
+    ) -> health_pb2.HealthCheckResponse:
         """The status now. Raises NotFoundError for a service that is not served here."""
         status = self._status(request.service)
         if status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
             raise NotFoundError("no such service here")
         return health_pb2.HealthCheckResponse(status=status)
 
-    async def Watch(  # noqa: N802  named as in the proto
-        self, request: health_pb2.HealthCheckRequest, call: CallInfo
+    async def Watch(  # noqa: N802  as above
+        self,
+        request: health_pb2.HealthCheckRequest,
+        call: CallInfo,  # noqa: ARG002  as above
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """The status now, and at each change."""
         last: int | None = None

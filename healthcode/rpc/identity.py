@@ -5,8 +5,8 @@ pooled; so each leaf is checked here against the CA published for the identity
 it names (the check is cached by content). A leaf that expired while its
 connection stayed open no longer counts.
 
-    verifier = PeerVerifier(realm="test-demo", ca_for=lambda peer: view.ca_of(peer), clock=SystemClock())
-    peer = verifier.verify_peer(leaf_pem)
+    verifier = PeerVerifier(realm=realm, ca_for=lambda peer: published_cas(follower.view, peer), clock=clock)
+    tls = ServerTls(settings.tls, client_cas=lambda: all_cas(follower.view))
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from healthcode.clock import Clock
 from healthcode.errors import Reason, UnauthenticatedError
-from healthcode.identity.peer import PeerId
+from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import LeafIdentity, decode_leaf, is_issued_by
+from healthcode.trust.view import TrustView
 
-__all__ = ["CaLookup", "PeerVerifier", "leaf_of"]
+__all__ = ["CaLookup", "PeerVerifier", "all_cas", "leaf_of", "published_cas"]
 
 CaLookup = Callable[[PeerId], Sequence[str]]
 """The CAs (PEM) published for this identity; empty: none."""
@@ -30,6 +31,21 @@ _CACHED_LEAVES = 1024
 def leaf_of(auth_context: Mapping[str, Iterable[bytes]]) -> bytes | None:
     """The client's leaf certificate (PEM) in a gRPC auth context; None without one."""
     return next(iter(auth_context.get("x509_pem_cert", ())), None)
+
+
+def published_cas(view: TrustView, peer: PeerId) -> tuple[str, ...]:
+    """The CAs (PEM) which the trust view names for this very identity; an operator has none."""
+    if peer.participant is not None:
+        issuer = view.issuers.get(peer.participant)
+        return () if issuer is None else issuer.tls_ca
+    service = view.services.get(peer.kind.lower()) if peer.kind is not PeerKind.OPERATOR else None
+    return () if service is None else (service.ca_pem,)
+
+
+def all_cas(view: TrustView) -> tuple[str, ...]:
+    """Every CA in the trust view: the pool from which clients may come, before the leaf is checked."""
+    participants = (pem for issuer in view.issuers.values() for pem in issuer.tls_ca)
+    return (*participants, *(service.ca_pem for service in view.services.values()))
 
 
 class PeerVerifier:

@@ -94,8 +94,7 @@ class TlsReloader:
             except (ConfigurationError, OSError) as error:
                 self._log.error("tls_reload_refused", why=str(error))
                 return None
-            except Exception:
-                # raised into gRPC's thread it would refuse the connection; the last good one stays instead
+            except Exception:  # noqa: BLE001  raised into gRPC's thread it would refuse the connection
                 self._log.exception("tls_reload_failed")
                 return None
             self._stamp = stamp

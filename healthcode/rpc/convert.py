@@ -1,0 +1,179 @@
+"""The standard's types as protos, and back.
+
+Enums go by name: `Level.GREEN` is `LEVEL_GREEN`. A number that this software does
+not know, which a newer peer may send, becomes None (or the stated default), and
+never an error. UNSPECIFIED is None as well.
+
+    request.place_type   → place_word(request.place_type)    "STATION", or "17" when unknown: decides as OTHER, flagged
+    Level.GREEN          → enum_number(verdict_pb2.Level, Level.GREEN)
+    verdict              → encode_verdict(verdict)
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from healthcode.code.claims import Level, Presentation
+from healthcode.code.holder import HolderMatch
+from healthcode.policy.enumeration import Decision, Outcome
+from healthcode.policy.tier import TrustTier
+from healthcode.v1 import verdict_pb2
+from healthcode.verification.verdict import Verdict
+
+__all__ = [
+    "category_word",
+    "decode_verdict",
+    "duration",
+    "enum_member",
+    "enum_number",
+    "enum_word",
+    "epoch",
+    "encode_verdict",
+    "place_word",
+    "timestamp",
+]
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+def enum_number(proto: Any, word: StrEnum | None) -> Any:
+    """The proto number of a word; 0 (UNSPECIFIED) for None or a word which the proto lacks."""
+    if word is None:
+        return 0
+    found = _descriptor(proto).values_by_name.get(_prefix(proto) + word.value)
+    return 0 if found is None else found.number
+
+
+def enum_word(proto: Any, number: int) -> str | None:
+    """The word of a proto number without its prefix; None for UNSPECIFIED and for an unknown one."""
+    found = _descriptor(proto).values_by_number.get(number)
+    if found is None or number == 0:
+        return None
+    name: str = found.name
+    return name.removeprefix(_prefix(proto))
+
+
+def enum_member(proto: Any, number: int, kind: type[_Word]) -> _Word | None:
+    """The member of our enum for a proto number; None for UNSPECIFIED and for an unknown one."""
+    word = enum_word(proto, number)
+    return kind(word) if word is not None and word in kind.__members__ else None
+
+
+def place_word(number: int) -> str:
+    """The place type's word: OTHER for UNSPECIFIED, the number as text for one that is not known."""
+    return _word_or(verdict_pb2.PlaceType, number, "OTHER")
+
+
+def category_word(number: int) -> str:
+    """The person category's word: GENERAL for UNSPECIFIED, the number as text for one that is not known."""
+    return _word_or(verdict_pb2.PersonCategory, number, "GENERAL")
+
+
+def _word_or(proto: Any, number: int, unspecified: str) -> str:
+    return unspecified if number == 0 else enum_word(proto, number) or str(number)
+
+
+def _descriptor(proto: EnumTypeWrapper[int]) -> Any:
+    return proto.DESCRIPTOR
+
+
+def _prefix(proto: EnumTypeWrapper[int]) -> str:
+    """The prefix of an enum's values is that of its UNSPECIFIED."""
+    zero: str = _descriptor(proto).values_by_number[0].name
+    return zero.removesuffix("UNSPECIFIED")
+
+
+def timestamp(seconds: int | None) -> Timestamp | None:
+    """Epoch seconds as a Timestamp."""
+    return None if seconds is None else Timestamp(seconds=seconds)
+
+
+def epoch(message: Any, field: str) -> int | None:
+    """A Timestamp field as epoch seconds; None when it is not set."""
+    return int(getattr(message, field).seconds) if message.HasField(field) else None
+
+
+def duration(seconds: float | None) -> Duration | None:
+    """Seconds as a Duration."""
+    if seconds is None:
+        return None
+    made = Duration()
+    made.FromNanoseconds(int(seconds * 1e9))
+    return made
+
+
+def encode_verdict(verdict: Verdict) -> verdict_pb2.Verdict:
+    """A verdict as its proto."""
+    return verdict_pb2.Verdict(
+        outcome=enum_number(verdict_pb2.Outcome, verdict.outcome),
+        decision=enum_number(verdict_pb2.Decision, verdict.decision),
+        level=enum_number(verdict_pb2.Level, verdict.level),
+        holder_match=enum_number(verdict_pb2.HolderMatch, verdict.holder_match),
+        presentation=enum_number(verdict_pb2.Presentation, verdict.presentation),
+        masked_name=verdict.masked_name or "",
+        issuer=verdict.issuer or "",
+        kid=verdict.kid or "",
+        realm=verdict.realm,
+        code_expires_at=timestamp(verdict.code_expires_at),
+        rule=verdict.rule,
+        policy_version=verdict.policy_version,
+        remedy=verdict.remedy or "",
+        trust_version=verdict.trust_version,
+        trust_tier=enum_number(verdict_pb2.TrustTier, verdict.trust_tier),
+        trust_age_seconds=verdict.trust_age_seconds,
+        revocations_as_of=timestamp(verdict.revocations_as_of),
+        evaluated_at=timestamp(verdict.evaluated_at),
+        reusable_until=timestamp(verdict.reusable_until),
+        item_id=verdict.item_id,
+        detail=verdict.detail or "",
+        shown_by_relative=verdict.shown_by_relative,
+        warnings=verdict.warnings,
+    )
+
+
+def decode_verdict(message: verdict_pb2.Verdict) -> Verdict:
+    """The verdict that a server sent.
+
+    An outcome or decision that this software does not know reads as UNDECIDED:
+    the decision becomes UNDECIDED, an unknown outcome TEMPORARILY_UNAVAILABLE
+    (which never refuses anybody), and the warnings say so.
+    """
+    warnings = tuple(message.warnings)
+    outcome = enum_member(verdict_pb2.Outcome, message.outcome, Outcome)
+    decision = enum_member(verdict_pb2.Decision, message.decision, Decision)
+    if outcome is None:
+        warnings = (*warnings, "UNKNOWN_OUTCOME")
+    elif decision is None:
+        warnings = (*warnings, "UNKNOWN_DECISION")
+    return Verdict(
+        outcome=outcome or Outcome.TEMPORARILY_UNAVAILABLE,
+        decision=decision if decision is not None and outcome is not None else Decision.UNDECIDED,
+        level=enum_member(verdict_pb2.Level, message.level, Level),
+        holder_match=enum_member(verdict_pb2.HolderMatch, message.holder_match, HolderMatch)
+        or HolderMatch.NOT_CHECKED,
+        presentation=enum_member(verdict_pb2.Presentation, message.presentation, Presentation),
+        masked_name=message.masked_name or None,
+        issuer=message.issuer or None,
+        kid=message.kid or None,
+        realm=message.realm,
+        code_expires_at=epoch(message, "code_expires_at"),
+        rule=message.rule,
+        policy_version=message.policy_version,
+        remedy=message.remedy or None,
+        trust_version=message.trust_version,
+        # a tier that is not known is no reason to believe more
+        trust_tier=enum_member(verdict_pb2.TrustTier, message.trust_tier, TrustTier) or TrustTier.STALE,
+        trust_age_seconds=message.trust_age_seconds,
+        revocations_as_of=epoch(message, "revocations_as_of"),
+        evaluated_at=epoch(message, "evaluated_at") or 0,
+        reusable_until=epoch(message, "reusable_until"),
+        item_id=message.item_id,
+        detail=message.detail or None,
+        shown_by_relative=message.shown_by_relative,
+        warnings=warnings,
+    )

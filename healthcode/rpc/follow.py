@@ -1,0 +1,182 @@
+"""Keeps a TrustView current: opens what is on disk, listens, polls, swaps.
+
+At the start the last generation is opened without the network, so a service
+verifies at once with the registry gone. Then `WatchTrust` wakes a refresh as soon
+as something was published, and a poll with jitter stands in when the stream is
+silent. Refreshing is blocking work and runs in a thread of its own; the view is
+swapped whole. A refresh that fails changes nothing: the last good view serves on,
+and its tiers tell its age.
+
+    follower = TrustFollower(directory, client, stub, clock=clock, metrics=metrics)
+    follower.open()                       # False: nothing on disk yet
+    await run_until_stopped([server], follower.run())
+    follower.view                         # any time, from any thread
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from healthcode.clock import Clock
+from healthcode.errors import HealthcodeError, TrustError
+from healthcode.rpc.errors import rpc_errors
+from healthcode.telemetry import LogBudget, Metrics, get_logger
+from healthcode.trust.client import RefreshResult, TrustClient
+from healthcode.trust.store import TrustStore
+from healthcode.trust.view import TrustView
+from healthcode.v1 import trust_registry_pb2
+
+if TYPE_CHECKING:
+    from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceAsyncStub
+
+__all__ = ["TrustFollower"]
+
+FIRST_BACKOFF_SECONDS = 0.1
+LONGEST_BACKOFF_SECONDS = 5.0
+
+
+class TrustFollower:
+    """One trust folder, followed. `on_view` is called in the event loop after each swap."""
+
+    def __init__(
+        self,
+        directory: Path,
+        client: TrustClient,
+        stub: TrustRegistryServiceAsyncStub,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        poll_seconds: float = 30.0,
+        on_view: Callable[[TrustView], None] | None = None,
+    ) -> None:
+        self._directory = directory
+        self._client = client
+        self._stub = stub
+        self._clock = clock
+        self._poll_seconds = poll_seconds
+        self._on_view = on_view
+        self._view: TrustView | None = None
+        self._wake = asyncio.Event()
+        self._refreshing = asyncio.Lock()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="trust")
+        self._log = get_logger("trust")
+        self._budget = LogBudget(burst=3, period_seconds=60)
+        self._refreshes = metrics.counter("trust_refresh_total", "Refreshes of trust, by result", ("result",))
+        self._rejections = metrics.counter(
+            "trust_rejected_total", "Publications that were refused on arrival", ("participant", "reason")
+        )
+        self._version = metrics.gauge("trust_snapshot_version", "Version of the trust snapshot in use")
+        self._signed_at = metrics.gauge("trust_timestamp_signed_at", "When that was signed, epoch seconds")
+
+    @property
+    def view(self) -> TrustView:
+        """The trust to decide with. Raises TrustError (TRUST_UNAVAILABLE) while there is none."""
+        if self._view is None:
+            raise TrustError(
+                "there is no trust to decide with yet: the registry was never reached; see `check`",
+                retry_after_seconds=5,
+            )
+        return self._view
+
+    @property
+    def has_view(self) -> bool:
+        """Whether there is a view."""
+        return self._view is not None
+
+    def open(self) -> bool:
+        """Opens the last good generation, without network; False when the folder holds none."""
+        try:
+            store = TrustStore.open(self._directory)
+        except TrustError as error:
+            self._log.warning("trust_not_opened", reason=error.reason, why=error.message)
+            return False
+        for warning in store.warnings:
+            self._log.warning("trust_warning", why=warning)
+        self._swap(store.view)
+        return True
+
+    async def refresh_now(self) -> RefreshResult:
+        """Fetches what is new and swaps the view. Raises TrustError or UnavailableError; the old view stays."""
+        async with self._refreshing:
+            loop = asyncio.get_running_loop()
+            try:
+                result = await loop.run_in_executor(self._executor, self._client.refresh, self._clock.now())
+                view = self._view
+                if result.changed or view is None:
+                    view = await loop.run_in_executor(self._executor, self._load)
+            except HealthcodeError as error:
+                self._refreshes.labels(error.reason).inc()
+                raise
+            self._refreshes.labels("changed" if result.changed else "unchanged").inc()
+            for rejected in result.rejected:
+                self._rejections.labels(rejected.participant, rejected.reason).inc()
+                if self._budget.take(f"{rejected.participant} {rejected.reason}") is not None:
+                    self._log.warning(
+                        "trust_rejected",
+                        participant=rejected.participant,
+                        reason=rejected.reason,
+                        why=rejected.message,
+                    )
+            if view is not self._view:
+                self._swap(view)
+            return result
+
+    async def run(self) -> None:
+        """Follows for ever; ends only by being cancelled."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    await self.refresh_now()
+                except HealthcodeError as error:
+                    if self._budget.take(error.reason) is not None:
+                        self._log.warning("trust_refresh_failed", reason=error.reason, why=error.message)
+                await self._until_woken()
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _until_woken(self) -> None:
+        # jitter, so that the nodes of a country do not poll in step
+        pause = self._poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311  no secret hangs on it
+        try:
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _watch(self) -> None:
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            known = 0 if self._view is None else self._view.timestamp_version
+            try:
+                with rpc_errors("the registry"):
+                    request = trust_registry_pb2.WatchTrustRequest(known_timestamp_version=known)
+                    async for news in self._stub.WatchTrust(request):
+                        backoff = FIRST_BACKOFF_SECONDS
+                        if self._view is None or news.timestamp_version != self._view.timestamp_version:
+                            self._wake.set()
+                # the server ends its streams now and then, with OK: open the next
+                backoff = FIRST_BACKOFF_SECONDS
+            except HealthcodeError as error:
+                if self._budget.take(f"watch {error.reason}") is not None:
+                    self._log.info("trust_watch_lost", reason=error.reason, why=error.message)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311  as above
+
+    def _load(self) -> TrustView:
+        return TrustStore.open(self._directory).view
+
+    def _swap(self, view: TrustView) -> None:
+        self._view = view
+        self._version.set(view.snapshot_version)
+        self._signed_at.set(view.timestamp_signed_at)
+        if self._on_view is not None:
+            self._on_view(view)

@@ -1,0 +1,114 @@
+"""The registry as a TrustSource: files by FetchFile, for code that is not async.
+
+`GrpcSource` is called from an executor's thread while the event loop runs
+elsewhere; `connect_source` brings a loop of its own, for commands:
+
+    with connect_source("registry.example:7444", ca_pem=ca) as source:
+        init_trust(directory, source, …)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError, UnavailableError
+from healthcode.rpc.client import open_channel
+from healthcode.rpc.errors import rpc_errors
+from healthcode.trust.source import too_large
+from healthcode.v1 import trust_registry_pb2
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+
+if TYPE_CHECKING:
+    from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceAsyncStub
+
+__all__ = ["GrpcSource", "connect_source"]
+
+REGISTRY_NAME = "registry.healthcode"
+
+
+class GrpcSource:
+    """A TrustSource over FetchFile. `fetch` must be called from another thread than the loop's."""
+
+    def __init__(
+        self,
+        stub: TrustRegistryServiceAsyncStub,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        name: str = "the registry",
+        timeout_seconds: float = 30.0,
+    ) -> None:
+        self._stub = stub
+        self._loop = loop
+        self._name = name
+        self._timeout_seconds = timeout_seconds
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def fetch(self, path: str, max_bytes: int) -> bytes:
+        """The whole file; see TrustSource.fetch for what it raises."""
+        future = asyncio.run_coroutine_threadsafe(self._fetch(path, max_bytes), self._loop)
+        try:
+            # the call has its own deadline; the margin is for a loop that has stopped
+            return future.result(self._timeout_seconds + 5)
+        except (concurrent.futures.TimeoutError, concurrent.futures.CancelledError) as error:
+            future.cancel()
+            raise UnavailableError(
+                f"{self._name}: no answer in time", reason=Reason.TRUST_UNAVAILABLE
+            ) from error
+        except (NotFoundError, TrustError, UnavailableError):
+            raise
+        except HealthcodeError as error:
+            if error.reason is Reason.TOO_LARGE:
+                raise too_large(path, max_bytes, self._name) from error
+            raise UnavailableError(
+                f"{self._name}: {error.message}",
+                reason=Reason.TRUST_UNAVAILABLE,
+                retry_after_seconds=error.retry_after_seconds,
+            ) from error
+
+    async def _fetch(self, path: str, max_bytes: int) -> bytes:
+        request = trust_registry_pb2.FetchFileRequest(path=path, max_bytes=max_bytes)
+        data = bytearray()
+        with rpc_errors(self._name):
+            call = self._stub.FetchFile(request, timeout=self._timeout_seconds)
+            async for response in call:
+                data += response.chunk
+                if len(data) > max_bytes:
+                    call.cancel()
+                    raise too_large(path, max_bytes, self._name)
+        return bytes(data)
+
+
+@contextmanager
+def connect_source(target: str, *, ca_pem: str, timeout_seconds: float = 30.0) -> Iterator[GrpcSource]:
+    """The registry's public listener at `target` as a source, with an event loop in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="trust-source", daemon=True)
+    thread.start()
+
+    async def connect() -> grpc.aio.Channel:
+        return open_channel(target, ca_pem=ca_pem, server=REGISTRY_NAME)
+
+    async def disconnect(channel: grpc.aio.Channel) -> None:
+        await channel.close()
+
+    try:
+        channel = asyncio.run_coroutine_threadsafe(connect(), loop).result()
+        stub = TrustRegistryServiceStub(channel)
+        try:
+            yield GrpcSource(stub, loop, name=f"the registry {target}", timeout_seconds=timeout_seconds)
+        finally:
+            asyncio.run_coroutine_threadsafe(disconnect(channel), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
