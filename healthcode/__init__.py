@@ -1,0 +1,40 @@
+"""Health code mutual recognition: the standard and its SDK.
+
+    from healthcode import TrustStore, Verifier
+
+    verdict = Verifier(TrustStore.open("/var/lib/healthcode/trust")).verify(text, place="STATION")
+
+What stands in `__all__` is the public surface; the rest may change. Each name is
+imported when it is first used, so that `import healthcode.errors` costs nothing else.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from healthcode.code.claims import Level
+    from healthcode.errors import HealthcodeError
+    from healthcode.policy.enumeration import Decision, Outcome
+    from healthcode.trust.store import TrustStore
+    from healthcode.verification.verdict import Verdict
+    from healthcode.verification.verifier import Verifier
+
+__all__ = ["Decision", "HealthcodeError", "Level", "Outcome", "TrustStore", "Verdict", "Verifier"]
+
+_HOMES = {
+    "Decision": "healthcode.policy.enumeration",
+    "HealthcodeError": "healthcode.errors",
+    "Level": "healthcode.code.claims",
+    "Outcome": "healthcode.policy.enumeration",
+    "TrustStore": "healthcode.trust.store",
+    "Verdict": "healthcode.verification.verdict",
+    "Verifier": "healthcode.verification.verifier",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'healthcode' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value

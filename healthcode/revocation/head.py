@@ -1,0 +1,209 @@
+"""The head: which revocation lists of one issuer are current, in one small signed file.
+
+It is the TUF target `provinces/NN/revocations/head`, CBOR (`code.cbor`), at most
+64 KiB (docs/wire-format.md §6):
+
+    {1: format (1), 2: version, 3: realm, 4: issuer, 5: covered_from, 6: covered_to,
+     7: [[day, version, count, full, delta], …], 8: [kid, …], 9: [[kid, public, not_before, not_after], …]}
+    full  = [SHA-256, bytes]         delta = null or [base version, count, SHA-256, bytes]
+
+Days, kids and sealing keys stand in rising order, each once. A day in range
+without an entry has an empty list; an entry is never empty. Keys above 9, and
+what follows the fifth place of a day, are for later writers and are passed over.
+
+`version` grows by one with each head of other content; signing the same head
+again changes nothing in it. A kid in 8 is dead for every code, whatever its iat.
+The live key can only subtract: nothing in a head makes a code good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from healthcode.code import cbor
+from healthcode.errors import DecodeError, InvalidInputError
+from healthcode.revocation.list import MAX_ENTRIES, MAX_LIST_BYTES
+
+__all__ = ["MAX_HEAD_BYTES", "DayEntry", "DeltaEntry", "Head", "SealingKey", "decode_head", "encode_head"]
+
+MAX_HEAD_BYTES = 64 << 10
+MAX_DAYS = 400
+MAX_KILLED_KIDS = 4096
+MAX_SEALING_KEYS = 64
+
+_FORMAT = 1
+_MAX_DAY = 1 << 32
+_MAX_TIME = 1 << 40
+_MAX_VERSION = 1 << 53
+_KEYS = range(1, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaEntry:
+    """One cumulative delta: what was added since `base_version`, good for any version from there on."""
+
+    base_version: int
+    count: int
+    sha256: bytes
+    byte_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayEntry:
+    """The list of one day. `version` grows with each change of the day's list."""
+
+    version: int
+    count: int
+    full_sha256: bytes
+    full_bytes: int
+    delta: DeltaEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SealingKey:
+    """A public key to seal look-ups to, good in not_before ≤ t < not_after (seconds)."""
+
+    kid: bytes
+    public: bytes
+    not_before: int
+    not_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """`covered_from` and `covered_to` are days, both included; `days` has the lists that are not empty."""
+
+    version: int
+    realm: str
+    issuer: str
+    covered_from: int
+    covered_to: int
+    days: Mapping[int, DayEntry]
+    killed_kids: frozenset[bytes] = frozenset()
+    sealing_keys: tuple[SealingKey, ...] = ()
+
+    def covers(self, day: int) -> bool:
+        """Whether this head speaks of codes that expire on `day`."""
+        return self.covered_from <= day <= self.covered_to
+
+
+def encode_head(head: Head) -> bytes:
+    """The one encoding of `head`. Raises InvalidInputError for what `decode_head` would refuse."""
+    days = [[day, *_day_out(head.days[day])] for day in sorted(head.days)]
+    sealing = [
+        [key.kid, key.public, key.not_before, key.not_after]
+        for key in sorted(head.sealing_keys, key=lambda key: key.kid)
+    ]
+    fields: list[Any] = [_FORMAT, head.version, head.realm, head.issuer, head.covered_from, head.covered_to]
+    data = cbor.encode(dict(zip(_KEYS, [*fields, days, sorted(head.killed_kids), sealing], strict=True)))
+    try:
+        decode_head(data, realm=head.realm, issuer=head.issuer)
+    except DecodeError as error:
+        raise InvalidInputError(f"this head cannot be written: {error.message}") from error
+    return data
+
+
+def decode_head(data: bytes, *, realm: str, issuer: str, max_bytes: int = MAX_HEAD_BYTES) -> Head:
+    """Decodes a head that must be of this realm and issuer.
+
+    Raises DecodeError: those of cbor.decode, and head.structure, head.format, head.version,
+    head.realm, head.issuer, head.range, head.day, head.list, head.delta, head.kid, head.sealing_key.
+    """
+    fields = cbor.decode(data, max_bytes=max_bytes, max_depth=6)
+    if type(fields) is not dict or not all(key in fields for key in _KEYS):
+        raise DecodeError("head.structure", "a head is a map with the keys 1 to 9")
+    if any(type(key) is not int or key < 1 for key in fields):
+        raise DecodeError("head.structure", "the keys of a head are positive integers")
+    if fields[1] != _FORMAT or type(fields[1]) is not int:
+        raise DecodeError("head.format", "this format of head is not known here")
+    version = _integer(fields[2], 1, _MAX_VERSION, "head.version")
+    if fields[3] != realm:
+        raise DecodeError("head.realm", f"the head is of another realm than {realm}")
+    if fields[4] != issuer:
+        raise DecodeError("head.issuer", f"the head is of another issuer than {issuer}")
+    covered_from = _integer(fields[5], 0, _MAX_DAY, "head.range")
+    covered_to = _integer(fields[6], covered_from, _MAX_DAY, "head.range")
+    days = _days_in(fields[7], covered_from, covered_to)
+    kids = _array(fields[8], MAX_KILLED_KIDS, "head.kid")
+    for kid in kids:
+        _octets(kid, 8, "head.kid")
+    _check_rising(kids, "head.kid")
+    return Head(version, realm, issuer, covered_from, covered_to, days, frozenset(kids), _sealing_in(fields[9]))
+
+
+def _day_out(entry: DayEntry) -> list[Any]:
+    delta = entry.delta
+    return [
+        entry.version,
+        entry.count,
+        [entry.full_sha256, entry.full_bytes],
+        None if delta is None else [delta.base_version, delta.count, delta.sha256, delta.byte_count],
+    ]
+
+
+def _days_in(value: Any, covered_from: int, covered_to: int) -> dict[int, DayEntry]:
+    rows = _array(value, MAX_DAYS, "head.day")
+    days: dict[int, DayEntry] = {}
+    for row in rows:
+        if type(row) is not list or len(row) < 5:
+            raise DecodeError("head.day", "the entry of a day is an array of five")
+        day = _integer(row[0], covered_from, covered_to, "head.day")
+        version = _integer(row[1], 1, _MAX_VERSION, "head.day")
+        count = _integer(row[2], 1, MAX_ENTRIES, "head.day")
+        if type(row[3]) is not list or len(row[3]) != 2:
+            raise DecodeError("head.list", "a list is named by its SHA-256 and its length")
+        sha256 = _octets(row[3][0], 32, "head.list")
+        byte_count = _integer(row[3][1], 1, MAX_LIST_BYTES, "head.list")
+        days[day] = DayEntry(version, count, sha256, byte_count, _delta_in(row[4], version, count))
+    _check_rising([row[0] for row in rows], "head.day")
+    return days
+
+
+def _delta_in(value: Any, version: int, count: int) -> DeltaEntry | None:
+    if value is None:
+        return None
+    if type(value) is not list or len(value) != 4:
+        raise DecodeError("head.delta", "a delta is null or an array of four")
+    return DeltaEntry(
+        _integer(value[0], 0, version - 1, "head.delta"),
+        _integer(value[1], 1, count, "head.delta"),
+        _octets(value[2], 32, "head.delta"),
+        _integer(value[3], 1, MAX_LIST_BYTES, "head.delta"),
+    )
+
+
+def _sealing_in(value: Any) -> tuple[SealingKey, ...]:
+    keys = []
+    for row in _array(value, MAX_SEALING_KEYS, "head.sealing_key"):
+        if type(row) is not list or len(row) != 4 or type(row[1]) is not bytes or not 1 <= len(row[1]) <= 256:
+            raise DecodeError("head.sealing_key", "a sealing key is [kid, public, not before, not after]")
+        kid = _octets(row[0], 8, "head.sealing_key")
+        not_before = _integer(row[2], 0, _MAX_TIME, "head.sealing_key")
+        keys.append(SealingKey(kid, row[1], not_before, _integer(row[3], not_before + 1, _MAX_TIME, "head.sealing_key")))
+    _check_rising([key.kid for key in keys], "head.sealing_key")
+    return tuple(keys)
+
+
+def _integer(value: Any, least: int, greatest: int, detail: str) -> int:
+    if type(value) is not int or not least <= value <= greatest:
+        raise DecodeError(detail, f"an integer within {least}..{greatest} should stand here")
+    return value
+
+
+def _octets(value: Any, length: int, detail: str) -> bytes:
+    if type(value) is not bytes or len(value) != length:
+        raise DecodeError(detail, f"{length} bytes should stand here")
+    return value
+
+
+def _array(value: Any, longest: int, detail: str) -> list[Any]:
+    if type(value) is not list or len(value) > longest:
+        raise DecodeError(detail, f"an array of at most {longest} should stand here")
+    return value
+
+
+def _check_rising(values: list[Any], detail: str) -> None:
+    if any(second <= first for first, second in zip(values, values[1:], strict=False)):
+        raise DecodeError(detail, "entries should stand in rising order, each once")

@@ -1,0 +1,113 @@
+"""What is revoked, of one issuer: a head together with the lists that it names.
+
+A state is immutable; a new head makes a new one, which keeps every list that did
+not change. Rules:
+
+- each list's length and SHA-256 are held against the head before it is parsed;
+- within a day a list only grows, killed keys only grow, and versions never go
+  back: `check_growth` refuses the rest with LIST_SHRANK;
+- a code whose day is out of the head's range is NOT_COVERED, never CLEAR.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pyroaring import BitMap
+
+from healthcode.errors import DecodeError, Reason, TrustError
+from healthcode.revocation.day import day_of, is_dead
+from healthcode.revocation.head import DayEntry, Head
+from healthcode.revocation.list import decode_list
+
+__all__ = ["RevocationState", "RevocationStatus", "build_state", "check_growth", "decode_day"]
+
+
+class RevocationStatus(StrEnum):
+    """What the lists say of one code."""
+
+    REVOKED = "REVOKED"
+    CLEAR = "CLEAR"
+    NOT_COVERED = "NOT_COVERED"
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationState:
+    """`lists` has a bitmap for every day that the head names."""
+
+    head: Head
+    lists: Mapping[int, BitMap]
+
+    def status(self, index: int, expires_at: int) -> RevocationStatus:
+        """Whether the code with this index and expiry (seconds) is revoked."""
+        day = day_of(expires_at)
+        revoked = self.lists.get(day)
+        if revoked is not None:
+            return RevocationStatus.REVOKED if index in revoked else RevocationStatus.CLEAR
+        if self.head.covers(day) and day not in self.head.days:
+            return RevocationStatus.CLEAR
+        return RevocationStatus.NOT_COVERED
+
+
+def decode_day(head: Head, day: int, data: bytes) -> BitMap:
+    """The list of `day`, from bytes which must be those that `head` names.
+
+    Raises DecodeError: list.length, list.digest, list.count, and those of decode_list.
+    """
+    entry = head.days[day]
+    if len(data) != entry.full_bytes:
+        raise DecodeError("list.length", f"the list has {len(data)} bytes, its head says {entry.full_bytes}")
+    if hashlib.sha256(data).digest() != entry.full_sha256:
+        raise DecodeError("list.digest", "the list is not the one that its head names")
+    decoded = decode_list(
+        data, realm=head.realm, issuer=head.issuer, day=day, max_bytes=entry.full_bytes, max_entries=entry.count
+    )
+    if decoded.count != entry.count:
+        raise DecodeError("list.count", f"the list has {decoded.count} entries, its head says {entry.count}")
+    return decoded.bitmap
+
+
+def build_state(
+    head: Head, fetch_list: Callable[[DayEntry], bytes], *, previous: RevocationState | None = None
+) -> RevocationState:
+    """The state of `head`, fetching by content hash what `previous` does not have already.
+
+    Raises what `fetch_list` and `decode_day` raise. Does not call `check_growth`.
+    """
+    lists: dict[int, BitMap] = {}
+    for day, entry in head.days.items():
+        known = None if previous is None else previous.head.days.get(day)
+        if previous is not None and known is not None and known.full_sha256 == entry.full_sha256:
+            lists[day] = previous.lists[day]
+        else:
+            lists[day] = decode_day(head, day, fetch_list(entry))
+    return RevocationState(head, lists)
+
+
+def check_growth(old: RevocationState, new: RevocationState, *, now: int | None = None) -> None:
+    """Refuses a state that takes back what an earlier one revoked; raises TrustError(LIST_SHRANK).
+
+    A day that is over may go. Without `now` a day may go as soon as `covered_from`
+    passes it: its codes are then NOT_COVERED, which never lets anybody pass.
+    """
+    if new.head.version < old.head.version:
+        raise _shrank(f"the head went back from version {old.head.version} to {new.head.version}")
+    if not old.head.killed_kids <= new.head.killed_kids:
+        raise _shrank("the head no longer names a key that it had killed")
+    if new.head.covered_from < old.head.covered_from:
+        raise _shrank(f"the head reaches back to day {new.head.covered_from}, whose list may be gone")
+    for day, was in old.head.days.items():
+        if day < new.head.covered_from or (now is not None and is_dead(day, now)):
+            continue
+        entry = new.head.days.get(day)
+        if entry is None or entry.count < was.count or entry.version < was.version:
+            raise _shrank(f"the list of day {day} shrank from {was.count} entries")
+        if entry.full_sha256 != was.full_sha256 and not old.lists[day] <= new.lists[day]:
+            raise _shrank(f"the list of day {day} no longer holds an entry that it had")
+
+
+def _shrank(message: str) -> TrustError:
+    return TrustError(message, reason=Reason.LIST_SHRANK)

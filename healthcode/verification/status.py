@@ -1,0 +1,123 @@
+"""Status queries: what the home province says of a code now, and the verdict with its word in it.
+
+The asker trusts nobody on the way: an answer counts only when the home's ANSWER
+key signed it, for this realm, this code, this mode and, in LIVE mode, this nonce,
+and when it is not older than it says it may be. Its word replaces what our lists
+could not know (VALID, NOT_COVERED, STALE_TRUST); it never heals a bad code. A
+verdict that rests on an answer while our own trust is STALE is flagged STALE_TRUST,
+since the answer's key is known from that trust.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from healthcode.code.answer import Answer, CodeStatus, decode_answer
+from healthcode.code.cose import ALG_ED25519, Context, verify_sign1
+from healthcode.code.question import Question, QueryMode
+from healthcode.code.text import DecodedCode
+from healthcode.errors import SignatureError, TrustError
+from healthcode.policy.enumeration import Outcome
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.view import TrustView
+from healthcode.verification.context import CheckContext
+from healthcode.verification.verdict import Verdict
+from healthcode.verification.verify import render_verdict
+
+__all__ = ["ASKABLE", "check_answer", "unavailable_verdict", "verdict_from_answer"]
+
+ASKABLE = frozenset({Outcome.VALID, Outcome.NOT_COVERED, Outcome.STALE_TRUST})
+"""Offline outcomes after which the home is worth asking; any other stands as it is."""
+
+_OUTCOMES = {
+    CodeStatus.ACTIVE: (Outcome.VALID, None),
+    CodeStatus.REVOKED: (Outcome.REVOKED, "status.revoked"),
+    CodeStatus.EXPIRED: (Outcome.EXPIRED, "status.expired"),
+    CodeStatus.NOT_FOUND: (Outcome.NOT_FOUND, "status.not_found"),
+}
+
+
+def check_answer(view: TrustView, data: bytes, question: Question, now: int) -> Answer:
+    """The answer to `question`, once everything about it holds.
+
+    Raises DecodeError for what is no answer, SignatureError when it is not the home's, or not
+    to this question, or out of its time; TrustError for a home that is not in the trust.
+    """
+    signed = decode_answer(data)
+    answer, message = signed.answer, signed.sign1
+    home = view.issuers.get(question.home)
+    if home is None:
+        raise TrustError(f"participant {question.home} is not in the trust")
+    skew = view.policy.in_force(now).skew_seconds
+    key = home.keys.get(message.kid)
+    if key is None or key.purpose is not KeyPurpose.ANSWER:
+        raise SignatureError(f"the answer is under no ANSWER key of participant {question.home}")
+    if not key.not_before <= answer.produced_at < key.not_after:
+        raise SignatureError("the answer was made outside its key's window")
+    if key.alg != "Ed25519" or message.alg != ALG_ED25519:
+        raise SignatureError("the answer is signed by another algorithm than its key's")
+    if not verify_sign1(message, key.public, Context.ANSWER, view.realm):
+        raise SignatureError("the answer's signature does not hold")
+    if home.revocations is not None and message.kid in home.revocations.head.killed_kids:
+        raise SignatureError("the answer's key was killed by its owner")
+    if answer.home != question.home or answer.mode is not question.mode:
+        raise SignatureError("the answer is to another question: home or mode differ")
+    if not hmac.compare_digest(answer.code_sha256, hashlib.sha256(question.code).digest()):
+        raise SignatureError("the answer is to another question: it speaks of another code")
+    if question.mode is QueryMode.LIVE and answer.nonce != question.nonce:
+        raise SignatureError("the answer is to another question: the nonce differs")
+    if answer.produced_at > now + skew:
+        raise SignatureError("the answer was made in the future; check this machine's clock")
+    if now >= answer.expires_at:
+        raise SignatureError("the answer has expired")
+    return answer
+
+
+def verdict_from_answer(
+    view: TrustView, offline: Verdict, decoded: DecodedCode, answer: Answer, context: CheckContext, now: int
+) -> Verdict:
+    """`offline`, with the home's present word in it; `offline` itself when asking could not change it."""
+    if offline.outcome not in ASKABLE:
+        return offline
+    outcome, detail = _OUTCOMES[answer.status]
+    return _render(view, offline, decoded, context, now, outcome, detail, answer)
+
+
+def unavailable_verdict(
+    view: TrustView, offline: Verdict, decoded: DecodedCode, context: CheckContext, now: int, detail: str
+) -> Verdict:
+    """The verdict when the home could not be asked: no level, never REFUSE.
+
+    `offline` itself when the code is bad without asking anybody. `detail` is a stable
+    dotted word for why.
+    """
+    if offline.outcome not in ASKABLE:
+        return offline
+    return _render(view, offline, decoded, context, now, Outcome.TEMPORARILY_UNAVAILABLE, detail, None)
+
+
+def _render(
+    view: TrustView,
+    offline: Verdict,
+    decoded: DecodedCode,
+    context: CheckContext,
+    now: int,
+    outcome: Outcome,
+    detail: str | None,
+    answer: Answer | None,
+) -> Verdict:
+    return render_verdict(
+        view,
+        decoded,
+        context,
+        now,
+        outcome,
+        detail,
+        policy=view.policy.in_force(now),
+        issuer=view.issuers.get(decoded.claims.issuer),
+        tier=(offline.trust_tier, offline.trust_age_seconds),
+        match=offline.holder_match,
+        answered=True,
+        level=None if answer is None else answer.level,
+    )

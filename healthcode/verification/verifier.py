@@ -1,0 +1,101 @@
+"""The SDK's verifier: a trust view, held and swapped whole, and verification on it.
+
+    store = TrustStore.open("/var/lib/healthcode/trust")
+    verdict = Verifier(store).verify(text, place="STATION")
+    if verdict.decision is Decision.PASS: ...
+
+Safe to use from many threads. Nothing is stored about a person.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from healthcode.clock import Clock, SystemClock
+from healthcode.identity.document import IdentityDocument
+from healthcode.trust.store import TrustStore
+from healthcode.trust.view import TrustView
+from healthcode.verification.context import CheckContext
+from healthcode.verification.verdict import Verdict
+from healthcode.verification.verify import verify_code
+
+__all__ = ["Verifier"]
+
+_PIECE = 64
+
+
+class Verifier:
+    """Verifies with the trust of `trust`; `clock` is asked when a call gives no `now`."""
+
+    def __init__(self, trust: TrustStore | TrustView, *, clock: Clock | None = None) -> None:
+        self._view = trust if isinstance(trust, TrustView) else trust.view
+        self._clock = clock or SystemClock()
+
+    @property
+    def view(self) -> TrustView:
+        """The trust that verdicts rest on now."""
+        return self._view
+
+    def swap(self, trust: TrustStore | TrustView) -> None:
+        """Puts newer trust in; verifications under way end with the old."""
+        self._view = trust if isinstance(trust, TrustView) else trust.view
+
+    def verify(
+        self,
+        text: str,
+        *,
+        place: str | None = None,
+        area: str | None = None,
+        category: str | None = None,
+        document: IdentityDocument | None = None,
+        item_id: str = "",
+        now: int | None = None,
+    ) -> Verdict:
+        """The verdict on the text of one QR code.
+
+        `place` and `category` are PlaceType and PersonCategory, or their words; one that is
+        not known decides as OTHER and GENERAL, and is flagged. `area` is the place's six
+        digits of GB/T 2260. `document` is matched against the holder tag, in memory.
+        Raises InvalidInputError for a bad area or item id, and TrustError without a policy
+        in force; never for what `text` holds.
+        """
+        context = CheckContext.of(place, area, category, item_id)
+        return verify_code(
+            self._view, text, context, self._clock.now() if now is None else now, document=document
+        )
+
+    def verify_many(
+        self,
+        texts: Iterable[str],
+        *,
+        place: str | None = None,
+        area: str | None = None,
+        category: str | None = None,
+        now: int | None = None,
+        threads: int | None = None,
+    ) -> list[Verdict]:
+        """One verdict a text, in order, all at one moment and on one view; item_id is the position.
+
+        Signature checks run in parallel on `threads` (default: the cores, at most 8).
+        """
+        view = self._view
+        moment = self._clock.now() if now is None else now
+        base = CheckContext.of(place, area, category)
+        items = [
+            (text, CheckContext(base.place_type, base.area_code, base.person_category, str(number), base.warnings))
+            for number, text in enumerate(texts)
+        ]
+        pieces = [items[start : start + _PIECE] for start in range(0, len(items), _PIECE)]
+        check = partial(_verify_piece, view, moment)
+        workers = min(threads or min(8, os.cpu_count() or 1), len(pieces))
+        if workers <= 1:
+            return [verdict for piece in pieces for verdict in check(piece)]
+        with ThreadPoolExecutor(workers) as pool:
+            return [verdict for verdicts in pool.map(check, pieces) for verdict in verdicts]
+
+
+def _verify_piece(view: TrustView, now: int, piece: Sequence[tuple[str, CheckContext]]) -> list[Verdict]:
+    return [verify_code(view, text, context, now) for text, context in piece]
