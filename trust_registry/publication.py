@@ -13,7 +13,7 @@ from pathlib import Path
 
 from healthcode.errors import InvalidInputError, PermissionDeniedError, Reason, TrustError
 from healthcode.policy.book import decode_policy
-from healthcode.revocation.head import DayEntry, decode_head
+from healthcode.revocation.head import DayEntry, Head, decode_head
 from healthcode.revocation.state import RevocationState, build_state, check_growth
 from healthcode.trust.admission import CurrentProvince, check_live_publication, check_province_publication
 from healthcode.trust.delegation import delegated_participants, verify_delegation, verify_targets_form
@@ -159,10 +159,11 @@ class Publisher:
             )
             if before is not None:
                 check_growth(before, after, now=writing.now)
-            for entry in part.head.days.values():
-                sha256_hex = entry.full_sha256.hex()
-                if sha256_hex in lists:
-                    writing.keep_list(sha256_hex, lists[sha256_hex])
+            for sha256 in _named_lists(part.head):
+                if sha256.hex() in lists:
+                    writing.keep_list(sha256.hex(), lists[sha256.hex()])
+                elif not writing.tree.has(list_file(sha256.hex())):
+                    raise _missing(sha256)
             update = RoleUpdate(part.version, metadata, {head_path(participant): head})
             receipt = writing.publish({role: update})
         self._states[participant] = after
@@ -185,11 +186,23 @@ def _read_list(tree: TrustTree, entry: DayEntry, lists: Mapping[str, Path]) -> b
     if sha256_hex in lists:
         return lists[sha256_hex].read_bytes()
     if not tree.has(list_file(sha256_hex)):
-        raise InvalidInputError(
-            f"the head names the list {sha256_hex[:16]}…, which was neither sent with it nor published before",
-            fields={"list": "send every new list that the head names"},
-        )
+        raise _missing(entry.full_sha256)
     return tree.read(list_file(sha256_hex))
+
+
+def _named_lists(head: Head) -> list[bytes]:
+    """The SHA-256 of every list and delta that a head names."""
+    entries = head.days.values()
+    return [entry.full_sha256 for entry in entries] + [
+        entry.delta.sha256 for entry in entries if entry.delta is not None
+    ]
+
+
+def _missing(sha256: bytes) -> InvalidInputError:
+    return InvalidInputError(
+        f"the head names the list {sha256.hex()[:16]}…, which was neither sent with it nor published before",
+        fields={"list": "send every new list that the head names"},
+    )
 
 
 def _earlier_receipt(writing: Writing, role: str, metadata: bytes) -> Receipt | None:

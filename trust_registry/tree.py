@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from healthcode.errors import ConfigurationError, NotFoundError
 from trust_registry.durable import read_file
@@ -65,6 +66,13 @@ class TrustTree:
         if data is None:
             raise NotFoundError(f"there is no file {path} in the trust tree")
         return data
+
+    def open(self, path: str) -> BinaryIO:
+        """The file at `path`, opened for reading. Raises NotFoundError (FILE_UNKNOWN)."""
+        try:
+            return self.locate(path).open("rb")
+        except FileNotFoundError as error:
+            raise NotFoundError(f"there is no file {path} in the trust tree") from error
 
     def locate(self, path: str) -> Path:
         """Where the file at `path` would lie. Raises NotFoundError for a name that no file can have."""

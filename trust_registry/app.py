@@ -1,0 +1,236 @@
+"""The one place that wires a registry: folder, keys, stores, clock, servers.
+
+`serve` signs the timestamp anew by itself, publishes proposals whose last
+signature came from a machine without the online keys, and notices what commands
+beside it publish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+
+from healthcode.clock import Clock, rfc3339
+from healthcode.errors import ConfigurationError, HealthcodeError, Reason
+from healthcode.identity.realm import is_test_realm
+from healthcode.rpc.identity import PeerVerifier
+from healthcode.rpc.lifecycle import run_until_stopped
+from healthcode.rpc.server import GrpcServer, ServerTls
+from healthcode.signing.ed25519 import self_test
+from healthcode.telemetry import Metrics, configure_logging, get_logger, start_metrics_server
+from healthcode.trust.metadata import expires_at, signed_at
+from healthcode.v1 import trust_registry_pb2
+from trust_registry.approval import publish_proposal, state_of, tally_of
+from trust_registry.directory import CaDirectory
+from trust_registry.folder import RegistryFolder
+from trust_registry.join import JoinStore, is_admitted
+from trust_registry.metric import RegistryMetrics
+from trust_registry.online_key import offline_keys_in, read_online_keys
+from trust_registry.proposal import ProposalState, ProposalStore
+from trust_registry.publication import Publisher
+from trust_registry.repository import Published, Repository
+from trust_registry.retention import remove_superseded
+from trust_registry.service import TrustRegistry
+from trust_registry.settings import RegistrySettings, load_registry_settings
+from trust_registry.upload import remove_spools
+from trust_registry.watch import TreeWatch
+
+__all__ = ["Registry", "check_offline_keys", "open_registry", "serve"]
+
+_RETENTION_INTERVAL_SECONDS = 3600
+_SERVICE = trust_registry_pb2.DESCRIPTOR.services_by_name["TrustRegistryService"]
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """An opened registry: what commands and the server work with."""
+
+    folder: RegistryFolder
+    settings: RegistrySettings
+    repository: Repository
+    joins: JoinStore
+    proposals: ProposalStore
+    clock: Clock
+
+
+def open_registry(folder: RegistryFolder, clock: Clock, environ: Mapping[str, str]) -> Registry:
+    """Opens a registry with its online keys. Raises ConfigurationError saying what is wrong and what to do."""
+    settings = load_registry_settings(folder.configuration)
+    keys = read_online_keys(folder, settings.keys, settings.realm, environ)
+    repository = Repository(folder, keys, clock)
+    realm = repository.published().realm
+    if realm != settings.realm:
+        raise ConfigurationError(
+            f"registry.toml says realm {settings.realm}, and the trust tree is of {realm}",
+            reason=Reason.REALM_MISMATCH,
+        )
+    return Registry(
+        folder, settings, repository, JoinStore(folder.joins), ProposalStore(folder.proposals), clock
+    )
+
+
+def check_offline_keys(registry: Registry) -> list[str]:
+    """Warnings for keys that must be carried away; refuses them outside test realms.
+
+    Raises ConfigurationError in a realm that is not a test realm.
+    """
+    found = offline_keys_in(registry.folder.root)
+    ca_key = registry.folder.tls / "ca.key"
+    left = [*found, *([ca_key] if ca_key.exists() else [])]
+    if not left:
+        return []
+    names = ", ".join(str(path.relative_to(registry.folder.root)) for path in left)
+    if not is_test_realm(registry.settings.realm) and found:
+        raise ConfigurationError(
+            f"these keys must not lie on the machine that serves: {names}. Carry each to its holder, "
+            "check that it opens there, and remove it here; then start again"
+        )
+    return [f"keys of holders lie in this folder, which only a test realm may have: {names}"]
+
+
+async def serve(registry: Registry, *, on_ready: Callable[[Mapping[str, int]], None] | None = None) -> None:
+    """Serves until SIGTERM. Raises ConfigurationError before anything listens when something is wrong."""
+    self_test()
+    settings = registry.settings
+    configure_logging("trust-registry", level=settings.log.level, style=settings.log.format)
+    log = get_logger("registry")
+    for warning in check_offline_keys(registry):
+        log.warning("offline_keys_here", why=warning)
+    remove_spools(registry.folder.repository)
+    await asyncio.to_thread(registry.repository.renew)
+    metrics = RegistryMetrics(Metrics("trust-registry"))
+    watch = TreeWatch(registry.repository.tree)
+    directory = CaDirectory()
+    directory.renew(registry.repository.published())
+    servicer = TrustRegistry(
+        registry.repository,
+        Publisher(registry.repository),
+        registry.joins,
+        watch,
+        metrics,
+        realm=settings.realm,
+        clock=registry.clock,
+    )
+    verifier = PeerVerifier(realm=settings.realm, ca_for=directory.cas_for, clock=registry.clock)
+    closed = GrpcServer(
+        settings.server.listen,
+        ServerTls(settings.tls, client_cas=directory.all, realm=settings.realm, clock=registry.clock),
+        metrics=metrics.base,
+        verifier=verifier,
+    )
+    public = GrpcServer(
+        settings.server.public_listen,
+        ServerTls(settings.tls, client_cas=None, realm=settings.realm, clock=registry.clock),
+        metrics=metrics.base,
+        verifier=None,
+    )
+    for server in (closed, public):
+        server.add(_SERVICE, servicer)
+    with start_metrics_server(metrics.base, settings.metrics.listen) as metrics_port:
+
+        def ready() -> None:
+            ports = {"listen": closed.port, "public_listen": public.port, "metrics": metrics_port or 0}
+            log.info("serving", realm=settings.realm, **ports)
+            if on_ready is not None:
+                on_ready(ports)
+
+        await run_until_stopped(
+            [closed, public],
+            watch.run(),
+            _follow(registry, watch, directory, metrics),
+            _renew(registry, watch, metrics),
+            _publish_complete(registry, watch),
+            _retain(registry),
+            on_ready=ready,
+        )
+
+
+async def _follow(
+    registry: Registry, watch: TreeWatch, directory: CaDirectory, metrics: RegistryMetrics
+) -> None:
+    """Keeps the CA table and the gauges current."""
+    changes: AsyncIterator[object] = watch.follow(0)
+    async for _ in changes:
+        published = await asyncio.to_thread(registry.repository.published)
+        await asyncio.to_thread(directory.renew, published)
+        await asyncio.to_thread(_measure, registry, published, metrics)
+
+
+def _measure(registry: Registry, published: Published, metrics: RegistryMetrics) -> None:
+    metrics.version.labels("root").set(published.versions.root)
+    metrics.version.labels("snapshot").set(published.versions.snapshot)
+    metrics.version.labels("timestamp").set(published.versions.timestamp)
+    metrics.expires.labels("root").set(expires_at(published.root.signed))
+    metrics.expires.labels("snapshot").set(expires_at(published.snapshot.signed))
+    metrics.expires.labels("timestamp").set(expires_at(published.timestamp.signed))
+    metrics.timestamp_signed.set(signed_at(published.timestamp.signed))
+    for role, version in published.versions.roles.items():
+        metrics.version.labels(role).set(version)
+        metadata = published.role(role)
+        if metadata is not None:
+            metrics.expires.labels(role).set(expires_at(metadata.signed))
+    metrics.participants.set(len(published.participants.participants))
+    waiting = [join for join in registry.joins.all() if not is_admitted(join, published)]
+    metrics.joins_waiting.set(len(waiting))
+    opened = [each for each in registry.proposals.all() if state_of(each, published) is ProposalState.OPEN]
+    metrics.proposals_open.set(len(opened))
+
+
+async def _renew(registry: Registry, watch: TreeWatch, metrics: RegistryMetrics) -> None:
+    """Signs the timestamp anew at each interval; a turn that fails is tried again sooner."""
+    log = get_logger("renewal")
+    interval = registry.settings.repository.timestamp_interval_seconds
+    wait = interval
+    while True:
+        await asyncio.sleep(wait)
+        try:
+            receipt = await asyncio.to_thread(registry.repository.renew)
+        except (HealthcodeError, OSError) as error:
+            metrics.renewals_failed.inc()
+            wait = min(interval, 5.0)
+            until = expires_at(registry.repository.published().timestamp.signed)
+            log.error("renewal_failed", why=str(error), timestamp_expires=rfc3339(until))  # noqa: TRY400  why says it
+        else:
+            wait = interval
+            watch.look_now()
+            log.debug("renewed", timestamp_version=receipt.timestamp_version)
+
+
+async def _publish_complete(registry: Registry, watch: TreeWatch) -> None:
+    """Publishes proposals that have all their signatures, each second."""
+    log = get_logger("proposal")
+    refused: set[str] = set()
+    while True:
+        await asyncio.sleep(1)
+        for proposal in await asyncio.to_thread(registry.proposals.all):
+            published = registry.repository.published()
+            if (
+                proposal.id in refused
+                or state_of(proposal, published) is not ProposalState.OPEN
+                or not tally_of(proposal, published).is_complete
+            ):
+                continue
+            try:
+                await asyncio.to_thread(
+                    publish_proposal, registry.repository, registry.proposals, proposal.id
+                )
+            except HealthcodeError as error:
+                refused.add(proposal.id)
+                log.error("proposal_refused", proposal=proposal.id, why=error.message)  # noqa: TRY400  as above
+            else:
+                watch.look_now()
+                log.info("proposal_published", proposal=proposal.id, kind=proposal.kind.value)
+
+
+async def _retain(registry: Registry) -> None:
+    """Removes superseded files once an hour."""
+    log = get_logger("retention")
+    keep_seconds = registry.settings.repository.keep_superseded_seconds
+    while True:
+        with contextlib.suppress(OSError):
+            removed = await asyncio.to_thread(remove_superseded, registry.repository, keep_seconds)
+            if removed:
+                log.info("superseded_removed", files=removed)
+        await asyncio.sleep(_RETENTION_INTERVAL_SECONDS)

@@ -1,0 +1,62 @@
+"""Which CA is published for whom: from what is current, renewed when something was published.
+
+It is an immutable table that is swapped whole, since gRPC's own threads read it
+at each new connection. A participant whose file does not hold keeps nobody else
+out: it is left out, and logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from healthcode.errors import HealthcodeError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.telemetry import get_logger
+from healthcode.trust.layout import authority_role
+from trust_registry.publication import authority_of
+from trust_registry.repository import Published
+
+__all__ = ["CaDirectory"]
+
+_Key = tuple[PeerKind, str | None]
+
+
+class CaDirectory:
+    """The CAs of provinces and of the gateway."""
+
+    def __init__(self) -> None:
+        self._table: dict[_Key, tuple[str, ...]] = {}
+        self._versions: dict[str, tuple[int, int]] = {}
+        self._log = get_logger("directory")
+
+    def renew(self, published: Published) -> None:
+        """Takes in what changed since the last time."""
+        table: dict[_Key, tuple[str, ...]] = {}
+        versions: dict[str, tuple[int, int]] = {}
+        targets = published.version_of("targets")
+        document = published.participants
+        for code in document.participants:
+            versions[code] = (targets, published.version_of(authority_role(code)))
+            key = (PeerKind.PROVINCE, code)
+            if self._versions.get(code) == versions[code]:
+                table[key] = self._table.get(key, ())
+                continue
+            try:
+                table[key] = tuple(authority_of(published, code).document.tls_ca)
+            except HealthcodeError as error:
+                self._log.error(  # noqa: TRY400  our own errors tell all; a traceback would hide it
+                    "participant_left_out", participant=code, reason=error.reason.value, why=error.message
+                )
+        gateway = document.services.get("gateway")
+        if gateway is not None:
+            table[PeerKind.GATEWAY, None] = (gateway.ca_pem,)
+        self._table, self._versions = table, versions
+
+    def cas_for(self, peer: PeerId) -> Sequence[str]:
+        """The CAs under which this identity counts; empty: none."""
+        return self._table.get((peer.kind, peer.participant), ())
+
+    def all(self) -> Sequence[str]:
+        """Every CA from which a client may come."""
+        table = self._table
+        return tuple(dict.fromkeys(pem for pems in table.values() for pem in pems))

@@ -1,0 +1,169 @@
+"""TrustRegistryService: convert, call a use case in a thread, convert back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from healthcode.clock import Clock
+from healthcode.errors import HealthcodeError, OverloadedError, Reason
+from healthcode.rpc.call import CallInfo
+from healthcode.telemetry import get_logger
+from healthcode.v1.trust_registry_pb2 import (
+    JOIN_STATE_APPROVED,
+    JOIN_STATE_WAITING,
+    FetchFileRequest,
+    FetchFileResponse,
+    PublishProvinceRequest,
+    PublishProvinceResponse,
+    PublishRevocationsRequest,
+    PublishRevocationsResponse,
+    SubmitJoinRequest,
+    SubmitJoinResponse,
+    WatchTrustRequest,
+    WatchTrustResponse,
+)
+from trust_registry.join import JoinStore, receive_join
+from trust_registry.ledger import RequestLedger
+from trust_registry.metric import RegistryMetrics
+from trust_registry.publication import Publisher
+from trust_registry.repository import Receipt, Repository
+from trust_registry.upload import receive_upload
+from trust_registry.watch import TreeWatch
+
+__all__ = ["TrustRegistry"]
+
+CHUNK_BYTES = 64 * 1024
+
+
+class TrustRegistry:
+    """The servicer, on both listeners; the access table says who may call what."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        publisher: Publisher,
+        joins: JoinStore,
+        watch: TreeWatch,
+        metrics: RegistryMetrics,
+        *,
+        realm: str,
+        clock: Clock,
+    ) -> None:
+        self._repository = repository
+        self._publisher = publisher
+        self._joins = joins
+        self._watch = watch
+        self._metrics = metrics
+        self._realm = realm
+        self._clock = clock
+        self._ledger = RequestLedger()
+        self._log = get_logger("registry")
+
+    async def FetchFile(  # noqa: N802  named as in the proto
+        self, request: FetchFileRequest, _call: CallInfo
+    ) -> AsyncIterator[FetchFileResponse]:
+        """One file of the tree, in chunks; the first message tells how long it is."""
+        with await asyncio.to_thread(self._repository.tree.open, request.path) as file:
+            total_bytes = file.seek(0, 2)
+            if 0 < request.max_bytes < total_bytes:
+                raise OverloadedError(
+                    f"the file has {total_bytes} bytes, more than the {request.max_bytes} asked for",
+                    reason=Reason.TOO_LARGE,
+                )
+            file.seek(0)
+            chunk = await asyncio.to_thread(file.read, CHUNK_BYTES)
+            yield FetchFileResponse(chunk=chunk, total_bytes=total_bytes)
+            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                yield FetchFileResponse(chunk=chunk)
+        self._metrics.served_bytes.inc(total_bytes)
+
+    async def WatchTrust(  # noqa: N802  named as in the proto
+        self, request: WatchTrustRequest, _call: CallInfo
+    ) -> AsyncIterator[WatchTrustResponse]:
+        """What is current, at once when it is not known yet, then at each change."""
+        async for versions in self._watch.follow(request.known_timestamp_version):
+            yield WatchTrustResponse(
+                timestamp_version=versions.timestamp,
+                snapshot_version=versions.snapshot,
+                root_version=versions.root,
+            )
+
+    async def SubmitJoin(  # noqa: N802  named as in the proto
+        self, request: SubmitJoinRequest, _call: CallInfo
+    ) -> SubmitJoinResponse:
+        """Takes a request to be admitted; durable when answered."""
+
+        def receive() -> SubmitJoinResponse:
+            published = self._repository.published()
+            join, admitted = receive_join(self._joins, request.join_request, published, self._clock.now())
+            self._log.info("join_received", participant=join.request.participant, digest=join.digest)
+            return SubmitJoinResponse(
+                request_digest=join.digest, state=JOIN_STATE_APPROVED if admitted else JOIN_STATE_WAITING
+            )
+
+        with self._metrics.publication("join"):
+            return await asyncio.to_thread(receive)
+
+    async def PublishProvince(  # noqa: N802  named as in the proto
+        self, request: PublishProvinceRequest, call: CallInfo
+    ) -> PublishProvinceResponse:
+        """Publishes what the caller's authority signed; durable when answered."""
+        participant = call.caller().participant or ""
+        content = request.metadata + request.province_json
+        self._ledger.check(call.caller().uri, request.request_id, content, self._clock.now())
+        with self._metrics.publication("province"), self._logged("province", participant):
+            receipt = await asyncio.to_thread(
+                self._publisher.publish_province, participant, request.metadata, request.province_json
+            )
+        self._published("province", participant, receipt)
+        return PublishProvinceResponse(version=receipt.version, snapshot_version=receipt.snapshot_version)
+
+    async def PublishRevocations(  # noqa: N802  named as in the proto
+        self, requests: AsyncIterator[PublishRevocationsRequest], call: CallInfo
+    ) -> PublishRevocationsResponse:
+        """Publishes the caller's revocation head and the lists it names; durable when answered."""
+        participant = call.caller().participant or ""
+        with self._metrics.publication("revocations"), self._logged("revocations", participant):
+            upload = await receive_upload(
+                requests, self._repository.folder.repository, realm=self._realm, issuer=participant
+            )
+            try:
+                content = upload.metadata + upload.head
+                self._ledger.check(call.caller().uri, upload.request_id, content, self._clock.now())
+                receipt = await asyncio.to_thread(
+                    self._publisher.publish_revocations,
+                    participant,
+                    upload.metadata,
+                    upload.head,
+                    upload.lists,
+                )
+            finally:
+                await asyncio.to_thread(upload.discard)
+        self._published("revocations", participant, receipt)
+        return PublishRevocationsResponse(version=receipt.version, snapshot_version=receipt.snapshot_version)
+
+    def _published(self, kind: str, participant: str, receipt: Receipt) -> None:
+        self._watch.look_now()
+        self._log.info(
+            "published",
+            kind=kind,
+            participant=participant,
+            version=receipt.version,
+            snapshot_version=receipt.snapshot_version,
+        )
+
+    @contextmanager
+    def _logged(self, kind: str, participant: str) -> Iterator[None]:
+        try:
+            yield
+        except HealthcodeError as error:
+            self._log.warning(
+                "publication_refused",
+                kind=kind,
+                participant=participant,
+                reason=error.reason.value,
+                why=error.message,
+            )
+            raise
