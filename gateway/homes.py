@@ -23,7 +23,7 @@ from healthcode.rpc.certificate import TlsFiles
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.v1.federation_pb2 import AnswerRequest, AnswerResponse
-from healthcode.v1.federation_pb2_grpc import FederationServiceStub
+from healthcode.v1.federation_pb2_grpc import FederationServiceAsyncStub, FederationServiceStub
 
 __all__ = ["GrpcHomes", "RetryBudget"]
 
@@ -57,7 +57,7 @@ class _Line:
     route: Route
     identity: TlsFiles
     channel: grpc.aio.Channel
-    stub: FederationServiceStub
+    stub: FederationServiceAsyncStub
     budget: RetryBudget
 
 
