@@ -43,7 +43,9 @@ def check_province_publication(
     PreconditionError when it has expired already, and as verify_authority_part does.
     """
     part = verify_authority_part(participant, targets, metadata_bytes, province_bytes, realm, limits)
-    _check_version(authority_role(participant), 0 if current is None else current.authority_version, part.version)
+    _check_version(
+        authority_role(participant), 0 if current is None else current.authority_version, part.version
+    )
     _check_expiry(authority_role(participant), part.expires, now)
     return part
 

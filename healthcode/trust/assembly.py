@@ -22,7 +22,13 @@ from healthcode.revocation.head import DayEntry
 from healthcode.revocation.state import RevocationState, build_state
 from healthcode.trust.delegation import delegator_of, verify_areas_form, verify_delegation
 from healthcode.trust.document import AuthorityLink, ParticipantsDocument
-from healthcode.trust.issuer import AuthorityPart, LivePart, verify_authority_part, verify_live_part, verify_target
+from healthcode.trust.issuer import (
+    AuthorityPart,
+    LivePart,
+    verify_authority_part,
+    verify_live_part,
+    verify_target,
+)
 from healthcode.trust.layout import AREAS_ROLE, RISK_PATH, TrustLimits, authority_role, list_file, live_role
 from healthcode.trust.link import verify_chain
 from healthcode.trust.metadata import Targets, decode_metadata, expires_at, verify_threshold
@@ -194,7 +200,9 @@ def verify_issuer(
         return previous
     realm = national.realm
     delegator = delegator_of(participant, link)
-    authority = verify_authority_part(participant, delegator, files.metadata, files.province_json, realm, limits)
+    authority = verify_authority_part(
+        participant, delegator, files.metadata, files.province_json, realm, limits
+    )
     live: LivePart | None = None
     state: RevocationState | None = None
     if files.live_metadata is not None and files.head is not None:
@@ -214,7 +222,9 @@ def verify_issuer(
     return IssuerTrust(files, link, authority, live, state, _issuer_view(authority, live, state))
 
 
-def _issuer_view(authority: AuthorityPart, live: LivePart | None, state: RevocationState | None) -> IssuerView:
+def _issuer_view(
+    authority: AuthorityPart, live: LivePart | None, state: RevocationState | None
+) -> IssuerView:
     document = authority.document
     keys = {
         key.kid: IssuerKey(key.kid, key.public, key.alg, key.purpose, key.not_before, key.not_after)
@@ -285,7 +295,9 @@ def view_of(
     files: TrustFiles, national: National, areas: AreaTrust | None, issuers: Mapping[str, IssuerTrust]
 ) -> TrustView:
     """The view of what was verified."""
-    expiries = [expires_at(each) for each in (national.root, national.timestamp, national.snapshot, national.targets)]
+    expiries = [
+        expires_at(each) for each in (national.root, national.timestamp, national.snapshot, national.targets)
+    ]
     if areas is not None:
         expiries.append(areas.expires)
     for issuer in issuers.values():

@@ -45,9 +45,7 @@ __all__ = [
 ]
 
 ALG_NAME = "Ed25519"
-PUBLISHED_PURPOSES = frozenset(
-    {KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION}
-)
+PUBLISHED_PURPOSES = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION})
 _MAX_DEPTH = 16
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -119,7 +117,7 @@ def _time_in(value: Any, info: ValidationInfo) -> Any:
     if info.mode != "json":
         return value
     if not isinstance(value, str):
-        raise ValueError("must be an RFC 3339 time, like 2026-11-21T08:00:00Z")
+        raise ValueError("must be an RFC 3339 time, like 2026-11-21T08:00:00Z")  # noqa: TRY004  pydantic reads a ValueError as a bad field
     return parse_rfc3339(value)
 
 
@@ -207,7 +205,8 @@ def _known_keys(value: Any, info: ValidationInfo) -> Any:
     return tuple(
         item
         for item in value
-        if not isinstance(item, dict) or (item.get("alg") == ALG_NAME and item.get("purpose") in PUBLISHED_PURPOSES)
+        if not isinstance(item, dict)
+        or (item.get("alg") == ALG_NAME and item.get("purpose") in PUBLISHED_PURPOSES)
     )
 
 

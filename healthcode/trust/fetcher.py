@@ -50,7 +50,9 @@ class SourceFetcher(FetcherInterface):
             raise DownloadError(str(error)) from error
 
 
-def update_national(cache: Path, source: TrustSource, bootstrap: bytes, now: int, limits: TrustLimits) -> None:
+def update_national(
+    cache: Path, source: TrustSource, bootstrap: bytes, now: int, limits: TrustLimits
+) -> None:
     """Bring `cache` (root_history/N.root.json, timestamp, snapshot, targets) up to what `source` serves.
 
     Raises UnavailableError when the source is out of reach, TrustError when what it serves

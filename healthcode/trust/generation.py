@@ -211,19 +211,20 @@ def write_generation(
     directory: Path,
     files: TrustFiles,
     lists: Mapping[str, bytes | None],
+    *,
+    base: int | None,
     checkpoint: Checkpoint = lambda _step: None,
 ) -> int:
     """Make a generation durable, then current; its number.
 
-    `lists` is by place (`lists/<hex>`): new bytes, or None for one that the current
-    generation holds. Raises TrustError(STORAGE_FULL) when the disk does not take it; the
+    `base` is the generation that serves now, if any. `lists` is by place (`lists/<hex>`):
+    new bytes, or None for one that `base` holds. Raises TrustError(STORAGE_FULL) when the disk does not take it; the
     current generation then stays.
     """
-    last = current_generation(directory)
-    number = max([last or 0, *generation_numbers(directory)]) + 1
+    number = max([current_generation(directory) or 0, *generation_numbers(directory)]) + 1
     folder = directory / "generations" / str(number)
     try:
-        _write(directory, folder, files, lists, last, checkpoint)
+        _write(directory, folder, files, lists, base, checkpoint)
         checkpoint("generation.synced")
         _swap_current(directory, number)
     except OSError as error:
@@ -240,14 +241,14 @@ def _write(
     folder: Path,
     files: TrustFiles,
     lists: Mapping[str, bytes | None],
-    last: int | None,
+    base: int | None,
     checkpoint: Checkpoint,
 ) -> None:
     folder.mkdir(parents=True)
     for name in ("metadata", "targets", "lists", "witness"):
         (folder / name).mkdir()
-    elder = _elder(directory, last)
-    elder_digests = {} if elder is None else _digests(elder)
+    elder = _elder(directory, base)
+    unchanged = {} if elder is None else _sound_files(elder)
     contents: dict[str, bytes | None] = {**_layout(files), **lists}
     digests: dict[str, str] = {}
     for place, data in contents.items():
@@ -255,11 +256,11 @@ def _write(
         digest = place.removeprefix("lists/") if data is None else hashlib.sha256(data).hexdigest()
         if place != _TIMESTAMP:
             digests[place] = digest
-        if elder is not None and place != _TIMESTAMP and elder_digests.get(place) == digest:
+        if elder is not None and place != _TIMESTAMP and unchanged.get(place) == digest:
             os.link(elder / place, folder / place)
             continue
         if data is None:
-            data = _read(directory / "generations" / str(last), place, digest)  # noqa: PLW2901  read late, to hold one at a time
+            data = _read(directory / "generations" / str(base), place, digest)  # noqa: PLW2901  read late, to hold one at a time
         _write_synced(folder / place, data)
     checkpoint("files.written")
     manifest = {
@@ -275,16 +276,23 @@ def _write(
     _sync_folder(folder.parent)
 
 
-def _elder(directory: Path, last: int | None) -> Path | None:
-    """The generation before the last one, to link unchanged files from."""
-    older = [number for number in generation_numbers(directory) if last is not None and number < last]
+def _elder(directory: Path, base: int | None) -> Path | None:
+    """The generation before the one that serves, to link unchanged files from."""
+    older = [number for number in generation_numbers(directory) if base is not None and number < base]
     return directory / "generations" / str(older[0]) if older else None
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def _sound_files(folder: Path) -> dict[str, str]:
+    """The files of a generation (place to digest) that nobody wrote to after its manifest was made."""
     try:
-        return _read_manifest(folder)["files"]
-    except TrustError:
+        finished = (folder / MANIFEST).stat().st_mtime_ns
+        listed = _read_manifest(folder)["files"]
+        return {
+            place: digest
+            for place, digest in listed.items()
+            if (folder / place).stat().st_mtime_ns <= finished
+        }
+    except (OSError, TrustError):
         return {}
 
 

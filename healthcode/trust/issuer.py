@@ -145,13 +145,16 @@ def _verify_keys(document: ProvinceDocument, participant: str, realm: str) -> No
     for key in document.keys:
         where = f"participant {participant}: {key.purpose} key {key.kid.hex()}"
         if key.kid in seen:
-            raise DecodeError("province.kid_twice", f"{where} stands twice; a key has one purpose and one window")
+            raise DecodeError(
+                "province.kid_twice", f"{where} stands twice; a key has one purpose and one window"
+            )
         seen.add(key.kid)
         longest = _MAX_WINDOW_SECONDS.get(key.purpose)
         length = key.not_after - key.not_before
         if length <= 0 or (longest is not None and length > longest):
             raise DecodeError(
-                "province.window", f"{where} has a window of {length} seconds; {longest or 'more than 0'} is allowed"
+                "province.window",
+                f"{where} has a window of {length} seconds; {longest or 'more than 0'} is allowed",
             )
         verify_key_possession(participant, key, realm)
 

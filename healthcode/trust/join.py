@@ -19,7 +19,13 @@ from healthcode.errors import ConflictError, InvalidInputError, Reason, TrustErr
 from healthcode.identity.participant import may_join
 from healthcode.trust.admission import check_province_publication
 from healthcode.trust.delegation import delegator_of
-from healthcode.trust.document import AuthorityLink, Document, ParticipantCode, decode_document, encode_document
+from healthcode.trust.document import (
+    AuthorityLink,
+    Document,
+    ParticipantCode,
+    decode_document,
+    encode_document,
+)
 from healthcode.trust.issuer import AuthorityPart
 from healthcode.trust.link import verify_chain
 
@@ -39,7 +45,7 @@ def _base64_in(value: object, info: ValidationInfo) -> object:
     if info.mode != "json":
         return value
     if not isinstance(value, str):
-        raise ValueError("must be base64 text")
+        raise ValueError("must be base64 text")  # noqa: TRY004  pydantic reads a ValueError as a bad field
     return base64.b64decode(value, validate=True)
 
 

@@ -162,7 +162,9 @@ def verify_threshold(delegator: Root | Targets, role: str, metadata: Metadata[An
     try:
         result = delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
     except ValueError as error:
-        raise SignatureError(f"nobody delegated the role {role}", reason=Reason.SIGNATURE_THRESHOLD) from error
+        raise SignatureError(
+            f"nobody delegated the role {role}", reason=Reason.SIGNATURE_THRESHOLD
+        ) from error
     # one key under two ids is one signature
     signers = {repr(sorted(key.keyval.items())) for key in result.signed.values()}
     if len(signers) < result.threshold:
@@ -305,9 +307,7 @@ def with_province(
 
 def new_areas_metadata(*, version: int, files: Mapping[str, bytes], now: int) -> Metadata[Targets]:
     """Unsigned metadata of the role `areas`."""
-    return Metadata(
-        Targets(version=version, expires=_expires(AREAS_ROLE, now), targets=_target_files(files))
-    )
+    return Metadata(Targets(version=version, expires=_expires(AREAS_ROLE, now), targets=_target_files(files)))
 
 
 def new_province_metadata(

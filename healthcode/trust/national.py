@@ -113,18 +113,26 @@ def verify_roots(roots: Sequence[bytes], limits: TrustLimits = _LIMITS) -> tuple
     return tuple(found)
 
 
-def verify_national(files: NationalFiles, limits: TrustLimits = _LIMITS) -> National:
-    """Check the national files from the root down.
+def verify_national(
+    files: NationalFiles,
+    limits: TrustLimits = _LIMITS,
+    *,
+    previous: tuple[NationalFiles, National] | None = None,
+) -> National:
+    """Check the national files from the root down; what is the same as `previous`, verified before, is kept.
 
     Raises SignatureError(SIGNATURE_THRESHOLD), TrustError (VERSION_CONFLICT for a mix of
     versions, PATH_FORBIDDEN, REALM_MISMATCH, SIGNATURE_INVALID), DecodeError.
     """
-    roots = verify_roots(files.roots, limits)
+    # nothing may be kept across a change of root: it is root that says whose signatures count
+    if previous is not None and previous[0].roots != files.roots:
+        previous = None
+    was = None if previous is None else previous[0]
+    kept = None if previous is None else previous[1]
+    roots = verify_roots(files.roots, limits) if kept is None else kept.roots
     root, realm = roots[-1], realm_of(roots[-1])
     timestamp = decode_metadata(files.timestamp, Timestamp, limits.timestamp_bytes)
     verify_threshold(root, "timestamp", timestamp)
-    snapshot = decode_metadata(files.snapshot, Snapshot, limits.snapshot_bytes)
-    verify_threshold(root, "snapshot", snapshot)
     named = timestamp.signed.snapshot_meta
     try:
         named.verify_length_and_hashes(files.snapshot)
@@ -132,22 +140,42 @@ def verify_national(files: NationalFiles, limits: TrustLimits = _LIMITS) -> Nati
         raise TrustError(
             "snapshot is not the file that timestamp names", reason=Reason.VERSION_CONFLICT
         ) from error
-    _same_version("snapshot", snapshot.signed.version, named.version)
-    targets = decode_metadata(files.targets, Targets, limits.targets_bytes)
-    verify_threshold(root, "targets", targets)
-    meta = snapshot.signed.meta.get("targets.json")
-    _same_version("targets", targets.signed.version, None if meta is None else meta.version)
-    verify_targets_form(targets.signed, realm)
+    if kept is not None and was is not None and was.snapshot == files.snapshot:
+        snapshot = kept.snapshot
+    else:
+        signed_snapshot = decode_metadata(files.snapshot, Snapshot, limits.snapshot_bytes)
+        verify_threshold(root, "snapshot", signed_snapshot)
+        snapshot = signed_snapshot.signed
+    _same_version("snapshot", snapshot.version, named.version)
+    if kept is not None and was is not None and _same_targets(was, files):
+        targets, participants, policy = kept.targets, kept.participants, kept.policy
+    else:
+        targets = _targets(root, files.targets, realm, limits)
+        participants = verify_participants(targets, files.participants, realm, limits)
+        policy = _policy(targets, files.policy)
+    meta = snapshot.meta.get("targets.json")
+    _same_version("targets", targets.version, None if meta is None else meta.version)
     return National(
         realm=realm,
         roots=roots,
         timestamp=timestamp.signed,
         timestamp_signed_at=signed_at(timestamp.signed),
-        snapshot=snapshot.signed,
-        targets=targets.signed,
-        participants=verify_participants(targets.signed, files.participants, realm, limits),
-        policy=_policy(targets.signed, files.policy),
+        snapshot=snapshot,
+        targets=targets,
+        participants=participants,
+        policy=policy,
     )
+
+
+def _same_targets(was: NationalFiles, files: NationalFiles) -> bool:
+    return (was.targets, was.participants, was.policy) == (files.targets, files.participants, files.policy)
+
+
+def _targets(root: Root, data: bytes, realm: str, limits: TrustLimits) -> Targets:
+    metadata = decode_metadata(data, Targets, limits.targets_bytes)
+    verify_threshold(root, "targets", metadata)
+    verify_targets_form(metadata.signed, realm)
+    return metadata.signed
 
 
 def verify_participants(

@@ -56,8 +56,10 @@ def verify_national_progress(previous: TrustState, national: National) -> None:
 
 
 def verify_issuer_progress(previous: IssuerTrust, issuer: IssuerTrust, now: int, *, bind: bool) -> None:
-    """Raises TrustError: VERSION_CONFLICT when a role went back, or changed without a new version;
-    LIST_SHRANK when something revoked is no longer so. `bind`: see versions_bind.
+    """Refuse a participant's newer files that take something back. `bind`: see versions_bind.
+
+    Raises TrustError: VERSION_CONFLICT when a role went back, or changed without a new
+    version; LIST_SHRANK when something that was revoked is no longer so.
     """
     code = issuer.authority.participant
     _verify_role(
@@ -79,7 +81,9 @@ def verify_issuer_progress(previous: IssuerTrust, issuer: IssuerTrust, now: int,
     check_growth(previous.revocations, issuer.revocations, now=now)
 
 
-def _verify_role(role: str, was: tuple[int, bytes | None], found: tuple[int, bytes | None], *, bind: bool) -> None:
+def _verify_role(
+    role: str, was: tuple[int, bytes | None], found: tuple[int, bytes | None], *, bind: bool
+) -> None:
     if not bind:
         return
     if found[0] < was[0]:

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from healthcode.errors import ConfigurationError, DecodeError, HealthcodeError, NotFoundError, Reason, TrustError
+from healthcode.errors import (
+    ConfigurationError,
+    DecodeError,
+    HealthcodeError,
+    NotFoundError,
+    Reason,
+    TrustError,
+)
 from healthcode.trust.assembly import TrustState, assemble
 from healthcode.trust.document import Document, decode_document
 from healthcode.trust.generation import current_generation, generation_numbers, read_generation, replace_file
@@ -82,7 +89,9 @@ def init_trust(
         replace_file(directory / "root.json", root)
         replace_file(directory / "trust.json", json.dumps(document, indent=2).encode())
     except OSError as error:
-        raise ConfigurationError(f"the trust folder {directory} cannot be written: {error.strerror}") from error
+        raise ConfigurationError(
+            f"the trust folder {directory} cannot be written: {error.strerror}"
+        ) from error
     return Bootstrap(named, fingerprint, root)
 
 
@@ -117,7 +126,9 @@ def read_bootstrap(directory: Path, limits: TrustLimits = _LIMITS) -> Bootstrap:
     except (OSError, DecodeError) as error:
         raise TrustError(f"the trust folder {directory} is damaged: {error}") from error
     if root_fingerprint(root) != document.root_fingerprint:
-        raise TrustError(f"{directory}/root.json is damaged: its fingerprint is not the one it was begun with")
+        raise TrustError(
+            f"{directory}/root.json is damaged: its fingerprint is not the one it was begun with"
+        )
     realm = realm_of(verify_roots([root], limits)[0])
     if realm != document.realm:
         raise TrustError(f"{directory}/trust.json is damaged: its root is of realm {realm}")
@@ -127,7 +138,9 @@ def read_bootstrap(directory: Path, limits: TrustLimits = _LIMITS) -> Bootstrap:
 class TrustStore:
     """A trust folder as it was when it was opened; `view` is what to verify with."""
 
-    def __init__(self, directory: Path, state: TrustState, generation: int, warnings: tuple[str, ...]) -> None:
+    def __init__(
+        self, directory: Path, state: TrustState, generation: int, warnings: tuple[str, ...]
+    ) -> None:
         self.directory = directory
         self.state = state
         self.generation = generation
@@ -163,5 +176,7 @@ class TrustStore:
                 warnings.append(f"generation {number} serves in its place; refresh to repair the folder")
             return cls(directory, state, number, tuple(warnings))
         if not warnings:
-            raise TrustError(f"the trust folder {directory} was begun but never filled; run: healthcode trust sync")
+            raise TrustError(
+                f"the trust folder {directory} was begun but never filled; run: healthcode trust sync"
+            )
         raise TrustError(f"no generation in {directory} holds: {'; '.join(warnings)}")
