@@ -29,11 +29,11 @@ __all__ = [
     "category_word",
     "decode_verdict",
     "duration",
+    "encode_verdict",
     "enum_member",
     "enum_number",
     "enum_word",
     "epoch",
-    "encode_verdict",
     "place_word",
     "timestamp",
 ]
@@ -78,11 +78,11 @@ def _word_or(proto: Any, number: int, unspecified: str) -> str:
     return unspecified if number == 0 else enum_word(proto, number) or str(number)
 
 
-def _descriptor(proto: EnumTypeWrapper[int]) -> Any:
+def _descriptor(proto: EnumTypeWrapper) -> Any:
     return proto.DESCRIPTOR
 
 
-def _prefix(proto: EnumTypeWrapper[int]) -> str:
+def _prefix(proto: EnumTypeWrapper) -> str:
     """The prefix of an enum's values is that of its UNSPECIFIED."""
     zero: str = _descriptor(proto).values_by_number[0].name
     return zero.removesuffix("UNSPECIFIED")

@@ -175,8 +175,10 @@ def error_from_rpc(error: grpc.RpcError, *, peer: str = "the server") -> Healthc
 def _plain(code: grpc.StatusCode, text: str) -> str:
     """A sentence for the failures that the library words for programmers."""
     if code is grpc.StatusCode.UNAVAILABLE:
-        if "certificate verify failed" in text.lower() or "CERTIFICATE_VERIFY_FAILED" in text:
-            return "its certificate is not of the CA and name expected here"
+        if "Hostname Verification" in text:
+            return "its certificate is for another name than the one expected here"
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            return "its certificate was not issued by the CA expected here"
         if "Socket closed" in text:
             return "closed the connection: is it stopping, or does it not take our certificate?"
         return "out of reach"
