@@ -1,11 +1,11 @@
 """The home's side of a status query: a question comes in, a signed answer goes out.
 
 Checked in order: the question's form, that it is for us and in its time, the
-asker's signature (its QUESTION key in the trust files), that LIVE questions are
-asked once; then the code: our own signature first, so that nobody can go through
-the indices. A code we never signed and one we have no record of get the same
-answer, NOT_FOUND. The answer lives a minute at most, and never longer than the
-code's own expiry could change it.
+asker's signature (its QUESTION key in the trust files); then the code: our own
+signature first, so that nobody can go through the indices. A code we never signed
+and one we have no record of get the same answer, NOT_FOUND. An answer lives a
+minute at most (LIVE: ten seconds) and ends when the code expires. A question that
+comes twice is answered twice: the answer is good for its nonce alone.
 
 Nothing about the person is logged; who asked, and for what purpose, is counted.
 """
@@ -13,8 +13,6 @@ Nothing about the person is logged; who asked, and for what purpose, is counted.
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 
 from healthcode.clock import Clock
@@ -35,7 +33,6 @@ __all__ = ["AnswerUseCase"]
 
 ANSWER_SECONDS = 60
 LIVE_ANSWER_SECONDS = 10
-_REMEMBERED_QUESTIONS = 65_536
 
 
 class AnswerUseCase:
@@ -57,14 +54,12 @@ class AnswerUseCase:
         self._store = store
         self._trust = trust
         self._clock = clock
-        self._asked: OrderedDict[bytes, None] = OrderedDict()
-        self._lock = threading.Lock()
 
     def answer(self, data: bytes) -> tuple[bytes, Question]:
         """The signed answer to a question, and the question (for counting). Blocks on the store.
 
         Raises DecodeError, PreconditionError(QUESTION_EXPIRED), SignatureError,
-        InvalidInputError (not for us, or a LIVE question that was asked before).
+        InvalidInputError (not for us).
         """
         now = self._clock.now()
         view = self._trust()
@@ -82,8 +77,6 @@ class AnswerUseCase:
                 reason=Reason.QUESTION_EXPIRED,
             )
         _verify_asker(view, signed, self._realm)
-        if question.mode is QueryMode.LIVE:
-            self._refuse_repeated(question)
         status, level, rule, sequence, until = self._look_up(view, question.code, now)
         lifetime = LIVE_ANSWER_SECONDS if question.mode is QueryMode.LIVE else ANSWER_SECONDS
         expires_at = now + lifetime if until is None else max(now + 1, min(now + lifetime, until))
@@ -122,18 +115,6 @@ class AnswerUseCase:
             return CodeStatus.EXPIRED, state.level, state.rule, state.sequence, None
         status = CodeStatus.REVOKED if state.revoked else CodeStatus.ACTIVE
         return status, state.level, state.rule, state.sequence, claims.expires_at
-
-    def _refuse_repeated(self, question: Question) -> None:
-        name = question.asker.encode() + question.question_id
-        with self._lock:
-            if name in self._asked:
-                raise InvalidInputError(
-                    "this LIVE question was answered already: draw a new id and nonce for each",
-                    fields={"question": "asked before"},
-                )
-            self._asked[name] = None
-            if len(self._asked) > _REMEMBERED_QUESTIONS:
-                self._asked.popitem(last=False)
 
 
 def _verify_asker(view: TrustView, signed: SignedQuestion, realm: str) -> None:

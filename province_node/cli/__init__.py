@@ -1,0 +1,1 @@
+"""The commands of `province-node`, a module for each group of them."""

@@ -1,0 +1,49 @@
+"""What a node counts for /metrics. Labels are closed words: never a person, a code or an id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from healthcode.code.question import QueryMode, Question
+from healthcode.errors import HealthcodeError
+from healthcode.telemetry import Metrics
+from healthcode.verification.verdict import Verdict
+from province_node.issue import IssueOrder
+from province_node.record import Publication, RevocationReason
+
+__all__ = ["NodeMetrics"]
+
+
+class NodeMetrics:
+    """The node's own counters, beside those of its RPCs and its trust."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._verdicts = metrics.counter("verdicts_total", "Verdicts given", ("outcome", "decision"))
+        self._queries = metrics.counter("status_queries_total", "Status queries asked", ("mode", "outcome"))
+        self._answers = metrics.counter("answers_total", "Questions answered", ("asker", "mode", "purpose"))
+        self._issued = metrics.counter("codes_issued_total", "Codes issued", ("presentation", "level"))
+        self._revoked = metrics.counter("codes_revoked_total", "Codes revoked by request", ("reason",))
+        self._version = metrics.gauge("head_version", "Version of the revocation head acknowledged last")
+        self._signed_at = metrics.gauge("head_signed_at", "When that was signed, epoch seconds")
+
+    def count_verdict(self, verdict: Verdict) -> None:
+        self._verdicts.labels(verdict.outcome, verdict.decision).inc()
+
+    def count_query(self, mode: QueryMode, verdict: Verdict) -> None:
+        self._queries.labels(mode, verdict.outcome).inc()
+
+    def count_answer(self, question: Question) -> None:
+        # the asker is one of the participants: its signature was checked
+        self._answers.labels(question.asker, question.mode, question.purpose).inc()
+
+    def count_issued(self, orders: Sequence[IssueOrder | HealthcodeError]) -> None:
+        for order in orders:
+            if isinstance(order, IssueOrder):
+                self._issued.labels(order.presentation, order.statement.level).inc()
+
+    def count_revoked(self, reason: RevocationReason, count: int) -> None:
+        self._revoked.labels(reason).inc(count)
+
+    def set_publication(self, publication: Publication) -> None:
+        self._version.set(publication.version)
+        self._signed_at.set(publication.signed_at)
