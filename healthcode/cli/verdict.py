@@ -12,6 +12,7 @@ from rich.text import Text
 
 from healthcode.cli.console import EXIT_FURTHER_CHECK, EXIT_REFUSED
 from healthcode.clock import rfc3339
+from healthcode.code.holder import HolderMatch
 from healthcode.errors import NotFoundError
 from healthcode.identity.participant import participant
 from healthcode.policy.enumeration import Decision
@@ -68,15 +69,14 @@ def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield "level", str(verdict.level)
     if verdict.masked_name:
         yield "name", verdict.masked_name + (" (shown by a relative)" if verdict.shown_by_relative else "")
-    if verdict.holder_match is not None:
+    if verdict.holder_match is not HolderMatch.NOT_CHECKED:
         yield "holder", str(verdict.holder_match)
     if verdict.issuer:
         yield "issuer", _issuer(verdict.issuer)
     if verdict.code_expires_at is not None:
         yield "expires", f"{rfc3339(verdict.code_expires_at)}, {verdict.presentation}"
-    if verdict.rule:
-        yield "rule", f"{verdict.rule}, policy {verdict.policy_version}"
-    if verdict.trust_tier is not None:
+    yield "rule", f"{verdict.rule}, policy {verdict.policy_version}"
+    if verdict.issuer:
         yield "trust", f"{verdict.trust_tier}, {_age(verdict.trust_age_seconds)} old, realm {verdict.realm}"
     yield "checked", rfc3339(verdict.evaluated_at)
     if verdict.warnings:
@@ -91,10 +91,8 @@ def _issuer(code: str) -> str:
     return f"{code} {found.english} {found.chinese}"
 
 
-def _age(seconds: int | None) -> str:
+def _age(seconds: int) -> str:
     """An age in the unit that a person would use, e.g. 45 s, 12 min, 5 h, 3 d."""
-    if seconds is None:
-        return "unknown"
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"

@@ -45,8 +45,8 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | No
 @trust_option("--trust")
 @click.option(
     "--place",
-    type=click.Choice([*PlaceType], case_sensitive=False),
-    default=PlaceType.OTHER,
+    type=click.Choice([str(word) for word in PlaceType], case_sensitive=False),
+    default=str(PlaceType.OTHER),
     help="Where it is shown.",
 )
 @click.option(
@@ -54,14 +54,14 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | No
 )
 @click.option(
     "--category",
-    type=click.Choice([*PersonCategory], case_sensitive=False),
-    default=PersonCategory.GENERAL,
+    type=click.Choice([str(word) for word in PersonCategory], case_sensitive=False),
+    default=str(PersonCategory.GENERAL),
     help="Whom the policy treats apart.",
 )
 @click.option(
     "--document",
     "document_type",
-    type=click.Choice([*DocumentType]),
+    type=click.Choice([str(kind) for kind in DocumentType]),
     help="Match the holder's document of this type (10: resident identity card); its number is asked for.",
 )
 @click.option(
@@ -71,10 +71,10 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | No
 def verify(
     code: str,
     folder: Path,
-    place: PlaceType,
+    place: str,
     area: str,
-    category: PersonCategory,
-    document_type: DocumentType | None,
+    category: str,
+    document_type: str | None,
     now: int | None,
     as_json: bool,
 ) -> None:
@@ -115,7 +115,7 @@ def _show(verdict: Verdict, *, as_json: bool) -> None:
         Console().print(verdict_panel(verdict))
 
 
-def _ask_document(kind: DocumentType, code: str) -> IdentityDocument:
+def _ask_document(kind: str, code: str) -> IdentityDocument:
     """The holder's document; its number comes from the terminal, or from a pipe that brings nothing else."""
     if sys.stdin.isatty():
         number = click.prompt("document number", hide_input=True, err=True)
