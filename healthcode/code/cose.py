@@ -129,9 +129,12 @@ def verify_detached(payload: bytes, signature: bytes, public: bytes, context: Co
 
 
 def _to_be_signed(protected: bytes, payload: bytes, context: Context, realm: Realm) -> bytes:
-    """The Sig_structure of RFC 9052 section 4.4."""
-    aad = external_aad(context, realm)
-    return b"".join((b"\x84\x6aSignature1", _bstr(protected), _bstr(aad), _bstr(payload)))
+    return _sig_structure(protected, external_aad(context, realm), payload)
+
+
+def _sig_structure(protected: bytes, external: bytes, payload: bytes) -> bytes:
+    """What is signed: the Sig_structure of RFC 9052 section 4.4, for Signature1."""
+    return b"".join((b"\x84\x6aSignature1", _bstr(protected), _bstr(external), _bstr(payload)))
 
 
 def _bstr(data: bytes) -> bytes:
