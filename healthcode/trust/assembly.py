@@ -85,6 +85,11 @@ class IssuerFiles:
     live_metadata: bytes | None = None
     head: bytes | None = None
 
+    @property
+    def authority(self) -> tuple[bytes, bytes]:
+        """What the participant's authority signed."""
+        return self.metadata, self.province_json
+
 
 @dataclass(frozen=True, slots=True)
 class AreaFiles:
@@ -199,10 +204,12 @@ def verify_issuer(
     if previous is not None and previous.link == link and previous.files == files:
         return previous
     realm = national.realm
-    delegator = delegator_of(participant, link)
-    authority = verify_authority_part(
-        participant, delegator, files.metadata, files.province_json, realm, limits
-    )
+    if previous is not None and previous.link == link and previous.files.authority == files.authority:
+        authority = previous.authority
+    else:
+        authority = verify_authority_part(
+            participant, delegator_of(participant, link), *files.authority, realm, limits
+        )
     live: LivePart | None = None
     state: RevocationState | None = None
     if files.live_metadata is not None and files.head is not None:

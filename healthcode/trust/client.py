@@ -24,7 +24,7 @@ from healthcode.trust.generation import Checkpoint, current_generation, swap_tim
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.refresh import Refresh, read_cache
 from healthcode.trust.source import TrustSource
-from healthcode.trust.store import TrustStore, read_bootstrap
+from healthcode.trust.store import Bootstrap, TrustStore, read_bootstrap
 from healthcode.trust.view import TrustView
 
 __all__ = ["RefreshResult", "TrustClient"]
@@ -63,6 +63,7 @@ class TrustClient:
         self._limits = limits
         self._checkpoint = checkpoint
         self._store: TrustStore | None = None
+        self._bootstrap: Bootstrap | None = None
 
     def open(self) -> TrustStore:
         """The folder as it stands, without network. Raises as TrustStore.open."""
@@ -77,7 +78,9 @@ class TrustClient:
         ConfigurationError when the folder was never begun. After any of them the folder
         and the view are as they were.
         """
-        bootstrap = read_bootstrap(self._directory, self._limits)
+        if self._bootstrap is None:
+            self._bootstrap = read_bootstrap(self._directory, self._limits)
+        bootstrap = self._bootstrap
         with self._locked():
             store = self._serving()
             cache = self._directory / "cache"

@@ -36,12 +36,12 @@ def versions_bind(previous: TrustState, national: National) -> bool:
     return True
 
 
-def verify_national_progress(previous: TrustState, national: National) -> None:
+def verify_national_progress(previous: TrustState, national: National, *, bind: bool) -> None:
     """Raises TrustError(VERSION_CONFLICT) when a national role went back, or one vanished from snapshot."""
     was = previous.national
     if national.root.version < was.root.version:
         raise _back("root", was.root.version, national.root.version)
-    if not versions_bind(previous, national):
+    if not bind:
         return
     if national.timestamp.version < was.timestamp.version:
         raise _back("timestamp", was.timestamp.version, national.timestamp.version)

@@ -102,6 +102,7 @@ class Refresh:
         self._lists: dict[str, bytes] = {}
         self._rejected: list[Rejected] = []
         self._failed_fetches = 0
+        self._bind = False
 
     def run(self, cached: Cached) -> tuple[TrustState, dict[str, bytes | None]]:
         """The new state, and its lists: bytes for new ones, None for those that are on disk."""
@@ -109,7 +110,8 @@ class Refresh:
         before = None if self._previous is None else (self._previous.files.national, self._previous.national)
         national = verify_national(national_files, self._limits, previous=before)
         if self._previous is not None:
-            verify_national_progress(self._previous, national)
+            self._bind = versions_bind(self._previous, national)
+            verify_national_progress(self._previous, national, bind=self._bind)
             if self._nothing_to_do(national_files):
                 return self._with_timestamp(self._previous, national_files, national), {}
         areas = self._areas(national)
@@ -265,7 +267,7 @@ class Refresh:
         first: HealthcodeError | None = None
         authority = self._try(lambda: self._authority_files(participant, authority_version, held))
         live = self._try(lambda: self._live_files(participant, live_version, held))
-        old_authority = None if held is None else (held.files.metadata, held.files.province_json)
+        old_authority = None if held is None else held.files.authority
         old_live = _no_live if held is None else (held.files.live_metadata, held.files.head)
         for try_authority, try_live in (
             (authority, live),
@@ -283,7 +285,8 @@ class Refresh:
                 issuer = verify_issuer(
                     participant, link, files, national, self._read_list, previous=held, limits=self._limits
                 )
-                self._check_progress(held, issuer, national)
+                if held is not None:
+                    verify_issuer_progress(held, issuer, self._now, bind=self._bind)
             except HealthcodeError as error:
                 first = first or error
                 continue
@@ -292,16 +295,11 @@ class Refresh:
             return issuer
         raise first or TrustError(f"participant {participant} has published nothing that holds")
 
-    def _check_progress(self, held: IssuerTrust | None, issuer: IssuerTrust, national: National) -> None:
-        if held is None or self._previous is None:
-            return
-        verify_issuer_progress(held, issuer, self._now, bind=versions_bind(self._previous, national))
-
     def _authority_files(
         self, participant: str, version: int, held: IssuerTrust | None
     ) -> tuple[bytes, bytes]:
         if held is not None and held.authority.version == version:
-            return held.files.metadata, held.files.province_json
+            return held.files.authority
         role = authority_role(participant)
         metadata, targets = self._fetch_role(role, version)
         if expires_at(targets) <= self._now:
