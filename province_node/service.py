@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 
 from healthcode.clock import Clock
 from healthcode.code.answer import CodeStatus
@@ -66,7 +65,7 @@ class ProvinceNodeServicer:
         self._metrics = metrics
 
     async def Verify(  # noqa: N802  named as in the proto
-        self, request: province_node_pb2.VerifyRequest, call: CallInfo
+        self, request: province_node_pb2.VerifyRequest, _: CallInfo
     ) -> province_node_pb2.VerifyResponse:
         context = _context(request.item)
         verdict = verify_code(self._trust(), request.item.code, context, self._clock.now())
@@ -74,7 +73,7 @@ class ProvinceNodeServicer:
         return province_node_pb2.VerifyResponse(verdict=encode_verdict(verdict))
 
     async def VerifyBatch(  # noqa: N802  named as in the proto
-        self, request: province_node_pb2.VerifyBatchRequest, call: CallInfo
+        self, request: province_node_pb2.VerifyBatchRequest, _: CallInfo
     ) -> province_node_pb2.VerifyBatchResponse:
         if not 1 <= len(request.items) <= MAX_BATCH:
             raise InvalidInputError(
@@ -89,7 +88,7 @@ class ProvinceNodeServicer:
         return province_node_pb2.VerifyBatchResponse(results=map(encode_verdict, verdicts))
 
     async def VerifyStream(  # noqa: N802  named as in the proto
-        self, requests: AsyncIterator[province_node_pb2.VerifyStreamRequest], call: CallInfo
+        self, requests: AsyncIterator[province_node_pb2.VerifyStreamRequest], _: CallInfo
     ) -> AsyncIterator[province_node_pb2.VerifyStreamResponse]:
         # one at a time: what is read is answered before more is read, so flow control bounds the rest
         async for request in requests:
@@ -121,7 +120,7 @@ class FederationServicer:
         self._metrics = metrics
 
     async def Answer(  # noqa: N802  named as in the proto
-        self, request: federation_pb2.AnswerRequest, call: CallInfo
+        self, request: federation_pb2.AnswerRequest, _: CallInfo
     ) -> federation_pb2.AnswerResponse:
         answer, question = await asyncio.to_thread(self._answer.answer, request.question)
         self._metrics.count_answer(question)
@@ -240,8 +239,7 @@ def _verify_item(view: TrustView, item: province_node_pb2.VerifyItem, now: int) 
         field = next(iter(error.fields), "item")
         context = CheckContext.of(place_word(item.place_type), "", category_word(item.person_category))
         verdict = verify_code(view, item.code, context, now)
-        return replace(
-            verdict,
+        return verdict._replace(
             # a code that is bad in itself stays refused
             decision=Decision.UNDECIDED if verdict.outcome is Outcome.VALID else verdict.decision,
             reusable_until=None,

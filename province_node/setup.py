@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
     return settings
 
 
-def open_keyring(settings: NodeSettings, environ: dict[str, str]) -> Keyring:
+def open_keyring(settings: NodeSettings, environ: Mapping[str, str]) -> Keyring:
     """Opens the node's keys without a person. Raises ConfigurationError."""
     passphrase = read_passphrase(settings.keys.passphrase_file, settings.keys.credential, environ=environ)
     return Keyring(settings.keys.folder, passphrase, participant=settings.participant, realm=settings.realm)
@@ -176,13 +177,11 @@ def _configuration(plan: NodePlan) -> str:
         return json.dumps(str(value))
 
     if plan.development:
-        passphrase = 'passphrase_file = "passphrase"  # development: mode 0600, beside the keys it opens'
+        opens = 'passphrase_file = "passphrase"  # development: mode 0600, beside the keys it opens'
     elif plan.credential is not None:
-        passphrase = (
-            f"credential = {text(plan.credential)}  # systemd: LoadCredential={plan.credential}:/path"
-        )
+        opens = f"credential = {text(plan.credential)}  # systemd: LoadCredential={plan.credential}:/path"
     else:
-        passphrase = f"passphrase_file = {text((plan.passphrase_file or Path('passphrase')).resolve())}"
+        opens = f"passphrase_file = {text((plan.passphrase_file or Path('passphrase')).resolve())}"
     endpoint = "" if plan.endpoint is None else f"endpoint = {text(plan.endpoint)}\n"
     metrics = "" if plan.metrics_listen is None else f"\n[metrics]\nlisten = {text(plan.metrics_listen)}\n"
     return f"""\
@@ -206,5 +205,5 @@ ca = "tls/registry-ca.pem"
 root_fingerprint = {text(plan.root_fingerprint)}
 
 [keys]
-{passphrase}
+{opens}
 {metrics}"""

@@ -1,0 +1,285 @@
+"""The composition root: wires settings, keys, store, trust, use cases, servers and background work.
+
+One process serves now. What several would share stands in SQLite and in files;
+`Node.open(reuse_port=True, publishes=False)` is how a further one would be
+opened on the same port, leaving publishing and pruning to the first.
+
+What `serve` refuses to start with: an offline key anywhere in the folder, a
+signature library that decides otherwise than the rule, a key, certificate or
+passphrase that does not hold, a port in use, and no trust at all. A registry out
+of reach is no reason when there is trust on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from healthcode.clock import Clock
+from healthcode.errors import ConfigurationError, HealthcodeError, TrustError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.certificate import load_ca
+from healthcode.rpc.client import open_channel
+from healthcode.rpc.follow import TrustFollower
+from healthcode.rpc.identity import PeerVerifier
+from healthcode.rpc.lifecycle import run_until_stopped
+from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
+from healthcode.rpc.source import GrpcSource
+from healthcode.signing.ed25519 import self_test
+from healthcode.telemetry import Metrics, get_logger, start_metrics_server
+from healthcode.trust.client import TrustClient
+from healthcode.trust.store import init_trust
+from healthcode.trust.view import TrustView
+from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from province_node.answer import AnswerUseCase
+from province_node.ask import AskUseCase
+from province_node.issue import IssueUseCase
+from province_node.key import Keyring, find_offline_keys
+from province_node.metric import NodeMetrics
+from province_node.publish import Publisher
+from province_node.record import HolderKey
+from province_node.remote import GatewayLink, RegistryLink, ServiceLink
+from province_node.revoke import RevokeUseCase
+from province_node.service import FederationServicer, ProvinceIssuerServicer, ProvinceNodeServicer
+from province_node.settings import NodeSettings
+from province_node.setup import open_keyring
+from province_node.store import NodeStore
+
+__all__ = ["Node", "refuse_offline_keys", "serve"]
+
+_PRUNE_SECONDS = 600
+
+
+def refuse_offline_keys(root: Path) -> None:
+    """Raises ConfigurationError when a key that belongs on an offline machine lies in the folder."""
+    found = list(find_offline_keys(root))
+    if found:
+        raise ConfigurationError(
+            f"{found[0]} is an offline key and lies on a machine with a socket: carry it to the authority's "
+            "machine, remove it here, and consider it exposed if this node has been online"
+        )
+
+
+async def serve(root: Path, settings: NodeSettings, *, clock: Clock, environ: Mapping[str, str]) -> None:
+    """Serves until SIGTERM or SIGINT. Raises ConfigurationError, TrustError, UnavailableError."""
+    refuse_offline_keys(root)
+    self_test()
+    keyring = await asyncio.to_thread(open_keyring, settings, environ)
+    store = NodeStore(settings.database)
+    metrics = Metrics("province-node")
+    node = Node(settings, keyring, store, clock=clock, metrics=metrics)
+    try:
+        await node.open()
+        with start_metrics_server(metrics, settings.metrics.listen):
+            await run_until_stopped(node.servers, *node.background())
+    finally:
+        await node.close()
+        store.close()
+
+
+class Node:
+    """One process of a province node, wired. Make it inside a running event loop."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        keyring: Keyring,
+        store: NodeStore,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        reuse_port: bool = False,
+        publishes: bool = True,
+    ) -> None:
+        self._settings = settings
+        self._keyring = keyring
+        self._store = store
+        self._clock = clock
+        self._publishes = publishes
+        self._log = get_logger("node")
+        self._own_ca = load_ca(settings.tls.ca)
+        self._own_metrics = NodeMetrics(metrics)
+        self._follower = self._make_follower(metrics)
+        trust = self._trust
+        links = {
+            "registry": PeerKind.REGISTRY,
+            "gateway": PeerKind.GATEWAY,
+        }
+        self._links = {
+            name: ServiceLink(name, kind, realm=settings.realm, trust=trust, tls=settings.tls, clock=clock)
+            for name, kind in links.items()
+        }
+        own = {"participant": settings.participant, "realm": settings.realm}
+        self.publisher = Publisher(
+            **own,
+            store=store,
+            trust=lambda: self._follower.view if self._follower.has_view else None,
+            refresh=self._follower.refresh_now,
+            key=keyring.head_key(),
+            send=RegistryLink(self._links["registry"]).publish_revocations,
+            clock=clock,
+            settings=settings.publish,
+            on_published=self._own_metrics.set_publication,
+        )
+        self._issue = IssueUseCase(
+            **own,
+            keyring=keyring,
+            store=store,
+            trust=trust,
+            publication=store.publication,
+            clock=clock,
+            settings=settings.issue,
+        )
+        revoke = RevokeUseCase(**own, store=store, trust=trust, nudge=self.publisher.nudge, clock=clock)
+        answer = AnswerUseCase(**own, keyring=keyring, store=store, trust=trust, clock=clock)
+        ask = AskUseCase(
+            **own,
+            keyring=keyring,
+            trust=trust,
+            carry=GatewayLink(self._links["gateway"]).ask,
+            answer_here=lambda question: answer.answer(question)[0],
+            clock=clock,
+        )
+        limits = ServerLimits(reuse_port=reuse_port, idle_seconds=settings.stream.idle_seconds)
+        public = self._server(settings.listen, metrics, limits, self._client_cas)
+        public.add(
+            province_node_pb2.DESCRIPTOR.services_by_name["ProvinceNodeService"],
+            ProvinceNodeServicer(trust=trust, ask=ask, clock=clock, metrics=self._own_metrics),
+        )
+        public.add(
+            federation_pb2.DESCRIPTOR.services_by_name["FederationService"],
+            FederationServicer(answer=answer, metrics=self._own_metrics),
+        )
+        issuer = self._server(settings.issuer_listen, metrics, limits, lambda: ())
+        issuer.add(
+            province_issuer_pb2.DESCRIPTOR.services_by_name["ProvinceIssuerService"],
+            ProvinceIssuerServicer(
+                issue=self._issue,
+                revoke=revoke,
+                holder_key=HolderKey(keyring.holder_secret()),
+                clock=clock,
+                metrics=self._own_metrics,
+            ),
+        )
+        self.servers: Sequence[GrpcServer] = (public, issuer)
+
+    async def open(self) -> None:
+        """Opens the trust on disk; only without any is the registry needed now.
+
+        Raises UnavailableError or TrustError when there is no trust and none can be had.
+        """
+        if self._follower.open():
+            return
+        registry = self._settings.registry
+        self._log.info("trust_begins", registry=registry.endpoint)
+        await asyncio.to_thread(
+            init_trust,
+            self._settings.trust.folder,
+            self._source,
+            registry.root_fingerprint,
+            realm=self._settings.realm,
+        )
+        try:
+            await self._follower.refresh_now()
+        except HealthcodeError as error:
+            raise TrustError(
+                f"there is no trust in {self._settings.trust.folder}, and none can be had from the registry "
+                f"{registry.endpoint}: {error.message}",
+                reason=error.reason,
+            ) from error
+
+    def background(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs beside the servers."""
+        work = [self._follower.run()]
+        if self._publishes:
+            work += [self.publisher.run(), self._prune()]
+        return work
+
+    async def close(self) -> None:
+        """Closes channels and threads."""
+        self._issue.close()
+        for link in self._links.values():
+            await link.close()
+        await self._channel.close()
+
+    def _trust(self) -> TrustView:
+        return self._follower.view
+
+    def _make_follower(self, metrics: Metrics) -> TrustFollower:
+        settings = self._settings
+        self._channel = open_channel(
+            settings.registry.endpoint,
+            ca_pem=load_ca(settings.registry.ca),
+            server=PeerId(settings.realm, PeerKind.REGISTRY),
+        )
+        stub = TrustRegistryServiceStub(self._channel)
+        self._source = GrpcSource(
+            stub, asyncio.get_running_loop(), name=f"the registry {settings.registry.endpoint}"
+        )
+        return TrustFollower(
+            settings.trust.folder,
+            TrustClient(settings.trust.folder, self._source),
+            stub,
+            clock=self._clock,
+            metrics=metrics,
+            poll_seconds=settings.trust.poll_seconds,
+            on_view=self._on_view,
+        )
+
+    def _server(
+        self,
+        listen: str,
+        metrics: Metrics,
+        limits: ServerLimits,
+        client_cas: Callable[[], Sequence[str]],
+    ) -> GrpcServer:
+        settings = self._settings
+        return GrpcServer(
+            listen,
+            ServerTls(settings.tls, client_cas=client_cas, realm=settings.realm, clock=self._clock),
+            metrics=metrics,
+            verifier=PeerVerifier(realm=settings.realm, ca_for=self._ca_for, clock=self._clock),
+            participant=settings.participant,
+            limits=limits,
+        )
+
+    def _client_cas(self) -> Sequence[str]:
+        """The CAs of those who may call: our own (always there), and the gateway's."""
+        return self._ca_for(PeerId(self._settings.realm, PeerKind.GATEWAY))
+
+    def _ca_for(self, peer: PeerId) -> Sequence[str]:
+        """The CAs published for an identity; our own also before anything is published."""
+        view = self._follower.view if self._follower.has_view else None
+        if peer.kind is PeerKind.GATEWAY:
+            entry = view.services.get("gateway") if view is not None else None
+            return () if entry is None else (entry.ca_pem,)
+        if peer.participant != self._settings.participant:
+            return ()
+        issuer = view.issuers.get(peer.participant) if view is not None else None
+        return (self._own_ca, *(issuer.tls_ca if issuer is not None else ()))
+
+    def _on_view(self, view: TrustView) -> None:
+        """Keys that were made while we serve are opened when the authority's publication names them."""
+        issuer = view.issuers.get(self._settings.participant)
+        if issuer is not None and self._keyring.lacks(issuer):
+            asyncio.get_running_loop().run_in_executor(None, self._rescan)
+
+    def _rescan(self) -> None:
+        try:
+            found = self._keyring.rescan()
+        except HealthcodeError as error:
+            self._log.error("keys_not_opened", why=error.message)
+            return
+        if found:
+            self._log.info("keys_opened", count=found)
+
+    async def _prune(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._store.prune, self._clock.now())
+            except HealthcodeError as error:
+                self._log.warning("prune_failed", reason=str(error.reason), why=error.message)
+            await asyncio.sleep(_PRUNE_SECONDS)

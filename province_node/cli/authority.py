@@ -1,0 +1,226 @@
+"""`province-node authority`: the offline machine's commands. None of them opens a socket."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from healthcode.cli.console import CommandGroup, details, error_console, json_option, print_result
+from healthcode.clock import SystemClock, rfc3339
+from healthcode.errors import ConfigurationError, InvalidInputError
+from healthcode.identity.participant import may_join, participant
+from healthcode.identity.realm import check_realm
+from healthcode.rpc.certificate import write_private
+from healthcode.signing.ed25519 import kid, self_test
+from healthcode.signing.keyfile import read_key_file
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.join import encode_join_request, join_digest
+from healthcode.trust.metadata import Targets, decode_metadata, expires_at
+from province_node.authority import (
+    MAX_REQUEST_BYTES,
+    Authority,
+    bundle_digest,
+    decode_bundle,
+    decode_request,
+    describe_change,
+    missing_signatures,
+    province_of,
+)
+from province_node.cli.option import ask_passphrase, confirm, dir_option, passphrase_option, yes_option
+from province_node.file import read_bounded, write_durable
+
+__all__ = ["authority"]
+
+_PASSPHRASE = "passphrase"  # noqa: S105  the name of a file
+MAX_BUNDLE_BYTES = 262_144
+
+
+@click.group(
+    cls=CommandGroup,
+    examples="""
+    # on the authority's machine, once
+    province-node authority init --dir authority-31 --participant 31 --realm cn --keys 3 --threshold 2
+    # for each publication: request.json comes from the node, bundle.json goes back
+    province-node authority sign --dir authority-31 --request request.json --out bundle.json
+    """,
+)
+def authority() -> None:
+    """The province's offline keys: say which keys, CA and endpoints its node has."""
+
+
+@authority.command(
+    examples="""
+    province-node authority init --dir authority-31 --participant 31 --realm cn --keys 3 --threshold 2
+    province-node authority init --dir authority-31 --participant 31 --realm test-demo --development
+    """
+)
+@dir_option("The authority's folder; made when it is not there.")
+@click.option("--participant", "code", required=True, help="Two digits, e.g. 31.")
+@click.option("--realm", required=True, help="cn, or test-… for a test realm.")
+@click.option("--keys", type=click.IntRange(1, 16), default=3, show_default=True, help="How many keys.")
+@click.option(
+    "--threshold", type=click.IntRange(1, 16), default=2, show_default=True, help="How many must sign."
+)
+@click.option("--development", is_flag=True, help="A test realm: no questions, one passphrase in a file.")
+@passphrase_option
+@json_option
+def init(
+    root: Path,
+    code: str,
+    realm: str,
+    keys: int,
+    threshold: int,
+    development: bool,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Make the authority: m-of-n keys, each in an encrypted file of mode 0600.
+
+    Give each key file to its holder, on a medium of its own, and keep the folder
+    itself (authority.json, history) with one of them. None of it goes to the node.
+    """
+    self_test()
+    check_realm(realm)
+    if not may_join(realm, participant(code).code):
+        raise InvalidInputError(f"realm {realm} has no participant {code}")
+    if development and realm == "cn":
+        raise ConfigurationError("--development makes test realms alone, and never cn")
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if development:
+        drawn = secrets.token_urlsafe(24).encode()
+        write_private(root / _PASSPHRASE, drawn + b"\n")
+        passphrases = [drawn] * keys
+    elif passphrase_file is not None:
+        passphrases = [ask_passphrase(passphrase_file, "the keys")] * keys
+    else:
+        passphrases = [ask_passphrase(None, f"authority-{n}.key", new=True) for n in range(1, keys + 1)]
+    made = Authority.create(
+        root,
+        participant=code,
+        realm=realm,
+        passphrases=passphrases,
+        threshold=threshold,
+        now=SystemClock().now(),
+        development=development,
+    )
+    print_result(_describe(made), as_json=as_json, table=details)
+
+
+@authority.command(
+    examples="""
+    province-node authority sign --dir authority-31 --request request.json --key authority-1.key --key authority-2.key --out bundle.json
+    # a second holder, on another machine, adds a signature
+    province-node authority sign --dir authority-31 --bundle bundle.json --key /media/stick/authority-3.key --out bundle.json
+    """
+)
+@dir_option("The authority's folder.")
+@click.option(
+    "--request",
+    "request_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="request.json of the node.",
+)
+@click.option(
+    "--bundle",
+    "bundle_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A bundle that lacks signatures.",
+)
+@click.option(
+    "--key",
+    "key_files",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="A key file to sign with; as often as you like. Default: every key file in --dir.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where the bundle goes."
+)
+@click.option("--replace", is_flag=True, help="Sign a version again with another content.")
+@passphrase_option
+@yes_option
+@json_option
+def sign(
+    root: Path,
+    request_file: Path | None,
+    bundle_file: Path | None,
+    key_files: tuple[Path, ...],
+    out: Path,
+    replace: bool,
+    passphrase_file: Path | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Sign a node's request, or add a signature to a bundle, after showing a plain diff."""
+    self_test()
+    now = SystemClock().now()
+    mine = Authority.open(root)
+    if (request_file is None) == (bundle_file is None):
+        raise click.UsageError("give --request or --bundle, one of them")
+    if request_file is not None:
+        request = decode_request(read_bounded(request_file, MAX_REQUEST_BYTES))
+        bundle = mine.begin(request, now=now, replace=replace)
+    else:
+        bundle = decode_bundle(read_bounded(bundle_file or Path(), MAX_BUNDLE_BYTES))
+    targets = decode_metadata(bundle.metadata, Targets).signed
+    console = error_console()
+    console.print(
+        f"[bold]To sign: participant {bundle.participant}, realm {bundle.realm}, version {targets.version}[/], "
+        f"good until {rfc3339(expires_at(targets))}"
+    )
+    for line in describe_change(mine.last_signed(), province_of(bundle)) or ["no change, a renewal alone"]:
+        console.print(f"  {line}", markup=False, highlight=False)
+    console.print(f"  province.json sha256:{bundle_digest(bundle)}", highlight=False)
+    # a development authority signs without questions: its passphrase lies beside its keys
+    default_passphrase = root / _PASSPHRASE
+    passphrase_file = passphrase_file or (default_passphrase if default_passphrase.exists() else None)
+    confirm("Sign this?", yes=yes or passphrase_file == default_passphrase)
+    paths = list(key_files) or sorted(root.glob("*.key"))
+    if not paths:
+        raise ConfigurationError(f"there is no key file in {root}: name one with --key")
+    keys = []
+    for path in paths:
+        loaded = read_key_file(path, ask_passphrase(passphrase_file, path.name))
+        if loaded.info.purpose is not KeyPurpose.AUTHORITY:
+            raise ConfigurationError(f"{path} is a key for {loaded.info.purpose}, not of an authority")
+        keys.append(loaded.private)
+    signed = mine.sign(bundle, keys, now=now, replace=replace)
+    data = encode_join_request(signed)
+    write_durable(out, data)
+    missing = missing_signatures(signed)
+    result = {
+        "bundle": str(out),
+        "participant": signed.participant,
+        "realm": signed.realm,
+        "version": targets.version,
+        "signed_by": [kid(key.public).hex() for key in keys],
+        "missing_signatures": missing,
+        "request_digest": join_digest(data),
+        "next": "carry the bundle to the node: `province-node join` the first time, `publish` after"
+        if missing == 0
+        else f"{missing} more: the next holder runs `authority sign --bundle {out}`",
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+@authority.command(examples="province-node authority show --dir authority-31")
+@dir_option("The authority's folder.")
+@json_option
+def show(root: Path, as_json: bool) -> None:
+    """Show whose authority this is and which keys it has."""
+    print_result(_describe(Authority.open(root)), as_json=as_json, table=details)
+
+
+def _describe(made: Authority) -> dict[str, object]:
+    link = made.document.link
+    return {
+        "participant": made.document.participant,
+        "realm": made.document.realm,
+        "folder": str(made.folder),
+        "link": link.seq,
+        "threshold": f"{link.threshold} of {len(link.keys)}",
+        "keys": [kid(key).hex() for key in link.keys],
+        "created": rfc3339(link.created),
+    }

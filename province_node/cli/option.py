@@ -1,0 +1,57 @@
+"""Options and prompts that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from healthcode.signing.passphrase import read_passphrase
+
+__all__ = ["ask_passphrase", "confirm", "dir_option", "passphrase_option", "yes_option"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def dir_option(what: str) -> Callable[[_Function], _Function]:
+    """`--dir`, passed as the Path `root`; the current folder by default."""
+    return click.option(
+        "--dir",
+        "root",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(),
+        show_default="the current folder",
+        help=what,
+    )
+
+
+def passphrase_option(function: _Function) -> _Function:
+    """`--passphrase-file`; without it a person is asked."""
+    return click.option(
+        "--passphrase-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="A file of mode 0600 that holds the passphrase; without it you are asked.",
+    )(function)
+
+
+def yes_option(function: _Function) -> _Function:
+    """`--yes`: sign what is shown without asking."""
+    return click.option("--yes", is_flag=True, help="Do not ask; for scripts and rehearsals.")(function)
+
+
+def ask_passphrase(file: Path | None, label: str, *, new: bool = False) -> bytes:
+    """The passphrase from `file`, or typed by a person. Raises ConfigurationError."""
+    return read_passphrase(
+        file,
+        prompt=lambda: str(
+            click.prompt(f"passphrase of {label}", hide_input=True, confirmation_prompt=new, err=True)
+        ),
+    )
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Goes on, or ends the command with status 1."""
+    if not yes:
+        click.confirm(question, abort=True, err=True)

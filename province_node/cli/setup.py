@@ -1,0 +1,271 @@
+"""`province-node init`, `join` and `publish`: a node's way into the federation, and what it says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from pathlib import Path
+
+import click
+
+from healthcode.cli.console import Command, details, json_option, print_result
+from healthcode.clock import SystemClock
+from healthcode.errors import ConfigurationError, InvalidInputError
+from healthcode.identity.participant import may_join, participant
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.identity.realm import check_realm
+from healthcode.rpc.certificate import load_ca
+from healthcode.rpc.client import open_channel
+from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.source import connect_source
+from healthcode.signing.ed25519 import self_test
+from healthcode.trust.client import TrustClient
+from healthcode.trust.join import JoinRequest, encode_join_request, join_digest, verify_join_request
+from healthcode.trust.metadata import Targets, decode_metadata
+from healthcode.trust.store import TrustStore, init_trust
+from healthcode.v1 import trust_registry_pb2
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from province_node.authority import (
+    decode_bundle,
+    describe_change,
+    missing_signatures,
+    province_of,
+    verify_bundle,
+)
+from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
+from province_node.file import read_bounded, write_durable
+from province_node.remote import RegistryLink, ServiceLink
+from province_node.settings import NodeSettings, load_node_settings
+from province_node.setup import NodePlan, create_node
+
+__all__ = ["init", "join", "publish"]
+
+MAX_BUNDLE_BYTES = 262_144
+_TIMEOUT_SECONDS = 20.0
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node init --dir node-31 --participant 31 --realm test-demo --registry 127.0.0.1:7402 \\
+        --registry-ca registry/tls/ca.pem --root-fingerprint sha256:… --development
+    # in production: certificates come from the province's PKI, the passphrase from systemd
+    province-node init --dir /var/lib/province-node --participant 31 --realm cn --registry registry.example:8444 \\
+        --registry-ca registry-ca.pem --root-fingerprint sha256:… --tls-ca sh-ca.pem --credential node-passphrase
+    """,
+)
+@dir_option("The node's folder; made when it is not there.")
+@click.option("--participant", "code", required=True, help="Two digits, e.g. 31.")
+@click.option("--realm", required=True, help="cn, or test-… for a test realm.")
+@click.option("--registry", required=True, metavar="HOST:PORT", help="The registry's public listener.")
+@click.option(
+    "--registry-ca",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="CA of its certificate.",
+)
+@click.option("--root-fingerprint", required=True, help="sha256:…, as the national key holders announced it.")
+@click.option(
+    "--listen", default="127.0.0.1:8453", show_default=True, help="For integrators and the gateway."
+)
+@click.option(
+    "--issuer-listen", default="127.0.0.1:8454", show_default=True, help="For the province's back ends."
+)
+@click.option("--endpoint", help="How the gateway reaches --listen, when that differs.")
+@click.option("--metrics-listen", help="Where Prometheus reads /metrics.")
+@click.option(
+    "--tls-ca", type=click.Path(path_type=Path, dir_okay=False), help="CA of this province's certificates."
+)
+@click.option("--credential", help="Name of the systemd credential that opens the keys when serving.")
+@click.option(
+    "--development", is_flag=True, help="A test realm: CA, certificates and passphrase are made here."
+)
+@passphrase_option
+@json_option
+def init(
+    root: Path,
+    code: str,
+    realm: str,
+    registry: str,
+    registry_ca: Path,
+    root_fingerprint: str,
+    listen: str,
+    issuer_listen: str,
+    endpoint: str | None,
+    metrics_listen: str | None,
+    tls_ca: Path | None,
+    credential: str | None,
+    development: bool,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Make a node's folder: configuration, online keys, certificates, and request.json for the authority."""
+    self_test()
+    check_realm(realm)
+    if not may_join(realm, participant(code).code):
+        raise InvalidInputError(f"realm {realm} has no participant {code}")
+    if not development and passphrase_file is None and credential is None:
+        raise click.UsageError("say what opens the keys when serving: --passphrase-file or --credential")
+    plan = NodePlan(
+        participant=code,
+        realm=realm,
+        registry_endpoint=registry,
+        registry_ca=registry_ca,
+        root_fingerprint=root_fingerprint,
+        listen=listen,
+        issuer_listen=issuer_listen,
+        endpoint=endpoint,
+        metrics_listen=metrics_listen,
+        development=development,
+        tls_ca=tls_ca,
+        passphrase_file=passphrase_file,
+        credential=credential,
+    )
+    passphrase = None if development else ask_passphrase(passphrase_file, "the online keys", new=True)
+    create_node(root, plan, passphrase=passphrase, now=SystemClock().now())
+    result = {
+        "node": str(root),
+        "participant": code,
+        "realm": realm,
+        "request": str(root / "request.json"),
+        "next": "carry request.json to the authority: `province-node authority sign --request request.json`",
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node join --dir node-31 --bundle bundle.json
+    # without a network: carry the file to the registry's operators by hand
+    province-node join --dir node-31 --bundle bundle.json --out join-31.json
+    """,
+)
+@dir_option("The node's folder.")
+@click.option(
+    "--bundle",
+    "bundle_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="What the authority signed.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the request there instead of sending it.",
+)
+@json_option
+def join(root: Path, bundle_file: Path, out: Path | None, as_json: bool) -> None:
+    """Begin the trust folder by the root's fingerprint, and ask the operators to be admitted.
+
+    Read the digest that is printed to the operators, by another way than the network;
+    they see the same one before they approve.
+    """
+    self_test()
+    settings = load_node_settings(root)
+    bundle = _read_bundle(bundle_file, settings)
+    verify_join_request(bundle, settings.realm, SystemClock().now())
+    data = encode_join_request(bundle)
+    state = "written"
+    if out is not None:
+        write_durable(out, data)
+    else:
+        registry = settings.registry
+        ca_pem = load_ca(registry.ca)
+        with connect_source(registry.endpoint, ca_pem=ca_pem) as source:
+            init_trust(settings.trust.folder, source, registry.root_fingerprint, realm=settings.realm)
+            TrustClient(settings.trust.folder, source).refresh(SystemClock().now())
+        state = asyncio.run(_submit(settings, ca_pem, data))
+    result = {
+        "participant": settings.participant,
+        "realm": settings.realm,
+        "digest": join_digest(data),
+        "state": state,
+        "file": None if out is None else str(out),
+        "next": "read the digest to the operators; when they have approved, `province-node serve`",
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node keys rotate --dir node-31 --purpose LIVE
+    # … the authority signs request.json on its own machine …
+    province-node publish --dir node-31 --bundle bundle.json
+    """,
+)
+@dir_option("The node's folder.")
+@click.option(
+    "--bundle",
+    "bundle_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="What the authority signed.",
+)
+@json_option
+def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
+    """Publish what the authority signed: keys, CA and endpoints of this node."""
+    self_test()
+    settings = load_node_settings(root)
+    bundle = _read_bundle(bundle_file, settings)
+    verify_bundle(bundle, SystemClock().now())
+    version = asyncio.run(_publish(settings, bundle))
+    result = {
+        "participant": settings.participant,
+        "version": version,
+        "published": [line for line in describe_change(None, province_of(bundle)) if "key" in line],
+        "next": "a running node uses new keys by itself once it sees them published",
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+def _read_bundle(path: Path, settings: NodeSettings) -> JoinRequest:
+    bundle = decode_bundle(read_bounded(path, MAX_BUNDLE_BYTES))
+    if (bundle.participant, bundle.realm) != (settings.participant, settings.realm):
+        raise InvalidInputError(
+            f"{path} is for participant {bundle.participant} in realm {bundle.realm}; this node is participant "
+            f"{settings.participant} in realm {settings.realm}"
+        )
+    missing = missing_signatures(bundle)
+    if missing:
+        raise InvalidInputError(
+            f"{path} lacks {missing} signatures of the authority: `authority sign --bundle`"
+        )
+    return bundle
+
+
+async def _submit(settings: NodeSettings, ca_pem: str, data: bytes) -> str:
+    registry = PeerId(settings.realm, PeerKind.REGISTRY)
+    channel = open_channel(settings.registry.endpoint, ca_pem=ca_pem, server=registry)
+    try:
+        with rpc_errors(f"the registry {settings.registry.endpoint}"):
+            response = await TrustRegistryServiceStub(channel).SubmitJoin(
+                trust_registry_pb2.SubmitJoinRequest(join_request=data), timeout=_TIMEOUT_SECONDS
+            )
+    finally:
+        await channel.close()
+    if response.request_digest != join_digest(data):
+        raise ConfigurationError("the registry acknowledged another digest than was sent: tell its operators")
+    name: str = trust_registry_pb2.JoinState.Name(response.state)
+    return name.removeprefix("JOIN_STATE_")
+
+
+async def _publish(settings: NodeSettings, bundle: JoinRequest) -> int:
+    clock = SystemClock()
+    view = TrustStore.open(settings.trust.folder).view
+    link = ServiceLink(
+        "registry",
+        PeerKind.REGISTRY,
+        realm=settings.realm,
+        trust=lambda: view,
+        tls=settings.tls,
+        clock=clock,
+    )
+    version = decode_metadata(bundle.metadata, Targets).signed.version
+    # the same bundle is the same request, so that publishing again after a lost answer is safe
+    request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{join_digest(encode_join_request(bundle))}/{version}"))
+    try:
+        return await RegistryLink(link).publish_province(request_id, bundle.metadata, bundle.province_json)
+    finally:
+        await link.close()
