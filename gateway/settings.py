@@ -81,13 +81,18 @@ class CacheSettings(Settings):
 
 
 class GatewaySettings(Settings):
-    """All of gateway.toml. `listen`: mTLS, for province nodes. `drain_seconds`: what SIGTERM leaves calls to end."""
+    """All of gateway.toml.
+
+    `listen`: mTLS, for province nodes. `drain_seconds`: what SIGTERM leaves calls to
+    end. `registry` is not there until `init` was told of it, since the registry needs
+    the gateway's CA first; nothing is served without it.
+    """
 
     realm: Annotated[str, AfterValidator(_realm)]
     listen: ListenAddress
     drain_seconds: Seconds = 5.0
     tls: TlsSettings
-    registry: RegistrySettings
+    registry: RegistrySettings | None = None
     trust: TrustSettings
     homes: HomeSettings = HomeSettings()
     cache: CacheSettings = CacheSettings()
