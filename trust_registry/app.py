@@ -55,10 +55,16 @@ class Registry:
     clock: Clock
 
 
-def open_registry(folder: RegistryFolder, clock: Clock, environ: Mapping[str, str]) -> Registry:
-    """Opens a registry with its online keys. Raises ConfigurationError saying what is wrong and what to do."""
+def open_registry(
+    folder: RegistryFolder, clock: Clock, environ: Mapping[str, str], *, with_keys: bool = True
+) -> Registry:
+    """Opens a registry. Raises ConfigurationError saying what is wrong and what to do.
+
+    Without its online keys (`with_keys` False) it can be read and its proposals
+    signed, but nothing published.
+    """
     settings = load_registry_settings(folder.configuration)
-    keys = read_online_keys(folder, settings.keys, settings.realm, environ)
+    keys = read_online_keys(folder, settings.keys, settings.realm, environ) if with_keys else None
     repository = Repository(folder, keys, clock)
     realm = repository.published().realm
     if realm != settings.realm:
@@ -202,8 +208,13 @@ async def _publish_complete(registry: Registry, watch: TreeWatch) -> None:
     """Publishes proposals that have all their signatures, each second."""
     log = get_logger("proposal")
     refused: set[str] = set()
+    seen: object = None
     while True:
         await asyncio.sleep(1)
+        now = (registry.proposals.identity(), registry.repository.tree.identity())
+        if now == seen:
+            continue
+        seen = now
         for proposal in await asyncio.to_thread(registry.proposals.all):
             published = registry.repository.published()
             if (

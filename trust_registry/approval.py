@@ -102,11 +102,10 @@ def changes_of(proposal: Proposal, published: Published) -> list[Change]:
     return changes
 
 
-def sign_proposal(
-    repository: Repository, store: ProposalStore, proposal_id: str, key: PrivateKey, *, publish: bool = True
-) -> Signing:
+def sign_proposal(repository: Repository, store: ProposalStore, proposal_id: str, key: PrivateKey) -> Signing:
     """Adds a signature, durably, and publishes when it was the last one needed.
 
+    Where the online keys are not open, the server beside publishes it.
     Raises NotFoundError (PROPOSAL_UNKNOWN), ConflictError (PROPOSAL_STALE),
     PermissionDeniedError (METHOD_NOT_ALLOWED) for a key that root does not name
     for the role, ConflictError (ALREADY_SIGNED) for a second signature of one key.
@@ -130,7 +129,7 @@ def sign_proposal(
         proposal = proposal.with_metadata(to_bytes(metadata))
         store.put(proposal)
         tally = tally_of(proposal, writing.current)
-        receipt = _publish(writing, proposal) if publish and tally.is_complete else None
+        receipt = _publish(writing, proposal) if tally.is_complete and writing.can_publish else None
     return Signing(proposal, tally, receipt)
 
 

@@ -41,7 +41,15 @@ from trust_registry.online_key import create_online_keys
 from trust_registry.publication import check_national
 from trust_registry.repository import LIMITS, OnlineKeys, Repository, RoleUpdate
 
-__all__ = ["CeremonyPlan", "CeremonyResult", "Holder", "SigningStep", "hold_ceremony"]
+__all__ = [
+    "CeremonyPlan",
+    "CeremonyResult",
+    "Holder",
+    "SigningStep",
+    "check_passphrase",
+    "check_shape",
+    "hold_ceremony",
+]
 
 MIN_PASSPHRASE_CHARACTERS = 12
 _CA_DAYS, _LEAF_DAYS = 3650, 398
@@ -80,32 +88,46 @@ class CeremonyPlan:
 
     def check(self) -> None:
         """Raises InvalidInputError for a plan that would not hold."""
-        check_realm(self.realm)
-        if self.development and not is_test_realm(self.realm):
-            raise InvalidInputError(
-                f"a development ceremony asks nobody, so it may not make realm {self.realm}: "
-                "name a test realm (test-…), or leave out --development",
-                reason=Reason.REALM_MISMATCH,
-            )
-        for what, holders, threshold in (
-            ("root", self.roots, self.root_threshold),
-            ("operator", self.operators, self.operator_threshold),
-        ):
-            least = 1 if self.development else 2
-            if not least <= threshold <= len(holders):
-                raise InvalidInputError(
-                    f"{len(holders)} {what} keys with a threshold of {threshold}: the threshold lies between "
-                    f"{least} and the number of keys, so that no one person acts alone"
-                )
-            people = [holder.person.casefold() for holder in holders]
-            if len(set(people)) != len(people) and not self.development:
+        check_shape(
+            self.realm,
+            development=self.development,
+            roots=(len(self.roots), self.root_threshold),
+            operators=(len(self.operators), self.operator_threshold),
+        )
+        for what, holders in (("root", self.roots), ("operator", self.operators)):
+            people = {holder.person.casefold() for holder in holders}
+            if len(people) != len(holders):
                 raise InvalidInputError(f"two {what} keys have one holder: each is held by another person")
             for holder in holders:
-                if len(holder.passphrase) < MIN_PASSPHRASE_CHARACTERS:
-                    raise InvalidInputError(
-                        f"the passphrase of {holder.key_name} is shorter than {MIN_PASSPHRASE_CHARACTERS} characters"
-                    )
+                check_passphrase(holder.passphrase.decode())
         decode_policy(self.policy)
+
+
+def check_shape(realm: str, *, development: bool, roots: tuple[int, int], operators: tuple[int, int]) -> None:
+    """Checks what is known before anybody is asked: `roots` and `operators` are (keys, threshold).
+
+    Raises InvalidInputError.
+    """
+    check_realm(realm)
+    if development and not is_test_realm(realm):
+        raise InvalidInputError(
+            f"a development ceremony asks nobody, so it may not make realm {realm}: "
+            "name a test realm (test-…), or leave out --development",
+            reason=Reason.REALM_MISMATCH,
+        )
+    least = 1 if development else 2
+    for what, (count, threshold) in (("root", roots), ("operator", operators)):
+        if not least <= threshold <= count:
+            raise InvalidInputError(
+                f"{count} {what} keys with a threshold of {threshold}: the threshold lies between "
+                f"{least} and the number of keys, so that no one person acts alone"
+            )
+
+
+def check_passphrase(text: str) -> None:
+    """Raises InvalidInputError for one that is too short."""
+    if len(text) < MIN_PASSPHRASE_CHARACTERS:
+        raise InvalidInputError(f"a passphrase has {MIN_PASSPHRASE_CHARACTERS} characters or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class CaDirectory:
             try:
                 table[key] = tuple(authority_of(published, code).document.tls_ca)
             except HealthcodeError as error:
-                self._log.error(  # noqa: TRY400  our own errors tell all; a traceback would hide it
+                self._log.error(
                     "participant_left_out", participant=code, reason=error.reason.value, why=error.message
                 )
         gateway = document.services.get("gateway")

@@ -24,7 +24,7 @@ from healthcode.trust.metadata import (
     with_targets,
 )
 from trust_registry.approval import state_of
-from trust_registry.join import Join
+from trust_registry.join import Join, is_admitted
 from trust_registry.proposal import Proposal, ProposalKind, ProposalState, ProposalStore, Publication
 from trust_registry.publication import check_first_publication, check_national
 from trust_registry.repository import Published, Repository, Writing
@@ -41,6 +41,11 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
     with repository.writing() as writing:
         published = writing.current
         for join in joins:
+            if is_admitted(join, published):
+                raise ConflictError(
+                    f"{join.title} is admitted already, by this very request: nothing is left to sign",
+                    reason=Reason.AUTHORITY_EXISTS,
+                )
             join.verify(published, writing.now)
         requests = tuple(sorted(join.digest for join in joins))
         if len({join.request.participant for join in joins}) != len(joins):

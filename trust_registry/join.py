@@ -7,11 +7,19 @@ from the right authority is what operators find out, comparing its digest by voi
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from healthcode.errors import ConflictError, InvalidInputError, NotFoundError, OverloadedError, Reason
+from healthcode.errors import (
+    ConflictError,
+    DecodeError,
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    Reason,
+)
 from healthcode.identity.participant import participant
 from healthcode.trust.document import AuthorityLink, ParticipantsDocument
 from healthcode.trust.issuer import AuthorityPart
@@ -88,12 +96,13 @@ class JoinStore:
             write_file(path, join.data)
 
     def all(self) -> list[Join]:
-        """Every request, by participant."""
+        """Every request that can be read, by participant; `check` names the others."""
         found = []
         for path in sorted(self._folder.glob("*.json")):
             data = read_file(path)
-            if data is not None:
-                found.append(Join.decode(data))
+            with contextlib.suppress(DecodeError):
+                if data is not None:
+                    found.append(Join.decode(data))
         return found
 
     def find(self, reference: str) -> Join:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -198,13 +199,18 @@ class ProposalStore:
         return found[0]
 
     def all(self) -> list[Proposal]:
-        """Every proposal, the oldest first."""
+        """Every proposal that can be read, the oldest first; `check` names the others."""
         found = []
         for path in self._folder.glob("*.json"):
             data = read_file(path)
-            if data is not None:
-                found.append(decode_proposal(data))
+            with contextlib.suppress(DecodeError):
+                if data is not None:
+                    found.append(decode_proposal(data))
         return sorted(found, key=lambda proposal: (proposal.created, proposal.id))
+
+    def identity(self) -> int:
+        """Changes whenever a proposal was made or signed; costs one stat."""
+        return self._folder.stat().st_mtime_ns if self._folder.is_dir() else 0
 
     def _path(self, proposal_id: str) -> Path:
         return self._folder / f"{proposal_id}.json"

@@ -145,9 +145,9 @@ class Published:
 
 
 class Repository:
-    """A registry's tree with the keys that publish into it."""
+    """A registry's tree with the keys that publish into it; without them it is only read."""
 
-    def __init__(self, folder: RegistryFolder, keys: OnlineKeys, clock: Clock) -> None:
+    def __init__(self, folder: RegistryFolder, keys: OnlineKeys | None, clock: Clock) -> None:
         self.folder = folder
         self.tree = TrustTree(folder.repository)
         self.clock = clock
@@ -175,13 +175,13 @@ class Repository:
                 raise ConfigurationError(
                     f"{self.folder.repository} holds a trust tree already: a realm is founded once"
                 )
-            now = self.clock.now()
+            writing = Writing(self.tree, self._keys, self.clock.now(), founding=True)
             write_file(self.tree.locate(metadata_file("root", 1)), root)
-            updates = {"targets": targets, AREAS_ROLE: sign_areas(self._keys, 1, risk, now)}
-            return Writing(self.tree, self._keys, now, founding=True).publish(updates)
+            areas = _sign_areas(writing.keys, 1, risk, writing.now)
+            return writing.publish({"targets": targets, AREAS_ROLE: areas})
 
 
-def sign_areas(keys: OnlineKeys, version: int, risk: Mapping[str, bytes], now: int) -> RoleUpdate:
+def _sign_areas(keys: OnlineKeys, version: int, risk: Mapping[str, bytes], now: int) -> RoleUpdate:
     """A new version of the role `areas`."""
     metadata = new_areas_metadata(version=version, files=risk, now=now)
     sign_metadata(metadata, keys.areas)
@@ -191,7 +191,7 @@ def sign_areas(keys: OnlineKeys, version: int, risk: Mapping[str, bytes], now: i
 class Writing:
     """One turn of the writer, made by `Repository.writing`."""
 
-    def __init__(self, tree: TrustTree, keys: OnlineKeys, now: int, *, founding: bool = False) -> None:
+    def __init__(self, tree: TrustTree, keys: OnlineKeys | None, now: int, *, founding: bool = False) -> None:
         self.tree = tree
         self.now = now
         self.published = None if founding else Published(tree)
@@ -205,6 +205,20 @@ class Writing:
                 "nothing was published yet: hold the ceremony with `trust-registry init`"
             )
         return self.published
+
+    @property
+    def keys(self) -> OnlineKeys:
+        """What signs snapshot, timestamp and areas. Raises ConfigurationError when they are not open."""
+        if self._keys is None:
+            raise ConfigurationError(
+                "the registry's online keys are not open here, so nothing can be published from here"
+            )
+        return self._keys
+
+    @property
+    def can_publish(self) -> bool:
+        """Whether the online keys are open."""
+        return self._keys is not None
 
     def keep_list(self, sha256_hex: str, spooled: Path) -> None:
         """Moves an uploaded list, checked against its hash by the caller, into the tree; durable on return."""
@@ -232,7 +246,7 @@ class Writing:
         versions.update({role: update.version for role, update in updates.items()})
         snapshot_version = 1 + (self.published.versions.snapshot if self.published else 0)
         snapshot = new_snapshot(version=snapshot_version, versions=versions, now=self.now)
-        sign_metadata(snapshot, self._keys.snapshot)
+        sign_metadata(snapshot, self.keys.snapshot)
         data = to_bytes(snapshot)
         write_file(self.tree.locate(metadata_file("snapshot", snapshot_version)), data)
         newest = max((update.version for update in updates.values()), default=0)
@@ -249,7 +263,7 @@ class Writing:
         areas = self.current.role(AREAS_ROLE)
         if areas is not None and self._is_half_gone(AREAS_ROLE, areas):
             risk = {path: self.current.file(areas, path) for path in areas.signed.targets}
-            updates[AREAS_ROLE] = sign_areas(self._keys, areas.signed.version + 1, risk, self.now)
+            updates[AREAS_ROLE] = _sign_areas(self.keys, areas.signed.version + 1, risk, self.now)
         if updates or self._is_half_gone("snapshot", self.current.snapshot):
             return self.publish(updates)
         return self._renew_timestamp(self.current.versions.timestamp + 1)
@@ -267,7 +281,7 @@ class Writing:
         timestamp = new_timestamp(
             version=timestamp_version, snapshot=snapshot, snapshot_version=snapshot_version, now=self.now
         )
-        sign_metadata(timestamp, self._keys.timestamp)
+        sign_metadata(timestamp, self.keys.timestamp)
         write_file(self.tree.locate(TIMESTAMP_FILE), to_bytes(timestamp))
         if self.tree.exists:
             self.published = Published(self.tree)

@@ -1,0 +1,53 @@
+"""trust-registry: the national operator's command."""
+
+from __future__ import annotations
+
+import click
+
+from healthcode.cli.console import CommandGroup, run
+from trust_registry.cli.admission import approve, joins
+from trust_registry.cli.ceremony import fingerprint, init
+from trust_registry.cli.operation import check, serve, status
+from trust_registry.cli.proposal import proposals, propose, publish, show, sign
+
+__all__ = ["cli", "main"]
+
+
+@click.group(
+    cls=CommandGroup,
+    examples="""
+    trust-registry init --dir registry --realm test-demo --development
+    trust-registry serve --dir registry
+    trust-registry joins --dir registry
+    trust-registry approve 31 --dir registry --key /media/usb/operator-1.key
+    trust-registry status --dir registry
+    """,
+)
+def cli() -> None:
+    """The national trust registry: found a realm, admit participants, serve the trust files."""
+
+
+for command in (
+    init,
+    check,
+    serve,
+    status,
+    fingerprint,
+    joins,
+    approve,
+    propose,
+    proposals,
+    show,
+    sign,
+    publish,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The console script."""
+    run(cli)
+
+
+if __name__ == "__main__":
+    main()

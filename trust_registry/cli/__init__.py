@@ -1,0 +1,1 @@
+"""The command trust-registry: one module a task of the operator."""

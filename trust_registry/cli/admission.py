@@ -1,0 +1,166 @@
+"""Who asks to be admitted, and two operators' yes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from healthcode.cli.console import Command, details, error_console, json_option, print_result, rows
+from healthcode.clock import rfc3339
+from healthcode.errors import HealthcodeError, InvalidInputError
+from healthcode.identity.realm import is_test_realm
+from healthcode.signing.ed25519 import kid
+from healthcode.signing.purpose import KeyPurpose
+from trust_registry.app import Registry
+from trust_registry.approval import changes_of, sign_proposal
+from trust_registry.cli.option import (
+    dir_option,
+    open_key,
+    open_reading,
+    open_writing,
+    show_changes,
+    signing_options,
+)
+from trust_registry.draft import draft_admission
+from trust_registry.join import Join, is_admitted
+
+__all__ = ["approve", "joins"]
+
+_LONG_REFERENCE = 16
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    trust-registry joins --dir registry
+    trust-registry joins --dir registry --discard 7d3f0a61
+    """,
+)
+@dir_option
+@click.option("--discard", metavar="DIGEST", help="Forget a request that is not what it claims to be.")
+@json_option
+def joins(folder: Path, discard: str | None, as_json: bool) -> None:
+    """List who asks to be admitted, with the digest that the province reads out."""
+    registry = open_reading(folder)
+    if discard is not None:
+        registry.joins.discard(registry.joins.find(discard))
+    published = registry.repository.published()
+    lines = []
+    for join in registry.joins.all():
+        line = _describe(join)
+        if is_admitted(join, published):
+            line["state"] = "APPROVED"
+        else:
+            try:
+                join.verify(published, registry.clock.now())
+                line["state"] = "WAITING"
+            except HealthcodeError as error:
+                line["state"] = f"REFUSED: {error.message}"
+        lines.append(line)
+    columns = ("participant", "title", "state", "authority", "digest")
+    print_result({"joins": lines}, as_json=as_json, table=lambda data: rows(columns, data["joins"]))
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    # the first operator, then the second, each at the registry's machine with the own key
+    trust-registry approve 31 --dir registry --key /media/usb/operator-1.key
+    trust-registry approve 31 --dir registry --key /media/usb/operator-2.key
+    # several at once; a request that was carried by hand
+    trust-registry approve 11 31 44 --key /media/usb/operator-1.key
+    trust-registry approve /media/usb/join-31.json --key /media/usb/operator-1.key
+    """,
+)
+@click.argument("requests", nargs=-1, required=True, metavar="REQUEST…")
+@dir_option
+@signing_options
+@json_option
+def approve(
+    requests: tuple[str, ...],
+    folder: Path,
+    key_path: Path,
+    passphrase_file: Path | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Admit participants: sign, as an operator, the delegation to their authorities.
+
+    REQUEST is a participant's code, the digest of its request (or its first digits),
+    or the request's file. At the operators' threshold it is published at once.
+    """
+    registry = open_writing(folder)
+    found = [_find(registry, reference) for reference in requests]
+    if yes and not is_test_realm(registry.settings.realm):
+        _demand_digests(requests)
+    proposal = draft_admission(registry.repository, registry.proposals, found)
+    published = registry.repository.published()
+    changes = changes_of(proposal, published)
+    if not as_json:
+        for join in found:
+            error_console().print(details(_describe(join)))
+        show_changes(f"You sign, in realm {registry.settings.realm}: {proposal.title}", changes)
+    if not yes:
+        click.confirm(
+            "Did each province read out this same digest to you, on a line that you trust?",
+            abort=True,
+            err=True,
+        )
+    key = open_key(
+        key_path,
+        passphrase_file,
+        realm=registry.settings.realm,
+        purpose=KeyPurpose.OPERATOR,
+        folder=folder,
+    )
+    signing = sign_proposal(registry.repository, registry.proposals, proposal.id, key.private)
+    result: dict[str, Any] = {
+        "proposal": proposal.id,
+        "participants": [join.request.participant for join in found],
+        "digests": [join.digest for join in found],
+        "signed_by": key.info.name,
+        "signatures": signing.tally.signatures,
+        "threshold": signing.tally.threshold,
+        "published": signing.receipt is not None,
+        "targets_version": proposal.version,
+        "snapshot_version": signing.receipt.snapshot_version if signing.receipt else None,
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+def _find(registry: Registry, reference: str) -> Join:
+    """The request meant by `reference`; a file is taken in first."""
+    path = Path(reference)
+    if path.suffix == ".json" or len(path.parts) > 1:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
+        join = Join.decode(data)
+        join.verify(registry.repository.published(), registry.clock.now())
+        registry.joins.put(join, bounded=False)
+        return join
+    return registry.joins.find(reference)
+
+
+def _demand_digests(references: tuple[str, ...]) -> None:
+    for reference in references:
+        if len(reference) < _LONG_REFERENCE:
+            raise InvalidInputError(
+                f"with --yes, outside test realms, name each request by its digest ({_LONG_REFERENCE} digits or "
+                "more), as the province read it out"
+            )
+
+
+def _describe(join: Join) -> dict[str, Any]:
+    link = join.request.link
+    return {
+        "participant": join.request.participant,
+        "title": join.title,
+        "digest": join.digest,
+        "authority": f"{link.threshold} of {len(link.keys)} keys",
+        "authority_kids": [kid(key).hex() for key in link.keys],
+        "made": rfc3339(link.created),
+    }

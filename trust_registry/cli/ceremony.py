@@ -1,0 +1,240 @@
+"""Founding a realm."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from healthcode.cli.console import Command, details, error_console, json_option, print_result
+from healthcode.clock import SystemClock
+from healthcode.errors import ConfigurationError, InvalidInputError
+from healthcode.policy.book import default_policy_bytes
+from healthcode.rpc.certificate import load_ca
+from healthcode.settings import split_address
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.document import ServiceEntry
+from healthcode.trust.layout import metadata_file
+from healthcode.trust.national import root_fingerprint
+from trust_registry.ceremony import (
+    MIN_PASSPHRASE_CHARACTERS,
+    CeremonyPlan,
+    CeremonyResult,
+    Holder,
+    SigningStep,
+    check_passphrase,
+    check_shape,
+    hold_ceremony,
+)
+from trust_registry.cli.option import dir_option, open_reading, show_changes
+from trust_registry.folder import RegistryFolder
+
+__all__ = ["fingerprint", "init"]
+
+_DEFAULTS = {True: (1, 1, 2, 2), False: (5, 3, 3, 2)}
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    # a real ceremony: asks each holder for name and passphrase, shows what each signs
+    trust-registry init --dir registry --realm cn --roots 5 --root-threshold 3 --operators 3 --operator-threshold 2
+    # a test realm, without questions
+    trust-registry init --dir registry --realm test-demo --development
+    # with the gateway known from the start
+    trust-registry init --dir registry --realm test-demo --development \\
+        --gateway-ca gateway/tls/ca.pem --gateway-endpoint 127.0.0.1:7445
+    """,
+)
+@dir_option
+@click.option("--realm", required=True, help="cn, or test-NAME.")
+@click.option("--roots", type=click.IntRange(1, 16), help="How many people hold a root key.")
+@click.option("--root-threshold", type=click.IntRange(1, 16), help="How many of them must sign.")
+@click.option("--operators", type=click.IntRange(1, 16), help="How many operators there are.")
+@click.option("--operator-threshold", type=click.IntRange(1, 16), help="How many of them must sign.")
+@click.option("--development", is_flag=True, help="Ask nothing; weak keys, for test realms alone.")
+@click.option(
+    "--listen", default="127.0.0.1:7443", show_default=True, help="mTLS, for provinces and gateway."
+)
+@click.option("--public-listen", default="127.0.0.1:7444", show_default=True, help="TLS, for everybody.")
+@click.option("--metrics-listen", help="Where Prometheus reads /metrics, e.g. 127.0.0.1:9464.")
+@click.option("--endpoint", help="host:port at which others reach --listen, when it differs.")
+@click.option("--public-endpoint", help="host:port at which others reach --public-listen, when it differs.")
+@click.option("--gateway-ca", type=click.Path(path_type=Path, dir_okay=False), help="The gateway's CA, PEM.")
+@click.option("--gateway-endpoint", help="host:port of the gateway.")
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="policy/national.json; the default if left out.",
+)
+@json_option
+def init(
+    folder: Path,
+    realm: str,
+    roots: int | None,
+    root_threshold: int | None,
+    operators: int | None,
+    operator_threshold: int | None,
+    development: bool,
+    listen: str,
+    public_listen: str,
+    metrics_listen: str | None,
+    endpoint: str | None,
+    public_endpoint: str | None,
+    gateway_ca: Path | None,
+    gateway_endpoint: str | None,
+    policy: Path | None,
+    as_json: bool,
+) -> None:
+    """Hold the ceremony that founds a realm: keys, root, the first trust files, the configuration."""
+    for name, address in (
+        ("--listen", listen),
+        ("--public-listen", public_listen),
+        ("--metrics-listen", metrics_listen),
+        ("--endpoint", endpoint),
+        ("--public-endpoint", public_endpoint),
+        ("--gateway-endpoint", gateway_endpoint),
+    ):
+        _check_address(name, address)
+    counts = zip((roots, root_threshold, operators, operator_threshold), _DEFAULTS[development], strict=True)
+    root_count, root_least, operator_count, operator_least = (given or default for given, default in counts)
+    check_shape(
+        realm,
+        development=development,
+        roots=(root_count, root_least),
+        operators=(operator_count, operator_least),
+    )
+    ask = _nobody(secrets.token_urlsafe(24)) if development else _ask_holder
+    plan = CeremonyPlan(
+        realm=realm,
+        roots=[ask(KeyPurpose.ROOT, f"root-{number}") for number in range(1, root_count + 1)],
+        root_threshold=root_least,
+        operators=[ask(KeyPurpose.OPERATOR, f"operator-{number}") for number in range(1, operator_count + 1)],
+        operator_threshold=operator_least,
+        development=development,
+        policy=_read_policy(policy),
+        listen=listen,
+        public_listen=public_listen,
+        metrics_listen=metrics_listen,
+        endpoint=endpoint or listen,
+        public_endpoint=public_endpoint or public_listen,
+        gateway=_gateway(gateway_ca, gateway_endpoint),
+    )
+    confirm = _say_nothing if development else _ask_signature
+    result = hold_ceremony(plan, RegistryFolder(folder), SystemClock(), confirm=confirm)
+    data = {
+        "realm": result.realm,
+        "root_fingerprint": result.fingerprint,
+        "ca_certificate": str(result.ca_certificate),
+        "carry_away": [str(path) for path in result.carry_away],
+    }
+    print_result(data, as_json=as_json, table=lambda _: _tell(result, folder, development=development))
+
+
+@click.command(cls=Command, examples="trust-registry fingerprint --dir registry")
+@dir_option
+@json_option
+def fingerprint(folder: Path, as_json: bool) -> None:
+    """Print the fingerprints of all roots: what a node is told when its trust folder begins."""
+    registry = open_reading(folder)
+    tree = registry.repository.tree
+    found = {
+        f"root_{version}": root_fingerprint(tree.read(metadata_file("root", version)))
+        for version in range(1, tree.root_version() + 1)
+    }
+    print_result(found, as_json=as_json, table=details)
+
+
+def _check_address(option: str, address: str | None) -> None:
+    try:
+        if address is not None:
+            split_address(address)
+    except ValueError as error:
+        raise InvalidInputError(f"{option} {address!r}: {error}") from error
+
+
+def _nobody(passphrase: str) -> Callable[[KeyPurpose, str], Holder]:
+    """Holders of a development ceremony: one passphrase, which lies beside the keys."""
+    return lambda purpose, key_name: Holder(purpose, key_name, key_name, passphrase.encode())
+
+
+def _ask_holder(purpose: KeyPurpose, key_name: str) -> Holder:
+    what = "root key" if purpose is KeyPurpose.ROOT else "operator's key"
+    error_console().rule(f"{key_name}: the holder of this {what} comes to the keyboard")
+    person = click.prompt("Your name", err=True).strip()
+    while True:
+        passphrase = click.prompt(
+            f"Your passphrase, {MIN_PASSPHRASE_CHARACTERS} characters or more, known to nobody else",
+            hide_input=True,
+            confirmation_prompt="The same once more",
+            err=True,
+        )
+        try:
+            check_passphrase(passphrase)
+        except InvalidInputError as error:
+            click.echo(error.message, err=True)
+            continue
+        return Holder(purpose, key_name, person, passphrase.encode())
+
+
+def _ask_signature(step: SigningStep) -> None:
+    if step.is_first:
+        error_console().rule(f"What is signed: {step.document}")
+        show_changes(step.document, list(step.changes))
+    click.confirm(
+        f"{step.holder.person} ({step.holder.key_name}): do you sign {step.document}?", abort=True, err=True
+    )
+
+
+def _say_nothing(_: SigningStep) -> None:
+    """A development ceremony asks nobody."""
+
+
+def _read_policy(path: Path | None) -> bytes:
+    if path is None:
+        return default_policy_bytes()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _gateway(ca: Path | None, endpoint: str | None) -> ServiceEntry | None:
+    if ca is None and endpoint is None:
+        return None
+    if ca is None or endpoint is None:
+        raise InvalidInputError("--gateway-ca and --gateway-endpoint belong together")
+    return ServiceEntry(ca_pem=load_ca(ca), endpoint=endpoint)
+
+
+def _tell(result: CeremonyResult, folder: Path, *, development: bool) -> Group:
+    parts: list[RenderableType] = [
+        Panel(
+            Text(result.fingerprint, style="bold"),
+            title=f"Root of realm {result.realm}: tell every node this fingerprint",
+        )
+    ]
+    if development:
+        parts.append(
+            Text(
+                f"A test realm. Holders' keys and their passphrase lie in {folder / 'ceremony'}; nothing is safe."
+            )
+        )
+    else:
+        parts.append(
+            Text("These files must now leave this machine, each with its holder:", style="bold yellow")
+        )
+        parts += [Text(f"  {path}") for path in result.carry_away]
+        parts.append(Text("Copy each to its holder's medium, see that it opens there, then remove it here."))
+    parts.append(
+        Text(
+            f"Next: trust-registry check --dir {folder}, then trust-registry serve --dir {folder}",
+            style="dim",
+        )
+    )
+    return Group(*parts)

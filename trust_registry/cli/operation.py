@@ -1,0 +1,89 @@
+"""Looking before the start, serving, and looking while it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from healthcode.cli.console import EXIT_USAGE, Command, details, exit_with, json_option, print_result, rows
+from healthcode.clock import SystemClock
+from trust_registry.app import open_registry
+from trust_registry.app import serve as serve_registry
+from trust_registry.cli.option import dir_option, open_reading
+from trust_registry.folder import RegistryFolder
+from trust_registry.inspection import Grade, inspect_folder
+from trust_registry.status import status_of
+
+__all__ = ["check", "serve", "status"]
+
+
+@click.command(cls=Command, examples="trust-registry check --dir registry")
+@dir_option
+@json_option
+def check(folder: Path, as_json: bool) -> None:
+    """Look, before the start, for all that would stop or harm the registry. Status 2 when something failed."""
+    findings = inspect_folder(RegistryFolder(folder), SystemClock(), os.environ)
+    lines = [{"what": each.what, "grade": each.grade.value, "text": each.text} for each in findings]
+    failed = any(each.grade is Grade.FAILED for each in findings)
+    print_result(
+        {"ready": not failed, "findings": lines},
+        as_json=as_json,
+        table=lambda data: rows(("grade", "what", "text"), data["findings"]),
+    )
+    if failed:
+        exit_with(EXIT_USAGE)
+
+
+@click.command(cls=Command, examples="trust-registry serve --dir registry")
+@dir_option
+def serve(folder: Path) -> None:
+    """Serve the trust files until SIGTERM, and sign the timestamp anew each minute."""
+    registry = open_registry(RegistryFolder(folder), SystemClock(), os.environ)
+
+    def ready(ports: Mapping[str, int]) -> None:
+        click.echo(f"trust-registry serves realm {registry.settings.realm}: {dict(ports)}", err=True)
+
+    asyncio.run(serve_registry(registry, on_ready=ready))
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    trust-registry status --dir registry
+    trust-registry status --dir registry --json
+    """,
+)
+@dir_option
+@json_option
+def status(folder: Path, as_json: bool) -> None:
+    """Show what is published, until when it holds, and who must act."""
+    print_result(status_of(open_reading(folder)), as_json=as_json, table=_tell)
+
+
+def _tell(data: Mapping[str, Any]) -> Group:
+    top = {
+        name: data[name]
+        for name in ("realm", "root_fingerprint", "timestamp_signed_at", "timestamp_age_seconds")
+    }
+    parts: list[RenderableType] = [
+        details(top),
+        rows(
+            ("role", "version", "expires", "note"), data["roles"], title="Roles, the first to expire on top"
+        ),
+        rows(
+            ("participant", "title", "authority", "authority_link", "province_version", "live_version"),
+            data["participants"],
+            title="Participants",
+        ),
+        details({name: entry["endpoint"] for name, entry in data["services"].items()}),
+    ]
+    parts += [Text(f"waits to be admitted: {title}", style="yellow") for title in data["joins_waiting"]]
+    parts += [Text(f"waits for signatures: {title}", style="yellow") for title in data["proposals_open"]]
+    return Group(*parts)

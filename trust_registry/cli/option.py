@@ -1,0 +1,124 @@
+"""Options and prompts that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.text import Text
+
+from healthcode.cli.console import error_console
+from healthcode.clock import SystemClock
+from healthcode.errors import ConfigurationError, InvalidInputError, Reason
+from healthcode.signing.keyfile import LoadedKey, read_key_file, read_key_info
+from healthcode.signing.passphrase import read_passphrase
+from healthcode.signing.purpose import KeyPurpose
+from trust_registry.app import Registry, open_registry
+from trust_registry.difference import Change, ChangeKind
+from trust_registry.folder import RegistryFolder
+from trust_registry.settings import load_registry_settings
+
+__all__ = [
+    "dir_option",
+    "open_key",
+    "open_reading",
+    "open_writing",
+    "show_changes",
+    "signing_options",
+]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_STYLES = {ChangeKind.ADDED: "green", ChangeKind.REMOVED: "red", ChangeKind.CHANGED: "yellow"}
+
+
+def dir_option(function: _Function) -> _Function:
+    """`--dir`, passed as `folder`."""
+    return click.option(
+        "--dir",
+        "folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(),
+        help="The registry's folder; the current one if left out.",
+    )(function)
+
+
+def signing_options(function: _Function) -> _Function:
+    """`--key`, `--passphrase-file` and `--yes` of every command that signs."""
+    for option in (
+        click.option("--yes", is_flag=True, help="Do not ask; for scripts, after what is signed was seen."),
+        click.option(
+            "--passphrase-file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="File of mode 0600 with the passphrase; asked for if left out.",
+        ),
+        click.option(
+            "--key",
+            "key_path",
+            type=click.Path(path_type=Path, dir_okay=False),
+            required=True,
+            help="Your key file, e.g. /media/usb/operator-1.key.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def open_reading(folder: Path) -> Registry:
+    """The registry in `folder`, to read."""
+    return open_registry(RegistryFolder(folder), SystemClock(), os.environ, with_keys=False)
+
+
+def open_writing(folder: Path) -> Registry:
+    """The registry in `folder`, to publish; only to sign when its online keys open for the service alone."""
+    place = RegistryFolder(folder)
+    settings = load_registry_settings(place.configuration)
+    for_service_alone = settings.keys.credential is not None and "CREDENTIALS_DIRECTORY" not in os.environ
+    return open_registry(place, SystemClock(), os.environ, with_keys=not for_service_alone)
+
+
+def open_key(
+    path: Path, passphrase_file: Path | None, *, realm: str, purpose: KeyPurpose, folder: Path
+) -> LoadedKey:
+    """A holder's key, with its passphrase from the file or the person.
+
+    A bare name is looked for in the ceremony folder, too. Raises ConfigurationError,
+    and InvalidInputError for a key of another purpose or realm, before a passphrase is asked for.
+    """
+    if not path.exists() and len(path.parts) == 1:
+        beside = RegistryFolder(folder).ceremony / path.with_suffix(".key")
+        path = beside if beside.exists() else path
+    info = read_key_info(path)
+    if info.purpose is not purpose:
+        raise InvalidInputError(
+            f"{path} is a key of purpose {info.purpose}; this is signed with one of {purpose}"
+        )
+    if info.realm != realm:
+        raise InvalidInputError(
+            f"{path} is a key of realm {info.realm}; this is realm {realm}", reason=Reason.REALM_MISMATCH
+        )
+    passphrase = read_passphrase(
+        passphrase_file, prompt=lambda: _ask_passphrase(f"Passphrase of {info.name} ({path.name})")
+    )
+    return read_key_file(path, passphrase)
+
+
+def _ask_passphrase(text: str) -> str:
+    try:
+        answer: str = click.prompt(text, hide_input=True, err=True)
+    except click.Abort:
+        raise ConfigurationError(
+            "no passphrase was given: run this at a terminal, or name a file with --passphrase-file"
+        ) from None
+    return answer
+
+
+def show_changes(title: str, changes: list[Change]) -> None:
+    """Shows, on standard error, every value that a signature would change."""
+    console = error_console()
+    console.print(Text(title, style="bold"))
+    for change in changes:
+        console.print(Text(f"  {change}", style=_STYLES[change.kind]), soft_wrap=True)
+    console.print(Text(f"  {len(changes)} values in all; nothing else is signed", style="dim"))
