@@ -148,9 +148,7 @@ def _decode_payload(data: bytes) -> Answer:
     level = _decode_level(level_number, rule, status, home)
     if type(sequence) is not int or not 0 <= sequence < 2**63:
         raise DecodeError("answer.sequence", "the sequence is an integer from 0, below 2^63")
-    return Answer(
-        home, code_sha256, mode, level, rule, status, sequence, produced_at, expires_at, nonce
-    )
+    return Answer(home, code_sha256, mode, level, rule, status, sequence, produced_at, expires_at, nonce)
 
 
 def _decode_level(number: Any, rule: Any, status: CodeStatus, home: str) -> Level | None:
@@ -166,5 +164,7 @@ def _decode_level(number: Any, rule: Any, status: CodeStatus, home: str) -> Leve
     if (rule is None) != (level is None) or (
         rule is not None and (type(rule) is not str or _RULE.fullmatch(rule) is None)
     ):
-        raise DecodeError("answer.rule", "the rule is 1 to 16 of A-Z, 0-9, . and -, and stands with the level")
+        raise DecodeError(
+            "answer.rule", "the rule is 1 to 16 of A-Z, 0-9, . and -, and stands with the level"
+        )
     return level

@@ -92,7 +92,7 @@ def parse(data: bytes, *, max_bytes: int, max_depth: int) -> Any:
             allow_indefinite=False,
             allow_duplicate_keys=False,
         )
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever cbor2 raises for hostile bytes, one error leaves
         raise _decode_error(error) from None
 
 
@@ -120,12 +120,16 @@ def _check(value: Any) -> None:
                 raise DecodeError("cbor.type", "a map key is an integer, text or bytes")
             head = _key_order(key)
             if head <= last:
-                raise DecodeError("cbor.not_canonical", "map keys stand in the bytewise order of their encodings")
+                raise DecodeError(
+                    "cbor.not_canonical", "map keys stand in the bytewise order of their encodings"
+                )
             last = head
             if type(item) not in _LEAVES:
                 _check(item)
     else:
-        raise DecodeError("cbor.type", "only integers, text, bytes, true, false, null, arrays and maps may stand")
+        raise DecodeError(
+            "cbor.type", "only integers, text, bytes, true, false, null, arrays and maps may stand"
+        )
 
 
 def _key_order(key: int | str | bytes) -> bytes:

@@ -148,8 +148,11 @@ def decode_claims(data: bytes) -> CodeClaims:
     """
     payload = cbor.parse(data, max_bytes=MAX_PAYLOAD_BYTES, max_depth=_MAX_DEPTH)
     if type(payload) is not dict or tuple(payload) not in _KEYS:
-        cbor.decode(data, max_bytes=MAX_PAYLOAD_BYTES, max_depth=_MAX_DEPTH)
-        raise DecodeError("claims.keys", "a code holds the claims 1, 4, 6 and -65537, 5 at need, and no other")
+        if type(payload) is dict and any(payload.keys() == set(keys) for keys in _KEYS):
+            raise DecodeError("cbor.not_canonical", "map keys stand in the bytewise order of their encodings")
+        raise DecodeError(
+            "claims.keys", "a code holds the claims 1, 4, 6 and -65537, 5 at need, and no other"
+        )
     issuer, expires_at, issued_at, fields = payload[_ISS], payload[_EXP], payload[_IAT], payload[_CODE]
     not_before = payload.get(_NBF)
     if type(issuer) is not str or len(issuer) != 2 or not (issuer.isascii() and issuer.isdigit()):
@@ -161,7 +164,9 @@ def decode_claims(data: bytes) -> CodeClaims:
     if type(version) is not int or version < 1:
         raise DecodeError("claims.version", "the version is an integer from 1")
     if len(fields) != 8 and (version == VERSION or len(fields) < 8):
-        raise DecodeError("claims.structure", "claim -65537 has eight elements in version 1, and at least as many later")
+        raise DecodeError(
+            "claims.structure", "claim -65537 has eight elements in version 1, and at least as many later"
+        )
     number, rule, index, flags, tag, salt, name = fields[1:8]
     level = _decode_level(number, version, issuer)
     if type(rule) is not str or _RULE.fullmatch(rule) is None:

@@ -163,24 +163,34 @@ def _decode_slowly(data: bytes, max_bytes: int) -> Sign1:
         raise DecodeError("cbor.truncated", "there is no COSE message at all")
     if data[0] != _TAG_18:
         raise DecodeError("cose.tag", "a COSE message begins with tag 18 in one byte, and with no other")
-    fields = cbor.decode(data[1:], max_bytes=max_bytes, max_depth=_MAX_DEPTH)
+    fields = cbor.parse(data[1:], max_bytes=max_bytes, max_depth=_MAX_DEPTH)
+    # what is looked at first is what keeps the rest small, and so cheap to refuse
     if type(fields) is not list or len(fields) != 4:
         raise DecodeError("cose.structure", "a COSE_Sign1 is an array of four")
     protected, unprotected, payload, signature = fields
+    if type(unprotected) is not dict or unprotected:
+        raise DecodeError("cose.unprotected", "the unprotected header is an empty map")
     if type(protected) is not bytes:
         raise DecodeError("cose.protected", "the protected header is a byte string")
-    header = cbor.decode(protected, max_bytes=max_bytes, max_depth=1)
-    if type(header) is not dict or set(header) != {1, 4}:
-        raise DecodeError("cose.protected", "the protected header holds alg (1) and kid (4), and nothing else")
+    if type(payload) is not bytes:
+        raise DecodeError("cose.payload", "the payload is a byte string")
+    if type(signature) is not bytes or len(signature) != SIGNATURE_BYTES:
+        raise DecodeError("cose.signature", f"the signature is {SIGNATURE_BYTES} bytes")
+    cbor.decode(data[1:], max_bytes=max_bytes, max_depth=_MAX_DEPTH)
+    alg, key_id = _decode_header(protected)
+    return Sign1(alg, key_id, payload, signature, protected)
+
+
+def _decode_header(protected: bytes) -> tuple[int, bytes]:
+    header = cbor.parse(protected, max_bytes=len(protected), max_depth=1)
+    if type(header) is not dict or header.keys() != {1, 4}:
+        raise DecodeError(
+            "cose.protected", "the protected header holds alg (1) and kid (4), and nothing else"
+        )
     alg, key_id = header[1], header[4]
     if type(alg) is not int:
         raise DecodeError("cose.alg", "alg is an integer")
     if type(key_id) is not bytes or len(key_id) != KID_BYTES:
         raise DecodeError("cose.kid", f"kid is {KID_BYTES} bytes")
-    if type(unprotected) is not dict or unprotected:
-        raise DecodeError("cose.unprotected", "the unprotected header is an empty map")
-    if type(payload) is not bytes:
-        raise DecodeError("cose.payload", "the payload is a byte string")
-    if type(signature) is not bytes or len(signature) != SIGNATURE_BYTES:
-        raise DecodeError("cose.signature", f"the signature is {SIGNATURE_BYTES} bytes")
-    return Sign1(alg, key_id, payload, signature, protected)
+    cbor.decode(protected, max_bytes=len(protected), max_depth=1)
+    return alg, key_id

@@ -51,9 +51,9 @@ def holder_tag(document: IdentityDocument, salt8: bytes) -> bytes:
         raise InvalidInputError(f"a holder salt is {SALT_BYTES} bytes, this one has {len(salt8)}")
     secret = document.type.value.encode("ascii") + document.number.encode("ascii")
     salt = hashlib.sha256(_DOMAIN + salt8).digest()[:16]
-    return argon2id(
-        secret, salt, length=_OUTPUT_BYTES, operations=_OPERATIONS, memory_bytes=_MEMORY_BYTES
-    )[:TAG_BYTES]
+    return argon2id(secret, salt, length=_OUTPUT_BYTES, operations=_OPERATIONS, memory_bytes=_MEMORY_BYTES)[
+        :TAG_BYTES
+    ]
 
 
 def match_holder(claims: CodeClaims, document: IdentityDocument) -> HolderMatch:

@@ -28,9 +28,9 @@ __all__ = [
     "MAX_LIFETIME_SECONDS",
     "MAX_QUESTION_BYTES",
     "NONCE_BYTES",
-    "Question",
     "QueryMode",
     "QueryPurpose",
+    "Question",
     "SignedQuestion",
     "decode_question",
     "sign_question",
@@ -135,7 +135,9 @@ def decode_question(data: bytes) -> SignedQuestion:
 def _decode_payload(data: bytes) -> Question:
     payload = cbor.decode(data, max_bytes=MAX_QUESTION_BYTES, max_depth=_MAX_DEPTH)
     if type(payload) is not dict or tuple(payload) != _KEYS:
-        raise DecodeError("question.keys", "a question holds the claims 1, 3, 4, 6, 7 and -65538, and no other")
+        raise DecodeError(
+            "question.keys", "a question holds the claims 1, 3, 4, 6, 7 and -65538, and no other"
+        )
     asker, home, expires_at, issued_at, question_id, fields = payload.values()
     for code in (asker, home):
         if type(code) is not str or _PARTICIPANT.fullmatch(code) is None:

@@ -14,13 +14,21 @@ from dataclasses import dataclass, field
 from healthcode.code.base45 import decode_base45, encode_base45
 from healthcode.code.claims import CodeClaims, decode_claims, encode_claims
 from healthcode.code.cose import Context, Sign1, decode_sign1, sign1
-from healthcode.errors import DecodeError
+from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.identity.realm import PRODUCTION, Realm, code_prefix
 from healthcode.signing.ed25519 import PrivateKey
 
-__all__ = ["MAX_CHARACTERS", "DecodedCode", "decode_code", "decode_cose_code", "sign_code"]
+__all__ = [
+    "MAX_CHARACTERS",
+    "MAX_ISSUED_CHARACTERS",
+    "DecodedCode",
+    "decode_code",
+    "decode_cose_code",
+    "sign_code",
+]
 
 MAX_CHARACTERS = 2048
+MAX_ISSUED_CHARACTERS = 262  # QR version 9 at error correction level M
 _PREFIX_CHARACTERS = 6
 _PREFIXES = frozenset({code_prefix(PRODUCTION), code_prefix("test-any")})
 
@@ -38,9 +46,18 @@ class DecodedCode:
 
 
 def sign_code(claims: CodeClaims, key: PrivateKey, realm: Realm) -> str:
-    """The text of a new code. Raises InvalidInputError when the claims break a rule of the format."""
+    """The text of a new code, for the QR in alphanumeric mode.
+
+    Raises InvalidInputError when the claims break a rule of the format, or when rule
+    and name together make the text too long for QR version 9 at level M.
+    """
     message = sign1(encode_claims(claims), key, Context.CODE, realm)
-    return code_prefix(realm) + encode_base45(message)
+    text = code_prefix(realm) + encode_base45(message)
+    if len(text) > MAX_ISSUED_CHARACTERS:
+        raise InvalidInputError(
+            f"the code has {len(text)} characters and may have {MAX_ISSUED_CHARACTERS}: shorten the rule's id"
+        )
+    return text
 
 
 def decode_code(text: str, realm: Realm) -> DecodedCode:

@@ -141,7 +141,7 @@ def create_key_file(
     operations, memory_bytes = _COSTS[cost]
     salt = bindings.randombytes(SALT_BYTES)
     document = _Document(
-        format=FORMAT,
+        format="healthcode/key/1",
         purpose=purpose.value,
         realm=realm,
         participant=participant,
@@ -163,7 +163,9 @@ def create_key_file(
     )
     nonce = bindings.randombytes(bindings.crypto_secretbox_NONCEBYTES)
     box = nonce + bindings.crypto_secretbox(seed + document.sealed_hash(), nonce, key)
-    text = json.dumps(document.model_copy(update={"box": _b64(box)}).model_dump(), indent=1, ensure_ascii=False)
+    text = json.dumps(
+        document.model_copy(update={"box": _b64(box)}).model_dump(), indent=1, ensure_ascii=False
+    )
     _write_new(path, text.encode() + b"\n")
     return info
 

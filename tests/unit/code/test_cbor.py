@@ -83,7 +83,7 @@ def test_keys_are_in_the_order_of_rfc_8949():
         ("c4821a3b9aca0001", "cbor.tag"),
         ("d81c8001", "cbor.tag"),
         ("d81d00", "cbor.tag"),
-        ("d901008301", "cbor.tag"),
+        ("d9010083010203", "cbor.tag"),
         ("81c100", "cbor.tag"),
         ("f90000", "cbor.type"),
         ("f97e00", "cbor.type"),

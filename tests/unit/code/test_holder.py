@@ -16,7 +16,9 @@ PASSPORT = decode_document("20", "E12345678")
 SALT = bytes(range(8))
 
 
-@pytest.mark.parametrize(("document", "secret"), [(ZHANG, b"1011010519491231002X"), (PASSPORT, b"20E12345678")])
+@pytest.mark.parametrize(
+    ("document", "secret"), [(ZHANG, b"1011010519491231002X"), (PASSPORT, b"20E12345678")]
+)
 def test_the_tag_is_the_documented_argon2id(document, secret):
     """Another implementation, fed as docs/wire-format.md says, gives the same two bytes."""
     salt = hashlib.sha256(b"healthcode/1/holder-tag" + SALT).digest()[:16]

@@ -7,9 +7,9 @@ import pytest
 from healthcode.code import cbor
 from healthcode.code.cose import Context, sign1, verify_sign1
 from healthcode.code.question import (
-    Question,
     QueryMode,
     QueryPurpose,
+    Question,
     decode_question,
     sign_question,
 )

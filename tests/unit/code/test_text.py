@@ -10,7 +10,7 @@ from healthcode.code.base45 import encode_base45
 from healthcode.code.claims import Presentation
 from healthcode.code.cose import Context, sign1, verify_sign1
 from healthcode.code.text import decode_code, decode_cose_code, sign_code
-from healthcode.errors import DecodeError
+from healthcode.errors import DecodeError, InvalidInputError
 
 
 def test_what_was_signed_comes_back(claims, key):
@@ -38,18 +38,26 @@ def test_the_size_goal(claims, key):
 
 
 def test_no_code_is_over_version_9(claims, key):
-    """The longest a version 1 code can be fits 9-M (262 characters): both times, rule and name at their longest."""
+    """No rule, name and times make a code of more than 262 characters: what would is refused at issue."""
     longest = replace(
         claims,
-        rule="A" * 16,
         name="*" * 24,
         not_before=claims.issued_at + 1,
         presentation=Presentation.PAPER,
         shown_by_relative=True,
     )
-    text = sign_code(longest, key, "cn")
-    assert len(text) <= 262, len(text)
-    assert segno.make(text, error="m", boost_error=False, micro=False).version <= 9
+    for size in range(1, 10):
+        text = sign_code(replace(longest, rule="A" * size), key, "cn")
+        assert len(text) <= 262
+        assert segno.make(text, error="m", boost_error=False, micro=False).version <= 9
+    with pytest.raises(InvalidInputError, match="262"):
+        sign_code(replace(longest, rule="A" * 16), key, "cn")
+
+
+def test_a_name_as_mask_name_makes_it_never_limits_the_rule(claims, key):
+    """With nine bytes of name, the longest there are, every rule id fits."""
+    text = sign_code(replace(claims, rule="A" * 16, name="𠀀*𠀂", not_before=claims.issued_at + 1), key, "cn")
+    assert len(text) <= 262
 
 
 REFUSED = {
@@ -72,10 +80,13 @@ REFUSED = {
     "deep": ("CNHT1:" + encode_base45(b"\xd2" + b"\x81" * 1000), "cbor.depth"),
     "wide": ("CNHT1:" + encode_base45(b"\xd2\x99\x03\xe8" + b"\x80" * 1000), "cose.structure"),
     "many keys": (
-        "CNHT1:" + encode_base45(b"\xd2\xb9\x01\x00" + b"".join(b"\x19%b\x00" % (256 + i).to_bytes(2) for i in range(250))),
+        "CNHT1:"
+        + encode_base45(
+            b"\xd2\xb9\x01\x00" + b"".join(b"\x19%b\x00" % (256 + i).to_bytes(2) for i in range(250))
+        ),
         "cbor.truncated",
     ),
-    "huge claim": ("CNHT1:" + encode_base45(b"\xd2\x9b" + b"\xff" * 900), "cbor.truncated"),
+    "huge claim": ("CNHT1:" + encode_base45(b"\xd2\x9b" + b"\x7f" * 8 + b"\x00" * 900), "cbor.truncated"),
     "regex": ("CNHT1:" + encode_base45(b"\xd2\x81\xd8\x23\x79\x03\x20" + b"(a+)+" * 160), "cbor.tag"),
 }
 

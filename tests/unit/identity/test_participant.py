@@ -40,7 +40,7 @@ def test_others_are_unknown(code):
 
 
 def test_the_real_realm_takes_no_test_participant():
-    """cn refuses 90 to 99; a test realm takes them and the real ones."""
+    """The realm cn refuses 90 to 99; a test realm takes them and the real ones."""
     assert may_join("cn", "31")
     assert not may_join("cn", "90")
     assert may_join("test-a", "90")

@@ -13,7 +13,8 @@ def test_good_names_pass(realm):
 
 
 @pytest.mark.parametrize(
-    "realm", ["", "CN", "cn ", "cn\n", "test", "test-", "test-A", "test-" + "x" * 33, "prod", "xcn", "x" * 10_000]
+    "realm",
+    ["", "CN", "cn ", "cn\n", "test", "test-", "test-A", "test-" + "x" * 33, "prod", "xcn", "x" * 10_000],
 )
 def test_other_names_are_refused(realm):
     """Anything else is a typed error with a short message."""

@@ -9,7 +9,12 @@ from healthcode.signing.kdf import argon2id
 
 @pytest.mark.parametrize(
     ("secret", "length", "operations", "memory_kib"),
-    [(b"password", 32, 3, 256), (b"", 16, 1, 8), ("口令".encode(), 16, 2, 19 * 1024), (b"x" * 1024, 64, 4, 64)],
+    [
+        (b"password", 32, 3, 256),
+        (b"", 16, 1, 8),
+        ("口令".encode(), 16, 2, 19 * 1024),
+        (b"x" * 1024, 64, 4, 64),
+    ],
 )
 def test_it_is_the_argon2id_of_rfc_9106(secret, length, operations, memory_kib):
     """OpenSSL's implementation, with one lane and no key or extra data, gives the same bytes."""

@@ -39,7 +39,11 @@ def test_what_went_in_comes_out(path):
     assert loaded.private.seed() == SEED
     assert loaded.info == read_key_info(path)
     assert loaded.info.kid == kid(PrivateKey(SEED).public)
-    assert (loaded.info.purpose, loaded.info.realm, loaded.info.participant) == (KeyPurpose.LIVE, "test-a", "31")
+    assert (loaded.info.purpose, loaded.info.realm, loaded.info.participant) == (
+        KeyPurpose.LIVE,
+        "test-a",
+        "31",
+    )
     assert (loaded.info.not_before, loaded.info.not_after) == (1_800_000_000, 1_800_600_000)
 
 
@@ -182,7 +186,14 @@ def test_index_secrets_sign_nothing(tmp_path):
     """INDEX holds 32 bytes; it has no kid and gives no signing key, and the other purposes take no bare bytes."""
     file = tmp_path / "index.key"
     create_key_file(
-        file, SEED, b"x", purpose=KeyPurpose.INDEX, realm="cn", participant="31", created=0, cost="development"
+        file,
+        SEED,
+        b"x",
+        purpose=KeyPurpose.INDEX,
+        realm="cn",
+        participant="31",
+        created=0,
+        cost="development",
     )
     loaded = read_key_file(file, b"x")
     assert loaded.secret == SEED

@@ -14,7 +14,13 @@ def secret(path, data, mode=0o600):
 
 @pytest.mark.parametrize(
     ("data", "passphrase"),
-    [(b"word\n", b"word"), (b"word", b"word"), (b"word\r\n", b"word"), (b"word\n\n", b"word\n"), (b" w ", b" w ")],
+    [
+        (b"word\n", b"word"),
+        (b"word", b"word"),
+        (b"word\r\n", b"word"),
+        (b"word\n\n", b"word\n"),
+        (b" w ", b" w "),
+    ],
 )
 def test_one_newline_at_the_end_is_dropped(tmp_path, data, passphrase):
     """What an editor adds goes; all else stays."""
@@ -41,7 +47,7 @@ def test_a_missing_file_says_so(tmp_path):
 
 
 def test_a_systemd_credential_is_read_from_its_folder(tmp_path):
-    """systemd sets mode and folder; the name alone is ours."""
+    """Mode and folder are set by systemd; the name alone is ours."""
     secret(tmp_path / "passphrase", b"word\n", 0o440)
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     assert read_passphrase(credential="passphrase", environ=environ) == b"word"
