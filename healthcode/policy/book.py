@@ -127,7 +127,9 @@ def check_notice(old: PolicyBook, new: PolicyBook, now: int) -> None:
     if not {policy.version for policy in old.policies if policy.effective_from <= now} & {
         policy.version for policy in new.policies if policy.effective_from <= now
     } and not any(policy.emergency for policy in new.policies):
-        raise InvalidInputError("the policy in force is missing from the new book; keep it until the next one begins")
+        raise InvalidInputError(
+            "the policy in force is missing from the new book; keep it until the next one begins"
+        )
 
 
 class _When(Document):
@@ -201,7 +203,9 @@ def _policy(document: _PolicyDocument) -> Policy:
     try:
         validity = {kind: document.max_validity_seconds[kind] for kind in Presentation}
     except KeyError as error:
-        raise DecodeError("policy.validity", f"{where} has no max_validity_seconds for {error.args[0]}") from error
+        raise DecodeError(
+            "policy.validity", f"{where} has no max_validity_seconds for {error.args[0]}"
+        ) from error
     if min(validity.values()) <= 0:
         raise DecodeError("policy.validity", f"{where}: max_validity_seconds must be positive")
     thresholds = document.freshness.places

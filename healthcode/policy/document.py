@@ -38,7 +38,7 @@ _Model = TypeVar("_Model", bound=Document)
 def parse_document(data: bytes, model: type[_Model], *, max_bytes: int) -> _Model:
     """`data` as `model`. Raises DecodeError: json.too_large, json.encoding, json.syntax,
     json.duplicate_key, json.number, document.field (which names the field).
-    """  # noqa: D205, D209  the list of details is one sentence
+    """  # noqa: D205  the list of details is one sentence
     if len(data) > max_bytes:
         raise DecodeError("json.too_large", f"the document has {len(data)} bytes; {max_bytes} are allowed")
     try:
@@ -49,7 +49,9 @@ def parse_document(data: bytes, model: type[_Model], *, max_bytes: int) -> _Mode
     except UnicodeDecodeError as error:
         raise DecodeError("json.encoding", "the document is not UTF-8") from error
     except json.JSONDecodeError as error:
-        raise DecodeError("json.syntax", f"the document is not JSON: line {error.lineno}: {error.msg}") from error
+        raise DecodeError(
+            "json.syntax", f"the document is not JSON: line {error.lineno}: {error.msg}"
+        ) from error
     except RecursionError as error:
         raise DecodeError("json.syntax", "the document is nested too deep") from error
     except ValidationError as error:

@@ -18,6 +18,7 @@ The live key can only subtract: nothing in a head makes a code good.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +131,9 @@ def decode_head(data: bytes, *, realm: str, issuer: str, max_bytes: int = MAX_HE
     for kid in kids:
         _octets(kid, 8, "head.kid")
     _check_rising(kids, "head.kid")
-    return Head(version, realm, issuer, covered_from, covered_to, days, frozenset(kids), _sealing_in(fields[9]))
+    return Head(
+        version, realm, issuer, covered_from, covered_to, days, frozenset(kids), _sealing_in(fields[9])
+    )
 
 
 def _day_out(entry: DayEntry) -> list[Any]:
@@ -181,7 +184,11 @@ def _sealing_in(value: Any) -> tuple[SealingKey, ...]:
             raise DecodeError("head.sealing_key", "a sealing key is [kid, public, not before, not after]")
         kid = _octets(row[0], 8, "head.sealing_key")
         not_before = _integer(row[2], 0, _MAX_TIME, "head.sealing_key")
-        keys.append(SealingKey(kid, row[1], not_before, _integer(row[3], not_before + 1, _MAX_TIME, "head.sealing_key")))
+        keys.append(
+            SealingKey(
+                kid, row[1], not_before, _integer(row[3], not_before + 1, _MAX_TIME, "head.sealing_key")
+            )
+        )
     _check_rising([key.kid for key in keys], "head.sealing_key")
     return tuple(keys)
 
@@ -205,5 +212,5 @@ def _array(value: Any, longest: int, detail: str) -> list[Any]:
 
 
 def _check_rising(values: list[Any], detail: str) -> None:
-    if any(second <= first for first, second in zip(values, values[1:], strict=False)):
+    if any(second <= first for first, second in itertools.pairwise(values)):
         raise DecodeError(detail, "entries should stand in rising order, each once")

@@ -20,6 +20,7 @@ and refuses before allocating what its limits do not allow.
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
 from collections.abc import Iterable
@@ -34,7 +35,15 @@ from healthcode.revocation.index import INDEX_LIMIT, SERIES_LIMIT
 from healthcode.revocation.rice import RiceCode, Values, decode_rice, encode_rice, remainder_bytes
 from healthcode.revocation.roaring import to_bitmap
 
-__all__ = ["MAX_ENTRIES", "MAX_LIST_BYTES", "DecodedList", "ListKind", "RevocationList", "decode_list", "encode_list"]
+__all__ = [
+    "MAX_ENTRIES",
+    "MAX_LIST_BYTES",
+    "DecodedList",
+    "ListKind",
+    "RevocationList",
+    "decode_list",
+    "encode_list",
+]
 
 MAX_LIST_BYTES = 64 << 20
 MAX_ENTRIES = 1 << 24
@@ -154,7 +163,9 @@ def _decode_header(
         if list_format != _FORMAT:
             raise DecodeError("list.format", f"list format {list_format} is not known here")
         if list_kind != kind:
-            raise DecodeError("list.kind", f"this is a list of kind {list_kind}, not a {kind.name.lower()} list")
+            raise DecodeError(
+                "list.kind", f"this is a list of kind {list_kind}, not a {kind.name.lower()} list"
+            )
         if realm_bytes > _MAX_REALM_BYTES or found_realm != realm.encode():
             raise DecodeError("list.realm", f"the list is of another realm than {realm}")
         if found_issuer != issuer.encode():
@@ -163,11 +174,13 @@ def _decode_header(
             raise DecodeError("list.day", f"the list is of day {found_day}, not {day}")
         if section_count > SERIES_LIMIT:
             raise DecodeError("list.section", f"{section_count} sections, where {SERIES_LIMIT} series exist")
-        headers = [_SECTION.unpack_from(data, offset + number * _SECTION.size) for number in range(section_count)]
+        headers = [
+            _SECTION.unpack_from(data, offset + number * _SECTION.size) for number in range(section_count)
+        ]
     except (struct.error, ValueError) as error:
         raise DecodeError("list.truncated", "the list ends within its header") from error
     series = [header[0] for header in headers]
-    if any(second <= first for first, second in zip(series, series[1:], strict=False)):
+    if any(second <= first for first, second in itertools.pairwise(series)):
         raise DecodeError("list.section", "the sections do not stand in rising order of series")
     if series and series[-1] >= SERIES_LIMIT:
         raise DecodeError("list.section", f"there is no series {series[-1]}")

@@ -88,9 +88,13 @@ def decode_rice(code: RiceCode) -> Values:
         raise DecodeError("rice.parameter", f"k = {k} cannot be right for {count} entries")
     most_bits = count + (VALUE_LIMIT >> k)
     if not count <= 8 * len(code.unary) <= most_bits + 7:
-        raise DecodeError("rice.length", f"a unary stream of {len(code.unary)} bytes does not fit {count} entries")
+        raise DecodeError(
+            "rice.length", f"a unary stream of {len(code.unary)} bytes does not fit {count} entries"
+        )
     if len(code.remainders) != remainder_bytes(count, k):
-        raise DecodeError("rice.length", f"{count} remainders of {k} bits do not take {len(code.remainders)} bytes")
+        raise DecodeError(
+            "rice.length", f"{count} remainders of {k} bits do not take {len(code.remainders)} bytes"
+        )
     values = _unpack(code.remainders, count, k)
     np.cumsum(values, out=values)
     unary = np.frombuffer(code.unary, np.uint8)

@@ -63,7 +63,12 @@ def decode_day(head: Head, day: int, data: bytes) -> BitMap:
     if hashlib.sha256(data).digest() != entry.full_sha256:
         raise DecodeError("list.digest", "the list is not the one that its head names")
     decoded = decode_list(
-        data, realm=head.realm, issuer=head.issuer, day=day, max_bytes=entry.full_bytes, max_entries=entry.count
+        data,
+        realm=head.realm,
+        issuer=head.issuer,
+        day=day,
+        max_bytes=entry.full_bytes,
+        max_entries=entry.count,
     )
     if decoded.count != entry.count:
         raise DecodeError("list.count", f"the list has {decoded.count} entries, its head says {entry.count}")

@@ -15,7 +15,7 @@ import hmac
 
 from healthcode.code.answer import Answer, CodeStatus, decode_answer
 from healthcode.code.cose import ALG_ED25519, Context, verify_sign1
-from healthcode.code.question import Question, QueryMode
+from healthcode.code.question import QueryMode, Question
 from healthcode.code.text import DecodedCode
 from healthcode.errors import SignatureError, TrustError
 from healthcode.policy.enumeration import Outcome

@@ -85,7 +85,12 @@ class Verifier:
         moment = self._clock.now() if now is None else now
         base = CheckContext.of(place, area, category)
         items = [
-            (text, CheckContext(base.place_type, base.area_code, base.person_category, str(number), base.warnings))
+            (
+                text,
+                CheckContext(
+                    base.place_type, base.area_code, base.person_category, str(number), base.warnings
+                ),
+            )
             for number, text in enumerate(texts)
         ]
         pieces = [items[start : start + _PIECE] for start in range(0, len(items), _PIECE)]

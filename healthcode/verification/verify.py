@@ -96,7 +96,16 @@ def verify_decoded(
         if match is HolderMatch.MISMATCH:
             outcome, detail = Outcome.HOLDER_MISMATCH, "holder.mismatch"
     return render_verdict(
-        view, decoded, context, now, outcome, detail, policy=policy, issuer=issuer, tier=(tier, age), match=match
+        view,
+        decoded,
+        context,
+        now,
+        outcome,
+        detail,
+        policy=policy,
+        issuer=issuer,
+        tier=(tier, age),
+        match=match,
     )
 
 
