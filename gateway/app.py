@@ -36,7 +36,7 @@ from healthcode.trust.view import TrustView
 from healthcode.v1 import gateway_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 
-__all__ = ["Gateway", "load_identity", "open_gateway", "registry_settings", "serve"]
+__all__ = ["Gateway", "follow_registry", "load_identity", "registry_settings", "serve", "wire_gateway"]
 
 SERVICE = "healthcode-gateway"
 CERTIFICATE_CHECK_SECONDS = 10.0
@@ -44,16 +44,6 @@ CERTIFICATE_CHECK_SECONDS = 10.0
 # Callers are provinces alone. There is room for every home's bulkhead to be full at the
 # same time, and one node's connection has room for several homes that are slow together.
 LIMITS = ServerLimits(concurrent_calls=4096, streams_per_connection=512)
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """A gateway that is wired and not yet listening."""
-
-    server: GrpcServer
-    follower: TrustFollower
-    asking: Asking
-    certificate: OwnCertificate
 
 
 class OwnCertificate:
@@ -72,7 +62,7 @@ class OwnCertificate:
             try:
                 found = await asyncio.to_thread(load_identity, self._settings, self._clock)
             except HealthcodeError as error:
-                log.error("own_certificate_refused", why=error.message)
+                log.warning("own_certificate_refused", why=error.message)
                 continue
             if found != self.files:
                 self.files = found
@@ -100,25 +90,63 @@ def registry_settings(settings: GatewaySettings) -> RegistrySettings:
     return settings.registry
 
 
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that is wired and does not listen yet."""
+
+    server: GrpcServer
+    certificate: OwnCertificate
+
+
 @asynccontextmanager
-async def open_gateway(
-    settings: GatewaySettings, metrics: Metrics, *, clock: Clock | None = None
+async def wire_gateway(
+    settings: GatewaySettings, *, trust: Callable[[], TrustView], metrics: Metrics, clock: Clock
 ) -> AsyncIterator[Gateway]:
-    """A gateway with its trust open, for as long as the block runs; in the running event loop.
+    """A gateway over the trust that `trust` gives at each question; in the running event loop.
+
+    Raises ConfigurationError for a certificate that is unusable or somebody else's.
+    """
+    certificate = OwnCertificate(settings, clock)
+    observer = GatewayMetrics(metrics)
+    async with AsyncExitStack() as stack:
+        homes = GrpcHomes(realm=settings.realm, identity=lambda: certificate.files)
+        stack.push_async_callback(homes.close)
+        asking = Asking(
+            trust=trust,
+            homes=homes,
+            settings=settings.homes,
+            cache=AnswerCache(max_entries=settings.cache.max_answers, ttl_seconds=settings.cache.ttl_seconds),
+            clock=clock,
+            observer=observer,
+        )
+        stack.push_async_callback(asking.close)
+        observer.watch_homes(asking.states)
+        server = GrpcServer(
+            settings.listen,
+            ServerTls(settings.tls, client_cas=lambda: _all_cas(trust()), realm=settings.realm, clock=clock),
+            metrics=metrics,
+            verifier=PeerVerifier(
+                realm=settings.realm, ca_for=lambda peer: _province_cas(trust(), peer), clock=clock
+            ),
+            limits=LIMITS,
+        )
+        server.add(gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"], GatewayServicer(asking))
+        yield Gateway(server, certificate)
+
+
+@asynccontextmanager
+async def follow_registry(
+    settings: GatewaySettings, *, metrics: Metrics, clock: Clock
+) -> AsyncIterator[TrustFollower]:
+    """The trust of the registry that gateway.toml names, opened; its `run` keeps it current.
 
     Raises ConfigurationError for what is wrong here, and UnavailableError or TrustError
     when there is no trust yet and none can be had.
     """
-    clock = clock or SystemClock()
     registry = registry_settings(settings)
-    certificate = OwnCertificate(settings, clock)
-    async with AsyncExitStack() as stack:
-        channel = open_channel(
-            registry.endpoint,
-            ca_pem=load_ca(registry.ca),
-            server=PeerId(settings.realm, PeerKind.REGISTRY),
-        )
-        stack.push_async_callback(channel.close)
+    server = PeerId(settings.realm, PeerKind.REGISTRY)
+    channel = open_channel(registry.endpoint, ca_pem=load_ca(registry.ca), server=server)
+    try:
         stub = TrustRegistryServiceStub(channel)
         source = GrpcSource(stub, asyncio.get_running_loop(), name=f"the registry {registry.endpoint}")
         await _begin_trust(settings, registry, source)
@@ -132,32 +160,26 @@ async def open_gateway(
         )
         if not await asyncio.to_thread(follower.open):
             await follower.refresh_now()
-        observer = GatewayMetrics(metrics)
-        homes = GrpcHomes(realm=settings.realm, identity=lambda: certificate.files)
-        stack.push_async_callback(homes.close)
-        asking = Asking(
-            trust=lambda: follower.view,
-            homes=homes,
-            settings=settings.homes,
-            cache=AnswerCache(max_entries=settings.cache.max_answers, ttl_seconds=settings.cache.ttl_seconds),
-            clock=clock,
-            observer=observer,
-        )
-        stack.push_async_callback(asking.close)
-        observer.watch_homes(asking.states)
-        yield Gateway(_server(settings, asking, follower, metrics, clock), follower, asking, certificate)
+        yield follower
+    finally:
+        await channel.close()
 
 
 async def serve(settings: GatewaySettings, *, on_ready: Callable[[], None] | None = None) -> None:
     """Serves until SIGTERM. Raises HealthcodeError before anything listens when something is wrong."""
     self_test()
+    registry_settings(settings)
+    load_identity(settings, SystemClock())
     configure_logging(SERVICE, level=settings.log.level, style=settings.log.format)
-    metrics = Metrics(SERVICE)
-    async with open_gateway(settings, metrics) as gateway:
+    metrics, clock = Metrics(SERVICE), SystemClock()
+    async with (
+        follow_registry(settings, metrics=metrics, clock=clock) as follower,
+        wire_gateway(settings, trust=lambda: follower.view, metrics=metrics, clock=clock) as gateway,
+    ):
         with start_metrics_server(metrics, settings.metrics.listen):
             await run_until_stopped(
                 [gateway.server],
-                gateway.follower.run(),
+                follower.run(),
                 gateway.certificate.follow(),
                 on_ready=on_ready,
                 grace_seconds=settings.drain_seconds,
@@ -185,24 +207,9 @@ async def _begin_trust(settings: GatewaySettings, registry: RegistrySettings, so
         )
 
 
-def _server(
-    settings: GatewaySettings, asking: Asking, follower: TrustFollower, metrics: Metrics, clock: Clock
-) -> GrpcServer:
-    def all_cas() -> Sequence[str]:
-        return [pem for issuer in follower.view.issuers.values() for pem in issuer.tls_ca]
-
-    def ca_for(peer: PeerId) -> Sequence[str]:
-        return _province_cas(follower.view, peer)
-
-    server = GrpcServer(
-        settings.listen,
-        ServerTls(settings.tls, client_cas=all_cas, realm=settings.realm, clock=clock),
-        metrics=metrics,
-        verifier=PeerVerifier(realm=settings.realm, ca_for=ca_for, clock=clock),
-        limits=LIMITS,
-    )
-    server.add(gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"], GatewayServicer(asking))
-    return server
+def _all_cas(view: TrustView) -> Sequence[str]:
+    """The CAs that TLS takes a client of; whose each may be is checked call by call."""
+    return [pem for issuer in view.issuers.values() for pem in issuer.tls_ca]
 
 
 def _province_cas(view: TrustView, peer: PeerId) -> Sequence[str]:

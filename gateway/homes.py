@@ -13,8 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import grpc.aio
+from typing import TYPE_CHECKING
 
 from gateway.route import Route
 from healthcode.errors import Reason, UnavailableError
@@ -23,7 +22,12 @@ from healthcode.rpc.certificate import TlsFiles
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.v1.federation_pb2 import AnswerRequest, AnswerResponse
-from healthcode.v1.federation_pb2_grpc import FederationServiceAsyncStub, FederationServiceStub
+from healthcode.v1.federation_pb2_grpc import FederationServiceStub
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from healthcode.v1.federation_pb2_grpc import FederationServiceAsyncStub
 
 __all__ = ["GrpcHomes", "RetryBudget"]
 

@@ -1,0 +1,223 @@
+"""The commands of the gateway's operators."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gateway import app
+from gateway.check import Finding, Result, check_gateway, exit_status
+from gateway.folder import GatewayFolder
+from gateway.settings import load_gateway_settings
+from gateway.setup import make_folder, name_registry
+from gateway.status import read_status
+from healthcode.cli.console import (
+    EXIT_UNAVAILABLE,
+    CommandGroup,
+    details,
+    error_console,
+    exit_with,
+    json_option,
+    print_result,
+    rows,
+)
+from healthcode.clock import SystemClock
+from healthcode.identity.peer import PeerId, PeerKind
+
+__all__ = ["cli"]
+
+_dir_option = click.option(
+    "--dir",
+    "root",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default="this folder",
+    help="The gateway's folder.",
+)
+
+
+@click.group(
+    cls=CommandGroup,
+    examples="""
+    # 1. the folder, and in a test realm the certificates
+    healthcode-gateway init --dir gw --realm test-demo --listen 0.0.0.0:8463 --development
+    # 2. the registry's operators publish gw/tls/ca.pem and the address; then
+    healthcode-gateway init --dir gw --registry registry.example:8444 --registry-ca ca.pem --root-fingerprint sha256:4f…
+    healthcode-gateway check --dir gw
+    healthcode-gateway serve --dir gw
+    """,
+)
+@click.version_option(package_name="healthcode")
+def cli() -> None:
+    """Carry signed questions to the home provinces and their signed answers back.
+
+    Exit status: 0 done; 2 usage or configuration; 4 unavailable; 70 a fault of ours.
+    """
+
+
+@cli.command(
+    examples="""
+    healthcode-gateway init --dir gw --realm test-demo --listen 127.0.0.1:8463 --development
+    healthcode-gateway init --dir gw --registry registry.example:8444 --registry-ca ca.pem --root-fingerprint sha256:4f…
+    """
+)
+@_dir_option
+@click.option("--realm", help="cn, or test-…; needed the first time.")
+@click.option(
+    "--listen", default="0.0.0.0:8463", show_default=True, metavar="HOST:PORT", help="For nodes, mTLS."
+)
+@click.option("--metrics-listen", metavar="HOST:PORT", help="For Prometheus, without TLS; default: nowhere.")
+@click.option(
+    "--dns", "dns_names", multiple=True, metavar="NAME", help="Further names or addresses in its certificate."
+)
+@click.option("--development", is_flag=True, help="Make a CA and certificates; test realms alone.")
+@click.option("--registry", metavar="HOST:PORT", help="The registry's public listener.")
+@click.option(
+    "--registry-ca", type=click.Path(path_type=Path, dir_okay=False), help="The CA of its certificate (PEM)."
+)
+@click.option("--root-fingerprint", metavar="sha256:HEX", help="As the national key holders announced it.")
+@json_option
+def init(
+    root: Path,
+    realm: str | None,
+    listen: str,
+    metrics_listen: str | None,
+    dns_names: tuple[str, ...],
+    development: bool,
+    registry: str | None,
+    registry_ca: Path | None,
+    root_fingerprint: str | None,
+    as_json: bool,
+) -> None:
+    """Make the gateway's folder; and, then or later, name the registry it follows."""
+    folder = GatewayFolder(root)
+    if not folder.configuration.exists() or realm is not None:
+        if realm is None:
+            raise click.UsageError("--realm is needed for a new folder")
+        make_folder(
+            folder,
+            realm=realm,
+            listen=listen,
+            metrics_listen=metrics_listen,
+            dns_names=dns_names,
+            development=development,
+            now=SystemClock().now(),
+        )
+    if registry is not None or registry_ca is not None or root_fingerprint is not None:
+        if registry is None or registry_ca is None or root_fingerprint is None:
+            raise click.UsageError("--registry, --registry-ca and --root-fingerprint belong together")
+        name_registry(folder, endpoint=registry, ca=registry_ca, fingerprint=root_fingerprint)
+    _print_made(folder, as_json=as_json)
+
+
+def _print_made(folder: GatewayFolder, *, as_json: bool) -> None:
+    settings = load_gateway_settings(folder.configuration)
+    identity = PeerId(settings.realm, PeerKind.GATEWAY)
+    next_steps = []
+    if not folder.certificate.exists():
+        next_steps.append(
+            f"put a certificate for {identity.uri} and {identity.dns_name} into {folder.certificate}, "
+            f"its key (mode 0600) into {folder.private_key}, its CA into {folder.ca}"
+        )
+    if settings.registry is None:
+        next_steps += [
+            f"give {folder.ca} and the address to the registry's operators, who publish them",
+            f"healthcode-gateway init --dir {folder.root} --registry … --registry-ca … --root-fingerprint …",
+        ]
+    if folder.ca_key.exists():
+        next_steps.append(f"{folder.ca_key} is the CA's key: keep it elsewhere, but for play")
+    data = {
+        "configuration": str(folder.configuration),
+        "realm": settings.realm,
+        "identity": identity.uri,
+        "listen": settings.listen,
+        "ca": str(folder.ca),
+        "registry": None if settings.registry is None else settings.registry.endpoint,
+        "next": next_steps or [f"healthcode-gateway check --dir {folder.root}"],
+    }
+    print_result(data, as_json=as_json, table=_made_table)
+
+
+def _made_table(data: Mapping[str, Any]) -> RenderableType:
+    steps = [Text(f"next: {step}") for step in data["next"]]
+    return Group(details({name: value for name, value in data.items() if name != "next"}), *steps)
+
+
+@cli.command(examples="healthcode-gateway check --dir gw")
+@_dir_option
+@json_option
+def check(root: Path, as_json: bool) -> None:
+    """Look at everything a start needs: configuration, certificate, ports, clock, trust, registry."""
+    settings = load_gateway_settings(GatewayFolder(root).configuration)
+    found = asyncio.run(check_gateway(settings, SystemClock()))
+    data = [{"what": one.what, "result": str(one.result), "detail": one.detail} for one in found]
+    print_result(data, as_json=as_json, table=lambda _: _check_table(found))
+    exit_with(exit_status(found))
+
+
+def _check_table(found: Sequence[Finding]) -> RenderableType:
+    colours = {Result.OK: "green", Result.WARNING: "yellow", Result.FAILED: "red"}
+    table = Table.grid(padding=(0, 2))
+    for one in found:
+        table.add_row(Text(str(one.result), style=colours[one.result]), one.what, Text(one.detail))
+    return table
+
+
+@cli.command(examples="healthcode-gateway serve --dir gw")
+@_dir_option
+def serve(root: Path) -> None:
+    """Serve until SIGTERM; then let running questions end."""
+    settings = load_gateway_settings(GatewayFolder(root).configuration)
+
+    def on_ready() -> None:
+        error_console().print(
+            f"the gateway of {settings.realm} listens on {settings.listen}", highlight=False
+        )
+
+    asyncio.run(app.serve(settings, on_ready=on_ready))
+
+
+@cli.command(
+    examples="""
+    healthcode-gateway status --dir gw
+    healthcode-gateway status --dir gw --json | jq '.homes[] | select(.breaker != "closed")'
+    """
+)
+@_dir_option
+@json_option
+def status(root: Path, as_json: bool) -> None:
+    """Show whether it runs, its trust, and how each home stands. Ends with 4 when it does not run."""
+    settings = load_gateway_settings(GatewayFolder(root).configuration)
+    data = asyncio.run(read_status(settings, SystemClock()))
+    print_result(data, as_json=as_json, table=_status_table)
+    if not data["running"]:
+        exit_with(EXIT_UNAVAILABLE)
+
+
+def _status_table(data: Mapping[str, Any]) -> RenderableType:
+    about = {name: value for name, value in data.items() if name not in {"homes", "trust", "why"}}
+    about["health"] = data["health"] or data["why"]
+    trust = data["trust"]
+    if trust is None:
+        about["trust"] = "none yet"
+    else:
+        about["trust"] = f"version {trust['version']}, {trust['age_seconds']} s old"
+        about["issuers"] = trust["issuers"]
+    parts: list[RenderableType] = [details(about)]
+    if data["homes"]:
+        lines = [{**home, "questions": _counts(home["questions"])} for home in data["homes"]]
+        parts.append(
+            rows(("home", "name", "breaker", "waiting", "questions"), lines, title="Homes, since the start")
+        )
+    return Group(*parts)
+
+
+def _counts(questions: Mapping[str, int]) -> str:
+    return ", ".join(f"{result} {count}" for result, count in sorted(questions.items()))
