@@ -8,18 +8,30 @@ INTEGRATOR belong to one participant, and reach only their own node.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from types import MappingProxyType
 
 from healthcode.errors import PermissionDeniedError
 from healthcode.identity.peer import PeerId, PeerKind
 
-__all__ = ["ACCESS", "AccessRule", "check_access"]
+__all__ = ["ACCESS", "AccessRule", "Ending", "check_access"]
 
 KIB = 1024
 MIB = 1024 * 1024
 
 _OWN_ONLY = frozenset({PeerKind.ISSUER, PeerKind.INTEGRATOR})
+
+
+class Ending(StrEnum):
+    """When the server ends a call that did not end by itself; a stream it ends, ends with OK."""
+
+    NEVER = "NEVER"
+    """It has a deadline."""
+    ON_DRAIN = "ON_DRAIN"
+    """A stream without end: ended when it is old, and as soon as the server drains."""
+    ON_STOP = "ON_STOP"
+    """Health.Watch alone: it has to tell of the drain, so it lives until the server stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +41,7 @@ class AccessRule:
     `callers`: kinds of identity that may call. `anonymous`: a caller without a
     valid certificate may, too. `deadline_required`: the call must carry one; a
     long-lived stream has `idle_seconds` between its requests instead.
-    `max_request_bytes`: of each request message. `ends_on_drain`: a stream that
-    has no end of its own is ended with OK when the server stops.
+    `max_request_bytes`: of each request message.
     """
 
     callers: frozenset[PeerKind]
@@ -38,7 +49,7 @@ class AccessRule:
     deadline_required: bool = True
     max_request_bytes: int = 64 * KIB
     idle_seconds: float | None = None
-    ends_on_drain: bool = False
+    ending: Ending = Ending.NEVER
 
 
 _EVERYONE = frozenset(PeerKind)
@@ -49,7 +60,7 @@ _ISSUER = frozenset({PeerKind.ISSUER})
 
 _OPEN_CALL = AccessRule(_EVERYONE, anonymous=True, max_request_bytes=4 * KIB)
 _OPEN_WATCH = AccessRule(
-    _EVERYONE, anonymous=True, deadline_required=False, max_request_bytes=4 * KIB, ends_on_drain=True
+    _EVERYONE, anonymous=True, deadline_required=False, max_request_bytes=4 * KIB, ending=Ending.ON_DRAIN
 )
 _OPEN_STREAM = AccessRule(
     _EVERYONE,
@@ -57,7 +68,7 @@ _OPEN_STREAM = AccessRule(
     deadline_required=False,
     max_request_bytes=4 * KIB,
     idle_seconds=60,
-    ends_on_drain=True,
+    ending=Ending.ON_DRAIN,
 )
 
 ACCESS: Mapping[str, AccessRule] = MappingProxyType(
@@ -80,7 +91,7 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
             _INTEGRATOR, max_request_bytes=512 * KIB
         ),
         "/healthcode.v1.ProvinceNodeService/VerifyStream": AccessRule(
-            _INTEGRATOR, deadline_required=False, idle_seconds=60, ends_on_drain=True
+            _INTEGRATOR, deadline_required=False, idle_seconds=60, ending=Ending.ON_DRAIN
         ),
         "/healthcode.v1.ProvinceNodeService/QueryStatus": AccessRule(_INTEGRATOR),
         "/healthcode.v1.ProvinceIssuerService/IssueCode": AccessRule(_ISSUER),
@@ -89,7 +100,7 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
         "/healthcode.v1.GatewayService/Ask": AccessRule(_PROVINCE),
         "/healthcode.v1.FederationService/Answer": AccessRule(_GATEWAY),
         "/grpc.health.v1.Health/Check": _OPEN_CALL,
-        "/grpc.health.v1.Health/Watch": _OPEN_WATCH,
+        "/grpc.health.v1.Health/Watch": replace(_OPEN_WATCH, ending=Ending.ON_STOP),
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _OPEN_STREAM,
     }
 )

@@ -35,6 +35,9 @@ _SERVICE_CONFIG = json.dumps(
     {
         # the default, pick_first, sends everything to one backend
         "loadBalancingConfig": [{"round_robin": {}}],
+        # a server that stops answers what is on the wire with CANCELLED; so leave it as soon as its
+        # health says NOT_SERVING (under load, of 16 callers 14 saw a CANCELLED at each stop, and so none)
+        "healthCheckConfig": {"serviceName": ""},
         "methodConfig": [
             {
                 "name": [{}],

@@ -181,7 +181,7 @@ def _plain(code: grpc.StatusCode, text: str) -> str:
             return "its certificate was not issued by the CA expected here"
         if "Socket closed" in text:
             return "closed the connection: is it stopping, or does it not take our certificate?"
-        return "out of reach"
+        return "is stopping, or not ready yet" if "backend unhealthy" in text else "out of reach"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return "no answer in time"
     if code is grpc.StatusCode.CANCELLED:

@@ -36,7 +36,7 @@ from healthcode.errors import (
     UnavailableError,
 )
 from healthcode.identity.peer import PeerId
-from healthcode.rpc.access import AccessRule, check_access
+from healthcode.rpc.access import AccessRule, Ending, check_access
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.errors import encode_status, status_code
 from healthcode.rpc.identity import PeerVerifier, leaf_of
@@ -82,19 +82,19 @@ class GateState:
     metrics: Metrics
     verifier: PeerVerifier | None
     participant: str | None
-    draining: bool = False
-    refusing: bool = False
+    ended: set[Ending] = field(default_factory=set)
     open_calls: int = 0
     open_streams: int = 0
-    waits: set[asyncio.Timeout] = field(default_factory=set)
+    waits: dict[asyncio.Timeout, Ending] = field(default_factory=dict)
     budget: LogBudget = field(default_factory=LogBudget)
 
-    def drain(self) -> None:
-        """Ends the waits of streams that have no end of their own."""
-        self.draining = True
+    def end(self, ending: Ending) -> None:
+        """Ends the waits of the streams that end now; with ON_STOP, new calls are refused as well."""
+        self.ended.add(ending)
         now = asyncio.get_running_loop().time()
-        for wait in tuple(self.waits):
-            wait.reschedule(now)
+        for wait, due in tuple(self.waits.items()):
+            if due is ending:
+                wait.reschedule(now)
 
 
 class Gate:
@@ -109,6 +109,8 @@ class Gate:
         self._request_class: type[Message] = GetMessageClass(method.input_type)
         self._rule = state.access.get(path)
         self._is_stream = method.client_streaming or method.server_streaming
+        # never refused for want of room: a client that cannot watch our health would give us up
+        self._is_health = path.startswith(_HEALTH)
         self._open = state.metrics.rpc_open.labels(path)
         self._seconds = state.metrics.rpc_seconds.labels(path)
         self._log = get_logger("rpc")
@@ -173,6 +175,8 @@ class Gate:
         return await context.abort_with_status(rpc_status.to_status(encode_status(failure)))
 
     def _count(self, step: int) -> None:
+        if self._is_health:
+            return
         if self._is_stream:
             self._state.open_streams += step
         else:
@@ -181,7 +185,7 @@ class Gate:
     def _admit(self, context: Context) -> tuple[CallInfo, AccessRule]:
         """Everything that is checked before the body is looked at."""
         state, rule = self._state, self._rule
-        if state.refusing and not self._path.startswith(_HEALTH):
+        if Ending.ON_STOP in state.ended and not self._is_health:
             raise UnavailableError(
                 "this server is shutting down; try again",
                 reason=Reason.SHUTTING_DOWN,
@@ -200,7 +204,7 @@ class Gate:
         room = state.limits.concurrent_streams - state.open_streams
         if not self._is_stream:
             room = state.limits.concurrent_calls - state.open_calls
-        if room < 0:
+        if room < 0 and not self._is_health:
             raise OverloadedError("too many calls at once; try again", retry_after_seconds=0.2)
         deadline = None if remaining is None else time.monotonic() + remaining
         return CallInfo(self._path, peer, deadline), rule
@@ -232,15 +236,15 @@ class Gate:
         """The client's messages, until it has sent all, or the stream is old, or the server drains."""
         loop = asyncio.get_running_loop()
         idle = self._state.limits.idle_seconds or rule.idle_seconds
-        end = loop.time() + self._state.limits.stream_age_seconds if rule.ends_on_drain else None
-        while not (rule.ends_on_drain and self._state.draining):
+        end = self._end(rule)
+        while rule.ending not in self._state.ended:
             limit = None if idle is None else loop.time() + idle
             until = min((moment for moment in (limit, end) if moment is not None), default=None)
             try:
                 async with self._wait(until, rule):
                     raw = await context.read()
             except TimeoutError:
-                if rule.ends_on_drain and (self._state.draining or until == end):
+                if rule.ending in self._state.ended or until == end:
                     return
                 raise UnavailableError(
                     f"no request came for {idle:g} seconds, so the stream is ended", reason=Reason.STREAM_IDLE
@@ -253,25 +257,30 @@ class Gate:
         self, responses: AsyncIterator[Message], rule: AccessRule
     ) -> AsyncIterator[Message]:
         """A servicer's responses; a stream with no end of its own ends when it is old or the server drains."""
-        end = asyncio.get_running_loop().time() + self._state.limits.stream_age_seconds
-        while not (rule.ends_on_drain and self._state.draining):
+        end = self._end(rule)
+        while rule.ending not in self._state.ended:
             try:
-                async with self._wait(end if rule.ends_on_drain else None, rule):
+                async with self._wait(end, rule):
                     response = await anext(responses)
             except (StopAsyncIteration, TimeoutError):
                 return
             yield response
 
+    def _end(self, rule: AccessRule) -> float | None:
+        """When a stream that begins now is old, in loop time."""
+        if rule.ending is not Ending.ON_DRAIN:
+            return None
+        return asyncio.get_running_loop().time() + self._state.limits.stream_age_seconds
+
     @asynccontextmanager
     async def _wait(self, until: float | None, rule: AccessRule) -> AsyncIterator[None]:
-        """A wait that ends with TimeoutError at `until` (loop time), or when the server drains."""
+        """A wait that ends with TimeoutError at `until` (loop time), or when the server ends such streams."""
         async with asyncio.timeout_at(until) as timeout:
-            if rule.ends_on_drain:
-                self._state.waits.add(timeout)
+            self._state.waits[timeout] = rule.ending
             try:
                 yield
             finally:
-                self._state.waits.discard(timeout)
+                del self._state.waits[timeout]
 
     def _tell(self, error: HealthcodeError) -> HealthcodeError:
         """Logs a refusal, within the budget; a fault of ours becomes an incident."""

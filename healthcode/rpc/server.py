@@ -39,7 +39,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 
 from healthcode.errors import ConfigurationError
-from healthcode.rpc.access import ACCESS, AccessRule
+from healthcode.rpc.access import ACCESS, AccessRule, Ending
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.gate import Gate, GateState, ServerLimits
 from healthcode.rpc.health import HealthServicer
@@ -112,12 +112,12 @@ class GrpcServer:
     async def drain(self) -> None:
         """Health says NOT_SERVING; streams that have no end of their own finish with OK. Calls are still taken."""
         self._health.set_serving(serving=False)
-        self._state.drain()
+        self._state.end(Ending.ON_DRAIN)
 
     async def stop(self, grace_seconds: float = 10.0) -> None:
         """Drains, refuses new calls, lets those under way finish for `grace_seconds`, then closes."""
         await self.drain()
-        self._state.refusing = True
+        self._state.end(Ending.ON_STOP)
         if self._server is not None:
             await self._server.stop(grace_seconds)
 

@@ -20,7 +20,17 @@ from healthcode.rpc.errors import rpc_errors
 from healthcode.v1 import gateway_pb2, gateway_pb2_grpc, province_node_pb2, trust_registry_pb2
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
-from tests.contract.world import GATEWAY, INTEGRATOR, REALM, REGISTRY, Gateway, Node, Registry, World, province
+from tests.contract.world import (
+    GATEWAY,
+    INTEGRATOR,
+    REALM,
+    REGISTRY,
+    Gateway,
+    Node,
+    Registry,
+    World,
+    province,
+)
 
 
 async def ask(world: World, port: int, leaf: Any, **options: Any) -> str:
@@ -43,7 +53,10 @@ async def refusal(world: World, leaf: Any, **options: Any) -> HealthcodeError:
 async def test_a_province_is_known_by_its_certificate(world: World) -> None:
     """A leaf of the published CA is the identity that the servicer sees."""
     server = await world.start(world.server(GATEWAY), Gateway())
-    assert await ask(world, server.port, world.leaf(province("31"))) == "spiffe://test-contract.healthcode/province/31"
+    assert (
+        await ask(world, server.port, world.leaf(province("31")))
+        == "spiffe://test-contract.healthcode/province/31"
+    )
 
 
 async def test_another_provinces_ca_cannot_name_this_one(world: World) -> None:
@@ -125,7 +138,10 @@ async def test_a_client_refuses_a_server_of_another_name(world: World) -> None:
     """A client that dials 31 does not talk to a server which shows 31's CA but the gateway's name."""
     server = await world.start(world.server(GATEWAY), Gateway())
     channel = world.channel(
-        server.port, province("31"), world.leaf(province("31")), ca_pem=world.ca("gateway").certificate_pem.decode()
+        server.port,
+        province("31"),
+        world.leaf(province("31")),
+        ca_pem=world.ca("gateway").certificate_pem.decode(),
     )
     with pytest.raises(UnavailableError, match="certificate"), rpc_errors("31"):
         await gateway_pb2_grpc.GatewayServiceStub(channel).Ask(gateway_pb2.AskRequest(), timeout=5)
@@ -144,7 +160,9 @@ async def test_the_public_listener_knows_nobody_and_serves_only_what_is_open(wor
     """Without client certificates SubmitJoin works, and what needs an identity is refused."""
     server = await world.start(world.server(REGISTRY, anonymous=True), Registry())
     stub = TrustRegistryServiceStub(world.channel(server.port, REGISTRY, None))
-    assert (await stub.SubmitJoin(trust_registry_pb2.SubmitJoinRequest(), timeout=5)).request_digest == "anonymous"
+    assert (
+        await stub.SubmitJoin(trust_registry_pb2.SubmitJoinRequest(), timeout=5)
+    ).request_digest == "anonymous"
     with pytest.raises(PermissionDeniedError) as caught, rpc_errors("the registry"):
         await stub.PublishProvince(trust_registry_pb2.PublishProvinceRequest(), timeout=5)
     assert caught.value.reason is Reason.METHOD_NOT_ALLOWED
@@ -163,7 +181,9 @@ async def test_a_new_ca_counts_without_a_restart(world: World) -> None:
 async def test_a_ca_that_was_taken_away_no_longer_counts_on_an_open_connection(world: World) -> None:
     """Trust is looked up at each call, not at the handshake alone."""
     server = await world.start(world.server(GATEWAY), Gateway())
-    stub = gateway_pb2_grpc.GatewayServiceStub(world.channel(server.port, GATEWAY, world.leaf(province("31"))))
+    stub = gateway_pb2_grpc.GatewayServiceStub(
+        world.channel(server.port, GATEWAY, world.leaf(province("31")))
+    )
     await stub.Ask(gateway_pb2.AskRequest(), timeout=5)
     world.published["31"] = world.ca("44").certificate_pem.decode()
     with pytest.raises(UnauthenticatedError) as caught, rpc_errors("the gateway"):

@@ -59,7 +59,9 @@ class World:
 
     def tls_settings(self, peer: PeerId) -> TlsSettings:
         folder = self.folder / f"tls-{peer.dns_name}"
-        settings = TlsSettings(certificate=folder / "leaf.pem", private_key=folder / "leaf.key", ca=folder / "ca.pem")
+        settings = TlsSettings(
+            certificate=folder / "leaf.pem", private_key=folder / "leaf.key", ca=folder / "ca.pem"
+        )
         if not folder.exists():
             folder.mkdir()
             self.leaf(peer).write(settings.certificate, settings.private_key)
@@ -84,7 +86,9 @@ class World:
         self._stack.push_async_callback(server.stop, 0)
         return server
 
-    def channel(self, port: int, server: PeerId, identity: CertifiedKey | None, **options: Any) -> grpc.aio.Channel:
+    def channel(
+        self, port: int, server: PeerId, identity: CertifiedKey | None, **options: Any
+    ) -> grpc.aio.Channel:
         ca = options.pop("ca_pem", self.ca(owner_of(server)).certificate_pem.decode())
         channel = open_channel(f"127.0.0.1:{port}", ca_pem=ca, server=server, identity=identity, **options)
         self._stack.push_async_callback(channel.close)
@@ -100,7 +104,6 @@ class World:
 
 def owner_of(peer: PeerId) -> str:
     return peer.participant or peer.kind.lower()
-
 
 
 class Gateway:
@@ -150,7 +153,9 @@ class Registry:
     async def SubmitJoin(  # noqa: N802  proto
         self, request: trust_registry_pb2.SubmitJoinRequest, call: CallInfo
     ) -> trust_registry_pb2.SubmitJoinResponse:
-        return trust_registry_pb2.SubmitJoinResponse(request_digest="anonymous" if call.peer is None else "known")
+        return trust_registry_pb2.SubmitJoinResponse(
+            request_digest="anonymous" if call.peer is None else "known"
+        )
 
     async def PublishProvince(  # noqa: N802  proto
         self, request: trust_registry_pb2.PublishProvinceRequest, call: CallInfo
@@ -179,7 +184,9 @@ class Node:
     async def VerifyBatch(  # noqa: N802  proto
         self, request: province_node_pb2.VerifyBatchRequest, call: CallInfo
     ) -> province_node_pb2.VerifyBatchResponse:
-        return province_node_pb2.VerifyBatchResponse(results=[{"item_id": item.item_id} for item in request.items])
+        return province_node_pb2.VerifyBatchResponse(
+            results=[{"item_id": item.item_id} for item in request.items]
+        )
 
     async def VerifyStream(  # noqa: N802  proto
         self, request: AsyncIterator[province_node_pb2.VerifyStreamRequest], call: CallInfo

@@ -1,0 +1,143 @@
+"""Streams over real sockets: in order, ended with OK when old or drained, and never for ever idle."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+import grpc.aio
+import pytest
+
+from healthcode.errors import Reason, UnavailableError
+from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.server import GrpcServer, ServerLimits
+from healthcode.v1 import province_node_pb2, trust_registry_pb2
+from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from tests.contract.world import INTEGRATOR, REGISTRY, Node, Registry, World, province
+
+Request = province_node_pb2.VerifyStreamRequest
+
+
+async def node(world: World, **limits: float) -> tuple[GrpcServer, ProvinceNodeServiceStub]:
+    server = await world.start(world.server(province("31"), limits=ServerLimits(**limits)), Node())
+    return server, ProvinceNodeServiceStub(world.channel(server.port, province("31"), world.leaf(INTEGRATOR)))
+
+
+async def registry(world: World, **limits: float) -> tuple[GrpcServer, TrustRegistryServiceStub]:
+    server = await world.start(world.server(REGISTRY, limits=ServerLimits(**limits)), Registry())
+    return server, TrustRegistryServiceStub(world.channel(server.port, REGISTRY, world.leaf(province("31"))))
+
+
+async def test_one_result_a_request_in_order(world: World) -> None:
+    """A thousand items come back in the order in which they went."""
+    _, stub = await node(world)
+
+    async def requests() -> AsyncIterator[Request]:
+        for number in range(1000):
+            yield Request(item={"item_id": str(number)})
+
+    answers = [answer.verdict.item_id async for answer in stub.VerifyStream(requests())]
+    assert answers == [str(number) for number in range(1000)]
+
+
+async def test_draining_ends_a_stream_with_ok_after_what_was_read(world: World) -> None:
+    """What the server has read is answered, then the stream ends OK, long before the grace is over."""
+    server, stub = await node(world)
+    call = stub.VerifyStream()
+    await call.write(Request(item={"item_id": "1"}))
+    assert (await call.read()).verdict.item_id == "1"
+    started = time.monotonic()
+    await server.stop(10)
+    assert await call.read() is grpc.aio.EOF
+    assert await call.code() is grpc.StatusCode.OK
+    assert time.monotonic() - started < 5
+
+
+async def test_an_idle_stream_is_ended(world: World) -> None:
+    """No request for the idle limit: DEADLINE_EXCEEDED with STREAM_IDLE; each request starts it anew."""
+    _, stub = await node(world, idle_seconds=0.4)
+    call = stub.VerifyStream()
+    with pytest.raises(UnavailableError) as caught, rpc_errors("the node"):
+        for _ in range(3):
+            await call.write(Request())
+            await call.read()
+            await asyncio.sleep(0.2)
+        await call.read()
+    assert caught.value.reason is Reason.STREAM_IDLE
+    assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_an_old_stream_is_ended_with_ok(world: World) -> None:
+    """A stream ends before the grace of its connection's age could cut it, busy or not."""
+    _, stub = await node(world, stream_age_seconds=0.3)
+
+    async def requests() -> AsyncIterator[Request]:
+        while True:
+            yield Request()
+            await asyncio.sleep(0.01)
+
+    call = stub.VerifyStream(requests())
+    async with asyncio.timeout(5):
+        answers = [answer async for answer in call]
+    assert answers
+    assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_stream_is_never_cut_by_the_age_of_its_connection(world: World) -> None:
+    """Over connections that live a second, item after item is answered; each stream ends OK and is opened again."""
+    _, stub = await node(world, connection_age_seconds=1, connection_grace_seconds=1, stream_age_seconds=0.5)
+    streams = answered = 0
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        call = stub.VerifyStream()
+        streams += 1
+        while True:
+            try:
+                await call.write(Request(item={"item_id": str(answered)}))
+            except asyncio.InvalidStateError:  # it ended while we wrote
+                break
+            answer = await call.read()
+            if answer is grpc.aio.EOF:
+                break
+            assert answer.verdict.item_id == str(answered)
+            answered += 1
+            await asyncio.sleep(0.01)
+        assert await call.code() is grpc.StatusCode.OK
+    assert streams > 4
+    assert answered > 100
+
+
+async def test_watching_ends_with_ok_on_drain_and_a_download_goes_on(world: World) -> None:
+    """WatchTrust has no end of its own and is ended; FetchFile under way gets its last chunk."""
+    server, stub = await registry(world)
+    watch = stub.WatchTrust(trust_registry_pb2.WatchTrustRequest())
+    assert (await watch.read()).timestamp_version == 1
+    fetch = stub.FetchFile(trust_registry_pb2.FetchFileRequest(path="x"), timeout=10)
+    await fetch.read()
+    stopping = asyncio.create_task(server.stop(10))
+    rest = [chunk async for chunk in fetch]
+    assert len(rest) == 9
+    assert await watch.read() is grpc.aio.EOF
+    assert await watch.code() is grpc.StatusCode.OK
+    await stopping
+
+
+async def test_an_upload_is_counted_whole(world: World) -> None:
+    """A client stream reaches the servicer message by message."""
+    _, stub = await registry(world)
+    requests = [trust_registry_pb2.PublishRevocationsRequest(list=b"x" * 100_000) for _ in range(20)]
+    assert (await stub.PublishRevocations(iter(requests), timeout=10)).version == 20
+
+
+async def test_a_client_that_goes_away_leaves_nothing_open(world: World) -> None:
+    """Cancelled watches are forgotten by the server."""
+    server, stub = await registry(world, concurrent_streams=2)
+    for _ in range(6):
+        call = stub.WatchTrust(trust_registry_pb2.WatchTrustRequest())
+        assert (await call.read()).timestamp_version == 1
+        call.cancel()
+        await asyncio.sleep(0.05)
+    assert server.port
