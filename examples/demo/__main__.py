@@ -45,12 +45,11 @@ def stop_kept(folder: Path, console: Console) -> int:
     return 0
 
 
-def tell(federation: Federation, report: Report) -> None:
+def tell(federation: Federation, report: Report, story: Story) -> None:
     """Everything that `make demo` shows, from empty folders to the last step."""
     report.opening()
     with report.working("Making keys, certificates and folders …") as say:
         federation.set_up(say)
-    story = Story(federation, report)
     story.main_road()
     Attacks(story).all_refused()
     story.rotation()
@@ -83,9 +82,10 @@ def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | N
         folder.mkdir(parents=True, mode=0o700)
     federation = Federation(folder)
     report = Report(console)
+    story = Story(federation, report)
     status = 1
     try:
-        tell(federation, report)
+        tell(federation, report, story)
         status = 0 if report.all_as_expected else 1
     except CommandError as error:
         console.print(
@@ -98,7 +98,7 @@ def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | N
         if json_file is not None:
             report.write_json(json_file, federation.processes)
         if keep and federation.complete:
-            invitation(federation, console)
+            invitation(federation, story.codes[0], console)
         else:
             federation.stop_all()
             if status == 1:

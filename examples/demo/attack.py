@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from pathlib import Path
 
 import grpc
 
 from examples.demo import forgery
-from examples.demo.caller import error_words
+from examples.demo.caller import channel, error_words
 from examples.demo.federation import REALM
 from examples.demo.process import run
 from examples.demo.report import UnexpectedError
-from examples.demo.story import HOME, VISITED, Story, told
-from healthcode import TrustStore, Verifier
+from examples.demo.story import DEADLINE_SECONDS, HOME, VISITED, Story, told
+from healthcode import Outcome, TrustStore, Verifier
+from healthcode.code.text import decode_code
 from healthcode.v1 import trust_registry_pb2 as registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 
@@ -59,6 +58,7 @@ class Attacks:
             "refused, and the last good trust goes on serving",
             self.old_trust,
         )
+        step("A second authority for Shanghai asks to be admitted", "AUTHORITY_EXISTS", self.second_authority)
         step(
             "Guangdong's CA names itself Shanghai, and calls the registry",
             "UNAUTHENTICATED CERTIFICATE_NOT_PUBLISHED",
@@ -68,3 +68,61 @@ class Attacks:
     def refused(self, code: str, outcome: str) -> str:
         """Guangdong's verdict on a code that must have this outcome and be refused."""
         return told(self.story.verdict(code), outcome=outcome, decision="REFUSE")
+
+    def painted(self) -> str:
+        yellow = self.story.issue_one("YELLOW", 7, reason="B3")
+        told(self.story.verdict(yellow), outcome="VALID", level="YELLOW")
+        return self.refused(forgery.painted_green(yellow, REALM), "BAD_SIGNATURE")
+
+    def expired(self) -> str:
+        code = self.story.short_lived
+        while time.time() <= decode_code(code, REALM).claims.expires_at:
+            time.sleep(0.2)
+        return self.refused(code, "EXPIRED")
+
+    def old_trust(self) -> str:
+        client = self.federation.root / "client"
+        self.federation.begin_client(client)
+        before = TrustStore.open(client).view
+        refused = run(
+            "healthcode",
+            "trust",
+            "sync",
+            "--dir",
+            client,
+            "--source",
+            self.federation.old_files,
+            "--json",
+            status=None,
+        )
+        after = TrustStore.open(client)
+        if refused.status == 0 or after.view != before:
+            raise UnexpectedError(f"exit status {refused.status}: {refused.out or refused.err}")
+        verdict = Verifier(after).verify(self.story.codes[8], place="STATION")
+        if verdict.outcome is not Outcome.VALID:
+            raise UnexpectedError(f"the client then says {verdict.outcome}")
+        return f"{refused.reason}; version {after.view.snapshot_version} goes on serving: {verdict.outcome}"
+
+    def second_authority(self) -> str:
+        refused = self.federation.join_again(HOME)
+        if refused.reason != "AUTHORITY_EXISTS":
+            raise UnexpectedError(f"exit status {refused.status}: {refused.out or refused.err}")
+        return refused.reason
+
+    def false_name(self) -> str:
+        credentials = self.federation.impostor(VISITED, HOME)
+        port = self.federation.ports.registry
+        with channel(port, "registry.healthcode", credentials) as opened:
+            stub = TrustRegistryServiceStub(opened)
+            request = registry_pb2.PublishProvinceRequest(
+                request_id="impostor", metadata=b"{}", province_json=b"{}"
+            )
+            try:
+                stub.PublishProvince(request, timeout=DEADLINE_SECONDS)
+            except grpc.RpcError as error:
+                words = error_words(error)
+            else:
+                raise UnexpectedError("the registry took what Guangdong said in Shanghai's name")
+        if words != "UNAUTHENTICATED CERTIFICATE_NOT_PUBLISHED":
+            raise UnexpectedError(words)
+        return words

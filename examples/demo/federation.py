@@ -6,12 +6,20 @@ What stands here is what an operator would type. Every party has its folder unde
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
+
+from examples.demo.caller import Credentials, channel
 from examples.demo.process import Completed, Service, free_ports, run
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.certificate import CertifiedKey, issue_leaf
 
 REALM = "test-demo"
 PARTICIPANTS = {"00": "the national platform", "11": "Beijing", "31": "Shanghai", "44": "Guangdong"}
@@ -54,6 +62,7 @@ class Federation:
     root: Path
     participants: tuple[str, ...] = tuple(PARTICIPANTS)
     services: dict[str, Service] = field(default_factory=dict)
+    fingerprint: str = ""
     complete: bool = False
     ports: Ports = field(init=False)
 
@@ -76,6 +85,11 @@ class Federation:
         """The folder of a participant's offline keys: another machine, in real life."""
         return self.root / f"authority-{code}"
 
+    @property
+    def old_files(self) -> Path:
+        """The registry's files as they were before the nodes published anything."""
+        return self.root / "old-files"
+
     def registry_command(self, name: str, *arguments: str | Path, status: int | None = 0) -> Completed:
         """`trust-registry NAME` in the registry's folder."""
         return run("trust-registry", name, "--dir", self.registry, *arguments, status=status)
@@ -88,19 +102,112 @@ class Federation:
 
     def set_up(self, say: Callable[[str], None]) -> None:
         """From nothing to a federation that runs. Raises CommandError naming the command that failed."""
-        say("The gateway makes its certificate; the registry holds its root ceremony …")
-        self._init_gateway()
-        self._init_registry()
+        say("The gateway makes its certificate, and the registry holds its root ceremony …")
+        self._found()
         self.start(REGISTRY)
-        say(f"{len(self.participants)} participants make their offline and online keys, and ask to join …")
+        say(f"{len(self.participants)} participants make offline and online keys, and ask to join …")
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._join, self.participants))
-        for code in self.participants:
-            say(f"Two operators approve {PARTICIPANTS.get(code, code)} …")
-            self._approve(code)
+        say("Two operators approve them …")
+        for operator in ("operator-1", "operator-2"):
+            self.approve(operator, *self.participants)
+        shutil.copytree(self.registry / "repository", self.old_files)
         say("Everybody starts …")
         self.start(GATEWAY, *self.participants)
         self.complete = True
+
+    def approve(self, operator: str, *requests: str, status: int = 0) -> Completed:
+        """One operator's yes to requests to join."""
+        ceremony = self.registry / "ceremony"
+        signing = (
+            "--key",
+            ceremony / f"{operator}.key",
+            "--passphrase-file",
+            ceremony / "passphrase",
+            "--yes",
+        )
+        return self.registry_command("approve", *requests, *signing, "--json", status=status)
+
+    def _found(self) -> None:
+        ports, ca = self.ports, self.gateway / "tls" / "ca.pem"
+        gateway = ("healthcode-gateway", "init", "--dir", self.gateway)
+        run(*gateway, "--realm", REALM, "--listen", here(ports.gateway), "--development")
+        founded = self.registry_command(
+            "init", "--realm", REALM, "--development", "--json",
+            "--listen", here(ports.registry), "--public-listen", here(ports.registry_public),
+            "--gateway-ca", ca, "--gateway-endpoint", here(ports.gateway),
+        )  # fmt: skip
+        self.fingerprint = founded.json()["root_fingerprint"]
+        run(*gateway, *self._registry_options())
+        self._add(REGISTRY, "trust-registry", self.registry, ports.registry, ports.registry_public)
+        self._add(GATEWAY, "healthcode-gateway", self.gateway, ports.gateway)
+
+    def _join(self, code: str) -> None:
+        """A participant's first day, up to the request that the operators will see."""
+        ports, offline = self.ports, self.authority(code)
+        run("province-node", "authority", "init", "--dir", offline, "--participant", code, "--realm", REALM,
+            "--keys", "3", "--threshold", "2", "--development")  # fmt: skip
+        self.node_command(
+            code, "init", "--participant", code, "--realm", REALM, "--development", *self._registry_options(),
+            "--listen", here(ports.node[code]), "--issuer-listen", here(ports.issuer[code]),
+        )  # fmt: skip
+        self.node_command(code, "join", "--bundle", self.sign(code))
+        self._add(code, "province-node", self.node(code), ports.node[code], ports.issuer[code])
+
+    def sign(self, code: str) -> Path:
+        """Two of the authority's three keys sign what the node asks for; the bundle to carry back."""
+        offline, bundle = self.authority(code), self.authority(code) / "bundle.json"
+        keys = ("--key", offline / "authority-1.key", "--key", offline / "authority-2.key")
+        request = self.node(code) / "request.json"
+        run(
+            "province-node",
+            "authority",
+            "sign",
+            "--dir",
+            offline,
+            "--request",
+            request,
+            *keys,
+            "--out",
+            bundle,
+            "--yes",
+        )
+        return bundle
+
+    def join_again(self, code: str) -> Completed:
+        """Another authority signs for the same participant, and asks to be admitted."""
+        rival = f"{code}-rival"
+        offline = self.authority(rival)
+        shutil.copytree(self.node(code), self.node(rival), ignore=shutil.ignore_patterns("trust", "node.db*"))
+        run("province-node", "authority", "init", "--dir", offline, "--participant", code, "--realm", REALM,
+            "--keys", "3", "--threshold", "2", "--development")  # fmt: skip
+        return self.node_command(rival, "join", "--bundle", self.sign(rival), "--json", status=None)
+
+    def begin_client(self, folder: Path) -> None:
+        """Begins a trust folder of somebody who has no node, from the registry."""
+        _, endpoint, _, ca, *fingerprint = self._registry_options()
+        run(
+            "healthcode",
+            "trust",
+            "init",
+            "--dir",
+            folder,
+            "--source",
+            f"grpcs://{endpoint}",
+            "--ca",
+            ca,
+            *fingerprint,
+        )
+
+    def _registry_options(self) -> tuple[str | Path, ...]:
+        return (
+            "--registry", here(self.ports.registry_public), "--registry-ca", self.registry / "tls" / "ca.pem",
+            "--root-fingerprint", self.fingerprint,
+        )  # fmt: skip
+
+    def _add(self, name: str, command: str, folder: Path, *ports: int) -> None:
+        log = self.root / f"{name}.log"
+        self.services[name] = Service(name, (command, "serve", "--dir", folder), ports, log)
 
     def start(self, *names: str) -> None:
         """Starts services together, and returns when each of them answers."""
@@ -121,6 +228,41 @@ class Federation:
         for service in self.services.values():
             service.tell_to_stop()
         self.stop(*self.services)
+
+    def revoke(self, code: str, text: str) -> None:
+        """A participant revokes one of its codes; the text comes by standard input, never as an argument."""
+        self.node_command(code, "revoke", "--reason", "LOST_OR_STOLEN", "-", stdin=text + "\n")
+
+    def rotate(self, code: str, purpose: str) -> None:
+        """A new key of a purpose: made by the node, signed for by the authority, published."""
+        self.node_command(code, "keys", "rotate", "--purpose", purpose)
+        self.node_command(code, "publish", "--bundle", self.sign(code))
+
+    def credentials(self, code: str, role: str) -> Credentials:
+        """The certificate that a participant gave to its `integrator` or `issuer`."""
+        tls = self.node(code) / "tls"
+        return Credentials(tls / "ca.pem", tls / f"{role}.pem", tls / f"{role}.key")
+
+    def integrator(self, code: str) -> AbstractContextManager[grpc.Channel]:
+        """A channel to a node as one of its integrators."""
+        return channel(
+            self.ports.node[code], f"province-{code}.healthcode", self.credentials(code, "integrator")
+        )
+
+    def back_end(self, code: str) -> AbstractContextManager[grpc.Channel]:
+        """A channel to a node's issuer listener as the province's back end."""
+        return channel(
+            self.ports.issuer[code], f"province-{code}.healthcode", self.credentials(code, "issuer")
+        )
+
+    def impostor(self, code: str, name: str) -> Credentials:
+        """What a participant's CA could do: a certificate, rightly made, in another's name."""
+        tls = self.node(code) / "tls"
+        authority = CertifiedKey((tls / "ca.pem").read_bytes(), (tls / "ca.key").read_bytes())
+        peer = PeerId(REALM, PeerKind.PROVINCE, name)
+        certificate, key = self.root / "impostor.pem", self.root / "impostor.key"
+        issue_leaf(authority, peer, days=1, now=int(time.time())).write(certificate, key)
+        return Credentials(self.registry / "tls" / "ca.pem", certificate, key)
 
     @property
     def processes(self) -> list[int]:

@@ -40,6 +40,15 @@ class Completed:
         """Its output, read as JSON."""
         return json.loads(self.out)
 
+    @property
+    def reason(self) -> str:
+        """The stable word of a refusal that was asked for with --json; empty without one."""
+        try:
+            word: str = json.loads(self.err.splitlines()[-1])["error"]["reason"]
+        except (IndexError, KeyError, TypeError, ValueError):
+            return ""
+        return word
+
 
 def run(*arguments: str | Path, status: int | None = 0, stdin: str = "") -> Completed:
     """Runs a console command of this installation.

@@ -57,7 +57,7 @@ class Report:
     def working(self, what: str) -> Iterator[Callable[[str], None]]:
         """Shows that something is being done; yields a function that says what."""
         with self.console.status(what) as status:
-            yield lambda text: status.update(text)
+            yield status.update
         if not self.console.is_terminal:
             self.console.print(what, style="dim")
 
