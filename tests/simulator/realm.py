@@ -193,13 +193,21 @@ class SimulatedRealm:
         self.files[metadata_file("root", version)] = to_bytes(root)
         return root
 
-    def rotate_root(self) -> None:
-        """A next root, with the keys that stand here now, signed by the old and the new key holders."""
-        old = fixed_root_keys = [self.key(f"root-{number}") for number in (1, 2, 3)]
-        signers = (
-            [key for key in old[:2] if key not in self.root_keys] if self.root_keys != fixed_root_keys else []
-        )
-        self.root = self._publish_root(self.root.signed.version + 1, signers)
+    def rotate_root(
+        self,
+        *,
+        root_keys: list[PrivateKey] | None = None,
+        snapshot_key: PrivateKey | None = None,
+        timestamp_key: PrivateKey | None = None,
+        operators: list[PrivateKey] | None = None,
+    ) -> None:
+        """A next root with other keys for what is named, signed by the old and the new key holders."""
+        consenting = self.root_keys[:2] if root_keys is not None else []
+        self.root_keys = root_keys or self.root_keys
+        self.snapshot_key = snapshot_key or self.snapshot_key
+        self.timestamp_key = timestamp_key or self.timestamp_key
+        self.operators = operators or self.operators
+        self.root = self._publish_root(self.root.signed.version + 1, consenting)
 
     def participants_document(self) -> ParticipantsDocument:
         """participants.json as the provinces' chains stand now."""

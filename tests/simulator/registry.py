@@ -1,0 +1,203 @@
+"""A real registry in a folder, founded by a development ceremony, and provinces that deal with it.
+
+registry = found_registry(tmp_path / "registry")
+shanghai = Province("31", registry.settings.realm)
+admit(registry, shanghai)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from healthcode.clock import Clock
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.policy.book import default_policy_bytes
+from healthcode.revocation.day import day_of
+from healthcode.revocation.head import DayEntry, Head, encode_head
+from healthcode.revocation.list import RevocationList, encode_list
+from healthcode.rpc.certificate import CertifiedKey, issue_leaf, make_ca
+from healthcode.signing.ed25519 import PrivateKey
+from healthcode.signing.keyfile import read_key_file
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.document import AuthorityLink, ProvinceDocument, encode_document
+from healthcode.trust.join import JoinRequest, encode_join_request
+from healthcode.trust.link import new_link, new_province_key
+from healthcode.trust.metadata import new_live_metadata, new_province_metadata, sign_metadata, to_bytes
+from tests.simulator.realm import NOW, fixed_key
+from trust_registry.app import Registry, open_registry
+from trust_registry.approval import sign_proposal
+from trust_registry.ceremony import CeremonyPlan, Holder, hold_ceremony
+from trust_registry.draft import draft_admission
+from trust_registry.folder import RegistryFolder
+from trust_registry.join import Join, receive_join
+
+__all__ = ["HandClock", "Province", "admit", "found_registry", "operator", "plan", "put_join"]
+
+PASSPHRASE = b"a passphrase for tests"
+
+
+class HandClock:
+    """A clock that a test moves."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.time = now
+
+    def now(self) -> int:
+        return self.time
+
+
+def plan(
+    realm: str = "test-registry", *, listen: str = "127.0.0.1:7443", public: str = "127.0.0.1:7444"
+) -> CeremonyPlan:
+    """A development ceremony of three root holders and three operators, two of whom must sign."""
+    return CeremonyPlan(
+        realm=realm,
+        roots=[Holder(KeyPurpose.ROOT, f"root-{n}", f"root-{n}", PASSPHRASE) for n in (1, 2, 3)],
+        root_threshold=2,
+        operators=[
+            Holder(KeyPurpose.OPERATOR, f"operator-{n}", f"operator-{n}", PASSPHRASE) for n in (1, 2, 3)
+        ],
+        operator_threshold=2,
+        development=True,
+        policy=default_policy_bytes(),
+        listen=listen,
+        public_listen=public,
+        metrics_listen=None,
+        endpoint=listen,
+        public_endpoint=public,
+    )
+
+
+def found_registry(
+    folder: Path, *, clock: Clock | None = None, ceremony: CeremonyPlan | None = None
+) -> Registry:
+    """A founded registry, opened with its online keys."""
+    clock = clock or HandClock()
+    place = RegistryFolder(folder)
+    hold_ceremony(ceremony or plan(), place, clock, confirm=lambda step: None)
+    return open_registry(place, clock, {})
+
+
+def operator(registry: Registry, name: str) -> PrivateKey:
+    """A holder's key by the name of its file, e.g. operator-1 or root-2."""
+    return read_key_file(registry.folder.ceremony / f"{name}.key", PASSPHRASE).private
+
+
+def put_join(registry: Registry, province: Province) -> Join:
+    """Hands in a province's request as the wire would."""
+    now = registry.clock.now()
+    join, _ = receive_join(registry.joins, province.join_request(now), registry.repository.published(), now)
+    return join
+
+
+def admit(registry: Registry, *provinces: Province) -> None:
+    """Onboards provinces, by two operators."""
+    joins = [put_join(registry, province) for province in provinces]
+    proposal = draft_admission(registry.repository, registry.proposals, joins)
+    for name in ("operator-1", "operator-2"):
+        sign_proposal(registry.repository, registry.proposals, proposal.id, operator(registry, name))
+
+
+class Province:
+    """A participant's authority and node: what it would hand in, right by default."""
+
+    def __init__(self, code: str, realm: str, *, name: str = "", now: int = NOW) -> None:
+        self.code = code
+        self.realm = realm
+        self.now = now
+        self.authority = [fixed_key(f"{realm} {code}{name} authority-{n}") for n in (1, 2, 3)]
+        self.live_key = fixed_key(f"{realm} {code}{name} live")
+        self.code_key = fixed_key(f"{realm} {code}{name} code")
+        self.ca = make_ca(f"{realm} {code} CA", days=30, now=now)
+        today = day_of(now)
+        self.head = Head(1, realm, code, today - 1, today + 40, {})
+        self.lists: dict[str, bytes] = {}
+
+    @property
+    def link(self) -> AuthorityLink:
+        return new_link(self.code, self.authority, 2, self.realm, created=self.now)
+
+    def leaf(self, *, named: str | None = None) -> CertifiedKey:
+        """A certificate of this province's CA, by default in its own name."""
+        peer = PeerId(self.realm, PeerKind.PROVINCE, named or self.code)
+        return issue_leaf(self.ca, peer, days=10, now=self.now)
+
+    def document(self, **changes: object) -> bytes:
+        """Its province.json."""
+        key = new_province_key(
+            self.code,
+            KeyPurpose.LIVE,
+            self.code_key,
+            self.realm,
+            not_before=self.now - 3600,
+            not_after=self.now + 6 * 86_400,
+        )
+        document = ProvinceDocument(
+            realm=self.realm,
+            participant=self.code,
+            keys=(key,),
+            tls_ca=(self.ca.certificate_pem.decode(),),
+            endpoints={"federation": "127.0.0.1:7100"},
+        )
+        return encode_document(document.model_copy(update=changes))
+
+    def publication(
+        self,
+        version: int,
+        *,
+        signers: Iterable[PrivateKey] | None = None,
+        now: int | None = None,
+        **changes: object,
+    ) -> tuple[bytes, bytes]:
+        """(metadata, province.json) of its authority at a version."""
+        data = self.document(**changes)
+        metadata = new_province_metadata(
+            self.code,
+            version=version,
+            province_json=data,
+            live_public=self.live_key.public,
+            now=self.now if now is None else now,
+        )
+        for key in self.authority[:2] if signers is None else signers:
+            sign_metadata(metadata, key)
+        return to_bytes(metadata), data
+
+    def join_request(self, now: int | None = None) -> bytes:
+        """Its wish to be admitted."""
+        metadata, data = self.publication(1, now=now)
+        return encode_join_request(
+            JoinRequest(
+                realm=self.realm,
+                participant=self.code,
+                link=self.link,
+                metadata=metadata,
+                province_json=data,
+            )
+        )
+
+    def revoke(self, day: int, indices: Iterable[int]) -> None:
+        """Makes the list of `day` hold exactly `indices`, in the next head."""
+        members = sorted(indices)
+        data = encode_list(RevocationList(self.realm, self.code, day, members))
+        sha256 = hashlib.sha256(data)
+        was = self.head.days.get(day)
+        entry = DayEntry(1 if was is None else was.version + 1, len(members), sha256.digest(), len(data))
+        self.lists[sha256.hexdigest()] = data
+        self.head = replace(self.head, version=self.head.version + 1, days={**self.head.days, day: entry})
+
+    def live_publication(self, version: int, *, signer: PrivateKey | None = None) -> tuple[bytes, bytes]:
+        """(metadata, head) of its node at a version."""
+        head = encode_head(self.head)
+        metadata = new_live_metadata(self.code, version=version, head=head, now=self.now)
+        sign_metadata(metadata, signer or self.live_key)
+        return to_bytes(metadata), head
+
+    def spool(self, folder: Path) -> Mapping[str, Path]:
+        """Its lists as uploaded files, by hash."""
+        folder.mkdir(exist_ok=True)
+        for sha256_hex, data in self.lists.items():
+            (folder / sha256_hex).write_bytes(data)
+        return {sha256_hex: folder / sha256_hex for sha256_hex in self.lists}

@@ -1,0 +1,805 @@
+"""What a registry, an operator, a province or a thief of one of their keys may not do to a client.
+
+Each attack is signed with the keys that its thief would have, refused with its own
+reason, and leaves the last good trust serving.
+"""
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tuf.api.metadata import DelegatedRole, Delegations, TargetFile
+
+from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableError
+from healthcode.policy.enumeration import RiskLevel
+from healthcode.revocation.day import day_of
+from healthcode.revocation.head import encode_head
+from healthcode.revocation.state import RevocationStatus
+from healthcode.signing.ed25519 import kid
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.client import RefreshResult, TrustClient
+from healthcode.trust.document import ParticipantEntry, encode_document
+from healthcode.trust.layout import (
+    PARTICIPANTS_PATH,
+    TrustLimits,
+    head_path,
+    list_file,
+    metadata_file,
+    province_path,
+    target_file,
+)
+from healthcode.trust.link import new_link
+from healthcode.trust.metadata import new_province_metadata, new_snapshot, sign_metadata, to_bytes, tuf_key
+from healthcode.trust.store import TrustStore, init_trust
+from tests.simulator.realm import SimulatedRealm, fixed_key
+
+
+def refresh(client: TrustClient, realm: SimulatedRealm) -> RefreshResult:
+    realm.now += 60
+    return client.refresh(realm.now)
+
+
+def refused(client: TrustClient, realm: SimulatedRealm, reason: Reason) -> HealthcodeError:
+    """The refresh is refused as a whole for this reason, and the folder still serves what it held."""
+    before = client.open().view
+    with pytest.raises(HealthcodeError) as caught:
+        refresh(client, realm)
+    assert caught.value.reason is reason, caught.value.message
+    after = client.open().view
+    assert (after.timestamp_version, after.targets_version) == (
+        before.timestamp_version,
+        before.targets_version,
+    )
+    assert set(after.issuers) == set(before.issuers)
+    return caught.value
+
+
+def rejected(result: RefreshResult, participant: str, reason: Reason) -> str:
+    """Exactly this participant's change is refused, for this reason."""
+    assert [(each.participant, each.reason) for each in result.rejected] == [(participant, reason)], (
+        result.rejected
+    )
+    return result.rejected[0].message
+
+
+def others_move(client: TrustClient, realm: SimulatedRealm, result: RefreshResult, bad: str) -> None:
+    """While `bad` is held back, a revocation elsewhere gets through in the same refresh or the next."""
+    other = next(code for code in realm.provinces if code != bad)
+    was = result.view.issuers[other].head_version
+    realm.revoke(other, 99, realm.now + 3600)
+    realm.publish_live(other)
+    realm.publish()
+    after = refresh(client, realm).view.issuers[other]
+    assert after.head_version == (was or 0) + 1
+    assert after.revocations is not None
+    assert after.revocations.status(99, realm.now + 3500) is RevocationStatus.REVOKED
+
+
+# targets, signed by enough operators
+
+
+def test_targets_that_list_a_provinces_path_are_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """python-tuf alone would believe targets about province.json; a client of ours refuses such targets whole."""
+    targets = realm.new_targets()
+    forged = b'{"format":"healthcode/province/1"}'
+    targets.signed.targets[province_path("31")] = TargetFile.from_data(
+        province_path("31"), forged, ["sha256"]
+    )
+    realm.publish_targets(targets)
+    realm.publish()
+    error = refused(client, realm, Reason.PATH_FORBIDDEN)
+    assert "provinces/31/province.json" in error.message
+
+
+@pytest.mark.parametrize("name", ["province-31-live", "provinces", "province-3", "province-99x", "evil"])
+def test_a_role_that_has_no_place_is_refused(client: TrustClient, realm: SimulatedRealm, name: str) -> None:
+    """targets may delegate to `areas` and `province-NN` alone, so an extra, wider sibling is refused."""
+    targets = realm.new_targets()
+    assert targets.signed.delegations is not None
+    assert targets.signed.delegations.roles is not None
+    thief = tuf_key(fixed_key("thief").public)
+    targets.signed.delegations.keys[thief.keyid] = thief
+    roles = dict(targets.signed.delegations.roles)
+    role = DelegatedRole(name, [thief.keyid], 1, terminating=False, paths=["provinces/*/*"])
+    targets.signed.delegations.roles = {name: role, **roles}
+    realm.publish_targets(targets)
+    realm.publish()
+    refused(client, realm, Reason.PATH_FORBIDDEN)
+
+
+def test_a_participant_that_the_realm_cannot_have_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """Only GB/T 2260 provinces, 00, 66 and, in test realms, 90 to 99 take part."""
+    realm.provinces["98"] = realm.new_province("98")
+    realm.publish_targets()
+    realm.publish()
+    assert "98" not in refresh(client, realm).view.issuers  # allowed, but it has published nothing
+    realm.provinces["38"] = realm.new_province("38")
+    realm.publish_targets()
+    realm.publish()
+    refused(client, realm, Reason.PATH_FORBIDDEN)
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [["provinces/*/*"], ["provinces/31/*"], ["provinces/31/*", "provinces/31/revocations/*", "areas/*"]],
+)
+def test_a_wider_or_narrower_delegation_is_refused_for_that_province_alone(
+    client: TrustClient, realm: SimulatedRealm, paths: list[str]
+) -> None:
+    """A delegation has exactly its two patterns; the province keeps its last good files, the others move on."""
+    targets = realm.new_targets()
+    assert targets.signed.delegations is not None
+    assert targets.signed.delegations.roles is not None
+    targets.signed.delegations.roles["province-31"].paths = paths
+    realm.publish_targets(targets)
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.PATH_FORBIDDEN)
+    assert "31" in result.view.issuers
+    others_move(client, realm, result, "31")
+
+
+def test_a_delegation_to_other_keys_than_the_chains_head_is_refused(
+    client: TrustClient, realm: SimulatedRealm, folder: Path
+) -> None:
+    """Operators cannot hand a province to another key: its own keys serve on, also after a restart."""
+    honest = dict(client.open().view.issuers["31"].keys)
+    thief = fixed_key("thief")
+    targets = realm.new_targets()
+    assert targets.signed.delegations is not None
+    assert targets.signed.delegations.roles is not None
+    role = targets.signed.delegations.roles["province-31"]
+    key = tuf_key(thief.public)
+    targets.signed.delegations.keys[key.keyid] = key
+    role.keyids, role.threshold = [key.keyid], 1
+    realm.publish_targets(targets)
+    realm.provinces["31"].document = realm.provinces["31"].document.model_copy(
+        update={"keys": (realm.province_key("31", KeyPurpose.LIVE, thief),)}
+    )
+    realm.publish_province("31", signers=[thief])
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.AUTHORITY_EXISTS)
+    assert result.view.issuers["31"].keys == honest
+    assert TrustStore.open(folder).view.issuers["31"].keys == honest
+    others_move(client, realm, result, "31")
+    again = TrustClient(folder, realm).refresh(realm.now)
+    rejected(again, "31", Reason.AUTHORITY_EXISTS)
+    assert again.view.issuers["31"].keys == honest
+
+
+def test_an_extra_key_or_a_lower_threshold_in_a_delegation_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """The delegation is the chain's head to the letter."""
+    targets = realm.new_targets()
+    assert targets.signed.delegations is not None
+    assert targets.signed.delegations.roles is not None
+    targets.signed.delegations.roles["province-31"].threshold = 1
+    key = tuf_key(fixed_key("thief").public)
+    targets.signed.delegations.keys[key.keyid] = key
+    targets.signed.delegations.roles["province-11"].keyids.append(key.keyid)
+    realm.publish_targets(targets)
+    realm.publish()
+    result = refresh(client, realm)
+    assert {(each.participant, each.reason) for each in result.rejected} == {
+        ("11", Reason.AUTHORITY_EXISTS),
+        ("31", Reason.AUTHORITY_EXISTS),
+    }
+    assert set(result.view.issuers) == {"00", "11", "31"}
+
+
+def test_a_chain_that_does_not_extend_the_accepted_one_is_refused(
+    client: TrustClient, realm: SimulatedRealm, folder: Path
+) -> None:
+    """A replaced authority is refused for ever, while its honest node's revocations still come through."""
+    honest = realm.provinces["31"]
+    thieves = [fixed_key(f"thief-{number}") for number in (1, 2)]
+    real_chain, real_authority = honest.chain, honest.authority
+    honest.chain = (new_link("31", thieves, 2, realm.realm, created=realm.now),)
+    honest.authority = thieves
+    realm.publish_targets()
+    realm.publish_province("31")
+    realm.publish()
+    for _ in range(2):
+        result = refresh(client, realm)
+        rejected(result, "31", Reason.AUTHORITY_EXISTS)
+        assert result.view.issuers["31"].province_version == 1
+    store = TrustStore.open(folder)
+    assert store.view.issuers["31"].province_version == 1
+    assert not store.warnings
+    honest.chain, honest.authority = real_chain, real_authority
+    realm.publish_targets()
+    realm.publish_province("31")
+    realm.publish()
+    healed = refresh(client, realm)
+    assert healed.rejected == ()
+    assert healed.view.issuers["31"].province_version == 3
+
+
+def test_a_participant_dropped_from_the_document_is_kept(client: TrustClient, realm: SimulatedRealm) -> None:
+    """A chain is append-only: leaving one out is not a way to replace it later."""
+    dropped = realm.provinces.pop("31")
+    realm.publish_targets()
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.AUTHORITY_EXISTS)
+    assert "31" in result.view.issuers
+    fresh = realm.new_province("31")
+    fresh.authority = [fixed_key("thief-1"), fixed_key("thief-2")]
+    fresh.chain = (new_link("31", fresh.authority, 2, realm.realm, created=realm.now),)
+    fresh.authority_version, fresh.live_version = dropped.authority_version, dropped.live_version
+    realm.provinces["31"] = fresh
+    realm.publish_targets()
+    realm.publish_province("31")
+    realm.publish()
+    rejected(refresh(client, realm), "31", Reason.AUTHORITY_EXISTS)
+
+
+def test_a_delegation_taken_back_with_its_chain_left_retires_the_province(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """Operators may retire an issuer, which is told once; its chain is remembered."""
+    targets = realm.new_targets()
+    assert targets.signed.delegations is not None
+    assert targets.signed.delegations.roles is not None
+    del targets.signed.delegations.roles["province-31"]
+    realm.publish_targets(targets)
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.PARTICIPANT_UNKNOWN)
+    assert "31" not in result.view.issuers
+    realm.sign_timestamp()
+    assert refresh(client, realm).rejected == ()
+    realm.provinces["31"].chain = (new_link("31", [fixed_key("thief")], 1, realm.realm, created=realm.now),)
+    realm.publish_targets()
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.AUTHORITY_EXISTS)
+    assert "31" not in result.view.issuers
+
+
+def test_a_handover_without_the_old_keys_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """A later link needs the threshold of the set before it."""
+    province = realm.provinces["31"]
+    thieves = [fixed_key(f"thief-{number}") for number in (1, 2)]
+    stolen = province.authority[:1]
+    link = new_link(
+        "31", thieves, 2, realm.realm, created=realm.now, previous=province.chain[-1], previous_keys=stolen
+    )
+    province.chain, province.authority = (*province.chain, link), thieves
+    realm.publish_targets()
+    realm.publish_province("31")
+    realm.publish()
+    result = refresh(client, realm)
+    assert "1 of the 2 keys" in rejected(result, "31", Reason.SIGNATURE_THRESHOLD)
+    assert result.view.issuers["31"].province_version == 1
+
+
+def test_a_handover_by_the_old_keys_is_followed(
+    client: TrustClient, realm: SimulatedRealm, folder: Path
+) -> None:
+    """The new authority publishes, and the old one no longer can."""
+    old = realm.provinces["31"].authority
+    realm.hand_over("31", "second")
+    realm.publish_targets()
+    realm.publish_province("31")
+    realm.publish()
+    result = refresh(client, realm)
+    assert result.rejected == ()
+    assert TrustStore.open(folder).view.issuers["31"].province_version == 2
+    realm.publish_province("31", signers=old[:2])
+    realm.publish()
+    rejected(refresh(client, realm), "31", Reason.SIGNATURE_THRESHOLD)
+
+
+def test_a_handover_whose_publication_is_missing_keeps_the_old_authoritys_files(
+    client: TrustClient, realm: SimulatedRealm, folder: Path
+) -> None:
+    """Between a handover and the first publication under it the last good files serve, by their witness."""
+    realm.hand_over("31", "second")
+    realm.publish_targets()
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.SIGNATURE_THRESHOLD)
+    assert "31" in TrustStore.open(folder).view.issuers
+    realm.publish_province("31")
+    realm.publish()
+    assert refresh(client, realm).rejected == ()
+
+
+def test_an_unproven_authority_key_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """A link whose key nobody proved to hold never counts."""
+    province = realm.new_province("44")
+    link = province.chain[0]
+    province.chain = (link.model_copy(update={"possession": link.possession[:2]}),)
+    realm.provinces["44"] = province
+    realm.publish_targets()
+    realm.publish_province("44")
+    realm.publish_live("44")
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "44", Reason.POSSESSION_UNPROVEN)
+    assert set(result.view.issuers) == {"00", "11", "31"}
+
+
+def test_participants_of_another_realm_are_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """participants.json names the realm that root names."""
+    document = realm.participants_document().model_copy(update={"realm": "test-other"})
+    realm.publish_targets(realm.new_targets(participants=encode_document(document)))
+    realm.publish()
+    refused(client, realm, Reason.REALM_MISMATCH)
+
+
+def test_one_operator_is_not_enough(client: TrustClient, realm: SimulatedRealm) -> None:
+    """targets needs its threshold of operators."""
+    targets = realm.new_targets()
+    realm.operators = realm.operators[:1]
+    realm.publish_targets(targets)
+    realm.publish()
+    refused(client, realm, Reason.SIGNATURE_THRESHOLD)
+
+
+# provinces
+
+
+def test_a_province_signed_by_a_neighbours_keys_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """Beijing's authority cannot speak for Shanghai."""
+    realm.publish_province("31", signers=realm.provinces["11"].authority)
+    realm.publish()
+    result = refresh(client, realm)
+    assert "0 of the 2 valid signatures" in rejected(result, "31", Reason.SIGNATURE_THRESHOLD)
+    others_move(client, realm, result, "31")
+
+
+def test_a_head_signed_by_a_neighbours_live_key_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """A live key is good for its own province alone."""
+    realm.publish_live("31", signer=realm.provinces["11"].live_key)
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.SIGNATURE_THRESHOLD)
+    assert result.view.issuers["31"].head_version == 1
+
+
+def test_a_province_that_lists_anothers_path_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """One province publishing under another's path."""
+    province = realm.provinces["31"]
+    data = encode_document(province.document)
+    metadata = new_province_metadata(
+        "31", version=2, province_json=data, live_public=province.live_key.public, now=realm.now
+    )
+    metadata.signed.targets[province_path("11")] = metadata.signed.targets[province_path("31")]
+    realm.publish_authority("31", metadata, {province_path("31"): data, province_path("11"): data})
+    realm.publish()
+    result = refresh(client, realm)
+    assert "provinces/11/province.json" in rejected(result, "31", Reason.PATH_FORBIDDEN)
+
+
+def test_a_province_that_delegates_to_more_than_its_node_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """province-31 may delegate to province-31-live and to no other role, with its one pattern."""
+    province = realm.provinces["31"]
+    data = encode_document(province.document)
+    key = tuf_key(province.live_key.public)
+    for name, paths in (
+        ("province-31-live", ["provinces/31/*"]),
+        ("province-11-live", ["provinces/31/revocations/*"]),
+    ):
+        province.authority_version += 1
+        metadata = new_province_metadata(
+            "31",
+            version=province.authority_version,
+            province_json=data,
+            live_public=province.live_key.public,
+            now=realm.now,
+        )
+        role = DelegatedRole(name, [key.keyid], 1, terminating=True, paths=paths)
+        metadata.signed.delegations = Delegations({key.keyid: key}, {name: role})
+        realm.publish_authority("31", metadata, {province_path("31"): data})
+        realm.publish()
+        rejected(refresh(client, realm), "31", Reason.PATH_FORBIDDEN)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"realm": "test-other"}, Reason.REALM_MISMATCH),
+        ({"participant": "11"}, Reason.PATH_FORBIDDEN),
+    ],
+)
+def test_a_province_document_of_another_realm_or_participant_is_refused(
+    client: TrustClient, realm: SimulatedRealm, change: dict[str, str], reason: Reason
+) -> None:
+    """province.json names whom it speaks for, and where."""
+    province = realm.provinces["31"]
+    province.document = province.document.model_copy(update=change)
+    realm.publish_province("31")
+    realm.publish()
+    rejected(refresh(client, realm), "31", reason)
+
+
+def test_a_code_key_without_possession_or_with_too_long_a_window_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """The node holds to the same rules of admission as the registry."""
+    province = realm.provinces["31"]
+    good = province.document
+    key = realm.province_key("31", KeyPurpose.LIVE, fixed_key("new"))
+    for bad, reason in (
+        (key.model_copy(update={"possession": bytes(64)}), Reason.POSSESSION_UNPROVEN),
+        (key.model_copy(update={"kid": bytes(8)}), Reason.POSSESSION_UNPROVEN),
+        (key.model_copy(update={"not_after": key.not_after + 1}), Reason.MALFORMED_MESSAGE),
+    ):
+        province.document = good.model_copy(update={"keys": (bad,)})
+        realm.publish_province("31")
+        realm.publish()
+        result = refresh(client, realm)
+        rejected(result, "31", reason)
+        assert len(result.view.issuers["31"].keys) == 4
+
+
+def test_province_json_that_is_not_what_was_signed_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """A mirror that swaps a file's bytes gains nothing."""
+    realm.rotate_key("31", KeyPurpose.LIVE, "second")
+    realm.publish_province("31")
+    realm.publish()
+    signed = encode_document(realm.provinces["31"].document)
+    path = target_file(province_path("31"), hashlib.sha256(signed).hexdigest())
+    realm.tampered[path] = signed.replace(b"7100", b"6666")
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.SIGNATURE_INVALID)
+    realm.tampered.clear()
+    assert refresh(client, realm).rejected == ()
+
+
+def test_a_province_of_another_realm_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """Files made in one realm never hold in another, whoever signed them."""
+    other = SimulatedRealm(("31",), realm="test-other")
+    other.publish_province("31")
+    realm.files[metadata_file("province-31", 2)] = other.files[metadata_file("province-31", 2)]
+    realm.files.update({path: data for path, data in other.files.items() if "province.json" in path})
+    realm.versions["province-31"] = 2
+    realm.publish()
+    rejected(refresh(client, realm), "31", Reason.SIGNATURE_THRESHOLD)
+
+
+# going back, jumping ahead, mixing
+
+
+def test_an_old_timestamp_served_again_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """Rollback of the timestamp."""
+    old = realm.files[metadata_file("timestamp")]
+    realm.revoke("31", 7, realm.now + 3600)
+    realm.publish_live("31")
+    realm.publish()
+    refresh(client, realm)
+    realm.tampered[metadata_file("timestamp")] = old
+    refused(client, realm, Reason.VERSION_CONFLICT)
+
+
+def test_rollback_is_refused_without_the_cache_too(
+    client: TrustClient, realm: SimulatedRealm, folder: Path
+) -> None:
+    """The durable generation remembers what was accepted, even if python-tuf's cache is lost."""
+    old = realm.files[metadata_file("timestamp")]
+    realm.publish_live("31")
+    realm.publish()
+    refresh(client, realm)
+    shutil.rmtree(folder / "cache")
+    realm.tampered[metadata_file("timestamp")] = old
+    refused(client, realm, Reason.VERSION_CONFLICT)
+
+
+@pytest.mark.parametrize("role", ["targets", "areas", "province-31", "province-31-live"])
+def test_a_snapshot_that_takes_a_role_back_is_refused(
+    client: TrustClient, realm: SimulatedRealm, role: str
+) -> None:
+    """Rollback of any role by a thief of the snapshot and timestamp keys."""
+    realm.publish_targets()
+    realm.publish_areas({})
+    realm.publish_province("31")
+    realm.publish_live("31")
+    realm.publish()
+    refresh(client, realm)
+    realm.versions[role] -= 1
+    realm.publish()
+    refused(client, realm, Reason.VERSION_CONFLICT)
+
+
+def test_a_snapshot_that_forgets_a_role_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """A role stays in snapshot for ever."""
+    del realm.versions["province-31"]
+    realm.publish()
+    with pytest.raises(TrustError):
+        refresh(client, realm)
+    assert "31" in client.open().view.issuers
+
+
+def test_a_head_that_goes_back_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """The live key signs an older head at a newer version: refused, nothing is un-revoked."""
+    old = encode_head(realm.provinces["31"].head)
+    expires = realm.now + 3600
+    realm.revoke("31", 7, expires)
+    realm.publish_live("31")
+    realm.publish()
+    refresh(client, realm)
+    realm.publish_head("31", old)
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.LIST_SHRANK)
+    state = result.view.issuers["31"].revocations
+    assert state is not None
+    assert state.status(7, expires) is RevocationStatus.REVOKED
+
+
+def test_a_shrunk_list_is_refused(client: TrustClient, realm: SimulatedRealm, folder: Path) -> None:
+    """Within a day a list only grows, also when its count stays the same."""
+    expires = realm.now + 3600
+    for index in (7, 8):
+        realm.revoke("31", index, expires)
+    realm.publish_live("31")
+    realm.publish()
+    refresh(client, realm)
+    for members in ([8], [8, 9]):
+        realm.set_list("31", day_of(expires), members)
+        realm.publish_live("31")
+        realm.publish()
+        result = refresh(client, realm)
+        rejected(result, "31", Reason.LIST_SHRANK)
+    state = TrustStore.open(folder).view.issuers["31"].revocations
+    assert state is not None
+    assert state.status(7, expires) is RevocationStatus.REVOKED
+    realm.set_list("31", day_of(expires), [7, 8, 9])
+    realm.publish_live("31")
+    realm.publish()
+    assert refresh(client, realm).rejected == ()
+
+
+def test_a_killed_key_stays_killed(client: TrustClient, realm: SimulatedRealm) -> None:
+    """Killing a key cannot be taken back."""
+    province = realm.provinces["31"]
+    dead = kid(province.keys[KeyPurpose.LIVE].public)
+    realm.kill("31", dead)
+    realm.publish_live("31")
+    realm.publish()
+    view = refresh(client, realm).view
+    assert view.issuers["31"].keys_for(KeyPurpose.LIVE, realm.now) == ()
+    province.head = replace(province.head, killed_kids=frozenset())
+    realm.publish_live("31")
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.LIST_SHRANK)
+    assert result.view.issuers["31"].keys_for(KeyPurpose.LIVE, realm.now) == ()
+
+
+def test_a_province_that_shows_two_files_of_one_version_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """The same version is the same bytes: a re-signed one is never fetched, and the first serves."""
+    realm.provinces["31"].live_version = 0
+    realm.revoke("31", 5, realm.now + 60)
+    realm.publish_live("31")
+    realm.publish()
+    result = refresh(client, realm)
+    state = result.view.issuers["31"].revocations
+    assert state is not None
+    assert state.status(5, realm.now + 60) is RevocationStatus.CLEAR
+
+
+def test_a_fast_forward_heals_when_root_replaces_the_online_keys(
+    client: TrustClient, realm: SimulatedRealm, folder: Path
+) -> None:
+    """A thief jumped the versions ahead; with new snapshot and timestamp keys they may begin anew."""
+    realm.snapshot_version, realm.timestamp_version = 10_000_000, 20_000_000
+    realm.publish()
+    assert refresh(client, realm).view.timestamp_version == 20_000_001
+    realm.snapshot_version, realm.timestamp_version = 5, 5
+    realm.publish()
+    refused(client, realm, Reason.VERSION_CONFLICT)
+    realm.rotate_root(snapshot_key=realm.key("snapshot-2"), timestamp_key=realm.key("timestamp-2"))
+    realm.publish()
+    result = refresh(client, realm)
+    assert (result.view.timestamp_version, result.view.root_version) == (7, 2)
+    assert TrustStore.open(folder).view.timestamp_version == 7
+
+
+def test_a_mix_of_two_moments_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """Mix-and-match: a snapshot that timestamp does not name, whoever signed it."""
+    realm.publish_live("31")
+    realm.publish()
+    other = new_snapshot(
+        version=realm.snapshot_version, versions={**realm.versions, "province-31": 1}, now=realm.now - 1
+    )
+    sign_metadata(other, realm.snapshot_key)
+    realm.tampered[metadata_file("snapshot", realm.snapshot_version)] = to_bytes(other)
+    refused(client, realm, Reason.SIGNATURE_INVALID)
+
+
+def test_a_role_at_another_version_than_snapshot_says_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """Mix-and-match among provinces: an older file at a newer name."""
+    realm.publish_province("31")
+    realm.publish()
+    realm.tampered[metadata_file("province-31", 2)] = realm.files[metadata_file("province-31", 1)]
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.VERSION_CONFLICT)
+    others_move(client, realm, result, "31")
+
+
+def test_an_expired_timestamp_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """A frozen registry: by the given clock the timestamp has expired, and the folder serves on, ageing."""
+    realm.now += 3_700
+    refused(client, realm, Reason.TRUST_UNAVAILABLE)
+
+
+def test_an_expired_authority_is_not_taken_anew(client: TrustClient, realm: SimulatedRealm) -> None:
+    """What an authority signed too long ago is not believed by whoever did not have it yet."""
+    realm.now -= 91 * 86_400
+    realm.publish_province("31")
+    realm.now += 91 * 86_400
+    realm.publish()
+    result = refresh(client, realm)
+    assert "expired" in rejected(result, "31", Reason.TRUST_UNAVAILABLE)
+
+
+# sizes, lists, files
+
+
+def test_an_endless_timestamp_is_cut(client: TrustClient, realm: SimulatedRealm) -> None:
+    """A file longer than it may be is refused unread."""
+    realm.tampered[metadata_file("timestamp")] = b" " * 20_000
+    refused(client, realm, Reason.TOO_LARGE)
+
+
+def test_an_oversized_head_or_province_is_refused_alone(realm: SimulatedRealm, folder: Path) -> None:
+    """Limits hold a province, not the others."""
+    client = realm.client(folder, limits=TrustLimits(head_bytes=400))
+    client.refresh(realm.now)
+    for offset in range(12):
+        realm.revoke("31", 1, realm.now + offset * 86_400)
+    realm.publish_live("31")
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.TOO_LARGE)
+    others_move(client, realm, result, "31")
+
+
+def test_a_list_with_other_bytes_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """A list is what its hash in the head says, checked before it is parsed."""
+    realm.revoke("31", 7, realm.now + 3600)
+    realm.publish_live("31")
+    realm.publish()
+    (data,) = realm.provinces["31"].lists.values()
+    path = list_file(hashlib.sha256(data).hexdigest())
+    for forged in (data[:-1] + b"\x00", data[:-1], data + b"\x00"):
+        realm.tampered[path] = forged
+        result = refresh(client, realm)
+        assert [each.participant for each in result.rejected] == ["31"]
+        assert result.view.issuers["31"].head_version == 1
+    realm.tampered.clear()
+    realm.missing.add(path)
+    rejected(refresh(client, realm), "31", Reason.FILE_UNKNOWN)
+    realm.missing.clear()
+    assert refresh(client, realm).view.issuers["31"].head_version == 2
+
+
+def test_a_head_that_is_garbage_but_signed_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """A broken node harms itself alone."""
+    for garbage in (b"", b"\xff" * 100, b"\xa0"):
+        realm.publish_head("31", garbage)
+        realm.publish()
+        result = refresh(client, realm)
+        rejected(result, "31", Reason.MALFORMED_MESSAGE)
+    others_move(client, realm, result, "31")
+
+
+def test_new_keys_arrive_though_the_head_is_refused_and_the_other_way_round(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """The authority's part and the node's part do not hold each other back."""
+    realm.rotate_key("31", KeyPurpose.LIVE, "second")
+    realm.publish_province("31")
+    realm.publish_head("31", b"garbage")
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.MALFORMED_MESSAGE)
+    assert len(result.view.issuers["31"].keys) == 5
+    realm.publish_province("31", signers=[])
+    realm.revoke("31", 7, realm.now + 60)
+    realm.publish_live("31")
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "31", Reason.SIGNATURE_THRESHOLD)
+    assert result.view.issuers["31"].head_version == realm.provinces["31"].head.version
+
+
+def test_area_risk_that_does_not_hold_leaves_the_last_good_one(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """areas is a part by itself."""
+    realm.areas_key = fixed_key("thief")
+    realm.publish_areas({"310115": RiskLevel.LOW})
+    realm.publish()
+    result = refresh(client, realm)
+    rejected(result, "areas", Reason.SIGNATURE_THRESHOLD)
+    assert result.view.areas.risk("310115") is RiskLevel.HIGH
+
+
+# root, realm, reach
+
+
+def test_roots_are_followed_one_by_one(client: TrustClient, realm: SimulatedRealm, folder: Path) -> None:
+    """New key holders, consented to by the old ones; the folder still opens from its first root."""
+    for name in ("second", "third"):
+        realm.rotate_root(root_keys=[realm.key(f"root {name}-{number}") for number in (1, 2, 3)])
+    realm.publish()
+    assert refresh(client, realm).view.root_version == 3
+    assert TrustStore.open(folder).view.root_version == 3
+
+
+def test_a_root_that_the_old_key_holders_did_not_sign_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """Root rotation needs the threshold of the root before."""
+    realm.root_keys = [fixed_key("thief-1"), fixed_key("thief-2")]
+    realm._publish_root(2)
+    refused(client, realm, Reason.SIGNATURE_THRESHOLD)
+
+
+def test_a_root_of_another_realm_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """Even the key holders cannot move a realm's clients into another realm."""
+    realm.realm = "test-other"
+    realm.rotate_root()
+    refused(client, realm, Reason.REALM_MISMATCH)
+
+
+def test_another_realms_registry_is_refused(realm: SimulatedRealm, folder: Path) -> None:
+    """A folder begun in one realm takes nothing from another, nor begins with its root."""
+    other = SimulatedRealm(("31",), realm="test-other")
+    with pytest.raises(TrustError):
+        init_trust(folder, other, realm.fingerprint)
+    with pytest.raises(TrustError) as caught:
+        init_trust(folder, realm, realm.fingerprint, realm="test-other")
+    assert caught.value.reason is Reason.REALM_MISMATCH
+    init_trust(folder, realm, realm.fingerprint)
+    with pytest.raises(TrustError) as caught:
+        TrustClient(folder, other).refresh(realm.now)
+    assert caught.value.reason is Reason.SIGNATURE_THRESHOLD
+
+
+def test_a_registry_out_of_reach_changes_nothing(client: TrustClient, realm: SimulatedRealm) -> None:
+    """Unavailable is told as such."""
+    realm.offline = True
+    error = refused(client, realm, Reason.TRUST_UNAVAILABLE)
+    assert isinstance(error, UnavailableError)
+
+
+def test_a_chain_in_an_entry_of_another_participant_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """A link says whose it is, so Beijing's proofs do not make a chain for Guangdong."""
+    document = realm.participants_document()
+    entries = {**document.participants, "44": ParticipantEntry(chain=realm.provinces["11"].chain)}
+    forged = encode_document(document.model_copy(update={"participants": entries}))
+    realm.publish_targets(realm.new_targets(participants=forged))
+    realm.publish()
+    rejected(refresh(client, realm), "44", Reason.POSSESSION_UNPROVEN)
+
+
+def test_paths_are_the_fixed_ones(realm: SimulatedRealm) -> None:
+    """What a plain TUF client of another language reads stands at the same paths."""
+    listed = set(realm.targets.signed.targets)
+    assert listed == {PARTICIPANTS_PATH, "policy/national.json"}
+    assert head_path("31") == "provinces/31/revocations/head"
