@@ -8,6 +8,7 @@ participant, kid or seq, so that one province added reads as one line added.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -67,7 +68,7 @@ def _walk(before: Any, after: Any, path: str) -> Iterator[Change]:
     elif before_items is not None or after_items is not None:
         yield from _leaves(before, path, ChangeKind.REMOVED)
         yield from _leaves(after, path, ChangeKind.ADDED)
-    elif before != after or type(before) is not type(after):
+    elif json.dumps(before) != json.dumps(after):  # as JSON, since to Python 1, 1.0 and True are equal
         yield Change(ChangeKind.CHANGED, path, _text(before), _text(after))
 
 
