@@ -264,7 +264,10 @@ class Node:
     def _on_view(self, view: TrustView) -> None:
         """Keys that were made while we serve are opened when the authority's publication names them."""
         issuer = view.issuers.get(self._settings.participant)
-        if issuer is not None and self._keyring.lacks(issuer):
+        if issuer is None:
+            return
+        self._keyring.observe(issuer, self._clock.now())
+        if self._keyring.lacks(issuer):
             asyncio.get_running_loop().run_in_executor(None, self._rescan)
 
     def _rescan(self) -> None:

@@ -6,7 +6,9 @@ Rules:
   files that every node reads list it for this participant and purpose, not
   killed. So nothing is ever signed that other nodes cannot check yet: a new key
   waits until the authority's publication has come back through the registry.
-* Among several, the one whose window began last signs (rotation by publication).
+* Among several, the one whose window began last signs, once it has been seen
+  published for `settle_seconds`, so that the other nodes have it too (rotation by
+  publication); until then the one before goes on.
 * Offline keys (AUTHORITY, ROOT, OPERATOR) have no place on a machine with a
   socket; `find_offline_keys` finds them wherever they lie in the folder.
 * The INDEX key is a secret, no signing key; index permutation and holder
@@ -114,7 +116,9 @@ def find_offline_keys(root: Path) -> Iterator[Path]:
 class Keyring:
     """The opened online keys of one node."""
 
-    def __init__(self, folder: Path, passphrase: bytes, *, participant: str, realm: str) -> None:
+    def __init__(
+        self, folder: Path, passphrase: bytes, *, participant: str, realm: str, settle_seconds: int = 0
+    ) -> None:
         """Opens every key file in `folder`.
 
         Raises ConfigurationError: a file is missing, readable by others, of another
@@ -126,6 +130,8 @@ class Keyring:
         self._realm = realm
         self._opened: dict[Path, LoadedKey] = {}
         self._signers: dict[bytes, PrivateKey] = {}
+        self._settle_seconds = settle_seconds
+        self._first_seen: dict[bytes, int] = {}
         self.rescan()
         for purpose in (KeyPurpose.HEAD, KeyPurpose.INDEX):
             self._only(purpose)
@@ -172,6 +178,11 @@ class Keyring:
         """The key of holder pseudonyms."""
         return self._derive(b"holder")
 
+    def observe(self, issuer: IssuerView, now: int) -> None:
+        """Notes when each published key was seen first; called with every new view."""
+        for key in issuer.keys.values():
+            self._first_seen.setdefault(key.public, now)
+
     def lacks(self, issuer: IssuerView) -> bool:
         """Whether the published keys name one that is not opened here."""
         return any(key.public not in self._signers for key in issuer.keys.values())
@@ -184,9 +195,13 @@ class Keyring:
                 "its join request waits for the national operators' approval",
                 reason=Reason.KEY_UNAVAILABLE,
             )
-        for published in issuer.keys_for(purpose, now):
-            if published.public in self._signers:
-                return self._signers[published.public]
+        self.observe(issuer, now)
+        mine = [key for key in issuer.keys_for(purpose, now) if key.public in self._signers]
+        for key in mine:
+            if now - self._first_seen[key.public] >= self._settle_seconds:
+                return self._signers[key.public]
+        if mine:
+            return self._signers[mine[-1].public]
         raise PreconditionError(
             f"no {purpose} key of this node is published and in its window: run `province-node keys list`, "
             f"then `keys rotate --purpose {purpose}` and have the authority sign the request",

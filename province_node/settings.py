@@ -66,11 +66,15 @@ class RegistrySettings(Settings):
 
 
 class KeySettings(Settings):
-    """The online keys, and what opens them without a person: a file of mode 0600, or a systemd credential."""
+    """The online keys, and what opens them without a person: a file of mode 0600, or a systemd credential.
+
+    `settle_seconds`: how long a new key is seen published before it signs, when there is another.
+    """
 
     folder: FilePath = Path("keys")
     passphrase_file: FilePath | None = None
     credential: str | None = None
+    settle_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
 
     @model_validator(mode="after")
     def _one_way(self) -> KeySettings:

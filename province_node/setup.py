@@ -110,7 +110,13 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
 def open_keyring(settings: NodeSettings, environ: Mapping[str, str]) -> Keyring:
     """Opens the node's keys without a person. Raises ConfigurationError."""
     passphrase = read_passphrase(settings.keys.passphrase_file, settings.keys.credential, environ=environ)
-    return Keyring(settings.keys.folder, passphrase, participant=settings.participant, realm=settings.realm)
+    return Keyring(
+        settings.keys.folder,
+        passphrase,
+        participant=settings.participant,
+        realm=settings.realm,
+        settle_seconds=settings.keys.settle_seconds,
+    )
 
 
 def make_request(settings: NodeSettings, keyring: Keyring, *, version: int, now: int) -> ProvinceRequest:
@@ -182,6 +188,11 @@ def _configuration(plan: NodePlan) -> str:
         opens = f"credential = {text(plan.credential)}  # systemd: LoadCredential={plan.credential}:/path"
     else:
         opens = f"passphrase_file = {text((plan.passphrase_file or Path('passphrase')).resolve())}"
+    settle = (
+        "\nsettle_seconds = 1  # a new key signs so soon after it was seen published"
+        if plan.development
+        else ""
+    )
     endpoint = "" if plan.endpoint is None else f"endpoint = {text(plan.endpoint)}\n"
     metrics = "" if plan.metrics_listen is None else f"\n[metrics]\nlisten = {text(plan.metrics_listen)}\n"
     return f"""\
@@ -205,5 +216,5 @@ ca = "tls/registry-ca.pem"
 root_fingerprint = {text(plan.root_fingerprint)}
 
 [keys]
-{opens}
+{opens}{settle}
 {metrics}"""

@@ -1,0 +1,163 @@
+"""What `check` looks at before a node is ever started, and `status` while it runs. Nothing here changes anything.
+
+Each finding says what was looked at, whether it holds, and when not, what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from healthcode.clock import rfc3339
+from healthcode.errors import ConfigurationError, HealthcodeError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.certificate import decode_leaf, load_ca, load_tls
+from healthcode.rpc.client import open_channel
+from healthcode.rpc.errors import rpc_errors
+from healthcode.settings import TlsSettings, split_address
+from healthcode.signing.ed25519 import self_test
+from healthcode.trust.store import TrustStore
+from healthcode.v1 import trust_registry_pb2
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from province_node.app import refuse_offline_keys
+from province_node.settings import NodeFolder, NodeSettings
+from province_node.setup import CLIENTS, open_keyring
+
+__all__ = ["Finding", "Mark", "check_node"]
+
+_REACH_SECONDS = 5.0
+_SKEW_SECONDS = 300
+_WARN_SECONDS = 14 * 86_400
+
+
+class Mark(StrEnum):
+    """How a finding stands."""
+
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `exit_status` is what a BAD one ends the command with."""
+
+    what: str
+    mark: Mark
+    text: str
+    exit_status: int = 0
+
+
+def check_node(
+    root: Path, settings: NodeSettings, *, now: int, environ: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Looks at everything `serve` will need, one after the other, whatever fails on the way."""
+    yield _find("signature rule", _signature_rule)
+    yield _find("offline keys", lambda: _offline_keys(root))
+    yield _find("online keys", lambda: _keys(settings, environ))
+    yield _certificate(settings.tls, settings, now, PeerKind.PROVINCE)
+    for name, kind in CLIENTS.items():
+        folder = NodeFolder(root).tls
+        files = TlsSettings(
+            certificate=folder / f"{name}.pem", private_key=folder / f"{name}.key", ca=settings.tls.ca
+        )
+        finding = _certificate(files, settings, now, kind)
+        # only the commands use these: a node serves without
+        yield Finding(finding.what, Mark.WARNING, finding.text) if finding.exit_status else finding
+    for listen in (settings.listen, settings.issuer_listen, settings.metrics.listen):
+        if listen is not None:
+            yield _port(listen)
+    yield _trust(settings, now)
+    yield _find("registry", lambda: asyncio.run(_reach(settings)))
+
+
+def _find(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, Mark.GOOD, look())
+    except HealthcodeError as error:
+        return Finding(what, Mark.BAD, error.message, error.exit_status)
+
+
+def _signature_rule() -> str:
+    self_test()
+    return "the library keeps the strict rule"
+
+
+def _offline_keys(root: Path) -> str:
+    refuse_offline_keys(root)
+    return "none in this folder"
+
+
+def _keys(settings: NodeSettings, environ: Mapping[str, str]) -> str:
+    keyring = open_keyring(settings, environ)
+    return f"{len(keyring.infos)} open: " + ", ".join(sorted({info.purpose for info in keyring.infos}))
+
+
+def _certificate(files: TlsSettings, settings: NodeSettings, now: int, kind: PeerKind) -> Finding:
+    what = f"certificate {files.certificate.name}"
+    try:
+        tls = load_tls(files.certificate, files.private_key, files.ca, now=now, realm=settings.realm)
+        peer, not_after = tls.identity.peer, decode_leaf(tls.certificate_pem).not_after
+        if peer.kind is not kind or peer.participant != settings.participant:
+            raise ConfigurationError(
+                f"{files.certificate} names {peer.uri}, which is not this node's {kind.lower()}"
+            )
+    except HealthcodeError as error:
+        return Finding(what, Mark.BAD, error.message, error.exit_status)
+    text = f"{peer.uri} until {rfc3339(not_after)}"
+    if not_after - now < _WARN_SECONDS:
+        return Finding(what, Mark.WARNING, f"{text}: have it issued anew")
+    return Finding(what, Mark.GOOD, text)
+
+
+def _port(listen: str) -> Finding:
+    host, port = split_address(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            # it may be this very node that runs
+            return Finding(f"port {listen}", Mark.WARNING, f"taken or not ours: {error.strerror}")
+    return Finding(f"port {listen}", Mark.GOOD, "free")
+
+
+def _trust(settings: NodeSettings, now: int) -> Finding:
+    try:
+        store = TrustStore.open(settings.trust.folder)
+    except HealthcodeError as error:
+        return Finding("trust", Mark.WARNING, f"{error.message}; `serve` begins it from the registry")
+    view = store.view
+    ahead = view.timestamp_signed_at - now
+    if ahead > _SKEW_SECONDS:
+        text = f"the registry signed {ahead} s after this machine's time: set the clock"
+        return Finding("clock", Mark.BAD, text, ConfigurationError.exit_status)
+    text = f"snapshot {view.snapshot_version}, signed {now - view.timestamp_signed_at} s ago"
+    if settings.participant not in view.issuers:
+        return Finding("trust", Mark.WARNING, f"{text}; this participant is not admitted yet")
+    if store.warnings:
+        return Finding("trust", Mark.WARNING, "; ".join(store.warnings))
+    return Finding("trust", Mark.GOOD, text)
+
+
+async def _reach(settings: NodeSettings) -> str:
+    registry = settings.registry
+    channel = open_channel(
+        registry.endpoint,
+        ca_pem=load_ca(registry.ca),
+        server=PeerId(settings.realm, PeerKind.REGISTRY),
+        retries=False,
+    )
+    try:
+        with rpc_errors(f"the registry {registry.endpoint}"):
+            request = trust_registry_pb2.FetchFileRequest(path="metadata/timestamp.json")
+            async for _ in TrustRegistryServiceStub(channel).FetchFile(request, timeout=_REACH_SECONDS):
+                pass
+    finally:
+        await channel.close()
+    return f"{registry.endpoint} answers"

@@ -1,0 +1,71 @@
+"""How the commands reach the running node: over mTLS, with the certificates in DIR/tls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from healthcode.clock import SystemClock
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.certificate import load_tls
+from healthcode.rpc.client import open_channel
+from healthcode.settings import split_address
+from province_node.settings import NodeFolder, NodeSettings
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+__all__ = ["back_end", "integrator", "name_of"]
+
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  what a node may listen on, and how to reach it here
+
+
+@asynccontextmanager
+async def integrator(root: Path, settings: NodeSettings) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to ProvinceNodeService, with tls/integrator.pem."""
+    async with _open(root, settings, settings.listen, "integrator") as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def back_end(root: Path, settings: NodeSettings) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to ProvinceIssuerService, with tls/issuer.pem."""
+    async with _open(root, settings, settings.issuer_listen, "issuer") as channel:
+        yield channel
+
+
+def name_of(listen: str) -> str:
+    """How messages name the node."""
+    return f"the node at {_reach(listen)} (is it running? `province-node serve`)"
+
+
+def _reach(listen: str) -> str:
+    host, port = split_address(listen)
+    host = _ANY.get(host, host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@asynccontextmanager
+async def _open(
+    root: Path, settings: NodeSettings, listen: str, client: str
+) -> AsyncIterator[grpc.aio.Channel]:
+    tls = NodeFolder(root).tls
+    identity = load_tls(
+        tls / f"{client}.pem",
+        tls / f"{client}.key",
+        settings.tls.ca,
+        now=SystemClock().now(),
+        realm=settings.realm,
+    )
+    channel = open_channel(
+        _reach(listen),
+        ca_pem=identity.ca_pem.decode(),
+        server=PeerId(settings.realm, PeerKind.PROVINCE, settings.participant),
+        identity=identity,
+    )
+    try:
+        yield channel
+    finally:
+        await channel.close()

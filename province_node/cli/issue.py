@@ -1,0 +1,352 @@
+"""`province-node issue` and `revoke`: the back end's commands, over the issuer listener."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from healthcode.cli.code import read_codes
+from healthcode.cli.console import (
+    EXIT_REFUSED,
+    Command,
+    details,
+    error_console,
+    exit_with,
+    json_option,
+    print_result,
+)
+from healthcode.clock import rfc3339
+from healthcode.code.claims import Level, Presentation
+from healthcode.errors import InvalidInputError, UnavailableError
+from healthcode.identity.document import DocumentType
+from healthcode.rpc.convert import enum_number
+from healthcode.rpc.errors import rpc_errors
+from healthcode.v1 import province_issuer_pb2
+from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
+from province_node.cli.connection import back_end, name_of
+from province_node.cli.holder import IssueDefaults, make_item, read_items
+from province_node.cli.option import dir_option
+from province_node.level import LevelReason
+from province_node.qr import qr_size, qr_terminal, write_qr
+from province_node.record import RevocationReason
+from province_node.revoke import MAX_REVOCATIONS
+from province_node.settings import NodeSettings, load_node_settings
+
+__all__ = ["issue", "revoke"]
+
+_CHUNK = 50  # small enough to show progress: a chunk costs about two core-seconds for new holders
+_IN_FLIGHT = 3
+_TIMEOUT_SECONDS = 60.0
+_ATTEMPTS = 3
+
+Result = province_issuer_pb2.IssueResult
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    # one holder, asked for
+    province-node issue --dir node-31 --png code.png --terminal
+    # many: a row in, a row out
+    province-node issue --dir node-31 --file holders.ndjson --out codes.ndjson
+    # a level that is not GREEN has a ground
+    province-node issue --dir node-31 --level RED --reason A4
+    # for paper, good for three days
+    province-node issue --dir node-31 --presentation PAPER --validity 259200 --svg code.svg
+    """,
+)
+@dir_option("The node's folder.")
+@click.option("--file", "source", type=click.File("rb"), help="Holders as NDJSON; - reads standard input.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Codes as NDJSON; mode 0600. Default: printed.",
+)
+@click.option(
+    "--level",
+    type=click.Choice([level for level in Level if level is not Level.UNKNOWN], case_sensitive=False),
+    default=Level.GREEN,
+    show_default=True,
+)
+@click.option(
+    "--reason", type=click.Choice([*LevelReason], case_sensitive=False), help="A… for RED, B… for YELLOW."
+)
+@click.option("--legal-instrument", default="", help="Its number; A8 and B6 need one.")
+@click.option("--level-until", metavar="RFC3339", help="When the level ends; A8 and B6 need it.")
+@click.option(
+    "--presentation",
+    type=click.Choice([*Presentation], case_sensitive=False),
+    default=Presentation.LIVE,
+    show_default=True,
+)
+@click.option(
+    "--validity",
+    type=click.IntRange(1),
+    metavar="SECONDS",
+    help="How long the code lives. Default: as configured.",
+)
+@click.option(
+    "--shown-by-relative", is_flag=True, help="The code is shown by a relative on the holder's behalf."
+)
+@click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Draw the code (one holder).")
+@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Draw the code (one holder).")
+@click.option("--terminal", is_flag=True, help="Show the code on this terminal (one holder).")
+@json_option
+def issue(
+    root: Path,
+    source: Any,
+    out: Path | None,
+    level: str,
+    reason: str | None,
+    legal_instrument: str,
+    level_until: str | None,
+    presentation: str,
+    validity: int | None,
+    shown_by_relative: bool,
+    png: Path | None,
+    svg: Path | None,
+    terminal: bool,
+    as_json: bool,
+) -> None:
+    """Issue codes. Id numbers come from a file, standard input or a prompt, never from arguments.
+
+    Ends with 1 when any holder was refused; the others' codes are issued.
+    """
+    settings = load_node_settings(root)
+    defaults = IssueDefaults(
+        level=level,
+        reason=reason,
+        legal_instrument=legal_instrument,
+        level_until=level_until,
+        presentation=presentation,
+        validity_seconds=validity,
+        shown_by_relative=shown_by_relative,
+    )
+    if source is not None:
+        if png or svg or terminal:
+            raise click.UsageError("--png, --svg and --terminal draw one code: leave out --file")
+        items = list(read_items(source, defaults))
+        if not items:
+            raise InvalidInputError("the file names no holder")
+        _issue_many(root, settings, items, out, as_json=as_json)
+    else:
+        _issue_one(
+            root, settings, _ask_holder(defaults), png, svg, terminal=terminal, as_json=as_json, out=out
+        )
+
+
+def _ask_holder(defaults: IssueDefaults) -> province_issuer_pb2.IssueItem:
+    """One holder from the terminal; from a pipe, three lines: type, number, name."""
+    if sys.stdin.isatty():
+        kinds = ", ".join(f"{kind.value} {kind.name}" for kind in DocumentType)
+        row: dict[str, object] = {
+            "document_type": click.prompt(f"document type ({kinds})", default="10", err=True),
+            "number": click.prompt("document number", hide_input=True, err=True),
+            "name": click.prompt("full name", default="", show_default=False, err=True),
+        }
+    else:
+        lines = [sys.stdin.readline(1024).strip() for _ in range(3)]
+        row = dict(zip(("document_type", "number", "name"), lines, strict=True))
+    return make_item(row, defaults)
+
+
+def _issue_one(
+    root: Path,
+    settings: NodeSettings,
+    item: province_issuer_pb2.IssueItem,
+    png: Path | None,
+    svg: Path | None,
+    *,
+    terminal: bool,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    issued = asyncio.run(_send_one(root, settings, item))
+    row = _row(issued)
+    if out is not None:
+        with _open_private(out) as stream:
+            _write_row(stream, row)
+    for path in filter(None, (png, svg)):
+        write_qr(issued.code, path)
+        row[path.suffix.removeprefix(".")] = str(path)
+    row["size"] = str(qr_size(issued.code))
+    if terminal:
+        Console(highlight=False).print(qr_terminal(issued.code), markup=False)
+    print_result(row, as_json=as_json, table=details)
+
+
+async def _send_one(
+    root: Path, settings: NodeSettings, item: province_issuer_pb2.IssueItem
+) -> province_issuer_pb2.IssuedCode:
+    request = province_issuer_pb2.IssueCodeRequest(request_id=str(uuid.uuid4()), item=item)
+    async with back_end(root, settings) as channel:
+        with rpc_errors(name_of(settings.issuer_listen)):
+            response = await ProvinceIssuerServiceStub(channel).IssueCode(request, timeout=_TIMEOUT_SECONDS)
+    return response.issued
+
+
+def _issue_many(
+    root: Path,
+    settings: NodeSettings,
+    items: Sequence[province_issuer_pb2.IssueItem],
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with ExitStack() as stack:
+        stream: TextIO = sys.stdout if out is None else stack.enter_context(_open_private(out))
+        progress = stack.enter_context(Progress(*columns, console=error_console(), transient=True))
+        task = progress.add_task("issuing", total=len(items))
+        refused = asyncio.run(
+            _send_many(root, settings, items, stream, lambda count: progress.advance(task, count))
+        )
+    summary = {"issued": len(items) - refused, "refused": refused, "out": str(out) if out else None}
+    if out is not None:
+        print_result(summary, as_json=as_json, table=details)
+    if refused:
+        exit_with(EXIT_REFUSED)
+
+
+async def _send_many(
+    root: Path,
+    settings: NodeSettings,
+    items: Sequence[province_issuer_pb2.IssueItem],
+    stream: TextIO,
+    advance: Any,
+) -> int:
+    """Issues in chunks, a few at a time, and writes rows in the order of the file; how many were refused."""
+    refused = 0
+    number = 0
+    room = asyncio.Semaphore(_IN_FLIGHT)
+    async with back_end(root, settings) as channel:
+        stub = ProvinceIssuerServiceStub(channel)
+
+        async def send(chunk: Sequence[province_issuer_pb2.IssueItem]) -> Sequence[Result]:
+            async with room:
+                results = await _send_chunk(stub, chunk, name_of(settings.issuer_listen))
+            advance(len(chunk))
+            return results
+
+        starts = range(0, len(items), _CHUNK)
+        tasks = [asyncio.create_task(send(items[start : start + _CHUNK])) for start in starts]
+        try:
+            for task in tasks:
+                for result in await task:
+                    number += 1
+                    refused += not result.HasField("issued")
+                    _write_row(stream, {"row": number, **_result_row(result)})
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    return refused
+
+
+async def _send_chunk(
+    stub: Any, chunk: Sequence[province_issuer_pb2.IssueItem], name: str
+) -> Sequence[Result]:
+    """One request, tried again under the same request_id, which makes that safe."""
+    request = province_issuer_pb2.IssueCodesRequest(request_id=str(uuid.uuid4()), items=chunk)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with rpc_errors(name):
+                response = await stub.IssueCodes(request, timeout=_TIMEOUT_SECONDS)
+        except UnavailableError as error:
+            if attempt == _ATTEMPTS:
+                raise
+            await asyncio.sleep(error.retry_after_seconds or float(attempt))
+        else:
+            results: Sequence[Result] = response.results
+            return results
+    raise AssertionError  # the last attempt returned or raised
+
+
+def _result_row(result: Result) -> dict[str, object]:
+    if result.HasField("issued"):
+        return _row(result.issued)
+    return {"refused_reason": result.refused_reason, "refused_message": result.refused_message}
+
+
+def _row(issued: province_issuer_pb2.IssuedCode) -> dict[str, object]:
+    return {
+        "code": issued.code,
+        "index": issued.index,
+        "kid": issued.kid,
+        "issued_at": rfc3339(issued.issued_at.seconds),
+        "expires_at": rfc3339(issued.expires_at.seconds),
+    }
+
+
+def _write_row(stream: TextIO, row: dict[str, object]) -> None:
+    stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _open_private(path: Path) -> TextIO:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from error
+    return os.fdopen(descriptor, "w", encoding="utf-8")
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node revoke --dir node-31 --reason LOST_OR_STOLEN 'CNHT1:6BF…'
+    # a picture of the code, or many codes, a line each
+    province-node revoke --dir node-31 --reason HOLDER_REQUEST code.png
+    province-node revoke --dir node-31 --reason ISSUED_IN_ERROR - < codes.txt
+    """,
+)
+@dir_option("The node's folder.")
+@click.argument("code", metavar="CODE|IMAGE|-")
+@click.option("--reason", type=click.Choice([*RevocationReason], case_sensitive=False), required=True)
+@json_option
+def revoke(root: Path, code: str, reason: str, as_json: bool) -> None:
+    """Revoke codes of this participant. Acknowledged when durable, refused elsewhere within seconds.
+
+    All or nothing for each 10,000: when one text is no code of this participant, none is revoked.
+    """
+    settings = load_node_settings(root)
+    texts = list(read_codes(code))
+    if not texts:
+        raise InvalidInputError("there was no code on standard input")
+    newly, already = asyncio.run(_revoke(root, settings, texts, RevocationReason(reason.upper())))
+    result = {"newly_revoked": newly, "already_revoked": already, "reason": reason}
+    print_result(result, as_json=as_json, table=details)
+
+
+async def _revoke(
+    root: Path, settings: NodeSettings, texts: Sequence[str], reason: RevocationReason
+) -> tuple[int, int]:
+    newly = already = 0
+    async with back_end(root, settings) as channel:
+        stub = ProvinceIssuerServiceStub(channel)
+        for start in range(0, len(texts), MAX_REVOCATIONS):
+            request = province_issuer_pb2.RevokeCodesRequest(
+                request_id=str(uuid.uuid4()),
+                codes=texts[start : start + MAX_REVOCATIONS],
+                reason=enum_number(province_issuer_pb2.RevocationReason, reason),
+            )
+            with rpc_errors(name_of(settings.issuer_listen)):
+                response = await stub.RevokeCodes(request, timeout=_TIMEOUT_SECONDS)
+            newly += response.newly_revoked
+            already += response.already_revoked
+    return newly, already

@@ -1,0 +1,189 @@
+"""`province-node verify` and `query`: what an integrator asks, over the node's listener."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console, Group
+
+from healthcode.cli.code import read_codes
+from healthcode.cli.console import Command, details, exit_with, json_option, print_json
+from healthcode.cli.verdict import exit_status, verdict_line, verdict_panel
+from healthcode.clock import rfc3339
+from healthcode.code.question import QueryMode, QueryPurpose
+from healthcode.policy.enumeration import PersonCategory, PlaceType
+from healthcode.rpc.convert import decode_verdict, enum_number, enum_word, epoch
+from healthcode.rpc.errors import rpc_errors
+from healthcode.v1 import province_node_pb2, verdict_pb2
+from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
+from healthcode.verification.verdict import Verdict
+from province_node.cli.connection import integrator, name_of
+from province_node.cli.option import dir_option
+from province_node.service import MAX_BATCH
+from province_node.settings import NodeSettings, load_node_settings
+
+__all__ = ["query", "verify"]
+
+_TIMEOUT_SECONDS = 10.0
+_PLACE = click.option(
+    "--place",
+    type=click.Choice([*PlaceType], case_sensitive=False),
+    default=PlaceType.OTHER,
+    help="Where it is shown.",
+)
+_AREA = click.option("--area", default="", metavar="GB/T 2260", help="Six digits of the place's area.")
+_CATEGORY = click.option(
+    "--category",
+    type=click.Choice([*PersonCategory], case_sensitive=False),
+    default=PersonCategory.GENERAL,
+    help="Whom the policy treats apart.",
+)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node verify --dir node-44 --place STATION code.png
+    province-node verify --dir node-44 --json 'CNHT1:6BF…'
+    # many: a line in, a line of JSON out
+    province-node verify --dir node-44 --json - < codes.txt
+    """,
+)
+@dir_option("The node's folder.")
+@click.argument("code", metavar="CODE|IMAGE|-")
+@_PLACE
+@_AREA
+@_CATEGORY
+@json_option
+def verify(root: Path, code: str, place: str, area: str, category: str, as_json: bool) -> None:
+    """Ask the running node to verify a code, the QR codes in a picture, or lines on standard input (-).
+
+    Ends with 0 for PASS and CHECK_NOT_REQUIRED, 1 for REFUSE, 3 for FURTHER_CHECK and
+    UNDECIDED, 4 when the node cannot be reached. Of many, the worst counts.
+    """
+    settings = load_node_settings(root)
+    many = code == "-"
+    items = [
+        _item(text, place, area, category, str(number) if many else "")
+        for number, text in enumerate(read_codes(code), start=1)
+    ]
+    if not items:
+        raise click.ClickException("there was no code on standard input")
+    verdicts = asyncio.run(_verify(root, settings, items))
+    for verdict in verdicts:
+        if as_json:
+            click.echo(verdict_line(verdict))
+        else:
+            Console().print(verdict_panel(verdict))
+    exit_with(exit_status(verdicts))
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node query --dir node-44 code.png
+    province-node query --dir node-44 --mode LIVE --purpose MEDICAL --json 'CNHT1:6BF…'
+    """,
+)
+@dir_option("The node's folder.")
+@click.argument("code", metavar="CODE|IMAGE")
+@click.option(
+    "--mode",
+    type=click.Choice([*QueryMode], case_sensitive=False),
+    default=QueryMode.CACHED,
+    show_default=True,
+)
+@click.option(
+    "--purpose",
+    type=click.Choice([*QueryPurpose], case_sensitive=False),
+    default=QueryPurpose.ENTRY_CHECK,
+    show_default=True,
+)
+@_PLACE
+@_AREA
+@_CATEGORY
+@json_option
+def query(
+    root: Path, code: str, mode: str, purpose: str, place: str, area: str, category: str, as_json: bool
+) -> None:
+    """Ask the home province, through the gateway, what it says of a code now.
+
+    Exit statuses as for verify; TEMPORARILY_UNAVAILABLE is UNDECIDED (3).
+    """
+    settings = load_node_settings(root)
+    texts = list(read_codes(code))
+    if len(texts) != 1:
+        raise click.UsageError("a query is about one code")
+    request = province_node_pb2.QueryStatusRequest(
+        item=_item(texts[0], place, area, category, ""),
+        mode=enum_number(province_node_pb2.QueryMode, QueryMode(mode.upper())),
+        purpose=enum_number(province_node_pb2.QueryPurpose, QueryPurpose(purpose.upper())),
+    )
+    response = asyncio.run(_query(root, settings, request))
+    verdict = decode_verdict(response.verdict)
+    facts = _facts(response)
+    if as_json:
+        print_json({"verdict": verdict.to_dict(), **facts})
+    else:
+        Console().print(Group(verdict_panel(verdict), details(facts)))
+    exit_with(exit_status([verdict]))
+
+
+def _item(text: str, place: str, area: str, category: str, item_id: str) -> province_node_pb2.VerifyItem:
+    return province_node_pb2.VerifyItem(
+        # what is no UTF-8 on the command line becomes characters that no code has
+        code=text.encode("utf-8", "replace").decode(),
+        place_type=enum_number(verdict_pb2.PlaceType, PlaceType(place.upper())),
+        area_code=area,
+        person_category=enum_number(verdict_pb2.PersonCategory, PersonCategory(category.upper())),
+        item_id=item_id,
+    )
+
+
+async def _verify(
+    root: Path, settings: NodeSettings, items: Sequence[province_node_pb2.VerifyItem]
+) -> list[Verdict]:
+    verdicts: list[Verdict] = []
+    async with integrator(root, settings) as channel:
+        stub = ProvinceNodeServiceStub(channel)
+        with rpc_errors(name_of(settings.listen)):
+            if len(items) == 1:
+                one = await stub.Verify(
+                    province_node_pb2.VerifyRequest(item=items[0]), timeout=_TIMEOUT_SECONDS
+                )
+                return [decode_verdict(one.verdict)]
+            for start in range(0, len(items), MAX_BATCH):
+                batch = await stub.VerifyBatch(
+                    province_node_pb2.VerifyBatchRequest(items=items[start : start + MAX_BATCH]),
+                    timeout=_TIMEOUT_SECONDS,
+                )
+                verdicts += map(decode_verdict, batch.results)
+    return verdicts
+
+
+async def _query(
+    root: Path, settings: NodeSettings, request: province_node_pb2.QueryStatusRequest
+) -> province_node_pb2.QueryStatusResponse:
+    async with integrator(root, settings) as channel:
+        with rpc_errors(name_of(settings.listen)):
+            response: province_node_pb2.QueryStatusResponse = await ProvinceNodeServiceStub(
+                channel
+            ).QueryStatus(request, timeout=_TIMEOUT_SECONDS)
+    return response
+
+
+def _facts(response: province_node_pb2.QueryStatusResponse) -> dict[str, object]:
+    produced, expires = epoch(response, "produced_at"), epoch(response, "expires_at")
+    retry = response.retry_after.ToNanoseconds() / 1e9 if response.HasField("retry_after") else None
+    return {
+        "status": enum_word(province_node_pb2.CodeStatus, response.status),
+        "mode": enum_word(province_node_pb2.QueryMode, response.mode),
+        "sequence": response.sequence or None,
+        "produced_at": None if produced is None else rfc3339(produced),
+        "expires_at": None if expires is None else rfc3339(expires),
+        "retry_after_seconds": retry,
+        "signed_answer": response.signed_answer.hex() or None,
+    }
