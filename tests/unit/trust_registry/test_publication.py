@@ -1,0 +1,213 @@
+"""What a participant may publish, and what is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from healthcode.errors import (
+    ConflictError,
+    HealthcodeError,
+    InvalidInputError,
+    PermissionDeniedError,
+    Reason,
+    TrustError,
+)
+from healthcode.revocation.day import day_of
+from healthcode.trust.client import TrustClient
+from healthcode.trust.layout import metadata_file
+from healthcode.trust.metadata import new_live_metadata, sign_metadata, to_bytes
+from healthcode.trust.national import root_fingerprint
+from healthcode.trust.source import FolderSource
+from healthcode.trust.store import init_trust
+from tests.simulator.realm import NOW
+from tests.simulator.registry import HandClock, Province, admit, found_registry
+from trust_registry.app import Registry
+from trust_registry.ledger import RequestLedger
+from trust_registry.publication import Publisher
+from trust_registry.repository import Receipt
+
+REALM = "test-registry"
+TODAY = day_of(NOW)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return found_registry(tmp_path / "registry")
+
+
+@pytest.fixture
+def shanghai(registry: Registry) -> Province:
+    province = Province("31", REALM)
+    admit(registry, province, Province("44", REALM))
+    return province
+
+
+@pytest.fixture
+def publisher(registry: Registry) -> Publisher:
+    return Publisher(registry.repository)
+
+
+def publish_live(publisher: Publisher, province: Province, version: int, spool: Path) -> Receipt:
+    metadata, head = province.live_publication(version)
+    return publisher.publish_revocations(province.code, metadata, head, province.spool(spool))
+
+
+def test_an_authority_publishes_its_next_version(publisher: Publisher, shanghai: Province) -> None:
+    """Version current + 1, signed by the threshold, is taken and becomes part of a new snapshot."""
+    first = publisher.publish_province("31", *shanghai.publication(2))
+    second = publisher.publish_province("31", *shanghai.publication(3))
+    assert (first.version, second.version) == (2, 3)
+    assert second.snapshot_version == first.snapshot_version + 1
+
+
+def test_the_same_publication_again_gives_the_same_result(publisher: Publisher, shanghai: Province) -> None:
+    """A call repeated after a lost answer is no error, even when more was published since."""
+    publication = shanghai.publication(2)
+    publisher.publish_province("31", *publication)
+    assert publisher.publish_province("31", *publication).version == 2
+    publisher.publish_province("31", *shanghai.publication(3))
+    assert publisher.publish_province("31", *publication).version == 2
+
+
+@pytest.mark.parametrize("version", [1, 3, 100])
+def test_any_other_version_is_refused(publisher: Publisher, shanghai: Province, version: int) -> None:
+    """Neither back, nor the same with another content, nor ahead."""
+    with pytest.raises(ConflictError) as caught:
+        publisher.publish_province("31", *shanghai.publication(version, name="another"))
+    assert caught.value.reason is Reason.VERSION_CONFLICT
+
+
+def test_too_few_signatures_are_refused(publisher: Publisher, shanghai: Province) -> None:
+    """One of two keys, or a neighbour's keys, publish nothing."""
+    for signers in (shanghai.authority[:1], Province("44", REALM).authority):
+        with pytest.raises(HealthcodeError) as caught:
+            publisher.publish_province("31", *shanghai.publication(2, signers=signers))
+        assert caught.value.reason is Reason.SIGNATURE_THRESHOLD
+
+
+def test_a_province_cannot_publish_for_another(publisher: Publisher, shanghai: Province) -> None:
+    """What 44 signed is refused under 31, and what 31 says of 44 too."""
+    with pytest.raises(HealthcodeError):
+        publisher.publish_province("31", *Province("44", REALM).publication(2))
+    with pytest.raises(TrustError) as caught:
+        publisher.publish_province("31", *shanghai.publication(2, participant="44"))
+    assert caught.value.reason is Reason.PATH_FORBIDDEN
+
+
+def test_who_is_not_admitted_publishes_nothing(publisher: Publisher, shanghai: Province) -> None:
+    """The way in is a request to join."""
+    with pytest.raises(PermissionDeniedError) as caught:
+        publisher.publish_province("11", *Province("11", REALM).publication(1))
+    assert caught.value.reason is Reason.PARTICIPANT_UNKNOWN
+
+
+def test_a_file_other_than_the_signed_one_is_refused(publisher: Publisher, shanghai: Province) -> None:
+    """The hash in the metadata decides."""
+    metadata, data = shanghai.publication(2)
+    with pytest.raises(TrustError):
+        publisher.publish_province("31", metadata, data + b" ")
+
+
+def test_garbage_is_refused_as_garbage(publisher: Publisher, shanghai: Province) -> None:
+    """Bytes that are no metadata cost an error, and nothing else."""
+    for garbage in (b"", b"{}", b"[" * 100_000, b'{"signed": {"_type": "root"}}'):
+        with pytest.raises(InvalidInputError):
+            publisher.publish_province("31", garbage, garbage)
+
+
+def test_revocations_reach_a_client(
+    publisher: Publisher, shanghai: Province, registry: Registry, tmp_path: Path
+) -> None:
+    """Head and lists are served as published, and a client's view refuses the index."""
+    shanghai.revoke(TODAY, [5, 9])
+    publish_live(publisher, shanghai, 1, tmp_path / "spool")
+    source = FolderSource(registry.folder.repository)
+    init_trust(
+        tmp_path / "trust", source, root_fingerprint(registry.repository.tree.read(metadata_file("root", 1)))
+    )
+    result = TrustClient(tmp_path / "trust", source).refresh(NOW)
+    assert not result.rejected
+    state = result.view.issuers["31"].revocations
+    assert state is not None
+    assert state.status(9, NOW + 60).value == "REVOKED"
+    assert state.status(6, NOW + 60).value == "CLEAR"
+
+
+def test_a_list_that_was_not_sent_is_asked_for(
+    publisher: Publisher, shanghai: Province, tmp_path: Path
+) -> None:
+    """A head never becomes public before its lists."""
+    shanghai.revoke(TODAY, [5])
+    metadata, head = shanghai.live_publication(1)
+    with pytest.raises(InvalidInputError, match="neither sent"):
+        publisher.publish_revocations("31", metadata, head, {})
+    assert publish_live(publisher, shanghai, 1, tmp_path / "spool").version == 1
+
+
+def test_a_list_already_published_need_not_come_again(
+    publisher: Publisher, shanghai: Province, tmp_path: Path
+) -> None:
+    """Signing the same head anew sends no lists."""
+    shanghai.revoke(TODAY, [5])
+    publish_live(publisher, shanghai, 1, tmp_path / "spool")
+    metadata, head = shanghai.live_publication(2)
+    assert publisher.publish_revocations("31", metadata, head, {}).version == 2
+
+
+def test_a_list_that_is_no_list_is_refused(publisher: Publisher, shanghai: Province, tmp_path: Path) -> None:
+    """Even well signed, a list that clients could not read does not become public."""
+    shanghai.revoke(TODAY, [5])
+    (sha256_hex,) = shanghai.lists
+    spool = tmp_path / "garbage"
+    spool.write_bytes(b"garbage")
+    metadata, head = shanghai.live_publication(1)
+    with pytest.raises(InvalidInputError):
+        publisher.publish_revocations("31", metadata, head, {sha256_hex: spool})
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_day_only_grows(
+    publisher: Publisher, shanghai: Province, registry: Registry, tmp_path: Path, restarted: bool
+) -> None:
+    """A list that lost an entry is refused, also by a registry that just started."""
+    shanghai.revoke(TODAY, [5, 9])
+    publish_live(publisher, shanghai, 1, tmp_path / "spool")
+    shanghai.revoke(TODAY, [5, 7, 8])
+    again = Publisher(registry.repository) if restarted else publisher
+    with pytest.raises(TrustError) as caught:
+        publish_live(again, shanghai, 2, tmp_path / "spool")
+    assert caught.value.reason is Reason.LIST_SHRANK
+
+
+def test_another_live_key_publishes_nothing(publisher: Publisher, shanghai: Province) -> None:
+    """Only the node that the authority named revokes."""
+    metadata, head = shanghai.live_publication(1, signer=Province("44", REALM).live_key)
+    with pytest.raises(PermissionDeniedError) as caught:
+        publisher.publish_revocations("31", metadata, head, {})
+    assert caught.value.reason is Reason.SIGNATURE_THRESHOLD
+
+
+def test_a_head_of_the_future_is_refused(publisher: Publisher, shanghai: Province) -> None:
+    """A node whose clock is ahead is told so, before its verdicts go wrong."""
+    _, head = shanghai.live_publication(1)
+    metadata = new_live_metadata("31", version=1, head=head, now=NOW + 3600)
+    sign_metadata(metadata, shanghai.live_key)
+    with pytest.raises(HealthcodeError, match="clock"):
+        publisher.publish_revocations("31", to_bytes(metadata), head, {})
+
+
+def test_a_request_id_stands_for_one_content() -> None:
+    """The same id with the same content passes, with another it is refused, and after a day it is free."""
+    ledger, clock = RequestLedger(), HandClock()
+    ledger.check("31", "a", b"one", clock.now())
+    ledger.check("31", "a", b"one", clock.now())
+    ledger.check("44", "a", b"two", clock.now())
+    with pytest.raises(ConflictError) as caught:
+        ledger.check("31", "a", b"two", clock.now())
+    assert caught.value.reason is Reason.REQUEST_ID_REUSED
+    ledger.check("31", "a", b"two", clock.now() + 86_400)
+    for unusable in ("", "x" * 65):
+        with pytest.raises(InvalidInputError):
+            ledger.check("31", unusable, b"one", clock.now())
