@@ -37,6 +37,7 @@ from healthcode.errors import HealthcodeError
 __all__ = [
     "EXIT_FAULT",
     "EXIT_FURTHER_CHECK",
+    "EXIT_INTERRUPTED",
     "EXIT_REFUSED",
     "EXIT_UNAVAILABLE",
     "EXIT_USAGE",
@@ -57,6 +58,7 @@ EXIT_USAGE = 2
 EXIT_FURTHER_CHECK = 3
 EXIT_UNAVAILABLE = 4
 EXIT_FAULT = 70
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -107,9 +109,9 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
         status = command.main(args=args, standalone_mode=False)
     except click.exceptions.Exit as error:
         status = error.exit_code
-    except click.Abort:
+    except click.Abort as error:
         _print_error("stopped", "ABORTED", as_json=as_json)
-        status = EXIT_REFUSED
+        status = EXIT_INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else EXIT_REFUSED
     except click.ClickException as error:
         if as_json:
             _print_error(error.format_message(), "USAGE", as_json=True)
@@ -120,8 +122,6 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
         _debug_traceback()
         _print_error(error.message, error.reason, as_json=as_json, error=error)
         status = error.exit_status
-    except KeyboardInterrupt:
-        status = 130
     except BrokenPipeError:
         # the reader of a pipe has gone, as with `| head`; say nothing more to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,155 @@
+"""Logs tell what happened and never whom it happened to; metrics are served on /metrics."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import urllib.request
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+import pytest
+
+from healthcode.errors import ConfigurationError
+from healthcode.telemetry import (
+    LogBudget,
+    Metrics,
+    configure_logging,
+    get_logger,
+    redact,
+    start_metrics_server,
+)
+
+CODE = "CNHC1:6BFOXN*TS0BI$ZD-PHBS18U2/BR0 A%:3.T9"
+RESIDENT_ID = "11010519491231002X"
+
+
+@pytest.fixture
+def log() -> Iterator[StringIO]:
+    stream = StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    configure_logging("unit", stream=stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def events(log: StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+def test_a_line_is_json_with_service_and_component(log: StringIO) -> None:
+    """One event, one line."""
+    get_logger("issue").info("codes_issued", count=3, grpc_code="OK")
+    (event,) = events(log)
+    assert {
+        "event": "codes_issued",
+        "count": 3,
+        "service": "unit",
+        "component": "issue",
+    }.items() <= event.items()
+    assert event["grpc_code"] == "OK"
+    assert event["level"] == "info"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"code": CODE},
+        {"why": f"could not read {CODE}"},
+        {"why": f"holder {RESIDENT_ID} unknown"},
+        {"why": f"{RESIDENT_ID.lower()}"},
+        {"number": RESIDENT_ID},
+        {"full_name": "张小三"},
+        {"name": "张小三"},
+        {"passphrase": "correct horse"},
+        {"items": [{"document": {"number": RESIDENT_ID}, "text": CODE}]},
+        {"private_key": b"\x01\x02"},
+        {"raw": b"correct horse"},
+        {"pem": "-----BEGIN PRIVATE KEY-----\nMIGHcorrect horse\n-----END PRIVATE KEY-----"},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_what_may_not_be_logged_is_masked(log: StringIO, fields: dict[str, Any]) -> None:
+    """By key and by pattern, at any depth."""
+    get_logger("unit").warning("event", **fields)
+    line = log.getvalue()
+    for secret in (CODE, CODE[6:], RESIDENT_ID, RESIDENT_ID.lower(), "张小三", "correct horse", "MIGH"):
+        assert secret not in line
+    assert len(events(log)) == 1
+
+
+def test_an_exceptions_text_is_masked_too(log: StringIO) -> None:
+    """Tracebacks pass the same net, from our loggers and from others'."""
+    try:
+        raise ValueError(f"bad code {CODE} of {RESIDENT_ID}")
+    except ValueError:
+        get_logger("unit").exception("event")
+        logging.getLogger("some.library").exception("failed on %s", CODE)
+    text = log.getvalue()
+    assert CODE not in text
+    assert RESIDENT_ID not in text
+    assert "Traceback" in text
+    assert all("service" in event for event in events(log))
+
+
+@pytest.mark.parametrize("text", ["a" * 64, "0123456789abcdef" * 4, "participant 31", "20261121080000123"])
+def test_digests_and_plain_words_stay(text: str) -> None:
+    """A SHA-256 in hex is no resident id."""
+    assert redact(text) == text
+
+
+def test_debug_is_off_unless_asked(log: StringIO) -> None:
+    """The level is held."""
+    get_logger("unit").debug("chatter")
+    assert log.getvalue() == ""
+
+
+def test_a_flood_becomes_a_few_lines() -> None:
+    """The first few of a kind, each kind for itself, and an unbounded number of kinds is not kept."""
+    budget = LogBudget(burst=3, period_seconds=1000, max_kinds=4)
+    assert [budget.take("a") for _ in range(5)] == [0, 0, 0, None, None]
+    assert budget.take("b") == 0
+    taken = [budget.take(f"kind {number}") for number in range(1000)]
+    assert sum(count is not None for count in taken) <= 3 * 4
+
+
+def test_a_flood_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next line after the pause says how many were left out."""
+    now = 100.0
+    monkeypatch.setattr("healthcode.telemetry.time.monotonic", lambda: now)
+    budget = LogBudget(burst=1, period_seconds=10)
+    assert [budget.take("a") for _ in range(4)] == [0, None, None, None]
+    now += 11
+    assert budget.take("a") == 3
+
+
+def test_metrics_are_served() -> None:
+    """On /metrics, with our prefix; two services in one process do not clash."""
+    metrics, other = Metrics("one"), Metrics("two")
+    metrics.counter("codes_issued_total", "Codes issued", ("presentation",)).labels("LIVE").inc(3)
+    other.counter("codes_issued_total", "Codes issued", ("presentation",))
+    with start_metrics_server(metrics, "127.0.0.1:0") as port:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+            text = response.read().decode()
+    assert 'healthcode_codes_issued_total{presentation="LIVE"} 3.0' in text
+
+
+def test_metrics_nowhere() -> None:
+    """Without an address nothing listens."""
+    with start_metrics_server(Metrics("x"), None) as port:
+        assert port is None
+
+
+def test_a_metrics_port_in_use() -> None:
+    """A clear error that names the setting."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        listen = f"127.0.0.1:{held.getsockname()[1]}"
+        with (
+            pytest.raises(ConfigurationError, match=rf"{listen}.*\[metrics\]"),
+            start_metrics_server(Metrics("x"), listen),
+        ):
+            pass
