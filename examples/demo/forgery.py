@@ -6,8 +6,6 @@ attacker could not have.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from healthcode.code import cbor
 from healthcode.code.base45 import encode_base45
 from healthcode.code.claims import CodeClaims, Level, Presentation, encode_claims
@@ -29,7 +27,7 @@ def under_the_same_kid(text: str, realm: str) -> str:
 def painted_green(text: str, realm: str) -> str:
     """A genuine code of another level made to say GREEN, its signature left as it was."""
     genuine: DecodedCode = decode_code(text, realm)
-    payload = encode_claims(replace(genuine.claims, level=Level.GREEN))
+    payload = encode_claims(genuine.claims._replace(level=Level.GREEN))
     return _text(genuine.sign1.protected, payload, genuine.sign1.signature, realm)
 
 

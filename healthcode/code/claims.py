@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from healthcode.code import cbor
 from healthcode.errors import DecodeError, InvalidInputError
@@ -74,12 +73,14 @@ NUMBER_BY_LEVEL = {
 LEVEL_BY_NUMBER = {number: level for level, number in NUMBER_BY_LEVEL.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class CodeClaims:
+class CodeClaims(NamedTuple):
     """The content of one code.
 
     `tag` (2 bytes) and `salt` (8 bytes) are both there or both None; `name` is the
     masked name. Times are seconds since the epoch.
+
+    Immutable. A named tuple, because a frozen dataclass of so many fields takes long
+    to make, which shows beside a signature check.
     """
 
     issuer: str
@@ -92,10 +93,13 @@ class CodeClaims:
     index: int
     presentation: Presentation
     shown_by_relative: bool
-    # a repr may end in a log, so it shows nothing of the person
-    tag: bytes | None = field(repr=False)
-    salt: bytes | None = field(repr=False)
-    name: str | None = field(repr=False)
+    tag: bytes | None
+    salt: bytes | None
+    name: str | None
+
+    def __repr__(self) -> str:
+        """Nothing of the person, since a repr may end in a log."""
+        return f"CodeClaims(issuer={self.issuer!r}, issued_at={self.issued_at}, expires_at={self.expires_at})"
 
 
 _ISS, _EXP, _NBF, _IAT, _CODE = 1, 4, 5, 6, -65537

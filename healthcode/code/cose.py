@@ -13,8 +13,8 @@ signature of one kind or realm is ever good for another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from healthcode.code import cbor
 from healthcode.errors import DecodeError
@@ -51,15 +51,18 @@ class Context(StrEnum):
     SEALING = "sealing"
 
 
-@dataclass(frozen=True, slots=True)
-class Sign1:
+class Sign1(NamedTuple):
     """A decoded message, whose signature nobody has looked at yet."""
 
     alg: int
     kid: bytes
-    payload: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
-    protected: bytes = field(repr=False)
+    payload: bytes
+    signature: bytes
+    protected: bytes
+
+    def __repr__(self) -> str:
+        """Nothing of the content, since a repr may end in a log."""
+        return f"Sign1(alg={self.alg}, kid={self.kid.hex()})"
 
 
 # 18([h'A2 01 32 04 48 …': what every Ed25519 message begins with, up to its kid
@@ -76,7 +79,7 @@ _MAX_DEPTH = 2
 
 def external_aad(context: Context, realm: Realm) -> bytes:
     """The external data that separates kinds of message and realms."""
-    return f"healthcode/1/{context.value}/{realm}".encode()
+    return f"healthcode/1/{context}/{realm}".encode()
 
 
 def sign1(payload: bytes, key: PrivateKey, context: Context, realm: Realm) -> bytes:

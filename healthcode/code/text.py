@@ -9,7 +9,7 @@ costs well under a millisecond, whatever the text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from healthcode.code.base45 import decode_base45, encode_base45
 from healthcode.code.claims import CodeClaims, decode_claims, encode_claims
@@ -33,8 +33,7 @@ _PREFIX_CHARACTERS = 6
 _PREFIXES = frozenset({code_prefix(PRODUCTION), code_prefix("test-any")})
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedCode:
+class DecodedCode(NamedTuple):
     """A code taken apart; nobody has looked at its signature yet.
 
     `cose` are the bytes that a question carries, and whose SHA-256 an answer binds.
@@ -42,7 +41,11 @@ class DecodedCode:
 
     claims: CodeClaims
     sign1: Sign1
-    cose: bytes = field(repr=False)
+    cose: bytes
+
+    def __repr__(self) -> str:
+        """Nothing of the content, since a repr may end in a log."""
+        return f"DecodedCode({self.claims!r}, {self.sign1!r})"
 
 
 def sign_code(claims: CodeClaims, key: PrivateKey, realm: Realm) -> str:

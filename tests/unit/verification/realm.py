@@ -100,7 +100,7 @@ def claims(**changes: Any) -> CodeClaims:
         salt=None,
         name="张*三",
     )
-    return replace(base, **changes)
+    return base._replace(**changes)
 
 
 def code(key: PrivateKey = LIVE, realm: str = REALM, **changes: Any) -> str:
