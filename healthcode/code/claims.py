@@ -90,7 +90,7 @@ class CodeClaims(NamedTuple):
     version: int
     level: Level
     rule: str
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody wants of claims
     presentation: Presentation
     shown_by_relative: bool
     tag: bytes | None

@@ -5,6 +5,7 @@ import time
 import pytest
 import segno
 
+from healthcode.code import cbor
 from healthcode.code.base45 import encode_base45
 from healthcode.code.claims import Presentation
 from healthcode.code.cose import Context, sign1, verify_sign1
@@ -58,7 +59,24 @@ def test_a_name_as_mask_name_makes_it_never_limits_the_rule(claims, key):
     assert len(text) <= 262
 
 
+def unsigned(payload):
+    head = b"\xd2\x84\x4d\xa2\x01\x32\x04\x48" + bytes(8)
+    data = head + b"\xa0\x59" + len(payload).to_bytes(2) + payload + b"\x58\x40" + bytes(64)
+    return "CNHT1:" + encode_base45(data)
+
+
+LATER = [2, 1, "G1", 5, 0, None, None, None]
 REFUSED = {
+    "wide claims of a later version": (
+        unsigned(cbor.encode({1: "31", 4: 2, 6: 1, -65537: [*LATER, *[[]] * 440]}) + b"\x00"),
+        "cbor.trailing",
+    ),
+    "map in claims of a later version": (
+        unsigned(
+            cbor.encode({1: "31", 4: 2, 6: 1, -65537: [*LATER, dict.fromkeys(range(130), 0)]}) + b"\x00"
+        ),
+        "cbor.trailing",
+    ),
     "empty": ("", "code.prefix"),
     "long": ("CNHT1:" + "0" * 2043, "code.too_long"),
     "very long": ("CNHT1:" + "0" * 10_000_000, "code.too_long"),
