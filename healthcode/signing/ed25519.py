@@ -39,7 +39,9 @@ SEED_BYTES = 32
 SIGNATURE_BYTES = 64
 KID_BYTES = 8
 
-_SPECCHECK_ACCEPTED = frozenset({3})
+_SPECCHECK_ACCEPTED = {3}
+# the cases whose key may be admitted; those of the others are of small or mixed order (CVE-2025-69277)
+_SPECCHECK_ADMITTED = {6, 7}
 
 
 class PrivateKey:
@@ -101,7 +103,8 @@ def kid(public: bytes) -> bytes:
 
 
 def self_test() -> None:
-    """Proves that the library keeps the rule: of the 12 ed25519-speccheck cases it accepts number 3 alone.
+    """Proves that the library keeps the rule: of the 12 ed25519-speccheck cases it accepts number 3 alone,
+    and of their keys it admits none of small or mixed order.
 
     Services call it before they serve. Raises InternalError, and then nothing may
     be verified with this installation.
@@ -113,8 +116,9 @@ def self_test() -> None:
         for number, case in enumerate(cases)
         if verify(*(bytes.fromhex(case[part]) for part in ("pub_key", "message", "signature")))
     }
-    if len(cases) != 12 or accepted != _SPECCHECK_ACCEPTED:
+    admitted = {number for number, case in enumerate(cases) if is_valid_point(bytes.fromhex(case["pub_key"]))}
+    if len(cases) != 12 or accepted != _SPECCHECK_ACCEPTED or admitted != _SPECCHECK_ADMITTED:
         raise InternalError(
-            f"this installation's libsodium accepts the ed25519-speccheck cases {sorted(accepted)} instead of "
-            "[3]: install PyNaCl >= 1.6.2 from its wheel, never built with SODIUM_INSTALL=system"
+            f"this installation's libsodium accepts the ed25519-speccheck cases {sorted(accepted)} instead of [3], "
+            f"or admits the keys of {sorted(admitted)} instead of [6, 7]: install PyNaCl >= 1.6.2 from its wheel, never built with SODIUM_INSTALL=system"
         )

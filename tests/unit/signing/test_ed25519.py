@@ -54,6 +54,13 @@ def test_the_self_test_notices_another_library(monkeypatch):
             ed25519.self_test()
 
 
+def test_the_self_test_notices_bad_points(monkeypatch):
+    """A library that admits keys of mixed order (CVE-2025-69277) stops the start too."""
+    monkeypatch.setattr(ed25519, "is_valid_point", lambda _: True)
+    with pytest.raises(InternalError, match="admits the keys"):
+        ed25519.self_test()
+
+
 def test_every_bit_counts():
     """A signature with any one bit changed, of a message with one bit changed, or under another key, fails."""
     key = PrivateKey(bytes(range(32)))
