@@ -103,10 +103,10 @@ def kid(public: bytes) -> bytes:
 
 
 def self_test() -> None:
-    """Proves that the library keeps the rule: of the 12 ed25519-speccheck cases it accepts number 3 alone,
-    and of their keys it admits none of small or mixed order.
+    """Proves that the library keeps the rule.
 
-    Services call it before they serve. Raises InternalError, and then nothing may
+    Of the 12 ed25519-speccheck cases it accepts number 3 alone, and of their keys it
+    admits none of small or mixed order. Services call it before they serve. Raises InternalError, and then nothing may
     be verified with this installation.
     """
     text = resources.files("healthcode.signing").joinpath("speccheck.json").read_text("utf-8")
@@ -120,5 +120,6 @@ def self_test() -> None:
     if len(cases) != 12 or accepted != _SPECCHECK_ACCEPTED or admitted != _SPECCHECK_ADMITTED:
         raise InternalError(
             f"this installation's libsodium accepts the ed25519-speccheck cases {sorted(accepted)} instead of [3], "
-            f"or admits the keys of {sorted(admitted)} instead of [6, 7]: install PyNaCl >= 1.6.2 from its wheel, never built with SODIUM_INSTALL=system"
+            f"or admits the keys of {sorted(admitted)} instead of [6, 7]: install PyNaCl >= 1.6.2 from its wheel, "
+            "never built with SODIUM_INSTALL=system"
         )
