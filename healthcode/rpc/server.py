@@ -136,7 +136,7 @@ class GrpcServer:
             ("grpc.max_connection_age_grace_ms", int(limits.connection_grace_seconds * 1000)),
             ("grpc.max_connection_idle_ms", int(limits.connection_idle_seconds * 1000)),
             # our clients ping each 10 s, also without calls, and that is no abuse
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+            ("grpc.http2.min_ping_interval_without_data_ms", 5000),
             ("grpc.keepalive_permit_without_calls", 1),
         ]
 
