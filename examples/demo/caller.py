@@ -41,7 +41,7 @@ def channel(port: int, server: str, credentials: Credentials) -> Iterator[grpc.C
 def error_words(error: grpc.RpcError) -> str:
     """Status and reason of a refused call, e.g. `UNAUTHENTICATED CERTIFICATE_NOT_PUBLISHED`."""
     words = [error.code().name]
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # a failed call is a Call too; types do not tell
     for packed in status.details if status else ():
         info = error_details_pb2.ErrorInfo()
         if packed.Unpack(info):

@@ -12,7 +12,6 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import segno
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
 
@@ -28,6 +27,7 @@ from healthcode.v1 import province_node_pb2 as node_pb2
 from healthcode.v1 import verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
+from province_node.qr import qr_size, write_qr
 
 HOME, VISITED = "31", "44"
 DEADLINE_SECONDS = 5
@@ -104,7 +104,7 @@ class Story:
         return f"{len(self.codes):,} codes of {sizes[0]} to {sizes[-1]} characters"
 
     def draw(self) -> str:
-        self.federation.draw(HOME, self.codes[0], self.picture)
+        write_qr(self.codes[0], self.picture)
         return f"{self.picture.name}, {self.picture.stat().st_size:,} bytes, {qr_size(self.codes[0])}"
 
     def verify_picture(self) -> str:
@@ -243,8 +243,3 @@ def told(verdict: dict[str, Any], **expected: str) -> str:
     if any((verdict.get(name) or "") != value for name, value in expected.items()):
         raise UnexpectedError(words)
     return words
-
-
-def qr_size(code: str) -> str:
-    """The QR version and error correction that the picture of a code needs."""
-    return f"QR {segno.make(code, error='m').designator}"
