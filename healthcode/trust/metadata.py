@@ -141,15 +141,17 @@ def decode_metadata(data: bytes, payload: type[_Payload], max_bytes: int = 1_048
 
     Raises DecodeError: those of load_json, and metadata.format, metadata.type.
     """
-    load_json(data, max_bytes)
+    raw = load_json(data, max_bytes)
     try:
+        version = raw["signed"]["version"]
         metadata: Metadata[_Payload] = Metadata.from_bytes(data)
     except (DeserializationError, RepositoryError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DecodeError("metadata.format", f"not TUF metadata of type {payload.type}") from error
     # the class is chosen by a field of the file, so it is checked against what was asked for
     if metadata.signed.type != payload.type:
         raise DecodeError("metadata.type", f"metadata of type {metadata.signed.type}, not {payload.type}")
-    if not isinstance(metadata.signed.version, int) or isinstance(metadata.signed.version, bool):
+    # python-tuf takes null for 1, and any number
+    if type(version) is not int:
         raise DecodeError("metadata.format", "the version of the metadata is not a whole number")
     return metadata
 

@@ -188,7 +188,7 @@ TrustClient(Path(sys.argv[1]), realm, checkpoint=cut).refresh(realm.now)
 def test_a_kill_at_any_step_leaves_a_folder_that_opens(
     client: TrustClient, realm: SimulatedRealm, folder: Path, point: str
 ) -> None:
-    """kill -9 in the middle: the old trust or the new serves, never half of each, and the next refresh heals."""
+    """Kill -9 in the middle: the old trust or the new serves, never half of each, and the next refresh heals."""
     done = subprocess.run(
         [sys.executable, "-c", CUT, str(folder), point],
         check=False,

@@ -95,7 +95,7 @@ def test_targets_that_list_a_provinces_path_are_refused(client: TrustClient, rea
 
 @pytest.mark.parametrize("name", ["province-31-live", "provinces", "province-3", "province-99x", "evil"])
 def test_a_role_that_has_no_place_is_refused(client: TrustClient, realm: SimulatedRealm, name: str) -> None:
-    """targets may delegate to `areas` and `province-NN` alone, so an extra, wider sibling is refused."""
+    """Targets may delegate to `areas` and `province-NN` alone, so an extra, wider sibling is refused."""
     targets = realm.new_targets()
     assert targets.signed.delegations is not None
     assert targets.signed.delegations.roles is not None
@@ -336,7 +336,7 @@ def test_participants_of_another_realm_are_refused(client: TrustClient, realm: S
 
 
 def test_one_operator_is_not_enough(client: TrustClient, realm: SimulatedRealm) -> None:
-    """targets needs its threshold of operators."""
+    """Targets needs its threshold of operators."""
     targets = realm.new_targets()
     realm.operators = realm.operators[:1]
     realm.publish_targets(targets)
@@ -728,7 +728,7 @@ def test_new_keys_arrive_though_the_head_is_refused_and_the_other_way_round(
 def test_area_risk_that_does_not_hold_leaves_the_last_good_one(
     client: TrustClient, realm: SimulatedRealm
 ) -> None:
-    """areas is a part by itself."""
+    """Areas is a part by itself."""
     realm.areas_key = fixed_key("thief")
     realm.publish_areas({"310115": RiskLevel.LOW})
     realm.publish()
