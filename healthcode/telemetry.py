@@ -106,6 +106,8 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # it tells at INFO of each key of an m-of-n role that did not sign, which is as it should be
+    logging.getLogger("tuf").setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
