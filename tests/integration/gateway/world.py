@@ -118,6 +118,10 @@ class World:
 
     # certificates
 
+    def take_ca(self, owner: str, folder: Path) -> None:
+        """Uses the CA that a command has made in `folder`, in place of one of ours."""
+        self._cas[owner] = CertifiedKey((folder / "ca.pem").read_bytes(), (folder / "ca.key").read_bytes())
+
     def ca(self, owner: str) -> CertifiedKey:
         if owner not in self._cas:
             self._cas[owner] = make_ca(f"{owner} CA", days=30, now=self.now)
@@ -150,6 +154,14 @@ class World:
         entry = ServiceEntry(ca_pem=self.ca("gateway").certificate_pem.decode(), endpoint="127.0.0.1:1")
         self.realm.services["gateway"] = entry
         self.realm.publish_targets()
+        self.realm.publish()
+        self._view = None
+
+    def publish_home(self, code: str, port: int) -> None:
+        """One province publishes where its home listens."""
+        home = self.realm.provinces[code]
+        home.document = home.document.model_copy(update={"endpoints": {"federation": f"127.0.0.1:{port}"}})
+        self.realm.publish_province(code)
         self.realm.publish()
         self._view = None
 

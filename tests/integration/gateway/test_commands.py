@@ -1,0 +1,293 @@
+"""healthcode-gateway as its operators meet it: init, check, serve, status, each failure with its own sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from healthcode.clock import SystemClock
+from healthcode.rpc.server import GrpcServer, ServerTls
+from healthcode.telemetry import Metrics
+from tests.integration.gateway.world import REALM, REGISTRY, FakeRegistry, World, free_port, province
+
+COMMAND = str(Path(sys.executable).parent / "healthcode-gateway")
+READY_SECONDS = 20
+
+
+@dataclass
+class Done:
+    status: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+async def run(*arguments: str | Path) -> Done:
+    """One command, run to its end; a traceback is never right."""
+    process = await asyncio.create_subprocess_exec(
+        COMMAND, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    done = Done(process.returncode or 0, out.decode(), err.decode())
+    assert "Traceback" not in done.err
+    return done
+
+
+class Place:
+    """A gateway's folder beside a registry that runs."""
+
+    def __init__(self, world: World, registry: GrpcServer) -> None:
+        self.world = world
+        self.registry = registry
+        self.folder = world.folder / "gw"
+        self.listen = f"127.0.0.1:{free_port()}"
+        self.metrics = f"127.0.0.1:{free_port()}"
+        self.registry_ca = world.folder / "registry-ca.pem"
+        self.registry_ca.write_bytes(world.ca("registry").certificate_pem)
+
+    async def init(self) -> None:
+        """Both steps, and what the registry's operators do between them."""
+        first = await run(
+            "init", "--dir", self.folder, "--realm", REALM, "--listen", self.listen,
+            "--metrics-listen", self.metrics, "--development", "--json",
+        )  # fmt: skip
+        assert first.status == 0, first.err
+        self.world.take_ca("gateway", Path(first.json()["ca"]).parent)
+        ca_pem = self.world.ca("gateway").certificate_pem.decode()
+        entry = self.world.realm.services["gateway"]
+        self.world.realm.services["gateway"] = entry.model_copy(
+            update={"ca_pem": ca_pem, "endpoint": self.listen}
+        )
+        self.world.realm.publish_targets()
+        self.world.realm.publish()
+        second = await self.name_registry()
+        assert second.status == 0, second.err
+
+    async def name_registry(self, **changes: str) -> Done:
+        given = {
+            "--registry": f"127.0.0.1:{self.registry.port}",
+            "--registry-ca": str(self.registry_ca),
+            "--root-fingerprint": self.world.realm.fingerprint,
+        } | changes
+        return await run("init", "--dir", self.folder, *(part for pair in given.items() for part in pair))
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A gateway that listens; stopped at the end, whatever happens."""
+        process = await asyncio.create_subprocess_exec(
+            COMMAND, "serve", "--dir", str(self.folder), stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            assert process.stderr is not None
+            lines = []
+            async with asyncio.timeout(READY_SECONDS):
+                while b"listens on" not in (line := await process.stderr.readline()):
+                    lines.append(line.decode())
+                    assert line, "".join(lines)
+            drain = asyncio.create_task(process.stderr.read())
+            yield process
+            if process.returncode is None:
+                process.terminate()
+            await asyncio.wait_for(process.wait(), 15)
+            assert b"Traceback" not in await drain
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+@pytest.fixture
+async def place(world: World) -> AsyncIterator[Place]:
+    async with AsyncExitStack() as stack:
+        world.publish({})
+        registry = GrpcServer(
+            "127.0.0.1:0",
+            ServerTls(world.tls(REGISTRY), client_cas=None, clock=SystemClock()),
+            metrics=Metrics("registry-test"),
+            verifier=None,
+        )
+        registry.add(FakeRegistry.service, FakeRegistry(world.realm))
+        await registry.start()
+        stack.push_async_callback(registry.stop, 0)
+        yield Place(world, registry)
+
+
+async def test_from_nothing_to_an_answer(place: Place) -> None:
+    """Init in two steps, check, serve, a question answered, status, SIGTERM; then a start with the registry gone."""
+    world = place.world
+    await place.init()
+    home = await world.start_home("31")
+    world.publish_home("31", home.port)
+    checked = await run("check", "--dir", place.folder, "--json")
+    assert checked.status == 0
+    assert {one["what"]: one["result"] for one in checked.json()} == {
+        "signature library": "OK",
+        "certificate": "OK",
+        "listen": "OK",
+        "metrics": "OK",
+        "trust folder": "WARNING",
+        "registry": "OK",
+    }
+    async with place.serving() as process:
+        await ask_until_answered(place)
+        status = await run("status", "--dir", place.folder, "--json")
+        assert status.status == 0
+        assert status.json()["health"] == "SERVING"
+        assert status.json()["trust"]["issuers"] == ["11", "31", "44"]
+        assert [(one["home"], one["breaker"]) for one in status.json()["homes"]] == [("31", "closed")]
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 15) == 0
+    await place.registry.stop(0)
+    async with place.serving():
+        await ask_until_answered(place)
+
+
+async def ask_until_answered(place: Place) -> None:
+    world = place.world
+    world.gateway_port = int(place.listen.rpartition(":")[2])
+    caller = world.caller(province("44"))
+    response = await caller.ask(caller.question())
+    assert response.WhichOneof("result") == "answer"
+
+
+async def test_a_new_endpoint_reaches_a_gateway_that_runs(place: Place) -> None:
+    """What a province publishes counts at the gateway within seconds, without a restart."""
+    await place.init()
+    async with place.serving():
+        home = await place.world.start_home("31")
+        place.world.gateway_port = int(place.listen.rpartition(":")[2])
+        caller = place.world.caller(province("44"))
+        response = await caller.ask(caller.question())
+        assert response.WhichOneof("result") == "home_unavailable"
+        place.world.publish_home("31", home.port)
+        async with asyncio.timeout(10):
+            while response.WhichOneof("result") != "answer":
+                await asyncio.sleep(0.2)
+                response = await caller.ask(caller.question())
+
+
+async def test_status_of_one_that_does_not_run(place: Place) -> None:
+    """Status 4, and says so."""
+    await place.init()
+    done = await run("status", "--dir", place.folder, "--json")
+    assert done.status == 4
+    assert done.json()["running"] is False
+
+
+async def refused(place: Place, *, status: int) -> str:
+    """What `serve` says when it does not start."""
+    done = await run("serve", "--dir", place.folder)
+    assert done.status == status, done.err
+    return done.err
+
+
+async def test_a_port_in_use_says_so(place: Place) -> None:
+    """Status 2, with the address."""
+    await place.init()
+    async with place.serving():
+        said = await refused(place, status=2)
+        assert place.listen in said or place.metrics in said
+        checked = await run("check", "--dir", place.folder)
+        assert checked.status == 2
+        assert "running already" in " ".join(checked.out.split())
+
+
+async def test_a_registry_out_of_reach_says_so(place: Place) -> None:
+    """Status 4 when there is no trust yet; the registry is named."""
+    await place.init()
+    await place.registry.stop(0)
+    assert f"the registry 127.0.0.1:{place.registry.port}" in await refused(place, status=4)
+    assert (await run("check", "--dir", place.folder)).status == 4
+
+
+async def test_a_wrong_fingerprint_says_so(place: Place) -> None:
+    """Another root than announced is never taken."""
+    await place.init()
+    text = (place.folder / "gateway.toml").read_text()
+    wrong = "sha256:" + "0" * 64
+    (place.folder / "gateway.toml").write_text(text.replace(place.world.realm.fingerprint, wrong))
+    assert wrong in await refused(place, status=4)
+
+
+async def test_another_registry_s_certificate_says_so(place: Place) -> None:
+    """A server that shows a certificate of another CA is not the registry."""
+    await place.init()
+    (place.folder / "tls" / "registry-ca.pem").write_bytes(place.world.ca("11").certificate_pem)
+    assert "certificate" in await refused(place, status=4)
+
+
+async def test_another_party_s_certificate_says_so(place: Place) -> None:
+    """A province's certificate does not make a gateway."""
+    await place.init()
+    tls = place.folder / "tls"
+    leaf = place.world.leaf(province("44"))
+    (tls / "gateway.pem").write_bytes(leaf.certificate_pem)
+    (tls / "gateway.key").write_bytes(leaf.key_pem)
+    (tls / "ca.pem").write_bytes(place.world.ca("44").certificate_pem)
+    assert "spiffe://test-gateway.healthcode/province/44" in await refused(place, status=2)
+
+
+async def test_a_key_that_others_can_read_says_what_to_do(place: Place) -> None:
+    """Status 2, with the chmod to run."""
+    await place.init()
+    key = place.folder / "tls" / "gateway.key"
+    key.chmod(0o644)
+    assert f"chmod 600 {key}" in await refused(place, status=2)
+
+
+async def test_a_missing_certificate_says_so(place: Place) -> None:
+    """Status 2, with the path."""
+    await place.init()
+    (place.folder / "tls" / "gateway.pem").unlink()
+    assert "gateway.pem is missing" in await refused(place, status=2)
+
+
+async def test_without_a_registry_says_what_to_do(place: Place) -> None:
+    """After the first step of init alone, serve names the second."""
+    done = await run(
+        "init", "--dir", place.folder, "--realm", REALM, "--listen", place.listen, "--development"
+    )
+    assert done.status == 0
+    assert "--root-fingerprint" in await refused(place, status=2)
+
+
+async def test_an_unknown_key_is_named(place: Place) -> None:
+    """A slip in gateway.toml stops the start."""
+    await place.init()
+    path = place.folder / "gateway.toml"
+    path.write_text(path.read_text().replace("[trust]\nfolder", "[trust]\nfoldre"))
+    said = await refused(place, status=2)
+    assert "unknown key `foldre` in [trust]; did you mean `folder`?" in said
+
+
+async def test_a_missing_folder_says_so(place: Place) -> None:
+    """Status 2, with what to do."""
+    assert "run `init` first" in await refused(place, status=2)
+
+
+async def test_init_is_careful(place: Place) -> None:
+    """A second init changes nothing that is there; development certificates are for test realms alone."""
+    await place.init()
+    again = await run("init", "--dir", place.folder, "--realm", REALM, "--development")
+    assert again.status == 2
+    assert "exists already" in again.err
+    assert (await place.name_registry()).status == 0
+    other = await place.name_registry(**{"--registry": "elsewhere:1"})
+    assert other.status == 2
+    assert "names another registry" in other.err
+    real = await run("init", "--dir", place.folder.with_name("cn"), "--realm", "cn", "--development")
+    assert real.status == 2
+    assert not place.folder.with_name("cn").exists()
+    half = await run("init", "--dir", place.folder, "--registry", "x:1")
+    assert half.status == 2
