@@ -155,7 +155,7 @@ class _Thresholds(Document):
 
 class _FreshnessDocument(Document):
     default: _Thresholds
-    places: dict[str, _Thresholds] = {}
+    places: dict[str, _Thresholds] = Field(default_factory=dict)
 
 
 class _PolicyDocument(Document):

@@ -25,8 +25,16 @@ class Document(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
+_YEAR_10000 = 253_402_300_800
+
+
 def _seconds(value: Any) -> Any:
-    return parse_rfc3339(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        raise ValueError("must be an RFC 3339 time, like 2026-11-21T08:00:00Z")  # noqa: TRY004  pydantic reads a ValueError as a bad field
+    seconds = parse_rfc3339(value)
+    if not 0 <= seconds < _YEAR_10000:
+        raise ValueError("must lie between 1970 and 9999")
+    return seconds
 
 
 Rfc3339 = Annotated[int, BeforeValidator(_seconds)]
@@ -45,8 +53,10 @@ def parse_document(data: bytes, model: type[_Model], *, max_bytes: int) -> _Mode
         value = json.loads(
             data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer
         )
+        # an escaped half of a surrogate pair is text that nobody could send on
+        json.dumps(value, ensure_ascii=False).encode()
         return model.model_validate(value)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise DecodeError("json.encoding", "the document is not UTF-8") from error
     except json.JSONDecodeError as error:
         raise DecodeError(

@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
     outcome: Outcome
     decision: Decision
     level: Level | None
-    """What the home says of the person; None until the signature holds."""
+    """What the home says of the person; None until a good signature proves it."""
     holder_match: HolderMatch
     presentation: Presentation | None
     masked_name: str | None

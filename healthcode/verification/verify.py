@@ -41,8 +41,15 @@ __all__ = ["render_verdict", "verify_code", "verify_decoded"]
 
 _PURPOSES = {Presentation.LIVE: KeyPurpose.LIVE, Presentation.PAPER: KeyPurpose.PAPER}
 _ALGORITHMS = {"Ed25519": ALG_ED25519}
-_BEFORE_SIGNATURE = frozenset(
-    {Outcome.MALFORMED, Outcome.UNKNOWN_ISSUER, Outcome.UNKNOWN_KEY, Outcome.BAD_SIGNATURE}
+# what the claims say of the person is proven by none of these; a killed key proves nothing either
+_UNPROVEN = frozenset(
+    {
+        Outcome.MALFORMED,
+        Outcome.UNKNOWN_ISSUER,
+        Outcome.UNKNOWN_KEY,
+        Outcome.BAD_SIGNATURE,
+        Outcome.KEY_REVOKED,
+    }
 )
 
 
@@ -186,7 +193,7 @@ def render_verdict(
         age = now - view.timestamp_signed_at
         tier = policy.freshness_at(context.place_type).tier(age), age
     claims = None if decoded is None else decoded.claims
-    proven = None if outcome in _BEFORE_SIGNATURE else claims
+    proven = None if outcome in _UNPROVEN else claims
     if proven is not None and not answered:
         level = proven.level
     area = view.areas.risk(context.area_code) if context.area_code else None

@@ -224,8 +224,8 @@ def test_the_first_outcome_that_holds_is_the_answer() -> None:
         assert verify(text, trust, holder_match=HolderMatch.MISMATCH).outcome is outcome
 
 
-def test_nothing_of_the_person_is_told_before_the_signature_holds() -> None:
-    """An unproven code gives no level and no name."""
+def test_nothing_of_the_person_is_told_that_no_good_signature_proves() -> None:
+    """An unproven code gives no level and no name, and a killed key proves nothing."""
     for text, trust, outcome, _, _ in CASES:
         verdict = verify(text, trust)
         proven = outcome not in {
@@ -233,6 +233,7 @@ def test_nothing_of_the_person_is_told_before_the_signature_holds() -> None:
             Outcome.UNKNOWN_ISSUER,
             Outcome.UNKNOWN_KEY,
             Outcome.BAD_SIGNATURE,
+            Outcome.KEY_REVOKED,
         }
         assert (verdict.level is not None) is proven
         assert (verdict.masked_name is not None) is proven

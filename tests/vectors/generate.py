@@ -1,0 +1,156 @@
+"""Writes the wire format's vectors, byte for byte the same each time.
+
+    python -m tests.vectors.generate           write tests/vectors/wire and tests/vectors/trust
+    python -m tests.vectors.generate --check   say what would change, and fail if anything would
+
+Keys, salts, nonces and times are fixed, and Ed25519 is deterministic. CI checks
+that the committed files are what this writes; tests/conformance reads the files
+alone. tests/vectors/wire/README.md tells a second implementation what is in them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from healthcode.clock import rfc3339
+from healthcode.code.holder import holder_tag
+from healthcode.identity.document import decode_document
+from healthcode.revocation.index import ISSUABLE
+from healthcode.signing.ed25519 import kid
+from healthcode.signing.purpose import KeyPurpose
+from tests.simulator.realm import NOW
+from tests.vectors import code, exchange, revocation, verdict
+
+FOLDER = Path(__file__).parent
+PURPOSES = (KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION)
+
+
+def refused(cases: Iterable[tuple[str, bytes | str, str]], field: str) -> list[dict[str, str]]:
+    """Rows of a malformed table."""
+    return [
+        {"name": name, field: data if isinstance(data, str) else data.hex(), "detail": detail}
+        for name, data, detail in cases
+    ]
+
+
+def keys() -> list[dict[str, str]]:
+    """Every key that signs something in these vectors, for participants alone."""
+    return [
+        {
+            "participant": participant,
+            "purpose": purpose,
+            "seed": key.seed().hex(),
+            "public": key.public.hex(),
+            "kid": kid(key.public).hex(),
+        }
+        for participant in ("00", "11", "31", "44")
+        for purpose in PURPOSES
+        for key in (code.key_of(participant, purpose),)
+    ]
+
+
+def holder_tags() -> list[dict[str, str]]:
+    """Documents of each kind and their tags."""
+    documents = [code.CARD, verdict.STRANGER, verdict.PASSPORT, ("14", "H12345678"), ("15", "12345678")]
+    return [
+        {
+            "type": kind,
+            "number": number,
+            "salt": code.SALT.hex(),
+            "tag": holder_tag(decode_document(kind, number), code.SALT).hex(),
+        }
+        for kind, number in documents
+    ]
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """File name to content."""
+    common = {"realm": code.REALM, "now": rfc3339(NOW)}
+    return {
+        "keys.json": {**common, "keys": keys()},
+        "codes.json": {**common, "codes": code.valid_codes()},
+        "malformed_codes.json": {**common, "codes": refused(code.malformed_codes(), "text")},
+        "exchange.json": {
+            **common,
+            "questions": exchange.questions(),
+            "answers": exchange.answers(),
+            "malformed_questions": refused(exchange.malformed_questions(), "cose"),
+            "malformed_answers": refused(exchange.malformed_answers(), "cose"),
+        },
+        "index.json": {"issuable": ISSUABLE, "schemes": revocation.indices()},
+        "lists.json": {
+            **common,
+            "issuer": "31",
+            "day": revocation.DAY,
+            "max_entries": 1 << 24,
+            "lists": revocation.lists(),
+            "malformed": refused(revocation.malformed_lists(), "bytes"),
+        },
+        "heads.json": {
+            **common,
+            "issuer": "31",
+            "heads": revocation.heads(),
+            "malformed": refused(revocation.malformed_heads(), "bytes"),
+        },
+        "holder_tags.json": {"tags": holder_tags()},
+        "verdicts.json": {
+            **common,
+            "trust": "../trust",
+            "root_fingerprint": verdict.realm().fingerprint,
+            "verdicts": verdict.verdicts(),
+        },
+        "rulings.json": {
+            "policy": "healthcode/policy/national.json",
+            "columns": ["outcome", "level", "trust_tier", "decision", "rule"],
+            "rulings": verdict.rulings(),
+        },
+    }
+
+
+def files() -> dict[Path, bytes]:
+    """Every generated file by its place below tests/vectors."""
+    made = {
+        Path("wire") / name: (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
+        for name, content in documents().items()
+    }
+    made.update({Path("trust") / path: data for path, data in verdict.realm().files.items()})
+    return made
+
+
+def present() -> set[Path]:
+    """Every file that is there and was generated."""
+    return {
+        path.relative_to(FOLDER)
+        for folder in ("wire", "trust")
+        for path in (FOLDER / folder).rglob("*")
+        if path.is_file() and path.name != "README.md"
+    }
+
+
+def main(arguments: list[str]) -> int:
+    made = files()
+    stale = present() - set(made)
+    changed = [
+        path
+        for path, data in made.items()
+        if not (FOLDER / path).is_file() or (FOLDER / path).read_bytes() != data
+    ]
+    if arguments == ["--check"]:
+        for path in sorted({*stale, *changed}):
+            print(f"tests/vectors/{path} is not what the generator writes")  # noqa: T201  a script's answer
+        return 1 if stale or changed else 0
+    for path in changed:
+        (FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+        (FOLDER / path).write_bytes(made[path])
+    for path in stale:
+        (FOLDER / path).unlink()
+    print(f"{len(made)} files, {len(changed)} written, {len(stale)} removed")  # noqa: T201  a script's answer
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
