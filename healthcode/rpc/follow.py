@@ -89,7 +89,10 @@ class TrustFollower:
         return self._view is not None
 
     def open(self) -> bool:
-        """Opens the last good generation, without network; False when the folder holds none."""
+        """Opens the last good generation, without network; False when the folder holds none.
+
+        Raises ConfigurationError when the folder was never begun with a root fingerprint.
+        """
         try:
             store = TrustStore.open(self._directory)
         except TrustError as error:
@@ -106,9 +109,6 @@ class TrustFollower:
             loop = asyncio.get_running_loop()
             try:
                 result = await loop.run_in_executor(self._executor, self._client.refresh, self._clock.now())
-                view = self._view
-                if result.changed or view is None:
-                    view = await loop.run_in_executor(self._executor, self._load)
             except HealthcodeError as error:
                 self._refreshes.labels(error.reason).inc()
                 raise
@@ -122,8 +122,8 @@ class TrustFollower:
                         reason=rejected.reason,
                         why=rejected.message,
                     )
-            if view is not self._view:
-                self._swap(view)
+            if result.changed or self._view is None:
+                self._swap(result.view)
             return result
 
     async def run(self) -> None:
@@ -170,9 +170,6 @@ class TrustFollower:
                     self._log.info("trust_watch_lost", reason=error.reason, why=error.message)
                 backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311  as above
-
-    def _load(self) -> TrustView:
-        return TrustStore.open(self._directory).view
 
     def _swap(self, view: TrustView) -> None:
         self._view = view

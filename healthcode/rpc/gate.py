@@ -29,6 +29,7 @@ from healthcode.errors import (
     HealthcodeError,
     InternalError,
     InvalidInputError,
+    NotFoundError,
     OverloadedError,
     PermissionDeniedError,
     Reason,
@@ -286,6 +287,8 @@ class Gate:
         """Logs a refusal, within the budget; a fault of ours becomes an incident."""
         if status_code(error) is grpc.StatusCode.INTERNAL:
             return self._incident(error)
+        if isinstance(error, NotFoundError):
+            return error  # an answer like another: a TUF client asks for the next root until there is none
         left_out = self._state.budget.take(f"{self._path} {error.reason}")
         if left_out is not None:
             self._log.info("rpc_refused", method=self._path, reason=error.reason, left_out=left_out)

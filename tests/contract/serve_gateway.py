@@ -38,7 +38,7 @@ async def serve(folder: Path, listen: str) -> None:
         verifier=PeerVerifier(realm="test-contract", ca_for=lambda _: [ca], clock=SystemClock()),
     )
     server.add(gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"], Gateway())
-    await run_until_stopped([server], on_ready=lambda: print(server.port, flush=True), lame_duck_seconds=0.3)
+    await run_until_stopped([server], on_ready=lambda: click.echo(server.port), lame_duck_seconds=0.3)
 
 
 @click.command()

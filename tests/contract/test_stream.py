@@ -60,11 +60,11 @@ async def test_an_idle_stream_is_ended(world: World) -> None:
     """No request for the idle limit: DEADLINE_EXCEEDED with STREAM_IDLE; each request starts it anew."""
     _, stub = await node(world, idle_seconds=0.4)
     call = stub.VerifyStream()
+    for _ in range(3):
+        await call.write(Request())
+        await call.read()
+        await asyncio.sleep(0.2)
     with pytest.raises(UnavailableError) as caught, rpc_errors("the node"):
-        for _ in range(3):
-            await call.write(Request())
-            await call.read()
-            await asyncio.sleep(0.2)
         await call.read()
     assert caught.value.reason is Reason.STREAM_IDLE
     assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -49,9 +49,14 @@ def test_settings_are_those_that_lose_nothing(path: Path) -> None:
 def test_a_block_that_raises_leaves_nothing(path: Path) -> None:
     """All or nothing, and the next block works."""
     database = Database(path, MIGRATIONS)
-    with pytest.raises(ValueError, match="on purpose"), database.transaction() as db:
-        db.execute_many("INSERT INTO item VALUES (?, ?)", [(1, "a"), (2, "b")])
-        raise ValueError("on purpose")
+
+    def fail() -> None:
+        with database.transaction() as db:
+            db.execute_many("INSERT INTO item VALUES (?, ?)", [(1, "a"), (2, "b")])
+            raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        fail()
     assert count(database) == 0
     add(database, 1)
     assert count(database) == 1

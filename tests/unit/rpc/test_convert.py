@@ -1,0 +1,144 @@
+"""Our words and the protos' are one list, and a verdict crosses the wire whole."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from healthcode.code.answer import CodeStatus
+from healthcode.code.claims import Level, Presentation
+from healthcode.code.holder import HolderMatch
+from healthcode.code.question import QueryMode, QueryPurpose
+from healthcode.policy.enumeration import Decision, Outcome, PersonCategory, PlaceType
+from healthcode.policy.tier import TrustTier
+from healthcode.rpc.convert import (
+    category_word,
+    decode_verdict,
+    duration,
+    encode_verdict,
+    enum_member,
+    enum_number,
+    enum_word,
+    epoch,
+    place_word,
+    timestamp,
+)
+from healthcode.v1 import province_node_pb2, verdict_pb2
+from healthcode.verification.verdict import Verdict
+
+ENUMS: list[tuple[Any, type[StrEnum]]] = [
+    (verdict_pb2.Level, Level),
+    (verdict_pb2.Outcome, Outcome),
+    (verdict_pb2.Decision, Decision),
+    (verdict_pb2.HolderMatch, HolderMatch),
+    (verdict_pb2.Presentation, Presentation),
+    (verdict_pb2.TrustTier, TrustTier),
+    (verdict_pb2.PlaceType, PlaceType),
+    (verdict_pb2.PersonCategory, PersonCategory),
+    (province_node_pb2.QueryMode, QueryMode),
+    (province_node_pb2.QueryPurpose, QueryPurpose),
+    (province_node_pb2.CodeStatus, CodeStatus),
+]
+
+VERDICT = Verdict(
+    outcome=Outcome.VALID,
+    decision=Decision.PASS,
+    level=Level.GREEN,
+    holder_match=HolderMatch.MATCH,
+    presentation=Presentation.PAPER,
+    masked_name="张*三",
+    issuer="31",
+    kid="0011223344556677",
+    realm="test-x",
+    code_expires_at=1_800_000_000,
+    rule="P-1",
+    policy_version="2026.1",
+    remedy=None,
+    trust_version=7,
+    trust_tier=TrustTier.AGING,
+    trust_age_seconds=1000,
+    revocations_as_of=1_799_999_000,
+    evaluated_at=1_799_999_500,
+    reusable_until=1_799_999_600,
+    item_id="gate-7",
+    detail=None,
+    shown_by_relative=True,
+    warnings=("UNKNOWN_PLACE_TYPE",),
+)
+EMPTY = VERDICT._replace(
+    outcome=Outcome.MALFORMED,
+    decision=Decision.REFUSE,
+    level=None,
+    holder_match=HolderMatch.NOT_CHECKED,
+    presentation=None,
+    masked_name=None,
+    issuer=None,
+    kid=None,
+    code_expires_at=None,
+    remedy="Show the code again",
+    revocations_as_of=None,
+    reusable_until=None,
+    detail="base45.character",
+    warnings=(),
+)
+
+
+@pytest.mark.parametrize(("proto", "kind"), ENUMS, ids=lambda value: getattr(value, "__name__", ""))
+def test_the_words_are_the_protos(proto: Any, kind: type[StrEnum]) -> None:
+    """Every value of the proto has a member and back; a member beyond them (Level.UNKNOWN) has no number."""
+    words = {enum_word(proto, number) for number in proto.values() if number != 0}
+    assert words <= set(kind.__members__)
+    assert set(kind.__members__) - words <= {"UNKNOWN"}
+    for number in proto.values():
+        member = enum_member(proto, number, kind)
+        assert enum_number(proto, member) == number
+
+
+def test_what_is_not_known_is_none() -> None:
+    """A number of a newer peer is never an error."""
+    assert enum_word(verdict_pb2.Outcome, 99) is None
+    assert enum_member(verdict_pb2.Outcome, 99, Outcome) is None
+    assert enum_number(verdict_pb2.Outcome, None) == 0
+
+
+def test_place_and_category_fall_to_their_defaults() -> None:
+    """Unspecified is the default; unknown stays recognisable, so that it can be flagged."""
+    assert (place_word(0), place_word(3), place_word(77)) == ("OTHER", "STATION", "77")
+    assert (category_word(0), category_word(2), category_word(9)) == ("GENERAL", "SPECIAL", "9")
+
+
+@pytest.mark.parametrize("verdict", [VERDICT, EMPTY])
+def test_a_verdict_round_trip(verdict: Verdict) -> None:
+    """Every field comes back as it went, None too."""
+    message = verdict_pb2.Verdict.FromString(encode_verdict(verdict).SerializeToString())
+    assert decode_verdict(message) == verdict
+
+
+def test_a_verdict_has_the_protos_fields() -> None:
+    """By the same names, in the same order."""
+    assert [field.name for field in verdict_pb2.Verdict.DESCRIPTOR.fields] == list(VERDICT.to_dict())
+
+
+def test_an_unknown_outcome_or_decision_is_undecided() -> None:
+    """Whatever a newer server means, this software neither lets pass nor refuses."""
+    for field in ("outcome", "decision"):
+        message = encode_verdict(VERDICT)
+        setattr(message, field, 99)
+        read = decode_verdict(message)
+        assert read.decision is Decision.UNDECIDED
+        assert f"UNKNOWN_{field.upper()}" in read.warnings
+    message = encode_verdict(VERDICT)
+    message.outcome = 99  # type: ignore[assignment]  # on purpose
+    assert decode_verdict(message).outcome is not Outcome.VALID
+
+
+def test_times() -> None:
+    """None stays None; fractions of a second survive in durations."""
+    assert timestamp(None) is None
+    assert duration(None) is None
+    half = duration(0.5)
+    assert half is not None
+    assert half.ToMilliseconds() == 500
+    assert epoch(verdict_pb2.Verdict(), "evaluated_at") is None
