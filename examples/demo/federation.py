@@ -229,13 +229,9 @@ class Federation:
         """Stops whatever runs."""
         self.stop(*self.services)
 
-    def revoke(self, code: str, text: str) -> None:
-        """A participant revokes one of its codes; the text comes by standard input, never as an argument."""
-        self.node_command(code, "revoke", "--reason", "LOST_OR_STOLEN", "-", stdin=text + "\n")
-
     def rotate(self, code: str, purpose: str) -> None:
         """A new key of a purpose: made by the node, signed for by the authority, published."""
-        self.node_command(code, "keys", "rotate", "--purpose", purpose)
+        run("province-node", "keys", "rotate", "--dir", self.node(code), "--purpose", purpose)
         self.node_command(code, "publish", "--bundle", self.sign(code))
 
     def credentials(self, code: str, role: str) -> Credentials:
