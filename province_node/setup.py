@@ -14,6 +14,7 @@ elsewhere the province's PKI issues the certificates, and `check` says which are
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ CLIENT_NAME = "console"
 
 _CA_DAYS = 3650
 _LEAF_DAYS = 365
+_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 # a key stays published for as long as a code may still bear it, and a little longer
 _KEPT_AFTER_WINDOW_SECONDS = 16 * 86_400
 
@@ -72,6 +74,10 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
         raise ConfigurationError(f"{root} holds a node already; choose another folder")
     if plan.development and plan.realm == "cn":
         raise ConfigurationError("--development makes test realms alone, and never cn")
+    if _FINGERPRINT.fullmatch(plan.root_fingerprint) is None:
+        raise ConfigurationError(
+            "--root-fingerprint is sha256: and 64 hex digits, as `trust-registry fingerprint` prints it"
+        )
     registry_ca = load_ca(plan.registry_ca)
     for made in (root, folder.tls, root / "keys"):
         made.mkdir(parents=True, exist_ok=True, mode=0o700)

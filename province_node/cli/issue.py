@@ -24,6 +24,7 @@ from healthcode.cli.console import (
     error_console,
     exit_with,
     json_option,
+    print_json,
     print_result,
 )
 from healthcode.clock import rfc3339
@@ -181,9 +182,14 @@ def _issue_one(
         write_qr(issued.code, path)
         row[path.suffix.removeprefix(".")] = str(path)
     row["size"] = str(qr_size(issued.code))
+    if as_json:
+        print_json(row)
+        return
     if terminal:
-        Console(highlight=False).print(qr_terminal(issued.code), markup=False)
-    print_result(row, as_json=as_json, table=details)
+        click.echo(qr_terminal(issued.code))
+    # on a line of its own and never folded, so that it can be copied
+    click.echo(row.pop("code"))
+    Console().print(details(row))
 
 
 async def _send_one(

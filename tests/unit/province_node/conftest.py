@@ -1,0 +1,28 @@
+"""The world of these tests, as a fixture."""
+
+from __future__ import annotations
+
+import pytest
+
+from province_node.key import Keyring
+from province_node.store import NodeStore
+from tests.simulator.realm import NOW, SimulatedRealm
+from tests.unit.province_node.world import HOME, PASSPHRASE, StandingClock, World, write_keys
+
+
+@pytest.fixture
+def world(tmp_path):
+    realm = SimulatedRealm(("00", "31", "44"))
+    write_keys(tmp_path / "keys", realm)
+    store = NodeStore(tmp_path / "node.db")
+    made = World(
+        folder=tmp_path,
+        realm=realm,
+        keyring=Keyring(tmp_path / "keys", PASSPHRASE, participant=HOME, realm=realm.realm),
+        store=store,
+        clock=StandingClock(),
+        view=realm.client(tmp_path / "trust").refresh(NOW).view,
+    )
+    made.cover()
+    yield made
+    store.close()

@@ -1,0 +1,136 @@
+"""Participant 31 of a simulated realm as a node sees it: its keys in files, a store, a clock that stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from healthcode.code.claims import Level, Presentation
+from healthcode.identity.document import decode_document
+from healthcode.revocation.day import day_of
+from healthcode.signing.keyfile import create_key_file
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.view import TrustView
+from province_node.issue import IssuedCode, IssueOrder, IssueUseCase
+from province_node.key import Keyring
+from province_node.level import LevelStatement
+from province_node.publish import COVER_MARGIN_DAYS
+from province_node.record import Publication, Request
+from province_node.settings import IssueSettings
+from province_node.store import NodeStore
+from tests.simulator.realm import NOW, SimulatedRealm
+
+HOME = "31"
+PASSPHRASE = b"a passphrase for tests"
+VALID_IDS = ("11010519491231002X", "440524188001010014", "810000199001010019", "830000199001010012")
+
+
+@dataclass
+class StandingClock:
+    """A clock that stands until it is set."""
+
+    at: int = NOW
+
+    def now(self) -> int:
+        return self.at
+
+
+@dataclass
+class World:
+    """What the use cases are wired with; `view` is swapped by `refresh`."""
+
+    folder: Path
+    realm: SimulatedRealm
+    keyring: Keyring
+    store: NodeStore
+    clock: StandingClock
+    view: TrustView
+    nudges: list[int] = field(default_factory=list)
+
+    def trust(self) -> TrustView:
+        return self.view
+
+    def refresh(self) -> None:
+        """Publishes what stands in the realm, and takes it in."""
+        self.realm.publish()
+        self.view = self.realm.client(self.folder / "trust").refresh(self.clock.at).view
+
+    def cover(self, days: int = 15 + COVER_MARGIN_DAYS) -> None:
+        """As if a head had been acknowledged that covers so many days from today."""
+        today = day_of(self.clock.at)
+        self.store.record_publication(Publication(1, self.clock.at, today, today + days, 0, b""))
+
+    def issuing(self, participant: str = HOME) -> IssueUseCase:
+        return IssueUseCase(
+            participant=participant,
+            realm=self.realm.realm,
+            keyring=self.keyring,
+            store=self.store,
+            trust=self.trust,
+            publication=self.store.publication,
+            clock=self.clock,
+            settings=IssueSettings(tag_threads=2),
+        )
+
+    def request(self, name: str = "r-1", digest: bytes = b"d") -> Request:
+        return Request("spiffe://t/issuer/31/x", name, digest, self.clock.at + 86_400)
+
+    def issue_one(self, **changes: object) -> IssuedCode:
+        """One code through the use case. Raises what it was refused with."""
+        kept: list[object] = []
+
+        def keep(results: object) -> bytes:
+            kept.extend(results)  # type: ignore[call-overload]  # a sequence of results
+            return b"answer"
+
+        use_case = self.issuing()
+        try:
+            use_case.issue([order(**changes)], self.request(f"one-{len(self.nudges)}-{id(kept)}"), keep)
+        finally:
+            use_case.close()
+        self.nudges.append(1)
+        (result,) = kept
+        if isinstance(result, Exception):
+            raise result
+        assert isinstance(result, IssuedCode)
+        return result
+
+
+def order(number: str = VALID_IDS[0], **changes: object) -> IssueOrder:
+    """A GREEN LIVE code for the holder of `number`."""
+    values: dict[str, object] = {
+        "document": decode_document("10", number),
+        "name": "张小三",
+        "statement": LevelStatement(Level.GREEN),
+        "presentation": Presentation.LIVE,
+    }
+    return IssueOrder(**{**values, **changes})  # type: ignore[arg-type]  # named as in the class
+
+
+def write_keys(folder: Path, realm: SimulatedRealm, code: str = HOME) -> None:
+    """The simulated participant's online keys as files of its node."""
+    folder.mkdir()
+    province = realm.provinces[code]
+    for purpose, key in {**province.keys, KeyPurpose.HEAD: province.live_key}.items():
+        create_key_file(
+            folder / f"{purpose.lower()}.key",
+            key,
+            PASSPHRASE,
+            purpose=purpose,
+            realm=realm.realm,
+            participant=code,
+            created=realm.now,
+            not_before=realm.now - 86_400,
+            not_after=realm.now + 6 * 86_400,
+            cost="development",
+        )
+    create_key_file(
+        folder / "index.key",
+        b"i" * 32,
+        PASSPHRASE,
+        purpose=KeyPurpose.INDEX,
+        realm=realm.realm,
+        participant=code,
+        created=realm.now,
+        cost="development",
+    )
