@@ -23,6 +23,13 @@ from healthcode.verification.verifier import Verifier
 __all__ = ["verify"]
 
 
+class _Word(click.Choice[str]):
+    """One of some words of the protocol, in any case."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(value.upper(), param, ctx)
+
+
 def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
     try:
         return None if text is None else parse_rfc3339(text)
@@ -45,7 +52,7 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | No
 @trust_option("--trust")
 @click.option(
     "--place",
-    type=click.Choice([str(word) for word in PlaceType], case_sensitive=False),
+    type=_Word([str(word) for word in PlaceType]),
     default=str(PlaceType.OTHER),
     help="Where it is shown.",
 )
@@ -54,7 +61,7 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | No
 )
 @click.option(
     "--category",
-    type=click.Choice([str(word) for word in PersonCategory], case_sensitive=False),
+    type=_Word([str(word) for word in PersonCategory]),
     default=str(PersonCategory.GENERAL),
     help="Whom the policy treats apart.",
 )

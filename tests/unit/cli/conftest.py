@@ -1,0 +1,21 @@
+"""A realm with Shanghai in it, and a trust folder that was filled from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.simulator.realm import NOW, SimulatedRealm
+
+
+@pytest.fixture(scope="session")
+def realm() -> SimulatedRealm:
+    return SimulatedRealm()
+
+
+@pytest.fixture(scope="session")
+def trust(realm: SimulatedRealm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trust")
+    realm.client(folder).refresh(NOW)
+    return folder

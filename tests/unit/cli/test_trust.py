@@ -1,0 +1,143 @@
+"""`healthcode trust` and `policy`: begin, keep current, look."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from healthcode.cli.source import SourceName, open_source
+from healthcode.errors import ConfigurationError
+from tests.simulator.realm import SimulatedRealm
+from tests.unit.cli.command import Done, healthcode
+
+
+@pytest.fixture
+def present() -> SimulatedRealm:
+    """A realm of this very moment, since the commands know no other."""
+    return SimulatedRealm(now=int(time.time()))
+
+
+def carry(realm: SimulatedRealm, tree: Path) -> Path:
+    """The realm's files as they are now, in a folder."""
+    for path, data in realm.files.items():
+        target = tree / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    return tree
+
+
+def init(realm: SimulatedRealm, source: str | Path, folder: Path, *more: str) -> Done:
+    given = ("--source", source, "--root-fingerprint", realm.fingerprint, "--dir", folder, *more)
+    return healthcode("trust", "init", *given, "--json")
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_begins_a_folder(present: SimulatedRealm, tmp_path: Path, form: str) -> None:
+    """From a folder or a file URL; what was taken is told."""
+    tree = carry(present, tmp_path / "tree")
+    done = init(present, form.format(tree), tmp_path / "trust")
+    assert done.status == 0, done.err
+    told = done.json()
+    assert (told["realm"], told["issuers"], told["rejected"]) == (present.realm, ["00", "11", "31"], [])
+
+
+def test_sync_remembers_the_source(present: SimulatedRealm, tmp_path: Path) -> None:
+    """Without a word about where from; what is new comes, and what is not is told."""
+    tree = carry(present, tmp_path / "tree")
+    init(present, tree, tmp_path / "trust")
+    same = healthcode("trust", "sync", "--dir", tmp_path / "trust", "--json")
+    assert (same.status, same.json()["changed"]) == (0, False)
+    present.publish()
+    carry(present, tree)
+    newer = healthcode("trust", "sync", "--dir", tmp_path / "trust", "--json")
+    assert (newer.status, newer.json()["changed"]) == (0, True)
+    assert newer.json()["trust_version"] == present.snapshot_version
+
+
+def test_sync_tells_what_was_refused(present: SimulatedRealm, tmp_path: Path) -> None:
+    """One province's bad file is named; the others' news come all the same."""
+    tree = carry(present, tmp_path / "tree")
+    init(present, tree, tmp_path / "trust")
+    present.publish_live("31", signer=present.key("a stranger"))
+    present.publish()
+    carry(present, tree)
+    done = healthcode("trust", "sync", "--dir", tmp_path / "trust", "--json")
+    assert done.status == 0
+    assert [one["participant"] for one in done.json()["rejected"]] == ["31"]
+
+
+def test_another_fingerprint_is_refused(present: SimulatedRealm, tmp_path: Path) -> None:
+    """The root that is announced, or none: status 4, and nothing is left behind."""
+    tree = carry(present, tmp_path / "tree")
+    wrong = "sha256:" + "0" * 64
+    done = healthcode(
+        "trust", "init", "--source", tree, "--root-fingerprint", wrong, "--dir", tmp_path / "trust"
+    )
+    assert done.status == 4
+    assert not (tmp_path / "trust").exists()
+
+
+def test_another_realm_is_refused(present: SimulatedRealm, tmp_path: Path) -> None:
+    """--realm holds the root to its name."""
+    tree = carry(present, tmp_path / "tree")
+    assert init(present, tree, tmp_path / "trust", "--realm", "cn").status == 4
+
+
+def test_a_source_out_of_reach_says_so(present: SimulatedRealm, tmp_path: Path) -> None:
+    """Status 4; what was there goes on serving."""
+    tree = carry(present, tmp_path / "tree")
+    init(present, tree, tmp_path / "trust")
+    tree.rename(tmp_path / "gone")
+    done = healthcode("trust", "sync", "--dir", tmp_path / "trust")
+    assert done.status == 4
+    assert str(tree) in done.err.replace("\n", "")
+    assert healthcode("trust", "show", "--dir", tmp_path / "trust").status == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://registry.example", "is no source"),
+        ("grpcs://registry.example", "host:port"),
+        ("grpcs://registry.example:8444", "--ca FILE"),
+        ("file://elsewhere/tree", "is no source"),
+    ],
+)
+def test_a_source_that_cannot_be_meant(url: str, said: str) -> None:
+    """Each with what to write instead."""
+    with pytest.raises(ConfigurationError, match=said), open_source(SourceName(url)):
+        pass
+
+
+def test_sync_without_a_folder_says_what_to_do(tmp_path: Path) -> None:
+    """Status 2, with the command that begins one."""
+    done = healthcode("trust", "sync", "--dir", tmp_path / "none")
+    assert done.status == 2
+    assert "healthcode trust init" in done.err
+
+
+def test_show_tells_of_each_issuer(realm: SimulatedRealm, trust: Path) -> None:
+    """Tier, age, keys, versions and revocations; as JSON and as a table."""
+    data = healthcode("trust", "show", "--dir", trust, "--json").json()
+    assert data["realm"] == realm.realm
+    shanghai = next(one for one in data["issuers"] if one["code"] == "31")
+    assert shanghai["name"] == "Shanghai 上海"
+    assert {key["purpose"] for key in shanghai["keys"]} == {"LIVE", "PAPER", "ANSWER", "QUESTION"}
+    assert shanghai["province_version"] == 1
+    assert shanghai["tier"] in {"FRESH", "AGING", "STALE"}
+    shown = healthcode("trust", "show", "--dir", trust).out
+    assert "Issuers" in shown
+    assert realm.realm in shown
+
+
+def test_policy_show_tells_the_rules(trust: Path) -> None:
+    """The policy in force with every rule, in order; as JSON and as a table."""
+    data = healthcode("policy", "show", "--dir", trust, "--json").json()
+    assert data["in_force"]["rules"]
+    assert {"id", "when", "decision", "remedy"} == set(data["in_force"]["rules"][0])
+    assert data["in_force"]["rules"][-1]["when"] == {}
+    shown = healthcode("policy", "show", "--dir", trust).out
+    assert "Rules, in order" in shown
+    assert "always" in shown
