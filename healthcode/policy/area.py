@@ -21,7 +21,7 @@ from healthcode.policy.enumeration import RiskLevel
 __all__ = ["AREAS_FORMAT", "MAX_AREAS_BYTES", "AreaRisk", "check_area_code", "decode_areas", "encode_areas"]
 
 AREAS_FORMAT = "healthcode/areas/1"
-MAX_AREAS_BYTES = 1 << 20
+MAX_AREAS_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)

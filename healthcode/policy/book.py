@@ -25,7 +25,7 @@ from typing import TypeVar
 from pydantic import Field
 
 from healthcode.code.claims import Level, Presentation
-from healthcode.errors import DecodeError, InvalidInputError, TrustError
+from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.policy.document import Document, Rfc3339, parse_document
 from healthcode.policy.enumeration import Decision, Outcome, PersonCategory, PlaceType, RiskLevel
 from healthcode.policy.tier import Freshness, TrustTier
@@ -101,11 +101,12 @@ class PolicyBook:
             raise InvalidInputError("a policy book needs policies that begin at different times")
 
     def in_force(self, now: int) -> Policy:
-        """The policy that rules at `now`; raises TrustError before the first one begins."""
-        place = bisect_right(self._starts, now)
-        if place == 0:
-            raise TrustError("no policy of this book is in force yet; check this machine's clock")
-        return self.policies[place - 1]
+        """The policy that rules at `now`.
+
+        Before the first one begins it is the first: a clock that far behind shows by the
+        trust's signed times, which verification finds (NOT_YET_VALID, a clock alarm).
+        """
+        return self.policies[max(0, bisect_right(self._starts, now) - 1)]
 
     def upcoming(self, now: int) -> tuple[Policy, ...]:
         """The policies that begin after `now`."""

@@ -59,8 +59,7 @@ class Verifier:
         `place` and `category` are PlaceType and PersonCategory, or their words; one that is
         not known decides as OTHER and GENERAL, and is flagged. `area` is the place's six
         digits of GB/T 2260. `document` is matched against the holder tag, in memory.
-        Raises InvalidInputError for a bad area or item id, and TrustError without a policy
-        in force; never for what `text` holds.
+        Raises InvalidInputError for a bad area or item id; never for what `text` holds.
         """
         context = CheckContext.of(place, area, category, item_id)
         return verify_code(

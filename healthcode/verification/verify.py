@@ -65,8 +65,8 @@ def verify_code(
     """The verdict on the text of a QR code at `now` (seconds since the epoch).
 
     `document` is matched against the holder tag (about 36 ms) once all else holds;
-    `holder_match` says the result of a match made elsewhere. Raises TrustError when
-    no policy is in force, and nothing for whatever `text` may hold.
+    `holder_match` says the result of a match made elsewhere. Raises nothing, whatever
+    `text` may hold.
     """
     try:
         decoded = decode_code(text, view.realm)

@@ -10,7 +10,7 @@ import pytest
 
 from healthcode.clock import parse_rfc3339
 from healthcode.code.claims import Level
-from healthcode.errors import DecodeError, InvalidInputError, TrustError
+from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.policy.book import (
     NOTICE_SECONDS,
     PolicyBook,
@@ -165,14 +165,13 @@ def two_policies(second_from: str, **second: Any) -> dict[str, Any]:
 
 
 def test_the_latest_policy_that_has_begun_rules() -> None:
-    """The switch is at the second of effective_from, and before the first there is none."""
+    """The switch is at the second of effective_from, and before the first begins it rules already."""
     both = book(two_policies("2026-12-01T00:00:00Z"))
     switch = parse_rfc3339("2026-12-01T00:00:00Z")
     assert both.in_force(switch - 1).version == "2026.1"
     assert both.in_force(switch).version == "2026.2"
     assert [policy.version for policy in both.upcoming(NOW)] == ["2026.2"]
-    with pytest.raises(TrustError):
-        both.in_force(0)
+    assert both.in_force(0).version == "2026.1"
 
 
 def test_a_new_policy_needs_notice_or_an_emergency() -> None:

@@ -255,6 +255,13 @@ def test_a_clock_that_is_behind_raises_an_alarm() -> None:
     assert verdict.decision is Decision.UNDECIDED
 
 
+def test_a_clock_without_battery_is_found_too() -> None:
+    """A machine that believes it is 1970 gets UNDECIDED and the alarm, not an error."""
+    verdict = verify(code(issued_at=NOW - 60), now=0)
+    assert (verdict.outcome, verdict.decision) == (Outcome.NOT_YET_VALID, Decision.UNDECIDED)
+    assert verify("", now=0).outcome is Outcome.MALFORMED
+
+
 def test_the_cap_of_the_policy_shows_in_the_expiry() -> None:
     """An issuer cannot give a LIVE code more than the policy's hour, and the verdict says when it ends."""
     verdict = verify(code(expires_at=NOW + 7200))
