@@ -108,8 +108,8 @@ async def serve(registry: Registry, *, on_ready: Callable[[Mapping[str, int]], N
     await asyncio.to_thread(registry.repository.renew)
     metrics = RegistryMetrics(Metrics("trust-registry"))
     watch = TreeWatch(registry.repository.tree)
-    directory = CaDirectory()
-    directory.renew(registry.repository.published())
+    directory = CaDirectory(registry.repository.tree)
+    directory.renew()
     servicer = TrustRegistry(
         registry.repository,
         Publisher(registry.repository),
@@ -160,7 +160,7 @@ async def _follow(
     changes: AsyncIterator[object] = watch.follow(0)
     async for _ in changes:
         published = await asyncio.to_thread(registry.repository.published)
-        await asyncio.to_thread(directory.renew, published)
+        await asyncio.to_thread(directory.renew)
         await asyncio.to_thread(_measure, registry, published, metrics)
 
 

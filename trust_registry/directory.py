@@ -1,12 +1,14 @@
 """Which CA is published for whom: from what is current, renewed when something was published.
 
-It is an immutable table that is swapped whole, since gRPC's own threads read it
-at each new connection. A participant whose file does not hold keeps nobody else
+gRPC asks at each new connection, from threads of its own; then the tree is looked
+at, so a province that was admitted a moment ago gets in. The table is immutable
+and swapped whole. A participant whose file does not hold keeps nobody else
 out: it is left out, and logged.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from healthcode.errors import HealthcodeError
@@ -15,6 +17,7 @@ from healthcode.telemetry import get_logger
 from healthcode.trust.layout import authority_role
 from trust_registry.publication import authority_of
 from trust_registry.repository import Published
+from trust_registry.tree import TrustTree
 
 __all__ = ["CaDirectory"]
 
@@ -24,13 +27,26 @@ _Key = tuple[PeerKind, str | None]
 class CaDirectory:
     """The CAs of provinces and of the gateway."""
 
-    def __init__(self) -> None:
+    def __init__(self, tree: TrustTree) -> None:
+        self._tree = tree
+        self._identity: object = None
+        self._lock = threading.Lock()
         self._table: dict[_Key, tuple[str, ...]] = {}
         self._versions: dict[str, tuple[int, int]] = {}
         self._log = get_logger("directory")
 
-    def renew(self, published: Published) -> None:
-        """Takes in what changed since the last time."""
+    def renew(self) -> None:
+        """Takes in what was published since the last time; costs one stat when nothing was.
+
+        Raises ConfigurationError when the tree is damaged; the table stays as it was.
+        """
+        with self._lock:
+            identity = self._tree.identity()
+            if identity != self._identity:
+                self._take_in(Published(self._tree))
+                self._identity = identity
+
+    def _take_in(self, published: Published) -> None:
         table: dict[_Key, tuple[str, ...]] = {}
         versions: dict[str, tuple[int, int]] = {}
         targets = published.version_of("targets")
@@ -57,6 +73,7 @@ class CaDirectory:
         return self._table.get((peer.kind, peer.participant), ())
 
     def all(self) -> Sequence[str]:
-        """Every CA from which a client may come."""
+        """Every CA from which a client may come, as of now."""
+        self.renew()
         table = self._table
         return tuple(dict.fromkeys(pem for pems in table.values() for pem in pems))

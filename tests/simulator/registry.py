@@ -178,13 +178,14 @@ class Province:
             )
         )
 
-    def revoke(self, day: int, indices: Iterable[int]) -> None:
-        """Makes the list of `day` hold exactly `indices`, in the next head."""
+    def revoke(self, day: int, indices: Iterable[int], *, version: int | None = None) -> None:
+        """Makes the list of `day` hold exactly `indices`, in the next head; `version` of the day's list."""
         members = sorted(indices)
         data = encode_list(RevocationList(self.realm, self.code, day, members))
         sha256 = hashlib.sha256(data)
         was = self.head.days.get(day)
-        entry = DayEntry(1 if was is None else was.version + 1, len(members), sha256.digest(), len(data))
+        next_version = version or (1 if was is None else was.version + 1)
+        entry = DayEntry(next_version, len(members), sha256.digest(), len(data))
         self.lists[sha256.hexdigest()] = data
         self.head = replace(self.head, version=self.head.version + 1, days={**self.head.days, day: entry})
 

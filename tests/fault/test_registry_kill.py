@@ -1,0 +1,195 @@
+"""kill -9 of a registry that publishes: what it acknowledged is there afterwards, and whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from healthcode.clock import SystemClock
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.revocation.day import day_of
+from healthcode.rpc.client import open_channel
+from healthcode.trust.client import TrustClient
+from healthcode.trust.layout import live_role, metadata_file
+from healthcode.trust.national import root_fingerprint
+from healthcode.trust.source import FolderSource
+from healthcode.trust.store import init_trust
+from healthcode.v1.trust_registry_pb2 import PublishProvinceRequest
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from tests.simulator.process import free_ports, start_service
+from tests.simulator.realm import NOW
+from tests.simulator.registry import Province, admit, found_registry, operator, plan
+from trust_registry.app import Registry
+from trust_registry.approval import sign_proposal
+from trust_registry.draft import draft_admission
+from trust_registry.join import receive_join
+
+ROUNDS = 12
+BUDGET_SECONDS = 20
+
+# a registry's writer in a process of its own: publishes as fast as it can, and says what it acknowledged
+WRITER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from healthcode.revocation.day import day_of
+from tests.simulator.realm import NOW
+from tests.simulator.registry import HandClock, Province
+from trust_registry.app import open_registry
+from trust_registry.folder import RegistryFolder
+from trust_registry.publication import Publisher
+
+folder, spool = Path(sys.argv[1]), Path(sys.argv[2])
+registry = open_registry(RegistryFolder(folder), HandClock(), {})
+publisher = Publisher(registry.repository)
+shanghai = Province("31", "test-registry")
+version = registry.repository.published().version_of("province-31-live")
+while True:
+    version += 1
+    shanghai.lists.clear()
+    shanghai.head = replace(shanghai.head, version=version)
+    shanghai.revoke(day_of(NOW), range(version + 1), version=version)
+    metadata, head = shanghai.live_publication(version)
+    receipt = publisher.publish_revocations("31", metadata, head, shanghai.spool(spool))
+    registry.repository.renew()
+    print(receipt.version, receipt.snapshot_version, flush=True)
+"""
+
+
+def test_an_acknowledged_publication_survives_kill_9(tmp_path: Path) -> None:
+    """Killed at random moments while it publishes and renews: nothing that it acknowledged is lost.
+
+    The tree holds under a client's full verification each time, and the client never goes back.
+    """
+    registry = found_registry(tmp_path / "registry")
+    admit(registry, Province("31", "test-registry"))
+    source = FolderSource(registry.folder.repository)
+    init_trust(
+        tmp_path / "trust", source, root_fingerprint(registry.repository.tree.read(metadata_file("root", 1)))
+    )
+    client = TrustClient(tmp_path / "trust", source)
+    chance = random.Random(31)
+    started, rounds, acknowledged = time.monotonic(), 0, 0
+    while rounds < ROUNDS and time.monotonic() - started < BUDGET_SECONDS:
+        rounds += 1
+        acknowledged = max(acknowledged, _publish_and_kill(registry, tmp_path / "spool", chance))
+        published = registry.repository.published()
+        assert published.version_of(live_role("31")) >= acknowledged
+        result = client.refresh(NOW)
+        assert not result.rejected
+        revocations = result.view.issuers["31"].revocations
+        assert revocations is not None
+        assert len(revocations.lists[day_of(NOW)]) >= acknowledged
+    assert rounds >= 3
+    assert acknowledged > rounds, "the writer must have published between the kills"
+
+
+def _publish_and_kill(registry: Registry, spool: Path, chance: random.Random) -> int:
+    """Lets a writer publish for a moment, kills it, and gives the last version that it acknowledged."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, registry.folder.root, spool], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline()]
+    time.sleep(chance.uniform(0.0, 0.15))
+    process.kill()
+    lines += process.stdout.read().splitlines(keepends=True)
+    process.wait()
+    complete = [line for line in lines if line.endswith("\n")]
+    assert complete, "the writer ended before it published"
+    return int(complete[-1].split()[0])
+
+
+def test_every_point_of_a_publication_is_a_good_place_to_die(tmp_path: Path) -> None:
+    """Killed before each single write of a publication in turn, the tree is as it was before.
+
+    After the last write the new state stands, and the next publication always goes through.
+    """
+    registry = found_registry(tmp_path / "registry")
+    admit(registry, Province("31", "test-registry"))
+    reached = []
+    for step in range(12):
+        version = registry.repository.published().version_of("province-31") + 1
+        done = subprocess.run(
+            [sys.executable, "-c", DYING, registry.folder.root, str(version), str(step)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        now = registry.repository.published().version_of("province-31")
+        if done.returncode == 0:
+            assert now == version
+            break
+        assert done.returncode == -9, done.stderr
+        assert now == version - 1
+        reached.append(json.loads(done.stdout)["before"])
+    else:
+        raise AssertionError("a publication never ended")
+    assert [name.rpartition(".")[2] for name in reached] == ["json"] * len(reached)
+    assert reached[-1] == "timestamp.json"
+
+
+async def _publish(folder: Path, port: int, province: Province, version: int) -> int:
+    """One publication over mTLS; the version that the server acknowledged."""
+    metadata, data = province.publication(version, name=f"version {version}")
+    channel = open_channel(
+        f"127.0.0.1:{port}",
+        ca_pem=(folder / "tls" / "ca.pem").read_text(),
+        server=PeerId("test-registry", PeerKind.REGISTRY),
+        identity=province.leaf(),
+    )
+    async with channel:
+        request = PublishProvinceRequest(request_id=f"{version}", metadata=metadata, province_json=data)
+        answer = await TrustRegistryServiceStub(channel).PublishProvince(request, timeout=10)
+    return int(answer.version)
+
+
+def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    """The real server, killed right after its answer, comes back with what it answered, and takes the next."""
+    port, public_port = free_ports(2)
+    ceremony = plan(listen=f"127.0.0.1:{port}", public=f"127.0.0.1:{public_port}")
+    registry = found_registry(tmp_path / "registry", clock=SystemClock(), ceremony=ceremony)
+    now = int(time.time())
+    province = Province("31", "test-registry", now=now)
+    join, _ = receive_join(registry.joins, province.join_request(), registry.repository.published(), now)
+    proposal = draft_admission(registry.repository, registry.proposals, [join])
+    for name in ("operator-1", "operator-2"):
+        sign_proposal(registry.repository, registry.proposals, proposal.id, operator(registry, name))
+    for version in (2, 3):
+        arguments = ("serve", "--dir", tmp_path / "registry")
+        with start_service("trust_registry", *arguments, log=tmp_path / f"log-{version}") as service:
+            assert asyncio.run(_publish(tmp_path / "registry", port, province, version)) == version
+            service.kill()
+        assert registry.repository.published().version_of("province-31") == version
+
+
+DYING = """
+import json, os, signal, sys
+from pathlib import Path
+import trust_registry.repository as repository
+from tests.simulator.registry import HandClock, Province
+from trust_registry.app import open_registry
+from trust_registry.folder import RegistryFolder
+from trust_registry.publication import Publisher
+
+folder, version, step = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+write, writes = repository.write_file, []
+
+def dying(path, data, *, mode=0o644):
+    if len(writes) == step:
+        print(json.dumps({"before": path.name}), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    writes.append(path)
+    write(path, data, mode=mode)
+
+repository.write_file = dying
+registry = open_registry(RegistryFolder(folder), HandClock(), {})
+shanghai = Province("31", "test-registry")
+Publisher(registry.repository).publish_province("31", *shanghai.publication(version, name=f"step {step}"))
+"""
