@@ -98,7 +98,7 @@ def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | N
         if json_file is not None:
             report.write_json(json_file, federation.processes)
         if keep and federation.complete:
-            invitation(federation, story.codes[0], console)
+            invitation(federation, story.code(0), console)
         else:
             federation.stop_all()
             if status == 1:

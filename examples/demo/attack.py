@@ -34,13 +34,13 @@ class Attacks:
         step(
             "Forged: a key of our own under the kid of Shanghai's",
             "BAD_SIGNATURE, REFUSE",
-            lambda: self.refused(forgery.under_the_same_kid(story.codes[6], REALM), "BAD_SIGNATURE"),
+            lambda: self.refused(forgery.under_the_same_kid(story.code(6), REALM), "BAD_SIGNATURE"),
         )
         step("Tampered: a YELLOW code painted GREEN", "BAD_SIGNATURE, REFUSE", self.painted)
         step(
             "Tampered: a third of the text torn off",
             "MALFORMED, REFUSE",
-            lambda: self.refused(forgery.cut_short(story.codes[6]), "MALFORMED"),
+            lambda: self.refused(forgery.cut_short(story.code(6)), "MALFORMED"),
         )
         step("Expired: a code of ten seconds, shown late", "EXPIRED, REFUSE", self.expired)
         step(
@@ -98,7 +98,7 @@ class Attacks:
         after = TrustStore.open(client)
         if refused.reason != "VERSION_CONFLICT" or after.view.timestamp_version != before.timestamp_version:
             raise UnexpectedError(f"exit status {refused.status}: {refused.out or refused.err}")
-        verdict = Verifier(after).verify(self.story.codes[8], place="STATION")
+        verdict = Verifier(after).verify(self.story.code(8), place="STATION")
         if verdict.outcome is not Outcome.VALID:
             raise UnexpectedError(f"the client then says {verdict.outcome}")
         return f"{refused.reason}; version {after.view.snapshot_version} goes on serving: {verdict.outcome}"

@@ -17,7 +17,7 @@ from pathlib import Path
 import grpc
 
 from examples.demo.caller import Credentials, channel
-from examples.demo.process import Completed, Service, free_ports, run
+from examples.demo.process import READY_SECONDS, CommandError, Completed, Service, free_ports, run
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import CertifiedKey, issue_leaf
 
@@ -114,6 +114,8 @@ class Federation:
         shutil.copytree(self.registry / "repository", self.old_files)
         say("Everybody starts …")
         self.start(GATEWAY, *self.participants)
+        say("Each publishes its first revocation head …")
+        self._wait_published()
         self.complete = True
 
     def approve(self, operator: str, *requests: str, status: int = 0) -> Completed:
@@ -153,6 +155,17 @@ class Federation:
         )  # fmt: skip
         self.node_command(code, "join", "--bundle", self.sign(code))
         self._add(code, "province-node", self.node(code), ports.node[code], ports.issuer[code])
+
+    def _wait_published(self) -> None:
+        """Until then a node issues nothing: no list would cover the codes (NOT_COVERED)."""
+        give_up = time.monotonic() + READY_SECONDS
+        while True:
+            told = self.registry_command("status", "--json").json()["participants"]
+            silent = [each["participant"] for each in told if not each["live_version"]]
+            if not silent:
+                return
+            if time.monotonic() > give_up:
+                raise CommandError(f"{', '.join(silent)} published no revocation head in {READY_SECONDS} s")
 
     def sign(self, code: str) -> Path:
         """Two of the authority's three keys sign what the node asks for; the bundle to carry back."""

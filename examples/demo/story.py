@@ -98,6 +98,12 @@ class Story:
             self.rotate,
         )
 
+    def code(self, holder: int) -> str:
+        """The code that Shanghai issued to a holder."""
+        if not self.codes:
+            raise UnexpectedError("not tried: Shanghai has issued no codes")
+        return self.codes[holder]
+
     def issue(self) -> str:
         target = self.federation.root / "codes.ndjson"
         self.federation.node_command(HOME, "issue", "--file", HOLDERS, "--out", target)
@@ -110,8 +116,8 @@ class Story:
         return f"{len(self.codes):,} codes of {sizes[0]} to {sizes[-1]} characters"
 
     def draw(self) -> str:
-        write_qr(self.codes[0], self.picture)
-        return f"{self.picture.name}, {self.picture.stat().st_size:,} bytes, {qr_size(self.codes[0])}"
+        write_qr(self.code(0), self.picture)
+        return f"{self.picture.name}, {self.picture.stat().st_size:,} bytes, {qr_size(self.code(0))}"
 
     def verify_picture(self) -> str:
         done = self.federation.node_command(VISITED, "verify", "--place", "STATION", "--json", self.picture)
@@ -121,14 +127,14 @@ class Story:
         self.federation.stop(REGISTRY, GATEWAY, HOME, VISITED)
         began = time.monotonic()
         self.federation.start(VISITED)
-        verdict = self.verdict(self.codes[1])
+        verdict = self.verdict(self.code(1))
         return (
             told(verdict, outcome="VALID", decision="PASS")
             + f", {time.monotonic() - began:.1f} s after its start"
         )
 
     def query_nobody(self) -> str:
-        answer = self.status(self.codes[1], node_pb2.QUERY_MODE_CACHED)
+        answer = self.status(self.code(1), node_pb2.QUERY_MODE_CACHED)
         happened = told(
             plain(answer.verdict), outcome="TEMPORARILY_UNAVAILABLE", decision="UNDECIDED", level=""
         )
@@ -137,7 +143,7 @@ class Story:
     def start_again(self) -> str:
         self.federation.start(REGISTRY, GATEWAY, HOME)
         began = time.monotonic()
-        while self.status(self.codes[2], node_pb2.QUERY_MODE_CACHED).status != node_pb2.CODE_STATUS_ACTIVE:
+        while self.status(self.code(2), node_pb2.QUERY_MODE_CACHED).status != node_pb2.CODE_STATUS_ACTIVE:
             if time.monotonic() - began > HEALED_WITHIN_SECONDS:
                 raise UnexpectedError(
                     f"Shanghai cannot be asked, {HEALED_WITHIN_SECONDS} s after all have started"
@@ -146,7 +152,7 @@ class Story:
         return f"Shanghai can be asked again {time.monotonic() - began:.1f} s after"
 
     def query(self, mode: node_pb2.QueryMode.ValueType) -> str:
-        answer = self.status(self.codes[1], mode)
+        answer = self.status(self.code(1), mode)
         happened = told(plain(answer.verdict), outcome="VALID", decision="PASS")
         if answer.status != node_pb2.CODE_STATUS_ACTIVE or answer.mode != mode:
             raise UnexpectedError(f"{happened}, {node_pb2.CodeStatus.Name(answer.status)}")
@@ -166,7 +172,7 @@ class Story:
 
     def no_abnormality(self) -> str:
         national = self.issue_one("NO_ABNORMALITY", 2, home="00")
-        green = self.verdict(self.codes[2])
+        green = self.verdict(self.code(2))
         verdict = self.verdict(national)
         happened = told(verdict, outcome="VALID", decision="PASS", level="NO_ABNORMALITY", issuer="00")
         if verdict["rule"] != green["rule"]:
@@ -174,7 +180,7 @@ class Story:
         return f"{happened}, by rule {verdict['rule']}, as GREEN"
 
     def revoke(self) -> str:
-        code = self.codes[3]
+        code = self.code(3)
         told(self.verdict(code), outcome="VALID", decision="PASS")
         request = issuer_pb2.RevokeCodesRequest(
             request_id=str(uuid.uuid4()), codes=[code], reason=issuer_pb2.REVOCATION_REASON_LOST_OR_STOLEN
@@ -190,7 +196,7 @@ class Story:
         return f"{told(verdict, outcome='REVOKED', decision='REFUSE')}, {seconds:.2f} s after the acknowledgement"
 
     def rotate(self) -> str:
-        old = self.verdict(self.codes[4])
+        old = self.verdict(self.code(4))
         told(old, outcome="VALID", decision="PASS")
         self.federation.rotate(HOME, "LIVE")
         published = time.monotonic()
@@ -204,7 +210,7 @@ class Story:
             new = self.verdict(self.issue_one("GREEN", 5))
             told(new, outcome="VALID", decision="PASS")
         seconds = time.monotonic() - published
-        still = told(self.verdict(self.codes[4]), outcome="VALID", decision="PASS")
+        still = told(self.verdict(self.code(4)), outcome="VALID", decision="PASS")
         return f"old code, {old['kid'][:8]}…: {still}; new one, {new['kid'][:8]}…: the same, {seconds:.1f} s later"
 
     def verdict(self, code: str, at: str = VISITED) -> dict[str, Any]:
