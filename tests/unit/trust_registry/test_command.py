@@ -156,6 +156,7 @@ def test_a_policy_that_begins_tomorrow_is_refused(registry: Registry, tmp_path: 
     path.write_text(json.dumps(document))
     result = run(registry, "propose", "policy", str(path))
     assert isinstance(result.exception, InvalidInputError)
+    assert "48 hours" in result.exception.message
 
 
 def test_tables_are_for_people(registry: Registry, shanghai: Province) -> None:
