@@ -47,9 +47,9 @@ _dir_option = click.option(
     cls=CommandGroup,
     examples="""
     # 1. the folder, and in a test realm the certificates
-    healthcode-gateway init --dir gw --realm test-demo --listen 0.0.0.0:8463 --development
+    healthcode-gateway init --dir gw --realm test-demo --listen 0.0.0.0:7445 --development
     # 2. the registry's operators publish gw/tls/ca.pem and the address; then
-    healthcode-gateway init --dir gw --registry registry.example:8444 --registry-ca ca.pem --root-fingerprint sha256:4f…
+    healthcode-gateway init --dir gw --registry registry.example:7444 --registry-ca ca.pem --root-fingerprint sha256:4f…
     healthcode-gateway check --dir gw
     healthcode-gateway serve --dir gw
     """,
@@ -64,14 +64,14 @@ def cli() -> None:
 
 @cli.command(
     examples="""
-    healthcode-gateway init --dir gw --realm test-demo --listen 127.0.0.1:8463 --development
-    healthcode-gateway init --dir gw --registry registry.example:8444 --registry-ca ca.pem --root-fingerprint sha256:4f…
+    healthcode-gateway init --dir gw --realm test-demo --listen 127.0.0.1:7445 --development
+    healthcode-gateway init --dir gw --registry registry.example:7444 --registry-ca ca.pem --root-fingerprint sha256:4f…
     """
 )
 @_dir_option
 @click.option("--realm", help="cn, or test-…; needed the first time.")
 @click.option(
-    "--listen", default="0.0.0.0:8463", show_default=True, metavar="HOST:PORT", help="For nodes, mTLS."
+    "--listen", default="0.0.0.0:7445", show_default=True, metavar="HOST:PORT", help="For nodes, mTLS."
 )
 @click.option("--metrics-listen", metavar="HOST:PORT", help="For Prometheus, without TLS; default: nowhere.")
 @click.option(

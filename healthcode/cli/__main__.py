@@ -19,7 +19,7 @@ __all__ = ["cli", "main"]
     cls=CommandGroup,
     examples="""
     # once: begin a trust folder; the fingerprint comes from the national operators, by another way
-    healthcode trust init --source grpcs://registry.example:8444 --ca registry-ca.pem --root-fingerprint sha256:4f…
+    healthcode trust init --source grpcs://registry.example:7444 --ca registry-ca.pem --root-fingerprint sha256:4f…
     # then, offline
     healthcode verify --place STATION code.png
     """,

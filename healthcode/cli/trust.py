@@ -30,7 +30,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.group(
     cls=CommandGroup,
     examples="""
-    healthcode trust init --source grpcs://registry.example:8444 --ca registry-ca.pem --root-fingerprint sha256:4f…
+    healthcode trust init --source grpcs://registry.example:7444 --ca registry-ca.pem --root-fingerprint sha256:4f…
     healthcode trust sync
     healthcode trust show
     """,
@@ -41,7 +41,7 @@ def trust() -> None:
 
 @trust.command(
     examples="""
-    healthcode trust init --source grpcs://registry.example:8444 --ca registry-ca.pem --root-fingerprint sha256:4f…
+    healthcode trust init --source grpcs://registry.example:7444 --ca registry-ca.pem --root-fingerprint sha256:4f…
     # from a copy that was carried by hand
     healthcode trust init --source /media/trust --root-fingerprint sha256:4f… --dir ./trust
     """
