@@ -16,8 +16,8 @@ attempts, under a budget; a method that changes something carries a request_id.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterable, Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 import grpc
 import grpc.aio
@@ -96,56 +96,61 @@ def open_channel(
         # each channel its own connections, so that closing one closes them
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    return grpc.aio.secure_channel(target, credentials, options=options, interceptors=_interceptors())
+    return _Channel(grpc.aio.secure_channel(target, credentials, options=options))
 
 
-def _interceptors() -> list[grpc.aio.ClientInterceptor]:
-    return [_UnaryUnary(), _UnaryStream(), _StreamUnary(), _StreamStream()]
+class _Channel(grpc.aio.Channel):
+    """A channel whose calls demand a deadline.
+
+    A wrapper, since the library's interceptors start a task for each call and leave
+    generators of streams running behind them.
+    """
+
+    def __init__(self, inner: grpc.aio.Channel) -> None:
+        self._inner = inner
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._inner.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return self._inner.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._inner.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._inner.channel_ready()
+
+    def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return _demanding(method, self._inner.unary_unary(method, *args, **kwargs))
+
+    def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return _demanding(method, self._inner.unary_stream(method, *args, **kwargs))
+
+    def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return _demanding(method, self._inner.stream_unary(method, *args, **kwargs))
+
+    def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return _demanding(method, self._inner.stream_stream(method, *args, **kwargs))
 
 
-def _demand_deadline(details: grpc.aio.ClientCallDetails) -> None:
-    # the library gives bytes here, whatever its stubs say
-    method = details.method if isinstance(details.method, str) else bytes(details.method).decode()
+def _demanding(method: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call`, which raises InvalidInputError without `timeout=` where the access table demands a deadline."""
     rule = ACCESS.get(method)
-    if details.timeout is None and (rule is None or rule.deadline_required):
-        raise InvalidInputError(
-            f"the call of {method} has no deadline: pass timeout=", reason=Reason.DEADLINE_REQUIRED
-        )
+    if rule is not None and not rule.deadline_required:
+        return call
 
+    def demand(*args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+        if timeout is None:
+            raise InvalidInputError(
+                f"the call of {method} has no deadline: pass timeout=", reason=Reason.DEADLINE_REQUIRED
+            )
+        return call(*args, timeout=timeout, **kwargs)
 
-class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
-    async def intercept_unary_unary(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
-        _demand_deadline(client_call_details)
-        return await continuation(client_call_details, request)
-
-
-class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
-        _demand_deadline(client_call_details)
-        return await continuation(client_call_details, request)
-
-
-class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor):
-    async def intercept_stream_unary(
-        self,
-        continuation: Callable[..., Any],
-        client_call_details: grpc.aio.ClientCallDetails,
-        request_iterator: AsyncIterable[Any] | Iterable[Any],
-    ) -> Any:
-        _demand_deadline(client_call_details)
-        return await continuation(client_call_details, request_iterator)
-
-
-class _StreamStream(grpc.aio.StreamStreamClientInterceptor):
-    async def intercept_stream_stream(
-        self,
-        continuation: Callable[..., Any],
-        client_call_details: grpc.aio.ClientCallDetails,
-        request_iterator: AsyncIterable[Any] | Iterable[Any],
-    ) -> Any:
-        _demand_deadline(client_call_details)
-        return await continuation(client_call_details, request_iterator)
+    return demand

@@ -43,6 +43,9 @@ DOMAIN = "healthcode"
 DETAILS_KEY = "grpc-status-details-bin"
 MAX_MESSAGE_CHARACTERS = 1000
 
+# how the library words a write that crossed with the end of its stream: open it again
+_WRITE_ON_ENDED_STREAM = "Internal error from Core"
+
 _CODE_BY_REASON: Mapping[Reason, grpc.StatusCode] = MappingProxyType(
     {
         Reason.AUTHORITY_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
@@ -169,6 +172,8 @@ def error_from_rpc(error: grpc.RpcError, *, peer: str = "the server") -> Healthc
             except ProtobufDecodeError:
                 break
     kind, reason = _BARE.get(code, (InternalError, Reason.INTERNAL))
+    if error.details() == _WRITE_ON_ENDED_STREAM:
+        kind, reason = UnavailableError, Reason.SHUTTING_DOWN
     return kind(f"{peer}: {_plain(code, error.details() or '')}", reason=reason)
 
 
@@ -186,6 +191,8 @@ def _plain(code: grpc.StatusCode, text: str) -> str:
         return "no answer in time"
     if code is grpc.StatusCode.CANCELLED:
         return "the call was cancelled"
+    if text == _WRITE_ON_ENDED_STREAM:
+        return "the stream was ended while we wrote"
     return f"{code.name}{f': {text}' if text else ''}"
 
 

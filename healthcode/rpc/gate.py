@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -125,26 +125,29 @@ class Gate:
 
     async def stream_unary(self, _: object, context: Context) -> bytes:
         async def serve(call: CallInfo, rule: AccessRule) -> bytes:
-            response: Message = await self._function(self._requests(context, rule), call)
+            async with aclosing(self._requests(context, rule)) as requests:
+                response: Message = await self._function(requests, call)
             return response.SerializeToString()
 
         return await self._pass(context, serve)
 
     async def unary_stream(self, raw: bytes, context: Context) -> None:
         async def serve(call: CallInfo, rule: AccessRule) -> None:
-            responses = self._function(self._decode(raw, rule), call)
-            try:
-                async for response in self._until_ended(responses, rule):
+            async with aclosing(self._function(self._decode(raw, rule), call)) as responses:
+                end = self._end(rule)
+                while (response := await self._next(responses, end, rule)) is not None:
                     await context.write(response.SerializeToString())
-            finally:
-                await responses.aclose()
 
         await self._pass(context, serve)
 
     async def stream_stream(self, _: object, context: Context) -> None:
         async def serve(call: CallInfo, rule: AccessRule) -> None:
-            async for response in self._function(self._requests(context, rule), call):
-                await context.write(response.SerializeToString())
+            async with (
+                aclosing(self._requests(context, rule)) as requests,
+                aclosing(self._function(requests, call)) as responses,
+            ):
+                async for response in responses:
+                    await context.write(response.SerializeToString())
 
         await self._pass(context, serve)
 
@@ -233,7 +236,7 @@ class Gate:
                 "protobuf.malformed", f"the body is no {self._request_class.DESCRIPTOR.full_name}"
             ) from error
 
-    async def _requests(self, context: Context, rule: AccessRule) -> AsyncIterator[Message]:
+    async def _requests(self, context: Context, rule: AccessRule) -> AsyncGenerator[Message]:
         """The client's messages, until it has sent all, or the stream is old, or the server drains."""
         loop = asyncio.get_running_loop()
         idle = self._state.limits.idle_seconds or rule.idle_seconds
@@ -254,18 +257,17 @@ class Gate:
                 return
             yield self._decode(raw, rule)
 
-    async def _until_ended(
-        self, responses: AsyncIterator[Message], rule: AccessRule
-    ) -> AsyncIterator[Message]:
-        """A servicer's responses; a stream with no end of its own ends when it is old or the server drains."""
-        end = self._end(rule)
-        while rule.ending not in self._state.ended:
-            try:
-                async with self._wait(end, rule):
-                    response = await anext(responses)
-            except (StopAsyncIteration, TimeoutError):
-                return
-            yield response
+    async def _next(
+        self, responses: AsyncIterator[Message], end: float | None, rule: AccessRule
+    ) -> Message | None:
+        """A servicer's next response; None when it has no more, the stream is old, or the server drains."""
+        if rule.ending in self._state.ended:
+            return None
+        try:
+            async with self._wait(end, rule):
+                return await anext(responses)
+        except (StopAsyncIteration, TimeoutError):
+            return None
 
     def _end(self, rule: AccessRule) -> float | None:
         """When a stream that begins now is old, in loop time."""
