@@ -77,7 +77,7 @@ def prepare(
     covered_to = day_of(now + longest_code_seconds) + COVER_MARGIN_DAYS
     published = max(last.version if last else 0, issuer.live_version or 0)
     if last is not None and published == last.version and through == last.through:
-        same_days = (covered_from, covered_to) == (last.covered_from, last.covered_to)
+        same_days = covered_from <= last.covered_from and covered_to <= last.covered_to
         if same_days and now - last.signed_at < resign_seconds:
             return None
     base = _base_head(last, issuer, realm, participant)
