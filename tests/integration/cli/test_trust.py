@@ -1,0 +1,85 @@
+"""`healthcode trust` from a registry over TLS: begin, keep current, and whom not to believe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from healthcode.rpc.server import GrpcServer, ServerTls
+from healthcode.telemetry import Metrics
+from tests.integration.gateway.world import REGISTRY, FakeRegistry, World, free_port
+from tests.unit.cli.command import Done, healthcode
+
+
+class Verifier:
+    """Somebody with a trust folder, and a registry's public listener."""
+
+    def __init__(self, world: World, registry: GrpcServer) -> None:
+        self.world = world
+        self.registry = registry
+        self.folder = world.folder / "verifier"
+        self.ca = world.folder / "registry-ca.pem"
+        self.ca.write_bytes(world.ca("registry").certificate_pem)
+
+    async def init(self, *, port: int | None = None, ca: Path | None = None) -> Done:
+        source = f"grpcs://127.0.0.1:{port or self.registry.port}"
+        return await asyncio.to_thread(
+            healthcode, "trust", "init", "--source", source, "--ca", ca or self.ca,
+            "--root-fingerprint", self.world.realm.fingerprint, "--dir", self.folder, "--json",
+        )  # fmt: skip
+
+    async def sync(self) -> Done:
+        return await asyncio.to_thread(healthcode, "trust", "sync", "--dir", self.folder, "--json")
+
+
+@pytest.fixture
+async def verifier(tmp_path: Path) -> AsyncIterator[Verifier]:
+    async with AsyncExitStack() as stack:
+        world = World(tmp_path, stack)
+        registry = GrpcServer(
+            "127.0.0.1:0",
+            ServerTls(world.tls(REGISTRY), client_cas=None),
+            metrics=Metrics("registry-test"),
+            verifier=None,
+        )
+        registry.add(FakeRegistry.service, FakeRegistry(world.realm))
+        await registry.start()
+        stack.push_async_callback(registry.stop, 0)
+        yield Verifier(world, registry)
+
+
+async def test_begins_and_keeps_current(verifier: Verifier) -> None:
+    """The registry's address and CA are named once; what is published later comes with `sync`."""
+    begun = await verifier.init()
+    assert begun.status == 0, begun.err
+    assert begun.json()["issuers"] == ["11", "31", "44"]
+    verifier.world.realm.publish()
+    synced = await verifier.sync()
+    assert (synced.status, synced.json()["changed"]) == (0, True)
+    assert synced.json()["trust_version"] == verifier.world.realm.snapshot_version
+
+
+async def test_another_s_certificate_is_not_believed(verifier: Verifier) -> None:
+    """A server under another CA is not asked for anything: status 4, naming the certificate."""
+    other = verifier.world.folder / "other-ca.pem"
+    other.write_bytes(verifier.world.ca("11").certificate_pem)
+    done = await verifier.init(ca=other)
+    assert done.status == 4
+    assert "certificate" in done.err
+
+
+async def test_out_of_reach_says_so(verifier: Verifier) -> None:
+    """Status 4 and the address, at the beginning and later; the folder goes on serving."""
+    port = free_port()
+    done = await verifier.init(port=port)
+    assert done.status == 4
+    assert f"127.0.0.1:{port}" in done.err
+    assert (await verifier.init()).status == 0
+    await verifier.registry.stop(0)
+    assert (await verifier.sync()).status == 4
+    shown = await asyncio.to_thread(healthcode, "trust", "show", "--dir", verifier.folder)
+    assert shown.status == 0
