@@ -17,7 +17,7 @@ from typing import Any
 __all__ = ["Change", "ChangeKind", "differences"]
 
 _IDENTITY_FIELDS = ("name", "participant", "code", "kid", "seq", "id")
-_LONGEST_VALUE = 72
+_LONGEST_VALUE = 132  # a signature in hex fits, a certificate does not
 
 
 class ChangeKind(StrEnum):
@@ -93,13 +93,14 @@ def _leaves(value: Any, path: str, kind: ChangeKind) -> Iterator[Change]:
 
 
 def _items(value: Any) -> Mapping[str, Any] | None:
-    """The named parts of a value; None for a leaf. A list of plain values is a leaf."""
+    """The named parts of a value; None for a leaf. A short list of plain values is a leaf."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, list):
         if not value:
             return {}
-        if any(isinstance(item, Mapping | list) for item in value):
+        is_plain = not any(isinstance(item, Mapping | list) for item in value)
+        if not is_plain or len(_joined(value)) > _LONGEST_VALUE:
             return dict(zip(_names(value), value, strict=True))
     return None
 
@@ -121,8 +122,12 @@ def _join(path: str, name: str) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, Mapping | list) and not value:
         return "(none)"
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = _joined(value) if isinstance(value, list) else str(value)
     if len(text) > _LONGEST_VALUE or not text.isprintable():
         digest = hashlib.sha256(text.encode()).hexdigest()
         return f"{len(text)} characters, sha256:{digest}"
     return text
+
+
+def _joined(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values))

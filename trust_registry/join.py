@@ -8,7 +8,7 @@ from the right authority is what operators find out, comparing its digest by voi
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,16 @@ from healthcode.errors import (
     Reason,
 )
 from healthcode.identity.participant import participant
-from healthcode.trust.document import AuthorityLink, ParticipantsDocument
+from healthcode.trust.document import (
+    AuthorityLink,
+    ParticipantsDocument,
+    ProvinceDocument,
+    decode_document,
+)
 from healthcode.trust.issuer import AuthorityPart
 from healthcode.trust.join import JoinRequest, decode_join_request, join_digest, verify_join_request
 from trust_registry.durable import exclusive, read_file, write_file
-from trust_registry.repository import Published
+from trust_registry.repository import LIMITS, Published
 
 __all__ = ["Join", "JoinStore", "chain_of", "is_admitted", "receive_join"]
 
@@ -51,6 +56,12 @@ class Join:
         """E.g. `31 上海 Shanghai`."""
         member = participant(self.request.participant)
         return f"{member.code} {member.chinese} {member.english}"
+
+    @property
+    def endpoints(self) -> Mapping[str, str]:
+        """Where its node would be reached, as its authority signed it. Raises DecodeError."""
+        data = self.request.province_json
+        return decode_document(ProvinceDocument, data, LIMITS.province_bytes).endpoints
 
     def verify(self, published: Published, now: int) -> AuthorityPart:
         """Everything about it that can be checked without knowing the people; raises as verify_join_request."""

@@ -162,5 +162,6 @@ def _describe(join: Join) -> dict[str, Any]:
         "digest": join.digest,
         "authority": f"{link.threshold} of {len(link.keys)} keys",
         "authority_kids": [kid(key).hex() for key in link.keys],
+        "endpoints": sorted(join.endpoints.values()),
         "made": rfc3339(link.created),
     }
