@@ -144,6 +144,7 @@ class FakeRegistry:
         self.taken: list[Outgoing] = []
         self.errors: list[Exception] = []
         self.arrived = asyncio.Event()
+        self.acknowledged = asyncio.Event()
 
     async def send(self, outgoing: Outgoing) -> None:
         if self.errors:
@@ -168,7 +169,7 @@ def publisher(
         send=registry.send,
         clock=world.clock,
         settings=PublishSettings(interval_seconds=0.2),
-        on_published=lambda _publication: None,
+        on_published=lambda _publication: registry.acknowledged.set(),
     )
 
 
@@ -232,9 +233,8 @@ async def test_publishing_comes_back_by_itself(world, store):
     ours = publisher(world, store, registry)
     revoke(store, 5)
     running = asyncio.create_task(ours.run())
-    async with asyncio.timeout(5):
-        while not isinstance(store.publication(), Publication):
-            await asyncio.sleep(0.02)
+    await asyncio.wait_for(registry.acknowledged.wait(), 5)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+    assert isinstance(store.publication(), Publication)
     assert head_of(world, registry.taken[0]).days[TODAY].count == 1
