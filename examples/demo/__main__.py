@@ -10,16 +10,19 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from examples.demo.attack import Attacks
 from examples.demo.federation import PIDS, Federation
 from examples.demo.invitation import invitation
-from examples.demo.process import CommandError
+from examples.demo.process import STOP_SECONDS, CommandError
 from examples.demo.report import Report
 from examples.demo.story import Story
 
@@ -28,27 +31,38 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def stop_kept(folder: Path, console: Console) -> int:
     """Stops a federation that `--keep` left up in `folder`, and removes the folder."""
     listing = folder / PIDS
     if not listing.is_file():
         console.print(f"[red]{folder} holds no federation: there is no file {listing.name} in it[/]")
         return 2
-    for line in listing.read_text().splitlines():
-        pid, name = line.split(maxsplit=1)
-        try:
+    running = dict(line.split(maxsplit=1) for line in listing.read_text().splitlines())
+    for pid in running:
+        with suppress(ProcessLookupError):
             os.killpg(int(pid), signal.SIGTERM)
-        except ProcessLookupError:
-            continue
-        console.print(f"stopped {name}")
-    shutil.rmtree(folder)
+    give_up = time.monotonic() + STOP_SECONDS
+    while any(_is_running(int(pid)) for pid in running) and time.monotonic() < give_up:
+        time.sleep(0.1)
+    console.print(f"stopped {', '.join(running.values())}")
+    shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
 def tell(federation: Federation, report: Report, story: Story) -> None:
     """Everything that `make demo` shows, from empty folders to the last step."""
     report.opening()
-    with report.working("Making keys, certificates and folders …") as say:
+    with report.working(
+        "A root ceremony, four participants' keys and joins, two operators' approval, six processes:"
+    ) as say:
         federation.set_up(say)
     story.main_road()
     Attacks(story).all_refused()
@@ -88,17 +102,19 @@ def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | N
         tell(federation, report, story)
         status = 0 if report.all_as_expected else 1
     except CommandError as error:
-        console.print(
-            f"[bold red]The federation could not be set up.[/]\n{error}", markup=True, highlight=False
-        )
+        console.print("[bold red]The federation could not be set up.[/]")
+        console.print(Text(str(error)), soft_wrap=True)
     except KeyboardInterrupt:
         console.print("\n[yellow]Interrupted; stopping everything.[/]")
         status, keep = 130, False
     finally:
+        # a second Ctrl-C must not cut the stopping short
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         if json_file is not None:
             report.write_json(json_file, federation.processes)
         if keep and federation.complete:
-            invitation(federation, story.code(0), console)
+            invitation(federation, story.codes[0] if story.codes else "CNHT1:…", console)
         else:
             federation.stop_all()
             if status == 1:

@@ -31,6 +31,7 @@ class Attacks:
     def all_refused(self) -> None:
         """One step for each attack."""
         step, story = self.story.report.step, self.story
+        self.story.report.chapter("Somebody cheats")
         step(
             "Forged: a key of our own under the kid of Shanghai's",
             "BAD_SIGNATURE, REFUSE",

@@ -21,6 +21,7 @@ class Row:
     """One step: what was done, what should come of it, what came of it."""
 
     number: int
+    chapter: str
     title: str
     expected: str
     happened: str
@@ -38,6 +39,7 @@ class Report:
 
     console: Console
     rows: list[Row] = field(default_factory=list)
+    heading: str = ""
     started: float = field(default_factory=time.monotonic)
 
     def opening(self) -> None:
@@ -56,10 +58,15 @@ class Report:
     @contextmanager
     def working(self, what: str) -> Iterator[Callable[[str], None]]:
         """Shows that something is being done; yields a function that says what."""
+        began = time.monotonic()
         with self.console.status(what) as status:
             yield status.update
-        if not self.console.is_terminal:
-            self.console.print(what, style="dim")
+        self.console.print(f"[dim]{what} {time.monotonic() - began:.0f} s[/]")
+
+    def chapter(self, heading: str) -> None:
+        """Begins a chapter; the steps that follow belong to it."""
+        self.heading = heading
+        self.console.print(f"\n[bold cyan]{heading}[/]")
 
     def step(self, title: str, expected: str, action: Callable[[], str]) -> None:
         """Runs `action`, whose text is what happened. UnexpectedError, or any other error, fails the step."""
@@ -72,7 +79,9 @@ class Report:
             happened, as_expected = str(error), False
         except Exception as error:  # noqa: BLE001  a step that breaks is told as a failed step, and the story goes on
             happened, as_expected = f"{type(error).__name__}: {error}", False
-        row = Row(number, title, expected, happened, as_expected, round(time.monotonic() - began, 3))
+        row = Row(
+            number, self.heading, title, expected, happened, as_expected, round(time.monotonic() - began, 3)
+        )
         self.rows.append(row)
         self._show(row)
 
@@ -92,18 +101,23 @@ class Report:
 
     def closing(self) -> None:
         """The whole story as a table, and the sum of it."""
-        table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, row_styles=["", "on grey7"])
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
         table.add_column("#", justify="right", style="bold")
         table.add_column("what was done", ratio=4)
         table.add_column("expected", ratio=3)
         table.add_column("what happened", ratio=4)
         table.add_column("s", justify="right", style="dim")
         table.add_column("")
+        heading = ""
         for row in self.rows:
+            if row.chapter != heading:
+                heading = row.chapter
+                table.add_section()
+                table.add_row("", Text(heading, style="bold cyan"))
             table.add_row(
                 str(row.number),
                 Text(row.title),
-                Text(row.expected),
+                Text(row.expected, style="dim"),
                 Text(row.happened, style="" if row.as_expected else "red"),
                 f"{row.seconds:.1f}",
                 "[bold green]✓[/]" if row.as_expected else "[bold red]✗[/]",

@@ -50,10 +50,12 @@ class Story:
 
     def main_road(self) -> None:
         """Issue, show, verify; alone, and with everybody back; query; revoke."""
-        step = self.report.step
+        step, chapter = self.report.step, self.report.chapter
+        chapter("One code can pass")
         step(f"Shanghai issues codes to {COUNT:,} holders", f"{COUNT:,} codes", self.issue)
         step("Shanghai writes one of them as a PNG", "a picture", self.draw)
         step("Guangdong reads the PNG back and verifies it", "VALID, PASS", self.verify_picture)
+        chapter("Alone, and together again")
         step(
             "The registry, the gateway and Shanghai stop; Guangdong restarts, and verifies it offline",
             "VALID, PASS",
@@ -69,6 +71,7 @@ class Story:
             f"Shanghai can be asked within {HEALED_WITHIN_SECONDS} s, by itself",
             self.start_again,
         )
+        chapter("The present word")
         step(
             "Guangdong queries the status through the gateway, CACHED, and checks Shanghai's signature",
             "VALID, ACTIVE, signed by 31",
@@ -92,6 +95,7 @@ class Story:
 
     def rotation(self) -> None:
         """Shanghai's code key goes, and nobody at a turnstile notices."""
+        self.report.chapter("Keys change, codes stay good")
         self.report.step(
             "Shanghai's authority signs a new LIVE key, and Shanghai rotates to it",
             "old codes VALID, PASS; new ones too, under another kid",
