@@ -1,0 +1,18 @@
+"""The trust registry: it serves files that are signed by whoever owns them, and nothing it says needs to be believed.
+
+Where things live:
+
+    folder, settings        what lies where, registry.toml
+    ceremony                founding a realm
+    proposal, difference,   what people sign: kept, shown whole, drafted and checked,
+      draft, approval         signed one by one, published at the threshold
+    join                    requests of authorities to be admitted
+    publication             what participants sign: checked, then published
+    repository, durable     the one writer, and which write makes a publication durable
+    tree, watch, retention  what readers see, hear, and what is removed
+    upload, ledger,         the service: lists on their way in, request ids,
+      directory, service      whose CA is whose, the servicer
+    app                     the wiring, and what `serve` does by itself
+    inspection, status      `check` and `status`
+    cli                     the command trust-registry
+"""

@@ -32,7 +32,7 @@ from healthcode.trust.join import JoinRequest, decode_join_request, join_digest,
 from trust_registry.durable import exclusive, read_file, write_file
 from trust_registry.repository import LIMITS, Published
 
-__all__ = ["Join", "JoinStore", "chain_of", "is_admitted", "receive_join"]
+__all__ = ["Join", "JoinStore", "Received", "chain_of", "is_admitted", "receive_join"]
 
 MAX_WAITING_EACH = 4
 _SHORTEST_DIGEST = 8
@@ -87,8 +87,8 @@ class JoinStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, join: Join, *, bounded: bool) -> None:
-        """Keeps a request, durably; the same one again changes nothing.
+    def put(self, join: Join, *, bounded: bool) -> bool:
+        """Keeps a request, durably, and tells whether it is new; the same one again changes nothing.
 
         Raises OverloadedError when too many wait for this participant (`bounded`, for
         those that come over the wire; one carried by hand always finds room).
@@ -97,7 +97,7 @@ class JoinStore:
         with exclusive(self._folder / ".lock"):
             waiting = len(list(self._folder.glob(f"{join.request.participant}-*.json")))
             if path.is_file():
-                return
+                return False
             if bounded and waiting >= MAX_WAITING_EACH:
                 raise OverloadedError(
                     f"{waiting} requests for participant {join.request.participant} wait already: call the "
@@ -105,6 +105,7 @@ class JoinStore:
                     retry_after_seconds=3600,
                 )
             write_file(path, join.data)
+        return True
 
     def all(self) -> list[Join]:
         """Every request that can be read, by participant; `check` names the others."""
@@ -152,14 +153,22 @@ class JoinStore:
         return self._folder / f"{join.request.participant}-{join.digest}.json"
 
 
-def receive_join(store: JoinStore, data: bytes, published: Published, now: int) -> tuple[Join, bool]:
-    """Takes a request from the wire: (it, whether it is admitted already). Durable when it returns.
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request that came over the wire: whether it was seen before, and whether it is admitted already."""
+
+    join: Join
+    is_new: bool
+    is_admitted: bool
+
+
+def receive_join(store: JoinStore, data: bytes, published: Published, now: int) -> Received:
+    """Takes a request from the wire; durable when it returns.
 
     Raises DecodeError, ConflictError (AUTHORITY_EXISTS) for a second authority, and as Join.verify.
     """
     join = Join.decode(data)
     if is_admitted(join, published):
-        return join, True
+        return Received(join, is_new=False, is_admitted=True)
     join.verify(published, now)
-    store.put(join, bounded=True)
-    return join, False
+    return Received(join, is_new=store.put(join, bounded=True), is_admitted=False)

@@ -97,11 +97,12 @@ class TrustRegistry:
 
         def receive() -> SubmitJoinResponse:
             published = self._repository.published()
-            join, admitted = receive_join(self._joins, request.join_request, published, self._clock.now())
-            self._log.info("join_received", participant=join.request.participant, digest=join.digest)
-            return SubmitJoinResponse(
-                request_digest=join.digest, state=JOIN_STATE_APPROVED if admitted else JOIN_STATE_WAITING
-            )
+            received = receive_join(self._joins, request.join_request, published, self._clock.now())
+            join = received.join
+            if received.is_new:  # a stranger who repeats a request fills no log
+                self._log.info("join_received", participant=join.request.participant, digest=join.digest)
+            state = JOIN_STATE_APPROVED if received.is_admitted else JOIN_STATE_WAITING
+            return SubmitJoinResponse(request_digest=join.digest, state=state)
 
         with self._metrics.publication("join"):
             return await asyncio.to_thread(receive)

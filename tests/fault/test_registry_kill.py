@@ -157,8 +157,8 @@ def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     registry = found_registry(tmp_path / "registry", clock=SystemClock(), ceremony=ceremony)
     now = int(time.time())
     province = Province("31", "test-registry", now=now)
-    join, _ = receive_join(registry.joins, province.join_request(), registry.repository.published(), now)
-    proposal = draft_admission(registry.repository, registry.proposals, [join])
+    received = receive_join(registry.joins, province.join_request(), registry.repository.published(), now)
+    proposal = draft_admission(registry.repository, registry.proposals, [received.join])
     for name in ("operator-1", "operator-2"):
         sign_proposal(registry.repository, registry.proposals, proposal.id, operator(registry, name))
     for version in (2, 3):

@@ -63,12 +63,20 @@ class Service:
 
 @contextmanager
 def start_service(
-    module: str, *arguments: str | Path, log: Path, ready: str = "serving"
+    module: str,
+    *arguments: str | Path,
+    log: Path,
+    ready: str = "serving",
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[Service]:
     """Starts `python -m module …`, waits until its log says `ready`, and ends it with the block."""
     with log.open("w") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, arguments)], stderr=stream, stdout=stream, text=True
+            [sys.executable, "-m", module, *map(str, arguments)],
+            stderr=stream,
+            stdout=stream,
+            text=True,
+            env={**os.environ, **(environ or {})},
         )
     try:
         until = time.monotonic() + 30

@@ -89,8 +89,8 @@ def operator(registry: Registry, name: str) -> PrivateKey:
 def put_join(registry: Registry, province: Province) -> Join:
     """Hands in a province's request as the wire would."""
     now = registry.clock.now()
-    join, _ = receive_join(registry.joins, province.join_request(now), registry.repository.published(), now)
-    return join
+    received = receive_join(registry.joins, province.join_request(now), registry.repository.published(), now)
+    return received.join
 
 
 def admit(registry: Registry, *provinces: Province) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
+from click.testing import CliRunner
 
 from healthcode.clock import SystemClock
 from healthcode.errors import (
@@ -45,7 +46,8 @@ from healthcode.v1.trust_registry_pb2 import (
 )
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import Service, free_ports, run_command, start_service
-from tests.simulator.registry import Province
+from tests.simulator.registry import Province, found_registry, plan
+from trust_registry.__main__ import cli
 from trust_registry.app import open_registry
 from trust_registry.approval import sign_proposal
 from trust_registry.draft import draft_admission
@@ -369,3 +371,56 @@ def test_sigterm_ends_it_well(tmp_path: Path) -> None:
     with start_service(MODULE, "serve", "--dir", tmp_path / "r", log=tmp_path / "log") as service:
         assert service.stop() == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_cn_is_not_served_while_holders_keys_lie_there(tmp_path: Path) -> None:
+    """After a real ceremony `serve` names what must be carried away first; then it serves."""
+    folder, ports = tmp_path / "cn", free_ports(2)
+    typed = "".join(
+        f"{name}\n{name}'s own words\n{name}'s own words\n" for name in ("Wang", "Li", "Zhang", "Liu")
+    )
+    shape = ("--roots", "2", "--root-threshold", "2", "--operators", "2", "--operator-threshold", "2")
+    listen = ("--listen", f"127.0.0.1:{ports[0]}", "--public-listen", f"127.0.0.1:{ports[1]}")
+    arguments = ["init", "--dir", str(folder), "--realm", "cn", *shape, *listen]
+    assert CliRunner().invoke(cli, arguments, input=typed + "y\n" * 4).exit_code == 0
+    refused = run_command(MODULE, "serve", "--dir", folder)
+    assert refused.returncode == 2
+    assert "ceremony/operator-1.key" in refused.stderr
+    assert "Carry each to its holder" in refused.stderr
+    assert run_command(MODULE, "check", "--dir", folder).returncode == 2
+    for path in folder.glob("ceremony/*.key"):
+        path.rename(tmp_path / path.name)
+    with start_service(MODULE, "serve", "--dir", folder, log=tmp_path / "log") as service:
+        assert service.stop() == 0
+
+
+def test_with_a_systemd_credential_the_server_publishes_what_operators_signed(tmp_path: Path) -> None:
+    """Where the online keys open for the service alone, commands sign and the server publishes."""
+    folder, (port, public_port) = tmp_path / "registry", free_ports(2)
+    ceremony = plan(listen=f"127.0.0.1:{port}", public=f"127.0.0.1:{public_port}")
+    registry = found_registry(folder, clock=SystemClock(), ceremony=ceremony)
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    registry.folder.passphrase.rename(credentials / "registry-keys")
+    toml = registry.folder.configuration
+    toml.write_text(
+        toml.read_text().replace('passphrase_file = "passphrase"', 'credential = "registry-keys"')
+    )
+    province = Province("31", REALM, now=int(time.time()))
+    carried = tmp_path / "join-31.json"
+    carried.write_bytes(province.join_request())
+    environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    with start_service(MODULE, "serve", "--dir", folder, log=tmp_path / "log", environ=environ) as service:
+        for number in (1, 2):
+            done = run_command(
+                MODULE,
+                *("approve", carried, "--dir", folder, "--key", f"operator-{number}", "--yes", "--json"),
+                *("--passphrase-file", folder / "ceremony" / "passphrase"),
+            )
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["published"] is False
+        until = time.monotonic() + 10
+        while registry.repository.published().version_of("targets") != 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert set(registry.repository.published().participants.participants) == {"31"}
+        assert service.stop() == 0

@@ -165,7 +165,7 @@ def test_handing_in_again_changes_nothing(registry: Registry) -> None:
     assert len(registry.joins.all()) == 1
     admit(registry, shanghai)
     published = registry.repository.published()
-    assert receive_join(registry.joins, shanghai.join_request(NOW), published, NOW)[1]
+    assert receive_join(registry.joins, shanghai.join_request(NOW), published, NOW).is_admitted
 
 
 def test_a_request_whose_keys_are_not_held_is_refused(registry: Registry) -> None:
