@@ -31,7 +31,7 @@ from healthcode.trust.issuer import (
 )
 from healthcode.trust.layout import AREAS_ROLE, RISK_PATH, TrustLimits, authority_role, list_file, live_role
 from healthcode.trust.link import verify_chain
-from healthcode.trust.metadata import Targets, decode_metadata, expires_at, verify_threshold
+from healthcode.trust.metadata import Targets, decode_metadata, expires_at, signing_keys, verify_threshold
 from healthcode.trust.national import National, NationalFiles, verify_national, verify_participants
 from healthcode.trust.view import IssuerKey, IssuerView, TrustView
 
@@ -258,6 +258,7 @@ def verify_areas(
 ) -> AreaTrust:
     """Check the area risk under the role that targets delegates. Raises SignatureError, TrustError, DecodeError."""
     metadata = decode_metadata(files.metadata, Targets, limits.province_metadata_bytes)
+    signing_keys(national.targets, AREAS_ROLE)
     verify_threshold(national.targets, AREAS_ROLE, metadata)
     if previous is not None and previous.files == files:
         return previous

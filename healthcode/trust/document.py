@@ -118,7 +118,13 @@ def _time_in(value: Any, info: ValidationInfo) -> Any:
         return value
     if not isinstance(value, str):
         raise ValueError("must be an RFC 3339 time, like 2026-11-21T08:00:00Z")  # noqa: TRY004  pydantic reads a ValueError as a bad field
-    return parse_rfc3339(value)
+    try:
+        seconds = parse_rfc3339(value)
+    except OverflowError as error:
+        raise ValueError("must be a time that a calendar knows") from error
+    if seconds < 0:
+        raise ValueError("must not be before 1970")
+    return seconds
 
 
 _HEX = (BeforeValidator(_hex_in), PlainSerializer(lambda data: data.hex(), return_type=str, when_used="json"))
@@ -202,11 +208,12 @@ def _known_keys(value: Any, info: ValidationInfo) -> Any:
     """Drop keys of an unknown algorithm or purpose, so that newer kinds may join."""
     if info.mode != "json" or not isinstance(value, list):
         return value
+    # a tuple compares where a set would hash, and what stands here may be no text at all
+    words = tuple(purpose.value for purpose in PUBLISHED_PURPOSES)
     return tuple(
         item
         for item in value
-        if not isinstance(item, dict)
-        or (item.get("alg") == ALG_NAME and item.get("purpose") in PUBLISHED_PURPOSES)
+        if not isinstance(item, dict) or (item.get("alg") == ALG_NAME and item.get("purpose") in words)
     )
 
 

@@ -139,7 +139,12 @@ def metadata_file(role: str, version: int | None = None) -> str:
 
 
 def target_file(path: str, sha256_hex: str) -> str:
-    """File of a target as served, content-addressed: `targets/policy/<hex>.national.json`."""
+    """File of a target as served, content-addressed: `targets/policy/<hex>.national.json`.
+
+    Raises ValueError unless the digest is 64 hex digits, so that no metadata can name another place.
+    """
+    if _SHA256_HEX.fullmatch(sha256_hex) is None:
+        raise ValueError("a target is named by 64 lower-case hex digits of SHA-256")
     folder, _, name = path.rpartition("/")
     return f"targets/{folder}/{sha256_hex}.{name}"
 

@@ -23,7 +23,6 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import AuthorityLink, KeyProof, ProvinceKey
 
 __all__ = [
-    "link_digest",
     "new_link",
     "new_province_key",
     "prove_key",
@@ -36,14 +35,8 @@ __all__ = [
 ]
 
 
-def link_digest(participant: str, link: AuthorityLink, previous: AuthorityLink | None) -> bytes:
-    """SHA-256 that names a link and, through `previous`, where it stands in its chain."""
-    return hashlib.sha256(_statement(participant, link, previous)).digest()
-
-
 def _statement(participant: str, link: AuthorityLink, previous: AuthorityLink | None) -> bytes:
-    # The digest covers the previous link's own fields and proofs, and the handover it was given:
-    # one level is enough, since that handover covered the level before.
+    # one level is enough: the handover to the previous link covered the level before it
     before = None if previous is None else hashlib.sha256(_fields(participant, previous, None)).digest()
     return _fields(participant, link, before)
 

@@ -29,7 +29,7 @@ from tuf.api.metadata import (
     Targets,
     Timestamp,
 )
-from tuf.api.serialization import DeserializationError
+from tuf.api.serialization import DeserializationError, SerializationError
 
 from healthcode.clock import parse_rfc3339, rfc3339
 from healthcode.errors import DecodeError, Reason, SignatureError
@@ -159,10 +159,15 @@ def decode_metadata(data: bytes, payload: type[_Payload], max_bytes: int = 1_048
 def verify_threshold(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> None:
     """Check that `metadata` bears enough signatures of the keys that `delegator` names for `role`.
 
-    Raises SignatureError(SIGNATURE_THRESHOLD), which names the keys that did not sign.
+    Raises SignatureError(SIGNATURE_THRESHOLD), which names the keys that did not sign;
+    DecodeError for metadata that has no canonical form (a fraction, half a surrogate pair).
     """
     try:
-        result = delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
+        payload = metadata.signed_bytes
+    except SerializationError as error:
+        raise DecodeError("metadata.format", f"this metadata of {role} has no canonical form") from error
+    try:
+        result = delegator.get_verification_result(role, payload, metadata.signatures)
     except ValueError as error:
         raise SignatureError(
             f"nobody delegated the role {role}", reason=Reason.SIGNATURE_THRESHOLD
@@ -179,9 +184,16 @@ def verify_threshold(delegator: Root | Targets, role: str, metadata: Metadata[An
 
 
 def signing_keys(delegator: Root | Targets, role: str) -> tuple[frozenset[bytes], int]:
-    """(public keys, threshold) that `delegator` names for `role`. Raises DecodeError, ValueError."""
-    found = delegator.get_delegated_role(role)
-    return frozenset(public_of(delegator.get_key(keyid)) for keyid in found.keyids), found.threshold
+    """(public keys, threshold) that `delegator` names for `role`.
+
+    Raises DecodeError(metadata.key) unless each is an Ed25519 key under its own id.
+    """
+    try:
+        found = delegator.get_delegated_role(role)
+        keys = [delegator.get_key(keyid) for keyid in found.keyids]
+    except (ValueError, TypeError) as error:
+        raise DecodeError("metadata.key", f"the keys of {role} are not all there") from error
+    return frozenset(map(public_of, keys)), found.threshold
 
 
 def realm_of(root: Root) -> str:

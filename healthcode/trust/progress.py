@@ -11,11 +11,11 @@ from __future__ import annotations
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.revocation.state import check_growth
 from healthcode.trust.assembly import IssuerTrust, TrustState
-from healthcode.trust.layout import authority_role, live_role
+from healthcode.trust.layout import live_role
 from healthcode.trust.metadata import Snapshot, Timestamp, decode_metadata, verify_threshold
 from healthcode.trust.national import National
 
-__all__ = ["verify_issuer_progress", "verify_national_progress", "versions_bind"]
+__all__ = ["verify_issuer_progress", "verify_national_progress"]
 
 
 def _back(what: str, was: int, found: int) -> TrustError:
@@ -25,7 +25,7 @@ def _back(what: str, was: int, found: int) -> TrustError:
     )
 
 
-def versions_bind(previous: TrustState, national: National) -> bool:
+def _versions_bind(previous: TrustState, national: National) -> bool:
     """Whether versions accepted before still count: the root in force has not replaced the online keys."""
     files = previous.files.national
     try:
@@ -36,12 +36,12 @@ def versions_bind(previous: TrustState, national: National) -> bool:
     return True
 
 
-def verify_national_progress(previous: TrustState, national: National, *, bind: bool) -> None:
+def verify_national_progress(previous: TrustState, national: National) -> None:
     """Raises TrustError(VERSION_CONFLICT) when a national role went back, or one vanished from snapshot."""
     was = previous.national
     if national.root.version < was.root.version:
         raise _back("root", was.root.version, national.root.version)
-    if not bind:
+    if not _versions_bind(previous, national):
         return
     if national.timestamp.version < was.timestamp.version:
         raise _back("timestamp", was.timestamp.version, national.timestamp.version)
@@ -55,40 +55,14 @@ def verify_national_progress(previous: TrustState, national: National, *, bind: 
             raise _back(name.removesuffix(".json"), meta.version, found.version)
 
 
-def verify_issuer_progress(previous: IssuerTrust, issuer: IssuerTrust, now: int, *, bind: bool) -> None:
-    """Refuse a participant's newer files that take something back. `bind`: see versions_bind.
+def verify_issuer_progress(previous: IssuerTrust, issuer: IssuerTrust, now: int) -> None:
+    """Refuse a participant's newer files that take back what it revoked.
 
-    Raises TrustError: VERSION_CONFLICT when a role went back, or changed without a new
-    version; LIST_SHRANK when something that was revoked is no longer so.
+    Versions need no look here: they are snapshot's, which never goes back. Raises
+    TrustError(LIST_SHRANK), or VERSION_CONFLICT when its node's part is gone.
     """
-    code = issuer.authority.participant
-    _verify_role(
-        authority_role(code),
-        (previous.authority.version, previous.files.metadata),
-        (issuer.authority.version, issuer.files.metadata),
-        bind=bind,
-    )
-    if previous.live is None or previous.revocations is None:
+    if previous.revocations is None:
         return
-    if issuer.live is None or issuer.revocations is None:
-        raise TrustError(f"{live_role(code)} is gone", reason=Reason.VERSION_CONFLICT)
-    _verify_role(
-        live_role(code),
-        (previous.live.version, previous.files.live_metadata),
-        (issuer.live.version, issuer.files.live_metadata),
-        bind=bind,
-    )
+    if issuer.revocations is None:
+        raise TrustError(f"{live_role(issuer.authority.participant)} is gone", reason=Reason.VERSION_CONFLICT)
     check_growth(previous.revocations, issuer.revocations, now=now)
-
-
-def _verify_role(
-    role: str, was: tuple[int, bytes | None], found: tuple[int, bytes | None], *, bind: bool
-) -> None:
-    if not bind:
-        return
-    if found[0] < was[0]:
-        raise _back(role, was[0], found[0])
-    if found[0] == was[0] and found[1] != was[1]:
-        raise TrustError(
-            f"{role} shows two different files as version {found[0]}", reason=Reason.VERSION_CONFLICT
-        )

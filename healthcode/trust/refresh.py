@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableError
+from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError, UnavailableError
 from healthcode.trust.assembly import (
     AreaFiles,
     AreaTrust,
@@ -49,7 +49,7 @@ from healthcode.trust.layout import (
 from healthcode.trust.link import verify_extension
 from healthcode.trust.metadata import Root, Targets, decode_metadata, expires_at, target_of
 from healthcode.trust.national import National, NationalFiles, verify_national
-from healthcode.trust.progress import verify_issuer_progress, verify_national_progress, versions_bind
+from healthcode.trust.progress import verify_issuer_progress, verify_national_progress
 from healthcode.trust.source import TrustSource
 
 __all__ = ["Cached", "Refresh", "read_cache"]
@@ -102,7 +102,6 @@ class Refresh:
         self._lists: dict[str, bytes] = {}
         self._rejected: list[Rejected] = []
         self._failed_fetches = 0
-        self._bind = False
 
     def run(self, cached: Cached) -> tuple[TrustState, dict[str, bytes | None]]:
         """The new state, and its lists: bytes for new ones, None for those that are on disk."""
@@ -110,8 +109,7 @@ class Refresh:
         before = None if self._previous is None else (self._previous.files.national, self._previous.national)
         national = verify_national(national_files, self._limits, previous=before)
         if self._previous is not None:
-            self._bind = versions_bind(self._previous, national)
-            verify_national_progress(self._previous, national, bind=self._bind)
+            verify_national_progress(self._previous, national)
             if self._nothing_to_do(national_files):
                 return self._with_timestamp(self._previous, national_files, national), {}
         areas = self._areas(national)
@@ -122,7 +120,7 @@ class Refresh:
             known |= set(self._previous.issuers) | set(self._previous.files.witnesses)
             known |= set(self._previous.national.participants.participants)
         for participant in sorted(known):
-            issuer, witness = self._participant(participant, national)
+            issuer, witness = self._isolated(participant, national)
             if issuer is not None:
                 issuers[participant] = issuer
             if witness is not None:
@@ -185,6 +183,17 @@ class Refresh:
             return verify_areas(previous.files, national, previous, self._limits)
         except HealthcodeError:
             return None
+
+    def _isolated(self, participant: str, national: National) -> tuple[IssuerTrust | None, Witness | None]:
+        """As _participant, and a fault of ours in one province's files stops that province alone."""
+        try:
+            return self._participant(participant, national)
+        except Exception as error:  # noqa: BLE001  no file of one province may stop all the others
+            self._reject(
+                participant, InternalError(f"a fault of ours: {type(error).__name__}; please report it")
+            )
+            held = None if self._previous is None else self._previous.issuers.get(participant)
+            return held, None if held is None else self._witness(participant)
 
     def _participant(self, participant: str, national: National) -> tuple[IssuerTrust | None, Witness | None]:
         """(what serves for a participant now, the witness of its chain if that is not the current one)."""
@@ -286,7 +295,7 @@ class Refresh:
                     participant, link, files, national, self._read_list, previous=held, limits=self._limits
                 )
                 if held is not None:
-                    verify_issuer_progress(held, issuer, self._now, bind=self._bind)
+                    verify_issuer_progress(held, issuer, self._now)
             except HealthcodeError as error:
                 first = first or error
                 continue
@@ -338,7 +347,13 @@ class Refresh:
                 f"{path} is listed with {listed.length} bytes; {max_bytes} are allowed",
                 reason=Reason.TOO_LARGE,
             )
-        return self._fetch(target_file(path, listed.hashes["sha256"]), listed.length)
+        try:
+            place = target_file(path, listed.hashes["sha256"])
+        except ValueError as error:
+            raise TrustError(
+                f"{path} is listed with a hash that is none", reason=Reason.SIGNATURE_INVALID
+            ) from error
+        return self._fetch(place, listed.length)
 
     def _read_list(self, path: str, max_bytes: int) -> bytes:
         if path not in self._lists:

@@ -64,6 +64,7 @@ def test_newer_fields_keys_and_purposes_are_passed_over() -> None:
     raw["keys"].append({"alg": "SM2", "purpose": "LIVE", "public": "04ab"})
     raw["keys"].append({**raw["keys"][0], "purpose": "TELEPATHY"})
     raw["keys"].append({**raw["keys"][0], "purpose": "ROOT"})
+    raw["keys"].append({**raw["keys"][0], "purpose": ["LIVE"]})
     document = decode_document(ProvinceDocument, json.dumps(raw).encode(), 65_536)
     assert [key.purpose for key in document.keys] == [
         KeyPurpose.LIVE,
@@ -84,6 +85,8 @@ def test_newer_fields_keys_and_purposes_are_passed_over() -> None:
         (("keys", 0, "public"), 7, "keys.0.public"),
         (("keys", 0, "not_before"), 1_795_248_000, "keys.0.not_before"),
         (("keys", 0, "not_before"), "2026-11-20T08:00:00", "keys.0.not_before"),
+        (("keys", 0, "not_before"), "0001-01-01T00:00:00+23:59", "keys.0.not_before"),
+        (("keys", 0, "not_before"), "1969-12-31T23:59:59Z", "keys.0.not_before"),
         (("keys", 0, "possession"), None, "keys.0.possession"),
         (("keys",), "none", "keys"),
         (("keys",), [7], "keys.0"),

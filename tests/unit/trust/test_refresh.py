@@ -31,7 +31,15 @@ from healthcode.trust.layout import (
     target_file,
 )
 from healthcode.trust.link import new_link
-from healthcode.trust.metadata import new_province_metadata, new_snapshot, sign_metadata, to_bytes, tuf_key
+from healthcode.trust.metadata import (
+    new_live_metadata,
+    new_province_metadata,
+    new_snapshot,
+    sign_metadata,
+    to_bytes,
+    tuf_key,
+)
+from healthcode.trust.national import verify_national
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.realm import SimulatedRealm, fixed_key
 
@@ -502,10 +510,11 @@ def test_rollback_is_refused_without_the_cache_too(
 
 
 @pytest.mark.parametrize("role", ["targets", "areas", "province-31", "province-31-live"])
+@pytest.mark.parametrize("cache", [True, False])
 def test_a_snapshot_that_takes_a_role_back_is_refused(
-    client: TrustClient, realm: SimulatedRealm, role: str
+    client: TrustClient, realm: SimulatedRealm, folder: Path, role: str, cache: bool
 ) -> None:
-    """Rollback of any role by a thief of the snapshot and timestamp keys."""
+    """Rollback of any role by a thief of the snapshot and timestamp keys, python-tuf's cache or not."""
     realm.publish_targets()
     realm.publish_areas({})
     realm.publish_province("31")
@@ -514,16 +523,19 @@ def test_a_snapshot_that_takes_a_role_back_is_refused(
     refresh(client, realm)
     realm.versions[role] -= 1
     realm.publish()
+    if not cache:
+        shutil.rmtree(folder / "cache")
     refused(client, realm, Reason.VERSION_CONFLICT)
 
 
-def test_a_snapshot_that_forgets_a_role_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+def test_a_snapshot_that_forgets_a_role_is_refused(
+    client: TrustClient, realm: SimulatedRealm, folder: Path
+) -> None:
     """A role stays in snapshot for ever."""
     del realm.versions["province-31"]
     realm.publish()
-    with pytest.raises(TrustError):
-        refresh(client, realm)
-    assert "31" in client.open().view.issuers
+    shutil.rmtree(folder / "cache")
+    refused(client, realm, Reason.VERSION_CONFLICT)
 
 
 def test_a_head_that_goes_back_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
@@ -626,6 +638,24 @@ def test_a_mix_of_two_moments_is_refused(client: TrustClient, realm: SimulatedRe
     refused(client, realm, Reason.SIGNATURE_INVALID)
 
 
+def test_the_timestamp_key_alone_cannot_make_a_snapshot(
+    client: TrustClient, realm: SimulatedRealm, folder: Path
+) -> None:
+    """Each online role signs for itself, on the wire and in the folder."""
+    realm.snapshot_key = realm.timestamp_key
+    realm.publish()
+    refused(client, realm, Reason.SIGNATURE_THRESHOLD)
+    files = client.open().state.files.national
+    forged = replace(
+        files,
+        timestamp=realm.files[metadata_file("timestamp")],
+        snapshot=realm.files[metadata_file("snapshot", realm.snapshot_version)],
+    )
+    with pytest.raises(HealthcodeError) as caught:
+        verify_national(forged)
+    assert caught.value.reason is Reason.SIGNATURE_THRESHOLD
+
+
 def test_a_role_at_another_version_than_snapshot_says_is_refused(
     client: TrustClient, realm: SimulatedRealm
 ) -> None:
@@ -705,6 +735,80 @@ def test_a_head_that_is_garbage_but_signed_is_refused(client: TrustClient, realm
     others_move(client, realm, result, "31")
 
 
+def test_a_head_that_is_not_what_was_signed_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
+    """A mirror that swaps a head for another valid one gains nothing."""
+    realm.revoke("31", 7, realm.now + 3600)
+    realm.publish_live("31")
+    realm.publish()
+    signed = encode_head(realm.provinces["31"].head)
+    other = encode_head(replace(realm.provinces["31"].head, version=3, days={}))
+    realm.tampered[target_file(head_path("31"), hashlib.sha256(signed).hexdigest())] = other
+    result = refresh(client, realm)
+    assert "length or hash differ" in rejected(result, "31", Reason.SIGNATURE_INVALID) or len(other) > len(
+        signed
+    )
+    assert result.view.issuers["31"].head_version == 1
+
+
+def test_a_node_that_lists_another_path_or_delegates_is_refused(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """A live key signs its head and nothing else."""
+    province = realm.provinces["31"]
+    head = encode_head(replace(province.head, version=2))
+    key = tuf_key(fixed_key("thief").public)
+    role = DelegatedRole("province-31-more", [key.keyid], 1, terminating=True, paths=["provinces/31/*"])
+    for version, harm in enumerate(("path", "province", "role", "none"), start=2):
+        metadata = new_live_metadata("31", version=version, head=head, now=realm.now)
+        if harm == "path":
+            metadata.signed.targets["provinces/31/revocations/more"] = metadata.signed.targets[
+                head_path("31")
+            ]
+        elif harm == "province":
+            metadata.signed.targets[province_path("31")] = metadata.signed.targets[head_path("31")]
+        elif harm == "role":
+            metadata.signed.delegations = Delegations({key.keyid: key}, {role.name: role})
+        sign_metadata(metadata, province.live_key)
+        realm._put_role("province-31-live", metadata, {head_path("31"): head})
+        realm.publish()
+        result = refresh(client, realm)
+        if harm == "none":
+            assert result.rejected == ()
+        else:
+            rejected(result, "31", Reason.PATH_FORBIDDEN)
+
+
+def test_metadata_without_a_canonical_form_harms_its_province_alone(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """A fraction, or half a surrogate pair: python-tuf reads it and cannot write it."""
+    for version, harm in enumerate((b'"terminating":0.0', b'"terminating":true,"x":"\\ud800"'), start=2):
+        honest = realm.files[metadata_file("province-31", 1)]
+        forged = honest.replace(b'"terminating":true', harm).replace(
+            b'"version":1', b'"version":%d' % version
+        )
+        assert forged.count(harm) == 1
+        realm.files[metadata_file("province-31", version)] = forged
+        realm.versions["province-31"] = version
+        realm.publish()
+        result = refresh(client, realm)
+        rejected(result, "31", Reason.MALFORMED_MESSAGE)
+    others_move(client, realm, result, "31")
+
+
+def test_a_hash_that_is_none_names_no_place(client: TrustClient, realm: SimulatedRealm) -> None:
+    """No metadata can make a client ask for a path of its own choice."""
+    honest = realm.files[metadata_file("province-31", 1)]
+    digest = hashlib.sha256(encode_document(realm.provinces["31"].document)).hexdigest().encode()
+    forged = honest.replace(digest, b"../../etc/passwd").replace(b'"version":1', b'"version":2')
+    realm.files[metadata_file("province-31", 2)] = forged
+    realm.versions["province-31"] = 2
+    realm.publish()
+    realm.fetched.clear()
+    rejected(refresh(client, realm), "31", Reason.SIGNATURE_INVALID)
+    assert not any(".." in path for path in realm.fetched)
+
+
 def test_new_keys_arrive_though_the_head_is_refused_and_the_other_way_round(
     client: TrustClient, realm: SimulatedRealm
 ) -> None:
@@ -762,7 +866,8 @@ def test_a_root_of_another_realm_is_refused(client: TrustClient, realm: Simulate
     """Even the key holders cannot move a realm's clients into another realm."""
     realm.realm = "test-other"
     realm.rotate_root()
-    refused(client, realm, Reason.REALM_MISMATCH)
+    error = refused(client, realm, Reason.REALM_MISMATCH)
+    assert "root version 2 is of realm test-other" in error.message
 
 
 def test_another_realms_registry_is_refused(realm: SimulatedRealm, folder: Path) -> None:
