@@ -122,7 +122,12 @@ class TrustFollower:
                         reason=rejected.reason,
                         why=rejected.message,
                     )
-            if result.changed or self._view is None:
+            # not `changed` alone: that is against the folder, which a command may have brought up to date
+            if (
+                result.changed
+                or self._view is None
+                or result.view.timestamp_version != self._view.timestamp_version
+            ):
                 self._swap(result.view)
             return result
 

@@ -55,14 +55,23 @@ class GrpcSource:
 
     def fetch(self, path: str, max_bytes: int) -> bytes:
         """The whole file; see TrustSource.fetch for what it raises."""
-        future = asyncio.run_coroutine_threadsafe(self._fetch(path, max_bytes), self._loop)
+        call = self._fetch(path, max_bytes)
         try:
-            # the call has its own deadline; the margin is for a loop that has stopped
-            return future.result(self._timeout_seconds + 5)
-        except (concurrent.futures.TimeoutError, concurrent.futures.CancelledError) as error:
-            future.cancel()
+            future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        except RuntimeError as error:  # the loop is closed
+            call.close()
             raise UnavailableError(
-                f"{self._name}: no answer in time", reason=Reason.TRUST_UNAVAILABLE
+                f"{self._name}: we are stopping", reason=Reason.TRUST_UNAVAILABLE
+            ) from error
+        try:
+            # the call has its own deadline; but a loop that is closed meanwhile would never say so,
+            # and this thread must not hold up the end of the process
+            while not concurrent.futures.wait([future], timeout=0.25).done and not self._loop.is_closed():
+                pass
+            return future.result(0)
+        except (concurrent.futures.TimeoutError, concurrent.futures.CancelledError) as error:
+            raise UnavailableError(
+                f"{self._name}: we are stopping", reason=Reason.TRUST_UNAVAILABLE
             ) from error
         except (NotFoundError, TrustError, UnavailableError):
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -189,6 +190,31 @@ async def test_a_restart_with_the_registry_gone_has_its_view_at_once(
         publish(realm, "44")
         await serve(world, Trust(realm), listen=f"127.0.0.1:{port}")
         await until(lambda: "44" in follower.view.issuers)
+
+
+async def test_a_folder_that_a_command_brought_up_to_date(
+    world: World, realm: SimulatedRealm, tmp_path: Path
+) -> None:
+    """`healthcode trust sync` beside a running service: the service's next refresh takes that view, too."""
+    server = await serve(world, Trust(realm))
+    async with follower_of(world, realm, tmp_path / "t", server.port) as follower:
+        await until(lambda: follower.has_view)
+        publish(realm, "44")
+        await asyncio.to_thread(TrustClient(tmp_path / "t", realm).refresh, int(time.time()))
+        await follower.refresh_now()
+        assert "44" in follower.view.issuers
+
+
+def test_a_source_whose_loop_is_closed_gives_up_at_once() -> None:
+    """A refresh under way never holds up the end of the process."""
+    loop = asyncio.new_event_loop()
+    source = GrpcSource(None, loop)  # type: ignore[arg-type]  # it is never reached
+    threading.Timer(0.1, loop.close).start()
+    started = time.monotonic()
+    for _ in range(2):  # while it closes, and after
+        with pytest.raises(UnavailableError):
+            source.fetch("metadata/timestamp.json", 1000)
+    assert time.monotonic() - started < 3
 
 
 async def test_a_registry_that_lies_changes_nothing(
