@@ -55,7 +55,7 @@ class Story:
         step(f"Shanghai issues codes to {COUNT:,} holders", f"{COUNT:,} codes", self.issue)
         step("Shanghai writes one of them as a PNG", "a picture", self.draw)
         step("Guangdong reads the PNG back and verifies it", "VALID, PASS", self.verify_picture)
-        chapter("Alone, and together again")
+        chapter("Alone")
         step(
             "The registry, the gateway and Shanghai stop; Guangdong restarts, and verifies it offline",
             "VALID, PASS",
@@ -66,12 +66,12 @@ class Story:
             "TEMPORARILY_UNAVAILABLE, UNDECIDED",
             self.query_nobody,
         )
+        chapter("With everybody there")
         step(
             "They start again",
             f"Shanghai can be asked within {HEALED_WITHIN_SECONDS} s, by itself",
             self.start_again,
         )
-        chapter("The present word")
         step(
             "Guangdong queries the status through the gateway, CACHED, and checks Shanghai's signature",
             "VALID, ACTIVE, signed by 31",
