@@ -1,0 +1,295 @@
+"""Two provinces recognise each other's codes: real processes, real sockets, mTLS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.request
+import uuid
+
+import pytest
+
+from healthcode.cli.picture import read_picture
+from healthcode.code.answer import decode_answer
+from healthcode.code.claims import Level
+from healthcode.errors import HealthcodeError, InvalidInputError, PermissionDeniedError, Reason
+from healthcode.rpc.convert import duration
+from healthcode.rpc.errors import rpc_errors
+from healthcode.v1 import province_issuer_pb2, province_node_pb2, verdict_pb2
+from tests.integration.province_node.world import VALID_IDS, Federation, item, open_federation
+
+Item = province_node_pb2.VerifyItem
+WITHIN_SECONDS = 10
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory):
+    with open_federation(tmp_path_factory.mktemp("federation")) as made:
+        _until_issuing(made)
+        yield made
+
+
+def _until_issuing(federation: Federation) -> None:
+    """Until both nodes have published a head and every one has seen it."""
+
+    async def ready() -> None:
+        for home, visited in (("31", "44"), ("44", "31")):
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    code = (await federation.issue(home)).code
+                    if (await federation.verify(code, visited)).outcome == verdict_pb2.OUTCOME_VALID:
+                        break
+                except HealthcodeError:
+                    pass
+                except Exception as error:  # a gRPC error while the node still starts
+                    if time.monotonic() > deadline:
+                        raise AssertionError from error
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.1)
+
+    asyncio.run(ready())
+
+
+async def test_a_code_of_one_province_passes_in_another(federation):
+    """What Shanghai issues, Guangdong verifies: level, masked name and issuer as signed."""
+    issued = await federation.issue()
+    verdict = await federation.verify(issued.code)
+    assert verdict.outcome == verdict_pb2.OUTCOME_VALID
+    assert verdict.decision == verdict_pb2.DECISION_PASS
+    assert (verdict.issuer, verdict.kid, verdict.masked_name) == ("31", issued.kid, "张*三")
+
+
+async def test_a_batch_answers_each_item_by_itself(federation):
+    """results[i] answers items[i]; garbage and a wrong field spoil no other item."""
+    good = (await federation.issue()).code
+    asked = [
+        Item(code=good, item_id="a"),
+        Item(code="garbage", item_id="b"),
+        Item(code=good, area_code="xx", item_id="c"),
+        Item(code=good, item_id="d" * 65),
+    ]
+    async with federation.ask("44") as stub:
+        response = await stub.VerifyBatch(province_node_pb2.VerifyBatchRequest(items=asked), timeout=5)
+        with pytest.raises(InvalidInputError) as refused, rpc_errors("the node"):
+            await stub.VerifyBatch(province_node_pb2.VerifyBatchRequest(items=[Item()] * 129), timeout=5)
+    first, second, third, fourth = response.results
+    assert (first.item_id, first.decision) == ("a", verdict_pb2.DECISION_PASS)
+    assert (second.item_id, second.outcome) == ("b", verdict_pb2.OUTCOME_MALFORMED)
+    assert (third.item_id, third.decision, third.detail) == (
+        "c",
+        verdict_pb2.DECISION_UNDECIDED,
+        "item.area_code",
+    )
+    assert (fourth.decision, fourth.detail) == (verdict_pb2.DECISION_UNDECIDED, "item.item_id")
+    assert refused.value.reason is Reason.BATCH_TOO_LARGE
+
+
+async def test_a_stream_answers_in_order_and_outlives_bad_items(federation):
+    """One result a request, in order; a bad item never ends the stream."""
+    good = (await federation.issue()).code
+    texts = [good, "garbage", "", good] * 25
+
+    async def requests():
+        for number, text in enumerate(texts):
+            yield province_node_pb2.VerifyStreamRequest(item=Item(code=text, item_id=str(number)))
+
+    async with federation.ask("44") as stub:
+        verdicts = [response.verdict async for response in stub.VerifyStream(requests())]
+    assert [verdict.item_id for verdict in verdicts] == [str(number) for number in range(len(texts))]
+    passed = verdict_pb2.DECISION_PASS
+    assert [verdict.decision == passed for verdict in verdicts] == [text == good for text in texts]
+
+
+@pytest.mark.parametrize("mode", ["CACHED", "LIVE"])
+async def test_the_home_is_asked_through_the_gateway(federation, mode):
+    """QueryStatus brings the home's signed word, which the asking node has checked."""
+    issued = await federation.issue()
+    found = await _query(federation, issued.code, mode)
+    assert found.status == province_node_pb2.CODE_STATUS_ACTIVE
+    assert found.verdict.decision == verdict_pb2.DECISION_PASS
+    answer = decode_answer(found.signed_answer).answer
+    assert (answer.home, answer.level, answer.mode) == ("31", Level.GREEN, mode)
+
+
+async def _query(federation: Federation, text: str, mode: str) -> province_node_pb2.QueryStatusResponse:
+    async with federation.ask("44") as stub:
+        return await stub.QueryStatus(
+            province_node_pb2.QueryStatusRequest(
+                item=Item(code=text),
+                mode=province_node_pb2.QueryMode.Value(f"QUERY_MODE_{mode}"),
+                purpose=province_node_pb2.QUERY_PURPOSE_TRAVEL,
+            ),
+            timeout=8,
+        )
+
+
+async def _revoke(federation: Federation, *codes: str) -> province_issuer_pb2.RevokeCodesResponse:
+    async with federation.order("31") as stub:
+        return await stub.RevokeCodes(
+            province_issuer_pb2.RevokeCodesRequest(
+                request_id=str(uuid.uuid4()),
+                codes=codes,
+                reason=province_issuer_pb2.REVOCATION_REASON_LOST_OR_STOLEN,
+            ),
+            timeout=5,
+        )
+
+
+async def _until_refused(federation: Federation, text: str) -> float:
+    began = time.monotonic()
+    while (await federation.verify(text)).outcome != verdict_pb2.OUTCOME_REVOKED:
+        assert time.monotonic() - began < WITHIN_SECONDS
+        await asyncio.sleep(0.05)
+    return time.monotonic() - began
+
+
+async def test_a_revoked_code_is_refused_elsewhere_within_seconds(federation):
+    """Revoked in Shanghai, refused in Guangdong; asked live, the home says so at once."""
+    issued, other = await federation.issue(), await federation.issue(number=VALID_IDS[1])
+    assert (await _revoke(federation, issued.code)).newly_revoked == 1
+    live = await _query(federation, issued.code, "LIVE")
+    assert live.verdict.outcome == verdict_pb2.OUTCOME_REVOKED
+    await _until_refused(federation, issued.code)
+    assert (await federation.verify(issued.code)).decision == verdict_pb2.DECISION_REFUSE
+    assert (await federation.verify(other.code)).decision == verdict_pb2.DECISION_PASS
+
+
+async def test_a_changed_level_takes_the_old_code_back(federation):
+    """A holder who turns RED shows no GREEN code for long."""
+    green = await federation.issue(number=VALID_IDS[2])
+    red = await federation.issue(
+        number=VALID_IDS[2], level=verdict_pb2.LEVEL_RED, reason=province_issuer_pb2.LEVEL_REASON_A4
+    )
+    await _until_refused(federation, green.code)
+    verdict = await federation.verify(red.code)
+    assert (verdict.outcome, verdict.level) == (verdict_pb2.OUTCOME_VALID, verdict_pb2.LEVEL_RED)
+    assert verdict.decision != verdict_pb2.DECISION_PASS
+
+
+async def test_issuing_is_item_by_item_and_repeats_its_answer(federation):
+    """A bad item refuses itself; the same request id gives the same codes; another content is refused."""
+    request = province_issuer_pb2.IssueCodesRequest(
+        request_id=str(uuid.uuid4()),
+        items=[item(), item(number="11010519491231002"), item(level=verdict_pb2.LEVEL_NO_ABNORMALITY)],
+    )
+    async with federation.order("31") as stub:
+        first = await stub.IssueCodes(request, timeout=20)
+        assert await stub.IssueCodes(request, timeout=20) == first
+        request.items.pop()
+        with pytest.raises(HealthcodeError) as refused, rpc_errors("the node"):
+            await stub.IssueCodes(request, timeout=20)
+    assert [result.refused_reason for result in first.results] == ["", "DOCUMENT_INVALID", "LEVEL_FORBIDDEN"]
+    assert refused.value.reason is Reason.REQUEST_ID_REUSED
+
+
+async def test_each_listener_takes_its_own_callers(federation):
+    """An integrator cannot issue, and a back end's certificate does not verify."""
+    from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
+    from province_node.cli.connection import _open
+
+    node, settings = federation.node("31"), federation.settings("31")
+    async with _open(node, settings, settings.issuer_listen, "integrator") as channel:
+        with pytest.raises(PermissionDeniedError), rpc_errors("the node"):
+            await ProvinceIssuerServiceStub(channel).IssueCode(
+                province_issuer_pb2.IssueCodeRequest(request_id="x", item=item()), timeout=5
+            )
+
+
+async def test_what_was_acknowledged_survives_kill_9(federation):
+    """After SIGKILL: the same request id gives the same code, the revocation is published, no index comes twice."""
+    request = province_issuer_pb2.IssueCodeRequest(
+        request_id=str(uuid.uuid4()), item=item(number=VALID_IDS[3])
+    )
+    async with federation.order("31") as stub:
+        before = await stub.IssueCode(request, timeout=20)
+    await _revoke(federation, before.issued.code)
+    federation.kill("31")
+    federation.start("31")
+    async with federation.order("31") as stub:
+        assert await stub.IssueCode(request, timeout=20) == before
+    await _until_refused(federation, before.issued.code)
+    after = await federation.issue(number=VALID_IDS[3])
+    assert after.index != before.issued.index
+
+
+async def test_with_everybody_gone_a_restarted_node_still_verifies(federation):
+    """Registry, gateway and home down, the node restarted: VALID offline, and the home TEMPORARILY_UNAVAILABLE."""
+    issued = await federation.issue()
+    await federation.verify(issued.code)
+    try:
+        for name in ("registry", "gateway", "31"):
+            assert federation.stop(name) == 0
+        assert federation.stop("44") == 0
+        federation.start("44")
+        assert (await federation.verify(issued.code)).decision == verdict_pb2.DECISION_PASS
+        found = await _query(federation, issued.code, "CACHED")
+        assert found.verdict.outcome == verdict_pb2.OUTCOME_TEMPORARILY_UNAVAILABLE
+        assert (found.verdict.decision, found.verdict.level) == (verdict_pb2.DECISION_UNDECIDED, 0)
+        assert found.retry_after.ToNanoseconds() > 0
+    finally:
+        for name in ("registry", "gateway", "31"):
+            federation.start(name)
+
+
+async def test_a_rotated_key_takes_over_and_old_codes_go_on(federation):
+    """Keys rotate → authority sign → publish: new codes bear the new key, old ones still pass."""
+    old = await federation.issue()
+    made = await asyncio.to_thread(federation.command, "31", "keys", "rotate", "--purpose", "LIVE")
+    await asyncio.to_thread(federation.command, "31", "publish", "--bundle", federation.sign("31"))
+    began = time.monotonic()
+    while (new := await federation.issue()).kid != made["kid"]:
+        assert time.monotonic() - began < WITHIN_SECONDS
+        await asyncio.sleep(0.2)
+    assert old.kid != new.kid
+    for code in (old.code, new.code):
+        assert (await federation.verify(code)).decision == verdict_pb2.DECISION_PASS
+
+
+async def test_the_commands_go_all_the_way(federation, tmp_path):
+    """Issue draws a picture, verify reads it at another node, revoke takes it back, status tells."""
+    picture = tmp_path / "code.png"
+    keyboard = f"10\n{VALID_IDS[0]}\n张小三\n"
+    issued = await asyncio.to_thread(federation.command, "31", "issue", "--png", picture, keyboard=keyboard)
+    assert read_picture(picture) == [issued["code"]]
+    verdict = await asyncio.to_thread(federation.command, "44", "verify", picture)
+    assert verdict["decision"] == "PASS"
+    source, out = tmp_path / "holders.ndjson", tmp_path / "codes.ndjson"
+    source.write_text(
+        "".join(json.dumps({"number": number, "name": "李四"}) + "\n" for number in (*VALID_IDS, "1"))
+    )
+    summary = await asyncio.to_thread(
+        federation.command, "31", "issue", "--file", source, "--out", out, status=1
+    )
+    assert (summary["issued"], summary["refused"]) == (4, 1)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["row"] for row in rows] == [1, 2, 3, 4, 5]
+    assert rows[4]["refused_reason"] == "DOCUMENT_INVALID"
+    assert out.stat().st_mode & 0o777 == 0o600
+    revoked = await asyncio.to_thread(
+        federation.command, "31", "revoke", rows[0]["code"], "--reason", "FRAUD"
+    )
+    assert revoked["newly_revoked"] == 1
+    queried = await asyncio.to_thread(
+        federation.command, "44", "query", rows[0]["code"], "--mode", "LIVE", status=1
+    )
+    assert queried["verdict"]["outcome"] == "REVOKED"
+    status = await asyncio.to_thread(federation.command, "31", "status")
+    assert (status["serving"], status["admitted"]) == (True, True)
+
+
+async def test_metrics_and_log_hold_nothing_of_a_person(federation):
+    """/metrics counts; neither it nor the log holds an id number, a name or a code."""
+    issued = await federation.issue(validity=duration(60))
+    await federation.verify(issued.code, "31")
+    listen = federation.settings("31").metrics.listen
+    page = await asyncio.to_thread(
+        lambda: urllib.request.urlopen(f"http://{listen}/metrics", timeout=5).read()
+    )
+    text = page.decode()
+    assert "healthcode_codes_issued_total" in text
+    logs = "".join(path.read_text() for path in federation.root.glob("31-*.log"))
+    assert "Traceback" not in logs
+    for secret in (*VALID_IDS, "张小三", issued.code, issued.code[10:60]):
+        assert secret not in text + logs

@@ -1,0 +1,188 @@
+"""A small federation of real processes: registry, gateway, Shanghai (31) and Guangdong (44), over mTLS on loopback."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from healthcode.clock import SystemClock
+from healthcode.signing.keyfile import read_key_file
+from healthcode.trust.join import encode_join_request
+from healthcode.v1 import province_issuer_pb2, province_node_pb2, verdict_pb2
+from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
+from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
+from province_node.authority import Authority, decode_request
+from province_node.cli.connection import back_end, integrator
+from province_node.settings import NodeSettings, load_node_settings
+from province_node.setup import NodePlan, create_node
+from tests.simulator.process import Service, free_ports, run_command, start_service
+
+REALM = "test-node"
+VALID_IDS = ("11010519491231002X", "440524188001010014", "810000199001010019", "830000199001010012")
+_PASSPHRASE = b"authority"
+
+
+@dataclass
+class Federation:
+    """Folders and processes; `start` and `stop` work on one service each."""
+
+    root: Path
+    ports: Sequence[int]
+    stacks: dict[str, ExitStack] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+
+    def node(self, code: str) -> Path:
+        return self.root / f"node-{code}"
+
+    def settings(self, code: str) -> NodeSettings:
+        return load_node_settings(self.node(code))
+
+    def start(self, name: str) -> None:
+        """Starts "registry", "gateway" or a participant's node, and waits until it listens on all ports."""
+        module, folder, ready = {
+            "registry": ("trust_registry", self.root / "registry", '"listening"'),
+            "gateway": ("gateway", self.root / "gateway", '"listening"'),
+        }.get(name, ("province_node", self.node(name), "ProvinceIssuerService"))
+        stack = ExitStack()
+        log = self.root / f"{name}-{uuid.uuid4().hex[:6]}.log"
+        self.services[name] = stack.enter_context(
+            start_service(module, "serve", "--dir", folder, log=log, ready=ready)
+        )
+        self.stacks[name] = stack
+
+    def stop(self, name: str) -> int:
+        """SIGTERM; the exit status."""
+        status = self.services[name].stop()
+        self.stacks.pop(name).close()
+        return status
+
+    def kill(self, name: str) -> None:
+        """SIGKILL."""
+        self.services[name].kill()
+        self.stacks.pop(name).close()
+
+    def close(self) -> None:
+        for stack in self.stacks.values():
+            stack.close()
+
+    def sign(self, code: str) -> Path:
+        """What the authority makes of the node's request.json, as a file."""
+        folder = self.root / f"authority-{code}"
+        now = SystemClock().now()
+        if not folder.exists():
+            Authority.create(
+                folder,
+                participant=code,
+                realm=REALM,
+                passphrases=[_PASSPHRASE] * 2,
+                threshold=2,
+                now=now,
+                development=True,
+            )
+        authority = Authority.open(folder)
+        keys = [read_key_file(path, _PASSPHRASE).private for path in sorted(folder.glob("*.key"))]
+        request = decode_request((self.node(code) / "request.json").read_bytes())
+        bundle = authority.sign(authority.begin(request, now=now), keys, now=now)
+        path = self.root / f"bundle-{code}-{request.version}.json"
+        path.write_bytes(encode_join_request(bundle))
+        return path
+
+    def command(self, code: str, *arguments: str | Path, status: int = 0, keyboard: str = "") -> Any:
+        """Runs `province-node …` for a node with --json; its output as data."""
+        done = run_command("province_node", *arguments, "--dir", self.node(code), "--json", keyboard=keyboard)
+        assert done.returncode == status, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else json.loads(done.stderr)
+
+    # what integrators and back ends do
+
+    @asynccontextmanager
+    async def ask(self, code: str) -> AsyncIterator[Any]:
+        async with integrator(self.node(code), self.settings(code)) as channel:
+            yield ProvinceNodeServiceStub(channel)
+
+    @asynccontextmanager
+    async def order(self, code: str) -> AsyncIterator[Any]:
+        async with back_end(self.node(code), self.settings(code)) as channel:
+            yield ProvinceIssuerServiceStub(channel)
+
+    async def issue(self, code: str = "31", **changes: object) -> province_issuer_pb2.IssuedCode:
+        async with self.order(code) as stub:
+            request = province_issuer_pb2.IssueCodeRequest(request_id=str(uuid.uuid4()), item=item(**changes))
+            response = await stub.IssueCode(request, timeout=20)
+        return response.issued
+
+    async def verify(self, text: str, code: str = "44") -> verdict_pb2.Verdict:
+        async with self.ask(code) as stub:
+            response = await stub.Verify(
+                province_node_pb2.VerifyRequest(item=province_node_pb2.VerifyItem(code=text)), timeout=5
+            )
+        return response.verdict
+
+
+def item(number: str = VALID_IDS[0], **changes: object) -> province_issuer_pb2.IssueItem:
+    values: dict[str, Any] = {"level": verdict_pb2.LEVEL_GREEN, "name": "张小三", **changes}
+    document = province_issuer_pb2.IdentityDocument(document_type="10", number=number)
+    return province_issuer_pb2.IssueItem(document=document, **values)
+
+
+@contextmanager
+def open_federation(root: Path, codes: Sequence[str] = ("31", "44")) -> Iterator[Federation]:
+    """From nothing to a federation that serves."""
+    ports = free_ports(3 + 3 * len(codes))
+    federation = Federation(root, ports)
+    registry, public, gateway = (f"127.0.0.1:{port}" for port in ports[:3])
+    _run("gateway", "init", "--dir", root / "gateway", "--realm", REALM, "--listen", gateway, "--development")
+    _run(
+        *("trust_registry", "init", "--dir", root / "registry", "--realm", REALM, "--development"),
+        *("--listen", registry, "--public-listen", public),
+        *("--gateway-ca", root / "gateway/tls/ca.pem", "--gateway-endpoint", gateway),
+    )
+    told = json.loads(_run("trust_registry", "fingerprint", "--dir", root / "registry", "--json"))
+    registry_ca = root / "registry/tls/ca.pem"
+    _run(
+        *("gateway", "init", "--dir", root / "gateway", "--registry", public),
+        *("--registry-ca", registry_ca, "--root-fingerprint", told["root_1"]),
+    )
+    try:
+        federation.start("registry")
+        for number, code in enumerate(codes):
+            listen, issuer, metrics = (f"127.0.0.1:{port}" for port in ports[3 + 3 * number :][:3])
+            plan = NodePlan(
+                participant=code,
+                realm=REALM,
+                registry_endpoint=public,
+                registry_ca=registry_ca,
+                root_fingerprint=told["root_1"],
+                listen=listen,
+                issuer_listen=issuer,
+                endpoint=None,
+                metrics_listen=metrics,
+                development=True,
+            )
+            create_node(federation.node(code), plan, passphrase=None, now=SystemClock().now())
+            joined = federation.command(code, "join", "--bundle", federation.sign(code))
+            assert joined["state"] == "WAITING"
+        ceremony = root / "registry/ceremony"
+        for operator in (1, 2):
+            _run(
+                *("trust_registry", "approve", *codes, "--dir", root / "registry", "--yes"),
+                *("--key", ceremony / f"operator-{operator}.key"),
+                *("--passphrase-file", ceremony / "passphrase"),
+            )
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(federation.start, ("gateway", *codes)))
+        yield federation
+    finally:
+        federation.close()
+
+
+def _run(module: str, *arguments: str | Path) -> str:
+    done = run_command(module, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
