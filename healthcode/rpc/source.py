@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import inspect
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,8 @@ class GrpcSource:
                 pass
             return future.result(0)
         except (concurrent.futures.TimeoutError, concurrent.futures.CancelledError) as error:
+            if inspect.getcoroutinestate(call) == inspect.CORO_CREATED:
+                call.close()  # it will never run
             raise UnavailableError(
                 f"{self._name}: we are stopping", reason=Reason.TRUST_UNAVAILABLE
             ) from error
