@@ -36,7 +36,7 @@ _SERVICE_CONFIG = json.dumps(
         # the default, pick_first, sends everything to one backend
         "loadBalancingConfig": [{"round_robin": {}}],
         # a server that stops answers what is on the wire with CANCELLED; so leave it as soon as its
-        # health says NOT_SERVING (under load, of 16 callers 14 saw a CANCELLED at each stop, and so none)
+        # health says NOT_SERVING (16 callers under load: some 14 CANCELLED a stop without this, none with it)
         "healthCheckConfig": {"serviceName": ""},
         "methodConfig": [
             {
