@@ -116,3 +116,14 @@ def test_an_issuer_that_nobody_named_does_not_open(client: TrustClient) -> None:
     files = client.open().state.files
     with pytest.raises(HealthcodeError, match="no chain"):
         assemble(replace(files, issuers={**files.issuers, "44": files.issuers["31"]}), read_nothing)
+
+
+def test_a_root_that_the_one_before_did_not_sign_does_not_open(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """A row of roots is signed link by link, also in the folder."""
+    files = client.open().state.files
+    realm.root_keys = [fixed_key("thief-1"), fixed_key("thief-2")]
+    realm._publish_root(2)
+    forged = replace(files.national, roots=(*files.national.roots, realm.files[metadata_file("root", 2)]))
+    refused(replace(files, national=forged), Reason.SIGNATURE_THRESHOLD)
