@@ -744,9 +744,7 @@ def test_a_head_that_is_not_what_was_signed_is_refused(client: TrustClient, real
     other = encode_head(replace(realm.provinces["31"].head, version=3, days={}))
     realm.tampered[target_file(head_path("31"), hashlib.sha256(signed).hexdigest())] = other
     result = refresh(client, realm)
-    assert "length or hash differ" in rejected(result, "31", Reason.SIGNATURE_INVALID) or len(other) > len(
-        signed
-    )
+    rejected(result, "31", Reason.SIGNATURE_INVALID)
     assert result.view.issuers["31"].head_version == 1
 
 
