@@ -20,7 +20,7 @@ from typing import Any
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, HealthcodeError, TrustError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import load_ca
+from healthcode.rpc.certificate import load_ca, load_tls
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.follow import TrustFollower
 from healthcode.rpc.identity import PeerVerifier
@@ -48,7 +48,7 @@ from province_node.settings import NodeSettings
 from province_node.setup import open_keyring
 from province_node.store import NodeStore
 
-__all__ = ["Node", "refuse_offline_keys", "serve"]
+__all__ = ["Node", "refuse_foreign_certificate", "refuse_offline_keys", "serve"]
 
 _PRUNE_SECONDS = 600
 
@@ -63,9 +63,21 @@ def refuse_offline_keys(root: Path) -> None:
         )
 
 
+def refuse_foreign_certificate(settings: NodeSettings, now: int) -> None:
+    """Raises ConfigurationError unless the node's certificate holds and names this very node."""
+    tls = settings.tls
+    peer = load_tls(tls.certificate, tls.private_key, tls.ca, now=now, realm=settings.realm).identity.peer
+    if peer != PeerId(settings.realm, PeerKind.PROVINCE, settings.participant):
+        raise ConfigurationError(
+            f"{tls.certificate} names {peer.uri}; this node is spiffe://{settings.realm}.healthcode/province/"
+            f"{settings.participant}: put its own certificate there"
+        )
+
+
 async def serve(root: Path, settings: NodeSettings, *, clock: Clock, environ: Mapping[str, str]) -> None:
     """Serves until SIGTERM or SIGINT. Raises ConfigurationError, TrustError, UnavailableError."""
     refuse_offline_keys(root)
+    refuse_foreign_certificate(settings, clock.now())
     self_test()
     keyring = await asyncio.to_thread(open_keyring, settings, environ)
     store = NodeStore(settings.database)
@@ -171,10 +183,8 @@ class Node:
 
         Raises UnavailableError or TrustError when there is no trust and none can be had.
         """
-        if self._follower.open():
-            return
         registry = self._settings.registry
-        self._log.info("trust_begins", registry=registry.endpoint)
+        # no network when the folder was begun before; then only the fingerprint is compared
         await asyncio.to_thread(
             init_trust,
             self._settings.trust.folder,
@@ -182,6 +192,8 @@ class Node:
             registry.root_fingerprint,
             realm=self._settings.realm,
         )
+        if self._follower.open():
+            return
         try:
             await self._follower.refresh_now()
         except HealthcodeError as error:
@@ -239,7 +251,13 @@ class Node:
         settings = self._settings
         return GrpcServer(
             listen,
-            ServerTls(settings.tls, client_cas=client_cas, realm=settings.realm, clock=self._clock),
+            ServerTls(
+                settings.tls,
+                client_cas=client_cas,
+                realm=settings.realm,
+                peer=PeerId(settings.realm, PeerKind.PROVINCE, settings.participant),
+                clock=self._clock,
+            ),
             metrics=metrics,
             verifier=PeerVerifier(realm=settings.realm, ca_for=self._ca_for, clock=self._clock),
             participant=settings.participant,

@@ -22,6 +22,9 @@ from tests.integration.province_node.world import VALID_IDS, Federation, item, o
 Item = province_node_pb2.VerifyItem
 WITHIN_SECONDS = 10
 
+# one federation for all of these, also when workers share the tests out by group
+pytestmark = pytest.mark.xdist_group("province_node")
+
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory):

@@ -1,0 +1,178 @@
+"""What stops the start: each with its own sentence and exit status, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from healthcode.clock import SystemClock
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.certificate import CertifiedKey, issue_leaf, make_ca
+from healthcode.signing.ed25519 import PrivateKey
+from healthcode.signing.keyfile import create_key_file
+from healthcode.signing.purpose import KeyPurpose
+from province_node.setup import NodePlan, create_node
+from tests.simulator.process import free_ports, run_command
+from tests.simulator.realm import SimulatedRealm
+
+REALM = "test-start"
+
+
+@pytest.fixture
+def node(tmp_path) -> Path:
+    """A node's folder that was never started; no registry listens where it looks for one."""
+    now = SystemClock().now()
+    ca = tmp_path / "registry-ca.pem"
+    ca.write_bytes(make_ca("registry", days=10, now=now).certificate_pem)
+    public, listen, issuer = free_ports(3)
+    plan = NodePlan(
+        participant="31",
+        realm=REALM,
+        registry_endpoint=f"127.0.0.1:{public}",
+        registry_ca=ca,
+        root_fingerprint=SimulatedRealm(("31",), realm=REALM, now=now).fingerprint,
+        listen=f"127.0.0.1:{listen}",
+        issuer_listen=f"127.0.0.1:{issuer}",
+        endpoint=None,
+        metrics_listen=None,
+        development=True,
+    )
+    create_node(tmp_path / "node", plan, passphrase=None, now=now)
+    return tmp_path / "node"
+
+
+def trusting(node: Path) -> Path:
+    """The same with a realm's trust on disk, so that the registry is not needed."""
+    realm = SimulatedRealm(("31",), realm=REALM, now=SystemClock().now())
+    realm.client(node / "trust").refresh(realm.now)
+    return node
+
+
+def serve(node: Path) -> tuple[int, str]:
+    done = run_command("province_node", "serve", "--dir", node)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr[done.stderr.find("error:") :]
+
+
+def test_without_trust_and_registry_it_is_unavailable(node):
+    """No trust on disk and nobody to ask: status 4, naming the registry."""
+    status, said = serve(node)
+    assert status == 4
+    assert "registry" in said
+
+
+def test_an_authority_key_in_the_folder_stops_the_start(node):
+    """An offline key, by whatever name, is not served beside."""
+    path = node / "trust-me.bin"
+    create_key_file(
+        path,
+        PrivateKey.generate(),
+        b"x",
+        purpose=KeyPurpose.AUTHORITY,
+        realm=REALM,
+        created=0,
+        cost="development",
+    )
+    status, said = serve(node)
+    assert status == 2
+    assert str(path.name) in said
+    assert "offline key" in said
+
+
+def test_a_port_in_use_says_so(node):
+    """A listener that another process holds is named; the status is that of a configuration."""
+    settings = (trusting(node) / "node.toml").read_text()
+    port = int(settings.split('issuer_listen = "127.0.0.1:')[1].split('"')[0])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        status, said = serve(node)
+    assert status == 2
+    assert str(port) in said
+
+
+def loosen_key(node: Path) -> None:
+    next(node.glob("keys/live-*.key")).chmod(0o644)
+
+
+def remove_key(node: Path) -> None:
+    next(node.glob("keys/head-*.key")).unlink()
+
+
+def change_passphrase(node: Path) -> None:
+    (node / "passphrase").write_text("another\n")
+
+
+def loosen_passphrase(node: Path) -> None:
+    (node / "passphrase").chmod(0o644)
+
+
+def foreign_certificate(node: Path) -> None:
+    ca = CertifiedKey((node / "tls/ca.pem").read_bytes(), (node / "tls/ca.key").read_bytes())
+    for name in ("node.pem", "node.key"):
+        (node / "tls" / name).unlink()
+    other = PeerId("test-elsewhere", PeerKind.PROVINCE, "31")
+    issue_leaf(ca, other, days=1, now=SystemClock().now()).write(node / "tls/node.pem", node / "tls/node.key")
+
+
+def neighbours_certificate(node: Path) -> None:
+    ca = CertifiedKey((node / "tls/ca.pem").read_bytes(), (node / "tls/ca.key").read_bytes())
+    for name in ("node.pem", "node.key"):
+        (node / "tls" / name).unlink()
+    other = PeerId(REALM, PeerKind.PROVINCE, "44")
+    issue_leaf(ca, other, days=1, now=SystemClock().now()).write(node / "tls/node.pem", node / "tls/node.key")
+
+
+def misspell(node: Path) -> None:
+    path = node / "node.toml"
+    path.write_text(path.read_text().replace("issuer_listen", "issuer_lissten"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (loosen_key, "chmod 600"),
+        (remove_key, "HEAD key is missing"),
+        (change_passphrase, "passphrase does not open"),
+        (loosen_passphrase, "chmod 600"),
+        (foreign_certificate, "test-elsewhere"),
+        (neighbours_certificate, "province/44"),
+        (misspell, "did you mean `issuer_listen`"),
+    ],
+)
+def test_what_does_not_hold_stops_the_start_with_what_to_do(node, spoil, says):
+    """Keys, passphrase, certificates and configuration: status 2, and a sentence that names the file."""
+    spoil(trusting(node))
+    status, said = serve(node)
+    assert status == 2
+    assert says in said
+
+
+def test_check_finds_all_of_it_at_once_and_changes_nothing(node):
+    """`check` goes on after the first problem, and names each; the configuration's status comes first."""
+    loosen_key(node)
+    before = sorted(path for path in node.rglob("*"))
+    done = run_command("province_node", "check", "--dir", node, "--json")
+    found = {finding["what"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 2
+    assert found["online keys"]["mark"] == "bad"
+    assert found["registry"]["mark"] == "bad"
+    assert found["certificate node.pem"]["mark"] == "good"
+    assert sorted(path for path in node.rglob("*")) == before
+
+
+def test_check_tells_an_absent_registry_from_a_wrong_configuration(node):
+    """With only the registry out of reach the status is 4."""
+    done = run_command("province_node", "check", "--dir", node, "--json")
+    assert done.returncode == 4
+
+
+def test_a_command_without_a_node_is_unavailable(node):
+    """Asking a node that does not run ends with 4 and says what to do."""
+    done = run_command("province_node", "verify", "--dir", node, "CNHT1:ABC")
+    assert done.returncode == 4
+    assert "province-node serve" in done.stderr
+    assert "Traceback" not in done.stderr
