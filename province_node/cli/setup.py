@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from pathlib import Path
 
@@ -42,6 +43,8 @@ __all__ = ["init", "join", "publish"]
 
 MAX_BUNDLE_BYTES = 262_144
 _TIMEOUT_SECONDS = 20.0
+_SEEN_SECONDS = 5.0
+_SETTLE_WAITED_SECONDS = 2
 
 
 @click.command(
@@ -205,19 +208,41 @@ def join(root: Path, bundle_file: Path, out: Path | None, as_json: bool) -> None
 )
 @json_option
 def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
-    """Publish what the authority signed: keys, CA and endpoints of this node."""
+    """Publish what the authority signed: keys, CA and endpoints of this node.
+
+    Waits a few seconds for a running node to see it, so that new keys are in use
+    when the command ends; without one, the node sees it when it starts.
+    """
     self_test()
     settings = load_node_settings(root)
     bundle = _read_bundle(bundle_file, settings)
     verify_bundle(bundle, SystemClock().now())
     version = asyncio.run(_publish(settings, bundle))
+    seen = _wait_until_seen(settings, version)
+    settle = settings.keys.settle_seconds
     result = {
         "participant": settings.participant,
         "version": version,
-        "published": [line for line in describe_change(None, province_of(bundle)) if "key" in line],
-        "next": "a running node uses new keys by itself once it sees them published",
+        "published": [line for line in describe_change(None, province_of(bundle)) if " key " in line],
+        "seen_by_node": seen,
+        "next": f"a new key signs {settle} s after the node saw it published, by itself"
+        if seen
+        else "the node has not seen it yet: does it run? It uses new keys by itself once it does",
     }
     print_result(result, as_json=as_json, table=details)
+
+
+def _wait_until_seen(settings: NodeSettings, version: int) -> bool:
+    """Whether the running node has taken in its own publication, and short settling times are over."""
+    until = time.monotonic() + _SEEN_SECONDS
+    while time.monotonic() < until:
+        issuer = TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
+        if issuer is not None and issuer.province_version >= version:
+            if settings.keys.settle_seconds <= _SETTLE_WAITED_SECONDS:
+                time.sleep(settings.keys.settle_seconds + 0.5)
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def _read_bundle(path: Path, settings: NodeSettings) -> JoinRequest:
