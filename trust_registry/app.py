@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from healthcode.clock import Clock, rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError, Reason
+from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import is_test_realm
 from healthcode.rpc.identity import PeerVerifier
 from healthcode.rpc.lifecycle import run_until_stopped
@@ -120,15 +121,18 @@ async def serve(registry: Registry, *, on_ready: Callable[[Mapping[str, int]], N
         clock=registry.clock,
     )
     verifier = PeerVerifier(realm=settings.realm, ca_for=directory.cas_for, clock=registry.clock)
+    itself = PeerId(settings.realm, PeerKind.REGISTRY)
     closed = GrpcServer(
         settings.server.listen,
-        ServerTls(settings.tls, client_cas=directory.all, realm=settings.realm, clock=registry.clock),
+        ServerTls(
+            settings.tls, client_cas=directory.all, realm=settings.realm, peer=itself, clock=registry.clock
+        ),
         metrics=metrics.base,
         verifier=verifier,
     )
     public = GrpcServer(
         settings.server.public_listen,
-        ServerTls(settings.tls, client_cas=None, realm=settings.realm, clock=registry.clock),
+        ServerTls(settings.tls, client_cas=None, realm=settings.realm, peer=itself, clock=registry.clock),
         metrics=metrics.base,
         verifier=None,
     )

@@ -16,6 +16,7 @@ import grpc
 
 from healthcode.clock import Clock, SystemClock
 from healthcode.errors import ConfigurationError
+from healthcode.identity.peer import PeerId
 from healthcode.rpc.certificate import TlsFiles, load_tls
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import get_logger
@@ -32,11 +33,13 @@ class ServerTls:
     `client_cas` gives the CAs (PEM) from which clients may come; it is called at
     each new connection, from a thread of gRPC's, so it reads an immutable view.
     The listener's own CA is always among them. None: clients show no certificate.
+    `peer` is whom the listener's certificate must name; somebody else's is refused.
     """
 
     files: TlsSettings
     client_cas: Callable[[], Sequence[str]] | None
     realm: str | None = None
+    peer: PeerId | None = None
     clock: Clock = SystemClock()  # noqa: RUF009  it has no state
 
 
@@ -68,10 +71,16 @@ class TlsReloader:
         )
 
     def _load(self) -> TlsFiles:
-        files = self._tls.files
-        return load_tls(
+        files, wanted = self._tls.files, self._tls.peer
+        loaded = load_tls(
             files.certificate, files.private_key, files.ca, now=self._tls.clock.now(), realm=self._tls.realm
         )
+        if wanted is not None and loaded.identity.peer != wanted:
+            raise ConfigurationError(
+                f"{files.certificate} names {loaded.identity.peer.uri}, and this is {wanted.uri}: "
+                "put the certificate and key of this service there"
+            )
+        return loaded
 
     def _client_pool(self, files: TlsFiles) -> tuple[str, ...] | None:
         if self._tls.client_cas is None:
