@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test lint types generate generate-check lock vectors clean
+.PHONY: help setup demo test bench lint types generate generate-check lock vectors clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -23,6 +23,9 @@ demo: $(READY) ## a whole federation on this machine, told in steps (KEEP=1 leav
 
 test: $(READY) ## every test, over real sockets
 	$(BIN)/pytest -n auto
+
+bench: $(READY) ## ratios beside their goals, into benchmarks/results.json (ONLY=id for one)
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 lint: $(READY) ## ruff, import-linter, buf
 	$(BIN)/ruff check .
