@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import tomllib
@@ -22,10 +23,12 @@ def faults() -> list[str]:
         found.append("requirements.lock names a download address; run `make lock`")
     entries = re.split(r"\n(?=\S)", text)
     found += [
-        f"{entry.split()[0]} has no hash" for entry in entries if PIN.match(entry) and "--hash=sha256:" not in entry
+        f"{entry.split()[0]} has no hash"
+        for entry in entries
+        if PIN.match(entry) and "--hash=sha256:" not in entry
     ]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    wanted = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
     for requirement in map(Requirement, wanted):
         version = pins.get(requirement.name.lower().replace("_", "-"))
         if version is None or not requirement.specifier.contains(version):
@@ -35,5 +38,5 @@ def faults() -> list[str]:
 
 if __name__ == "__main__":
     problems = faults()
-    print("\n".join(problems) or "the lock meets every range, with hashes and without addresses")
+    sys.stdout.write("\n".join(problems) or "the lock meets every range, with hashes and without addresses")
     sys.exit(bool(problems))
