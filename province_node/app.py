@@ -166,16 +166,14 @@ class Node:
             FederationServicer(answer=answer, metrics=self._own_metrics),
         )
         issuer = self._server(settings.issuer_listen, metrics, limits, lambda: ())
-        issuer.add(
-            province_issuer_pb2.DESCRIPTOR.services_by_name["ProvinceIssuerService"],
-            ProvinceIssuerServicer(
-                issue=self._issue,
-                revoke=revoke,
-                holder_key=HolderKey(keyring.holder_secret()),
-                clock=clock,
-                metrics=self._own_metrics,
-            ),
+        self._issuer = ProvinceIssuerServicer(
+            issue=self._issue,
+            revoke=revoke,
+            holder_key=HolderKey(keyring.holder_secret()),
+            clock=clock,
+            metrics=self._own_metrics,
         )
+        issuer.add(province_issuer_pb2.DESCRIPTOR.services_by_name["ProvinceIssuerService"], self._issuer)
         self.servers: Sequence[GrpcServer] = (public, issuer)
 
     async def open(self) -> None:
@@ -212,6 +210,7 @@ class Node:
 
     async def close(self) -> None:
         """Closes channels and threads."""
+        self._issuer.close()
         self._issue.close()
         for link in self._links.values():
             await link.close()

@@ -8,7 +8,7 @@ from healthcode.code.question import QueryMode, Question
 from healthcode.errors import HealthcodeError
 from healthcode.telemetry import Metrics
 from healthcode.verification.verdict import Verdict
-from province_node.issue import IssueOrder
+from province_node.issue import IssuedCode
 from province_node.record import Publication, RevocationReason
 
 __all__ = ["NodeMetrics"]
@@ -21,7 +21,7 @@ class NodeMetrics:
         self._verdicts = metrics.counter("verdicts_total", "Verdicts given", ("outcome", "decision"))
         self._queries = metrics.counter("status_queries_total", "Status queries asked", ("mode", "outcome"))
         self._answers = metrics.counter("answers_total", "Questions answered", ("asker", "mode", "purpose"))
-        self._issued = metrics.counter("codes_issued_total", "Codes issued", ("presentation", "level"))
+        self._issued = metrics.counter("codes_issued_total", "Codes asked for, by result", ("result",))
         self._revoked = metrics.counter("codes_revoked_total", "Codes revoked by request", ("reason",))
         self._version = metrics.gauge("head_version", "Version of the revocation head acknowledged last")
         self._signed_at = metrics.gauge("head_signed_at", "When that was signed, epoch seconds")
@@ -36,10 +36,10 @@ class NodeMetrics:
         # the asker is one of the participants: its signature was checked
         self._answers.labels(question.asker, question.mode, question.purpose).inc()
 
-    def count_issued(self, orders: Sequence[IssueOrder | HealthcodeError]) -> None:
-        for order in orders:
-            if isinstance(order, IssueOrder):
-                self._issued.labels(order.presentation, order.statement.level).inc()
+    def count_issued(self, results: Sequence[IssuedCode | HealthcodeError]) -> None:
+        """Counts what was issued, or refused, anew; a repeated request is not counted again."""
+        for result in results:
+            self._issued.labels("REFUSED" if isinstance(result, HealthcodeError) else "ISSUED").inc()
 
     def count_revoked(self, reason: RevocationReason, count: int) -> None:
         self._revoked.labels(reason).inc(count)

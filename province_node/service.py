@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from healthcode.clock import Clock
 from healthcode.code.answer import CodeStatus
@@ -51,6 +52,7 @@ _ASK_SECONDS = 5.0
 _ASK_MARGIN_SECONDS = 0.25
 _REQUEST_SECONDS = 86_400
 _MAX_REQUEST_ID = 64
+_ISSUING_THREADS = 4
 
 
 class ProvinceNodeServicer:
@@ -144,6 +146,12 @@ class ProvinceIssuerServicer:
         self._holder_key = holder_key
         self._clock = clock
         self._metrics = metrics
+        # of its own, so that back ends which wait for holder tags never hold up revoking or verifying
+        self._issuing = ThreadPoolExecutor(_ISSUING_THREADS, thread_name_prefix="issue")
+
+    def close(self) -> None:
+        """Ends the threads; call it once the server has stopped."""
+        self._issuing.shutdown(wait=False, cancel_futures=True)
 
     async def IssueCode(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.IssueCodeRequest, call: CallInfo
@@ -154,11 +162,10 @@ class ProvinceIssuerServicer:
             (result,) = results
             if isinstance(result, HealthcodeError):
                 raise result
+            self._metrics.count_issued(results)
             return province_issuer_pb2.IssueCodeResponse(issued=_issued(result)).SerializeToString()
 
-        order = _order(request.item)
-        data = await asyncio.to_thread(self._issue.issue, [order], remembered, encode)
-        self._metrics.count_issued([order])
+        data = await self._run(self._issue.issue, [_order(request.item)], remembered, encode)
         return province_issuer_pb2.IssueCodeResponse.FromString(data)
 
     async def IssueCodes(  # noqa: N802  named as in the proto
@@ -172,16 +179,13 @@ class ProvinceIssuerServicer:
             )
         remembered = self._remember("IssueCodes", request, call)
         orders = [_order_or_error(item) for item in request.items]
-        data = await asyncio.to_thread(self._issue.issue, orders, remembered, _encode_results)
-        response = province_issuer_pb2.IssueCodesResponse.FromString(data)
-        self._metrics.count_issued(
-            [
-                order
-                for order, result in zip(orders, response.results, strict=True)
-                if result.HasField("issued")
-            ]
-        )
-        return response
+
+        def encode(results: Sequence[IssuedCode | HealthcodeError]) -> bytes:
+            self._metrics.count_issued(results)
+            return _encode_results(results)
+
+        data = await self._run(self._issue.issue, orders, remembered, encode)
+        return province_issuer_pb2.IssueCodesResponse.FromString(data)
 
     async def RevokeCodes(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.RevokeCodesRequest, call: CallInfo
@@ -198,6 +202,9 @@ class ProvinceIssuerServicer:
         response = province_issuer_pb2.RevokeCodesResponse.FromString(data)
         self._metrics.count_revoked(reason, response.newly_revoked)
         return response
+
+    async def _run(self, function: Callable[..., bytes], *arguments: object) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(self._issuing, function, *arguments)
 
     def _remember(
         self,

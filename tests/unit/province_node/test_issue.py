@@ -166,3 +166,20 @@ def test_nothing_of_the_holder_is_stored_in_clear(world):
     ):
         assert secret not in stored
     world.store = NodeStore(world.folder / "node.db")
+
+
+def test_a_wait_for_holder_tags_leaves_the_other_threads_free(world):
+    """Two batches at once share the tag threads and both end, each with its own answer."""
+    import threading
+
+    answers: list[bytes] = []
+
+    def run(name: str) -> None:
+        answers.append(issue_many(world, [order(number) for number in VALID_IDS], name)[0])
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert answers == [b"answer 4"] * 2
