@@ -56,7 +56,7 @@ class Attacks:
         )
         step(
             "An old trust file is served again, to somebody who follows the registry",
-            "VERSION_CONFLICT; the last good trust goes on serving",
+            "TRUST_ROLLBACK; the last good trust goes on serving",
             self.old_trust,
         )
         step("A second authority for Shanghai asks to be admitted", "AUTHORITY_EXISTS", self.second_authority)
@@ -97,7 +97,7 @@ class Attacks:
             status=None,
         )
         after = TrustStore.open(client)
-        if refused.reason != "VERSION_CONFLICT" or after.view.timestamp_version != before.timestamp_version:
+        if refused.reason != "TRUST_ROLLBACK" or after.view.timestamp_version != before.timestamp_version:
             raise UnexpectedError(f"exit status {refused.status}: {refused.out or refused.err}")
         verdict = Verifier(after).verify(self.story.code(8), place="STATION")
         if verdict.outcome is not Outcome.VALID:

@@ -72,6 +72,10 @@ _CODE_BY_CLASS: tuple[tuple[type[HealthcodeError], grpc.StatusCode], ...] = (
 _CLASS_BY_REASON: Mapping[Reason, type[HealthcodeError]] = MappingProxyType(
     {
         Reason.TRUST_UNAVAILABLE: TrustError,
+        Reason.TRUST_ROLLBACK: TrustError,
+        Reason.TRUST_MIXED: TrustError,
+        Reason.TRUST_FROZEN: TrustError,
+        Reason.TRUST_EXPIRED: TrustError,
         Reason.LIST_SHRANK: TrustError,
         Reason.SIGNATURE_INVALID: SignatureError,
         Reason.SIGNATURE_THRESHOLD: SignatureError,

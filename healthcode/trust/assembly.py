@@ -19,7 +19,7 @@ from types import MappingProxyType
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.policy.area import AreaRisk, decode_areas
 from healthcode.revocation.head import DayEntry
-from healthcode.revocation.state import RevocationState, build_state
+from healthcode.revocation.state import DeltaSource, RevocationState, build_state
 from healthcode.trust.delegation import delegator_of, verify_areas_form, verify_delegation
 from healthcode.trust.document import AuthorityLink, ParticipantsDocument
 from healthcode.trust.issuer import (
@@ -40,6 +40,7 @@ __all__ = [
     "AreaTrust",
     "IssuerFiles",
     "IssuerTrust",
+    "ListKeeper",
     "ListReader",
     "Rejected",
     "TrustFiles",
@@ -57,6 +58,9 @@ _LIMITS = TrustLimits()
 
 ListReader = Callable[[str, int], bytes]
 """Reads a list by (SHA-256 in hex, most bytes); what it gives is checked by whoever asks."""
+
+ListKeeper = Callable[[str, bytes], None]
+"""Takes a list that was not read but made, of the one held before and a delta."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +198,13 @@ def verify_issuer(
     national: National,
     read_list: ListReader,
     *,
+    keep_list: ListKeeper | None = None,
     previous: IssuerTrust | None = None,
     limits: TrustLimits = _LIMITS,
 ) -> IssuerTrust:
     """Check all that a participant published against the head of its chain; lists that did not change are kept.
+
+    With `keep_list` a changed list comes by its delta where that is shorter.
 
     Raises SignatureError, TrustError, DecodeError, and what `read_list` raises.
     """
@@ -225,7 +232,13 @@ def verify_issuer(
             return read_list(list_file(entry.full_sha256.hex()), entry.full_bytes)
 
         before = None if previous is None else previous.revocations
-        state = build_state(live.head, fetch, previous=before)
+        deltas = None
+        if keep_list is not None:
+            deltas = DeltaSource(
+                lambda delta: read_list(list_file(delta.sha256.hex()), delta.byte_count),
+                lambda entry, data: keep_list(list_file(entry.full_sha256.hex()), data),
+            )
+        state = build_state(live.head, fetch, previous=before, deltas=deltas)
     return IssuerTrust(files, link, authority, live, state, _issuer_view(authority, live, state))
 
 
@@ -295,7 +308,7 @@ def _not_above(national: National, role: str, version: int | None) -> None:
     """A role held back stands below snapshot; one above it is a mix of two moments."""
     if version is not None and version > (national.version_of(role) or 0):
         raise TrustError(
-            f"{role} is at version {version}, which snapshot does not know", reason=Reason.VERSION_CONFLICT
+            f"{role} is at version {version}, which snapshot does not know", reason=Reason.TRUST_MIXED
         )
 
 
@@ -325,4 +338,5 @@ def view_of(
         services=MappingProxyType(dict(national.participants.services)),
         earliest_expiry=min(expiries),
         warnings=tuple(f"{each.participant}: {each.message} ({each.reason})" for each in files.rejected),
+        areas_version=None if areas is None else areas.version,
     )

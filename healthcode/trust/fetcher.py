@@ -8,9 +8,13 @@ that targets makes (see delegation.py).
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from tuf.api.exceptions import (
     BadVersionNumberError,
@@ -22,13 +26,17 @@ from tuf.api.exceptions import (
     RepositoryError,
     UnsignedMetadataError,
 )
+from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.source import TrustSource
 
-__all__ = ["SourceFetcher", "update_national"]
+__all__ = ["SourceFetcher", "open_updater", "update_national"]
+
+# what python-tuf says when the parts do not fit each other, beside "must be >=" and "X.json version" for older ones
+_MIXED = re.compile(r"Expected (root version|snapshot version|\S+ v[0-9])")
 
 
 class SourceFetcher(FetcherInterface):
@@ -41,6 +49,10 @@ class SourceFetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         yield self.download_bytes(url, self._limits.root_bytes)
 
+    @contextmanager
+    def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
+        yield io.BytesIO(self.download_bytes(url, max_length))
+
     def download_bytes(self, url: str, max_length: int) -> bytes:
         try:
             return self._source.fetch(url, max_length)
@@ -50,16 +62,20 @@ class SourceFetcher(FetcherInterface):
             raise DownloadError(str(error)) from error
 
 
-def update_national(
-    cache: Path, source: TrustSource, bootstrap: bytes, now: int, limits: TrustLimits
-) -> None:
-    """Bring `cache` (root_history/N.root.json, timestamp, snapshot, targets) up to what `source` serves.
+def open_updater(
+    cache: Path,
+    source: TrustSource,
+    bootstrap: bytes | None,
+    now: int,
+    limits: TrustLimits,
+    *,
+    targets: Path | None = None,
+) -> Updater:
+    """TUF's client workflow over `source` (`metadata/…`, `targets/…`) at the moment `now`.
 
-    Raises UnavailableError when the source is out of reach, TrustError when what it serves
-    is older, expired, unsigned, too large or not what was signed. The cache is never
-    trusted: whatever it holds is checked again.
+    It begins with the root `bootstrap`, else with `cache`/root.json. Raises what python-tuf
+    raises when that root does not hold.
     """
-    cache.mkdir(parents=True, exist_ok=True)
     config = UpdaterConfig(
         max_root_rotations=limits.root_rotations,
         root_max_length=limits.root_bytes,
@@ -67,14 +83,39 @@ def update_national(
         snapshot_max_length=limits.snapshot_bytes,
         targets_max_length=limits.targets_bytes,
     )
+    updater = Updater(
+        str(cache),
+        "metadata/",
+        target_dir=None if targets is None else str(targets),
+        target_base_url="targets/",
+        fetcher=SourceFetcher(source, limits),
+        config=config,
+        bootstrap=bootstrap,
+    )
+    # the library offers no clock; a test holds that this one counts
+    updater._trusted_set.reference_time = datetime.fromtimestamp(now, UTC)  # noqa: SLF001  see above
+    return updater
+
+
+def update_national(
+    cache: Path, source: TrustSource, bootstrap: bytes, now: int, limits: TrustLimits
+) -> None:
+    """Bring `cache` (root_history/N.root.json, timestamp, snapshot, targets) up to what `source` serves.
+
+    Raises UnavailableError when the source is out of reach, TrustError when what it serves
+    does not hold, by reason: TRUST_ROLLBACK, TRUST_MIXED, TRUST_FROZEN, TRUST_EXPIRED,
+    SIGNATURE_THRESHOLD, MALFORMED_MESSAGE, TOO_LARGE, FILE_UNKNOWN; STORAGE_FULL when the
+    cache cannot be written. The cache is never trusted: whatever it holds is checked again.
+    """
     try:
-        updater = Updater(
-            str(cache), "metadata/", fetcher=SourceFetcher(source, limits), config=config, bootstrap=bootstrap
-        )
-        # the library offers no clock; a test holds that this one counts
-        updater._trusted_set.reference_time = datetime.fromtimestamp(now, UTC)  # noqa: SLF001  see above
-        updater.refresh()
-    except (RepositoryError, DownloadError, ValueError, OSError) as error:
+        cache.mkdir(parents=True, exist_ok=True)
+        open_updater(cache, source, bootstrap, now, limits).refresh()
+    except OSError as error:
+        raise TrustError(
+            f"the cache {cache} cannot be written: {error.strerror}; the last good trust stays",
+            reason=Reason.STORAGE_FULL,
+        ) from error
+    except (RepositoryError, DownloadError, ValueError) as error:
         raise _ours(error, source.name) from error
 
 
@@ -84,15 +125,27 @@ def _ours(error: Exception, source: str) -> HealthcodeError:
         return TrustError(f"{source}: {error}", reason=Reason.FILE_UNKNOWN)
     if isinstance(error, DownloadError) and isinstance(cause, HealthcodeError):
         return cause
-    reason = Reason.TRUST_UNAVAILABLE
+    if isinstance(error, ExpiredMetadataError):
+        # these two are signed by machines, all the time: whoever serves old ones is cut off, or keeps them back
+        frozen = "timestamp" in str(error) or "snapshot" in str(error)
+        return TrustError(
+            f"{source} serves expired trust: {error}; if it does not, this machine's clock is ahead",
+            reason=Reason.TRUST_FROZEN if frozen else Reason.TRUST_EXPIRED,
+        )
+    return TrustError(f"{source} serves trust that does not hold: {error}", reason=_reason(error))
+
+
+def _reason(error: Exception) -> Reason:
     if isinstance(error, DownloadLengthMismatchError):
-        reason = Reason.TOO_LARGE
-    elif isinstance(error, BadVersionNumberError):
-        reason = Reason.VERSION_CONFLICT
-    elif isinstance(error, UnsignedMetadataError):
-        reason = Reason.SIGNATURE_THRESHOLD
-    elif isinstance(error, LengthOrHashMismatchError):
-        reason = Reason.SIGNATURE_INVALID
-    elif isinstance(error, ExpiredMetadataError):
-        return TrustError(f"{source} serves expired trust: {error}", reason=reason)
-    return TrustError(f"{source} serves trust that does not hold: {error}", reason=reason)
+        return Reason.TOO_LARGE
+    if isinstance(error, BadVersionNumberError):
+        return Reason.TRUST_MIXED if _MIXED.match(str(error)) else Reason.TRUST_ROLLBACK
+    if isinstance(error, LengthOrHashMismatchError):  # only snapshot has its hash in another's metadata
+        return Reason.TRUST_MIXED
+    if isinstance(error, UnsignedMetadataError):
+        return Reason.SIGNATURE_THRESHOLD
+    if isinstance(error, DeserializationError):
+        return Reason.MALFORMED_MESSAGE
+    if "missing info for" in str(error):  # a snapshot that forgets a role
+        return Reason.TRUST_ROLLBACK
+    return Reason.TRUST_UNAVAILABLE

@@ -121,8 +121,8 @@ def verify_national(
 ) -> National:
     """Check the national files from the root down; what is the same as `previous`, verified before, is kept.
 
-    Raises SignatureError(SIGNATURE_THRESHOLD), TrustError (VERSION_CONFLICT for a mix of
-    versions, PATH_FORBIDDEN, REALM_MISMATCH, SIGNATURE_INVALID), DecodeError.
+    Raises SignatureError(SIGNATURE_THRESHOLD), TrustError (TRUST_MIXED for files of
+    different moments, PATH_FORBIDDEN, REALM_MISMATCH, SIGNATURE_INVALID), DecodeError.
     """
     # nothing may be kept across a change of root: it is root that says whose signatures count
     if previous is not None and previous[0].roots != files.roots:
@@ -138,7 +138,7 @@ def verify_national(
         named.verify_length_and_hashes(files.snapshot)
     except LengthOrHashMismatchError as error:
         raise TrustError(
-            "snapshot is not the file that timestamp names", reason=Reason.VERSION_CONFLICT
+            "snapshot is not the file that timestamp names", reason=Reason.TRUST_MIXED
         ) from error
     if kept is not None and was is not None and was.snapshot == files.snapshot:
         snapshot = kept.snapshot
@@ -200,5 +200,5 @@ def _same_version(role: str, found: int, named: int | None) -> None:
     if found != named:
         raise TrustError(
             f"{role} is at version {found}, where version {named} is signed as current",
-            reason=Reason.VERSION_CONFLICT,
+            reason=Reason.TRUST_MIXED,
         )

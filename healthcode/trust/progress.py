@@ -21,7 +21,7 @@ __all__ = ["verify_issuer_progress", "verify_national_progress"]
 def _back(what: str, was: int, found: int) -> TrustError:
     return TrustError(
         f"{what} went back from version {was} to {found}: an old file is served again",
-        reason=Reason.VERSION_CONFLICT,
+        reason=Reason.TRUST_ROLLBACK,
     )
 
 
@@ -37,7 +37,7 @@ def _versions_bind(previous: TrustState, national: National) -> bool:
 
 
 def verify_national_progress(previous: TrustState, national: National) -> None:
-    """Raises TrustError(VERSION_CONFLICT) when a national role went back, or one vanished from snapshot."""
+    """Raises TrustError(TRUST_ROLLBACK) when a national role went back, or one vanished from snapshot."""
     was = previous.national
     if national.root.version < was.root.version:
         raise _back("root", was.root.version, national.root.version)
@@ -50,7 +50,7 @@ def verify_national_progress(previous: TrustState, national: National) -> None:
     for name, meta in was.snapshot.meta.items():
         found = national.snapshot.meta.get(name)
         if found is None:
-            raise TrustError(f"snapshot no longer names {name}", reason=Reason.VERSION_CONFLICT)
+            raise TrustError(f"snapshot no longer names {name}", reason=Reason.TRUST_ROLLBACK)
         if found.version < meta.version:
             raise _back(name.removesuffix(".json"), meta.version, found.version)
 
@@ -59,10 +59,10 @@ def verify_issuer_progress(previous: IssuerTrust, issuer: IssuerTrust, now: int)
     """Refuse a participant's newer files that take back what it revoked.
 
     Versions need no look here: they are snapshot's, which never goes back. Raises
-    TrustError(LIST_SHRANK), or VERSION_CONFLICT when its node's part is gone.
+    TrustError(LIST_SHRANK), or TRUST_ROLLBACK when its node's part is gone.
     """
     if previous.revocations is None:
         return
     if issuer.revocations is None:
-        raise TrustError(f"{live_role(issuer.authority.participant)} is gone", reason=Reason.VERSION_CONFLICT)
+        raise TrustError(f"{live_role(issuer.authority.participant)} is gone", reason=Reason.TRUST_ROLLBACK)
     check_growth(previous.revocations, issuer.revocations, now=now)

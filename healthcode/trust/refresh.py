@@ -292,7 +292,14 @@ class Refresh:
             files = IssuerFiles(*try_authority, *try_live)
             try:
                 issuer = verify_issuer(
-                    participant, link, files, national, self._read_list, previous=held, limits=self._limits
+                    participant,
+                    link,
+                    files,
+                    national,
+                    self._read_list,
+                    keep_list=self._lists.__setitem__,
+                    previous=held,
+                    limits=self._limits,
                 )
                 if held is not None:
                     verify_issuer_progress(held, issuer, self._now)
@@ -312,7 +319,10 @@ class Refresh:
         role = authority_role(participant)
         metadata, targets = self._fetch_role(role, version)
         if expires_at(targets) <= self._now:
-            raise TrustError(f"{role} version {version} has expired; its authority must sign anew")
+            raise TrustError(
+                f"{role} version {version} has expired; its authority must sign anew",
+                reason=Reason.TRUST_EXPIRED,
+            )
         return metadata, self._fetch_target(targets, province_path(participant), self._limits.province_bytes)
 
     def _live_files(
@@ -333,7 +343,7 @@ class Refresh:
         if targets.version != version:
             raise TrustError(
                 f"{role} is at version {targets.version}, where version {version} is signed as current",
-                reason=Reason.VERSION_CONFLICT,
+                reason=Reason.TRUST_MIXED,
             )
         return data, targets
 

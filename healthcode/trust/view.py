@@ -84,6 +84,7 @@ class TrustView:
     services: Mapping[str, ServiceEntry]
     earliest_expiry: int
     warnings: tuple[str, ...] = field(default=())
+    areas_version: int | None = None
 
     def age_seconds(self, issuer: str, now: int) -> int | None:
         """The worse of two ages: of the registry's timestamp and of the issuer's own live signature.

@@ -89,6 +89,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 65
     ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 66
     ERROR_REASON_STREAM_IDLE: _ErrorReason.ValueType  # 67
+    ERROR_REASON_TRUST_ROLLBACK: _ErrorReason.ValueType  # 70
+    """what a client of the trust files refused, and why; the last good trust serves on
+    an older version is served again
+    """
+    ERROR_REASON_TRUST_MIXED: _ErrorReason.ValueType  # 71
+    """files of different moments are served together"""
+    ERROR_REASON_TRUST_FROZEN: _ErrorReason.ValueType  # 72
+    """the newest timestamp or snapshot that is served has expired"""
+    ERROR_REASON_TRUST_EXPIRED: _ErrorReason.ValueType  # 73
+    """root, targets or a province's metadata has expired: its owner must sign anew"""
+    ERROR_REASON_SOURCE_SLOW: _ErrorReason.ValueType  # 74
+    """a source did not give a file in its time"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused or failed. It travels as the `reason` of a
@@ -163,4 +175,16 @@ ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 64
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 65
 ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 66
 ERROR_REASON_STREAM_IDLE: ErrorReason.ValueType  # 67
+ERROR_REASON_TRUST_ROLLBACK: ErrorReason.ValueType  # 70
+"""what a client of the trust files refused, and why; the last good trust serves on
+an older version is served again
+"""
+ERROR_REASON_TRUST_MIXED: ErrorReason.ValueType  # 71
+"""files of different moments are served together"""
+ERROR_REASON_TRUST_FROZEN: ErrorReason.ValueType  # 72
+"""the newest timestamp or snapshot that is served has expired"""
+ERROR_REASON_TRUST_EXPIRED: ErrorReason.ValueType  # 73
+"""root, targets or a province's metadata has expired: its owner must sign anew"""
+ERROR_REASON_SOURCE_SLOW: ErrorReason.ValueType  # 74
+"""a source did not give a file in its time"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -76,7 +76,7 @@ def test_a_province_above_snapshot_does_not_open(client: TrustClient, realm: Sim
         if path.endswith(".head") and data not in {issuer.head for issuer in state.files.issuers.values()}
     )
     newer = replace(state.files.issuers["31"], live_metadata=live, head=head)
-    refused(replace(state.files, issuers={**state.files.issuers, "31": newer}), Reason.VERSION_CONFLICT)
+    refused(replace(state.files, issuers={**state.files.issuers, "31": newer}), Reason.TRUST_MIXED)
 
 
 @pytest.mark.parametrize(

@@ -493,7 +493,7 @@ def test_an_old_timestamp_served_again_is_refused(client: TrustClient, realm: Si
     realm.publish()
     refresh(client, realm)
     realm.tampered[metadata_file("timestamp")] = old
-    refused(client, realm, Reason.VERSION_CONFLICT)
+    refused(client, realm, Reason.TRUST_ROLLBACK)
 
 
 def test_rollback_is_refused_without_the_cache_too(
@@ -506,7 +506,7 @@ def test_rollback_is_refused_without_the_cache_too(
     refresh(client, realm)
     shutil.rmtree(folder / "cache")
     realm.tampered[metadata_file("timestamp")] = old
-    refused(client, realm, Reason.VERSION_CONFLICT)
+    refused(client, realm, Reason.TRUST_ROLLBACK)
 
 
 @pytest.mark.parametrize("role", ["targets", "areas", "province-31", "province-31-live"])
@@ -525,7 +525,7 @@ def test_a_snapshot_that_takes_a_role_back_is_refused(
     realm.publish()
     if not cache:
         shutil.rmtree(folder / "cache")
-    refused(client, realm, Reason.VERSION_CONFLICT)
+    refused(client, realm, Reason.TRUST_ROLLBACK)
 
 
 def test_a_snapshot_that_forgets_a_role_is_refused(
@@ -535,7 +535,7 @@ def test_a_snapshot_that_forgets_a_role_is_refused(
     del realm.versions["province-31"]
     realm.publish()
     shutil.rmtree(folder / "cache")
-    refused(client, realm, Reason.VERSION_CONFLICT)
+    refused(client, realm, Reason.TRUST_ROLLBACK)
 
 
 def test_a_head_that_goes_back_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
@@ -618,7 +618,7 @@ def test_a_fast_forward_heals_when_root_replaces_the_online_keys(
     assert refresh(client, realm).view.timestamp_version == 20_000_001
     realm.snapshot_version, realm.timestamp_version = 5, 5
     realm.publish()
-    refused(client, realm, Reason.VERSION_CONFLICT)
+    refused(client, realm, Reason.TRUST_ROLLBACK)
     realm.rotate_root(snapshot_key=realm.key("snapshot-2"), timestamp_key=realm.key("timestamp-2"))
     realm.publish()
     result = refresh(client, realm)
@@ -635,7 +635,7 @@ def test_a_mix_of_two_moments_is_refused(client: TrustClient, realm: SimulatedRe
     )
     sign_metadata(other, realm.snapshot_key)
     realm.tampered[metadata_file("snapshot", realm.snapshot_version)] = to_bytes(other)
-    refused(client, realm, Reason.SIGNATURE_INVALID)
+    refused(client, realm, Reason.TRUST_MIXED)
 
 
 def test_the_timestamp_key_alone_cannot_make_a_snapshot(
@@ -664,14 +664,14 @@ def test_a_role_at_another_version_than_snapshot_says_is_refused(
     realm.publish()
     realm.tampered[metadata_file("province-31", 2)] = realm.files[metadata_file("province-31", 1)]
     result = refresh(client, realm)
-    rejected(result, "31", Reason.VERSION_CONFLICT)
+    rejected(result, "31", Reason.TRUST_MIXED)
     others_move(client, realm, result, "31")
 
 
 def test_an_expired_timestamp_is_refused(client: TrustClient, realm: SimulatedRealm) -> None:
     """A frozen registry: by the given clock the timestamp has expired, and the folder serves on, ageing."""
     realm.now += 3_700
-    refused(client, realm, Reason.TRUST_UNAVAILABLE)
+    refused(client, realm, Reason.TRUST_FROZEN)
 
 
 def test_an_expired_authority_is_not_taken_anew(client: TrustClient, realm: SimulatedRealm) -> None:
@@ -681,7 +681,7 @@ def test_an_expired_authority_is_not_taken_anew(client: TrustClient, realm: Simu
     realm.now += 91 * 86_400
     realm.publish()
     result = refresh(client, realm)
-    assert "expired" in rejected(result, "31", Reason.TRUST_UNAVAILABLE)
+    assert "expired" in rejected(result, "31", Reason.TRUST_EXPIRED)
 
 
 # sizes, lists, files
