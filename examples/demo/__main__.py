@@ -39,7 +39,7 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-def stop_kept(folder: Path, console: Console) -> int:
+def stop_kept(folder: Path, console: Console, *, patience_seconds: float = STOP_SECONDS) -> int:
     """Stops a federation that `--keep` left up in `folder`, and removes the folder."""
     listing = folder / PIDS
     if not listing.is_file():
@@ -49,7 +49,7 @@ def stop_kept(folder: Path, console: Console) -> int:
     for pid in running:
         with suppress(ProcessLookupError):
             os.killpg(int(pid), signal.SIGTERM)
-    give_up = time.monotonic() + STOP_SECONDS
+    give_up = time.monotonic() + patience_seconds
     while any(_is_running(int(pid)) for pid in running) and time.monotonic() < give_up:
         time.sleep(0.1)
     console.print(f"stopped {', '.join(running.values())}")
@@ -92,6 +92,8 @@ def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | N
     signal.signal(signal.SIGHUP, _interrupt)
     if folder is None:
         folder = Path(tempfile.mkdtemp(prefix="healthcode-demo-"))
+    elif folder.exists():
+        raise click.UsageError(f"{folder} exists already: name a folder that does not")
     else:
         folder.mkdir(parents=True, mode=0o700)
     federation = Federation(folder)
