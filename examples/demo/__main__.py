@@ -70,32 +70,8 @@ def tell(federation: Federation, report: Report, story: Story) -> None:
     report.closing()
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--keep", is_flag=True, help="Leave the federation up, and print how to call it.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the steps here, too."
-)
-@click.option(
-    "--folder", type=click.Path(path_type=Path, file_okay=False), help="Work here; must not exist yet."
-)
-@click.option(
-    "--stop",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Stop the federation kept in this folder.",
-)
-def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | None) -> None:
-    """A whole federation on this machine, told in numbered steps."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    if stop is not None:
-        sys.exit(stop_kept(stop, console))
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
-    if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="healthcode-demo-"))
-    elif folder.exists():
-        raise click.UsageError(f"{folder} exists already: name a folder that does not")
-    else:
-        folder.mkdir(parents=True, mode=0o700)
+def run_demo(folder: Path, json_file: Path | None, console: Console, *, keep: bool) -> int:
+    """Tells the story in `folder`, and stops everything whatever happens; the exit status."""
     federation = Federation(folder)
     report = Report(console)
     story = Story(federation, report)
@@ -123,7 +99,36 @@ def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | N
                 console.print(f"Nothing is left running; folders and logs are in {folder}")
             else:
                 shutil.rmtree(folder, ignore_errors=True)
-    sys.exit(status)
+    return status
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--keep", is_flag=True, help="Leave the federation up, and print how to call it.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the steps here, too."
+)
+@click.option(
+    "--folder", type=click.Path(path_type=Path, file_okay=False), help="Work here; must not exist yet."
+)
+@click.option(
+    "--stop",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Stop the federation kept in this folder.",
+)
+def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | None) -> None:
+    """A whole federation on this machine, told in numbered steps."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if stop is not None:
+        sys.exit(stop_kept(stop, console))
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="healthcode-demo-"))
+    elif folder.exists():
+        raise click.UsageError(f"{folder} exists already: name a folder that does not")
+    else:
+        folder.mkdir(parents=True, mode=0o700)
+    sys.exit(run_demo(folder, json_file, console, keep=keep))
 
 
 if __name__ == "__main__":
