@@ -4,12 +4,16 @@ It is the TUF target `provinces/NN/revocations/head`, CBOR (`code.cbor`), at mos
 64 KiB (docs/wire-format.md §6):
 
     {1: format (1), 2: version, 3: realm, 4: issuer, 5: covered_from, 6: covered_to,
-     7: [[day, version, count, full, delta], …], 8: [kid, …], 9: [[kid, public, not_before, not_after], …]}
+     7: [[day, version, count, full, delta], …], 8: [kid, …], 9: [[kid, public, not_before, not_after], …],
+     10: first series (absent while it is 0)}
     full  = [SHA-256, bytes]         delta = null or [base version, count, SHA-256, bytes]
 
 Days, kids and sealing keys stand in rising order, each once. A day in range
-without an entry has an empty list; an entry is never empty. Keys above 9, and
+without an entry has an empty list; an entry is never empty. Keys above 10, and
 what follows the fifth place of a day, are for later writers and are passed over.
+
+The first series is a note of the issuer to itself, kept where no loss of its own
+machine can lose it: the series below are never drawn from again (`index`).
 
 `version` grows by one with each head of other content; signing the same head
 again changes nothing in it. A kid in 8 is dead for every code, whatever its iat.
@@ -25,6 +29,7 @@ from typing import Any
 
 from healthcode.code import cbor
 from healthcode.errors import DecodeError, InvalidInputError
+from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.revocation.list import MAX_ENTRIES, MAX_LIST_BYTES
 
 __all__ = ["MAX_HEAD_BYTES", "DayEntry", "DeltaEntry", "Head", "SealingKey", "decode_head", "encode_head"]
@@ -39,6 +44,7 @@ _MAX_DAY = 1 << 32
 _MAX_TIME = 1 << 40
 _MAX_VERSION = 1 << 53
 _KEYS = range(1, 10)
+_FIRST_SERIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class Head:
     days: Mapping[int, DayEntry]
     killed_kids: frozenset[bytes] = frozenset()
     sealing_keys: tuple[SealingKey, ...] = ()
+    first_series: int = 0
 
     def covers(self, day: int) -> bool:
         """Whether this head speaks of codes that expire on `day`."""
@@ -98,7 +105,8 @@ def encode_head(head: Head) -> bytes:
         for key in sorted(head.sealing_keys, key=lambda key: key.kid)
     ]
     fields: list[Any] = [_FORMAT, head.version, head.realm, head.issuer, head.covered_from, head.covered_to]
-    data = cbor.encode(dict(zip(_KEYS, [*fields, days, sorted(head.killed_kids), sealing], strict=True)))
+    plain = dict(zip(_KEYS, [*fields, days, sorted(head.killed_kids), sealing], strict=True))
+    data = cbor.encode({**plain, _FIRST_SERIES: head.first_series} if head.first_series else plain)
     try:
         decode_head(data, realm=head.realm, issuer=head.issuer)
     except DecodeError as error:
@@ -110,7 +118,8 @@ def decode_head(data: bytes, *, realm: str, issuer: str, max_bytes: int = MAX_HE
     """Decodes a head that must be of this realm and issuer.
 
     Raises DecodeError: those of cbor.decode, and head.structure, head.format, head.version,
-    head.realm, head.issuer, head.range, head.day, head.list, head.delta, head.kid, head.sealing_key.
+    head.realm, head.issuer, head.range, head.day, head.list, head.delta, head.kid, head.sealing_key,
+    head.series.
     """
     fields = cbor.decode(data, max_bytes=max_bytes, max_depth=6)
     if type(fields) is not dict or not all(key in fields for key in _KEYS):
@@ -131,8 +140,18 @@ def decode_head(data: bytes, *, realm: str, issuer: str, max_bytes: int = MAX_HE
     for kid in kids:
         _octets(kid, 8, "head.kid")
     _check_rising(kids, "head.kid")
+    # absent is 0, and the one encoding of 0
+    series = _integer(fields[_FIRST_SERIES], 1, SERIES_LIMIT, "head.series") if _FIRST_SERIES in fields else 0
     return Head(
-        version, realm, issuer, covered_from, covered_to, days, frozenset(kids), _sealing_in(fields[9])
+        version,
+        realm,
+        issuer,
+        covered_from,
+        covered_to,
+        days,
+        frozenset(kids),
+        _sealing_in(fields[9]),
+        series,
     )
 
 

@@ -11,19 +11,19 @@ not change. Rules:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pyroaring import BitMap
 
-from healthcode.errors import DecodeError, Reason, TrustError
+from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.revocation.day import day_of, is_dead
-from healthcode.revocation.head import DayEntry, Head
-from healthcode.revocation.list import decode_list
+from healthcode.revocation.delta import apply_delta, choose_download, decode_named
+from healthcode.revocation.head import DayEntry, DeltaEntry, Head
+from healthcode.revocation.list import ListKind
 
-__all__ = ["RevocationState", "RevocationStatus", "build_state", "check_growth", "decode_day"]
+__all__ = ["DeltaSource", "RevocationState", "RevocationStatus", "build_state", "check_growth", "decode_day"]
 
 
 class RevocationStatus(StrEnum):
@@ -32,6 +32,14 @@ class RevocationStatus(StrEnum):
     REVOKED = "REVOKED"
     CLEAR = "CLEAR"
     NOT_COVERED = "NOT_COVERED"
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaSource:
+    """Where deltas come from, and who takes the bytes of a full list that was made with one."""
+
+    fetch: Callable[[DeltaEntry], bytes]
+    keep: Callable[[DayEntry, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,38 +66,50 @@ def decode_day(head: Head, day: int, data: bytes) -> BitMap:
     Raises DecodeError: list.length, list.digest, list.count, and those of decode_list.
     """
     entry = head.days[day]
-    if len(data) != entry.full_bytes:
-        raise DecodeError("list.length", f"the list has {len(data)} bytes, its head says {entry.full_bytes}")
-    if hashlib.sha256(data).digest() != entry.full_sha256:
-        raise DecodeError("list.digest", "the list is not the one that its head names")
-    decoded = decode_list(
-        data,
-        realm=head.realm,
-        issuer=head.issuer,
-        day=day,
-        max_bytes=entry.full_bytes,
-        max_entries=entry.count,
-    )
-    if decoded.count != entry.count:
-        raise DecodeError("list.count", f"the list has {decoded.count} entries, its head says {entry.count}")
-    return decoded.bitmap
+    return decode_named(
+        head, day, data, entry.full_sha256, entry.full_bytes, entry.count, ListKind.FULL
+    ).bitmap
 
 
 def build_state(
-    head: Head, fetch_list: Callable[[DayEntry], bytes], *, previous: RevocationState | None = None
+    head: Head,
+    fetch_list: Callable[[DayEntry], bytes],
+    *,
+    previous: RevocationState | None = None,
+    deltas: DeltaSource | None = None,
 ) -> RevocationState:
     """The state of `head`, fetching by content hash what `previous` does not have already.
 
-    Raises what `fetch_list` and `decode_day` raise. Does not call `check_growth`.
+    With `deltas` a changed list comes by its delta where that is shorter, and by the full list
+    when the delta cannot be had or does not hold. Raises what `fetch_list` and `decode_day`
+    raise. Does not call `check_growth`.
     """
     lists: dict[int, BitMap] = {}
     for day, entry in head.days.items():
         known = None if previous is None else previous.head.days.get(day)
-        if previous is not None and known is not None and known.full_sha256 == entry.full_sha256:
+        if previous is None or known is None:
+            lists[day] = decode_day(head, day, fetch_list(entry))
+        elif known.full_sha256 == entry.full_sha256:
             lists[day] = previous.lists[day]
         else:
-            lists[day] = decode_day(head, day, fetch_list(entry))
+            grown = None if deltas is None else _grow(head, day, known.version, previous.lists[day], deltas)
+            lists[day] = decode_day(head, day, fetch_list(entry)) if grown is None else grown
     return RevocationState(head, lists)
+
+
+def _grow(head: Head, day: int, held_version: int, held: BitMap, deltas: DeltaSource) -> BitMap | None:
+    """The list of `day` by its delta; None when the full list is to be fetched."""
+    entry = head.days[day]
+    delta = choose_download(entry, held_version)
+    if delta is None:
+        return None
+    try:
+        rebuilt = apply_delta(head, day, held, deltas.fetch(delta))
+    except HealthcodeError:
+        # a delta only saves bytes: whatever is wrong with it, the full list decides, and tells
+        return None
+    deltas.keep(entry, rebuilt.data)
+    return rebuilt.bitmap
 
 
 def check_growth(old: RevocationState, new: RevocationState, *, now: int | None = None) -> None:

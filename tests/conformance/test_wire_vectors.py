@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyroaring import BitMap
 
 from healthcode.clock import parse_rfc3339, rfc3339
 from healthcode.code import answer, base45, cbor, claims, cose, question, text
@@ -26,7 +27,8 @@ from healthcode.policy.decide import Facts, decide
 from healthcode.policy.enumeration import Outcome, PersonCategory, PlaceType
 from healthcode.revocation import head, rice
 from healthcode.revocation import list as revocation_list
-from healthcode.revocation.head import decode_head, encode_head
+from healthcode.revocation.delta import Rebuilt, apply_delta, choose_download
+from healthcode.revocation.head import DayEntry, DeltaEntry, decode_head, encode_head
 from healthcode.revocation.index import IndexScheme
 from healthcode.revocation.list import ListKind, RevocationList, decode_list, encode_list
 from healthcode.signing.ed25519 import PrivateKey, kid
@@ -210,6 +212,38 @@ def test_there_is_a_malformed_list_and_head_for_every_rule() -> None:
     assert of_heads == words | {"cbor.too_large"}
 
 
+def _with_delta(row: dict[str, Any]) -> Rebuilt:
+    about = load("deltas.json")
+    head_ = decode_head(bytes.fromhex(row["head"]), realm=about["realm"], issuer=about["issuer"])
+    return apply_delta(head_, about["day"], BitMap(row["held"]), bytes.fromhex(row["delta"]))
+
+
+@pytest.mark.parametrize("row", rows("deltas.json", "deltas"))
+def test_deltas(row: dict[str, Any]) -> None:
+    """An older list and the delta make the full list that the head names, byte for byte."""
+    rebuilt = _with_delta(row)
+    assert rebuilt.data.hex() == row["full"]
+    about = load("deltas.json")
+    whole = decode_list(rebuilt.data, realm=about["realm"], issuer=about["issuer"], day=about["day"])
+    assert whole.bitmap == rebuilt.bitmap
+    assert set(row["held"]) <= set(whole.bitmap)
+
+
+@pytest.mark.parametrize("row", rows("deltas.json", "wrong"))
+def test_wrong_deltas(row: dict[str, Any]) -> None:
+    """Each is refused with its own word; the full list decides then."""
+    assert refusal(lambda: _with_delta(row)) == row["detail"]
+
+
+@pytest.mark.parametrize("row", rows("deltas.json", "choices"))
+def test_what_a_client_fetches(row: dict[str, Any]) -> None:
+    """The delta where it applies to what is held and is shorter, else the full list."""
+    delta = row["delta"] and DeltaEntry(row["delta"]["base_version"], 1, b"d" * 32, row["delta"]["bytes"])
+    entry = DayEntry(row["version"], 9, b"f" * 32, row["full_bytes"], delta)
+    chosen = choose_download(entry, row["held_version"])
+    assert ("full" if chosen is None else "delta") == row["fetch"]
+
+
 @pytest.mark.parametrize("row", rows("heads.json", "heads"))
 def test_heads(row: dict[str, Any]) -> None:
     """A head decodes to its fields and encodes to the same bytes."""
@@ -220,6 +254,7 @@ def test_heads(row: dict[str, Any]) -> None:
         day: entry["full"][0] for day, entry in row["head"]["days"].items()
     }
     assert sorted(each.hex() for each in decoded.killed_kids) == row["head"]["killed_kids"]
+    assert decoded.first_series == row["head"]["first_series"]
 
 
 @pytest.mark.parametrize("row", rows("heads.json", "malformed"))

@@ -90,6 +90,14 @@ def documents() -> dict[str, dict[str, Any]]:
             "lists": revocation.lists(),
             "malformed": refused(revocation.malformed_lists(), "bytes"),
         },
+        "deltas.json": {
+            **common,
+            "issuer": "31",
+            "day": revocation.DAY,
+            "deltas": revocation.deltas(),
+            "wrong": [{**row, "detail": detail} for row, detail in revocation.wrong_deltas()],
+            "choices": revocation.choices(),
+        },
         "heads.json": {
             **common,
             "issuer": "31",

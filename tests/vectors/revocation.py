@@ -1,4 +1,4 @@
-"""Vectors of the index scheme, of lists, deltas and heads."""
+"""Vectors of the index scheme, of lists, of deltas and what comes of them, of heads."""
 
 from __future__ import annotations
 
@@ -112,6 +112,80 @@ def malformed_lists() -> Iterator[tuple[str, bytes, str]]:
     yield "entry-of-27-bits", _list((0, 25, 1, 1), streams=b"\x04\0\0\0\0"), "rice.range"
 
 
+def _grown(
+    name: str, held: list[int], added: list[int], **changes: Any
+) -> tuple[str, list[int], bytes, Head, bytes]:
+    """(name, held, delta, head, full): a head that names a full list, and how to get there from `held`."""
+    whole = sorted({*held, *changes.get("whole", added)})
+    full = encode_list(RevocationList(REALM, "31", DAY, whole))
+    delta = changes.get("delta") or encode_list(RevocationList(REALM, "31", DAY, added, ListKind.DELTA))
+    digest = changes.get("sha256") or hashlib.sha256(delta).digest()
+    named = DeltaEntry(4, len(added), digest, changes.get("length", len(delta)))
+    count = changes.get("count", len(whole))
+    entry = DayEntry(9, count, hashlib.sha256(full).digest(), len(full), named)
+    return name, held, delta, Head(12, REALM, "31", DAY - 1, DAY + 22, {DAY: entry}), full
+
+
+def _delta_row(name: str, held: list[int], delta: bytes, head: Head) -> dict[str, Any]:
+    return {"name": name, "held": held, "delta": delta.hex(), "head": encode_head(head).hex()}
+
+
+def deltas() -> list[dict[str, Any]]:
+    """Older lists, a delta, and the full list that must come out; `held` is any version from the base on."""
+    many = [number * 37 for number in range(400)]
+    made = (
+        _grown("one-more", many, [5]),
+        _grown("from-the-base", many[:300], many[300:]),
+        _grown("from-a-later-version", many[:350], many[300:]),
+        _grown("already-there", many, many[300:]),
+        _grown("another-series", many, [2**26 + 7, 2**27]),
+    )
+    return [
+        {**_delta_row(name, held, delta, head), "full": full.hex()} for name, held, delta, head, full in made
+    ]
+
+
+def wrong_deltas() -> Iterator[tuple[dict[str, Any], str]]:
+    """Deltas that are not what the head names, or do not come to what it names: take the full list."""
+    held = list(range(0, 9000, 45))
+    one = encode_list(RevocationList(REALM, "31", DAY, [7], ListKind.DELTA))
+    full = encode_list(RevocationList(REALM, "31", DAY, [7]))
+    for (name, *rest), detail in (
+        (_grown("length", held, [7], length=len(one) + 1), "list.length"),
+        (_grown("digest", held, [7], sha256=b"\x11" * 32), "list.digest"),
+        (_grown("a-full-list-as-delta", held, [7], delta=full), "list.kind"),
+        (_grown("another-count", held, [7, 8], delta=one), "list.count"),
+        (_grown("comes-to-less", held, [7], whole=[7, 8]), "delta.result"),
+        (_grown("comes-to-another-set", held, [7], whole=[8]), "delta.result"),
+    ):
+        yield _delta_row(name, rest[0], rest[1], rest[2]), detail
+
+
+def choices() -> list[dict[str, Any]]:
+    """What a client fetches, by the version of the day's list that it holds."""
+    delta = DeltaEntry(4, 5, b"\x22" * 32, 60)
+    rows = (
+        ("nothing-held", 900, delta, None, "full"),
+        ("before-the-base", 900, delta, 3, "full"),
+        ("the-base", 900, delta, 4, "delta"),
+        ("after-the-base", 900, delta, 8, "delta"),
+        ("no-delta", 900, None, 8, "full"),
+        ("full-is-shorter", 59, delta, 8, "full"),
+        ("as-long", 60, delta, 8, "full"),
+    )
+    return [
+        {
+            "name": name,
+            "version": 9,
+            "full_bytes": full_bytes,
+            "delta": named and {"base_version": named.base_version, "bytes": named.byte_count},
+            "held_version": held,
+            "fetch": fetch,
+        }
+        for name, full_bytes, named, held, fetch in rows
+    ]
+
+
 def heads() -> list[dict[str, Any]]:
     """An empty head, and one with everything."""
     delta = DeltaEntry(2, 4, b"\x22" * 32, 60)
@@ -121,6 +195,7 @@ def heads() -> list[dict[str, Any]]:
     made = [
         ("empty", Head(1, REALM, "31", DAY - 1, DAY + 22, {})),
         ("full", Head(7, REALM, "31", DAY - 1, DAY + 22, days, kids, sealing)),
+        ("after-a-restore", Head(8, REALM, "31", DAY - 1, DAY + 22, {}, first_series=3)),
     ]
     return [
         {"name": name, "bytes": encode_head(head).hex(), "head": _plain_head(head)} for name, head in made
@@ -153,6 +228,7 @@ def _plain_head(head: Head) -> dict[str, Any]:
         "sealing_keys": [
             [key.kid.hex(), key.public.hex(), key.not_before, key.not_after] for key in head.sealing_keys
         ],
+        "first_series": head.first_series,
     }
 
 
@@ -175,8 +251,10 @@ def malformed_heads() -> Iterator[tuple[str, bytes, str]]:
         ("kids-out-of-order", 8, [b"\xff" * 8, b"\0" * 8], "head.kid"),
         ("kid-of-seven", 8, [b"\0" * 7], "head.kid"),
         ("sealing-key-without-life", 9, [[b"\x44" * 8, b"\x55" * 32, NOW, NOW]], "head.sealing_key"),
+        ("first-series-0", 10, 0, "head.series"),
+        ("first-series-17", 10, 17, "head.series"),
     ):
         yield name, cbor2.dumps({**good, key: value}), detail
     yield "a-key-missing", cbor2.dumps({key: good[key] for key in good if key != 9}), "head.structure"
     yield "no-map", cbor2.dumps([1]), "head.structure"
-    yield "over-64-kibibytes", cbor2.dumps({**good, 10: b"\0" * 65_536}), "cbor.too_large"
+    yield "over-64-kibibytes", cbor2.dumps({**good, 11: b"\0" * 65_536}), "cbor.too_large"

@@ -53,9 +53,9 @@ def fields() -> dict[int, object]:
 
 
 def test_what_newer_writers_add_is_passed_over() -> None:
-    """Keys above 9 and places after the fifth of a day do not trouble this version."""
+    """Keys above 10 and places after the fifth of a day do not trouble this version."""
     written = fields()
-    written[10] = {"more": True}
+    written[11] = {"more": True}
     written[7][0].append("more")  # type: ignore[index]  # a list in a list
     assert decode_head(cbor.encode(written), realm=REALM, issuer=ISSUER).days[DAY].count == 2
 
