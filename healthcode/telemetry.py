@@ -106,8 +106,10 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # it tells at INFO of each key of an m-of-n role that did not sign, which is as it should be
-    logging.getLogger("tuf").setLevel(logging.WARNING)
+    # at INFO they tell of each key of an m-of-n role that did not sign ("No signature for keyid"), which is as it
+    # should be, and of each signature that does not hold, which our own lines tell with a reason
+    for library in ("tuf", "securesystemslib"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from healthcode.errors import ConfigurationError
+from healthcode.errors import ConfigurationError, SignatureError
+from healthcode.signing.ed25519 import PrivateKey
 from healthcode.telemetry import (
     LogBudget,
     Metrics,
@@ -21,6 +22,7 @@ from healthcode.telemetry import (
     redact,
     start_metrics_server,
 )
+from healthcode.trust.metadata import new_areas_metadata, new_targets, sign_metadata, verify_threshold
 
 CODE = "CNHC1:6BFOXN*TS0BI$ZD-PHBS18U2/BR0 A%:3.T9"
 RESIDENT_ID = "11010519491231002X"
@@ -105,6 +107,19 @@ def test_digests_and_plain_words_stay(text: str) -> None:
 def test_debug_is_off_unless_asked(log: StringIO) -> None:
     """The level is held."""
     get_logger("unit").debug("chatter")
+    assert log.getvalue() == ""
+
+
+def test_a_role_of_m_of_n_fills_no_log(log: StringIO) -> None:
+    """Verifying a threshold tells nothing of the keys that did not sign, nor of a signature that fails."""
+    key, other = (PrivateKey(bytes([number]) * 32) for number in (1, 2))
+    areas = new_areas_metadata(version=1, files={}, now=0)
+    sign_metadata(areas, key)
+    targets = new_targets(version=1, files={}, area_keys=[key.public, other.public], now=0)
+    verify_threshold(targets.signed, "areas", areas)
+    areas.signed.version = 2
+    with pytest.raises(SignatureError):
+        verify_threshold(targets.signed, "areas", areas)
     assert log.getvalue() == ""
 
 
