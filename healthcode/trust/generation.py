@@ -26,6 +26,7 @@ from urllib.parse import quote
 from healthcode.errors import DecodeError, Reason, TrustError
 from healthcode.trust.assembly import AreaFiles, IssuerFiles, ListReader, Rejected, TrustFiles, Witness
 from healthcode.trust.document import load_json
+from healthcode.trust.durable import replace_file, sync, sync_all
 from healthcode.trust.layout import (
     AREAS_ROLE,
     PARTICIPANTS_PATH,
@@ -44,7 +45,6 @@ __all__ = [
     "current_generation",
     "generation_numbers",
     "read_generation",
-    "replace_file",
     "swap_timestamp",
     "write_generation",
 ]
@@ -251,6 +251,7 @@ def _write(
     unchanged = {} if elder is None else _sound_files(elder)
     contents: dict[str, bytes | None] = {**_layout(files), **lists}
     digests: dict[str, str] = {}
+    written = [folder / MANIFEST]
     for place, data in contents.items():
         # a list is named by its own digest
         digest = place.removeprefix("lists/") if data is None else hashlib.sha256(data).hexdigest()
@@ -261,7 +262,8 @@ def _write(
             continue
         if data is None:
             data = _read(directory / "generations" / str(base), place, digest)  # noqa: PLW2901  read late, to hold one at a time
-        _write_synced(folder / place, data)
+        (folder / place).write_bytes(data)
+        written.append(folder / place)
     checkpoint("files.written")
     manifest = {
         "format": _FORMAT,
@@ -270,10 +272,10 @@ def _write(
         "witnesses": sorted(files.witnesses),
         "rejected": [[each.participant, each.reason, each.message] for each in files.rejected],
     }
-    _write_synced(folder / MANIFEST, json.dumps(manifest, ensure_ascii=False).encode())
-    for each in ("metadata", "targets", "lists", "witness", "."):
-        _sync_folder(folder / each)
-    _sync_folder(folder.parent)
+    (folder / MANIFEST).write_bytes(json.dumps(manifest, ensure_ascii=False).encode())
+    sync_all(written)
+    names = ("metadata", "targets", "lists", "witness", ".")
+    sync_all([*(folder / each for each in names), folder.parent])
 
 
 def _elder(directory: Path, base: int | None) -> Path | None:
@@ -301,7 +303,7 @@ def _swap_current(directory: Path, number: int) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(Path("generations") / str(number))
     fresh.replace(directory / "current")
-    _sync_folder(directory)
+    sync(directory)
 
 
 def _prune(directory: Path, current: int) -> None:
@@ -319,29 +321,6 @@ def swap_timestamp(directory: Path, number: int, timestamp: bytes) -> None:
         replace_file(directory / "generations" / str(number) / _TIMESTAMP, timestamp)
     except OSError as error:
         raise _storage(directory, error) from error
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: fsync, then rename, which makes it durable. Raises OSError."""
-    fresh = path.with_name(f"{path.name}.new")
-    _write_synced(fresh, data)
-    fresh.replace(path)
-    _sync_folder(path.parent)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _storage(directory: Path, error: OSError) -> TrustError:
