@@ -37,13 +37,16 @@ from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from province_node.answer import AnswerUseCase
 from province_node.ask import AskUseCase
 from province_node.issue import IssueUseCase
+from province_node.issuer_service import ProvinceIssuerServicer
 from province_node.key import Keyring, find_offline_keys
+from province_node.kill import KillUseCase
 from province_node.metric import NodeMetrics
+from province_node.padding import Padding
 from province_node.publish import Publisher
 from province_node.record import HolderKey
 from province_node.remote import GatewayLink, RegistryLink, ServiceLink
 from province_node.revoke import RevokeUseCase
-from province_node.service import FederationServicer, ProvinceIssuerServicer, ProvinceNodeServicer
+from province_node.service import FederationServicer, ProvinceNodeServicer
 from province_node.settings import NodeSettings
 from province_node.setup import open_keyring
 from province_node.store import NodeStore
@@ -125,8 +128,11 @@ class Node:
             for name, kind in links.items()
         }
         own = {"participant": settings.participant, "realm": settings.realm}
+        padding = Padding(store, store, keyring.index_secret()) if settings.publish.padding else None
         self.publisher = Publisher(
-            **own,
+            participant=settings.participant,
+            realm=settings.realm,
+            padding=padding,
             store=store,
             trust=lambda: self._follower.view if self._follower.has_view else None,
             refresh=self._follower.refresh_now,
@@ -146,6 +152,14 @@ class Node:
             settings=settings.issue,
         )
         revoke = RevokeUseCase(**own, store=store, trust=trust, nudge=self.publisher.nudge, clock=clock)
+        kill = KillUseCase(
+            participant=settings.participant,
+            keyring=keyring,
+            store=store,
+            trust=trust,
+            nudge=self.publisher.nudge,
+            clock=clock,
+        )
         answer = AnswerUseCase(**own, keyring=keyring, store=store, trust=trust, clock=clock)
         ask = AskUseCase(
             **own,
@@ -169,6 +183,7 @@ class Node:
         self._issuer = ProvinceIssuerServicer(
             issue=self._issue,
             revoke=revoke,
+            kill=kill,
             holder_key=HolderKey(keyring.holder_secret()),
             clock=clock,
             metrics=self._own_metrics,

@@ -155,11 +155,13 @@ class IssueUseCase:
         orders: Sequence[IssueOrder | HealthcodeError],
         request: Request,
         encode: Callable[[Sequence[IssueResult]], bytes],
+        replaces: bytes | None = None,
     ) -> bytes:
         """Issues what can be issued and gives the encoded answer; durable when it returns.
 
         An order that is already an error stays that error. `encode` makes the answer
-        of the results, one for each order, in order.
+        of the results, one for each order, in order. With `replaces`, a kid, only holders
+        who have a code of that key still out get one (CODE_UNKNOWN for the others).
         """
         now = self._clock.now()
         earlier = self._store.find_response(request, now)
@@ -173,6 +175,8 @@ class IssueUseCase:
                 continue
             try:
                 self._check(order, now)
+                if replaces is not None:
+                    self._check_replaces(order, replaces, now)
                 accepted.append((position, order))
             except HealthcodeError as error:
                 results[position] = error
@@ -208,6 +212,13 @@ class IssueUseCase:
                 reason=Reason.NOT_COVERED,
             )
         self._signing_key(order, now)
+
+    def _check_replaces(self, order: IssueOrder, kid: bytes, now: int) -> None:
+        if not self._store.has_code_under(kid, self._holders.holder(order.document), now):
+            raise InvalidInputError(
+                f"the holder has no code of key {kid.hex()} that is out: nothing to replace",
+                reason=Reason.CODE_UNKNOWN,
+            )
 
     def _validity(self, order: IssueOrder) -> int:
         if order.validity_seconds is not None:

@@ -22,7 +22,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from healthcode.errors import ConfigurationError, PreconditionError, Reason
@@ -132,6 +132,7 @@ class Keyring:
         self._signers: dict[bytes, PrivateKey] = {}
         self._settle_seconds = settle_seconds
         self._first_seen: dict[bytes, int] = {}
+        self._forbidden: frozenset[bytes] = frozenset()
         self.rescan()
         for purpose in (KeyPurpose.HEAD, KeyPurpose.INDEX):
             self._only(purpose)
@@ -187,8 +188,17 @@ class Keyring:
         """Whether the published keys name one that is not opened here."""
         return any(key.public not in self._signers for key in issuer.keys.values())
 
-    def signing_key(self, purpose: KeyPurpose, issuer: IssuerView | None, now: int) -> PrivateKey:
-        """The key that signs for `purpose` at `now`. Raises PreconditionError(KEY_UNAVAILABLE)."""
+    def forbid(self, kids: Iterable[bytes]) -> None:
+        """These keys sign no more, whatever the trust files say yet."""
+        self._forbidden |= frozenset(kids)
+
+    def signing_key(
+        self, purpose: KeyPurpose, issuer: IssuerView | None, now: int, *, without: bytes | None = None
+    ) -> PrivateKey:
+        """The key that signs for `purpose` at `now`, other than `without`.
+
+        Raises PreconditionError(KEY_UNAVAILABLE).
+        """
         if issuer is None:
             raise PreconditionError(
                 f"participant {self._participant} is not in the trust files yet: "
@@ -196,7 +206,11 @@ class Keyring:
                 reason=Reason.KEY_UNAVAILABLE,
             )
         self.observe(issuer, now)
-        mine = [key for key in issuer.keys_for(purpose, now) if key.public in self._signers]
+        mine = [
+            key
+            for key in issuer.keys_for(purpose, now)
+            if key.public in self._signers and key.kid not in self._forbidden and key.kid != without
+        ]
         for key in mine:
             if now - self._first_seen[key.public] >= self._settle_seconds:
                 return self._signers[key.public]

@@ -23,6 +23,7 @@ class NodeMetrics:
         self._answers = metrics.counter("answers_total", "Questions answered", ("asker", "mode", "purpose"))
         self._issued = metrics.counter("codes_issued_total", "Codes asked for, by result", ("result",))
         self._revoked = metrics.counter("codes_revoked_total", "Codes revoked by request", ("reason",))
+        self._killed = metrics.counter("keys_killed_total", "Code keys killed by request", ("reason",))
         self._version = metrics.gauge("head_version", "Version of the revocation head acknowledged last")
         self._signed_at = metrics.gauge("head_signed_at", "When that was signed, epoch seconds")
 
@@ -43,6 +44,9 @@ class NodeMetrics:
 
     def count_revoked(self, reason: RevocationReason, count: int) -> None:
         self._revoked.labels(reason).inc(count)
+
+    def count_killed(self, reason: RevocationReason) -> None:
+        self._killed.labels(reason).inc()
 
     def set_publication(self, publication: Publication) -> None:
         self._version.set(publication.version)

@@ -12,7 +12,8 @@ Rules:
   costs nothing: the next attempt meets VERSION_CONFLICT, looks at the trust files
   for the version that stands, and goes on above it.
 * Within a day a list only grows: it is made from the store, which forgets a
-  revocation only when its day is over.
+  revocation only when its day is over. Beside each list stands one delta (`day_list`).
+* Before a list goes out it is padded (`padding`), so that its size is no count.
 
 `prepare` is the pure part; `Publisher` does the waiting and the sending.
 """
@@ -21,20 +22,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from healthcode.clock import Clock
 from healthcode.errors import ConflictError, HealthcodeError, Reason
 from healthcode.revocation.day import GRACE_SECONDS, day_of
-from healthcode.revocation.head import DayEntry, Head, decode_head, encode_head
-from healthcode.revocation.list import RevocationList, encode_list
+from healthcode.revocation.head import Head, decode_head, encode_head
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.telemetry import get_logger
 from healthcode.trust.metadata import new_live_metadata, sign_metadata, to_bytes
 from healthcode.trust.view import IssuerView, TrustView
+from province_node.day_list import DayLists
+from province_node.padding import Padding
 from province_node.record import Publication, PublishStore
 from province_node.settings import PublishSettings
 
@@ -46,7 +47,7 @@ _RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One publication, signed and ready to send. `lists` are those that the registry lacks."""
+    """One publication, signed and ready to send. `lists` are the lists and deltas that the registry lacks."""
 
     request_id: str
     metadata: bytes
@@ -69,23 +70,31 @@ def prepare(
     longest_code_seconds: int,
     resign_seconds: float,
     now: int,
+    lists: DayLists | None = None,
 ) -> Outgoing | None:
-    """What should be published now, or None when what stands will do. Reads the store; blocks."""
+    """What should be published now, or None when what stands will do. Reads the store; blocks.
+
+    `lists` remembers from call to call, so that a publication costs what changed.
+    """
     last = store.publication()
     through = store.last_revocation()
+    killed = store.killed_kids()
     covered_from = day_of(now - GRACE_SECONDS)
     covered_to = day_of(now + longest_code_seconds) + COVER_MARGIN_DAYS
     published = max(last.version if last else 0, issuer.live_version or 0)
     if last is not None and published == last.version and through == last.through:
         same_days = covered_from <= last.covered_from and covered_to <= last.covered_to
-        if same_days and now - last.signed_at < resign_seconds:
+        if same_days and now - last.signed_at < resign_seconds and _knows(last, killed, realm, participant):
             return None
     base = _base_head(last, issuer, realm, participant)
     if base is not None:
         covered_from = max(covered_from, base.covered_from)
         covered_to = max(covered_to, base.covered_to)
-    days, lists = _make_days(
-        store, base, last, realm, participant, range(covered_from, covered_to + 1), through
+    made = (lists or DayLists(store, realm=realm, issuer=participant)).make(
+        {} if base is None else base.days,
+        range(covered_from, covered_to + 1),
+        after=last.through if last is not None else 0,
+        through=through,
     )
     head = Head(
         version=1 if base is None else base.version + 1,
@@ -93,9 +102,10 @@ def prepare(
         issuer=participant,
         covered_from=covered_from,
         covered_to=covered_to,
-        days=days,
-        killed_kids=frozenset() if base is None else base.killed_kids,
+        days=made.days,
+        killed_kids=killed if base is None else base.killed_kids | killed,
         sealing_keys=() if base is None else base.sealing_keys,
+        first_series=max(store.first_series(), 0 if base is None else base.first_series),
     )
     if base is not None and replace(head, version=base.version) == base:
         head = base
@@ -106,7 +116,7 @@ def prepare(
         request_id=secrets.token_hex(16),
         metadata=to_bytes(metadata),
         head=head_bytes,
-        lists=tuple(lists),
+        lists=made.files,
         record=Publication(
             version=published + 1,
             signed_at=now,
@@ -114,8 +124,14 @@ def prepare(
             covered_to=covered_to,
             through=through,
             head=head_bytes,
+            lists=made.versions,
         ),
     )
+
+
+def _knows(last: Publication, killed: frozenset[bytes], realm: str, participant: str) -> bool:
+    """Whether the last head names every key that was killed here."""
+    return not killed or killed <= decode_head(last.head, realm=realm, issuer=participant).killed_kids
 
 
 def _base_head(last: Publication | None, issuer: IssuerView, realm: str, participant: str) -> Head | None:
@@ -125,34 +141,6 @@ def _base_head(last: Publication | None, issuer: IssuerView, realm: str, partici
     if known is None or (seen is not None and seen.version > known.version):
         return seen
     return known
-
-
-def _make_days(
-    store: PublishStore,
-    base: Head | None,
-    last: Publication | None,
-    realm: str,
-    participant: str,
-    covered: range,
-    through: int,
-) -> tuple[Mapping[int, DayEntry], list[bytes]]:
-    """The entry of each day with revocations; lists are made anew for the days that changed."""
-    days = {} if base is None else {day: entry for day, entry in base.days.items() if day in covered}
-    lists: list[bytes] = []
-    for day in sorted(store.changed_days(last.through if last is not None else 0)):
-        if day not in covered:
-            continue
-        indices = store.revoked_indices(day, through)
-        data = encode_list(RevocationList(realm=realm, issuer=participant, day=day, indices=indices))
-        lists.append(data)
-        sha256 = hashlib.sha256(data).digest()
-        before = days.get(day)
-        if before is None or before.full_sha256 != sha256:
-            version = 1 if before is None else before.version + 1
-            days[day] = DayEntry(
-                version=version, count=len(indices), full_sha256=sha256, full_bytes=len(data)
-            )
-    return days, lists
 
 
 class Publisher:
@@ -171,6 +159,7 @@ class Publisher:
         clock: Clock,
         settings: PublishSettings,
         on_published: Callable[[Publication], None],
+        padding: Padding | None = None,
     ) -> None:
         self._participant = participant
         self._realm = realm
@@ -182,6 +171,8 @@ class Publisher:
         self._clock = clock
         self._settings = settings
         self._on_published = on_published
+        self._padding = padding
+        self._lists = DayLists(store, realm=realm, issuer=participant)
         self._nudged = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._log = get_logger("publish")
@@ -223,6 +214,8 @@ class Publisher:
             return None  # not admitted yet: `status` tells
         now = self._clock.now()
         longest = max(view.policy.in_force(now).max_validity_seconds.values())
+        if self._padding is not None:
+            await asyncio.to_thread(self._padding.pad, now)
         outgoing = await asyncio.to_thread(
             prepare,
             participant=self._participant,
@@ -233,6 +226,7 @@ class Publisher:
             longest_code_seconds=longest,
             resign_seconds=self._settings.resign_seconds,
             now=now,
+            lists=self._lists,
         )
         if outgoing is None:
             return None

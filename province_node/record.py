@@ -15,16 +15,22 @@ from enum import StrEnum
 from typing import Protocol
 
 from healthcode.code.claims import Level, Presentation
+from healthcode.errors import InvalidInputError
 from healthcode.identity.document import IdentityDocument
 from province_node.level import LevelStatement
 
 __all__ = [
     "CodeRecord",
     "CodeState",
+    "HeldCode",
     "HolderKey",
     "HolderTag",
     "IndexBlock",
     "IssueEntry",
+    "IssuedUnder",
+    "KillStore",
+    "ListVersion",
+    "PaddingStore",
     "Publication",
     "Request",
     "Revocation",
@@ -135,8 +141,50 @@ class Revocation:
 
 
 @dataclass(frozen=True, slots=True)
+class IssuedUnder:
+    """Codes by how they came to be: signed in issued_from ≤ t < issued_until, and all else that is said."""
+
+    issued_from: int
+    issued_until: int
+    rule: str = ""  # as the codes carry it
+    level_reason: str = ""  # A1 … B6
+    issued_by: str = ""  # the identity (URI) of the back end that asked for them
+
+    def __post_init__(self) -> None:
+        """Refuses a window that is empty, and one that says nothing beside the time."""
+        if self.issued_until <= self.issued_from:
+            raise InvalidInputError(
+                "the window ends before it begins", fields={"issued_until": "later than issued_from"}
+            )
+        if not (self.rule or self.level_reason or self.issued_by):
+            raise InvalidInputError(
+                "say by which rule, level reason or issuer the codes were issued",
+                fields={"issued": "rule, level_reason or issued_by"},
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCode:
+    """A code that is still out, by its holder's pseudonym."""
+
+    holder: bytes
+    presentation: Presentation
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListVersion:
+    """That the list of `day` had `version` when it held the revocations up to sequence `through`."""
+
+    day: int
+    version: int
+    through: int
+    base_version: int  # of its delta; older versions need not be remembered
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
-    """The last revocation head the registry acknowledged."""
+    """The last revocation head the registry acknowledged; `lists`: those that it changed."""
 
     version: int
     signed_at: int
@@ -144,6 +192,7 @@ class Publication:
     covered_to: int
     through: int  # the last revocation sequence it holds
     head: bytes
+    lists: tuple[ListVersion, ...] = ()
 
 
 class IssueStore(Protocol):
@@ -154,6 +203,8 @@ class IssueStore(Protocol):
     def find_response(self, request: Request, now: int) -> bytes | None: ...
 
     def holder_tags(self, holders: Sequence[bytes], day: int) -> Mapping[bytes, HolderTag]: ...
+
+    def has_code_under(self, kid: bytes, holder: bytes, now: int) -> bool: ...
 
     def record_issue(
         self, entries: Sequence[IssueEntry], request: Request, response: bytes, now: int
@@ -174,6 +225,48 @@ class RevokeStore(Protocol):
         now: int,
     ) -> bytes: ...
 
+    def codes_of_holders(self, holders: Sequence[bytes], now: int) -> Sequence[Revocation]: ...
+
+    def count_codes(self, revocations: Sequence[Revocation]) -> tuple[int, int]: ...
+
+    def count_issued_under(self, selection: IssuedUnder, now: int) -> tuple[int, int]: ...
+
+    def revoke_issued_under(
+        self,
+        selection: IssuedUnder,
+        reason: RevocationReason,
+        request: Request,
+        encode: Callable[[int, int], bytes],
+        now: int,
+    ) -> bytes: ...
+
+
+class KillStore(Protocol):
+    """What killing a key needs kept."""
+
+    def find_response(self, request: Request, now: int) -> bytes | None: ...
+
+    def killed_kids(self) -> frozenset[bytes]: ...
+
+    def kill_key(
+        self,
+        kid: bytes,
+        reason: RevocationReason,
+        request: Request,
+        encode: Callable[[int], bytes],
+        now: int,
+    ) -> bytes: ...
+
+    def codes_under(self, kid: bytes, after: bytes, limit: int, now: int) -> Sequence[HeldCode]: ...
+
+
+class PaddingStore(Protocol):
+    """What padding reads and keeps."""
+
+    def unpadded_days(self, after: int) -> Mapping[int, int]: ...
+
+    def pad(self, day: int, choose: Callable[[int, int, int, int], Sequence[int]], now: int) -> int: ...
+
 
 class PublishStore(Protocol):
     """What publishing reads and keeps."""
@@ -183,6 +276,14 @@ class PublishStore(Protocol):
     def changed_days(self, after: int) -> frozenset[int]: ...
 
     def revoked_indices(self, day: int, through: int) -> list[int]: ...
+
+    def revoked_between(self, day: int, after: int, through: int) -> Sequence[tuple[int, int]]: ...
+
+    def list_versions(self, day: int) -> Sequence[tuple[int, int]]: ...
+
+    def killed_kids(self) -> frozenset[bytes]: ...
+
+    def first_series(self) -> int: ...
 
     def publication(self) -> Publication | None: ...
 

@@ -4,6 +4,9 @@ A request is all or nothing: when one text is no code of this issuer, none is
 revoked, and the error names each bad one by its place. Revoking twice is no
 error. Acknowledged when durable (`NodeStore.record_revocations`); the publisher
 is nudged then, and takes the revocations of a second together.
+
+Wrong batches are taken back by what they have in common: their holders, or the rule,
+level reason or back end they were issued under and when. Those go by our own records.
 """
 
 from __future__ import annotations
@@ -18,11 +21,14 @@ from healthcode.errors import DecodeError, InvalidInputError, Reason
 from healthcode.revocation.day import day_of
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerView, TrustView
-from province_node.record import Request, Revocation, RevocationReason, RevokeStore
+from province_node.record import IssuedUnder, Request, Revocation, RevocationReason, RevokeStore
 
-__all__ = ["MAX_REVOCATIONS", "RevokeUseCase", "is_own_code"]
+__all__ = ["MAX_HOLDERS", "MAX_REVOCATIONS", "RevokeUseCase", "Selection", "is_own_code"]
 
 MAX_REVOCATIONS = 10_000
+MAX_HOLDERS = 1000
+Selection = Sequence[bytes] | IssuedUnder
+"""Holders by pseudonym, or how codes were issued."""
 _NAMED_AT_MOST = 20
 
 
@@ -72,6 +78,43 @@ class RevokeUseCase:
         earlier = self._store.find_response(request, now)
         if earlier is not None:
             return earlier
+        response = self._store.record_revocations(self._locate_all(texts), reason, request, encode, now)
+        self._nudge()
+        return response
+
+    def count(self, texts: Sequence[str]) -> tuple[int, int]:
+        """(how many of these codes `revoke` would revoke, how many are revoked). Raises as it. Blocks."""
+        return self._store.count_codes(self._locate_all(texts))
+
+    def revoke_matching(
+        self,
+        selection: Selection,
+        reason: RevocationReason,
+        request: Request,
+        encode: Callable[[int, int], bytes],
+    ) -> bytes:
+        """Revokes every code that is out of some holders, or that was issued in some way. Blocks."""
+        now = self._clock.now()
+        earlier = self._store.find_response(request, now)
+        if earlier is not None:
+            return earlier
+        if isinstance(selection, IssuedUnder):
+            response = self._store.revoke_issued_under(selection, reason, request, encode, now)
+        else:
+            found = self._store.codes_of_holders(selection, now)
+            response = self._store.record_revocations(found, reason, request, encode, now)
+        self._nudge()
+        return response
+
+    def count_matching(self, selection: Selection) -> tuple[int, int]:
+        """(how many codes `revoke_matching` would revoke, how many are revoked). Blocks."""
+        now = self._clock.now()
+        if isinstance(selection, IssuedUnder):
+            return self._store.count_issued_under(selection, now)
+        return self._store.count_codes(self._store.codes_of_holders(selection, now))
+
+    def _locate_all(self, texts: Sequence[str]) -> list[Revocation]:
+        """The codes with these texts, each once, in order of day and index."""
         if not 1 <= len(texts) <= MAX_REVOCATIONS:
             raise InvalidInputError(
                 f"a request revokes 1 to {MAX_REVOCATIONS} codes, this one names {len(texts)}",
@@ -93,11 +136,7 @@ class RevokeUseCase:
                 reason=Reason.CODE_UNKNOWN,
                 fields=dict(list(problems.items())[:_NAMED_AT_MOST]),
             )
-        response = self._store.record_revocations(
-            sorted(found, key=lambda item: (item.day, item.index)), reason, request, encode, now
-        )
-        self._nudge()
-        return response
+        return sorted(found, key=lambda item: (item.day, item.index))
 
     def _locate(self, text: str, issuer: IssuerView | None) -> Revocation:
         try:

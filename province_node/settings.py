@@ -94,10 +94,15 @@ class IssueSettings(Settings):
 
 
 class PublishSettings(Settings):
-    """`interval_seconds`: revocations of so long travel together; `resign_seconds`: sign again without a change."""
+    """How revocations go out.
+
+    `interval_seconds`: revocations of so long travel together; `resign_seconds`: sign again
+    without a change; `padding`: entries that no code has, so that a list's size is no count.
+    """
 
     interval_seconds: Annotated[float, Field(ge=0.05, le=60)] = 1.0
     resign_seconds: Annotated[float, Field(ge=1, le=3600)] = 300.0
+    padding: bool = True
 
 
 class StreamSettings(Settings):

@@ -17,11 +17,11 @@ are numbered by the database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from healthcode.code.claims import Level
-from healthcode.errors import InvalidInputError, PreconditionError, Reason
+from healthcode.errors import PreconditionError, Reason
 from healthcode.revocation.index import ISSUABLE, SERIES_LIMIT
 from healthcode.stores.sqlite import Database, Session
 from province_node.record import (
@@ -29,10 +29,17 @@ from province_node.record import (
     HolderTag,
     IndexBlock,
     IssueEntry,
-    Publication,
     Request,
     Revocation,
     RevocationReason,
+)
+from province_node.revocation_store import (
+    FIRST_SERIES,
+    RevocationStore,
+    find_response,
+    keep_response,
+    number,
+    revoke_one,
 )
 
 __all__ = ["NodeStore"]
@@ -113,14 +120,44 @@ _MIGRATIONS = (
         head BLOB NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE code ADD COLUMN issued_by TEXT NOT NULL DEFAULT '';
+    CREATE INDEX code_by_issue ON code (issued_at);
+
+    CREATE TABLE list_version (
+        day INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        through INTEGER NOT NULL,
+        PRIMARY KEY (day, version)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE padding (
+        day INTEGER NOT NULL,
+        series INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        PRIMARY KEY (day, series)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE killed_key (
+        kid BLOB PRIMARY KEY,
+        reason TEXT NOT NULL,
+        killed_by TEXT NOT NULL,
+        killed_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE first_series (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        series INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
 
 
-class NodeStore:
+class NodeStore(RevocationStore):
     """All that a node must not lose, in one SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, _MIGRATIONS)
+        super().__init__(Database(path, _MIGRATIONS))
 
     def close(self) -> None:
         self._database.close()
@@ -138,6 +175,9 @@ class NodeStore:
                 "SELECT series, next_counter FROM series WHERE day = ? ORDER BY series DESC LIMIT 1", (day,)
             )
             series, first = row if row is not None else (0, 0)
+            lowest = number(db, FIRST_SERIES)
+            if series < lowest:
+                series, first = lowest, 0
             if first >= ISSUABLE:
                 series, first = series + 1, 0
             if series >= SERIES_LIMIT:
@@ -157,7 +197,7 @@ class NodeStore:
         Raises InvalidInputError(REQUEST_ID_REUSED) when the id came with another content.
         """
         with self._database.read() as db:
-            return _find_response(db, request, now)
+            return find_response(db, request, now)
 
     # -- issuing ---------------------------------------------------------------
 
@@ -181,14 +221,14 @@ class NodeStore:
         revokes the holder's codes that are still out.
         """
         with self._database.transaction() as db:
-            earlier = _find_response(db, request, now)
+            earlier = find_response(db, request, now)
             if earlier is not None:
                 return earlier
             for entry in entries:
                 sequence = _state_level(db, entry, request.caller, now)
                 code = entry.code
                 db.execute(
-                    "INSERT INTO code VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO code VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         code.day,
                         code.index,
@@ -198,6 +238,7 @@ class NodeStore:
                         code.issued_at,
                         code.expires_at,
                         sequence,
+                        request.caller,
                     ),
                 )
                 if entry.tag is not None:
@@ -205,80 +246,8 @@ class NodeStore:
                         "INSERT OR IGNORE INTO holder_tag VALUES (?, ?, ?, ?)",
                         (code.holder, entry.tag_day, entry.tag.salt, entry.tag.tag),
                     )
-            _keep_response(db, request, response)
+            keep_response(db, request, response)
         return response
-
-    # -- revoking --------------------------------------------------------------
-
-    def record_revocations(
-        self,
-        revocations: Sequence[Revocation],
-        reason: RevocationReason,
-        request: Request,
-        encode: Callable[[int, int], bytes],
-        now: int,
-    ) -> bytes:
-        """Revokes durably; the answer is `encode(newly, already)`, or the one given before to this request."""
-        with self._database.transaction() as db:
-            earlier = _find_response(db, request, now)
-            if earlier is not None:
-                return earlier
-            newly = sum(_revoke(db, item, reason, request.caller, now) for item in revocations)
-            response = encode(newly, len(revocations) - newly)
-            _keep_response(db, request, response)
-        return response
-
-    # -- publishing ------------------------------------------------------------
-
-    def last_revocation(self) -> int:
-        """The sequence of the newest revocation; 0 when there is none."""
-        with self._database.read() as db:
-            return _number(db, "SELECT coalesce(max(sequence), 0) FROM revocation")
-
-    def changed_days(self, after: int) -> frozenset[int]:
-        """The days of expiry that have revocations with a sequence above `after`."""
-        with self._database.read() as db:
-            rows = db.all("SELECT DISTINCT day FROM revocation WHERE sequence > ?", (after,))
-            return frozenset(row[0] for row in rows)
-
-    def revoked_indices(self, day: int, through: int) -> list[int]:
-        """The revoked indices of one day of expiry, ascending, up to revocation sequence `through`."""
-        with self._database.read() as db:
-            rows = db.all(
-                "SELECT idx FROM revocation WHERE day = ? AND sequence <= ? ORDER BY idx", (day, through)
-            )
-            return [row[0] for row in rows]
-
-    def revoked_days(self, covered_from: int, covered_to: int) -> frozenset[int]:
-        """The days in the range that have any revocation."""
-        with self._database.read() as db:
-            rows = db.all(
-                "SELECT DISTINCT day FROM revocation WHERE day BETWEEN ? AND ?", (covered_from, covered_to)
-            )
-            return frozenset(row[0] for row in rows)
-
-    def publication(self) -> Publication | None:
-        """The last head that the registry acknowledged."""
-        with self._database.read() as db:
-            row = db.one(
-                "SELECT version, signed_at, covered_from, covered_to, through, head FROM publication"
-            )
-            return Publication(*row) if row is not None else None
-
-    def record_publication(self, publication: Publication) -> None:
-        """Remembers what the registry acknowledged."""
-        with self._database.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO publication VALUES (1, ?, ?, ?, ?, ?, ?)",
-                (
-                    publication.version,
-                    publication.signed_at,
-                    publication.covered_from,
-                    publication.covered_to,
-                    publication.through,
-                    publication.head,
-                ),
-            )
 
     # -- answering -------------------------------------------------------------
 
@@ -300,9 +269,11 @@ class NodeStore:
         """How many codes are out, revocations, requests remembered: for `status`."""
         with self._database.read() as db:
             return {
-                "codes_out": _number(db, "SELECT count(*) FROM code WHERE expires_at > ?", now),
-                "revocations": _number(db, "SELECT count(*) FROM revocation"),
-                "requests": _number(db, "SELECT count(*) FROM request"),
+                "codes_out": number(db, "SELECT count(*) FROM code WHERE expires_at > ?", now),
+                "revocations": number(
+                    db, "SELECT count(*) - coalesce(sum(reason = 'PADDING'), 0) FROM revocation"
+                ),
+                "requests": number(db, "SELECT count(*) FROM request"),
             }
 
     def prune(self, now: int) -> None:
@@ -316,36 +287,9 @@ class NodeStore:
             db.execute("DELETE FROM request WHERE expires_at <= ?", (now,))
             db.execute("DELETE FROM code WHERE day < ?", (day - _KEPT_DAYS,))
             db.execute("DELETE FROM revocation WHERE day < ?", (day - _KEPT_DAYS,))
-            db.execute("DELETE FROM series WHERE day < ?", (day - _KEPT_DAYS,))
+            for table in ("series", "padding", "list_version"):
+                db.execute(f"DELETE FROM {table} WHERE day < ?", (day - _KEPT_DAYS,))  # noqa: S608  our own names
             db.execute("DELETE FROM holder_tag WHERE day < ?", (day,))
-
-
-def _number(db: Session, sql: str, *values: int) -> int:
-    row = db.one(sql, values)
-    return 0 if row is None else int(row[0])
-
-
-def _find_response(db: Session, request: Request, now: int) -> bytes | None:
-    row = db.one(
-        "SELECT digest, response FROM request WHERE caller = ? AND request_id = ? AND expires_at > ?",
-        (request.caller, request.request_id, now),
-    )
-    if row is None:
-        return None
-    if row[0] != request.digest:
-        raise InvalidInputError(
-            "this request_id was used for another content; draw a new one for each new request",
-            reason=Reason.REQUEST_ID_REUSED,
-            fields={"request_id": "used before with another content"},
-        )
-    return bytes(row[1])
-
-
-def _keep_response(db: Session, request: Request, response: bytes) -> None:
-    db.execute(
-        "INSERT OR REPLACE INTO request VALUES (?, ?, ?, ?, ?)",
-        (request.caller, request.request_id, request.digest, response, request.expires_at),
-    )
 
 
 def _state_level(db: Session, entry: IssueEntry, who: str, now: int) -> int:
@@ -370,14 +314,5 @@ def _state_level(db: Session, entry: IssueEntry, who: str, now: int) -> int:
     if row is not None and row[0] != statement.level.value:
         out = db.all("SELECT day, idx FROM code WHERE holder = ? AND expires_at > ?", (holder, now))
         for day, index in out:
-            _revoke(db, Revocation(day=day, index=index), RevocationReason.LEVEL_CHANGED, who, now)
+            revoke_one(db, Revocation(day=day, index=index), RevocationReason.LEVEL_CHANGED, who, now)
     return sequence
-
-
-def _revoke(db: Session, item: Revocation, reason: RevocationReason, who: str, now: int) -> bool:
-    """True when the code was not revoked before."""
-    inserted = db.execute(
-        "INSERT OR IGNORE INTO revocation (day, idx, reason, revoked_by, revoked_at) VALUES (?, ?, ?, ?, ?)",
-        (item.day, item.index, reason.value, who, now),
-    )
-    return inserted == 1

@@ -14,7 +14,10 @@ from pyroaring import BitMap
 
 from healthcode.revocation.rice import Values
 
-__all__ = ["to_bitmap"]
+__all__ = ["IndexSet", "to_bitmap"]
+
+IndexSet = BitMap
+"""A set of indices, to be grown and encoded."""
 
 _COOKIE = 12346
 _ARRAY_LIMIT = 4096

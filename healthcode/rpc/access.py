@@ -97,6 +97,11 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
         "/healthcode.v1.ProvinceIssuerService/IssueCode": AccessRule(_ISSUER),
         "/healthcode.v1.ProvinceIssuerService/IssueCodes": AccessRule(_ISSUER, max_request_bytes=1 * MIB),
         "/healthcode.v1.ProvinceIssuerService/RevokeCodes": AccessRule(_ISSUER, max_request_bytes=4 * MIB),
+        "/healthcode.v1.ProvinceIssuerService/RevokeMatching": AccessRule(
+            _ISSUER, max_request_bytes=128 * KIB
+        ),
+        "/healthcode.v1.ProvinceIssuerService/KillKey": AccessRule(_ISSUER, max_request_bytes=4 * KIB),
+        "/healthcode.v1.ProvinceIssuerService/ListKeyHolders": AccessRule(_ISSUER, max_request_bytes=4 * KIB),
         "/healthcode.v1.GatewayService/Ask": AccessRule(_PROVINCE),
         "/healthcode.v1.FederationService/Answer": AccessRule(_GATEWAY),
         "/grpc.health.v1.Health/Check": _OPEN_CALL,

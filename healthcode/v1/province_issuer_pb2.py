@@ -27,17 +27,17 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from healthcode.v1 import verdict_pb2 as healthcode_dot_v1_dot_verdict__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#healthcode/v1/province_issuer.proto\x12\rhealthcode.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bhealthcode/v1/verdict.proto\"9\n\x10IdentityDocument\x12\x15\n\rdocument_type\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\"\xe3\x02\n\tIssueItem\x12\x31\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1f.healthcode.v1.IdentityDocument\x12\x0c\n\x04name\x18\x02 \x01(\t\x12#\n\x05level\x18\x03 \x01(\x0e\x32\x14.healthcode.v1.Level\x12*\n\x06reason\x18\x04 \x01(\x0e\x32\x1a.healthcode.v1.LevelReason\x12\x18\n\x10legal_instrument\x18\x05 \x01(\t\x12/\n\x0blevel_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0cpresentation\x18\x07 \x01(\x0e\x32\x1b.healthcode.v1.Presentation\x12+\n\x08validity\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11shown_by_relative\x18\t \x01(\x08\"\x95\x01\n\nIssuedCode\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x0b\n\x03kid\x18\x03 \x01(\t\x12-\n\tissued_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x10IssueCodeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\x04item\x18\x02 \x01(\x0b\x32\x18.healthcode.v1.IssueItem\">\n\x11IssueCodeResponse\x12)\n\x06issued\x18\x01 \x01(\x0b\x32\x19.healthcode.v1.IssuedCode\"P\n\x11IssueCodesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\'\n\x05items\x18\x02 \x03(\x0b\x32\x18.healthcode.v1.IssueItem\"i\n\x0bIssueResult\x12)\n\x06issued\x18\x01 \x01(\x0b\x32\x19.healthcode.v1.IssuedCode\x12\x16\n\x0erefused_reason\x18\x02 \x01(\t\x12\x17\n\x0frefused_message\x18\x03 \x01(\t\"A\n\x12IssueCodesResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.healthcode.v1.IssueResult\"h\n\x12RevokeCodesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x63odes\x18\x02 \x03(\t\x12/\n\x06reason\x18\x03 \x01(\x0e\x32\x1f.healthcode.v1.RevocationReason\"E\n\x13RevokeCodesResponse\x12\x15\n\rnewly_revoked\x18\x01 \x01(\x03\x12\x17\n\x0f\x61lready_revoked\x18\x02 \x01(\x03*\xd1\x02\n\x0bLevelReason\x12\x1c\n\x18LEVEL_REASON_UNSPECIFIED\x10\x00\x12\x13\n\x0fLEVEL_REASON_A1\x10\x01\x12\x13\n\x0fLEVEL_REASON_A2\x10\x02\x12\x13\n\x0fLEVEL_REASON_A3\x10\x03\x12\x13\n\x0fLEVEL_REASON_A4\x10\x04\x12\x13\n\x0fLEVEL_REASON_A5\x10\x05\x12\x13\n\x0fLEVEL_REASON_A6\x10\x06\x12\x13\n\x0fLEVEL_REASON_A7\x10\x07\x12\x13\n\x0fLEVEL_REASON_A8\x10\x08\x12\x13\n\x0fLEVEL_REASON_B1\x10\x15\x12\x13\n\x0fLEVEL_REASON_B2\x10\x16\x12\x13\n\x0fLEVEL_REASON_B3\x10\x17\x12\x13\n\x0fLEVEL_REASON_B4\x10\x18\x12\x13\n\x0fLEVEL_REASON_B5\x10\x19\x12\x13\n\x0fLEVEL_REASON_B6\x10\x1a*\xb8\x02\n\x10RevocationReason\x12!\n\x1dREVOCATION_REASON_UNSPECIFIED\x10\x00\x12#\n\x1fREVOCATION_REASON_LEVEL_CHANGED\x10\x01\x12%\n!REVOCATION_REASON_ISSUED_IN_ERROR\x10\x02\x12$\n REVOCATION_REASON_LOST_OR_STOLEN\x10\x03\x12$\n REVOCATION_REASON_HOLDER_REQUEST\x10\x04\x12%\n!REVOCATION_REASON_KEY_COMPROMISED\x10\x05\x12\x1b\n\x17REVOCATION_REASON_FRAUD\x10\x06\x12%\n!REVOCATION_REASON_HOLDER_DECEASED\x10\x07\x32\x90\x02\n\x15ProvinceIssuerService\x12N\n\tIssueCode\x12\x1f.healthcode.v1.IssueCodeRequest\x1a .healthcode.v1.IssueCodeResponse\x12Q\n\nIssueCodes\x12 .healthcode.v1.IssueCodesRequest\x1a!.healthcode.v1.IssueCodesResponse\x12T\n\x0bRevokeCodes\x12!.healthcode.v1.RevokeCodesRequest\x1a\".healthcode.v1.RevokeCodesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#healthcode/v1/province_issuer.proto\x12\rhealthcode.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bhealthcode/v1/verdict.proto\"9\n\x10IdentityDocument\x12\x15\n\rdocument_type\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\"\xe3\x02\n\tIssueItem\x12\x31\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1f.healthcode.v1.IdentityDocument\x12\x0c\n\x04name\x18\x02 \x01(\t\x12#\n\x05level\x18\x03 \x01(\x0e\x32\x14.healthcode.v1.Level\x12*\n\x06reason\x18\x04 \x01(\x0e\x32\x1a.healthcode.v1.LevelReason\x12\x18\n\x10legal_instrument\x18\x05 \x01(\t\x12/\n\x0blevel_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0cpresentation\x18\x07 \x01(\x0e\x32\x1b.healthcode.v1.Presentation\x12+\n\x08validity\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11shown_by_relative\x18\t \x01(\x08\"\x95\x01\n\nIssuedCode\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x0b\n\x03kid\x18\x03 \x01(\t\x12-\n\tissued_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x10IssueCodeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\x04item\x18\x02 \x01(\x0b\x32\x18.healthcode.v1.IssueItem\">\n\x11IssueCodeResponse\x12)\n\x06issued\x18\x01 \x01(\x0b\x32\x19.healthcode.v1.IssuedCode\"f\n\x11IssueCodesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\'\n\x05items\x18\x02 \x03(\x0b\x32\x18.healthcode.v1.IssueItem\x12\x14\n\x0creplaces_kid\x18\x03 \x01(\t\"i\n\x0bIssueResult\x12)\n\x06issued\x18\x01 \x01(\x0b\x32\x19.healthcode.v1.IssuedCode\x12\x16\n\x0erefused_reason\x18\x02 \x01(\t\x12\x17\n\x0frefused_message\x18\x03 \x01(\t\"A\n\x12IssueCodesResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.healthcode.v1.IssueResult\"|\n\x12RevokeCodesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x63odes\x18\x02 \x03(\t\x12/\n\x06reason\x18\x03 \x01(\x0e\x32\x1f.healthcode.v1.RevocationReason\x12\x12\n\ncount_only\x18\x04 \x01(\x08\"E\n\x13RevokeCodesResponse\x12\x15\n\rnewly_revoked\x18\x01 \x01(\x03\x12\x17\n\x0f\x61lready_revoked\x18\x02 \x01(\x03\"E\n\x0fHolderSelection\x12\x32\n\tdocuments\x18\x01 \x03(\x0b\x32\x1f.healthcode.v1.IdentityDocument\"\xc6\x01\n\x0eIssueSelection\x12/\n\x0bissued_from\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cissued_until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04rule\x18\x03 \x01(\t\x12\x30\n\x0clevel_reason\x18\x04 \x01(\x0e\x32\x1a.healthcode.v1.LevelReason\x12\x11\n\tissued_by\x18\x05 \x01(\t\"\xe1\x01\n\x15RevokeMatchingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12/\n\x06reason\x18\x02 \x01(\x0e\x32\x1f.healthcode.v1.RevocationReason\x12\x31\n\x07holders\x18\x03 \x01(\x0b\x32\x1e.healthcode.v1.HolderSelectionH\x00\x12/\n\x06issued\x18\x04 \x01(\x0b\x32\x1d.healthcode.v1.IssueSelectionH\x00\x12\x12\n\ncount_only\x18\x05 \x01(\x08\x42\x0b\n\tselection\"H\n\x16RevokeMatchingResponse\x12\x15\n\rnewly_revoked\x18\x01 \x01(\x03\x12\x17\n\x0f\x61lready_revoked\x18\x02 \x01(\x03\"b\n\x0eKillKeyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03kid\x18\x02 \x01(\t\x12/\n\x06reason\x18\x03 \x01(\x0e\x32\x1f.healthcode.v1.RevocationReason\"N\n\x0fKillKeyResponse\x12\x11\n\tcodes_out\x18\x01 \x01(\x03\x12\x10\n\x08next_kid\x18\x02 \x01(\t\x12\x16\n\x0e\x61lready_killed\x18\x03 \x01(\x08\"K\n\x15ListKeyHoldersRequest\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"~\n\tKeyHolder\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x31\n\x0cpresentation\x18\x02 \x01(\x0e\x32\x1b.healthcode.v1.Presentation\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\\\n\x16ListKeyHoldersResponse\x12)\n\x07holders\x18\x01 \x03(\x0b\x32\x18.healthcode.v1.KeyHolder\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xd1\x02\n\x0bLevelReason\x12\x1c\n\x18LEVEL_REASON_UNSPECIFIED\x10\x00\x12\x13\n\x0fLEVEL_REASON_A1\x10\x01\x12\x13\n\x0fLEVEL_REASON_A2\x10\x02\x12\x13\n\x0fLEVEL_REASON_A3\x10\x03\x12\x13\n\x0fLEVEL_REASON_A4\x10\x04\x12\x13\n\x0fLEVEL_REASON_A5\x10\x05\x12\x13\n\x0fLEVEL_REASON_A6\x10\x06\x12\x13\n\x0fLEVEL_REASON_A7\x10\x07\x12\x13\n\x0fLEVEL_REASON_A8\x10\x08\x12\x13\n\x0fLEVEL_REASON_B1\x10\x15\x12\x13\n\x0fLEVEL_REASON_B2\x10\x16\x12\x13\n\x0fLEVEL_REASON_B3\x10\x17\x12\x13\n\x0fLEVEL_REASON_B4\x10\x18\x12\x13\n\x0fLEVEL_REASON_B5\x10\x19\x12\x13\n\x0fLEVEL_REASON_B6\x10\x1a*\xb8\x02\n\x10RevocationReason\x12!\n\x1dREVOCATION_REASON_UNSPECIFIED\x10\x00\x12#\n\x1fREVOCATION_REASON_LEVEL_CHANGED\x10\x01\x12%\n!REVOCATION_REASON_ISSUED_IN_ERROR\x10\x02\x12$\n REVOCATION_REASON_LOST_OR_STOLEN\x10\x03\x12$\n REVOCATION_REASON_HOLDER_REQUEST\x10\x04\x12%\n!REVOCATION_REASON_KEY_COMPROMISED\x10\x05\x12\x1b\n\x17REVOCATION_REASON_FRAUD\x10\x06\x12%\n!REVOCATION_REASON_HOLDER_DECEASED\x10\x07\x32\x98\x04\n\x15ProvinceIssuerService\x12N\n\tIssueCode\x12\x1f.healthcode.v1.IssueCodeRequest\x1a .healthcode.v1.IssueCodeResponse\x12Q\n\nIssueCodes\x12 .healthcode.v1.IssueCodesRequest\x1a!.healthcode.v1.IssueCodesResponse\x12T\n\x0bRevokeCodes\x12!.healthcode.v1.RevokeCodesRequest\x1a\".healthcode.v1.RevokeCodesResponse\x12]\n\x0eRevokeMatching\x12$.healthcode.v1.RevokeMatchingRequest\x1a%.healthcode.v1.RevokeMatchingResponse\x12H\n\x07KillKey\x12\x1d.healthcode.v1.KillKeyRequest\x1a\x1e.healthcode.v1.KillKeyResponse\x12]\n\x0eListKeyHolders\x12$.healthcode.v1.ListKeyHoldersRequest\x1a%.healthcode.v1.ListKeyHoldersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'healthcode.v1.province_issuer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LEVELREASON']._serialized_start=1295
-  _globals['_LEVELREASON']._serialized_end=1632
-  _globals['_REVOCATIONREASON']._serialized_start=1635
-  _globals['_REVOCATIONREASON']._serialized_end=1947
+  _globals['_LEVELREASON']._serialized_start=2390
+  _globals['_LEVELREASON']._serialized_end=2727
+  _globals['_REVOCATIONREASON']._serialized_start=2730
+  _globals['_REVOCATIONREASON']._serialized_end=3042
   _globals['_IDENTITYDOCUMENT']._serialized_start=148
   _globals['_IDENTITYDOCUMENT']._serialized_end=205
   _globals['_ISSUEITEM']._serialized_start=208
@@ -49,15 +49,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUECODERESPONSE']._serialized_start=797
   _globals['_ISSUECODERESPONSE']._serialized_end=859
   _globals['_ISSUECODESREQUEST']._serialized_start=861
-  _globals['_ISSUECODESREQUEST']._serialized_end=941
-  _globals['_ISSUERESULT']._serialized_start=943
-  _globals['_ISSUERESULT']._serialized_end=1048
-  _globals['_ISSUECODESRESPONSE']._serialized_start=1050
-  _globals['_ISSUECODESRESPONSE']._serialized_end=1115
-  _globals['_REVOKECODESREQUEST']._serialized_start=1117
-  _globals['_REVOKECODESREQUEST']._serialized_end=1221
-  _globals['_REVOKECODESRESPONSE']._serialized_start=1223
-  _globals['_REVOKECODESRESPONSE']._serialized_end=1292
-  _globals['_PROVINCEISSUERSERVICE']._serialized_start=1950
-  _globals['_PROVINCEISSUERSERVICE']._serialized_end=2222
+  _globals['_ISSUECODESREQUEST']._serialized_end=963
+  _globals['_ISSUERESULT']._serialized_start=965
+  _globals['_ISSUERESULT']._serialized_end=1070
+  _globals['_ISSUECODESRESPONSE']._serialized_start=1072
+  _globals['_ISSUECODESRESPONSE']._serialized_end=1137
+  _globals['_REVOKECODESREQUEST']._serialized_start=1139
+  _globals['_REVOKECODESREQUEST']._serialized_end=1263
+  _globals['_REVOKECODESRESPONSE']._serialized_start=1265
+  _globals['_REVOKECODESRESPONSE']._serialized_end=1334
+  _globals['_HOLDERSELECTION']._serialized_start=1336
+  _globals['_HOLDERSELECTION']._serialized_end=1405
+  _globals['_ISSUESELECTION']._serialized_start=1408
+  _globals['_ISSUESELECTION']._serialized_end=1606
+  _globals['_REVOKEMATCHINGREQUEST']._serialized_start=1609
+  _globals['_REVOKEMATCHINGREQUEST']._serialized_end=1834
+  _globals['_REVOKEMATCHINGRESPONSE']._serialized_start=1836
+  _globals['_REVOKEMATCHINGRESPONSE']._serialized_end=1908
+  _globals['_KILLKEYREQUEST']._serialized_start=1910
+  _globals['_KILLKEYREQUEST']._serialized_end=2008
+  _globals['_KILLKEYRESPONSE']._serialized_start=2010
+  _globals['_KILLKEYRESPONSE']._serialized_end=2088
+  _globals['_LISTKEYHOLDERSREQUEST']._serialized_start=2090
+  _globals['_LISTKEYHOLDERSREQUEST']._serialized_end=2165
+  _globals['_KEYHOLDER']._serialized_start=2167
+  _globals['_KEYHOLDER']._serialized_end=2293
+  _globals['_LISTKEYHOLDERSRESPONSE']._serialized_start=2295
+  _globals['_LISTKEYHOLDERSRESPONSE']._serialized_end=2387
+  _globals['_PROVINCEISSUERSERVICE']._serialized_start=3045
+  _globals['_PROVINCEISSUERSERVICE']._serialized_end=3581
 # @@protoc_insertion_point(module_scope)

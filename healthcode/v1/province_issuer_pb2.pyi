@@ -280,7 +280,12 @@ class IssueCodesRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
+    REPLACES_KID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    replaces_kid: _builtins.str
+    """Set: only holders who have a code of this key (16 hex digits) that has not expired get
+    a new one; the others are refused with CODE_UNKNOWN. For reissuing after KillKey.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___IssueItem]: ...
     def __init__(
@@ -288,10 +293,11 @@ class IssueCodesRequest(_message.Message):
         *,
         request_id: _builtins.str = ...,
         items: _abc.Iterable[Global___IssueItem] | None = ...,
+        replaces_kid: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "replaces_kid", b"replaces_kid", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -353,8 +359,11 @@ class RevokeCodesRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CODES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    COUNT_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     reason: Global___RevocationReason.ValueType
+    count_only: _builtins.bool
+    """revokes nothing, and says what it would"""
     @_builtins.property
     def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """texts of codes of this issuer"""
@@ -365,10 +374,11 @@ class RevokeCodesRequest(_message.Message):
         request_id: _builtins.str = ...,
         codes: _abc.Iterable[_builtins.str] | None = ...,
         reason: Global___RevocationReason.ValueType = ...,
+        count_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "count_only", b"count_only", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -376,6 +386,125 @@ Global___RevokeCodesRequest: _TypeAlias = RevokeCodesRequest  # noqa: Y015
 
 @_typing.final
 class RevokeCodesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEWLY_REVOKED_FIELD_NUMBER: _builtins.int
+    ALREADY_REVOKED_FIELD_NUMBER: _builtins.int
+    newly_revoked: _builtins.int
+    """or would be, with count_only"""
+    already_revoked: _builtins.int
+    def __init__(
+        self,
+        *,
+        newly_revoked: _builtins.int = ...,
+        already_revoked: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_revoked", b"already_revoked", "newly_revoked", b"newly_revoked"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeCodesResponse: _TypeAlias = RevokeCodesResponse  # noqa: Y015
+
+@_typing.final
+class HolderSelection(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentityDocument]:
+        """at most 1,000"""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[Global___IdentityDocument] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HolderSelection: _TypeAlias = HolderSelection  # noqa: Y015
+
+@_typing.final
+class IssueSelection(_message.Message):
+    """Codes signed in issued_from <= t < issued_until, of which all that is said holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUED_FROM_FIELD_NUMBER: _builtins.int
+    ISSUED_UNTIL_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    LEVEL_REASON_FIELD_NUMBER: _builtins.int
+    ISSUED_BY_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """One of these at least.
+    as the codes carry it
+    """
+    level_reason: Global___LevelReason.ValueType
+    issued_by: _builtins.str
+    """spiffe://REALM.healthcode/issuer/NN/NAME"""
+    @_builtins.property
+    def issued_from(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def issued_until(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        issued_from: _timestamp_pb2.Timestamp | None = ...,
+        issued_until: _timestamp_pb2.Timestamp | None = ...,
+        rule: _builtins.str = ...,
+        level_reason: Global___LevelReason.ValueType = ...,
+        issued_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["issued_from", b"issued_from", "issued_until", b"issued_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issued_by", b"issued_by", "issued_from", b"issued_from", "issued_until", b"issued_until", "level_reason", b"level_reason", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueSelection: _TypeAlias = IssueSelection  # noqa: Y015
+
+@_typing.final
+class RevokeMatchingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    HOLDERS_FIELD_NUMBER: _builtins.int
+    ISSUED_FIELD_NUMBER: _builtins.int
+    COUNT_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    reason: Global___RevocationReason.ValueType
+    count_only: _builtins.bool
+    @_builtins.property
+    def holders(self) -> Global___HolderSelection: ...
+    @_builtins.property
+    def issued(self) -> Global___IssueSelection: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        reason: Global___RevocationReason.ValueType = ...,
+        holders: Global___HolderSelection | None = ...,
+        issued: Global___IssueSelection | None = ...,
+        count_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["holders", b"holders", "issued", b"issued", "selection", b"selection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count_only", b"count_only", "holders", b"holders", "issued", b"issued", "reason", b"reason", "request_id", b"request_id", "selection", b"selection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_selection: _TypeAlias = _typing.Literal["holders", "issued"]  # noqa: Y015
+    _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_selection) -> _WhichOneofReturnType_selection | None: ...
+
+Global___RevokeMatchingRequest: _TypeAlias = RevokeMatchingRequest  # noqa: Y015
+
+@_typing.final
+class RevokeMatchingResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NEWLY_REVOKED_FIELD_NUMBER: _builtins.int
@@ -394,4 +523,136 @@ class RevokeCodesResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RevokeCodesResponse: _TypeAlias = RevokeCodesResponse  # noqa: Y015
+Global___RevokeMatchingResponse: _TypeAlias = RevokeMatchingResponse  # noqa: Y015
+
+@_typing.final
+class KillKeyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    KID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    kid: _builtins.str
+    """16 hex digits"""
+    reason: Global___RevocationReason.ValueType
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        kid: _builtins.str = ...,
+        reason: Global___RevocationReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kid", b"kid", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KillKeyRequest: _TypeAlias = KillKeyRequest  # noqa: Y015
+
+@_typing.final
+class KillKeyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODES_OUT_FIELD_NUMBER: _builtins.int
+    NEXT_KID_FIELD_NUMBER: _builtins.int
+    ALREADY_KILLED_FIELD_NUMBER: _builtins.int
+    codes_out: _builtins.int
+    """signed by it, not expired, and refused from now on"""
+    next_kid: _builtins.str
+    """which signs from now on; empty: none is published, and nothing can be issued"""
+    already_killed: _builtins.bool
+    def __init__(
+        self,
+        *,
+        codes_out: _builtins.int = ...,
+        next_kid: _builtins.str = ...,
+        already_killed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_killed", b"already_killed", "codes_out", b"codes_out", "next_kid", b"next_kid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KillKeyResponse: _TypeAlias = KillKeyResponse  # noqa: Y015
+
+@_typing.final
+class ListKeyHoldersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    kid: _builtins.str
+    page_size: _builtins.int
+    """at most 1,000; unset: 1,000"""
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        kid: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kid", b"kid", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListKeyHoldersRequest: _TypeAlias = ListKeyHoldersRequest  # noqa: Y015
+
+@_typing.final
+class KeyHolder(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLDER_FIELD_NUMBER: _builtins.int
+    PRESENTATION_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    holder: _builtins.str
+    """a pseudonym, the same in every answer of this node"""
+    presentation: _verdict_pb2.Presentation.ValueType
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """of the latest code"""
+
+    def __init__(
+        self,
+        *,
+        holder: _builtins.str = ...,
+        presentation: _verdict_pb2.Presentation.ValueType = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "holder", b"holder", "presentation", b"presentation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyHolder: _TypeAlias = KeyHolder  # noqa: Y015
+
+@_typing.final
+class ListKeyHoldersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLDERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """empty at the end"""
+    @_builtins.property
+    def holders(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyHolder]: ...
+    def __init__(
+        self,
+        *,
+        holders: _abc.Iterable[Global___KeyHolder] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holders", b"holders", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListKeyHoldersResponse: _TypeAlias = ListKeyHoldersResponse  # noqa: Y015

@@ -52,6 +52,21 @@ class ProvinceIssuerServiceStub(object):
                 request_serializer=healthcode_dot_v1_dot_province__issuer__pb2.RevokeCodesRequest.SerializeToString,
                 response_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.RevokeCodesResponse.FromString,
                 _registered_method=True)
+        self.RevokeMatching = channel.unary_unary(
+                '/healthcode.v1.ProvinceIssuerService/RevokeMatching',
+                request_serializer=healthcode_dot_v1_dot_province__issuer__pb2.RevokeMatchingRequest.SerializeToString,
+                response_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.RevokeMatchingResponse.FromString,
+                _registered_method=True)
+        self.KillKey = channel.unary_unary(
+                '/healthcode.v1.ProvinceIssuerService/KillKey',
+                request_serializer=healthcode_dot_v1_dot_province__issuer__pb2.KillKeyRequest.SerializeToString,
+                response_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.KillKeyResponse.FromString,
+                _registered_method=True)
+        self.ListKeyHolders = channel.unary_unary(
+                '/healthcode.v1.ProvinceIssuerService/ListKeyHolders',
+                request_serializer=healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersRequest.SerializeToString,
+                response_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersResponse.FromString,
+                _registered_method=True)
 
 
 class ProvinceIssuerServiceServicer(object):
@@ -75,7 +90,30 @@ class ProvinceIssuerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeCodes(self, request, context):
-        """Revokes codes by their text or index. Acknowledged when durable; published within a second.
+        """Revokes codes by their text. Acknowledged when durable; published within a second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeMatching(self, request, context):
+        """Revokes every code that is out of some holders, or that was issued under a rule, a
+        level reason or by one issuer between two times. As RevokeCodes otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KillKey(self, request, context):
+        """Kills a code key for ever: within seconds every node refuses all that it ever signed,
+        and new codes are signed with the next published key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListKeyHolders(self, request, context):
+        """Whose codes a key has signed that have not expired, by pseudonym.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,6 +136,21 @@ def add_ProvinceIssuerServiceServicer_to_server(servicer, server):
                     servicer.RevokeCodes,
                     request_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.RevokeCodesRequest.FromString,
                     response_serializer=healthcode_dot_v1_dot_province__issuer__pb2.RevokeCodesResponse.SerializeToString,
+            ),
+            'RevokeMatching': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeMatching,
+                    request_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.RevokeMatchingRequest.FromString,
+                    response_serializer=healthcode_dot_v1_dot_province__issuer__pb2.RevokeMatchingResponse.SerializeToString,
+            ),
+            'KillKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.KillKey,
+                    request_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.KillKeyRequest.FromString,
+                    response_serializer=healthcode_dot_v1_dot_province__issuer__pb2.KillKeyResponse.SerializeToString,
+            ),
+            'ListKeyHolders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKeyHolders,
+                    request_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersRequest.FromString,
+                    response_serializer=healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -184,6 +237,87 @@ class ProvinceIssuerService(object):
             '/healthcode.v1.ProvinceIssuerService/RevokeCodes',
             healthcode_dot_v1_dot_province__issuer__pb2.RevokeCodesRequest.SerializeToString,
             healthcode_dot_v1_dot_province__issuer__pb2.RevokeCodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeMatching(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/healthcode.v1.ProvinceIssuerService/RevokeMatching',
+            healthcode_dot_v1_dot_province__issuer__pb2.RevokeMatchingRequest.SerializeToString,
+            healthcode_dot_v1_dot_province__issuer__pb2.RevokeMatchingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KillKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/healthcode.v1.ProvinceIssuerService/KillKey',
+            healthcode_dot_v1_dot_province__issuer__pb2.KillKeyRequest.SerializeToString,
+            healthcode_dot_v1_dot_province__issuer__pb2.KillKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKeyHolders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/healthcode.v1.ProvinceIssuerService/ListKeyHolders',
+            healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersRequest.SerializeToString,
+            healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,7 +41,17 @@ class ProvinceIssuerServiceStub:
     IssueCodes: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.IssueCodesRequest, _province_issuer_pb2.IssueCodesResponse]
     """At most 1,000 items; results[i] answers items[i]; one bad item changes no other."""
     RevokeCodes: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeCodesRequest, _province_issuer_pb2.RevokeCodesResponse]
-    """Revokes codes by their text or index. Acknowledged when durable; published within a second."""
+    """Revokes codes by their text. Acknowledged when durable; published within a second."""
+    RevokeMatching: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeMatchingRequest, _province_issuer_pb2.RevokeMatchingResponse]
+    """Revokes every code that is out of some holders, or that was issued under a rule, a
+    level reason or by one issuer between two times. As RevokeCodes otherwise.
+    """
+    KillKey: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.KillKeyRequest, _province_issuer_pb2.KillKeyResponse]
+    """Kills a code key for ever: within seconds every node refuses all that it ever signed,
+    and new codes are signed with the next published key.
+    """
+    ListKeyHolders: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.ListKeyHoldersRequest, _province_issuer_pb2.ListKeyHoldersResponse]
+    """Whose codes a key has signed that have not expired, by pseudonym."""
 
 @_typing.type_check_only
 class ProvinceIssuerServiceAsyncStub(ProvinceIssuerServiceStub):
@@ -56,7 +66,17 @@ class ProvinceIssuerServiceAsyncStub(ProvinceIssuerServiceStub):
     IssueCodes: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.IssueCodesRequest, _province_issuer_pb2.IssueCodesResponse]  # type: ignore[assignment]
     """At most 1,000 items; results[i] answers items[i]; one bad item changes no other."""
     RevokeCodes: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeCodesRequest, _province_issuer_pb2.RevokeCodesResponse]  # type: ignore[assignment]
-    """Revokes codes by their text or index. Acknowledged when durable; published within a second."""
+    """Revokes codes by their text. Acknowledged when durable; published within a second."""
+    RevokeMatching: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeMatchingRequest, _province_issuer_pb2.RevokeMatchingResponse]  # type: ignore[assignment]
+    """Revokes every code that is out of some holders, or that was issued under a rule, a
+    level reason or by one issuer between two times. As RevokeCodes otherwise.
+    """
+    KillKey: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.KillKeyRequest, _province_issuer_pb2.KillKeyResponse]  # type: ignore[assignment]
+    """Kills a code key for ever: within seconds every node refuses all that it ever signed,
+    and new codes are signed with the next published key.
+    """
+    ListKeyHolders: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.ListKeyHoldersRequest, _province_issuer_pb2.ListKeyHoldersResponse]  # type: ignore[assignment]
+    """Whose codes a key has signed that have not expired, by pseudonym."""
 
 class ProvinceIssuerServiceServicer(metaclass=_abc_1.ABCMeta):
     """For a province's own back ends, on a listener of its own that trusts the
@@ -86,6 +106,34 @@ class ProvinceIssuerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _province_issuer_pb2.RevokeCodesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_province_issuer_pb2.RevokeCodesResponse, _abc.Awaitable[_province_issuer_pb2.RevokeCodesResponse]]:
-        """Revokes codes by their text or index. Acknowledged when durable; published within a second."""
+        """Revokes codes by their text. Acknowledged when durable; published within a second."""
+
+    @_abc_1.abstractmethod
+    def RevokeMatching(
+        self,
+        request: _province_issuer_pb2.RevokeMatchingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_province_issuer_pb2.RevokeMatchingResponse, _abc.Awaitable[_province_issuer_pb2.RevokeMatchingResponse]]:
+        """Revokes every code that is out of some holders, or that was issued under a rule, a
+        level reason or by one issuer between two times. As RevokeCodes otherwise.
+        """
+
+    @_abc_1.abstractmethod
+    def KillKey(
+        self,
+        request: _province_issuer_pb2.KillKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_province_issuer_pb2.KillKeyResponse, _abc.Awaitable[_province_issuer_pb2.KillKeyResponse]]:
+        """Kills a code key for ever: within seconds every node refuses all that it ever signed,
+        and new codes are signed with the next published key.
+        """
+
+    @_abc_1.abstractmethod
+    def ListKeyHolders(
+        self,
+        request: _province_issuer_pb2.ListKeyHoldersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_province_issuer_pb2.ListKeyHoldersResponse, _abc.Awaitable[_province_issuer_pb2.ListKeyHoldersResponse]]:
+        """Whose codes a key has signed that have not expired, by pseudonym."""
 
 def add_ProvinceIssuerServiceServicer_to_server(servicer: ProvinceIssuerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
