@@ -6,23 +6,30 @@ targets that does not hold, a role or path that has no place) refuses the refres
 changes nothing. What concerns one province refuses that province's change alone: it
 keeps its last good files, and the refusal is reported. Then the whole becomes the next
 generation on disk, and only then the view.
+
+There may be several sources: the newest that holds is taken (choice.py), and what it
+could not give of a province is asked of the others. Each source has a cache of its own,
+so that none can spoil another's; what was accepted before is held in the generation.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from healthcode.errors import Reason, TrustError
+from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableError
 from healthcode.trust.assembly import Rejected, TrustState
+from healthcode.trust.choice import Candidate, SourceChoice, SourceLimits, SourceNote
+from healthcode.trust.contact import Contact, newest_contact, write_contact
 from healthcode.trust.fetcher import update_national
 from healthcode.trust.generation import Checkpoint, current_generation, swap_timestamp, write_generation
 from healthcode.trust.layout import TrustLimits
-from healthcode.trust.refresh import Refresh, read_cache
+from healthcode.trust.refresh import Cached, Refresh, read_cache
 from healthcode.trust.source import TrustSource
 from healthcode.trust.store import Bootstrap, TrustStore, read_bootstrap
 from healthcode.trust.view import TrustView
@@ -30,6 +37,13 @@ from healthcode.trust.view import TrustView
 __all__ = ["RefreshResult", "TrustClient"]
 
 _LIMITS = TrustLimits()
+_SOURCE_LIMITS = SourceLimits()
+
+# lists that were fetched and could not be kept (a full disk) wait in memory, up to here
+_MAX_HELD_BYTES = 268_435_456
+
+# these lie in the national files, which are the same wherever they come from
+_NO_SOURCES_FAULT = frozenset({Reason.PARTICIPANT_UNKNOWN, Reason.AUTHORITY_EXISTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +52,63 @@ class RefreshResult:
 
     `changed`: the view is another one (a newer timestamp alone counts). `generation` is
     the one on disk. `rejected` names each participant (or "areas") whose newest files
-    were refused; its last good ones serve on.
+    were refused; its last good ones serve on. `source` names where it came from, `passed_over`
+    the sources that gave nothing that holds, or lag, and why.
     """
 
     changed: bool
     generation: int
     rejected: tuple[Rejected, ...]
     view: TrustView
+    source: str = ""
+    passed_over: tuple[SourceNote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What was taken from the sources so far, verified, not kept yet."""
+
+    candidate: Candidate
+    cached: Cached
+    state: TrustState
+    lists: dict[str, bytes | None]
 
 
 class TrustClient:
-    """A trust folder and the source it follows. One refresh at a time, across processes too."""
+    """A trust folder and the sources it follows, the preferred first.
+
+    One refresh at a time, across processes too.
+    """
 
     def __init__(
         self,
         directory: Path | str,
-        source: TrustSource,
+        sources: TrustSource | Sequence[TrustSource],
         *,
         limits: TrustLimits = _LIMITS,
+        source_limits: SourceLimits = _SOURCE_LIMITS,
         checkpoint: Checkpoint = lambda _step: None,
     ) -> None:
         self._directory = Path(directory)
-        self._source = source
+        several = tuple(sources) if isinstance(sources, Sequence) else (sources,)
+        self._choice = SourceChoice(several, limits, source_limits)
         self._limits = limits
         self._checkpoint = checkpoint
         self._store: TrustStore | None = None
         self._bootstrap: Bootstrap | None = None
+        self._lists: dict[
+            str, bytes
+        ] = {}  # fetched and hashed, not kept yet: a cut refresh goes on from there
+
+    @property
+    def view(self) -> TrustView | None:
+        """The view that serves, with what the last refresh learnt of the clock, even one that failed."""
+        return None if self._store is None else self._store.view
+
+    @property
+    def passed_over(self) -> tuple[SourceNote, ...]:
+        """The sources that the last refresh passed over, and why; also after one that failed."""
+        return tuple(self._choice.notes)
 
     def open(self) -> TrustStore:
         """The folder as it stands, without network. Raises as TrustStore.open."""
@@ -71,32 +116,115 @@ class TrustClient:
         return self._store
 
     def refresh(self, now: int) -> RefreshResult:
-        """Take what the source has that is newer and holds.
+        """Take what the sources have that is newer and holds.
 
-        Raises UnavailableError when the source is out of reach, TrustError (or another
-        HealthcodeError) when what it serves for the whole federation does not hold,
+        Raises UnavailableError when no source is within reach, TrustError (or another
+        HealthcodeError) when what they serve for the whole federation does not hold,
         ConfigurationError when the folder was never begun. After any of them the folder
-        and the view are as they were.
+        and the view are as they were, but for what was learnt of the clock.
         """
         if self._bootstrap is None:
             self._bootstrap = read_bootstrap(self._directory, self._limits)
-        bootstrap = self._bootstrap
+        if sum(map(len, self._lists.values())) > _MAX_HELD_BYTES:
+            self._lists.clear()
         with self._locked():
             store = self._serving()
-            cache = self._directory / "cache"
-            update_national(cache, self._source, bootstrap.root, now, self._limits)
-            self._checkpoint("national.fetched")
-            cached = read_cache(cache, bootstrap.root)
-            refresh = Refresh(None if store is None else store.state, self._source, self._limits, now)
-            state, lists = refresh.run(cached)
-            self._checkpoint("verified")
-            return self._keep(store, state, lists)
+            candidates = self._choice.begin()
+            try:
+                taken = self._take(candidates, store, self._bootstrap, now)
+            except HealthcodeError:
+                self._learn(candidates, store, now)
+                raise
+            result = self._keep(store, taken)
+            self._lists.clear()
+            contact = self._learn(candidates, store, now, taken.state)
+            self._choice.end(candidates, taken.candidate)
+            view = replace(result.view, contact=contact)
+            return replace(result, view=view, passed_over=self.passed_over)
 
-    def _keep(
-        self, store: TrustStore | None, state: TrustState, lists: dict[str, bytes | None]
-    ) -> RefreshResult:
+    def _take(
+        self, candidates: Sequence[Candidate], store: TrustStore | None, bootstrap: Bootstrap, now: int
+    ) -> _Taken:
+        """The newest set that holds, completed from the other sources where it lacks something."""
+        taken: _Taken | None = None
+        errors: list[HealthcodeError] = []
+        for candidate in candidates:
+            try:
+                if taken is None:
+                    taken = self._take_from(candidate, store, bootstrap, now)
+                elif candidate.timestamp is not None:
+                    taken = self._complete(candidate, taken, now)
+            except HealthcodeError as error:
+                if error.reason is Reason.STORAGE_FULL:
+                    raise  # no source's fault
+                self._choice.fail(candidate, error)
+                errors.append(error)
+                continue
+            if all(each.reason in _NO_SOURCES_FAULT for each in taken.state.files.rejected):
+                break
+        if taken is None:
+            raise _together(errors)
+        return taken
+
+    def _take_from(
+        self, candidate: Candidate, store: TrustStore | None, bootstrap: Bootstrap, now: int
+    ) -> _Taken:
+        cache = self._directory / "cache" / hashlib.sha256(candidate.name.encode()).hexdigest()[:16]
+        update_national(cache, candidate, bootstrap.root, now, self._limits)
+        self._checkpoint("national.fetched")
+        cached = read_cache(cache, bootstrap.root)
+        state, lists = self._verify(candidate, None if store is None else store.state, cached, now)
+        self._checkpoint("verified")
+        self._choice.succeed(candidate)
+        return _Taken(candidate, cached, state, lists)
+
+    def _complete(self, candidate: Candidate, taken: _Taken, now: int) -> _Taken:
+        """`taken`, with what `candidate` has of the files that were refused or missing."""
+        before = taken.state.files.rejected
+        state, lists = self._verify(candidate, taken.state, taken.cached, now)
+        still = {each.participant for each in state.files.rejected}
+        for each in before:
+            if each.participant not in still and each.reason not in _NO_SOURCES_FAULT:
+                blamed = TrustError(
+                    f"{taken.candidate.name}: {each.participant}: {each.message}", reason=each.reason
+                )
+                self._choice.fail(taken.candidate, blamed)
+        # a retired participant is told of by the pass that saw it go
+        told = tuple(e for e in before if e.reason in _NO_SOURCES_FAULT and e.participant not in still)
+        if told:
+            files = replace(state.files, rejected=(*state.files.rejected, *told))
+            state = replace(state, files=files)
+        return replace(taken, state=state, lists=lists)
+
+    def _verify(
+        self, candidate: Candidate, previous: TrustState | None, cached: Cached, now: int
+    ) -> tuple[TrustState, dict[str, bytes | None]]:
+        return Refresh(previous, candidate, self._limits, now, lists=self._lists).run(cached)
+
+    def _learn(
+        self,
+        candidates: Sequence[Candidate],
+        store: TrustStore | None,
+        now: int,
+        state: TrustState | None = None,
+    ) -> Contact | None:
+        """What the timestamps that came, held or expired, say of our clock; the serving view tells it."""
+        before = None if store is None else store.state
+        contact = None if store is None else store.view.contact
+        basis = state or before
+        if basis is not None:
+            seen = [each.timestamp for each in candidates if each.timestamp is not None]
+            known = 0 if before is None else before.view.timestamp_version
+            contact = newest_contact(seen, basis.national.root, known, now, self._limits) or contact
+            with suppress(TrustError):  # a full disk: it is learnt again
+                write_contact(self._directory, contact)
+        if self._store is not None:
+            self._store.tell(contact)
+        return contact
+
+    def _keep(self, store: TrustStore | None, taken: _Taken) -> RefreshResult:
         """Make what was verified durable: a new generation, or a newer timestamp in the one that serves."""
-        changed = True
+        state, changed = taken.state, True
         if store is not None and not store.warnings and _same_but_timestamp(store.state, state):
             number = store.generation
             changed = state.files.national.timestamp != store.state.files.national.timestamp
@@ -105,10 +233,10 @@ class TrustClient:
         else:
             base = None if store is None else store.generation
             number = write_generation(
-                self._directory, state.files, lists, base=base, checkpoint=self._checkpoint
+                self._directory, state.files, taken.lists, base=base, checkpoint=self._checkpoint
             )
         self._store = TrustStore(self._directory, state, number, ())
-        return RefreshResult(changed, number, state.files.rejected, state.view)
+        return RefreshResult(changed, number, state.files.rejected, state.view, taken.candidate.name)
 
     def _serving(self) -> TrustStore | None:
         """What serves now; read again if another process moved on."""
@@ -143,3 +271,14 @@ class TrustClient:
 def _same_but_timestamp(before: TrustState, after: TrustState) -> bool:
     national = replace(before.files.national, timestamp=after.files.national.timestamp)
     return replace(before.files, national=national) == after.files
+
+
+def _together(errors: Sequence[HealthcodeError]) -> HealthcodeError:
+    """Why no source gave anything: of several, what each said, and the reason of the first that was reached."""
+    if len(errors) == 1:
+        return errors[0]
+    message = "no source gives trust that holds: " + "; ".join(each.message for each in errors)
+    bad = next((each for each in errors if not isinstance(each, UnavailableError)), None)
+    if bad is None:
+        return UnavailableError(message, reason=errors[0].reason)
+    return TrustError(message, reason=bad.reason)

@@ -93,13 +93,20 @@ class Refresh:
     """One refresh: from what the Updater brought to a state that may become a generation."""
 
     def __init__(
-        self, previous: TrustState | None, source: TrustSource, limits: TrustLimits, now: int
+        self,
+        previous: TrustState | None,
+        source: TrustSource,
+        limits: TrustLimits,
+        now: int,
+        *,
+        lists: dict[str, bytes] | None = None,
     ) -> None:
+        """`lists` holds lists by their place, fetched before and hashed; new ones are put there."""
         self._previous = previous
         self._source = source
         self._limits = limits
         self._now = now
-        self._lists: dict[str, bytes] = {}
+        self._lists = {} if lists is None else lists
         self._rejected: list[Rejected] = []
         self._failed_fetches = 0
 

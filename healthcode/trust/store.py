@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,8 +24,10 @@ from healthcode.errors import (
     TrustError,
 )
 from healthcode.trust.assembly import TrustState, assemble
+from healthcode.trust.contact import Contact, read_contact
 from healthcode.trust.document import Document, decode_document
-from healthcode.trust.generation import current_generation, generation_numbers, read_generation, replace_file
+from healthcode.trust.durable import replace_file
+from healthcode.trust.generation import current_generation, generation_numbers, read_generation
 from healthcode.trust.layout import TrustLimits, metadata_file
 from healthcode.trust.metadata import realm_of
 from healthcode.trust.national import root_fingerprint, verify_roots
@@ -54,7 +57,7 @@ class Bootstrap:
 
 def init_trust(
     directory: Path | str,
-    source: TrustSource,
+    sources: TrustSource | Sequence[TrustSource],
     fingerprint: str,
     *,
     realm: str | None = None,
@@ -64,7 +67,7 @@ def init_trust(
 
     Doing it again with the same fingerprint changes nothing. Raises ConfigurationError for
     a malformed fingerprint, or a folder that was begun with another root; TrustError when
-    the source serves no such root, or one of another realm; UnavailableError.
+    no source serves such a root, or one of another realm; UnavailableError.
     """
     directory = Path(directory)
     if _FINGERPRINT.fullmatch(fingerprint) is None:
@@ -79,7 +82,8 @@ def init_trust(
                 "use another folder, or remove this one if it was a mistake"
             )
         return found
-    root = _find_root(source, fingerprint, limits)
+    several = tuple(sources) if isinstance(sources, Sequence) else (sources,)
+    root = _find_in_any(several, fingerprint, limits)
     named = realm_of(verify_roots([root], limits)[0])
     if realm is not None and named != realm:
         raise TrustError(f"that root is of realm {named}, not {realm}", reason=Reason.REALM_MISMATCH)
@@ -93,6 +97,17 @@ def init_trust(
             f"the trust folder {directory} cannot be written: {error.strerror}"
         ) from error
     return Bootstrap(named, fingerprint, root)
+
+
+def _find_in_any(sources: Sequence[TrustSource], fingerprint: str, limits: TrustLimits) -> bytes:
+    """The root, from the first source that has it: its fingerprint is proof enough."""
+    first: HealthcodeError | None = None
+    for source in sources:
+        try:
+            return _find_root(source, fingerprint, limits)
+        except HealthcodeError as error:
+            first = first or error
+    raise first or ConfigurationError("there is no source to begin from: name one")
 
 
 def _find_root(source: TrustSource, fingerprint: str, limits: TrustLimits) -> bytes:
@@ -145,11 +160,17 @@ class TrustStore:
         self.state = state
         self.generation = generation
         self.warnings = warnings
+        self._view = state.view
 
     @property
     def view(self) -> TrustView:
         """What the folder lets one believe."""
-        return self.state.view
+        return self._view
+
+    def tell(self, contact: Contact | None) -> None:
+        """Put into the view what the last contact said of this machine's clock."""
+        if contact != self._view.contact:
+            self._view = replace(self._view, contact=contact)
 
     @classmethod
     def open(cls, directory: Path | str, *, limits: TrustLimits = _LIMITS) -> TrustStore:
@@ -174,7 +195,9 @@ class TrustStore:
                 continue
             if warnings:
                 warnings.append(f"generation {number} serves in its place; refresh to repair the folder")
-            return cls(directory, state, number, tuple(warnings))
+            store = cls(directory, state, number, tuple(warnings))
+            store.tell(read_contact(directory, state.national.root, limits))
+            return store
         if not warnings:
             raise TrustError(
                 f"the trust folder {directory} was begun but never filled; run: healthcode trust sync"

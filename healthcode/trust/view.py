@@ -14,6 +14,7 @@ from healthcode.policy.book import PolicyBook
 from healthcode.policy.tier import Freshness, TrustTier
 from healthcode.revocation.state import RevocationState
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.contact import Contact
 from healthcode.trust.document import ServiceEntry
 
 __all__ = ["IssuerKey", "IssuerView", "TrustView"]
@@ -69,7 +70,8 @@ class TrustView:
 
     `issuers` is by participant code, `services` by "registry" and "gateway".
     `warnings` are sentences for an operator. `earliest_expiry` is the first moment at
-    which some metadata of this view expires.
+    which some metadata of this view expires. `contact` is what the last news said of this
+    machine's clock.
     """
 
     realm: str
@@ -84,6 +86,7 @@ class TrustView:
     services: Mapping[str, ServiceEntry]
     earliest_expiry: int
     warnings: tuple[str, ...] = field(default=())
+    contact: Contact | None = None
     areas_version: int | None = None
 
     def age_seconds(self, issuer: str, now: int) -> int | None:
@@ -119,3 +122,10 @@ class TrustView:
         if found is not None and found.live_signed_at is not None:
             latest = max(latest, found.live_signed_at)
         return max(0, latest - now)
+
+    def clock_ahead_seconds(self, now: int) -> int:
+        """By how much the last news showed this machine's clock to be ahead; 0 if it did not.
+
+        More than the policy's skew: nothing may be called expired that was good so long ago.
+        """
+        return 0 if self.contact is None else self.contact.ahead_seconds(now)
