@@ -1,0 +1,135 @@
+"""VerifyStream as an integrator wants it: one iterator in, one out, whatever happens to the connection.
+
+    async for verdict in verify_stream(ProvinceNodeServiceStub(channel), requests):
+        open_gate(verdict.item_id, verdict.decision)
+
+The server ends a stream with OK from time to time (connections are renewed to spread
+load) and when it stops; verifying is free of side effects, so what was sent and not
+answered is simply sent again on the next stream. One verdict for each request, in
+order, none twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
+
+import grpc.aio
+
+from healthcode.errors import UnavailableError
+from healthcode.rpc.convert import decode_verdict
+from healthcode.rpc.errors import rpc_errors
+from healthcode.v1.province_node_pb2 import VerifyStreamRequest
+from healthcode.verification.verdict import Verdict
+
+__all__ = ["MAX_UNANSWERED", "verify_stream"]
+
+MAX_UNANSWERED = 256
+_FIRST_PAUSE_SECONDS = 0.1
+
+
+async def verify_stream(
+    stub: Any,
+    requests: AsyncIterable[VerifyStreamRequest],
+    *,
+    max_unanswered: int = MAX_UNANSWERED,
+    attempts: int = 4,
+) -> AsyncIterator[Verdict]:
+    """The verdicts on `requests`, in order, across as many streams as it takes.
+
+    `stub` is a ProvinceNodeServiceStub. At most `max_unanswered` requests are under way.
+    Raises UnavailableError after `attempts` streams in a row brought no answer (pauses of
+    0.1, 0.2, 0.4 … s between them), and at once whatever else the node says.
+    """
+    sending = _Sending(requests, max_unanswered)
+    failures = 0
+    try:
+        while await sending.has_more():
+            call = stub.VerifyStream(sending.requests())
+            try:
+                while True:
+                    with rpc_errors("the node"):
+                        response = await call.read()
+                    if response is grpc.aio.EOF:
+                        break
+                    failures = 0
+                    sending.answered()
+                    yield decode_verdict(response.verdict)
+            except UnavailableError:
+                failures += 1
+                if failures >= attempts:
+                    raise
+                await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2 ** (failures - 1))
+            finally:
+                call.cancel()
+    finally:
+        await sending.close()
+
+
+class _Sending:
+    """What is under way: taken from the caller and not answered yet, oldest first.
+
+    Each stream has a place of its own in it, so that one which is dying, and may still
+    wait for its next request, takes nothing from the one after it.
+    """
+
+    def __init__(self, source: AsyncIterable[VerifyStreamRequest], max_unanswered: int) -> None:
+        self._unanswered: deque[VerifyStreamRequest] = deque()
+        self._answered = 0
+        self._exhausted = False
+        self._room = asyncio.Semaphore(max_unanswered)
+        self._changed = asyncio.Condition()
+        # a task of its own: the library cancels whoever waits for the next request when a stream ends
+        self._reader = asyncio.create_task(self._read(source))
+
+    async def _read(self, source: AsyncIterable[VerifyStreamRequest]) -> None:
+        try:
+            async for request in source:
+                await self._room.acquire()
+                async with self._changed:
+                    self._unanswered.append(request)
+                    self._changed.notify_all()
+        finally:
+            async with self._changed:
+                self._exhausted = True
+                self._changed.notify_all()
+
+    async def has_more(self) -> bool:
+        """Waits until there is something to send. Raises what the caller's iterator raised."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._unanswered or self._exhausted)
+        if not self._unanswered:
+            await self._reader
+        return bool(self._unanswered)
+
+    async def requests(self) -> AsyncIterator[VerifyStreamRequest]:
+        """What one stream sends: all that is unanswered, then what comes."""
+        place = self._answered
+        while True:
+            await self._come(place)
+            if not 0 <= place - self._answered < len(self._unanswered):
+                return
+            request = self._unanswered[place - self._answered]
+            place += 1
+            yield request
+
+    async def _come(self, place: int) -> None:
+        """Waits until the caller has brought request number `place`, or all."""
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: place < self._answered + len(self._unanswered) or self._exhausted
+            )
+
+    def answered(self) -> None:
+        """The oldest unanswered request has its answer."""
+        self._unanswered.popleft()
+        self._answered += 1
+        self._room.release()
+
+    async def close(self) -> None:
+        self._reader.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await self._reader
