@@ -7,6 +7,11 @@ silent. Refreshing is blocking work and runs in a thread of its own; the view is
 swapped whole. A refresh that fails changes nothing: the last good view serves on,
 and its tiers tell its age.
 
+Nothing that is refused stays unsaid: each refusal is a line and a count by its reason,
+of the whole (`trust_refresh_failed`, trust_refresh_total), of one participant's part
+(`trust_rejected`, trust_rejected_total), and of one whose last word is old while the
+registry's is fresh (`trust_issuer_behind`, trust_issuer_behind_total).
+
     follower = TrustFollower(directory, client, stub, clock=clock, metrics=metrics)
     follower.open()                       # False: nothing on disk yet
     await run_until_stopped([server], follower.run())
@@ -23,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from healthcode.clock import Clock
-from healthcode.errors import HealthcodeError, TrustError
+from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.rpc.errors import rpc_errors
 from healthcode.telemetry import LogBudget, Metrics, get_logger
 from healthcode.trust.client import RefreshResult, TrustClient
@@ -38,6 +43,11 @@ __all__ = ["TrustFollower"]
 
 FIRST_BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 5.0
+
+# a watch can wake us as often as it likes: between two refreshes lies the first of these, and while they
+# bring nothing twice as long each time, up to the second
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 2.0
 
 
 class TrustFollower:
@@ -69,6 +79,14 @@ class TrustFollower:
         self._refreshes = metrics.counter("trust_refresh_total", "Refreshes of trust, by result", ("result",))
         self._rejections = metrics.counter(
             "trust_rejected_total", "Publications that were refused on arrival", ("participant", "reason")
+        )
+        self._behind = metrics.counter(
+            "trust_issuer_behind_total",
+            "Refreshes that found a participant's own signature old while the registry's was fresh",
+            ("participant", "reason"),
+        )
+        self._issuer_signed_at = metrics.gauge(
+            "trust_issuer_signed_at", "When a participant's node signed last, epoch seconds", ("participant",)
         )
         self._version = metrics.gauge("trust_snapshot_version", "Version of the trust snapshot in use")
         self._signed_at = metrics.gauge("trust_timestamp_signed_at", "When that was signed, epoch seconds")
@@ -111,6 +129,8 @@ class TrustFollower:
                 result = await loop.run_in_executor(self._executor, self._client.refresh, self._clock.now())
             except HealthcodeError as error:
                 self._refreshes.labels(error.reason).inc()
+                if self._budget.take(error.reason) is not None:
+                    self._log.warning("trust_refresh_failed", reason=error.reason, why=error.message)
                 raise
             self._refreshes.labels("changed" if result.changed else "unchanged").inc()
             for rejected in result.rejected:
@@ -129,19 +149,22 @@ class TrustFollower:
                 or result.view.timestamp_version != self._view.timestamp_version
             ):
                 self._swap(result.view)
+            self._tell_behind(result.view)
             return result
 
     async def run(self) -> None:
         """Follows for ever; ends only by being cancelled."""
         watch = asyncio.create_task(self._watch())
+        pause = FIRST_PAUSE_SECONDS
         try:
             while True:
                 self._wake.clear()
                 try:
-                    await self.refresh_now()
-                except HealthcodeError as error:
-                    if self._budget.take(error.reason) is not None:
-                        self._log.warning("trust_refresh_failed", reason=error.reason, why=error.message)
+                    changed = (await self.refresh_now()).changed
+                except HealthcodeError:
+                    changed = False
+                pause = FIRST_PAUSE_SECONDS if changed else min(2 * pause, LONGEST_PAUSE_SECONDS)
+                await asyncio.sleep(pause)
                 await self._until_woken()
         finally:
             watch.cancel()
@@ -176,8 +199,31 @@ class TrustFollower:
                 backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311  as above
 
+    def _tell_behind(self, view: TrustView) -> None:
+        """Who is held back, or silent: which of the two, nobody can tell from here."""
+        now = self._clock.now()
+        fresh_seconds = view.policy.in_force(now).freshness.fresh_seconds
+        if now - view.timestamp_signed_at > fresh_seconds:
+            return  # all are old, which the timestamp tells
+        for issuer in view.issuers.values():
+            age = None if issuer.live_signed_at is None else now - issuer.live_signed_at
+            if age is None or age <= fresh_seconds:
+                continue
+            self._behind.labels(issuer.code, Reason.TRUST_FROZEN).inc()
+            if self._budget.take(f"{issuer.code} behind") is not None:
+                self._log.warning(
+                    "trust_issuer_behind",
+                    participant=issuer.code,
+                    reason=Reason.TRUST_FROZEN,
+                    age_seconds=age,
+                    why="its node signs nothing new, or what it signs is kept from us, while the registry's own is fresh",
+                )
+
     def _swap(self, view: TrustView) -> None:
         self._view = view
+        for issuer in view.issuers.values():
+            if issuer.live_signed_at is not None:
+                self._issuer_signed_at.labels(issuer.code).set(issuer.live_signed_at)
         self._version.set(view.snapshot_version)
         self._signed_at.set(view.timestamp_signed_at)
         if self._on_view is not None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
-from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError, UnavailableError
+from healthcode.errors import HealthcodeError, NotFoundError, Reason, UnavailableError
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.trust.source import too_large
@@ -55,7 +55,7 @@ class GrpcSource:
         return self._name
 
     def fetch(self, path: str, max_bytes: int) -> bytes:
-        """The whole file; see TrustSource.fetch for what it raises."""
+        """The whole file; see TrustSource.fetch. UnavailableError(SOURCE_SLOW) when its time is up."""
         call = self._fetch(path, max_bytes)
         try:
             future = asyncio.run_coroutine_threadsafe(call, self._loop)
@@ -76,28 +76,40 @@ class GrpcSource:
             raise UnavailableError(
                 f"{self._name}: we are stopping", reason=Reason.TRUST_UNAVAILABLE
             ) from error
-        except (NotFoundError, TrustError, UnavailableError):
-            raise
-        except HealthcodeError as error:
-            if error.reason is Reason.TOO_LARGE:
-                raise too_large(path, max_bytes, self._name) from error
-            raise UnavailableError(
-                f"{self._name}: {error.message}",
-                reason=Reason.TRUST_UNAVAILABLE,
-                retry_after_seconds=error.retry_after_seconds,
-            ) from error
 
     async def _fetch(self, path: str, max_bytes: int) -> bytes:
         request = trust_registry_pb2.FetchFileRequest(path=path, max_bytes=max_bytes)
         data = bytearray()
-        with rpc_errors(self._name):
-            call = self._stub.FetchFile(request, timeout=self._timeout_seconds)
-            async for response in call:
-                data += response.chunk
-                if len(data) > max_bytes:
-                    call.cancel()
-                    raise too_large(path, max_bytes, self._name)
+        try:
+            with rpc_errors(self._name):
+                call = self._stub.FetchFile(request, timeout=self._timeout_seconds)
+                async for response in call:
+                    data += response.chunk
+                    if len(data) > max_bytes:
+                        call.cancel()
+                        break
+        except HealthcodeError as error:
+            raise self._told(error, path, max_bytes) from error
+        if len(data) > max_bytes:
+            raise too_large(path, max_bytes, self._name)
         return bytes(data)
+
+    def _told(self, error: HealthcodeError, path: str, max_bytes: int) -> HealthcodeError:
+        """What a failed call means for a source; the reasons of trust are ours to find, never the server's to tell."""
+        if isinstance(error, NotFoundError):
+            return NotFoundError(f"{self._name} has no file {path}")
+        if error.reason is Reason.TOO_LARGE:
+            return too_large(path, max_bytes, self._name)
+        if error.reason is Reason.DEADLINE_EXCEEDED:
+            return UnavailableError(
+                f"{self._name}: {path} did not come in {self._timeout_seconds:.0f} s",
+                reason=Reason.SOURCE_SLOW,
+            )
+        return UnavailableError(
+            f"{self._name}: {error.message}",
+            reason=Reason.TRUST_UNAVAILABLE,
+            retry_after_seconds=error.retry_after_seconds,
+        )
 
 
 @contextmanager

@@ -170,6 +170,11 @@ class Registry:
             count += 1
         return trust_registry_pb2.PublishRevocationsResponse(version=count)
 
+    async def ReportNodeState(  # noqa: N802  proto
+        self, request: trust_registry_pb2.ReportNodeStateRequest, call: CallInfo
+    ) -> trust_registry_pb2.ReportNodeStateResponse:
+        return trust_registry_pb2.ReportNodeStateResponse()
+
 
 class Node:
     """Every verdict only carries the item's id back."""
