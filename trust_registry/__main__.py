@@ -8,7 +8,8 @@ from healthcode.cli.console import CommandGroup, run
 from trust_registry.cli.admission import approve, joins
 from trust_registry.cli.ceremony import fingerprint, init
 from trust_registry.cli.operation import check, serve, status
-from trust_registry.cli.proposal import proposals, propose, publish, show, sign
+from trust_registry.cli.proposal import collect, proposals, propose, publish, show, sign
+from trust_registry.cli.rotation import key
 
 __all__ = ["cli", "main"]
 
@@ -39,7 +40,9 @@ for command in (
     proposals,
     show,
     sign,
+    collect,
     publish,
+    key,
 ):
     cli.add_command(command)
 

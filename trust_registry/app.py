@@ -31,7 +31,7 @@ from trust_registry.metric import RegistryMetrics
 from trust_registry.online_key import offline_keys_in, read_online_keys
 from trust_registry.proposal import ProposalState, ProposalStore
 from trust_registry.publication import Publisher
-from trust_registry.repository import Published, Repository
+from trust_registry.repository import OnlineKeys, Published, Repository
 from trust_registry.retention import remove_superseded
 from trust_registry.service import TrustRegistry
 from trust_registry.settings import RegistrySettings, load_registry_settings
@@ -65,8 +65,13 @@ def open_registry(
     signed, but nothing published.
     """
     settings = load_registry_settings(folder.configuration)
-    keys = read_online_keys(folder, settings.keys, settings.realm, environ) if with_keys else None
-    repository = Repository(folder, keys, clock)
+
+    def reopen() -> OnlineKeys:
+        return read_online_keys(folder, settings.keys, settings.realm, environ)
+
+    repository = Repository(
+        folder, reopen() if with_keys else None, clock, reopen=reopen if with_keys else None
+    )
     realm = repository.published().realm
     if realm != settings.realm:
         raise ConfigurationError(

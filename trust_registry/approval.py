@@ -4,42 +4,50 @@ Rules. Only a key that root names for the role may sign; each key signs once;
 what is signed is version = current + 1 of its role, else the proposal is stale
 and must be made again. What is shown to a signer is the whole difference
 between what is published and what would be. At the threshold it is published.
+
+A new root is judged twice, by the root before it and by itself; where it changes who
+the operators are, a companion (targets, signed by the new operators) goes with it.
+Who signed, who has not, and whose signature does not hold is told by name (`rolls_of`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from healthcode.errors import ConflictError, PermissionDeniedError, Reason, TrustError
+from healthcode.errors import ConflictError, InvalidInputError, PermissionDeniedError, Reason, SignatureError
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.trust.document import load_json
-from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH
 from healthcode.trust.metadata import (
     Metadata,
     Root,
     Targets,
     decode_metadata,
     public_of,
-    realm_of,
     sign_metadata,
     target_of,
     to_bytes,
-    verify_threshold,
 )
+from trust_registry.basis import Basis
 from trust_registry.difference import Change, differences
 from trust_registry.proposal import Proposal, ProposalState, ProposalStore
-from trust_registry.publication import check_first_publication, check_national
-from trust_registry.repository import LIMITS, Published, Receipt, Repository, RoleUpdate, Writing
+from trust_registry.publishing import publish_signed
+from trust_registry.repository import LIMITS, Published, Receipt, Repository, Writing
 
 __all__ = [
+    "Roll",
     "Signing",
     "Tally",
+    "add_signature",
     "changes_of",
+    "merge_signatures",
     "publish_proposal",
+    "rolls_of",
     "sign_proposal",
     "signers_of",
     "state_of",
+    "take_signatures",
     "tally_of",
 ]
 
@@ -65,72 +73,189 @@ class Signing:
     receipt: Receipt | None
 
 
-def state_of(proposal: Proposal, published: Published) -> ProposalState:
-    """Whether a proposal can still be signed."""
-    current = _current_version(proposal, published)
-    if proposal.version == current + 1:
-        return ProposalState.OPEN
-    if proposal.version == current:
-        now_signed = _current_signed(proposal, published)
-        if now_signed == proposal.signed:
-            return ProposalState.PUBLISHED
-    return ProposalState.STALE
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """Who must sign one paper, as one root has it: by name where a name is known.
 
-
-def tally_of(proposal: Proposal, published: Published) -> Tally:
-    """The valid signatures of those who may sign, against the threshold.
-
-    A new root needs the threshold of the root before it and its own: the one that
-    lacks more is told.
+    `wrong` are those whose signature is there and does not hold.
     """
-    metadata = _metadata(proposal)
-    tallies = []
-    for root in _delegators(proposal, published):
-        result = root.get_verification_result(proposal.role, metadata.signed_bytes, metadata.signatures)
-        tallies.append(Tally(len(result.signed), result.threshold))
+
+    paper: str
+    by: str
+    tally: Tally
+    signed: tuple[str, ...]
+    missing: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Paper:
+    """One document under signature, and the roots that judge it."""
+
+    role: str
+    metadata: Metadata[Root] | Metadata[Targets]
+    judges: tuple[tuple[str, Root], ...]
+
+
+def state_of(proposal: Proposal, basis: Basis) -> ProposalState:
+    """Whether a proposal can still be signed.
+
+    A new root whose companion is not there yet is still open: publishing goes on where it stopped.
+    """
+    states = [_paper_state(proposal.role, proposal.signed, basis)]
+    if proposal.companion:
+        states.append(_paper_state("targets", proposal.companion_signed, basis))
+    if ProposalState.STALE in states:
+        return ProposalState.STALE
+    return ProposalState.OPEN if ProposalState.OPEN in states else ProposalState.PUBLISHED
+
+
+def _paper_state(role: str, signed: Mapping[str, Any], basis: Basis) -> ProposalState:
+    if signed == _current_signed(role, basis):
+        return ProposalState.PUBLISHED
+    following = basis.root.signed.version + 1 if role == "root" else basis.next_version("targets")
+    return ProposalState.OPEN if signed["version"] == following else ProposalState.STALE
+
+
+def rolls_of(proposal: Proposal, basis: Basis | None, names: Mapping[str, str] | None = None) -> list[Roll]:
+    """Who must sign what: one line for each paper and each root that judges it."""
+    known = names or {}
+    found = []
+    for paper in _papers(proposal, basis):
+        metadata = paper.metadata
+        for by, root in paper.judges:
+            result = root.get_verification_result(paper.role, metadata.signed_bytes, metadata.signatures)
+            wrong = [keyid for keyid in result.unsigned if keyid in metadata.signatures]
+            missing = [keyid for keyid in result.unsigned if keyid not in metadata.signatures]
+            found.append(
+                Roll(
+                    f"{paper.role}.json",
+                    by,
+                    Tally(len(result.signed), result.threshold),
+                    *(
+                        tuple(sorted(name_of(keyid, known) for keyid in keyids))
+                        for keyids in (result.signed, missing, wrong)
+                    ),
+                )
+            )
+    return found
+
+
+def name_of(keyid: str, names: Mapping[str, str]) -> str:
+    """How a holder is called: by name and the first digits of the key's id, which is what counts."""
+    short = keyid[:12]
+    return f"{names[keyid]} (key {short})" if keyid in names else f"key {short}"
+
+
+def tally_of(proposal: Proposal, basis: Basis | None) -> Tally:
+    """The valid signatures of those who may sign, against the threshold; where several must agree, the worst."""
+    tallies = [roll.tally for roll in rolls_of(proposal, basis)]
     return min(tallies, key=lambda tally: tally.signatures - tally.threshold)
 
 
-def changes_of(proposal: Proposal, published: Published) -> list[Change]:
-    """All that would change: the role's metadata, then each file, value by value."""
-    before = _current_signed(proposal, published)
-    changes = differences(before, proposal.signed, f"{proposal.role}.json")
+def changes_of(proposal: Proposal, basis: Basis | None) -> list[Change]:
+    """All that would change: the metadata of each paper, then each file, value by value."""
+    changes = []
+    papers = [(proposal.role, proposal.signed)]
+    if proposal.companion:
+        papers.append(("targets", proposal.companion_signed))
+    for role, signed in papers:
+        changes += differences({} if basis is None else _current_signed(role, basis), signed, f"{role}.json")
     for path, data in proposal.files.items():
-        changes += differences(
-            _current_file(published, path), load_json(data, LIMITS.policy_bytes), path.rpartition("/")[2]
-        )
+        before = {} if basis is None else _current_file(basis, path)
+        changes += differences(before, load_json(data, LIMITS.policy_bytes), path.rpartition("/")[2])
     return changes
+
+
+def add_signature(proposal: Proposal, basis: Basis | None, key: PrivateKey) -> Proposal:
+    """The proposal with this key's signature on each paper that it may sign.
+
+    Raises PermissionDeniedError (METHOD_NOT_ALLOWED) for a key that no root names for
+    it, ConflictError (ALREADY_SIGNED) when it has signed.
+    """
+    papers = _papers(proposal, basis)
+    mine = [paper for paper in papers if key.public in _keys(paper)]
+    if not mine:
+        roles = " and ".join(paper.role for paper in papers)
+        raise PermissionDeniedError(
+            f"this key is not among the {sum(len(_keys(paper)) for paper in papers)} that may sign {roles}: "
+            + ("use a root holder's key" if proposal.role == "root" else "use an operator's key")
+        )
+    open_papers = [paper for paper in mine if not _has_signed(paper, key.public)]
+    if not open_papers:
+        raise ConflictError(
+            f"this key has signed proposal {proposal.id} already: another person's signature is needed",
+            reason=Reason.ALREADY_SIGNED,
+        )
+    for paper in open_papers:
+        sign_metadata(paper.metadata, key)
+    return _with_papers(proposal, papers)
+
+
+def merge_signatures(
+    proposal: Proposal, other: Proposal, basis: Basis | None, names: Mapping[str, str] | None = None
+) -> tuple[Proposal, list[str]]:
+    """The proposal with the signatures that `other`, a copy that was carried away, has more; and whose they are.
+
+    Raises InvalidInputError when `other` is of another proposal; SignatureError, which
+    says whose, for a signature that does not hold or is by nobody who may sign.
+    """
+    if other.id != proposal.id:
+        raise InvalidInputError(
+            f"the file is of proposal {other.id}, and this is {proposal.id}: something else was signed there"
+        )
+    known = names or {}
+    papers, added = _papers(proposal, basis), []
+    for paper, theirs in zip(papers, _papers(other, basis), strict=True):
+        allowed = _keys(paper).values()
+        for keyid, signature in theirs.metadata.signatures.items():
+            whose = name_of(keyid, known)
+            if keyid not in allowed:
+                raise SignatureError(f"the signature of {whose} counts for nothing: no root names that key")
+            holds = any(
+                keyid
+                in root.get_verification_result(
+                    paper.role, paper.metadata.signed_bytes, {keyid: signature}
+                ).signed
+                for _, root in paper.judges
+            )
+            if not holds:
+                raise SignatureError(
+                    f"the signature of {whose} on {paper.role}.json does not hold: the file was damaged on its "
+                    "way, or something else was signed. Give that holder the file again"
+                )
+            if paper.metadata.signatures.get(keyid) != signature:
+                paper.metadata.signatures[keyid] = signature
+                added.append(whose)
+    return _with_papers(proposal, papers), sorted(set(added))
 
 
 def sign_proposal(repository: Repository, store: ProposalStore, proposal_id: str, key: PrivateKey) -> Signing:
     """Adds a signature, durably, and publishes when it was the last one needed.
 
     Where the online keys are not open, the server beside publishes it.
-    Raises NotFoundError (PROPOSAL_UNKNOWN), ConflictError (PROPOSAL_STALE),
-    PermissionDeniedError (METHOD_NOT_ALLOWED) for a key that root does not name
-    for the role, ConflictError (ALREADY_SIGNED) for a second signature of one key.
+    Raises NotFoundError (PROPOSAL_UNKNOWN), ConflictError (PROPOSAL_STALE), and as add_signature.
     """
     with repository.writing() as writing:
         proposal = store.find(proposal_id)
         _check_open(proposal, writing.current)
-        keys = signers_of(proposal, writing.current)
-        if key.public not in keys:
-            raise PermissionDeniedError(
-                f"this key is not among the {len(keys)} that may sign {proposal.role}: "
-                + ("use a root holder's key" if proposal.role == "root" else "use an operator's key")
-            )
-        if keys[key.public] in proposal.signers:
-            raise ConflictError(
-                f"this key has signed proposal {proposal.id} already: another person's signature is needed",
-                reason=Reason.ALREADY_SIGNED,
-            )
-        metadata = _metadata(proposal)
-        sign_metadata(metadata, key)
-        proposal = proposal.with_metadata(to_bytes(metadata))
-        store.put(proposal)
-        tally = tally_of(proposal, writing.current)
-        receipt = _publish(writing, proposal) if tally.is_complete and writing.can_publish else None
-    return Signing(proposal, tally, receipt)
+        return _keep(writing, store, add_signature(proposal, writing.current, key))
+
+
+def take_signatures(
+    repository: Repository, store: ProposalStore, other: Proposal, names: Mapping[str, str]
+) -> tuple[Signing, list[str]]:
+    """Takes over the signatures of a proposal that was carried by hand; durable, and published at the threshold.
+
+    Raises as merge_signatures, and NotFoundError, ConflictError as sign_proposal.
+    """
+    with repository.writing() as writing:
+        proposal = store.find(other.id)
+        if state_of(proposal, writing.current) is ProposalState.PUBLISHED:
+            return Signing(proposal, tally_of(proposal, writing.current), None), []
+        _check_open(proposal, writing.current)
+        proposal, added = merge_signatures(proposal, other, writing.current, names)
+        return _keep(writing, store, proposal), added
 
 
 def publish_proposal(repository: Repository, store: ProposalStore, proposal_id: str) -> Receipt:
@@ -138,29 +263,14 @@ def publish_proposal(repository: Repository, store: ProposalStore, proposal_id: 
     with repository.writing() as writing:
         proposal = store.find(proposal_id)
         _check_open(proposal, writing.current)
-        return _publish(writing, proposal)
+        return publish_signed(writing, proposal)
 
 
-def _publish(writing: Writing, proposal: Proposal) -> Receipt:
-    metadata = _metadata(proposal)
-    root = writing.current.root.signed
-    verify_threshold(root, proposal.role, metadata)
-    if isinstance(metadata.signed, Root):
-        verify_threshold(metadata.signed, "root", metadata)
-        if realm_of(metadata.signed) != writing.current.realm:
-            raise TrustError("a realm never changes its name", reason=Reason.REALM_MISMATCH)
-        return writing.publish_root(metadata.signed.version, proposal.metadata)
-    files = {
-        path: proposal.files.get(path) or writing.current.file(writing.current.targets, path)
-        for path in (PARTICIPANTS_PATH, POLICY_PATH)
-    }
-    check_national(metadata.signed, files, writing.current.participants, writing.current.realm)
-    updates = {"targets": RoleUpdate(proposal.version, proposal.metadata, proposal.files)}
-    for role, publication in proposal.publications.items():
-        updates[role] = check_first_publication(
-            metadata.signed, role, publication, writing.current, writing.now
-        )
-    return writing.publish(updates)
+def _keep(writing: Writing, store: ProposalStore, proposal: Proposal) -> Signing:
+    store.put(proposal)
+    tally = tally_of(proposal, writing.current)
+    receipt = publish_signed(writing, proposal) if tally.is_complete and writing.can_publish else None
+    return Signing(proposal, tally, receipt)
 
 
 def _check_open(proposal: Proposal, published: Published) -> None:
@@ -172,47 +282,65 @@ def _check_open(proposal: Proposal, published: Published) -> None:
         )
     if state is ProposalState.STALE:
         raise ConflictError(
-            f"proposal {proposal.id} is for {proposal.role} version {proposal.version}, and version "
-            f"{_current_version(proposal, published)} is published already: make the proposal again",
+            f"proposal {proposal.id} is for {proposal.role} version {proposal.version}, and another version of "
+            "what it changes was published since: make the proposal again",
             reason=Reason.PROPOSAL_STALE,
         )
 
 
-def signers_of(proposal: Proposal, published: Published) -> dict[bytes, str]:
+def signers_of(proposal: Proposal, basis: Basis | None) -> dict[bytes, str]:
     """The public keys that may sign a proposal, and the id that each signs under."""
-    found = {}
-    for root in _delegators(proposal, published):
-        for keyid in root.roles[proposal.role].keyids:
-            found[public_of(root.keys[keyid])] = keyid
-    return found
+    return {public: keyid for paper in _papers(proposal, basis) for public, keyid in _keys(paper).items()}
 
 
-def _delegators(proposal: Proposal, published: Published) -> list[Root]:
-    """Whose word counts: the root in force, and for a new root also that root itself."""
-    roots = [published.root.signed]
-    if proposal.role == "root":
-        roots.append(decode_metadata(proposal.metadata, Root, LIMITS.root_bytes).signed)
-    return roots
+def _papers(proposal: Proposal, basis: Basis | None) -> list[_Paper]:
+    """What is to be signed, and whose word counts."""
+    if proposal.role == "targets":
+        if basis is None:
+            raise InvalidInputError("this proposal was carried without what is in force: carry it again")
+        targets = decode_metadata(proposal.metadata, Targets, LIMITS.targets_bytes)
+        return [_Paper("targets", targets, (("the root in force", basis.root.signed),))]
+    root = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
+    new = ("the new root", root.signed)
+    judges = (new,) if basis is None else (("the root in force", basis.root.signed), new)
+    papers = [_Paper("root", root, judges)]
+    if proposal.companion:
+        companion = decode_metadata(proposal.companion, Targets, LIMITS.targets_bytes)
+        papers.append(_Paper("targets", companion, (new,)))
+    return papers
 
 
-def _metadata(proposal: Proposal) -> Metadata[Root] | Metadata[Targets]:
-    if proposal.role == "root":
-        return decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
-    return decode_metadata(proposal.metadata, Targets, LIMITS.targets_bytes)
+def _with_papers(proposal: Proposal, papers: list[_Paper]) -> Proposal:
+    files = [to_bytes(paper.metadata) for paper in papers]
+    return replace(proposal, metadata=files[0], companion=files[1] if len(files) > 1 else b"")
 
 
-def _current_version(proposal: Proposal, published: Published) -> int:
-    return published.versions.root if proposal.role == "root" else published.version_of("targets")
+def _keys(paper: _Paper) -> dict[bytes, str]:
+    """The keys that any judge of a paper names, and the id that each signs under."""
+    return {
+        public_of(root.keys[keyid]): keyid
+        for _, root in paper.judges
+        for keyid in root.roles[paper.role].keyids
+    }
 
 
-def _current_signed(proposal: Proposal, published: Published) -> dict[str, Any]:
-    current = published.root if proposal.role == "root" else published.targets
+def _has_signed(paper: _Paper, public: bytes) -> bool:
+    """Whether a signature of this key is there and holds."""
+    keyid, metadata = _keys(paper)[public], paper.metadata
+    return any(
+        keyid in root.get_verification_result(paper.role, metadata.signed_bytes, metadata.signatures).signed
+        for _, root in paper.judges
+    )
+
+
+def _current_signed(role: str, basis: Basis) -> dict[str, Any]:
+    current = basis.root if role == "root" else basis.targets
     signed = load_json(to_bytes(current), LIMITS.targets_bytes)["signed"]
     assert isinstance(signed, dict)  # noqa: S101  it was decoded as metadata
     return signed
 
 
-def _current_file(published: Published, path: str) -> Any:
-    if target_of(published.targets.signed, path) is None:
+def _current_file(basis: Basis, path: str) -> Any:
+    if target_of(basis.targets.signed, path) is None:
         return {}
-    return load_json(published.file(published.targets, path), LIMITS.policy_bytes)
+    return load_json(basis.file(basis.targets, path), LIMITS.policy_bytes)

@@ -32,11 +32,21 @@ from healthcode.signing.keyfile import Cost, create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import ParticipantsDocument, ServiceEntry, encode_document, load_json
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, RISK_PATH
-from healthcode.trust.metadata import Metadata, Root, Targets, new_root, new_targets, sign_metadata, to_bytes
+from healthcode.trust.metadata import (
+    Metadata,
+    Root,
+    Targets,
+    new_root,
+    new_targets,
+    sign_metadata,
+    to_bytes,
+    tuf_key,
+)
 from healthcode.trust.national import root_fingerprint
 from trust_registry.difference import Change, differences
 from trust_registry.durable import sync_folder, write_file
 from trust_registry.folder import RegistryFolder
+from trust_registry.holder import note_holders
 from trust_registry.online_key import create_online_keys
 from trust_registry.publication import check_national
 from trust_registry.repository import LIMITS, OnlineKeys, Repository, RoleUpdate
@@ -48,7 +58,11 @@ __all__ = [
     "SigningStep",
     "check_passphrase",
     "check_shape",
+    "configuration_of",
+    "draw_passphrase",
     "hold_ceremony",
+    "make_registry_tls",
+    "national_files",
 ]
 
 MIN_PASSPHRASE_CHARACTERS = 12
@@ -190,8 +204,7 @@ def _hold(
     cost: Cost = "development" if plan.development else "production"
     for path in (folder.ceremony, folder.keys, folder.tls, folder.joins, folder.proposals):
         path.mkdir(mode=0o700)
-    passphrase = secrets.token_urlsafe(32).encode()
-    write_file(folder.passphrase, passphrase + b"\n", mode=0o600)
+    passphrase = draw_passphrase(folder)
     online = create_online_keys(folder.keys, passphrase, realm=plan.realm, created=now, cost=cost)
     keys = {holder.key_name: PrivateKey.generate() for holder in (*plan.roots, *plan.operators)}
     for holder in (*plan.roots, *plan.operators):
@@ -207,12 +220,21 @@ def _hold(
         )
     if plan.development:
         write_file(folder.ceremony / "passphrase", plan.roots[0].passphrase + b"\n", mode=0o600)
-    ca_pem = _make_tls(plan, folder, now)
+    note_holders(
+        folder,
+        {
+            str(tuf_key(keys[holder.key_name].public).keyid): holder.key_name
+            if holder.person == holder.key_name
+            else f"{holder.key_name} {holder.person}"
+            for holder in (*plan.roots, *plan.operators)
+        },
+    )
+    ca_pem = make_registry_tls(plan, folder, now)
     root = _sign_root(plan, keys, online, confirm, now)
-    files = _national_files(plan, ca_pem)
+    files = national_files(plan, ca_pem)
     targets = _sign_targets(plan, keys, online, files, confirm, now)
     check_national(targets.signed, files, None, plan.realm)
-    write_file(folder.configuration, _configuration(plan).encode())
+    write_file(folder.configuration, configuration_of(plan).encode())
     data = to_bytes(root)
     Repository(folder, online, clock).found(
         data,
@@ -272,7 +294,15 @@ def _sign(
         sign_metadata(metadata, keys[holder.key_name])
 
 
-def _national_files(plan: CeremonyPlan, ca_pem: str) -> dict[str, bytes]:
+def draw_passphrase(folder: RegistryFolder) -> bytes:
+    """Draws what opens the online keys, into a file of mode 0600."""
+    passphrase = secrets.token_urlsafe(32).encode()
+    write_file(folder.passphrase, passphrase + b"\n", mode=0o600)
+    return passphrase
+
+
+def national_files(plan: CeremonyPlan, ca_pem: str) -> dict[str, bytes]:
+    """The files that the first targets lists."""
     services = {
         "registry": ServiceEntry(ca_pem=ca_pem, endpoint=plan.endpoint, public_endpoint=plan.public_endpoint)
     }
@@ -282,7 +312,7 @@ def _national_files(plan: CeremonyPlan, ca_pem: str) -> dict[str, bytes]:
     return {PARTICIPANTS_PATH: encode_document(participants), POLICY_PATH: plan.policy}
 
 
-def _make_tls(plan: CeremonyPlan, folder: RegistryFolder, now: int) -> str:
+def make_registry_tls(plan: CeremonyPlan, folder: RegistryFolder, now: int) -> str:
     """The registry's CA and certificate; the CA's key is among what is carried away."""
     ca = make_ca(f"{plan.realm} trust registry CA", days=_CA_DAYS, now=now)
     hosts = [split_address(address)[0] for address in (plan.endpoint, plan.public_endpoint)]
@@ -298,7 +328,8 @@ def _make_tls(plan: CeremonyPlan, folder: RegistryFolder, now: int) -> str:
     return ca.certificate_pem.decode()
 
 
-def _configuration(plan: CeremonyPlan) -> str:
+def configuration_of(plan: CeremonyPlan) -> str:
+    """registry.toml of a new registry."""
     metrics = f'listen = "{plan.metrics_listen}"' if plan.metrics_listen else '# listen = "127.0.0.1:9464"'
     return f"""\
 # Trust registry of realm {plan.realm}. An unknown key is an error. Paths count from this file's folder.

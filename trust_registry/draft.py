@@ -17,10 +17,9 @@ from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_ro
 from healthcode.trust.metadata import (
     Metadata,
     Targets,
-    new_root,
-    signing_keys,
     to_bytes,
     with_province,
+    with_root,
     with_targets,
 )
 from trust_registry.approval import state_of
@@ -109,21 +108,7 @@ def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["r
         if role == "targets":
             targets = _next_targets(writing, {})
             return _keep(writing, store, ProposalKind.RENEWAL, "renew targets as they are", targets, {})
-        published = writing.current
-        root = published.root.signed
-        holders, threshold = signing_keys(root, "root")
-        operators, operator_threshold = signing_keys(root, "targets")
-        renewed = new_root(
-            published.realm,
-            root_keys=sorted(holders),
-            root_threshold=threshold,
-            operator_keys=sorted(operators),
-            operator_threshold=operator_threshold,
-            snapshot_keys=sorted(signing_keys(root, "snapshot")[0]),
-            timestamp_keys=sorted(signing_keys(root, "timestamp")[0]),
-            now=writing.now,
-            version=published.versions.root + 1,
-        )
+        renewed = with_root(writing.current.root.signed, {}, now=writing.now)
         proposal = Proposal(
             kind=ProposalKind.RENEWAL,
             role="root",
@@ -138,7 +123,7 @@ def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["r
 
 
 def _next_targets(writing: Writing, files: Mapping[str, bytes]) -> Metadata[Targets]:
-    version = writing.current.version_of("targets") + 1
+    version = writing.current.next_version("targets")
     return with_targets(writing.current.targets, version=version, files=files, now=writing.now)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from healthcode.errors import ConfigurationError, Reason
-from healthcode.signing.ed25519 import PrivateKey
+from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.keyfile import Cost, create_key_file, read_key_file, read_key_info
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
@@ -18,7 +18,7 @@ from trust_registry.folder import RegistryFolder
 from trust_registry.repository import OnlineKeys
 from trust_registry.settings import KeySettings
 
-__all__ = ["create_online_keys", "offline_keys_in", "read_online_keys"]
+__all__ = ["create_next_key", "create_online_keys", "offline_keys_in", "read_online_keys"]
 
 _PURPOSES = (KeyPurpose.SNAPSHOT, KeyPurpose.TIMESTAMP, KeyPurpose.AREAS)
 _OFFLINE = frozenset({KeyPurpose.ROOT, KeyPurpose.OPERATOR, KeyPurpose.AUTHORITY})
@@ -43,27 +43,76 @@ def create_online_keys(
             created=created,
             cost=cost,
         )
-    return OnlineKeys(**keys)
+    return OnlineKeys(keys["snapshot"], keys["timestamp"], keys["areas"])
+
+
+def create_next_key(
+    folder: RegistryFolder,
+    purpose: KeyPurpose,
+    settings: KeySettings,
+    realm: str,
+    environ: Mapping[str, str],
+    *,
+    created: int,
+    cost: Cost,
+) -> bytes:
+    """Makes another key for snapshot, timestamp or areas beside the one in use; its public key.
+
+    It signs nothing until root (for areas: targets) names it. Raises ConfigurationError.
+    """
+    passphrase = read_passphrase(settings.passphrase_file, settings.credential, environ=environ)
+    read_online_keys(
+        folder, settings, realm, environ
+    )  # all under one passphrase, or none opens at the next start
+    key = PrivateKey.generate()
+    name = f"{purpose.lower()}-{kid(key.public).hex()[:8]}"
+    create_key_file(
+        folder.keys / f"{name}.key",
+        key,
+        passphrase,
+        purpose=purpose,
+        realm=realm,
+        name=name,
+        created=created,
+        cost=cost,
+    )
+    return key.public
 
 
 def read_online_keys(
     folder: RegistryFolder, settings: KeySettings, realm: str, environ: Mapping[str, str]
 ) -> OnlineKeys:
-    """Opens the three keys. Raises ConfigurationError naming the file that is wrong and what to do."""
+    """Opens the online keys; several of a purpose while one is rotated, of which root says who signs.
+
+    Raises ConfigurationError naming the file that is wrong or missing, and what to do.
+    """
     passphrase = read_passphrase(settings.passphrase_file, settings.credential, environ=environ)
-    keys = {}
-    for purpose in _PURPOSES:
-        path = folder.keys / f"{purpose.lower()}.key"
+    found: dict[KeyPurpose, list[PrivateKey]] = {purpose: [] for purpose in _PURPOSES}
+    first = [folder.keys / f"{purpose.lower()}.key" for purpose in _PURPOSES]
+    for path in [*(path for path in first if path.exists()), *sorted(folder.keys.glob("*-*.key"))]:
         loaded = read_key_file(path, passphrase)
-        if loaded.info.purpose is not purpose:
-            raise ConfigurationError(f"{path} is a key of purpose {loaded.info.purpose}, not {purpose}")
+        if loaded.info.purpose not in found:
+            raise ConfigurationError(
+                f"{path} is a key of purpose {loaded.info.purpose}: it has no place there"
+            )
+        if path in first and path.stem != loaded.info.purpose.lower():
+            raise ConfigurationError(
+                f"{path} is a key of purpose {loaded.info.purpose}, not {path.stem.upper()}"
+            )
         if loaded.info.realm != realm:
             raise ConfigurationError(
                 f"{path} is of realm {loaded.info.realm}, and this registry is of {realm}",
                 reason=Reason.REALM_MISMATCH,
             )
-        keys[purpose.lower()] = loaded.private
-    return OnlineKeys(**keys)
+        found[loaded.info.purpose].append(loaded.private)
+    missing = [purpose for purpose, keys in found.items() if not keys]
+    if missing:
+        raise ConfigurationError(
+            f"{folder.keys / f'{missing[0].lower()}.key'} is missing: restore it from its backup"
+        )
+    spare = tuple(key for keys in found.values() for key in keys[1:])
+    snapshot, timestamp, areas = (found[purpose][0] for purpose in _PURPOSES)
+    return OnlineKeys(snapshot, timestamp, areas, spare)
 
 
 def offline_keys_in(root: Path) -> list[Path]:

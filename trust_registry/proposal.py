@@ -51,6 +51,13 @@ class ProposalKind(StrEnum):
     POLICY = "POLICY"
     SERVICE = "SERVICE"
     RENEWAL = "RENEWAL"
+    FOUNDING = "FOUNDING"
+    ROOT = "ROOT"
+    OPERATORS = "OPERATORS"
+    ONLINE = "ONLINE"
+    AREAS = "AREAS"
+    REONBOARDING = "REONBOARDING"
+    RETIREMENT = "RETIREMENT"
 
 
 class ProposalState(StrEnum):
@@ -76,6 +83,8 @@ class Proposal:
     `metadata` is the TUF metadata as JSON; `files` are the target files it adds
     or changes, by path; `publications` are the first publications of those whom
     it delegates, by role; `requests` the digests of the join requests it admits.
+    `companion` is a new `targets` that must be published with a new root, because
+    that root changes whose signatures under targets count.
     """
 
     kind: ProposalKind
@@ -86,6 +95,7 @@ class Proposal:
     files: Mapping[str, bytes]
     publications: Mapping[str, Publication]
     requests: tuple[str, ...] = ()
+    companion: bytes = b""
 
     @property
     def signed(self) -> dict[str, Any]:
@@ -101,17 +111,25 @@ class Proposal:
     @property
     def id(self) -> str:
         """First 12 hex digits of the SHA-256 of what is signed."""
-        canonical = json.dumps(self.signed, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        canonical = _canonical(self.signed) + (_canonical(self.companion_signed) if self.companion else b"")
+        return hashlib.sha256(canonical).hexdigest()[:12]
+
+    @property
+    def companion_signed(self) -> dict[str, Any]:
+        """The part of the companion under the signatures; empty without a companion."""
+        signed = json.loads(self.companion)["signed"] if self.companion else {}
+        assert isinstance(signed, dict)  # noqa: S101  as above
+        return signed
 
     @property
     def signers(self) -> frozenset[str]:
         """The ids of the keys that have signed."""
-        return frozenset(entry["keyid"] for entry in json.loads(self.metadata)["signatures"])
+        papers = [json.loads(paper) for paper in (self.metadata, self.companion) if paper]
+        return frozenset(entry["keyid"] for paper in papers for entry in paper["signatures"])
 
-    def with_metadata(self, metadata: bytes) -> Proposal:
-        """The same proposal with one more signature."""
-        return replace(self, metadata=metadata)
+    def with_metadata(self, metadata: bytes, companion: bytes | None = None) -> Proposal:
+        """The same proposal with other signatures."""
+        return replace(self, metadata=metadata, companion=self.companion if companion is None else companion)
 
 
 class _Publication(BaseModel):
@@ -131,6 +149,7 @@ class _File(BaseModel):
     files: dict[str, str]
     publications: dict[str, _Publication]
     requests: list[str]
+    companion: str | None = None
 
 
 def encode_proposal(proposal: Proposal) -> bytes:
@@ -148,6 +167,7 @@ def encode_proposal(proposal: Proposal) -> bytes:
             for role, publication in proposal.publications.items()
         },
         "requests": list(proposal.requests),
+        **({"companion": _encode(proposal.companion)} if proposal.companion else {}),
     }
     return json.dumps(body, sort_keys=True, ensure_ascii=False, indent=1).encode()
 
@@ -170,6 +190,7 @@ def decode_proposal(data: bytes) -> Proposal:
                 for role, entry in file.publications.items()
             },
             requests=tuple(file.requests),
+            companion=_decode(file.companion or ""),
         )
         _ = proposal.id, proposal.version, proposal.signers
     except (ValidationError, ValueError, KeyError, TypeError, AssertionError, RecursionError) as error:
@@ -214,6 +235,10 @@ class ProposalStore:
 
     def _path(self, proposal_id: str) -> Path:
         return self._folder / f"{proposal_id}.json"
+
+
+def _canonical(signed: dict[str, Any]) -> bytes:
+    return json.dumps(signed, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _encode(data: bytes) -> str:

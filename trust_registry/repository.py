@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from healthcode.clock import Clock
-from healthcode.errors import ConfigurationError
+from healthcode.errors import ConfigurationError, SignatureError
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.trust.document import ParticipantsDocument, decode_document
 from healthcode.trust.layout import (
@@ -49,8 +49,10 @@ from healthcode.trust.metadata import (
     new_timestamp,
     realm_of,
     sign_metadata,
+    signing_keys,
     target_of,
     to_bytes,
+    verify_threshold,
 )
 from trust_registry.durable import exclusive, sync_folder, write_file
 from trust_registry.folder import RegistryFolder
@@ -63,11 +65,17 @@ LIMITS = TrustLimits()
 
 @dataclass(frozen=True, slots=True)
 class OnlineKeys:
-    """The keys that sign by themselves."""
+    """The keys that sign by themselves; `spare` are those before and after a rotation."""
 
     snapshot: PrivateKey
     timestamp: PrivateKey
     areas: PrivateKey
+    spare: tuple[PrivateKey, ...] = ()
+
+    def among(self, publics: frozenset[bytes]) -> PrivateKey | None:
+        """The one of these keys that is held here."""
+        held = (self.snapshot, self.timestamp, self.areas, *self.spare)
+        return next((key for key in held if key.public in publics), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +105,12 @@ class Published:
 
     @cached_property
     def root(self) -> Metadata[Root]:
-        data = self._tree.read(metadata_file("root", self.versions.root))
-        return decode_metadata(data, Root, LIMITS.root_bytes)
+        return decode_metadata(self.root_bytes, Root, LIMITS.root_bytes)
+
+    @property
+    def root_bytes(self) -> bytes:
+        """The file of the root in force."""
+        return self._tree.read(metadata_file("root", self.versions.root))
 
     @cached_property
     def targets(self) -> Metadata[Targets]:
@@ -126,6 +138,10 @@ class Published:
         """The current version of a role; 0 when it never published."""
         return self.versions.roles.get(role, 0)
 
+    def next_version(self, role: str) -> int:
+        """The version that a role's next metadata bears."""
+        return self.version_of(role) + 1
+
     def role_bytes(self, role: str) -> bytes:
         """The current metadata of a role. Raises NotFoundError when it never published."""
         return self._tree.read(metadata_file(role, self.version_of(role) or 1))
@@ -147,17 +163,29 @@ class Published:
 class Repository:
     """A registry's tree with the keys that publish into it; without them it is only read."""
 
-    def __init__(self, folder: RegistryFolder, keys: OnlineKeys | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: RegistryFolder,
+        keys: OnlineKeys | None,
+        clock: Clock,
+        *,
+        reopen: Callable[[], OnlineKeys] | None = None,
+    ) -> None:
+        """`reopen` reads the online keys again, when root names one that was made since."""
         self.folder = folder
         self.tree = TrustTree(folder.repository)
         self.clock = clock
         self._keys = keys
+        self._reopen = reopen
 
     @contextmanager
     def writing(self) -> Iterator[Writing]:
         """Holds the lock, and gives what is current and the way to change it."""
         with exclusive(self.folder.lock):
-            yield Writing(self.tree, self._keys, self.clock.now())
+            writing = Writing(self.tree, self._keys, self.clock.now())
+            writing.reopen = self._reopen
+            yield writing
+            self._keys = writing.held
 
     def published(self) -> Published:
         """What is current now, without the lock."""
@@ -177,14 +205,14 @@ class Repository:
                 )
             writing = Writing(self.tree, self._keys, self.clock.now(), founding=True)
             write_file(self.tree.locate(metadata_file("root", 1)), root)
-            areas = _sign_areas(writing.keys, 1, risk, writing.now)
+            areas = _sign_areas(writing.keys.areas, 1, risk, writing.now)
             return writing.publish({"targets": targets, AREAS_ROLE: areas})
 
 
-def _sign_areas(keys: OnlineKeys, version: int, risk: Mapping[str, bytes], now: int) -> RoleUpdate:
+def _sign_areas(key: PrivateKey, version: int, risk: Mapping[str, bytes], now: int) -> RoleUpdate:
     """A new version of the role `areas`."""
     metadata = new_areas_metadata(version=version, files=risk, now=now)
-    sign_metadata(metadata, keys.areas)
+    sign_metadata(metadata, key)
     return RoleUpdate(version, to_bytes(metadata), risk)
 
 
@@ -195,7 +223,8 @@ class Writing:
         self.tree = tree
         self.now = now
         self.published = None if founding else Published(tree)
-        self._keys = keys
+        self.held = keys
+        self.reopen: Callable[[], OnlineKeys] | None = None
 
     @property
     def current(self) -> Published:
@@ -209,16 +238,35 @@ class Writing:
     @property
     def keys(self) -> OnlineKeys:
         """What signs snapshot, timestamp and areas. Raises ConfigurationError when they are not open."""
-        if self._keys is None:
+        if self.held is None:
             raise ConfigurationError(
                 "the registry's online keys are not open here, so nothing can be published from here"
             )
-        return self._keys
+        return self.held
+
+    def sign_risk(self, risk: Mapping[str, bytes], targets: Targets | None = None) -> RoleUpdate:
+        """The next version of the role `areas`, signed by the key that `targets` names; to be published."""
+        key = self._key(AREAS_ROLE, targets or self.current.targets.signed)
+        return _sign_areas(key, self.current.next_version(AREAS_ROLE), risk, self.now)
+
+    def _key(self, role: str, delegator: Root | Targets) -> PrivateKey:
+        """The online key that is named for a role; one made since we started is opened now."""
+        named, _ = signing_keys(delegator, role)
+        key = self.keys.among(named)
+        if key is None and self.reopen is not None:
+            self.held = self.reopen()
+            key = self.held.among(named)
+        if key is None:
+            raise ConfigurationError(
+                f"the key that is named for {role} is not in the folder keys/: restore it, "
+                f"or let the root holders name another one (`propose rotation {role}`)"
+            )
+        return key
 
     @property
     def can_publish(self) -> bool:
         """Whether the online keys are open."""
-        return self._keys is not None
+        return self.held is not None
 
     def keep_list(self, sha256_hex: str, spooled: Path) -> None:
         """Moves an uploaded list, checked against its hash by the caller, into the tree; durable on return."""
@@ -246,16 +294,37 @@ class Writing:
         versions.update({role: update.version for role, update in updates.items()})
         snapshot_version = 1 + (self.published.versions.snapshot if self.published else 0)
         snapshot = new_snapshot(version=snapshot_version, versions=versions, now=self.now)
-        sign_metadata(snapshot, self.keys.snapshot)
+        sign_metadata(
+            snapshot,
+            self._key("snapshot", self.published.root.signed) if self.published else self.keys.snapshot,
+        )
         data = to_bytes(snapshot)
         write_file(self.tree.locate(metadata_file("snapshot", snapshot_version)), data)
         newest = max((update.version for update in updates.values()), default=0)
         return self._publish_timestamp(newest, data, snapshot_version)
 
-    def publish_root(self, version: int, root: bytes) -> Receipt:
-        """Publishes a new root, checked by the caller; the timestamp tells watchers of it."""
-        write_file(self.tree.locate(metadata_file("root", version)), root)
+    def publish_root(self, version: int, root: bytes, updates: Mapping[str, RoleUpdate]) -> Receipt:
+        """Publishes a new root, checked by the caller, with the roles that must change with it.
+
+        Snapshot and timestamp follow under the keys that it names; durable when it returns.
+        """
+        signed = decode_metadata(root, Root, LIMITS.root_bytes).signed
+        for role in ("snapshot", "timestamp"):
+            self._key(role, signed)
+        if self.current.versions.root < version:
+            write_file(self.tree.locate(metadata_file("root", version)), root)
+            self.published = Published(self.tree)
+        if updates or not self._snapshot_holds():
+            return self.publish(updates)
         return self._renew_timestamp(version)
+
+    def _snapshot_holds(self) -> bool:
+        """Whether the snapshot is signed by a key that the root in force names."""
+        try:
+            verify_threshold(self.current.root.signed, "snapshot", self.current.snapshot)
+        except SignatureError:
+            return False
+        return True
 
     def renew(self) -> Receipt:
         """Signs the timestamp anew, and first what else of ours is half way to its expiry."""
@@ -263,8 +332,12 @@ class Writing:
         areas = self.current.role(AREAS_ROLE)
         if areas is not None and self._is_half_gone(AREAS_ROLE, areas):
             risk = {path: self.current.file(areas, path) for path in areas.signed.targets}
-            updates[AREAS_ROLE] = _sign_areas(self.keys, areas.signed.version + 1, risk, self.now)
-        if updates or self._is_half_gone("snapshot", self.current.snapshot):
+            updates[AREAS_ROLE] = self.sign_risk(risk)
+        if (
+            updates
+            or self._is_half_gone("snapshot", self.current.snapshot)
+            or not self._snapshot_holds()
+        ):
             return self.publish(updates)
         return self._renew_timestamp(self.current.versions.timestamp + 1)
 
@@ -281,7 +354,10 @@ class Writing:
         timestamp = new_timestamp(
             version=timestamp_version, snapshot=snapshot, snapshot_version=snapshot_version, now=self.now
         )
-        sign_metadata(timestamp, self.keys.timestamp)
+        sign_metadata(
+            timestamp,
+            self._key("timestamp", self.published.root.signed) if self.published else self.keys.timestamp,
+        )
         write_file(self.tree.locate(TIMESTAMP_FILE), to_bytes(timestamp))
         if self.tree.exists:
             self.published = Published(self.tree)

@@ -26,6 +26,7 @@ __all__ = [
     "PARTICIPANTS_PATH",
     "POLICY_PATH",
     "REALM_FIELD",
+    "REONBOARDED_FIELD",
     "RISK_PATH",
     "SIGNED_AT_FIELD",
     "TrustLimits",
@@ -50,6 +51,7 @@ AREAS_ROLE = "areas"
 AREAS_PATTERN = "areas/*"
 
 REALM_FIELD = "healthcode.realm"
+REONBOARDED_FIELD = "healthcode.reonboarded"
 SIGNED_AT_FIELD = "healthcode.signed_at"
 
 DAY_SECONDS = 86_400

@@ -40,6 +40,7 @@ from healthcode.trust.layout import (
     AREAS_PATTERN,
     AREAS_ROLE,
     REALM_FIELD,
+    REONBOARDED_FIELD,
     SIGNED_AT_FIELD,
     authority_role,
     expiry_seconds,
@@ -67,6 +68,7 @@ __all__ = [
     "new_timestamp",
     "public_of",
     "realm_of",
+    "reonboarded_in",
     "sign_metadata",
     "signed_at",
     "signing_keys",
@@ -75,7 +77,9 @@ __all__ = [
     "tuf_key",
     "tuf_signer",
     "verify_threshold",
+    "with_areas_key",
     "with_province",
+    "with_root",
     "with_targets",
 ]
 
@@ -267,6 +271,42 @@ def new_root(
     )
 
 
+def with_root(
+    root: Root,
+    changes: Mapping[str, tuple[Sequence[bytes], int]],
+    *,
+    now: int,
+    reonboarded: Mapping[str, str] | None = None,
+) -> Metadata[Root]:
+    """An unsigned next version of `root`: `changes` gives other (keys, threshold) for a role.
+
+    `reonboarded` adds to root's consents (see trust/link.py), which are never taken back.
+    """
+    changed = copy.deepcopy(root)
+    changed.version += 1
+    changed.expires = _expires("root", now)
+    for role, (keys, threshold) in changes.items():
+        changed.roles[role] = _role(keys, threshold)
+        changed.keys.update(_keys(keys))
+    used = {keyid for role in changed.roles.values() for keyid in role.keyids}
+    changed.keys = {keyid: key for keyid, key in changed.keys.items() if keyid in used}
+    consents = {**reonboarded_in(root), **(reonboarded or {})}
+    if consents:
+        changed.unrecognized_fields[REONBOARDED_FIELD] = consents
+    return Metadata(changed)
+
+
+def reonboarded_in(root: Root) -> dict[str, str]:
+    """Root's consents to authority links without a handover: `NN/seq` → SHA-256 (hex) of the link's statement.
+
+    Raises DecodeError(metadata.reonboarded) unless it is a table of texts.
+    """
+    found = root.unrecognized_fields.get(REONBOARDED_FIELD, {})
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise DecodeError("metadata.reonboarded", "root names its consents in a form that is not known here")
+    return dict(found)
+
+
 def new_targets(
     *, version: int, files: Mapping[str, bytes], area_keys: Sequence[bytes], now: int
 ) -> Metadata[Targets]:
@@ -316,6 +356,19 @@ def with_province(
     used = {keyid for each in changed.delegations.roles.values() for keyid in each.keyids}
     known = {**changed.delegations.keys, **_keys(keys)}
     changed.delegations.keys = {keyid: key for keyid, key in known.items() if keyid in used}
+    return Metadata(changed)
+
+
+def with_areas_key(targets: Metadata[Targets], public: bytes) -> Metadata[Targets]:
+    """An unsigned copy of `targets` that gives the role `areas` to this one key."""
+    changed = copy.deepcopy(targets.signed)
+    if changed.delegations is None or changed.delegations.roles is None:
+        raise DecodeError("metadata.format", "targets without delegations has no areas")
+    key = tuf_key(public)
+    changed.delegations.roles[AREAS_ROLE].keyids = [key.keyid]
+    used = {keyid for each in changed.delegations.roles.values() for keyid in each.keyids}
+    known = {**changed.delegations.keys, key.keyid: key}
+    changed.delegations.keys = {keyid: found for keyid, found in known.items() if keyid in used}
     return Metadata(changed)
 
 

@@ -112,7 +112,7 @@ def approve(
         key_path,
         passphrase_file,
         realm=registry.settings.realm,
-        purpose=KeyPurpose.OPERATOR,
+        purposes=frozenset({KeyPurpose.OPERATOR}),
         folder=folder,
     )
     signing = sign_proposal(registry.repository, registry.proposals, proposal.id, key.private)

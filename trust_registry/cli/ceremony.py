@@ -31,6 +31,7 @@ from trust_registry.ceremony import (
     check_shape,
     hold_ceremony,
 )
+from trust_registry.cli.founding import begin_founding
 from trust_registry.cli.option import dir_option, open_reading, show_changes
 from trust_registry.folder import RegistryFolder
 
@@ -46,6 +47,10 @@ _DEFAULTS = {True: (1, 1, 2, 2), False: (5, 3, 3, 2)}
     trust-registry init --dir registry --realm cn --roots 5 --root-threshold 3 --operators 3 --operator-threshold 2
     # a test realm, without questions
     trust-registry init --dir registry --realm test-demo --development
+    # over files: each holder made a key with `trust-registry key new` and brought its card
+    trust-registry init --dir registry --realm cn --root-threshold 2 --operator-threshold 2 \\
+        --card root-1.card.json --card root-2.card.json --card root-3.card.json \\
+        --card operator-1.card.json --card operator-2.card.json --out founding.json
     # with the gateway known from the start
     trust-registry init --dir registry --realm test-demo --development \\
         --gateway-ca gateway/tls/ca.pem --gateway-endpoint 127.0.0.1:7445
@@ -57,6 +62,16 @@ _DEFAULTS = {True: (1, 1, 2, 2), False: (5, 3, 3, 2)}
 @click.option("--root-threshold", type=click.IntRange(1, 16), help="How many of them must sign.")
 @click.option("--operators", type=click.IntRange(1, 16), help="How many operators there are.")
 @click.option("--operator-threshold", type=click.IntRange(1, 16), help="How many of them must sign.")
+@click.option(
+    "--card",
+    "cards",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Card of a holder; with cards nobody comes to this keyboard, and the signatures are collected.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="With --card: the file to be carried."
+)
 @click.option("--development", is_flag=True, help="Ask nothing; weak keys, for test realms alone.")
 @click.option(
     "--listen", default="127.0.0.1:7443", show_default=True, help="mTLS, for provinces and gateway."
@@ -80,6 +95,8 @@ def init(
     root_threshold: int | None,
     operators: int | None,
     operator_threshold: int | None,
+    cards: tuple[Path, ...],
+    out: Path | None,
     development: bool,
     listen: str,
     public_listen: str,
@@ -103,18 +120,25 @@ def init(
         _check_address(name, address)
     counts = zip((roots, root_threshold, operators, operator_threshold), _DEFAULTS[development], strict=True)
     root_count, root_least, operator_count, operator_least = (given or default for given, default in counts)
-    check_shape(
-        realm,
-        development=development,
-        roots=(root_count, root_least),
-        operators=(operator_count, operator_least),
-    )
+    if not cards:
+        check_shape(
+            realm,
+            development=development,
+            roots=(root_count, root_least),
+            operators=(operator_count, operator_least),
+        )
+    elif roots or operators:
+        raise InvalidInputError("the cards say who the holders are: leave out --roots and --operators")
     ask = _nobody(secrets.token_urlsafe(24)) if development else _ask_holder
     plan = CeremonyPlan(
         realm=realm,
-        roots=[ask(KeyPurpose.ROOT, f"root-{number}") for number in range(1, root_count + 1)],
+        roots=[]
+        if cards
+        else [ask(KeyPurpose.ROOT, f"root-{number}") for number in range(1, root_count + 1)],
         root_threshold=root_least,
-        operators=[ask(KeyPurpose.OPERATOR, f"operator-{number}") for number in range(1, operator_count + 1)],
+        operators=[]
+        if cards
+        else [ask(KeyPurpose.OPERATOR, f"operator-{number}") for number in range(1, operator_count + 1)],
         operator_threshold=operator_least,
         development=development,
         policy=_read_policy(policy),
@@ -125,6 +149,9 @@ def init(
         public_endpoint=public_endpoint or public_listen,
         gateway=_gateway(gateway_ca, gateway_endpoint),
     )
+    if cards:
+        print_result(begin_founding(plan, cards, folder, out), as_json=as_json, table=details)
+        return
     confirm = _say_nothing if development else _ask_signature
     result = hold_ceremony(plan, RegistryFolder(folder), SystemClock(), confirm=confirm)
     data = {

@@ -19,6 +19,7 @@ from healthcode.signing.purpose import KeyPurpose
 from trust_registry.app import Registry, open_registry
 from trust_registry.difference import Change, ChangeKind
 from trust_registry.folder import RegistryFolder
+from trust_registry.proposal import Proposal
 from trust_registry.settings import load_registry_settings
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "open_writing",
     "show_changes",
     "signing_options",
+    "signing_purposes",
 ]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -79,21 +81,33 @@ def open_writing(folder: Path) -> Registry:
     return open_registry(place, SystemClock(), os.environ, with_keys=not for_service_alone)
 
 
+def signing_purposes(proposal: Proposal) -> frozenset[KeyPurpose]:
+    """Whose keys sign a proposal."""
+    purposes = {KeyPurpose.ROOT if proposal.role == "root" else KeyPurpose.OPERATOR}
+    return frozenset(purposes | ({KeyPurpose.OPERATOR} if proposal.companion else set()))
+
+
 def open_key(
-    path: Path, passphrase_file: Path | None, *, realm: str, purpose: KeyPurpose, folder: Path
+    path: Path,
+    passphrase_file: Path | None,
+    *,
+    realm: str,
+    purposes: frozenset[KeyPurpose],
+    folder: Path | None,
 ) -> LoadedKey:
     """A holder's key, with its passphrase from the file or the person.
 
-    A bare name is looked for in the ceremony folder, too. Raises ConfigurationError,
+    A bare name is looked for in the ceremony folder of `folder`, too. Raises ConfigurationError,
     and InvalidInputError for a key of another purpose or realm, before a passphrase is asked for.
     """
-    if not path.exists() and len(path.parts) == 1:
+    if folder is not None and not path.exists() and len(path.parts) == 1:
         beside = RegistryFolder(folder).ceremony / path.with_suffix(".key")
         path = beside if beside.exists() else path
     info = read_key_info(path)
-    if info.purpose is not purpose:
+    if info.purpose not in purposes:
+        wanted = " or ".join(sorted(purposes))
         raise InvalidInputError(
-            f"{path} is a key of purpose {info.purpose}; this is signed with one of {purpose}"
+            f"{path} is a key of purpose {info.purpose}; this is signed with one of {wanted}"
         )
     if info.realm != realm:
         raise InvalidInputError(

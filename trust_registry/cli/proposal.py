@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+from rich.console import RenderableType
 
 from healthcode.cli.console import Command, CommandGroup, details, json_option, print_result, rows
-from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.rpc.certificate import load_ca
-from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import ServiceEntry
 from trust_registry.app import Registry
-from trust_registry.approval import changes_of, publish_proposal, sign_proposal, state_of, tally_of
+from trust_registry.approval import changes_of, publish_proposal, sign_proposal, take_signatures
+from trust_registry.basis import Carried, carry, encode_carried
+from trust_registry.cli.carried import carried_from, describe_carried, describe_proposal, sign_carried
+from trust_registry.cli.founding import collect_founding
 from trust_registry.cli.option import (
     dir_option,
     open_key,
@@ -22,16 +24,24 @@ from trust_registry.cli.option import (
     open_writing,
     show_changes,
     signing_options,
+    signing_purposes,
 )
 from trust_registry.draft import draft_policy, draft_renewal, draft_service
+from trust_registry.durable import write_file
+from trust_registry.holder import holder_names
 from trust_registry.proposal import Proposal, ProposalState
 
-__all__ = ["proposals", "propose", "publish", "show", "sign"]
+__all__ = ["collect", "print_proposal", "proposals", "propose", "publish", "show", "sign"]
 
 
 @click.group(cls=CommandGroup)
 def propose() -> None:
     """Put something up for signature: a policy, a service's address, a renewal."""
+
+
+_out_option = click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there, too, to be carried."
+)
 
 
 @propose.command(
@@ -42,15 +52,17 @@ def propose() -> None:
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @dir_option
+@_out_option
 @json_option
-def propose_policy(file: Path, folder: Path, as_json: bool) -> None:
+def propose_policy(file: Path, folder: Path, out: Path | None, as_json: bool) -> None:
     """Propose another policy/national.json, for the operators to sign."""
     registry = open_reading(folder)
     try:
         data = file.read_bytes()
     except OSError as error:
         raise InvalidInputError(f"{file} cannot be read: {error.strerror}") from error
-    _print_proposal(registry, draft_policy(registry.repository, registry.proposals, data), as_json=as_json)
+    proposal = draft_policy(registry.repository, registry.proposals, data)
+    print_proposal(registry, proposal, as_json=as_json, out=out)
 
 
 @propose.command(
@@ -64,6 +76,7 @@ def propose_policy(file: Path, folder: Path, as_json: bool) -> None:
 @click.option("--endpoint", required=True, help="host:port of its mTLS listener.")
 @click.option("--public-endpoint", help="host:port of its listener without client certificates.")
 @dir_option
+@_out_option
 @json_option
 def propose_service(
     service: Literal["registry", "gateway"],
@@ -71,13 +84,14 @@ def propose_service(
     endpoint: str,
     public_endpoint: str | None,
     folder: Path,
+    out: Path | None,
     as_json: bool,
 ) -> None:
     """Propose where a national service is reached and the CA it is known by."""
     registry = open_reading(folder)
     entry = ServiceEntry(ca_pem=load_ca(ca), endpoint=endpoint, public_endpoint=public_endpoint)
     proposal = draft_service(registry.repository, registry.proposals, service, entry)
-    _print_proposal(registry, proposal, as_json=as_json)
+    print_proposal(registry, proposal, as_json=as_json, out=out)
 
 
 @propose.command(
@@ -89,12 +103,13 @@ def propose_service(
 )
 @click.argument("role", type=click.Choice(["root", "targets"]))
 @dir_option
+@_out_option
 @json_option
-def propose_renewal(role: Literal["root", "targets"], folder: Path, as_json: bool) -> None:
+def propose_renewal(role: Literal["root", "targets"], folder: Path, out: Path | None, as_json: bool) -> None:
     """Propose to sign root or targets again as they are, before they expire."""
     registry = open_reading(folder)
     proposal = draft_renewal(registry.repository, registry.proposals, role)
-    _print_proposal(registry, proposal, as_json=as_json)
+    print_proposal(registry, proposal, as_json=as_json, out=out)
 
 
 @click.command(cls=Command, examples="trust-registry proposals --dir registry")
@@ -111,39 +126,73 @@ def proposals(folder: Path, with_done: bool, as_json: bool) -> None:
     print_result({"proposals": lines}, as_json=as_json, table=lambda data: rows(columns, data["proposals"]))
 
 
-@click.command(cls=Command, examples="trust-registry show 3fa9c2 --dir registry")
-@click.argument("proposal_id", metavar="PROPOSAL")
+@click.command(
+    cls=Command,
+    examples="""
+    trust-registry show 3fa9c2 --dir registry
+    # on a stick, for a holder's machine, where `trust-registry sign FILE` needs nothing else
+    trust-registry show 3fa9c2 --dir registry --out /media/usb/proposal.json
+    # what a file that was carried would change; without a registry
+    trust-registry show /media/usb/proposal.json
+    """,
+)
+@click.argument("reference", metavar="PROPOSAL|FILE")
 @dir_option
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there, to be carried.")
 @json_option
-def show(proposal_id: str, folder: Path, as_json: bool) -> None:
-    """Show all that a proposal would change, value by value."""
-    registry = open_reading(folder)
-    proposal = registry.proposals.find(proposal_id)
-    changes = changes_of(proposal, registry.repository.published())
-    if not as_json:
-        show_changes(proposal.title, changes)
-    data = {**_describe(registry, proposal), "changes": [str(change) for change in changes]}
-    print_result(
-        data, as_json=as_json, table=lambda found: details({k: v for k, v in found.items() if k != "changes"})
+def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
+    """Show all that a proposal would change, value by value, and who has signed."""
+    carried = (
+        carried_from(reference) if Path(reference).is_file() else _carry(open_reading(folder), reference)
     )
+    changes = changes_of(carried.proposal, carried.basis)
+    if not as_json:
+        show_changes(carried.proposal.title, changes)
+    if out is not None:
+        write_file(out, encode_carried(carried))
+    data = {**describe_carried(carried), "file": None if out is None else str(out)}
+    data["changes"] = [str(change) for change in changes]
+    print_result(data, as_json=as_json, table=_without_changes)
 
 
 @click.command(
     cls=Command,
     examples="""
+    # on the registry's machine
     trust-registry sign 3fa9c2 --dir registry --key /media/usb/operator-1.key
+    # on a holder's own machine: a file came, the signature goes back in it
+    trust-registry sign /media/usb/proposal.json --key root-1.key
     """,
 )
-@click.argument("proposal_id", metavar="PROPOSAL")
+@click.argument("reference", metavar="PROPOSAL|FILE")
 @dir_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the signed file goes; over the one that came, if left out.",
+)
 @signing_options
 @json_option
 def sign(
-    proposal_id: str, folder: Path, key_path: Path, passphrase_file: Path | None, yes: bool, as_json: bool
+    reference: str,
+    folder: Path,
+    out: Path | None,
+    key_path: Path,
+    passphrase_file: Path | None,
+    yes: bool,
+    as_json: bool,
 ) -> None:
-    """Sign a proposal, as an operator or root holder; at the threshold it is published at once."""
+    """Sign a proposal, as an operator or root holder; at the threshold it is published at once.
+
+    With a FILE that was carried, no registry is needed here; take the file back, and
+    `trust-registry collect` it there.
+    """
+    if Path(reference).is_file():
+        carried = sign_carried(Path(reference), out, key_path, passphrase_file, yes=yes, quiet=as_json)
+        print_result(describe_carried(carried), as_json=as_json, table=details)
+        return
     registry = open_writing(folder)
-    proposal = registry.proposals.find(proposal_id)
+    proposal = registry.proposals.find(reference)
     changes = changes_of(proposal, registry.repository.published())
     if not as_json:
         show_changes(f"You sign, in realm {registry.settings.realm}: {proposal.title}", changes)
@@ -153,11 +202,43 @@ def sign(
         key_path,
         passphrase_file,
         realm=registry.settings.realm,
-        purpose=KeyPurpose.ROOT if proposal.role == "root" else KeyPurpose.OPERATOR,
+        purposes=signing_purposes(proposal),
         folder=folder,
     )
     signing = sign_proposal(registry.repository, registry.proposals, proposal.id, key.private)
     data: dict[str, Any] = {**_describe(registry, signing.proposal), "signed_by": key.info.name}
+    print_result(data, as_json=as_json, table=details)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    trust-registry collect /media/usb/proposal.json --dir registry
+    # each holder signed a copy of their own
+    trust-registry collect root-1.json root-2.json root-4.json --dir registry
+    """,
+)
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@dir_option
+@json_option
+def collect(files: tuple[Path, ...], folder: Path, as_json: bool) -> None:
+    """Take over signatures from files that were carried; at the threshold it is published at once.
+
+    May be done again, and file by file over days: what was taken stays.
+    """
+    founded = collect_founding(files, folder)
+    if founded is not None:
+        print_result(founded, as_json=as_json, table=details)
+        return
+    registry = open_writing(folder)
+    names = holder_names(registry.folder)
+    added: list[str] = []
+    proposal_id = ""
+    for file in files:
+        carried = carried_from(str(file))
+        signing, found = take_signatures(registry.repository, registry.proposals, carried.proposal, names)
+        proposal_id, added = signing.proposal.id, [*added, *found]
+    data = {**_describe(registry, registry.proposals.find(proposal_id)), "taken": added}
     print_result(data, as_json=as_json, table=details)
 
 
@@ -169,23 +250,28 @@ def publish(proposal_id: str, folder: Path, as_json: bool) -> None:
     """Publish a proposal that has its signatures (a server that runs does so by itself)."""
     registry = open_writing(folder)
     publish_proposal(registry.repository, registry.proposals, proposal_id)
-    _print_proposal(registry, registry.proposals.find(proposal_id), as_json=as_json)
+    print_proposal(registry, registry.proposals.find(proposal_id), as_json=as_json)
+
+
+def _carry(registry: Registry, reference: str) -> Carried:
+    return carry(
+        registry.proposals.find(reference), registry.repository.published(), holder_names(registry.folder)
+    )
+
+
+def _without_changes(data: dict[str, Any]) -> RenderableType:
+    return details({name: value for name, value in data.items() if name != "changes"})
 
 
 def _describe(registry: Registry, proposal: Proposal) -> dict[str, Any]:
-    published = registry.repository.published()
-    tally = tally_of(proposal, published)
-    return {
-        "proposal": proposal.id,
-        "title": proposal.title,
-        "role": proposal.role,
-        "version": proposal.version,
-        "state": state_of(proposal, published).value,
-        "signatures": tally.signatures,
-        "threshold": tally.threshold,
-        "created": rfc3339(proposal.created),
-    }
+    return describe_proposal(
+        proposal, registry.repository.published(), registry.settings.realm, holder_names(registry.folder)
+    )
 
 
-def _print_proposal(registry: Registry, proposal: Proposal, *, as_json: bool) -> None:
-    print_result(_describe(registry, proposal), as_json=as_json, table=details)
+def print_proposal(registry: Registry, proposal: Proposal, *, as_json: bool, out: Path | None = None) -> None:
+    data = _describe(registry, proposal)
+    if out is not None:
+        write_file(out, encode_carried(_carry(registry, proposal.id)))
+        data["file"] = str(out)
+    print_result(data, as_json=as_json, table=details)

@@ -1,0 +1,100 @@
+"""Proposals that travel as files: reading, describing and signing them without a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from healthcode.cli.console import error_console
+from healthcode.clock import rfc3339
+from healthcode.errors import InvalidInputError
+from healthcode.trust.layout import metadata_file
+from healthcode.trust.metadata import Root, decode_metadata, realm_of
+from trust_registry.approval import add_signature, changes_of, rolls_of, state_of, tally_of
+from trust_registry.basis import Basis, Carried, decode_carried, encode_carried
+from trust_registry.cli.option import open_key, show_changes, signing_purposes
+from trust_registry.durable import read_file, write_file
+from trust_registry.proposal import Proposal, ProposalState
+
+__all__ = ["carried_from", "describe_carried", "describe_proposal", "realm_in", "sign_carried"]
+
+
+def carried_from(path: str) -> Carried:
+    """The proposal in a file that was carried. Raises InvalidInputError, DecodeError, SignatureError."""
+    data = read_file(Path(path))
+    if data is None:
+        raise InvalidInputError(f"{path} is not there")
+    return decode_carried(data)
+
+
+def realm_in(carried: Carried) -> str:
+    """The realm that a carried proposal is of."""
+    if carried.basis is not None:
+        return realm_of(carried.basis.root.signed)
+    return realm_of(decode_metadata(carried.proposal.metadata, Root).signed)
+
+
+def describe_carried(carried: Carried) -> dict[str, Any]:
+    """What is shown of a carried proposal."""
+    data = describe_proposal(carried.proposal, carried.basis, realm_in(carried), carried.names)
+    if carried.basis is not None:
+        version = carried.basis.root.signed.version
+        data["root_in_force"] = f"{metadata_file('root', version)}, {carried.basis.fingerprint}"
+    return data
+
+
+def describe_proposal(
+    proposal: Proposal, basis: Basis | None, realm: str, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """A proposal, how many have signed it, and who is missing, by name."""
+    tally = tally_of(proposal, basis)
+    state = ProposalState.OPEN if basis is None else state_of(proposal, basis)
+    rolls = rolls_of(proposal, basis, names) if state is ProposalState.OPEN else []
+    return {
+        "proposal": proposal.id,
+        "title": proposal.title,
+        "realm": realm,
+        "role": proposal.role,
+        "version": proposal.version,
+        "state": state.value,
+        "signatures": tally.signatures,
+        "threshold": tally.threshold,
+        "created": rfc3339(proposal.created),
+        "rolls": [
+            {
+                "paper": roll.paper,
+                "by": roll.by,
+                "signatures": f"{roll.tally.signatures} of {roll.tally.threshold}",
+                "signed": list(roll.signed),
+                "missing": list(roll.missing),
+                "wrong": list(roll.wrong),
+            }
+            for roll in rolls
+        ],
+    }
+
+
+def sign_carried(
+    path: Path, out: Path | None, key_path: Path, passphrase_file: Path | None, *, yes: bool, quiet: bool
+) -> Carried:
+    """Shows what a carried file would change, asks, signs, and writes it."""
+    carried = carried_from(str(path))
+    proposal, realm = carried.proposal, realm_in(carried)
+    if not quiet:
+        show_changes(f"You sign, in realm {realm}: {proposal.title}", changes_of(proposal, carried.basis))
+        if carried.basis is None:
+            error_console().print("This founds the realm: nothing was in force before.")
+        else:
+            error_console().print(
+                f"Root in force, compare it with what you know: {carried.basis.fingerprint}"
+            )
+    if not yes:
+        click.confirm("Sign exactly this?", abort=True, err=True)
+    key = open_key(key_path, passphrase_file, realm=realm, purposes=signing_purposes(proposal), folder=None)
+    signed = replace(carried, proposal=add_signature(proposal, carried.basis, key.private))
+    write_file(out or path, encode_carried(signed))
+    return signed

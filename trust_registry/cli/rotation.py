@@ -1,0 +1,205 @@
+"""Keys that change: a holder's new key, and proposals of other holders and other online keys."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+
+from healthcode.cli.console import CommandGroup, details, json_option, print_result
+from healthcode.clock import SystemClock
+from healthcode.errors import InvalidInputError
+from healthcode.identity.realm import check_realm, is_test_realm
+from healthcode.signing.ed25519 import PrivateKey, self_test
+from healthcode.signing.keyfile import Cost, create_key_file
+from healthcode.signing.passphrase import read_passphrase
+from healthcode.signing.purpose import KeyPurpose
+from trust_registry.app import Registry
+from trust_registry.ceremony import check_passphrase
+from trust_registry.cli.option import dir_option, open_reading
+from trust_registry.cli.proposal import print_proposal, propose
+from trust_registry.holder import find_holder, holder_names, make_card, note_holders, read_card, write_card
+from trust_registry.online_key import create_next_key
+from trust_registry.proposal import Proposal
+from trust_registry.rotation import HolderChange, draft_areas_key, draft_holders, draft_online_key
+
+__all__ = ["key"]
+
+_HOLDERS = {"root": KeyPurpose.ROOT, "operator": KeyPurpose.OPERATOR}
+_ONLINE = {
+    "snapshot": KeyPurpose.SNAPSHOT,
+    "timestamp": KeyPurpose.TIMESTAMP,
+    "areas": KeyPurpose.AREAS,
+}
+
+
+@click.group(cls=CommandGroup)
+def key() -> None:
+    """A holder's own key, made on a machine of their own."""
+
+
+@key.command(
+    "new",
+    examples="""
+    # on the holder's machine, without a network: root-6.key stays, root-6.card.json is carried
+    trust-registry key new root --realm cn --name root-6 --out /media/holder
+    """,
+)
+@click.argument("kind", type=click.Choice(sorted(_HOLDERS)))
+@click.option("--realm", required=True, help="cn, or test-NAME.")
+@click.option("--name", required=True, help="How the key is called, e.g. root-6; shown beside its digits.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder for the key file and the card; the current one if left out.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of mode 0600 with the passphrase; asked for if left out.",
+)
+@click.option("--development", is_flag=True, help="A weak lock that opens fast, for test realms alone.")
+@json_option
+def new(
+    kind: str,
+    realm: str,
+    name: str,
+    out: Path,
+    passphrase_file: Path | None,
+    development: bool,
+    as_json: bool,
+) -> None:
+    """Make a root holder's or operator's key, and the card by which others learn of it."""
+    self_test()
+    check_realm(realm)
+    if development and not is_test_realm(realm):
+        raise InvalidInputError(f"--development makes keys for test realms alone, and never for {realm}")
+    if not name.isprintable() or "/" in name or not name.strip():
+        raise InvalidInputError(f"{name!a} is no name for a key: take one like root-6")
+    passphrase = read_passphrase(passphrase_file, prompt=_ask_new_passphrase)
+    check_passphrase(passphrase.decode())
+    out.mkdir(parents=True, exist_ok=True)
+    private = PrivateKey.generate()
+    create_key_file(
+        out / f"{name}.key",
+        private,
+        passphrase,
+        purpose=_HOLDERS[kind],
+        realm=realm,
+        name=name,
+        created=SystemClock().now(),
+        cost="development" if development else "production",
+    )
+    card = make_card(private, realm=realm, purpose=_HOLDERS[kind], name=name)
+    write_card(out / f"{name}.card.json", card)
+    result = {
+        "key": str(out / f"{name}.key"),
+        "card": str(out / f"{name}.card.json"),
+        "key_id": card.keyid,
+        "next": "keep the key; carry the card to the registry, and read the key id out to those who sign",
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+def _ask_new_passphrase() -> str:
+    answer: str = click.prompt(
+        "Your passphrase, known to nobody else",
+        hide_input=True,
+        confirmation_prompt="The same once more",
+        err=True,
+    )
+    return answer
+
+
+@propose.command(
+    "rotation",
+    examples="""
+    # root-2 leaves, root-6 comes; the old and the new root holders sign, each at the threshold
+    trust-registry propose rotation root --remove root-2 --add root-6.card.json --out proposal.json
+    # root holders sign the new root, the new operators sign targets again: one file for all
+    trust-registry propose rotation operators --remove operator-1 --add operator-4.card.json --out proposal.json
+    # the registry's own keys: a new one is made here and is used once root names it
+    trust-registry propose rotation timestamp --out proposal.json
+    """,
+)
+@click.argument("who", type=click.Choice(["root", "operators", *_ONLINE]))
+@click.option(
+    "--add",
+    "cards",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Card of a holder who comes; as often as you like.",
+)
+@click.option("--remove", multiple=True, help="Name, or first digits of the key, of a holder who goes.")
+@click.option("--threshold", type=click.IntRange(1, 16), help="How many must sign from then on.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there, to be carried.")
+@dir_option
+@json_option
+def propose_rotation(
+    who: str,
+    cards: tuple[Path, ...],
+    remove: tuple[str, ...],
+    threshold: int | None,
+    out: Path | None,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Propose other root holders, operators, or another online key."""
+    registry = open_reading(folder)
+    if who in _ONLINE:
+        if cards or remove or threshold:
+            raise InvalidInputError(
+                f"the key of {who} is made here: --add, --remove and --threshold are for people"
+            )
+        proposal = _online(registry, who)
+    else:
+        proposal = _holders(registry, cast('Literal["root", "operators"]', who), cards, remove, threshold)
+    print_proposal(registry, proposal, as_json=as_json, out=out)
+
+
+def _holders(
+    registry: Registry,
+    who: Literal["root", "operators"],
+    cards: tuple[Path, ...],
+    remove: tuple[str, ...],
+    threshold: int | None,
+) -> Proposal:
+    purpose = KeyPurpose.ROOT if who == "root" else KeyPurpose.OPERATOR
+    come = [read_card(path, realm=registry.settings.realm, purpose=purpose) for path in cards]
+    names = holder_names(registry.folder)
+    root = registry.repository.published().root.signed
+    role = "root" if who == "root" else "targets"
+    change = HolderChange(
+        add=[card.public for card in come],
+        remove=[find_holder(root, role, reference, names) for reference in remove],
+        threshold=threshold,
+    )
+    proposal = draft_holders(registry.repository, registry.proposals, who, change)
+    note_holders(registry.folder, {card.keyid: card.name for card in come})
+    return proposal
+
+
+def _online(registry: Registry, role: str) -> Proposal:
+    cost: Cost = "development" if _is_development(registry) else "production"
+    public = create_next_key(
+        registry.folder,
+        _ONLINE[role],
+        registry.settings.keys,
+        registry.settings.realm,
+        os.environ,
+        created=registry.clock.now(),
+        cost=cost,
+    )
+    if role == "areas":
+        return draft_areas_key(registry.repository, registry.proposals, public)
+    return draft_online_key(
+        registry.repository, registry.proposals, cast('Literal["snapshot", "timestamp"]', role), public
+    )
+
+
+def _is_development(registry: Registry) -> bool:
+    """A development ceremony leaves its passphrase beside the keys; nothing there is worth a slow lock."""
+    return is_test_realm(registry.settings.realm) and (registry.folder.ceremony / "passphrase").exists()

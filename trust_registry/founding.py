@@ -1,0 +1,152 @@
+"""Founding a realm over files carried by hand: nobody's key leaves their machine.
+
+Each holder makes a key of their own and brings its card. From the cards the first root
+and targets are drafted, and travel as one file to be signed; every signature that comes
+back is kept, so that this may take days. At both thresholds the realm is founded. Until
+then nothing in the folder looks like a registry that could be served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from healthcode.clock import Clock
+from healthcode.errors import ConfigurationError, InvalidInputError, NotFoundError
+from healthcode.policy.area import AreaRisk, encode_areas
+from healthcode.policy.book import decode_policy
+from healthcode.signing.keyfile import Cost
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.layout import REALM_FIELD, RISK_PATH
+from healthcode.trust.metadata import new_root, new_targets, to_bytes
+from healthcode.trust.national import root_fingerprint
+from trust_registry.approval import Tally, merge_signatures, tally_of
+from trust_registry.basis import Carried, decode_carried, encode_carried
+from trust_registry.ceremony import (
+    CeremonyPlan,
+    check_shape,
+    configuration_of,
+    draw_passphrase,
+    make_registry_tls,
+    national_files,
+)
+from trust_registry.durable import read_file, write_file
+from trust_registry.folder import RegistryFolder
+from trust_registry.holder import HolderCard, note_holders
+from trust_registry.online_key import create_online_keys, read_online_keys
+from trust_registry.proposal import Proposal, ProposalKind
+from trust_registry.publication import check_national
+from trust_registry.repository import Repository, RoleUpdate
+from trust_registry.settings import KeySettings
+
+__all__ = ["Founded", "collect_founding", "is_being_founded", "open_founding", "prepare_founding"]
+
+_FILE = "founding.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """Where a founding stands; `fingerprint` once the realm is founded."""
+
+    carried: Carried
+    tally: Tally
+    taken: tuple[str, ...]
+    fingerprint: str | None
+
+
+def is_being_founded(folder: RegistryFolder) -> bool:
+    """Whether a founding by cards was begun here and waits for signatures."""
+    return (folder.ceremony / _FILE).is_file() and not (folder.repository / "metadata").exists()
+
+
+def prepare_founding(
+    plan: CeremonyPlan, cards: Sequence[HolderCard], folder: RegistryFolder, clock: Clock
+) -> Carried:
+    """Lays out the folder and drafts the first root and targets, to be carried to their signers.
+
+    `plan` names no holders here: the cards do. Raises InvalidInputError, ConfigurationError.
+    """
+    roots = [card for card in cards if card.purpose == KeyPurpose.ROOT.value]
+    operators = [card for card in cards if card.purpose == KeyPurpose.OPERATOR.value]
+    check_shape(
+        plan.realm,
+        development=plan.development,
+        roots=(len(roots), plan.root_threshold),
+        operators=(len(operators), plan.operator_threshold),
+    )
+    if len({card.public for card in cards}) != len(cards) or len({card.name for card in cards}) != len(cards):
+        raise InvalidInputError("two cards have one key or one name: each holder has their own")
+    decode_policy(plan.policy)
+    if folder.root.exists() and any(folder.root.iterdir()):
+        raise ConfigurationError(f"{folder.root} is not empty: a ceremony begins in a new folder")
+    now = clock.now()
+    for path in (folder.root, folder.ceremony, folder.keys, folder.tls, folder.joins, folder.proposals):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    passphrase = draw_passphrase(folder)
+    cost: Cost = "development" if plan.development else "production"
+    online = create_online_keys(folder.keys, passphrase, realm=plan.realm, created=now, cost=cost)
+    files = national_files(plan, make_registry_tls(plan, folder, now))
+    names = {card.keyid: card.name for card in cards}
+    note_holders(folder, names)
+    root = new_root(
+        plan.realm,
+        root_keys=[card.public for card in roots],
+        root_threshold=plan.root_threshold,
+        operator_keys=[card.public for card in operators],
+        operator_threshold=plan.operator_threshold,
+        snapshot_keys=[online.snapshot.public],
+        timestamp_keys=[online.timestamp.public],
+        now=now,
+    )
+    targets = new_targets(version=1, files=files, area_keys=[online.areas.public], now=now)
+    check_national(targets.signed, files, None, plan.realm)
+    proposal = Proposal(
+        kind=ProposalKind.FOUNDING,
+        role="root",
+        title=f"found realm {plan.realm}",
+        created=now,
+        metadata=to_bytes(root),
+        files=files,
+        publications={},
+        companion=to_bytes(targets),
+    )
+    write_file(folder.configuration, configuration_of(plan).encode())
+    carried = Carried(proposal, None, names)
+    # last, so that a folder with this file is a whole one
+    write_file(folder.ceremony / _FILE, encode_carried(carried))
+    return carried
+
+
+def open_founding(folder: RegistryFolder) -> Carried:
+    """What waits for signatures. Raises NotFoundError when no founding was begun here."""
+    data = read_file(folder.ceremony / _FILE)
+    if data is None:
+        raise NotFoundError(
+            f"no founding was begun in {folder.root}: `trust-registry init --card …` begins one"
+        )
+    return decode_carried(data)
+
+
+def collect_founding(folder: RegistryFolder, others: Sequence[Carried], clock: Clock) -> Founded:
+    """Takes over signatures, durably, and founds the realm when both thresholds are reached.
+
+    Raises as merge_signatures: SignatureError says whose signature does not hold.
+    """
+    carried = open_founding(folder)
+    proposal, taken = carried.proposal, []
+    for other in others:
+        proposal, added = merge_signatures(proposal, other.proposal, None, carried.names)
+        taken += added
+    carried = Carried(proposal, None, carried.names)
+    write_file(folder.ceremony / _FILE, encode_carried(carried))
+    tally = tally_of(proposal, None)
+    if not tally.is_complete:
+        return Founded(carried, tally, tuple(taken), None)
+    realm = str(proposal.signed[REALM_FIELD])
+    keys = read_online_keys(folder, KeySettings(passphrase_file=folder.passphrase), realm, {})
+    Repository(folder, keys, clock).found(
+        proposal.metadata,
+        RoleUpdate(1, proposal.companion, proposal.files),
+        {RISK_PATH: encode_areas(AreaRisk(as_of=clock.now()))},
+    )
+    return Founded(carried, tally, tuple(taken), root_fingerprint(proposal.metadata))
