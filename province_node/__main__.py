@@ -7,9 +7,11 @@ from typing import NoReturn
 import click
 
 from healthcode.cli.console import CommandGroup, run
+from province_node.cli import compromise  # noqa: F401  adds its commands to `keys`
 from province_node.cli.authority import authority
-from province_node.cli.issue import issue, revoke
+from province_node.cli.issue import issue
 from province_node.cli.keys import keys, request
+from province_node.cli.revoke import revoke
 from province_node.cli.serve import check, serve, status
 from province_node.cli.setup import init, join, publish
 from province_node.cli.verify import query, verify

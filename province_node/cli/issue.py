@@ -1,4 +1,4 @@
-"""`province-node issue` and `revoke`: the back end's commands, over the issuer listener."""
+"""`province-node issue`: a back end's command, over the issuer listener."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from healthcode.cli.code import read_codes
 from healthcode.cli.console import (
     EXIT_REFUSED,
     Command,
@@ -31,7 +30,6 @@ from healthcode.clock import rfc3339
 from healthcode.code.claims import Level, Presentation
 from healthcode.errors import InvalidInputError, UnavailableError
 from healthcode.identity.document import DocumentType
-from healthcode.rpc.convert import enum_number
 from healthcode.rpc.errors import rpc_errors
 from healthcode.v1 import province_issuer_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
@@ -40,11 +38,9 @@ from province_node.cli.holder import IssueDefaults, make_item, read_items
 from province_node.cli.option import dir_option
 from province_node.level import LevelReason
 from province_node.qr import qr_size, qr_terminal, write_qr
-from province_node.record import RevocationReason
-from province_node.revoke import MAX_REVOCATIONS
 from province_node.settings import NodeSettings, load_node_settings
 
-__all__ = ["issue", "revoke"]
+__all__ = ["issue"]
 
 _CHUNK = 50  # small enough to show progress: a chunk costs about two core-seconds for new holders
 _IN_FLIGHT = 3
@@ -63,6 +59,8 @@ Result = province_issuer_pb2.IssueResult
     province-node issue --dir node-31 --file holders.ndjson --out codes.ndjson
     # a level that is not GREEN has a ground
     province-node issue --dir node-31 --level RED --reason A4
+    # after `keys compromise`: new codes for whoever holds one of that key, and for nobody else
+    province-node issue --dir node-31 --file holders.ndjson --replacing 5f0c9a2b7d31e864 --out codes.ndjson
     # for paper, good for three days
     province-node issue --dir node-31 --presentation PAPER --validity 259200 --svg code.svg
     """,
@@ -100,6 +98,7 @@ Result = province_issuer_pb2.IssueResult
 @click.option(
     "--shown-by-relative", is_flag=True, help="The code is shown by a relative on the holder's behalf."
 )
+@click.option("--replacing", metavar="KID", default="", help="Only for holders of a code of this key.")
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Draw the code (one holder).")
 @click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Draw the code (one holder).")
 @click.option("--terminal", is_flag=True, help="Show the code on this terminal (one holder).")
@@ -115,6 +114,7 @@ def issue(
     presentation: str,
     validity: int | None,
     shown_by_relative: bool,
+    replacing: str,
     png: Path | None,
     svg: Path | None,
     terminal: bool,
@@ -140,8 +140,10 @@ def issue(
         items = list(read_items(source, defaults))
         if not items:
             raise InvalidInputError("the file names no holder")
-        _issue_many(root, settings, items, out, as_json=as_json)
+        _issue_many(root, settings, items, out, replacing, as_json=as_json)
     else:
+        if replacing:
+            raise click.UsageError("--replacing goes through a file of holders: add --file")
         _issue_one(
             root, settings, _ask_holder(defaults), png, svg, terminal=terminal, as_json=as_json, out=out
         )
@@ -207,6 +209,7 @@ def _issue_many(
     settings: NodeSettings,
     items: Sequence[province_issuer_pb2.IssueItem],
     out: Path | None,
+    replacing: str,
     *,
     as_json: bool,
 ) -> None:
@@ -221,7 +224,7 @@ def _issue_many(
         progress = stack.enter_context(Progress(*columns, console=error_console(), transient=True))
         task = progress.add_task("issuing", total=len(items))
         refused = asyncio.run(
-            _send_many(root, settings, items, stream, lambda count: progress.advance(task, count))
+            _send_many(root, settings, items, stream, replacing, lambda count: progress.advance(task, count))
         )
     summary = {"issued": len(items) - refused, "refused": refused, "out": str(out) if out else None}
     if out is not None:
@@ -235,6 +238,7 @@ async def _send_many(
     settings: NodeSettings,
     items: Sequence[province_issuer_pb2.IssueItem],
     stream: TextIO,
+    replacing: str,
     advance: Any,
 ) -> int:
     """Issues in chunks, a few at a time, and writes rows in the order of the file; how many were refused."""
@@ -246,7 +250,7 @@ async def _send_many(
 
         async def send(chunk: Sequence[province_issuer_pb2.IssueItem]) -> Sequence[Result]:
             async with room:
-                results = await _send_chunk(stub, chunk, name_of(settings.issuer_listen))
+                results = await _send_chunk(stub, chunk, replacing, name_of(settings.issuer_listen))
             advance(len(chunk))
             return results
 
@@ -266,10 +270,12 @@ async def _send_many(
 
 
 async def _send_chunk(
-    stub: Any, chunk: Sequence[province_issuer_pb2.IssueItem], name: str
+    stub: Any, chunk: Sequence[province_issuer_pb2.IssueItem], replacing: str, name: str
 ) -> Sequence[Result]:
     """One request, tried again under the same request_id, which makes that safe."""
-    request = province_issuer_pb2.IssueCodesRequest(request_id=str(uuid.uuid4()), items=chunk)
+    request = province_issuer_pb2.IssueCodesRequest(
+        request_id=str(uuid.uuid4()), items=chunk, replaces_kid=replacing
+    )
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with rpc_errors(name):
@@ -310,49 +316,3 @@ def _open_private(path: Path) -> TextIO:
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from error
     return os.fdopen(descriptor, "w", encoding="utf-8")
-
-
-@click.command(
-    cls=Command,
-    examples="""
-    province-node revoke --dir node-31 --reason LOST_OR_STOLEN 'CNHT1:6BF…'
-    # a picture of the code, or many codes, a line each
-    province-node revoke --dir node-31 --reason HOLDER_REQUEST code.png
-    province-node revoke --dir node-31 --reason ISSUED_IN_ERROR - < codes.txt
-    """,
-)
-@dir_option("The node's folder.")
-@click.argument("code", metavar="CODE|IMAGE|-")
-@click.option("--reason", type=click.Choice([*RevocationReason], case_sensitive=False), required=True)
-@json_option
-def revoke(root: Path, code: str, reason: str, as_json: bool) -> None:
-    """Revoke codes of this participant. Acknowledged when durable, refused elsewhere within seconds.
-
-    All or nothing for each 10,000: when one text is no code of this participant, none is revoked.
-    """
-    settings = load_node_settings(root)
-    texts = list(read_codes(code))
-    if not texts:
-        raise InvalidInputError("there was no code on standard input")
-    newly, already = asyncio.run(_revoke(root, settings, texts, RevocationReason(reason.upper())))
-    result = {"newly_revoked": newly, "already_revoked": already, "reason": reason}
-    print_result(result, as_json=as_json, table=details)
-
-
-async def _revoke(
-    root: Path, settings: NodeSettings, texts: Sequence[str], reason: RevocationReason
-) -> tuple[int, int]:
-    newly = already = 0
-    async with back_end(root, settings) as channel:
-        stub = ProvinceIssuerServiceStub(channel)
-        for start in range(0, len(texts), MAX_REVOCATIONS):
-            request = province_issuer_pb2.RevokeCodesRequest(
-                request_id=str(uuid.uuid4()),
-                codes=texts[start : start + MAX_REVOCATIONS],
-                reason=enum_number(province_issuer_pb2.RevocationReason, reason),
-            )
-            with rpc_errors(name_of(settings.issuer_listen)):
-                response = await stub.RevokeCodes(request, timeout=_TIMEOUT_SECONDS)
-            newly += response.newly_revoked
-            already += response.already_revoked
-    return newly, already
