@@ -147,7 +147,7 @@ class TrustClient:
     ) -> _Taken:
         """The newest set that holds, completed from the other sources where it lacks something."""
         taken: _Taken | None = None
-        errors: list[HealthcodeError] = []
+        errors: list[tuple[str, HealthcodeError]] = []
         for candidate in candidates:
             try:
                 if taken is None:
@@ -158,7 +158,7 @@ class TrustClient:
                 if error.reason is Reason.STORAGE_FULL:
                     raise  # no source's fault
                 self._choice.fail(candidate, error)
-                errors.append(error)
+                errors.append((candidate.name, error))
                 continue
             if all(each.reason in _NO_SOURCES_FAULT for each in taken.state.files.rejected):
                 break
@@ -273,12 +273,13 @@ def _same_but_timestamp(before: TrustState, after: TrustState) -> bool:
     return replace(before.files, national=national) == after.files
 
 
-def _together(errors: Sequence[HealthcodeError]) -> HealthcodeError:
+def _together(errors: Sequence[tuple[str, HealthcodeError]]) -> HealthcodeError:
     """Why no source gave anything: of several, what each said, and the reason of the first that was reached."""
     if len(errors) == 1:
-        return errors[0]
-    message = "no source gives trust that holds: " + "; ".join(each.message for each in errors)
-    bad = next((each for each in errors if not isinstance(each, UnavailableError)), None)
+        return errors[0][1]
+    said = (each.message if name in each.message else f"{name}: {each.message}" for name, each in errors)
+    message = f"no source gives trust that holds: {'; '.join(said)}"
+    bad = next((each for _, each in errors if not isinstance(each, UnavailableError)), None)
     if bad is None:
-        return UnavailableError(message, reason=errors[0].reason)
+        return UnavailableError(message, reason=errors[0][1].reason)
     return TrustError(message, reason=bad.reason)

@@ -9,10 +9,12 @@ Outcomes are looked for in one order, and the first that holds is the answer:
 5. KEY_REVOKED       the issuer killed the key, whatever the iat
 6. NOT_YET_VALID     iat or nbf ahead of the clock by more than the policy's skew; or the trust's
                      own signed times are, which shows that the clock is behind
-7. EXPIRED           now ≥ exp, or now ≥ iat + the policy's cap; no skew here
+7. EXPIRED           now ≥ exp, or now ≥ iat + the policy's cap; no skew here. Where the last contact
+                     showed this clock to be ahead, only what had expired before that much;
+                     the rest goes on, and ends as STALE_TRUST when nothing else is found
 8. REVOKED           the index is in the list of the day of exp
 9. NOT_COVERED       no list of that day is known
-10. STALE_TRUST      the issuer's trust is too old for this place
+10. STALE_TRUST      the issuer's trust is too old for this place, or step 7 was left open
 11. HOLDER_MISMATCH  a document was given, and it is not the holder's
 12. VALID
 
@@ -153,9 +155,12 @@ def _find_in_time(
         return Outcome.NOT_YET_VALID, "code.not_yet_valid"
     if view.timestamp_signed_at > latest or (issuer.live_signed_at or 0) > latest:
         return Outcome.NOT_YET_VALID, "clock.behind"
-    if now >= claims.expires_at:
+    ahead = view.clock_ahead_seconds(now)
+    surely = now - ahead if ahead > policy.skew_seconds else now
+    if surely >= claims.expires_at:
         return Outcome.EXPIRED, "code.expired"
-    if now >= effective_expiry(claims, policy):
+    expires_at = effective_expiry(claims, policy)
+    if surely >= expires_at:
         return Outcome.EXPIRED, "code.validity_capped"
     if issuer.revocations is None:
         return Outcome.NOT_COVERED, "revocation.no_head"
@@ -164,6 +169,8 @@ def _find_in_time(
         return Outcome.REVOKED, "revocation.listed"
     if status is RevocationStatus.NOT_COVERED:
         return Outcome.NOT_COVERED, "revocation.day"
+    if now >= expires_at:
+        return Outcome.STALE_TRUST, "clock.ahead"
     if tier is TrustTier.STALE:
         return Outcome.STALE_TRUST, "trust.stale"
     return Outcome.VALID, None
@@ -206,6 +213,8 @@ def render_verdict(
     warnings = context.warnings + ruling.warnings
     if detail == "clock.behind":
         warnings += ("CLOCK_BEHIND",)
+    elif view.clock_ahead_seconds(now) > policy.skew_seconds:
+        warnings += ("CLOCK_AHEAD",)
     if answered and tier[0] is TrustTier.STALE:
         warnings += ("STALE_TRUST",)
     return Verdict(
