@@ -26,6 +26,7 @@ from healthcode.rpc.client import open_channel
 from healthcode.rpc.follow import TrustFollower
 from healthcode.rpc.identity import PeerVerifier
 from healthcode.rpc.lifecycle import run_until_stopped
+from healthcode.rpc.report import NodeReporter
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
 from healthcode.rpc.source import GrpcSource
 from healthcode.signing.ed25519 import self_test
@@ -176,11 +177,21 @@ async def serve(settings: GatewaySettings, *, on_ready: Callable[[], None] | Non
         follow_registry(settings, metrics=metrics, clock=clock) as follower,
         wire_gateway(settings, trust=lambda: follower.view, metrics=metrics, clock=clock) as gateway,
     ):
+        reporter = NodeReporter(
+            SERVICE,
+            realm=settings.realm,
+            trust=lambda: follower.view if follower.has_view else None,
+            directory=settings.trust.folder,
+            tls=settings.tls,
+            clock=clock,
+            metrics=metrics,
+        )
         with start_metrics_server(metrics, settings.metrics.listen):
             await run_until_stopped(
                 [gateway.server],
                 follower.run(),
                 gateway.certificate.follow(),
+                reporter.run(),
                 on_ready=on_ready,
                 grace_seconds=settings.drain_seconds,
             )

@@ -25,6 +25,7 @@ from healthcode.rpc.client import open_channel
 from healthcode.rpc.follow import TrustFollower
 from healthcode.rpc.identity import PeerVerifier
 from healthcode.rpc.lifecycle import run_until_stopped
+from healthcode.rpc.report import NodeReporter
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
 from healthcode.rpc.source import GrpcSource
 from healthcode.signing.ed25519 import self_test
@@ -169,6 +170,15 @@ class Node:
             answer_here=lambda question: answer.answer(question)[0],
             clock=clock,
         )
+        self._reporter = NodeReporter(
+            "province-node",
+            realm=settings.realm,
+            trust=lambda: self._follower.view if self._follower.has_view else None,
+            directory=settings.trust.folder,
+            tls=settings.tls,
+            clock=clock,
+            metrics=metrics,
+        )
         limits = ServerLimits(reuse_port=reuse_port, idle_seconds=settings.stream.idle_seconds)
         public = self._server(settings.listen, metrics, limits, self._client_cas)
         public.add(
@@ -220,7 +230,7 @@ class Node:
         """What runs beside the servers."""
         work = [self._follower.run()]
         if self._publishes:
-            work += [self.publisher.run(), self._prune()]
+            work += [self.publisher.run(), self._reporter.run(), self._prune()]
         return work
 
     async def close(self) -> None:

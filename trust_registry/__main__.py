@@ -6,7 +6,9 @@ import click
 
 from healthcode.cli.console import CommandGroup, run
 from trust_registry.cli.admission import approve, joins
+from trust_registry.cli.areas import areas
 from trust_registry.cli.ceremony import fingerprint, init
+from trust_registry.cli.nodes import nodes
 from trust_registry.cli.operation import check, serve, status
 from trust_registry.cli.proposal import collect, proposals, propose, publish, show, sign
 from trust_registry.cli.rotation import key

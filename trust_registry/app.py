@@ -24,17 +24,21 @@ from healthcode.telemetry import Metrics, configure_logging, get_logger, start_m
 from healthcode.trust.metadata import expires_at, signed_at
 from healthcode.v1 import trust_registry_pb2
 from trust_registry.approval import publish_proposal, state_of, tally_of
+from trust_registry.area_approval import AreaApprovalStore, publish_approved
+from trust_registry.deadline import deadlines_of
 from trust_registry.directory import CaDirectory
 from trust_registry.folder import RegistryFolder
+from trust_registry.group import PublicationGroups
 from trust_registry.join import JoinStore, is_admitted
 from trust_registry.metric import RegistryMetrics
+from trust_registry.node_state import Lag, NodeLag, NodeStateStore, lags_of
 from trust_registry.online_key import offline_keys_in, read_online_keys
 from trust_registry.proposal import ProposalState, ProposalStore
-from trust_registry.publication import Publisher
 from trust_registry.repository import OnlineKeys, Published, Repository
 from trust_registry.retention import remove_superseded
 from trust_registry.service import TrustRegistry
 from trust_registry.settings import RegistrySettings, load_registry_settings
+from trust_registry.submission import Publisher
 from trust_registry.upload import remove_spools
 from trust_registry.watch import TreeWatch
 
@@ -116,14 +120,27 @@ async def serve(registry: Registry, *, on_ready: Callable[[Mapping[str, int]], N
     watch = TreeWatch(registry.repository.tree)
     directory = CaDirectory(registry.repository.tree)
     directory.renew()
+    nodes = NodeStateStore(registry.folder.nodes)
+
+    def on_published(count: int) -> None:
+        metrics.groups.observe(count)
+        watch.look_now()
+
+    groups = PublicationGroups(
+        Publisher(registry.repository),
+        window_seconds=settings.repository.group_seconds,
+        on_published=on_published,
+    )
     servicer = TrustRegistry(
         registry.repository,
-        Publisher(registry.repository),
+        groups,
+        nodes,
         registry.joins,
         watch,
         metrics,
         realm=settings.realm,
         clock=registry.clock,
+        report_seconds=settings.repository.report_seconds,
     )
     verifier = PeerVerifier(realm=settings.realm, ca_for=directory.cas_for, clock=registry.clock)
     itself = PeerId(settings.realm, PeerKind.REGISTRY)
@@ -154,9 +171,12 @@ async def serve(registry: Registry, *, on_ready: Callable[[Mapping[str, int]], N
         await run_until_stopped(
             [closed, public],
             watch.run(),
+            groups.run(),
+            _observe(registry, nodes, metrics),
             _follow(registry, watch, directory, metrics),
             _renew(registry, watch, metrics),
             _publish_complete(registry, watch),
+            _publish_areas(registry, watch),
             _retain(registry),
             on_ready=ready,
         )
@@ -242,6 +262,56 @@ async def _publish_complete(registry: Registry, watch: TreeWatch) -> None:
             else:
                 watch.look_now()
                 log.info("proposal_published", proposal=proposal.id, kind=proposal.kind.value)
+
+
+async def _publish_areas(registry: Registry, watch: TreeWatch) -> None:
+    """Publishes area risk whose last approval came from a machine without the online keys, each second."""
+    log = get_logger("areas")
+    store = AreaApprovalStore(registry.folder.areas)
+    seen: object = None
+    while True:
+        await asyncio.sleep(1)
+        now = store.identity()
+        if now == seen:
+            continue
+        seen = now
+        try:
+            signing = await asyncio.to_thread(publish_approved, registry.repository, store)
+        except HealthcodeError as error:
+            log.error("areas_refused", why=error.message)  # noqa: TRY400  why says it
+            continue
+        if signing is not None:
+            watch.look_now()
+            log.info("areas_published", approval=signing.approval.id)
+
+
+async def _observe(registry: Registry, nodes: NodeStateStore, metrics: RegistryMetrics) -> None:
+    """Keeps what /metrics tells of nodes, and of what ends when, current; also when nothing is published."""
+    log = get_logger("nodes")
+    told: dict[str, Lag] = {}
+    interval = registry.settings.repository.report_seconds
+    while True:
+        try:
+            lags = await asyncio.to_thread(_look_at_nodes, registry, nodes, metrics)
+        except HealthcodeError as error:
+            log.warning("not_observed", why=error.message)
+        else:
+            for each in lags:
+                if told.get(each.node, Lag.CURRENT) is not each.state:
+                    log.warning(
+                        "node_state", node=each.node, state=each.state.value, behind=list(each.behind)
+                    )
+                told[each.node] = each.state
+        await asyncio.sleep(min(15.0, interval))
+
+
+def _look_at_nodes(registry: Registry, nodes: NodeStateStore, metrics: RegistryMetrics) -> list[NodeLag]:
+    published, now = registry.repository.published(), registry.clock.now()
+    interval = registry.settings.repository.report_seconds
+    lags = lags_of(published, nodes.all(), now, interval_seconds=interval)
+    metrics.measure_nodes(lags, published)
+    metrics.measure_ends(deadlines_of(registry, published))
+    return lags
 
 
 async def _retain(registry: Registry) -> None:

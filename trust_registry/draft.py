@@ -17,13 +17,14 @@ from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_ro
 from healthcode.trust.metadata import (
     Metadata,
     Targets,
+    reonboarded_in,
     to_bytes,
     with_province,
     with_root,
     with_targets,
 )
 from trust_registry.approval import state_of
-from trust_registry.join import Join, is_admitted
+from trust_registry.join import Join, chain_of, is_admitted
 from trust_registry.proposal import Proposal, ProposalKind, ProposalState, ProposalStore, Publication
 from trust_registry.publication import check_first_publication, check_national
 from trust_registry.repository import Published, Repository, Writing
@@ -58,7 +59,12 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
         document = published.participants
         entries = dict(document.participants)
         entries.update(
-            {join.request.participant: ParticipantEntry(chain=(join.request.link,)) for join in joins}
+            {
+                join.request.participant: ParticipantEntry(
+                    chain=(*chain_of(document, join.request.participant), join.request.link)
+                )
+                for join in joins
+            }
         )
         files = {PARTICIPANTS_PATH: _encode(document, participants=entries)}
         targets = _next_targets(writing, files)
@@ -151,7 +157,8 @@ def _keep(
         path: files.get(path) or published.file(published.targets, path)
         for path in (PARTICIPANTS_PATH, POLICY_PATH)
     }
-    check_national(targets.signed, whole, published.participants, published.realm)
+    consents = reonboarded_in(published.root.signed)
+    check_national(targets.signed, whole, published.participants, published.realm, consents)
     for role, publication in (publications or {}).items():
         check_first_publication(targets.signed, role, publication, published, writing.now)
     if kind is not ProposalKind.RENEWAL and all(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from healthcode.errors import ConfigurationError, Reason, UnavailableError
 
-__all__ = ["exclusive", "read_file", "sync_folder", "write_file"]
+__all__ = ["exclusive", "make_folder", "move_file", "read_file", "storage_error", "sync_folder", "write_file"]
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -27,7 +27,7 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """
     partial = path.parent / f".{path.name}.{secrets.token_hex(4)}.partial"
     try:
-        _make_folder(path.parent)
+        make_folder(path.parent)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -40,7 +40,22 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             raise
         sync_folder(path.parent)
     except OSError as error:
-        raise _storage_error(path, error) from error
+        raise storage_error(path, error) from error
+
+
+def move_file(source: Path, path: Path) -> None:
+    """Moves a written file to `path` on the same disk, durably. Raises UnavailableError (STORAGE_FULL)."""
+    try:
+        make_folder(path.parent)
+        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        source.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 def read_file(path: Path) -> bytes | None:
@@ -74,19 +89,20 @@ def exclusive(path: Path) -> Iterator[None]:
         os.close(descriptor)  # closing lets go of the lock
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Makes `folder` and its parents, each name durable in the folder above it."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
 
 
-def _storage_error(path: Path, error: OSError) -> UnavailableError:
+def storage_error(path: Path, error: OSError) -> UnavailableError:
+    """What a write that failed is to the caller: STORAGE_FULL, with the cause in words."""
     what = (
         "the disk is full"
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         else (error.strerror or "the disk failed")
     )
     return UnavailableError(

@@ -8,6 +8,9 @@ tls/                 the registry's CA, certificate and key
 repository/          what everybody may read: metadata/, targets/, lists/
 proposals/           what waits for signatures, one file each
 joins/               requests of authorities to be admitted, one file each
+areas/               area risks that operators approve, one file each
+nodes/               what each node reported last, one file each
+floor.json           versions that were given out before this tree: never given out again
 """
 
 from __future__ import annotations
@@ -55,6 +58,18 @@ class RegistryFolder:
     @property
     def joins(self) -> Path:
         return self.root / "joins"
+
+    @property
+    def areas(self) -> Path:
+        return self.root / "areas"
+
+    @property
+    def nodes(self) -> Path:
+        return self.root / "nodes"
+
+    @property
+    def floor(self) -> Path:
+        return self.root / "floor.json"
 
     @property
     def lock(self) -> Path:

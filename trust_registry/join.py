@@ -28,7 +28,11 @@ from healthcode.trust.document import (
     decode_document,
 )
 from healthcode.trust.issuer import AuthorityPart
+from healthcode.trust.admission import CurrentProvince
 from healthcode.trust.join import JoinRequest, decode_join_request, join_digest, verify_join_request
+from healthcode.trust.layout import authority_role
+from healthcode.trust.link import is_without_handover, link_digest
+from healthcode.trust.metadata import reonboarded_in
 from trust_registry.durable import exclusive, read_file, write_file
 from trust_registry.repository import LIMITS, Published
 
@@ -63,10 +67,34 @@ class Join:
         data = self.request.province_json
         return decode_document(ProvinceDocument, data, LIMITS.province_bytes).endpoints
 
-    def verify(self, published: Published, now: int) -> AuthorityPart:
-        """Everything about it that can be checked without knowing the people; raises as verify_join_request."""
+    def verify(self, published: Published, now: int, *, on_arrival: bool = False) -> AuthorityPart:
+        """Everything about it that can be checked without knowing the people; raises as verify_join_request.
+
+        `on_arrival`: root's consent to an authority without handover may still come.
+        """
+        participant = self.request.participant
+        return verify_join_request(
+            self.request,
+            published.realm,
+            now,
+            accepted=chain_of(published.participants, participant),
+            current=CurrentProvince(published.version_of(authority_role(participant))),
+            consents=None if on_arrival else reonboarded_in(published.root.signed),
+        )
+
+    def needs_root(self, published: Published) -> bool:
+        """Whether it is of an authority without handover, to which root has not consented."""
         chain = chain_of(published.participants, self.request.participant)
-        return verify_join_request(self.request, published.realm, now, accepted=chain)
+        link = self.request.link
+        if not chain or not is_without_handover(link):
+            return False
+        consent = reonboarded_in(published.root.signed).get(f"{self.request.participant}/{link.seq}")
+        return consent != self.link_digest(published).hex()
+
+    def link_digest(self, published: Published) -> bytes:
+        """What root consents to."""
+        chain = chain_of(published.participants, self.request.participant)
+        return link_digest(self.request.participant, self.request.link, chain[-1] if chain else None)
 
 
 def chain_of(document: ParticipantsDocument, code: str) -> Sequence[AuthorityLink]:
@@ -78,7 +106,7 @@ def chain_of(document: ParticipantsDocument, code: str) -> Sequence[AuthorityLin
 def is_admitted(join: Join, published: Published) -> bool:
     """Whether this very request was approved."""
     chain = chain_of(published.participants, join.request.participant)
-    return bool(chain) and chain[0] == join.request.link
+    return join.request.link in chain
 
 
 class JoinStore:
@@ -170,5 +198,5 @@ def receive_join(store: JoinStore, data: bytes, published: Published, now: int) 
     join = Join.decode(data)
     if is_admitted(join, published):
         return Received(join, is_new=False, is_admitted=True)
-    join.verify(published, now)
+    join.verify(published, now, on_arrival=True)
     return Received(join, is_new=store.put(join, bounded=True), is_admitted=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from healthcode.errors import HealthcodeError
 from healthcode.telemetry import Metrics
+from trust_registry.deadline import Deadline
+from trust_registry.node_state import Lag, NodeLag, lag_seconds
+from trust_registry.repository import Published
 
 __all__ = ["RegistryMetrics"]
 
@@ -30,12 +33,69 @@ class RegistryMetrics:
             "registry_renewals_failed_total", "Turns in which the timestamp could not be signed anew"
         )
         self.served_bytes = metrics.counter("registry_served_bytes_total", "Bytes of trust files served")
+        self.reports = metrics.counter("registry_node_reports_total", "Reports of nodes", ("node",))
+        self.nodes = metrics.gauge("registry_nodes", "Nodes by how they stand", ("state",))
+        self.node_state = metrics.gauge(
+            "registry_node_state", "0 current, 1 lagging, 2 unknown: silent, or never heard of", ("node",)
+        )
+        self.node_lag = metrics.gauge(
+            "registry_node_lag_seconds",
+            "By how much what a node decides with is older than the newest",
+            ("node",),
+        )
+        self.node_reported = metrics.gauge(
+            "registry_node_report_timestamp_seconds", "When a node reported last", ("node",)
+        )
+        self.node_offset = metrics.gauge(
+            "registry_node_clock_offset_seconds",
+            "A node's clock less the registry's, as it reports",
+            ("node",),
+        )
+        self.node_expiry = metrics.gauge(
+            "registry_node_earliest_expiry_timestamp_seconds",
+            "The first expiry among a node's files",
+            ("node",),
+        )
+        self.warns = metrics.gauge(
+            "registry_warns_timestamp_seconds", "From when on a third of the life is left", ("kind", "name")
+        )
+        self.ends = metrics.gauge(
+            "registry_ends_timestamp_seconds", "When a role, key or certificate ends", ("kind", "name")
+        )
+        self.groups = metrics.histogram(
+            "registry_group_size", "Publications in one snapshot", buckets=(1, 2, 4, 8, 16, 32, 64)
+        )
         self._publications = metrics.counter(
             "registry_publications_total", "What was handed in, by kind and result", ("kind", "result")
         )
         self._seconds = metrics.histogram(
             "registry_publication_seconds", "From the request to durable", ("kind",)
         )
+
+    def measure_nodes(self, lags: Sequence[NodeLag], published: Published) -> None:
+        """Shows how every node stands."""
+        for state in Lag:
+            self.nodes.labels(state).set(sum(each.state is state for each in lags))
+        for each in lags:
+            self.node_state.labels(each.node).set(tuple(Lag).index(each.state))
+            report = each.report
+            if report is None:
+                continue
+            self.node_lag.labels(each.node).set(lag_seconds(report, published))
+            self.node_reported.labels(each.node).set(report.received)
+            self.node_expiry.labels(each.node).set(report.earliest_expiry)
+            if report.clock_offset_seconds is not None:
+                self.node_offset.labels(each.node).set(report.clock_offset_seconds)
+
+    def measure_ends(self, deadlines: Sequence[Deadline]) -> None:
+        """Shows what ends when; what is there no more is shown no more."""
+        self.ends.clear()
+        self.warns.clear()
+        for each in deadlines:
+            if each.replaced:
+                continue
+            self.ends.labels(each.kind, each.name).set(each.ends)
+            self.warns.labels(each.kind, each.name).set(each.warns)
 
     @contextmanager
     def publication(self, kind: str) -> Iterator[None]:

@@ -17,6 +17,7 @@ from healthcode.trust.metadata import (
     Targets,
     decode_metadata,
     realm_of,
+    reonboarded_in,
     signing_keys,
     verify_threshold,
 )
@@ -72,7 +73,8 @@ def _targets_updates(
         path: changed.get(path) or published.file(published.targets, path)
         for path in (PARTICIPANTS_PATH, POLICY_PATH)
     }
-    check_national(metadata.signed, files, published.participants, published.realm)
+    consents = reonboarded_in(published.root.signed)
+    check_national(metadata.signed, files, published.participants, published.realm, consents)
     updates = {"targets": RoleUpdate(metadata.signed.version, data, changed)}
     if signing_keys(metadata.signed, AREAS_ROLE) != signing_keys(published.targets.signed, AREAS_ROLE):
         areas = published.role(AREAS_ROLE)

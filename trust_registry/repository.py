@@ -16,7 +16,6 @@ what is current until the end of the publication.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,7 +53,8 @@ from healthcode.trust.metadata import (
     to_bytes,
     verify_threshold,
 )
-from trust_registry.durable import exclusive, sync_folder, write_file
+from trust_registry.durable import exclusive, move_file, write_file
+from trust_registry.floor import Floor, read_floor, verify_evidence, write_floor
 from trust_registry.folder import RegistryFolder
 from trust_registry.tree import TIMESTAMP_FILE, TreeVersions, TrustTree
 
@@ -99,8 +99,9 @@ class Receipt:
 class Published:
     """What is current: read once from the tree, decoded when asked for."""
 
-    def __init__(self, tree: TrustTree) -> None:
+    def __init__(self, tree: TrustTree, floor: Floor | None = None) -> None:
         self._tree = tree
+        self._floor = floor or Floor()
         self.versions: TreeVersions = tree.versions()
 
     @cached_property
@@ -139,8 +140,18 @@ class Published:
         return self.versions.roles.get(role, 0)
 
     def next_version(self, role: str) -> int:
-        """The version that a role's next metadata bears."""
-        return self.version_of(role) + 1
+        """The version that a role publishes next: above what is current, and above what nodes hold already."""
+        if role == "root":
+            return self.versions.root + 1  # roots are a chain without gaps
+        return 1 + max(self.version_of(role), self._floor.roles.get(role, 0))
+
+    @property
+    def next_snapshot(self) -> int:
+        return 1 + max(self.versions.snapshot, self._floor.snapshot)
+
+    @property
+    def next_timestamp(self) -> int:
+        return 1 + max(self.versions.timestamp, self._floor.timestamp)
 
     def role_bytes(self, role: str) -> bytes:
         """The current metadata of a role. Raises NotFoundError when it never published."""
@@ -182,14 +193,39 @@ class Repository:
     def writing(self) -> Iterator[Writing]:
         """Holds the lock, and gives what is current and the way to change it."""
         with exclusive(self.folder.lock):
-            writing = Writing(self.tree, self._keys, self.clock.now())
+            writing = Writing(self.tree, self._keys, self.clock.now(), read_floor(self.folder.floor))
             writing.reopen = self._reopen
             yield writing
             self._keys = writing.held
 
     def published(self) -> Published:
         """What is current now, without the lock."""
-        return Published(self.tree)
+        return Published(self.tree, read_floor(self.folder.floor))
+
+    def resume_above(self, timestamp: bytes, snapshot: bytes) -> bool:
+        """Goes on above what a node proves to hold; whether that is more than is published. Durable.
+
+        Raises SignatureError, TrustError or DecodeError for evidence that proves nothing.
+        """
+        with self.writing() as writing:
+            published = writing.current
+            found = verify_evidence(published.root.signed, timestamp, snapshot)
+            roles = {
+                role: version
+                for role, version in found.roles.items()
+                if version >= published.next_version(role)
+            }
+            if (
+                not roles
+                and found.timestamp < published.next_timestamp
+                and found.snapshot < published.next_snapshot
+            ):
+                return False
+            write_floor(self.folder.floor, read_floor(self.folder.floor).raised(found))
+        if writing.can_publish:
+            with self.writing() as writing:
+                writing.resume()
+        return True
 
     def renew(self) -> Receipt:
         """Signs the timestamp anew, and the snapshot and areas when half their life is gone."""
@@ -203,7 +239,7 @@ class Repository:
                 raise ConfigurationError(
                     f"{self.folder.repository} holds a trust tree already: a realm is founded once"
                 )
-            writing = Writing(self.tree, self._keys, self.clock.now(), founding=True)
+            writing = Writing(self.tree, self._keys, self.clock.now(), Floor(), founding=True)
             write_file(self.tree.locate(metadata_file("root", 1)), root)
             areas = _sign_areas(writing.keys.areas, 1, risk, writing.now)
             return writing.publish({"targets": targets, AREAS_ROLE: areas})
@@ -219,10 +255,13 @@ def _sign_areas(key: PrivateKey, version: int, risk: Mapping[str, bytes], now: i
 class Writing:
     """One turn of the writer, made by `Repository.writing`."""
 
-    def __init__(self, tree: TrustTree, keys: OnlineKeys | None, now: int, *, founding: bool = False) -> None:
+    def __init__(
+        self, tree: TrustTree, keys: OnlineKeys | None, now: int, floor: Floor, *, founding: bool = False
+    ) -> None:
         self.tree = tree
         self.now = now
-        self.published = None if founding else Published(tree)
+        self._floor = floor
+        self.published = None if founding else Published(tree, floor)
         self.held = keys
         self.reopen: Callable[[], OnlineKeys] | None = None
 
@@ -274,11 +313,7 @@ class Writing:
         if place.is_file():
             spooled.unlink()
             return
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with spooled.open("rb") as file:
-            os.fsync(file.fileno())
-        spooled.replace(place)
-        sync_folder(place.parent)
+        move_file(spooled, place)
 
     def publish(self, updates: Mapping[str, RoleUpdate]) -> Receipt:
         """Publishes new versions of roles together; durable when it returns.
@@ -292,7 +327,7 @@ class Writing:
             write_file(self.tree.locate(metadata_file(role, update.version)), update.metadata)
         versions = dict(self.published.versions.roles) if self.published else {}
         versions.update({role: update.version for role, update in updates.items()})
-        snapshot_version = 1 + (self.published.versions.snapshot if self.published else 0)
+        snapshot_version = self.published.next_snapshot if self.published else 1
         snapshot = new_snapshot(version=snapshot_version, versions=versions, now=self.now)
         sign_metadata(
             snapshot,
@@ -313,7 +348,7 @@ class Writing:
             self._key(role, signed)
         if self.current.versions.root < version:
             write_file(self.tree.locate(metadata_file("root", version)), root)
-            self.published = Published(self.tree)
+            self.published = Published(self.tree, self._floor)
         if updates or not self._snapshot_holds():
             return self.publish(updates)
         return self._renew_timestamp(version)
@@ -331,8 +366,7 @@ class Writing:
         updates = {}
         areas = self.current.role(AREAS_ROLE)
         if areas is not None and self._is_half_gone(AREAS_ROLE, areas):
-            risk = {path: self.current.file(areas, path) for path in areas.signed.targets}
-            updates[AREAS_ROLE] = self.sign_risk(risk)
+            updates = self._areas_again(areas)
         if (
             updates
             or self._is_half_gone("snapshot", self.current.snapshot)
@@ -340,6 +374,20 @@ class Writing:
         ):
             return self.publish(updates)
         return self._renew_timestamp(self.current.versions.timestamp + 1)
+
+    def resume(self) -> Receipt:
+        """Publishes what is ours at once above the floor, after it was raised."""
+        areas = self.current.role(AREAS_ROLE)
+        if areas is None or self.current.next_version(AREAS_ROLE) == areas.signed.version + 1:
+            return self.publish({})
+        return self.publish(self._areas_again(areas))
+
+    def _areas_again(self, areas: Metadata[Targets]) -> dict[str, RoleUpdate]:
+        return {
+            AREAS_ROLE: self.sign_risk(
+                {path: self.current.file(areas, path) for path in areas.signed.targets}
+            )
+        }
 
     def _is_half_gone(self, role: str, metadata: Metadata[Targets] | Metadata[Snapshot]) -> bool:
         return expires_at(metadata.signed) - self.now < expiry_seconds(role) / 2
@@ -350,7 +398,7 @@ class Writing:
         return self._publish_timestamp(version, data, snapshot_version)
 
     def _publish_timestamp(self, version: int, snapshot: bytes, snapshot_version: int) -> Receipt:
-        timestamp_version = 1 + (self.published.versions.timestamp if self.published else 0)
+        timestamp_version = self.published.next_timestamp if self.published else 1
         timestamp = new_timestamp(
             version=timestamp_version, snapshot=snapshot, snapshot_version=snapshot_version, now=self.now
         )
@@ -360,5 +408,5 @@ class Writing:
         )
         write_file(self.tree.locate(TIMESTAMP_FILE), to_bytes(timestamp))
         if self.tree.exists:
-            self.published = Published(self.tree)
+            self.published = Published(self.tree, self._floor)
         return Receipt(version, snapshot_version, timestamp_version)

@@ -16,7 +16,7 @@ from trust_registry.durable import exclusive
 from trust_registry.repository import Published, Repository
 from trust_registry.tree import TIMESTAMP_FILE
 
-__all__ = ["remove_superseded"]
+__all__ = ["current_files", "remove_superseded"]
 
 _ROOT = re.compile(r"[0-9]+\.root\.json")
 
@@ -24,7 +24,7 @@ _ROOT = re.compile(r"[0-9]+\.root\.json")
 def remove_superseded(repository: Repository, keep_seconds: int) -> int:
     """Removes superseded files older than `keep_seconds`; how many."""
     with exclusive(repository.folder.lock):
-        keep = _current_files(repository.published())
+        keep = current_files(repository.published())
         oldest = time.time() - keep_seconds
         removed = 0
         for area in ("metadata", "targets", "lists"):
@@ -38,7 +38,8 @@ def remove_superseded(repository: Repository, keep_seconds: int) -> int:
         return removed
 
 
-def _current_files(published: Published) -> set[str]:
+def current_files(published: Published) -> set[str]:
+    """Every file that the current timestamp leads to, by its path; roots are beside."""
     keep = {TIMESTAMP_FILE, metadata_file("snapshot", published.versions.snapshot)}
     for role, version in published.versions.roles.items():
         keep.add(metadata_file(role, version))

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, OverloadedError, Reason
+from healthcode.identity.peer import PeerId
 from healthcode.rpc.call import CallInfo
+from healthcode.rpc.convert import duration, timestamp
+from healthcode.rpc.report import REPORT_SECONDS
 from healthcode.telemetry import get_logger
 from healthcode.v1.trust_registry_pb2 import (
     JOIN_STATE_APPROVED,
@@ -19,16 +22,20 @@ from healthcode.v1.trust_registry_pb2 import (
     PublishProvinceResponse,
     PublishRevocationsRequest,
     PublishRevocationsResponse,
+    ReportNodeStateRequest,
+    ReportNodeStateResponse,
     SubmitJoinRequest,
     SubmitJoinResponse,
     WatchTrustRequest,
     WatchTrustResponse,
 )
+from trust_registry.group import PublicationGroups
 from trust_registry.join import JoinStore, receive_join
 from trust_registry.ledger import RequestLedger
 from trust_registry.metric import RegistryMetrics
-from trust_registry.publication import Publisher
+from trust_registry.node_state import NodeStateStore, node_name, take_report
 from trust_registry.repository import Receipt, Repository
+from trust_registry.submission import Submission
 from trust_registry.upload import receive_upload
 from trust_registry.watch import TreeWatch
 
@@ -43,16 +50,20 @@ class TrustRegistry:
     def __init__(
         self,
         repository: Repository,
-        publisher: Publisher,
+        groups: PublicationGroups,
+        nodes: NodeStateStore,
         joins: JoinStore,
         watch: TreeWatch,
         metrics: RegistryMetrics,
         *,
         realm: str,
         clock: Clock,
+        report_seconds: float = REPORT_SECONDS,
     ) -> None:
         self._repository = repository
-        self._publisher = publisher
+        self._groups = groups
+        self._nodes = nodes
+        self._report_seconds = report_seconds
         self._joins = joins
         self._watch = watch
         self._metrics = metrics
@@ -115,8 +126,8 @@ class TrustRegistry:
         content = request.metadata + request.province_json
         self._ledger.check(call.caller().uri, request.request_id, content, self._clock.now())
         with self._metrics.publication("province"), self._logged("province", participant):
-            receipt = await asyncio.to_thread(
-                self._publisher.publish_province, participant, request.metadata, request.province_json
+            receipt = await self._groups.submit(
+                Submission(participant, request.metadata, request.province_json)
             )
         self._published("province", participant, receipt)
         return PublishProvinceResponse(version=receipt.version, snapshot_version=receipt.snapshot_version)
@@ -133,20 +144,51 @@ class TrustRegistry:
             try:
                 content = upload.metadata + upload.head
                 self._ledger.check(call.caller().uri, upload.request_id, content, self._clock.now())
-                receipt = await asyncio.to_thread(
-                    self._publisher.publish_revocations,
-                    participant,
-                    upload.metadata,
-                    upload.head,
-                    upload.lists,
-                )
-            finally:
-                await asyncio.to_thread(upload.discard)
+            except HealthcodeError:
+                upload.discard()
+                raise
+            submission = Submission(participant, upload.metadata, upload.head, upload.lists)
+            receipt = await self._groups.submit(submission, release=upload.discard)
         self._published("revocations", participant, receipt)
         return PublishRevocationsResponse(version=receipt.version, snapshot_version=receipt.snapshot_version)
 
+    async def ReportNodeState(  # noqa: N802  named as in the proto
+        self, request: ReportNodeStateRequest, call: CallInfo
+    ) -> ReportNodeStateResponse:
+        """Keeps what the caller decides with, and goes on above it when it holds more than is published."""
+        now = self._clock.now()
+        await asyncio.to_thread(self._take_report, call.caller(), request, now)
+        return ReportNodeStateResponse(
+            received_at=timestamp(now),
+            report_after=duration(self._report_seconds),
+        )
+
+    def _take_report(self, peer: PeerId, request: ReportNodeStateRequest, now: int) -> None:
+        published = self._repository.published()
+        report = take_report(peer, request, published, self._nodes.find(node_name(peer)), now)
+        self._nodes.put(report)
+        self._metrics.reports.labels(report.node).inc()
+        versions = published.versions
+        if report.timestamp_version <= versions.timestamp and report.snapshot_version <= versions.snapshot:
+            return
+        try:
+            raised = self._repository.resume_above(request.timestamp, request.snapshot)
+        except HealthcodeError as error:
+            self._log.warning(
+                "evidence_refused", node=report.node, reason=error.reason.value, why=error.message
+            )
+            return
+        if raised:
+            self._log.warning(
+                "resumed_above",
+                node=report.node,
+                timestamp_version=report.timestamp_version,
+                snapshot_version=report.snapshot_version,
+                why="a node holds what this registry does not: it was restored or rebuilt from something older",
+            )
+            self._watch.look_now()
+
     def _published(self, kind: str, participant: str, receipt: Receipt) -> None:
-        self._watch.look_now()
         self._log.info(
             "published",
             kind=kind,

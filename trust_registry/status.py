@@ -7,18 +7,18 @@ from typing import Any
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import participant
-from healthcode.trust.layout import authority_role, expiry_seconds, live_role, participant_of_role
-from healthcode.trust.metadata import expires_at, signed_at
+from healthcode.trust.layout import authority_role, live_role
+from healthcode.trust.metadata import signed_at
 from healthcode.trust.national import root_fingerprint
 from trust_registry.app import Registry
 from trust_registry.approval import state_of
+from trust_registry.deadline import Deadline, deadlines_of, note_of
 from trust_registry.join import is_admitted
+from trust_registry.node_state import Lag, NodeLag, NodeStateStore, lag_seconds, lags_of
 from trust_registry.proposal import ProposalState
 from trust_registry.repository import Published
 
-__all__ = ["status_of"]
-
-_WARN_FRACTION = 3  # a third of a role's life left: time to act
+__all__ = ["describe_node", "nodes_of", "status_of"]
 
 
 def status_of(registry: Registry) -> dict[str, Any]:
@@ -27,16 +27,32 @@ def status_of(registry: Registry) -> dict[str, Any]:
     now = registry.clock.now()
     timestamp = published.timestamp.signed
     root = registry.repository.tree.read(f"metadata/{published.versions.root}.root.json")
+    deadlines = deadlines_of(registry, published)
+    nodes = nodes_of(registry, published)
     return {
         "realm": published.realm,
         "now": rfc3339(now),
         "root_fingerprint": root_fingerprint(root),
         "timestamp_signed_at": rfc3339(signed_at(timestamp)),
         "timestamp_age_seconds": now - signed_at(timestamp),
-        "roles": _roles(published, now),
+        "act": [
+            {"who": each.who, "what": _what(each), "by": rfc3339(each.ends)}
+            for each in deadlines
+            if note_of(each, now) not in {"ok", "ended"} and not each.replaced
+        ],
+        "roles": [
+            *({"role": each.name, **_line(each, now)} for each in deadlines if each.kind == "role"),
+            *_unreadable(published),
+        ],
+        "keys": [{"key": each.name, **_line(each, now)} for each in deadlines if each.kind == "key"],
+        "certificates": [
+            {"certificate": each.name, **_line(each, now)} for each in deadlines if each.kind == "certificate"
+        ],
+        "signers": _signers(published),
         "participants": [
             _participant(published, code) for code in sorted(published.participants.participants)
         ],
+        "nodes": {state.value: [each.node for each in nodes if each.state is state] for state in Lag},
         "services": {
             name: {"endpoint": entry.endpoint, "public_endpoint": entry.public_endpoint}
             for name, entry in sorted(published.participants.services.items())
@@ -50,44 +66,84 @@ def status_of(registry: Registry) -> dict[str, Any]:
     }
 
 
-def _roles(published: Published, now: int) -> list[dict[str, Any]]:
-    versions = published.versions
-    found = [
-        _role("root", versions.root, expires_at(published.root.signed), now),
-        _role("snapshot", versions.snapshot, expires_at(published.snapshot.signed), now),
-        _role("timestamp", versions.timestamp, expires_at(published.timestamp.signed), now),
-    ]
-    for role, version in versions.roles.items():
+def nodes_of(registry: Registry, published: Published | None = None) -> list[NodeLag]:
+    """How everybody stands who should report."""
+    return lags_of(
+        published or registry.repository.published(),
+        NodeStateStore(registry.folder.nodes).all(),
+        registry.clock.now(),
+        interval_seconds=registry.settings.repository.report_seconds,
+    )
+
+
+def describe_node(each: NodeLag, published: Published) -> dict[str, Any]:
+    """One line of `nodes`, as plain data."""
+    report = each.report
+    line: dict[str, Any] = {
+        "node": each.node,
+        "title": each.title,
+        "state": each.state.value,
+        "since": None if each.since is None else rfc3339(each.since),
+        "behind": list(each.behind),
+    }
+    if report is None:
+        return line
+    return {
+        **line,
+        "reported": rfc3339(report.received),
+        "software": report.software,
+        "lag_seconds": lag_seconds(report, published),
+        "clock_offset_seconds": report.clock_offset_seconds,
+        "earliest_expiry": rfc3339(report.earliest_expiry),
+        "timestamp_version": report.timestamp_version,
+        "snapshot_version": report.snapshot_version,
+        "root_version": report.root_version,
+        "targets_version": report.targets_version,
+        "policy_version": report.policy_version,
+        "areas_version": report.areas_version,
+        "head_versions": dict(sorted(report.head_versions.items())),
+    }
+
+
+def _what(deadline: Deadline) -> str:
+    return " ".join(word for word in (deadline.kind, deadline.name, deadline.version) if word)
+
+
+def _line(deadline: Deadline, now: int) -> dict[str, Any]:
+    return {
+        "version": int(deadline.version) if deadline.kind == "role" else deadline.version,
+        "expires": rfc3339(deadline.ends),
+        "warns": rfc3339(deadline.warns),
+        "left_seconds": deadline.ends - now,
+        "note": note_of(deadline, now),
+    }
+
+
+def _unreadable(published: Published) -> list[dict[str, Any]]:
+    """Roles whose metadata is damaged: they are told, not left out."""
+    found = []
+    for role, version in published.versions.roles.items():
         try:
-            metadata = published.role(role)
+            published.role(role)
         except HealthcodeError as error:
             found.append({"role": role, "version": version, "note": error.message})
-            continue
-        if metadata is not None:
-            found.append(_role(role, version, expires_at(metadata.signed), now))
-    return sorted(found, key=lambda line: str(line.get("expires", "")))
+    return found
 
 
-def _role(role: str, version: int, expires: int, now: int) -> dict[str, Any]:
-    left = expires - now
-    if left <= 0:
-        note = f"EXPIRED: {_actor(role)} must act now"
-    elif left < expiry_seconds(role) / _WARN_FRACTION:
-        note = f"{_actor(role)} must act before it expires"
-    else:
-        note = "ok"
-    return {"role": role, "version": version, "expires": rfc3339(expires), "left_seconds": left, "note": note}
-
-
-def _actor(role: str) -> str:
-    """Who renews a role."""
-    found = participant_of_role(role)
-    if found is not None:
-        return f"the {'node' if found[1] else 'authority'} of {participant(found[0]).english}"
-    return {
-        "root": "root holders (`propose renewal root`)",
-        "targets": "operators (`propose renewal targets`)",
-    }.get(role, "this registry (`serve` renews it)")
+def _signers(published: Published) -> list[dict[str, Any]]:
+    """Whose keys count for each national role, by the first digits of their ids."""
+    root = published.root.signed
+    found = [
+        {"role": name, "threshold": role.threshold, "keys": sorted(keyid[:16] for keyid in role.keyids)}
+        for name, role in root.roles.items()
+    ]
+    delegations = published.targets.signed.delegations
+    areas = (delegations.roles or {}).get("areas") if delegations is not None else None
+    if areas is not None:
+        found.append(
+            {"role": "areas", "threshold": areas.threshold, "keys": [key[:16] for key in areas.keyids]}
+        )
+    return found
 
 
 def _participant(published: Published, code: str) -> dict[str, Any]:

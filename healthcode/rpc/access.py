@@ -85,6 +85,10 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
         "/healthcode.v1.TrustRegistryService/PublishRevocations": AccessRule(
             _PROVINCE, max_request_bytes=9 * MIB, idle_seconds=30
         ),
+        # a snapshot of the most participants, and what stands beside it
+        "/healthcode.v1.TrustRegistryService/ReportNodeState": AccessRule(
+            _PROVINCE | _GATEWAY, max_request_bytes=320 * KIB
+        ),
         "/healthcode.v1.ProvinceNodeService/Verify": AccessRule(_INTEGRATOR),
         # 128 items of at most 2 KiB of code each, and what stands beside them
         "/healthcode.v1.ProvinceNodeService/VerifyBatch": AccessRule(

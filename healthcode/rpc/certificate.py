@@ -45,6 +45,7 @@ __all__ = [
     "load_ca",
     "load_tls",
     "make_ca",
+    "validity_of",
     "write_private",
 ]
 
@@ -135,6 +136,18 @@ def is_issued_by(leaf_pem: bytes, ca_pems: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     return any(_is_issuer(leaf, authority) for pem in ca_pems for authority in _certificates(pem))
+
+
+def validity_of(pem: str) -> tuple[int, int]:
+    """(not before, not after) of the first certificate in a PEM, in epoch seconds. Raises ConfigurationError."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+    except ValueError as error:
+        raise ConfigurationError("that is no certificate in PEM form") from error
+    return (
+        int(certificate.not_valid_before_utc.timestamp()),
+        int(certificate.not_valid_after_utc.timestamp()),
+    )
 
 
 def _certificates(pem: str) -> list[x509.Certificate]:

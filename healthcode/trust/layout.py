@@ -27,6 +27,7 @@ __all__ = [
     "POLICY_PATH",
     "REALM_FIELD",
     "REONBOARDED_FIELD",
+    "REONBOARDING_WAIT_SECONDS",
     "RISK_PATH",
     "SIGNED_AT_FIELD",
     "TrustLimits",
@@ -64,6 +65,9 @@ EXPIRY_SECONDS = {
     "province": 90 * DAY_SECONDS,
     "live": DAY_SECONDS,
 }
+
+# How long a client lets an authority wait that came back without a handover, by root's word.
+REONBOARDING_WAIT_SECONDS = 72 * 3_600
 
 # A key's window, from not_before to not_after (design: LIVE keys live 7 days, PAPER keys 30).
 MAX_LIVE_WINDOW_SECONDS = 7 * DAY_SECONDS

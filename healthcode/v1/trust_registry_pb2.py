@@ -22,37 +22,47 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"healthcode/v1/trust_registry.proto\x12\rhealthcode.v1\"3\n\x10\x46\x65tchFileRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x11\n\tmax_bytes\x18\x02 \x01(\x03\"7\n\x11\x46\x65tchFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x03\"4\n\x11WatchTrustRequest\x12\x1f\n\x17known_timestamp_version\x18\x01 \x01(\x03\"_\n\x12WatchTrustResponse\x12\x19\n\x11timestamp_version\x18\x01 \x01(\x03\x12\x18\n\x10snapshot_version\x18\x02 \x01(\x03\x12\x14\n\x0croot_version\x18\x03 \x01(\x03\")\n\x11SubmitJoinRequest\x12\x14\n\x0cjoin_request\x18\x01 \x01(\x0c\"U\n\x12SubmitJoinResponse\x12\x16\n\x0erequest_digest\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.healthcode.v1.JoinState\"U\n\x16PublishProvinceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08metadata\x18\x02 \x01(\x0c\x12\x15\n\rprovince_json\x18\x03 \x01(\x0c\"D\n\x17PublishProvinceResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x18\n\x10snapshot_version\x18\x02 \x01(\x03\"u\n\x19PublishRevocationsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08metadata\x18\x02 \x01(\x0c\x12\x0c\n\x04head\x18\x03 \x01(\x0c\x12\x0c\n\x04list\x18\x04 \x01(\x0c\x12\x16\n\x0elist_continues\x18\x05 \x01(\x08\"G\n\x1aPublishRevocationsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x18\n\x10snapshot_version\x18\x02 \x01(\x03*X\n\tJoinState\x12\x1a\n\x16JOIN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOIN_STATE_WAITING\x10\x01\x12\x17\n\x13JOIN_STATE_APPROVED\x10\x02\x32\xdf\x03\n\x14TrustRegistryService\x12P\n\tFetchFile\x12\x1f.healthcode.v1.FetchFileRequest\x1a .healthcode.v1.FetchFileResponse0\x01\x12S\n\nWatchTrust\x12 .healthcode.v1.WatchTrustRequest\x1a!.healthcode.v1.WatchTrustResponse0\x01\x12Q\n\nSubmitJoin\x12 .healthcode.v1.SubmitJoinRequest\x1a!.healthcode.v1.SubmitJoinResponse\x12`\n\x0fPublishProvince\x12%.healthcode.v1.PublishProvinceRequest\x1a&.healthcode.v1.PublishProvinceResponse\x12k\n\x12PublishRevocations\x12(.healthcode.v1.PublishRevocationsRequest\x1a).healthcode.v1.PublishRevocationsResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"healthcode/v1/trust_registry.proto\x12\rhealthcode.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"3\n\x10\x46\x65tchFileRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x11\n\tmax_bytes\x18\x02 \x01(\x03\"7\n\x11\x46\x65tchFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x03\"4\n\x11WatchTrustRequest\x12\x1f\n\x17known_timestamp_version\x18\x01 \x01(\x03\"_\n\x12WatchTrustResponse\x12\x19\n\x11timestamp_version\x18\x01 \x01(\x03\x12\x18\n\x10snapshot_version\x18\x02 \x01(\x03\x12\x14\n\x0croot_version\x18\x03 \x01(\x03\")\n\x11SubmitJoinRequest\x12\x14\n\x0cjoin_request\x18\x01 \x01(\x0c\"U\n\x12SubmitJoinResponse\x12\x16\n\x0erequest_digest\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.healthcode.v1.JoinState\"U\n\x16PublishProvinceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08metadata\x18\x02 \x01(\x0c\x12\x15\n\rprovince_json\x18\x03 \x01(\x0c\"D\n\x17PublishProvinceResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x18\n\x10snapshot_version\x18\x02 \x01(\x03\"u\n\x19PublishRevocationsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08metadata\x18\x02 \x01(\x0c\x12\x0c\n\x04head\x18\x03 \x01(\x0c\x12\x0c\n\x04list\x18\x04 \x01(\x0c\x12\x16\n\x0elist_continues\x18\x05 \x01(\x08\"G\n\x1aPublishRevocationsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x18\n\x10snapshot_version\x18\x02 \x01(\x03\"\xa7\x03\n\x16ReportNodeStateRequest\x12\x10\n\x08software\x18\x01 \x01(\t\x12\r\n\x05realm\x18\x02 \x01(\t\x12\x14\n\x0croot_version\x18\x03 \x01(\x03\x12\x16\n\x0epolicy_version\x18\x04 \x01(\t\x12\x15\n\rareas_version\x18\x05 \x01(\x03\x12N\n\rhead_versions\x18\x06 \x03(\x0b\x32\x37.healthcode.v1.ReportNodeStateRequest.HeadVersionsEntry\x12/\n\x0c\x63lock_offset\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x0f\x65\x61rliest_expiry\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttimestamp\x18\t \x01(\x0c\x12\x10\n\x08snapshot\x18\n \x01(\x0c\x12\x17\n\x0ftargets_version\x18\x0b \x01(\x03\x1a\x33\n\x11HeadVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"{\n\x17ReportNodeStateResponse\x12/\n\x0breceived_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0creport_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration*X\n\tJoinState\x12\x1a\n\x16JOIN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOIN_STATE_WAITING\x10\x01\x12\x17\n\x13JOIN_STATE_APPROVED\x10\x02\x32\xc1\x04\n\x14TrustRegistryService\x12P\n\tFetchFile\x12\x1f.healthcode.v1.FetchFileRequest\x1a .healthcode.v1.FetchFileResponse0\x01\x12S\n\nWatchTrust\x12 .healthcode.v1.WatchTrustRequest\x1a!.healthcode.v1.WatchTrustResponse0\x01\x12Q\n\nSubmitJoin\x12 .healthcode.v1.SubmitJoinRequest\x1a!.healthcode.v1.SubmitJoinResponse\x12`\n\x0fPublishProvince\x12%.healthcode.v1.PublishProvinceRequest\x1a&.healthcode.v1.PublishProvinceResponse\x12k\n\x12PublishRevocations\x12(.healthcode.v1.PublishRevocationsRequest\x1a).healthcode.v1.PublishRevocationsResponse(\x01\x12`\n\x0fReportNodeState\x12%.healthcode.v1.ReportNodeStateRequest\x1a&.healthcode.v1.ReportNodeStateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'healthcode.v1.trust_registry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOINSTATE']._serialized_start=793
-  _globals['_JOINSTATE']._serialized_end=881
-  _globals['_FETCHFILEREQUEST']._serialized_start=53
-  _globals['_FETCHFILEREQUEST']._serialized_end=104
-  _globals['_FETCHFILERESPONSE']._serialized_start=106
-  _globals['_FETCHFILERESPONSE']._serialized_end=161
-  _globals['_WATCHTRUSTREQUEST']._serialized_start=163
-  _globals['_WATCHTRUSTREQUEST']._serialized_end=215
-  _globals['_WATCHTRUSTRESPONSE']._serialized_start=217
-  _globals['_WATCHTRUSTRESPONSE']._serialized_end=312
-  _globals['_SUBMITJOINREQUEST']._serialized_start=314
-  _globals['_SUBMITJOINREQUEST']._serialized_end=355
-  _globals['_SUBMITJOINRESPONSE']._serialized_start=357
-  _globals['_SUBMITJOINRESPONSE']._serialized_end=442
-  _globals['_PUBLISHPROVINCEREQUEST']._serialized_start=444
-  _globals['_PUBLISHPROVINCEREQUEST']._serialized_end=529
-  _globals['_PUBLISHPROVINCERESPONSE']._serialized_start=531
-  _globals['_PUBLISHPROVINCERESPONSE']._serialized_end=599
-  _globals['_PUBLISHREVOCATIONSREQUEST']._serialized_start=601
-  _globals['_PUBLISHREVOCATIONSREQUEST']._serialized_end=718
-  _globals['_PUBLISHREVOCATIONSRESPONSE']._serialized_start=720
-  _globals['_PUBLISHREVOCATIONSRESPONSE']._serialized_end=791
-  _globals['_TRUSTREGISTRYSERVICE']._serialized_start=884
-  _globals['_TRUSTREGISTRYSERVICE']._serialized_end=1363
+  _globals['_REPORTNODESTATEREQUEST_HEADVERSIONSENTRY']._loaded_options = None
+  _globals['_REPORTNODESTATEREQUEST_HEADVERSIONSENTRY']._serialized_options = b'8\001'
+  _globals['_JOINSTATE']._serialized_start=1409
+  _globals['_JOINSTATE']._serialized_end=1497
+  _globals['_FETCHFILEREQUEST']._serialized_start=118
+  _globals['_FETCHFILEREQUEST']._serialized_end=169
+  _globals['_FETCHFILERESPONSE']._serialized_start=171
+  _globals['_FETCHFILERESPONSE']._serialized_end=226
+  _globals['_WATCHTRUSTREQUEST']._serialized_start=228
+  _globals['_WATCHTRUSTREQUEST']._serialized_end=280
+  _globals['_WATCHTRUSTRESPONSE']._serialized_start=282
+  _globals['_WATCHTRUSTRESPONSE']._serialized_end=377
+  _globals['_SUBMITJOINREQUEST']._serialized_start=379
+  _globals['_SUBMITJOINREQUEST']._serialized_end=420
+  _globals['_SUBMITJOINRESPONSE']._serialized_start=422
+  _globals['_SUBMITJOINRESPONSE']._serialized_end=507
+  _globals['_PUBLISHPROVINCEREQUEST']._serialized_start=509
+  _globals['_PUBLISHPROVINCEREQUEST']._serialized_end=594
+  _globals['_PUBLISHPROVINCERESPONSE']._serialized_start=596
+  _globals['_PUBLISHPROVINCERESPONSE']._serialized_end=664
+  _globals['_PUBLISHREVOCATIONSREQUEST']._serialized_start=666
+  _globals['_PUBLISHREVOCATIONSREQUEST']._serialized_end=783
+  _globals['_PUBLISHREVOCATIONSRESPONSE']._serialized_start=785
+  _globals['_PUBLISHREVOCATIONSRESPONSE']._serialized_end=856
+  _globals['_REPORTNODESTATEREQUEST']._serialized_start=859
+  _globals['_REPORTNODESTATEREQUEST']._serialized_end=1282
+  _globals['_REPORTNODESTATEREQUEST_HEADVERSIONSENTRY']._serialized_start=1231
+  _globals['_REPORTNODESTATEREQUEST_HEADVERSIONSENTRY']._serialized_end=1282
+  _globals['_REPORTNODESTATERESPONSE']._serialized_start=1284
+  _globals['_REPORTNODESTATERESPONSE']._serialized_end=1407
+  _globals['_TRUSTREGISTRYSERVICE']._serialized_start=1500
+  _globals['_TRUSTREGISTRYSERVICE']._serialized_end=2077
 # @@protoc_insertion_point(module_scope)

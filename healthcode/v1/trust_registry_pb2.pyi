@@ -3,8 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -273,3 +277,117 @@ class PublishRevocationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishRevocationsResponse: _TypeAlias = PublishRevocationsResponse  # noqa: Y015
+
+@_typing.final
+class ReportNodeStateRequest(_message.Message):
+    """What a node decides with. It is told for operators to see; no decision rests on it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class HeadVersionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SOFTWARE_FIELD_NUMBER: _builtins.int
+    REALM_FIELD_NUMBER: _builtins.int
+    ROOT_VERSION_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    AREAS_VERSION_FIELD_NUMBER: _builtins.int
+    HEAD_VERSIONS_FIELD_NUMBER: _builtins.int
+    CLOCK_OFFSET_FIELD_NUMBER: _builtins.int
+    EARLIEST_EXPIRY_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    TARGETS_VERSION_FIELD_NUMBER: _builtins.int
+    software: _builtins.str
+    """name and version, e.g. "province-node 0.1.0"; at most 64 characters"""
+    realm: _builtins.str
+    root_version: _builtins.int
+    policy_version: _builtins.str
+    """of the policy in force there"""
+    areas_version: _builtins.int
+    """of the role areas; 0: none"""
+    timestamp: _builtins.bytes
+    """The metadata files themselves, as signed: a registry that was rebuilt learns from them which
+    versions were given out before, and believes them by their signatures alone.
+    """
+    snapshot: _builtins.bytes
+    targets_version: _builtins.int
+    @_builtins.property
+    def head_versions(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """by participant: version of the role province-NN-live"""
+
+    @_builtins.property
+    def clock_offset(self) -> _duration_pb2.Duration:
+        """own clock less the registry's, when last measured; unset: never"""
+
+    @_builtins.property
+    def earliest_expiry(self) -> _timestamp_pb2.Timestamp:
+        """the first of its trust files to expire"""
+
+    def __init__(
+        self,
+        *,
+        software: _builtins.str = ...,
+        realm: _builtins.str = ...,
+        root_version: _builtins.int = ...,
+        policy_version: _builtins.str = ...,
+        areas_version: _builtins.int = ...,
+        head_versions: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        clock_offset: _duration_pb2.Duration | None = ...,
+        earliest_expiry: _timestamp_pb2.Timestamp | None = ...,
+        timestamp: _builtins.bytes = ...,
+        snapshot: _builtins.bytes = ...,
+        targets_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock_offset", b"clock_offset", "earliest_expiry", b"earliest_expiry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["areas_version", b"areas_version", "clock_offset", b"clock_offset", "earliest_expiry", b"earliest_expiry", "head_versions", b"head_versions", "policy_version", b"policy_version", "realm", b"realm", "root_version", b"root_version", "snapshot", b"snapshot", "software", b"software", "targets_version", b"targets_version", "timestamp", b"timestamp"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportNodeStateRequest: _TypeAlias = ReportNodeStateRequest  # noqa: Y015
+
+@_typing.final
+class ReportNodeStateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIVED_AT_FIELD_NUMBER: _builtins.int
+    REPORT_AFTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def received_at(self) -> _timestamp_pb2.Timestamp:
+        """the registry's clock, for the node to measure its own by"""
+
+    @_builtins.property
+    def report_after(self) -> _duration_pb2.Duration:
+        """when to report again"""
+
+    def __init__(
+        self,
+        *,
+        received_at: _timestamp_pb2.Timestamp | None = ...,
+        report_after: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["received_at", b"received_at", "report_after", b"report_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["received_at", b"received_at", "report_after", b"report_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportNodeStateResponse: _TypeAlias = ReportNodeStateResponse  # noqa: Y015

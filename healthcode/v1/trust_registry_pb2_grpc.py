@@ -61,6 +61,11 @@ class TrustRegistryServiceStub(object):
                 request_serializer=healthcode_dot_v1_dot_trust__registry__pb2.PublishRevocationsRequest.SerializeToString,
                 response_deserializer=healthcode_dot_v1_dot_trust__registry__pb2.PublishRevocationsResponse.FromString,
                 _registered_method=True)
+        self.ReportNodeState = channel.unary_unary(
+                '/healthcode.v1.TrustRegistryService/ReportNodeState',
+                request_serializer=healthcode_dot_v1_dot_trust__registry__pb2.ReportNodeStateRequest.SerializeToString,
+                response_deserializer=healthcode_dot_v1_dot_trust__registry__pb2.ReportNodeStateResponse.FromString,
+                _registered_method=True)
 
 
 class TrustRegistryServiceServicer(object):
@@ -103,6 +108,13 @@ class TrustRegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportNodeState(self, request, context):
+        """A node or the gateway tells, each minute, what it decides with, so that the registry sees who lags.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrustRegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +142,11 @@ def add_TrustRegistryServiceServicer_to_server(servicer, server):
                     servicer.PublishRevocations,
                     request_deserializer=healthcode_dot_v1_dot_trust__registry__pb2.PublishRevocationsRequest.FromString,
                     response_serializer=healthcode_dot_v1_dot_trust__registry__pb2.PublishRevocationsResponse.SerializeToString,
+            ),
+            'ReportNodeState': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportNodeState,
+                    request_deserializer=healthcode_dot_v1_dot_trust__registry__pb2.ReportNodeStateRequest.FromString,
+                    response_serializer=healthcode_dot_v1_dot_trust__registry__pb2.ReportNodeStateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +286,33 @@ class TrustRegistryService(object):
             '/healthcode.v1.TrustRegistryService/PublishRevocations',
             healthcode_dot_v1_dot_trust__registry__pb2.PublishRevocationsRequest.SerializeToString,
             healthcode_dot_v1_dot_trust__registry__pb2.PublishRevocationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportNodeState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/healthcode.v1.TrustRegistryService/ReportNodeState',
+            healthcode_dot_v1_dot_trust__registry__pb2.ReportNodeStateRequest.SerializeToString,
+            healthcode_dot_v1_dot_trust__registry__pb2.ReportNodeStateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class TrustRegistryServiceStub:
     """A participant publishes what its authority signed."""
     PublishRevocations: _grpc.StreamUnaryMultiCallable[_trust_registry_pb2.PublishRevocationsRequest, _trust_registry_pb2.PublishRevocationsResponse]
     """A participant publishes its revocation head and the lists it names."""
+    ReportNodeState: _grpc.UnaryUnaryMultiCallable[_trust_registry_pb2.ReportNodeStateRequest, _trust_registry_pb2.ReportNodeStateResponse]
+    """A node or the gateway tells, each minute, what it decides with, so that the registry sees who lags."""
 
 @_typing.type_check_only
 class TrustRegistryServiceAsyncStub(TrustRegistryServiceStub):
@@ -63,6 +65,8 @@ class TrustRegistryServiceAsyncStub(TrustRegistryServiceStub):
     """A participant publishes what its authority signed."""
     PublishRevocations: _aio.StreamUnaryMultiCallable[_trust_registry_pb2.PublishRevocationsRequest, _trust_registry_pb2.PublishRevocationsResponse]  # type: ignore[assignment]
     """A participant publishes its revocation head and the lists it names."""
+    ReportNodeState: _aio.UnaryUnaryMultiCallable[_trust_registry_pb2.ReportNodeStateRequest, _trust_registry_pb2.ReportNodeStateResponse]  # type: ignore[assignment]
+    """A node or the gateway tells, each minute, what it decides with, so that the registry sees who lags."""
 
 class TrustRegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """The national trust registry. It serves files that are signed by whoever owns
@@ -108,5 +112,13 @@ class TrustRegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trust_registry_pb2.PublishRevocationsResponse, _abc.Awaitable[_trust_registry_pb2.PublishRevocationsResponse]]:
         """A participant publishes its revocation head and the lists it names."""
+
+    @_abc_1.abstractmethod
+    def ReportNodeState(
+        self,
+        request: _trust_registry_pb2.ReportNodeStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trust_registry_pb2.ReportNodeStateResponse, _abc.Awaitable[_trust_registry_pb2.ReportNodeStateResponse]]:
+        """A node or the gateway tells, each minute, what it decides with, so that the registry sees who lags."""
 
 def add_TrustRegistryServiceServicer_to_server(servicer: TrustRegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -42,7 +42,7 @@ from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province
 from trust_registry.app import open_registry
 from trust_registry.folder import RegistryFolder
-from trust_registry.publication import Publisher
+from trust_registry.submission import Publisher
 
 folder, spool = Path(sys.argv[1]), Path(sys.argv[2])
 registry = open_registry(RegistryFolder(folder), HandClock(), {})
@@ -176,7 +176,7 @@ import trust_registry.repository as repository
 from tests.simulator.registry import HandClock, Province
 from trust_registry.app import open_registry
 from trust_registry.folder import RegistryFolder
-from trust_registry.publication import Publisher
+from trust_registry.submission import Publisher
 
 folder, version, step = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 write, writes = repository.write_file, []

@@ -77,6 +77,9 @@ def _tell(data: Mapping[str, Any]) -> Group:
         rows(
             ("role", "version", "expires", "note"), data["roles"], title="Roles, the first to expire on top"
         ),
+        rows(("key", "version", "expires", "note"), data["keys"], title="Keys of participants"),
+        rows(("certificate", "expires", "note"), data["certificates"], title="Certificates"),
+        rows(("role", "threshold", "keys"), _joined(data["signers"]), title="Who signs the national roles"),
         rows(
             ("participant", "title", "authority", "authority_link", "province_version", "live_version"),
             data["participants"],
@@ -84,6 +87,17 @@ def _tell(data: Mapping[str, Any]) -> Group:
         ),
         details({name: entry["endpoint"] for name, entry in data["services"].items()}),
     ]
+    for state, style in (("LAGGING", "yellow"), ("UNKNOWN", "yellow")):
+        if data["nodes"][state]:
+            parts.append(Text(f"nodes {state}: {', '.join(data['nodes'][state])}", style=style))
+    parts += [
+        Text(f"by {each['by']}: {each['who']} must renew {each['what']}", style="bold yellow")
+        for each in data["act"]
+    ]
     parts += [Text(f"waits to be admitted: {title}", style="yellow") for title in data["joins_waiting"]]
     parts += [Text(f"waits for signatures: {title}", style="yellow") for title in data["proposals_open"]]
     return Group(*parts)
+
+
+def _joined(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**line, "keys": " ".join(line["keys"])} for line in lines]

@@ -25,8 +25,8 @@ from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province, admit, found_registry
 from trust_registry.app import Registry
 from trust_registry.ledger import RequestLedger
-from trust_registry.publication import Publisher
 from trust_registry.repository import Receipt
+from trust_registry.submission import Publisher
 
 REALM = "test-registry"
 TODAY = day_of(NOW)

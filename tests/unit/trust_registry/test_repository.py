@@ -17,9 +17,9 @@ from trust_registry import durable
 from trust_registry.app import Registry, check_offline_keys, open_registry
 from trust_registry.ceremony import hold_ceremony
 from trust_registry.inspection import Grade, inspect_folder
-from trust_registry.publication import Publisher
 from trust_registry.retention import remove_superseded
 from trust_registry.status import status_of
+from trust_registry.submission import Publisher
 
 REALM = "test-registry"
 

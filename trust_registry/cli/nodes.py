@@ -1,0 +1,60 @@
+"""Who lags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from healthcode.cli.console import Command, json_option, print_result, rows
+from trust_registry.cli.option import dir_option, open_reading
+from trust_registry.status import describe_node, nodes_of
+
+__all__ = ["nodes"]
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    trust-registry nodes --dir registry
+    trust-registry nodes --dir registry --json
+    """,
+)
+@dir_option
+@json_option
+def nodes(folder: Path, as_json: bool) -> None:
+    """Show how each node and the gateway stand: CURRENT, LAGGING and since when, or UNKNOWN (silent)."""
+    registry = open_reading(folder)
+    published = registry.repository.published()
+    lines = [describe_node(each, published) for each in nodes_of(registry, published)]
+    data = {
+        "timestamp_version": published.versions.timestamp,
+        "snapshot_version": published.versions.snapshot,
+        "nodes": lines,
+    }
+    print_result(data, as_json=as_json, table=_tell)
+
+
+def _tell(data: Mapping[str, Any]) -> Group:
+    columns = (
+        "node",
+        "title",
+        "state",
+        "since",
+        "lag_seconds",
+        "clock_offset_seconds",
+        "reported",
+        "software",
+    )
+    lines = [{name: line.get(name) for name in columns} for line in data["nodes"]]
+    parts: list[RenderableType] = [rows(columns, lines)]
+    parts += [
+        Text(f"{line['node']} decides with {', '.join(line['behind'])}", style="yellow")
+        for line in data["nodes"]
+        if line["behind"]
+    ]
+    return Group(*parts)
