@@ -9,6 +9,7 @@ import click
 from healthcode.cli.console import CommandGroup, run
 from province_node.cli import compromise  # noqa: F401  adds its commands to `keys`
 from province_node.cli.authority import authority
+from province_node.cli.backup import backup, restore
 from province_node.cli.issue import issue
 from province_node.cli.keys import keys, request
 from province_node.cli.revoke import revoke
@@ -53,6 +54,8 @@ for command in (
     verify,
     query,
     keys,
+    backup,
+    restore,
 ):
     cli.add_command(command)
 

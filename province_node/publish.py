@@ -105,7 +105,7 @@ def prepare(
         days=made.days,
         killed_kids=killed if base is None else base.killed_kids | killed,
         sealing_keys=() if base is None else base.sealing_keys,
-        first_series=max(store.first_series(), 0 if base is None else base.first_series),
+        first_series=_first_series(store.first_series(covered_from), base),
     )
     if base is not None and replace(head, version=base.version) == base:
         head = base
@@ -127,6 +127,13 @@ def prepare(
             lists=made.versions,
         ),
     )
+
+
+def _first_series(kept: int | None, base: Head | None) -> int:
+    """What the store says, which drops it when its days are over; without a restore, what stands."""
+    if kept is not None:
+        return kept
+    return 0 if base is None else base.first_series
 
 
 def _knows(last: Publication, killed: frozenset[bytes], realm: str, participant: str) -> bool:

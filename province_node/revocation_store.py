@@ -28,7 +28,8 @@ _RESTORED = "RESTORED"
 _KEPT_VERSIONS = 1000
 
 
-FIRST_SERIES = "SELECT coalesce(max(series), 0) FROM first_series"
+FIRST_SERIES = "SELECT coalesce(max(series), 0) FROM first_series WHERE until_day >= ?"
+"""No index of a day is drawn from a series below this; no day after `until_day` had any when it was set."""
 
 _ALREADY = (
     "coalesce(sum(EXISTS (SELECT 1 FROM revocation"
@@ -187,12 +188,17 @@ class RevocationStore:
     # -- restoring -------------------------------------------------------------
 
     def take_over(
-        self, published: Mapping[int, Iterable[int]], killed: Iterable[bytes], first_series: int, now: int
+        self,
+        published: Mapping[int, Iterable[int]],
+        killed: Iterable[bytes],
+        first_series: int,
+        until_day: int,
+        now: int,
     ) -> int:
         """After a restore: takes in what is published as revoked, in one transaction; how many entries were new.
 
-        Indices come from `first_series` on from now, and the last publication is forgotten, so that
-        nothing is issued before the registry has acknowledged a head which says so.
+        For days up to `until_day` indices come from `first_series` on, and the last publication is
+        forgotten, so that nothing is issued before the registry has acknowledged a head which says so.
         """
         with self._database.transaction() as db:
             new = sum(
@@ -207,14 +213,18 @@ class RevocationStore:
                 "INSERT OR IGNORE INTO killed_key VALUES (?, ?, '', ?)",
                 ((kid, _RESTORED, now) for kid in killed),
             )
-            db.execute("INSERT OR REPLACE INTO first_series VALUES (1, ?)", (first_series,))
+            db.execute("INSERT OR REPLACE INTO first_series VALUES (1, ?, ?)", (first_series, until_day))
             db.execute("DELETE FROM publication")
         return new
 
-    def highest_series(self) -> int:
-        """The highest series that indices of any day were drawn from."""
+    def highest_series(self, day: int) -> tuple[int, int]:
+        """(the highest series that indices of `day` or later days were drawn from, the last such day)."""
         with self._database.read() as db:
-            return max(number(db, "SELECT coalesce(max(series), 0) FROM series"), number(db, FIRST_SERIES))
+            row = db.one(
+                "SELECT coalesce(max(series), 0), coalesce(max(day), 0) FROM series WHERE day >= ?", (day,)
+            )
+            drawn, last = (0, 0) if row is None else (int(row[0]), int(row[1]))
+            return max(drawn, number(db, FIRST_SERIES, day)), last
 
     # -- padding ---------------------------------------------------------------
 
@@ -238,7 +248,7 @@ class RevocationStore:
         """
         with self._database.transaction() as db:
             row = db.one("SELECT max(series) FROM series WHERE day = ?", (day,))
-            lowest = number(db, FIRST_SERIES)
+            lowest = number(db, FIRST_SERIES, day)
             series = max(lowest, 0 if row is None or row[0] is None else row[0])
             padded = number(db, "SELECT coalesce(sum(used), 0) FROM padding WHERE day = ?", day)
             used = number(db, "SELECT used FROM padding WHERE day = ? AND series = ?", day, series)
@@ -289,10 +299,12 @@ class RevocationStore:
             rows = db.all("SELECT version, through FROM list_version WHERE day = ? ORDER BY version", (day,))
             return [(row[0], row[1]) for row in rows]
 
-    def first_series(self) -> int:
-        """No index is drawn from a series below this one."""
+    def first_series(self, day: int) -> int | None:
+        """No index is drawn from a series below this for `day` and later; None when nothing was ever restored."""
         with self._database.read() as db:
-            return number(db, FIRST_SERIES)
+            if db.one("SELECT 1 FROM first_series") is None:
+                return None
+            return number(db, FIRST_SERIES, day)
 
     def revoked_days(self, covered_from: int, covered_to: int) -> frozenset[int]:
         """The days in the range that have any revocation."""

@@ -147,7 +147,8 @@ _MIGRATIONS = (
 
     CREATE TABLE first_series (
         one INTEGER PRIMARY KEY CHECK (one = 1),
-        series INTEGER NOT NULL
+        series INTEGER NOT NULL,
+        until_day INTEGER NOT NULL
     ) STRICT;
     """,
 )
@@ -175,7 +176,7 @@ class NodeStore(RevocationStore):
                 "SELECT series, next_counter FROM series WHERE day = ? ORDER BY series DESC LIMIT 1", (day,)
             )
             series, first = row if row is not None else (0, 0)
-            lowest = number(db, FIRST_SERIES)
+            lowest = number(db, FIRST_SERIES, day)
             if series < lowest:
                 series, first = lowest, 0
             if first >= ISSUABLE:

@@ -14,6 +14,7 @@ from an executor, never from the event loop.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -24,7 +25,7 @@ from typing import Any, NoReturn
 
 from healthcode.errors import ConfigurationError, InternalError, OverloadedError, Reason, UnavailableError
 
-__all__ = ["Database", "Row", "Session"]
+__all__ = ["Database", "Row", "Session", "copy_database"]
 
 Row = sqlite3.Row
 """A row; columns by name or position."""
@@ -153,6 +154,26 @@ class Database:
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """A consistent copy of a database that may be in use, in one file of mode 0600 without a WAL.
+
+    Raises ConfigurationError when either cannot be opened, OverloadedError when the disk is full.
+    """
+    if not source.is_file():
+        raise ConfigurationError(f"there is no database {source} to copy")
+    try:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        with (
+            contextlib.closing(sqlite3.connect(source)) as reader,
+            contextlib.closing(sqlite3.connect(target)) as writer,
+        ):
+            reader.backup(writer)
+    except OSError as error:
+        raise ConfigurationError(f"the copy {target} cannot be made: {error.strerror}") from error
+    except sqlite3.Error as error:
+        _raise_ours(error, source)
 
 
 def _raise_ours(error: sqlite3.Error, path: Path) -> NoReturn:

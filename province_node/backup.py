@@ -1,0 +1,279 @@
+"""Backup of a node, and its restore, which must neither give an index twice nor un-revoke anything.
+
+A backup is one tar file of mode 0600: a consistent copy of the database, node.toml, the
+key files (encrypted as they are), tls/, and a manifest with the SHA-256 of each. Not in
+it: what opens the keys, and the trust folder, which the registry gives again.
+
+What happened after the backup is gone from it, but not from the world:
+
+* codes were issued. Their indices were drawn from series that the published head tells
+  (`first_series`), or that the backup does; a restored node opens the next one, and
+  issues nothing before the registry has acknowledged a head that says so. So the same
+  backup may be restored twice, and no index is ever given twice.
+* codes were revoked and keys killed. The published head and lists are taken in, so that
+  the next head holds all of it.
+
+`restore` works in a folder beside the target, and puts it in place by one rename at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from healthcode.errors import ConfigurationError, InvalidInputError, PreconditionError, Reason
+from healthcode.revocation.day import GRACE_SECONDS, day_of
+from healthcode.revocation.index import SERIES_LIMIT
+from healthcode.stores.sqlite import copy_database
+from healthcode.trust.view import IssuerView, TrustView
+from province_node.settings import NodeFolder, NodeSettings, load_node_settings
+from province_node.store import NodeStore
+
+__all__ = ["Restored", "restore_node", "write_backup"]
+
+_FORMAT = "healthcode/node-backup/1"
+_MANIFEST = "manifest.json"
+_DATABASE = "node.db"
+_MAX_SMALL_BYTES = 1 << 20
+_FOLDERS = ("keys", "tls")
+_FILES = ("node.toml", "request.json")
+_LONGEST_DAYS = 32  # no code lives longer
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore came to."""
+
+    participant: str
+    made_at: int
+    first_series: int
+    revocations_taken_in: int
+    killed_keys: int
+    replaced: Path | None
+
+
+def write_backup(root: Path, target: Path, *, now: int) -> list[str]:
+    """Writes a backup of the node in `root`, running or not, to `target`; the names of what is in it.
+
+    Durable when this returns. Raises ConfigurationError when the target exists or cannot be written.
+    """
+    settings = load_node_settings(root)
+    if target.exists():
+        raise ConfigurationError(f"{target} exists: a backup never replaces another")
+    beside = target.with_name(f".{target.name}.part")
+    copy = target.with_name(f".{target.name}.db")
+    try:
+        copy_database(settings.database, copy)
+        files = {_DATABASE: copy, **_small_files(root, settings)}
+        digests = {name: _sha256(path) for name, path in files.items()}
+        manifest = {
+            "format": _FORMAT,
+            "realm": settings.realm,
+            "participant": settings.participant,
+            "made_at": now,
+            "files": digests,
+        }
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+                _add(archive, _MANIFEST, json.dumps(manifest, indent=1).encode())
+                for name, path in files.items():
+                    with path.open("rb") as file:
+                        info = tarfile.TarInfo(name)
+                        info.size, info.mode = path.stat().st_size, 0o600
+                        archive.addfile(info, file)
+            out.flush()
+            os.fsync(out.fileno())
+        beside.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+        copy.unlink(missing_ok=True)
+    return list(files)
+
+
+def restore_node(
+    source: Path,
+    root: Path,
+    *,
+    trust: Callable[[NodeSettings], TrustView],
+    now: int,
+    replace: bool = False,
+) -> Restored:
+    """Restores the node of backup `source` into folder `root`; whole when this returns, or nothing is changed.
+
+    `trust` brings the trust files of the moment from the registry; without them a restore
+    would un-revoke. `replace` puts the node that is there aside. Raises InvalidInputError for a
+    file that is no sound backup, ConfigurationError when the folder holds a node, what `trust`
+    raises, PreconditionError (INDEX_EXHAUSTED) when every series was opened.
+    """
+    if NodeFolder(root).configuration.exists() and not replace:
+        raise ConfigurationError(
+            f"{root} holds a node: restore into another folder, or say --replace, which keeps it aside"
+        )
+    root.parent.mkdir(parents=True, exist_ok=True)
+    staging = root.with_name(f".{root.name}.restoring")
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        manifest = _unpack(source, staging)
+        settings = load_node_settings(staging)
+        if (settings.participant, settings.realm) != (manifest["participant"], manifest["realm"]):
+            raise InvalidInputError(f"{source}: node.toml is of another node than the manifest says")
+        issuer = trust(settings).issuers.get(settings.participant)
+        store = NodeStore(staging / _DATABASE)
+        try:
+            first_series, taken_in, killed = _take_over(store, issuer, now)
+        finally:
+            store.close()
+        aside = _put_in_place(staging, root, now)
+    except OSError as error:
+        raise ConfigurationError(f"{root} cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return Restored(settings.participant, int(manifest["made_at"]), first_series, taken_in, killed, aside)
+
+
+def _take_over(store: NodeStore, issuer: IssuerView | None, now: int) -> tuple[int, int, int]:
+    """(first series, revocations that were new, killed keys), durably in the store."""
+    state = None if issuer is None else issuer.revocations
+    published = {} if state is None else state.lists
+    killed = frozenset() if state is None else state.head.killed_kids
+    today = day_of(now - GRACE_SECONDS)
+    drawn, last_day = store.highest_series(today)
+    seen = [drawn, 0 if state is None else state.head.first_series]
+    seen += [max(indices) >> 26 for indices in published.values() if indices]
+    first_series = max(seen) + 1
+    if first_series >= SERIES_LIMIT:
+        raise PreconditionError(
+            "every series of indices was opened for the days to come: no code can be issued before they are "
+            "over. Restore again once the published head has forgotten them (about a month)",
+            reason=Reason.INDEX_EXHAUSTED,
+        )
+    # nothing was ever issued beyond what a published head covered
+    covered = [0 if state is None else state.head.covered_to, today + _LONGEST_DAYS]
+    publication = store.publication()
+    if publication is not None:
+        covered.append(publication.covered_to)
+    taken_in = store.take_over(published, killed, first_series, max(last_day, *covered), now)
+    return first_series, taken_in, len(killed)
+
+
+def _small_files(root: Path, settings: NodeSettings) -> dict[str, Path]:
+    """What is backed up beside the database, by its name in the archive."""
+    found = {name: root / name for name in _FILES if (root / name).is_file()}
+    folders = {"keys": settings.keys.folder, "tls": NodeFolder(root).tls}
+    for name in _FOLDERS:
+        for path in sorted(folders[name].iterdir()):
+            if path.is_file() and not path.is_symlink() and path != settings.keys.passphrase_file:
+                found[f"{name}/{path.name}"] = path
+    return found
+
+
+def _unpack(source: Path, staging: Path) -> dict[str, str]:
+    """Unpacks a backup whose files are those that its manifest names; nothing else is written."""
+    staging.mkdir(mode=0o700)
+    for name in _FOLDERS:
+        (staging / name).mkdir(mode=0o700)
+    try:
+        with tarfile.open(source, mode="r:") as archive:
+            manifest = _read_manifest(archive, source)
+            digests: dict[str, str] = manifest.pop("files")
+            left = dict(digests)
+            for member, data in _members(archive):
+                if left.pop(member.name, None) is None:
+                    raise InvalidInputError(f"{source}: {member.name} is not named by the manifest")
+                path = staging / member.name
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "wb") as out:
+                    shutil.copyfileobj(data, out, 1 << 20)
+                    out.flush()
+                    os.fsync(out.fileno())
+                if _sha256(path) != digests[member.name]:
+                    raise InvalidInputError(f"{source} is damaged: {member.name} is not what was backed up")
+    except tarfile.TarError as error:
+        raise InvalidInputError(f"{source} is no backup of a node, or it broke off: {error}") from error
+    if left:
+        raise InvalidInputError(f"{source} lacks {min(left)}: it broke off")
+    return manifest
+
+
+def _read_manifest(archive: tarfile.TarFile, source: Path) -> dict[str, Any]:
+    first = archive.next()
+    data = None if first is None or first.name != _MANIFEST else archive.extractfile(first)
+    try:
+        manifest = json.loads(b"" if data is None else data.read(_MAX_SMALL_BYTES))
+    except ValueError:
+        manifest = None
+    sound = (
+        isinstance(manifest, dict)
+        and manifest.get("format") == _FORMAT
+        and isinstance(manifest.get("files"), dict)
+        and _DATABASE in manifest["files"]
+        and all(_is_place(name) for name in manifest["files"])
+        and isinstance(manifest.get("made_at"), int)
+    )
+    if not sound:
+        raise InvalidInputError(f"{source} is no backup of a node: `province-node backup` writes those")
+    assert isinstance(manifest, dict)  # noqa: S101  `sound` says so; this tells the type checker
+    return manifest
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    for member in archive:
+        if member.name == _MANIFEST:
+            continue
+        data = archive.extractfile(member) if member.isreg() else None
+        if data is None:
+            raise InvalidInputError(f"the backup holds {member.name}, which is no file")
+        yield member, data
+
+
+def _is_place(name: object) -> bool:
+    """Whether a file of this name has its place in a node's folder."""
+    if not isinstance(name, str):
+        return False
+    folder, _, rest = name.rpartition("/")
+    return name in {_DATABASE, *_FILES} or (folder in _FOLDERS and rest not in {"", ".", ".."})
+
+
+def _put_in_place(staging: Path, root: Path, now: int) -> Path | None:
+    """Renames the restored folder into place; where the one that was there went."""
+    aside = None
+    if root.exists():
+        passphrase = NodeFolder(root).passphrase
+        if passphrase.is_file():  # a development node's; a backup never holds it
+            shutil.copy2(passphrase, NodeFolder(staging).passphrase)
+        aside = root.with_name(f"{root.name}.replaced-{now}")
+        root.rename(aside)
+    staging.rename(root)
+    _sync_folder(root.parent)
+    return aside
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(data), 0o600
+    archive.addfile(info, io.BytesIO(data))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,98 @@
+"""`province-node backup` and `restore`."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import click
+
+from healthcode.cli.console import Command, details, json_option, print_result
+from healthcode.clock import SystemClock, rfc3339
+from healthcode.errors import ConfigurationError
+from healthcode.rpc.certificate import load_ca
+from healthcode.rpc.source import connect_source
+from healthcode.settings import split_address
+from healthcode.trust.client import TrustClient
+from healthcode.trust.store import init_trust
+from healthcode.trust.view import TrustView
+from province_node.backup import restore_node, write_backup
+from province_node.cli.option import dir_option
+from province_node.settings import NodeFolder, NodeSettings, load_node_settings
+
+__all__ = ["backup", "restore"]
+
+
+@click.command(cls=Command, examples="province-node backup --dir node-31 /backup/node-31-$(date +%F).tar")
+@dir_option("The node's folder.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@json_option
+def backup(root: Path, file: Path, as_json: bool) -> None:
+    """Write a backup of the node to FILE, while it runs: database, key files, certificates, node.toml.
+
+    What opens the keys is not in it: keep the passphrase elsewhere. Keep FILE like a key: tls/ has
+    private keys in clear.
+    """
+    now = SystemClock().now()
+    names = write_backup(root, file, now=now)
+    result = {"backup": str(file), "made_at": rfc3339(now), "files": len(names), "bytes": file.stat().st_size}
+    print_result(result, as_json=as_json, table=details)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node restore --dir node-31 /backup/node-31-2026-12-01.tar
+    # over a node that is damaged; it is kept aside
+    province-node restore --dir node-31 --replace /backup/node-31-2026-12-01.tar
+    """,
+)
+@dir_option("The folder to restore into.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--replace", is_flag=True, help="There is a node in DIR: keep it aside as DIR.replaced-….")
+@json_option
+def restore(root: Path, file: Path, replace: bool, as_json: bool) -> None:
+    """Restore a node from a backup. Needs the registry; stop the node first.
+
+    Nothing is un-revoked: what is published as revoked or killed is taken in. No index is given
+    twice: the next series is opened, and nothing is issued before that is published. Levels that
+    were stated after the backup are not in it: state them again.
+    """
+    if NodeFolder(root).configuration.exists() and replace:
+        _refuse_running(load_node_settings(root))
+    now = SystemClock().now()
+    restored = restore_node(file, root.resolve(), trust=_current_trust, now=now, replace=replace)
+    settings = load_node_settings(root)
+    opens = settings.keys.passphrase_file
+    result = {
+        "node": str(root),
+        "participant": restored.participant,
+        "backup_made_at": rfc3339(restored.made_at),
+        "first_series": restored.first_series,
+        "revocations_taken_in": restored.revocations_taken_in,
+        "killed_keys": restored.killed_keys,
+        "replaced": None if restored.replaced is None else str(restored.replaced),
+        "next": f"put the passphrase of the keys at {opens}, mode 0600; then `province-node check`, `serve`"
+        if opens is not None and not opens.exists()
+        else "`province-node check`, then `province-node serve`; it issues once it has published",
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+def _current_trust(settings: NodeSettings) -> TrustView:
+    """What the registry publishes now, verified; it becomes the restored node's trust folder."""
+    registry = settings.registry
+    with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca)) as source:
+        init_trust(settings.trust.folder, source, registry.root_fingerprint, realm=settings.realm)
+        return TrustClient(settings.trust.folder, source).refresh(SystemClock().now()).view
+
+
+def _refuse_running(settings: NodeSettings) -> None:
+    host, port = split_address(settings.issuer_listen)
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return
+    raise ConfigurationError(
+        f"a node runs at {settings.issuer_listen}: stop it before its folder is replaced"
+    )
