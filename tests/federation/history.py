@@ -8,7 +8,7 @@ began are concurrent, and nothing is said of their order; of all others a rule m
     WENT_BACK                 a number that only grows (a version, a count of revoked) fell at a node
     REFUSED_WITHOUT_CAUSE     a node refused a code that nobody had begun to revoke
     FORKED                    two nodes saw other contents under one version
-    LOST                      a revocation was acknowledged, and at the end a node did not refuse
+    LOST                      a revocation was acknowledged, and when all had come to rest a node did not refuse
 
 The first three hold through crashes and restarts: a node is the same node afterwards.
 """
@@ -43,7 +43,7 @@ class Look:
     """What a node answered and knew between two moments (seconds, one clock for all).
 
     `outcomes` is by code; `growing` are the numbers that only grow, by name; `contents` gives a
-    digest by "what@version", the same wherever it is seen. `final` is a look after all came to rest.
+    digest by "what@version", the same wherever it is seen. `final` is a look after all had come to rest.
     """
 
     node: str
@@ -160,10 +160,10 @@ def _check_forks(looks: Sequence[Look]) -> Iterator[Anomaly]:
 
 
 def _check_lost(looks: Sequence[Look], revokes: Sequence[Revoke]) -> Iterator[Anomaly]:
-    acknowledged = {revoke.code for revoke in revokes if revoke.ended is not None}
     for look in looks:
         if look.final:
-            for code in sorted(acknowledged):
+            owed = {each.code for each in revokes if each.ended is not None and each.ended < look.began}
+            for code in sorted(owed):
                 if look.outcomes.get(code) != REVOKED:
                     what = f"{code}: acknowledged, and {look.outcomes.get(code, 'not asked for')} at the end"
                     yield Anomaly(Rule.LOST, look.node, what)

@@ -90,6 +90,11 @@ def test_what_was_never_acknowledged_may_or_may_not_have_happened() -> None:
         assert check_history([look(9, outcome, final=True)], [revoke(ended=None)]) == []
 
 
+def test_what_is_acknowledged_later_is_not_owed_yet() -> None:
+    """A look at rest answers for what was acknowledged before it."""
+    assert check_history([look(9, "VALID", final=True)], [revoke(8.9, 9.1)]) == []
+
+
 def test_a_code_that_nobody_revoked_is_refused_without_cause() -> None:
     """However late."""
     (anomaly,) = check_history([look(9, "REVOKED")], [])

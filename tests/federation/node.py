@@ -1,0 +1,365 @@
+"""Light province nodes, several in a process: what follows, verifies, revokes and publishes is the real thing.
+
+`TrustFollower` over real TLS sockets and a real folder, `NodeStore` on disk, `Publisher` over mTLS with
+the province's own certificate. What is left out are the listeners. A process is told what to do by lines of
+JSON on its standard input, and answers each with one; it ends with its input, or by kill -9.
+
+    python -m tests.federation.node CONFIGURATION.json
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import random
+import sys
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from healthcode.clock import SystemClock
+from healthcode.code.claims import CodeClaims, Level, Presentation
+from healthcode.code.text import sign_code
+from healthcode.errors import HealthcodeError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.revocation.day import day_of
+from healthcode.rpc.client import open_channel
+from healthcode.rpc.follow import TrustFollower
+from healthcode.rpc.source import GrpcSource
+from healthcode.settings import TlsSettings
+from healthcode.telemetry import Metrics, configure_logging
+from healthcode.trust.client import TrustClient
+from healthcode.trust.store import init_trust
+from healthcode.trust.view import TrustView
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from healthcode.verification.verifier import Verifier
+from province_node.publish import Publisher
+from province_node.record import Request, Revocation, RevocationReason
+from province_node.remote import RegistryLink, ServiceLink
+from province_node.settings import PublishSettings
+from province_node.store import NodeStore
+from tests.federation.history import REVOKED, Log, Look
+from tests.simulator.registry import Province
+
+__all__ = ["CODE_SECONDS", "Configuration", "NodePlace", "code_text"]
+
+CODE_SECONDS = 1500
+LOOKED_AT_ONCE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlace:
+    """One node: its folder, and where it reaches the registry's two listeners."""
+
+    folder: Path
+    public: str
+    closed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a process of nodes is told; times in seconds. `founded` is when keys and codes were made."""
+
+    realm: str
+    founded: int
+    root_fingerprint: str
+    registry_ca: str
+    log: Path
+    nodes: Mapping[str, NodePlace]
+    interval_seconds: float = 1.0
+    poll_seconds: float = 5.0
+    look_seconds: float = 0.2
+
+    def encode(self) -> str:
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def decode(cls, text: str) -> Configuration:
+        found = json.loads(text)
+        nodes = {
+            code: NodePlace(Path(at["folder"]), at["public"], at["closed"])
+            for code, at in found["nodes"].items()
+        }
+        return cls(**{**found, "log": Path(found["log"]), "nodes": nodes})
+
+
+@cache
+def code_text(realm: str, founded: int, code: str) -> str:
+    """The QR text of "31/7": the code of issuer 31 with index 7. The same in every process."""
+    issuer, _, index = code.partition("/")
+    claims = CodeClaims(
+        issuer=issuer,
+        issued_at=founded,
+        expires_at=founded + CODE_SECONDS,
+        not_before=None,
+        version=1,
+        level=Level.GREEN,
+        rule="G1",
+        index=int(index),
+        presentation=Presentation.LIVE,
+        shown_by_relative=False,
+        tag=None,
+        salt=None,
+        name=None,
+    )
+    return sign_code(claims, Province(issuer, realm, now=founded).code_key, realm)
+
+
+class LightNode:
+    """One province's node. `looks` goes on by itself; `revoke` is what its back end asks for."""
+
+    def __init__(self, code: str, told: Configuration, log: Log, watched: Sequence[str]) -> None:
+        self.code = code
+        self._told = told
+        self._place = told.nodes[code]
+        self._log = log
+        self._watched = watched
+        self._refused: set[str] = set()
+        self._clock = SystemClock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._channel = open_channel(
+            self._place.public,
+            ca_pem=told.registry_ca,
+            server=PeerId(told.realm, PeerKind.REGISTRY),
+        )
+        stub = TrustRegistryServiceStub(self._channel)
+        self._source = GrpcSource(stub, asyncio.get_running_loop(), name="the registry")
+        self._folder = self._place.folder / "trust"
+        self.metrics = Metrics("light-node")
+        self.follower = TrustFollower(
+            self._folder,
+            TrustClient(self._folder, self._source),
+            stub,
+            clock=self._clock,
+            metrics=self.metrics,
+            poll_seconds=told.poll_seconds,
+            on_view=lambda _view: self._look_at_news(),
+        )
+        self._store = NodeStore(self._place.folder / "node.db")
+        tls = self._place.folder / "tls"
+        self._tls = TlsSettings(
+            certificate=tls / "leaf.pem", private_key=tls / "leaf.key", ca=tls / "ca.pem"
+        )
+        self._link = ServiceLink(
+            "registry",
+            PeerKind.REGISTRY,
+            realm=told.realm,
+            trust=self._reachable,
+            tls=self._tls,
+            clock=self._clock,
+        )
+        self._publisher = Publisher(
+            participant=code,
+            realm=told.realm,
+            store=self._store,
+            trust=lambda: self.follower.view if self.follower.has_view else None,
+            refresh=self.follower.refresh_now,
+            key=Province(code, told.realm, now=told.founded).live_key,
+            send=RegistryLink(self._link).publish_revocations,
+            clock=self._clock,
+            settings=PublishSettings(interval_seconds=told.interval_seconds),
+            on_published=lambda _record: None,
+        )
+
+    async def open(self) -> None:
+        """Opens what is on disk; begins the folder, which needs the registry, the first time alone."""
+        await asyncio.to_thread(init_trust, self._folder, self._source, self._told.root_fingerprint)
+        await asyncio.to_thread(self.follower.open)
+        work: Sequence[Coroutine[Any, Any, None]] = (
+            self.follower.run(),
+            self._publisher.run(),
+            self._keep_looking(),
+        )
+        self._tasks = [asyncio.create_task(each) for each in work]
+        for task in self._tasks:
+            task.add_done_callback(_say_what_ended_it)
+
+    async def close(self) -> None:
+        """Ends the node, as SIGTERM would."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._link.close()
+        await self._channel.close()
+        self._store.close()
+
+    async def revoke(self, codes: Sequence[str]) -> None:
+        """Durable when it returns, and on its way to the registry."""
+        day = day_of(self._told.founded + CODE_SECONDS)
+        items = [Revocation(day, int(code.partition("/")[2])) for code in codes]
+        now = self._clock.now()
+        request = Request("test", uuid.uuid4().hex, b"", now + 3600)
+        await asyncio.to_thread(
+            self._store.record_revocations,
+            items,
+            RevocationReason.LOST_OR_STOLEN,
+            request,
+            lambda newly, _already: b"%d" % newly,
+            now,
+        )
+        self._publisher.nudge()
+
+    def look(self, codes: Sequence[str], *, final: bool = False) -> Look | None:
+        """What this node answers and knows now, logged; None while it knows nothing."""
+        if not self.follower.has_view:
+            return None
+        began = time.monotonic()
+        view = self.follower.view
+        verifier = Verifier(view)
+        outcomes = {}
+        for code in codes:
+            text = code_text(self._told.realm, self._told.founded, code)
+            outcomes[code] = verifier.verify(text).outcome.value
+            if outcomes[code] == REVOKED:
+                self._refused.add(code)
+        growing, contents = _numbers(view, day_of(self._told.founded + CODE_SECONDS))
+        look = Look(self.code, began, time.monotonic(), outcomes, growing, contents, final)
+        self._log.add(look)
+        return look
+
+    @property
+    def state(self) -> Mapping[str, int]:
+        """Versions in use, how many issuers publish lists, and what refreshing came to, by result."""
+        counted = {
+            str(sample.labels["result"]): int(sample.value)
+            for metric in self.metrics.registry.collect()
+            for sample in metric.samples
+            if sample.name == "healthcode_trust_refresh_total"
+        }
+        if not self.follower.has_view:
+            return counted
+        view = self.follower.view
+        covering = sum(issuer.revocations is not None for issuer in view.issuers.values())
+        versions = {"timestamp": view.timestamp_version, "snapshot": view.snapshot_version}
+        return {**versions, "covering": covering, **counted}
+
+    def _look_at_news(self) -> None:
+        """Asks at once for what this node does not refuse yet, so that the moment is known."""
+        pending = [code for code in self._watched if code not in self._refused]
+        if pending:
+            self.look(pending)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(self._told.look_seconds * random.uniform(0.5, 1.5))  # noqa: S311  no secret
+            count = min(LOOKED_AT_ONCE, len(self._watched))
+            self.look(random.sample(self._watched, count))
+
+    def _reachable(self) -> TrustView:
+        """The view, with the registry where this node reaches it."""
+        view = self.follower.view
+        registry = view.services["registry"].model_copy(update={"endpoint": self._place.closed})
+        return replace(view, services={**view.services, "registry": registry})
+
+
+def _numbers(view: TrustView, day: int) -> tuple[dict[str, int], dict[str, str]]:
+    """(what only grows, what is the same wherever it has that name)."""
+    growing = {
+        "root": view.root_version,
+        "timestamp": view.timestamp_version,
+        "snapshot": view.snapshot_version,
+    }
+    contents = {}
+    for code, issuer in view.issuers.items():
+        growing[f"{code}.live"] = issuer.live_version or 0
+        growing[f"{code}.head"] = issuer.head_version or 0
+        if issuer.revocations is not None:
+            revoked = issuer.revocations.lists.get(day, ())
+            growing[f"{code}.revoked"] = len(revoked)
+            named = b"".join(entry.full_sha256 for entry in issuer.revocations.head.days.values())
+            contents[f"{code}.head@{issuer.head_version}"] = hashlib.sha256(named).hexdigest()[:8]
+    return growing, contents
+
+
+def _say_what_ended_it(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        print(f"a light node ended: {error!r}", file=sys.stderr, flush=True)
+
+
+class Process:
+    """All nodes of this process, and what the lines of its input ask for."""
+
+    def __init__(self, told: Configuration) -> None:
+        self._told = told
+        self._log = Log(told.log)
+        self._watched: list[str] = []
+        self._nodes: dict[str, LightNode] = {}
+
+    async def run(self) -> None:
+        await asyncio.gather(*(self._start(code) for code in self._told.nodes))
+        _answer({"ready": True})
+        reader = asyncio.StreamReader(limit=2**24)
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+        )
+        async with asyncio.TaskGroup() as group:
+            while line := await reader.readline():
+                group.create_task(self._do(json.loads(line)))
+        await asyncio.gather(*(node.close() for node in self._nodes.values()))
+
+    @cached_property
+    def _orders(self) -> Mapping[str, Callable[..., Coroutine[Any, Any, object]]]:
+        return {
+            "watch": self._watch,
+            "revoke": self._revoke,
+            "restart": self._restart,
+            "finish": self._finish,
+            "state": self._state,
+        }
+
+    async def _do(self, order: dict[str, Any]) -> None:
+        number, what = order.pop("id"), order.pop("do")
+        try:
+            result = await self._orders[what](**order)
+        except HealthcodeError as error:
+            _answer({"id": number, "failed": error.message})
+        else:
+            _answer({"id": number, "ended": time.monotonic(), "result": result})
+
+    async def _start(self, node: str) -> None:
+        self._nodes[node] = LightNode(node, self._told, self._log, self._watched)
+        await self._nodes[node].open()
+
+    async def _watch(self, codes: Sequence[str]) -> None:
+        for code in codes:
+            code_text(self._told.realm, self._told.founded, code)
+        self._watched += codes
+
+    async def _revoke(self, node: str, codes: Sequence[str]) -> None:
+        await self._nodes[node].revoke(codes)
+
+    async def _restart(self, node: str) -> None:
+        await self._nodes.pop(node).close()
+        await self._start(node)
+
+    async def _finish(self, final: bool) -> Mapping[str, list[str]]:
+        """One look at everything by each node; what it did not refuse."""
+        looks = {code: node.look(self._watched, final=final) for code, node in self._nodes.items()}
+        return {
+            code: list(self._watched)
+            if look is None
+            else [each for each, outcome in look.outcomes.items() if outcome != REVOKED]
+            for code, look in looks.items()
+        }
+
+    async def _state(self) -> Mapping[str, object]:
+        return {
+            "cpu": time.process_time(),
+            "nodes": {code: node.state for code, node in self._nodes.items()},
+        }
+
+
+def _answer(told: Mapping[str, object]) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    configure_logging("light-node", level="warning")
+    asyncio.run(Process(Configuration.decode(Path(sys.argv[1]).read_text(encoding="utf-8"))).run())

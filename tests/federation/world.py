@@ -1,0 +1,318 @@
+"""A federation on one machine: a real registry process, processes of light nodes, and a cutting proxy before each.
+
+async with open_federation(tmp_path, codes, processes=2) as federation:
+    await federation.revoke("31", ["31/1"])
+    federation.proxies["44"].cut()
+    ...
+    assert check_history(federation.looks(), federation.revokes) == []
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from healthcode.clock import SystemClock
+from healthcode.identity.participant import PARTICIPANTS
+from healthcode.settings import TlsSettings
+from healthcode.trust.layout import metadata_file
+from healthcode.trust.national import root_fingerprint
+from tests.federation.history import Look, Revoke, read_looks
+from tests.federation.node import Configuration, NodePlace
+from tests.simulator.process import Service, free_ports, start_service
+from tests.simulator.proxy import CuttingProxy
+from tests.simulator.registry import Province, admit, found_registry, plan
+
+__all__ = ["PROVINCES", "Federation", "NodeProcess", "open_federation"]
+
+PROVINCES = tuple(code for code in sorted(PARTICIPANTS) if code not in {"00", "66"})
+"""The 34 at the level of a province."""
+
+REALM = "test-registry"
+_ORDER_SECONDS = 30
+
+
+class Gone(Exception):  # noqa: N818  it is no error of the test's: the process was killed
+    """The process ended before it answered."""
+
+
+class NodeProcess:
+    """A process of light nodes, which is told what to do."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._next = 0
+        self._ready = asyncio.get_running_loop().create_future()
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(cls, configuration: Path) -> Self:
+        """Starts it, and waits until its nodes run."""
+        with configuration.with_suffix(".err").open("a") as errors:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "tests.federation.node",
+                str(configuration),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                limit=2**24,
+            )
+        started = cls(process)
+        try:
+            async with asyncio.timeout(_ORDER_SECONDS * 2):
+                await started._ready
+        except (TimeoutError, Gone) as error:
+            told = configuration.with_suffix(".err").read_text()
+            raise AssertionError(f"the nodes did not start:\n{told[-4000:]}") from error
+        return started
+
+    async def tell(self, do: str, **order: object) -> dict[str, Any]:
+        """The answer to an order. Raises Gone when the process ends meanwhile."""
+        self._next += 1
+        number = self._next
+        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"id": number, "do": do, **order}).encode() + b"\n")
+            await self._process.stdin.drain()
+        except ConnectionError as error:
+            raise Gone from error
+        async with asyncio.timeout(_ORDER_SECONDS):
+            answer: dict[str, Any] = await future
+        assert "failed" not in answer, answer
+        return answer
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        await self._process.wait()
+        await self._reading
+
+    async def close(self) -> None:
+        """Ends its input, and it itself."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            async with asyncio.timeout(15):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        await self._reading
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            answer = json.loads(line)
+            if answer.get("ready"):
+                self._ready.set_result(None)
+            else:
+                self._waiting.pop(answer["id"]).set_result(answer)
+        for future in (self._ready, *self._waiting.values()):
+            if not future.done():
+                future.set_exception(Gone())
+                future.exception()  # whoever waits has it; nobody need wait
+
+
+@dataclass
+class Federation:
+    """All of it; `revokes` is the history of what was asked for, `looks()` of what was answered."""
+
+    root: Path
+    registry: Path
+    configurations: list[Path] = field(default_factory=list)
+    processes: list[NodeProcess] = field(default_factory=list)
+    homes: dict[str, int] = field(default_factory=dict)
+    proxies: dict[str, Sequence[CuttingProxy]] = field(default_factory=dict)
+    revokes: list[Revoke] = field(default_factory=list)
+    watched: list[str] = field(default_factory=list)
+    service: Service | None = None
+    _serving: ExitStack = field(default_factory=ExitStack)
+
+    # the registry
+
+    def start_registry(self) -> None:
+        """Starts `trust-registry serve`, and waits until it listens."""
+        number = len(list(self.root.glob("registry-*.log")))
+        self._serving = ExitStack()
+        self.service = self._serving.enter_context(
+            start_service(
+                *("trust_registry", "serve", "--dir", self.registry),
+                log=self.root / f"registry-{number}.log",
+                ready='"listening"',
+            )
+        )
+
+    def kill_registry(self) -> None:
+        assert self.service is not None
+        self.service.kill()
+        self._serving.close()
+
+    def back_up(self) -> None:
+        """A copy of the registry's folder, as a nightly job makes one."""
+        shutil.copytree(self.registry, self.root / "backup", symlinks=True)
+
+    def restore(self) -> None:
+        """Yesterday's folder in the place of today's; the registry must not run."""
+        shutil.rmtree(self.registry)
+        shutil.copytree(self.root / "backup", self.registry, symlinks=True)
+
+    # nodes
+
+    def process_of(self, code: str) -> NodeProcess:
+        return self.processes[self.homes[code]]
+
+    async def kill(self, number: int) -> None:
+        """kill -9 of a process with all its nodes."""
+        await self.processes[number].kill()
+
+    async def revive(self, number: int) -> None:
+        """Starts it again over the folders that it left."""
+        self.processes[number] = await NodeProcess.start(self.configurations[number])
+        await self.processes[number].tell("watch", codes=self.watched)
+
+    async def restart(self, code: str) -> None:
+        """Ends and starts one node."""
+        await self.process_of(code).tell("restart", node=code)
+
+    async def watch(self, codes: Sequence[str]) -> None:
+        """All nodes look at these codes from now on."""
+        self.watched += codes
+        await asyncio.gather(*(process.tell("watch", codes=codes) for process in self.processes))
+
+    async def revoke(self, code: str, codes: Sequence[str]) -> bool:
+        """Revokes at a node; whether it acknowledged. What a kill cut off is in the history, too."""
+        began = time.monotonic()
+        ended: float | None = None
+        try:
+            ended = (await self.process_of(code).tell("revoke", node=code, codes=codes))["ended"]
+        except Gone:
+            pass
+        self.revokes += [Revoke(code, each, began, ended) for each in codes]
+        return ended is not None
+
+    async def finish(self, *, final: bool) -> Mapping[str, list[str]]:
+        """A look at everything by every node; the codes that each does not refuse."""
+        found: dict[str, list[str]] = {}
+        for answer in await asyncio.gather(*(each.tell("finish", final=final) for each in self.processes)):
+            found |= answer["result"]
+        return found
+
+    async def converge(self, seconds: float) -> float:
+        """Waits until every node refuses all that was acknowledged; how long it took. Then the final looks."""
+        began = time.monotonic()
+        owed = {revoke.code for revoke in self.revokes if revoke.ended is not None}
+        while any(owed & set(accepted) for accepted in (await self.finish(final=False)).values()):
+            if time.monotonic() - began > seconds:
+                break
+            await asyncio.sleep(0.2)
+        took = time.monotonic() - began
+        await self.finish(final=True)
+        return took
+
+    async def settle(self, seconds: float = 60) -> None:
+        """Waits until every node has the first lists of every other."""
+        async with asyncio.timeout(seconds):
+            while True:
+                states = await self.states()
+                if all(state.get("covering") == len(self.homes) for state in states.values()):
+                    return
+                await asyncio.sleep(0.2)
+
+    async def states(self) -> dict[str, dict[str, int]]:
+        """Versions and counted refreshes, by node."""
+        found: dict[str, dict[str, int]] = {}
+        for answer in await asyncio.gather(*(each.tell("state") for each in self.processes)):
+            found |= answer["result"]["nodes"]
+        return found
+
+    def looks(self) -> list[Look]:
+        """Everything that any node answered."""
+        return read_looks(self.root.glob("looks-*.jsonl"))
+
+    async def close(self) -> None:
+        for process in self.processes:
+            await process.close()
+        for proxies in self.proxies.values():
+            for proxy in proxies:
+                await proxy.close()
+        self._serving.close()
+
+
+@asynccontextmanager
+async def open_federation(
+    root: Path, codes: Sequence[str], *, processes: int, with_proxies: bool = True, **settings: float
+) -> AsyncIterator[Federation]:
+    """From nothing to a federation in which every node follows. `settings` are those of Configuration."""
+    closed, public = (f"127.0.0.1:{port}" for port in free_ports(2))
+    now = SystemClock().now()
+    opened = await asyncio.to_thread(
+        found_registry,
+        root / "registry",
+        clock=SystemClock(),
+        ceremony=plan(REALM, listen=closed, public=public),
+    )
+    provinces = [Province(code, REALM, now=now) for code in codes]
+    await asyncio.to_thread(admit, opened, *provinces)
+    federation = Federation(root, root / "registry")
+    fingerprint = root_fingerprint(opened.repository.tree.read(metadata_file("root", 1)))
+    try:
+        federation.start_registry()
+        places = {}
+        for province in provinces:
+            folder = root / f"node-{province.code}"
+            write_tls(folder / "tls", province)
+            addresses = (public, closed)
+            if with_proxies:
+                pair = [await CuttingProxy.start(each) for each in addresses]
+                federation.proxies[province.code] = pair
+                addresses = (pair[0].address, pair[1].address)
+            places[province.code] = NodePlace(folder, *addresses)
+        for number in range(processes):
+            mine = codes[number::processes]
+            federation.homes |= dict.fromkeys(mine, number)
+            configuration = Configuration(
+                realm=REALM,
+                founded=now,
+                root_fingerprint=fingerprint,
+                registry_ca=(root / "registry/tls/ca.pem").read_text(),
+                log=root / f"looks-{number}.jsonl",
+                nodes={code: places[code] for code in mine},
+                **settings,
+            )
+            path = root / f"nodes-{number}.json"
+            path.write_text(configuration.encode())
+            federation.configurations.append(path)
+        started = await asyncio.gather(*map(NodeProcess.start, federation.configurations))
+        federation.processes = list(started)
+        yield federation
+    finally:
+        await federation.close()
+
+
+def write_tls(folder: Path, province: Province) -> TlsSettings:
+    """The province's CA and certificate as files."""
+    folder.mkdir(parents=True)
+    leaf = province.leaf()
+    settings = TlsSettings(
+        certificate=folder / "leaf.pem", private_key=folder / "leaf.key", ca=folder / "ca.pem"
+    )
+    settings.certificate.write_bytes(leaf.certificate_pem)
+    settings.private_key.touch(0o600)
+    settings.private_key.write_bytes(leaf.key_pem)
+    os.chmod(settings.private_key, 0o600)
+    assert settings.ca is not None
+    settings.ca.write_bytes(province.ca.certificate_pem)
+    return settings
