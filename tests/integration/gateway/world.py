@@ -100,7 +100,7 @@ class FakeRegistry:
     async def _none(self, request: object, call: CallInfo) -> object:
         raise NotFoundError("this registry is a fake")
 
-    SubmitJoin = PublishProvince = PublishRevocations = _none
+    SubmitJoin = PublishProvince = PublishRevocations = ReportNodeState = _none
 
 
 class World:
