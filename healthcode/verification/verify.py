@@ -211,7 +211,7 @@ def render_verdict(
     if outcome is Outcome.VALID and expires_at is not None:
         reusable = min(expires_at, now + policy.reuse_seconds)
     warnings = context.warnings + ruling.warnings
-    if detail == "clock.behind":
+    if detail == "clock.behind" or view.timestamp_signed_at > now + policy.skew_seconds:
         warnings += ("CLOCK_BEHIND",)
     elif view.clock_ahead_seconds(now) > policy.skew_seconds:
         warnings += ("CLOCK_AHEAD",)
