@@ -31,7 +31,7 @@ MAX_PARAMETER = 25
 
 Values = npt.NDArray[np.uint32]
 
-_PIECE_BYTES = 1 << 17
+_PIECE_BYTES = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +95,26 @@ def decode_rice(code: RiceCode) -> Values:
         raise DecodeError(
             "rice.length", f"{count} remainders of {k} bits do not take {len(code.remainders)} bytes"
         )
+    # value i is 2^k times the zeros before its one, plus the remainders up to its own, plus i
     values = _unpack(code.remainders, count, k)
+    values[1:] += np.uint32(1)
     np.cumsum(values, out=values)
     unary = np.frombuffer(code.unary, np.uint8)
     if unary[-1] == 0:
         raise DecodeError("rice.padding", "the unary stream does not end with its last bit")
+    order = np.arange(min(8 * _PIECE_BYTES, 8 * len(unary)), dtype=np.uint32)
     done = 0
     for start in range(0, len(unary), _PIECE_BYTES):
-        piece = unary[start : start + _PIECE_BYTES]
-        ones = np.flatnonzero(np.unpackbits(piece, bitorder="little").view(np.bool_))
-        if done + len(ones) > count:
+        piece = np.unpackbits(unary[start : start + _PIECE_BYTES], bitorder="little").view(np.bool_)
+        zeros = np.flatnonzero(piece).astype(np.uint32)
+        found = len(zeros)
+        if done + found > count:
             raise DecodeError("rice.count", f"the unary stream holds more than the {count} entries declared")
-        order = np.arange(done, done + len(ones), dtype=np.int64)
-        ones += 8 * start
-        ones -= order
-        ones <<= k
-        ones += order
-        values[done : done + len(ones)] += ones.astype(np.uint32)
-        done += len(ones)
+        zeros -= order[:found]
+        zeros += np.uint32(8 * start - done)
+        zeros <<= np.uint32(k)
+        values[done : done + found] += zeros
+        done += found
     if done != count:
         raise DecodeError("rice.count", f"the unary stream holds {done} entries, {count} were declared")
     last = int(values[-1])
