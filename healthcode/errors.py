@@ -77,6 +77,7 @@ class Reason(StrEnum):
     TRUST_FROZEN = "TRUST_FROZEN"
     TRUST_EXPIRED = "TRUST_EXPIRED"
     SOURCE_SLOW = "SOURCE_SLOW"
+    AUTHORITY_WAITS = "AUTHORITY_WAITS"
 
 
 class HealthcodeError(Exception):

@@ -14,7 +14,7 @@ from province_node.cli.issue import issue
 from province_node.cli.keys import keys, request
 from province_node.cli.revoke import revoke
 from province_node.cli.serve import check, serve, status
-from province_node.cli.setup import init, join, publish
+from province_node.cli.setup import chain, init, join, publish
 from province_node.cli.verify import query, verify
 
 __all__ = ["cli", "main"]
@@ -44,6 +44,7 @@ for command in (
     authority,
     init,
     join,
+    chain,
     request,
     publish,
     check,

@@ -44,7 +44,13 @@ from healthcode.trust.document import (
 from healthcode.trust.issuer import AuthorityPart
 from healthcode.trust.join import JoinRequest, decode_join_request, encode_join_request
 from healthcode.trust.layout import authority_role
-from healthcode.trust.link import new_link, verify_key_possession
+from healthcode.trust.link import (
+    new_link,
+    sign_handover,
+    verify_key_possession,
+    verify_link,
+    verify_possession,
+)
 from healthcode.trust.metadata import (
     Targets,
     decode_metadata,
@@ -56,11 +62,16 @@ from province_node.file import read_bounded, write_durable
 
 __all__ = [
     "Authority",
+    "HandoverDocument",
     "ProvinceRequest",
     "bundle_digest",
     "decode_bundle",
+    "decode_handover",
+    "decode_link",
     "decode_request",
     "describe_change",
+    "encode_handover",
+    "encode_link",
     "encode_request",
     "missing_signatures",
     "province_of",
@@ -79,6 +90,22 @@ class AuthorityDocument(Document):
     realm: str
     participant: ParticipantCode
     link: AuthorityLink
+    previous: AuthorityLink | None = None
+
+
+class HandoverDocument(Document):
+    """handover.json: the link of a new authority, with the consents that it has so far of the one before."""
+
+    format: Literal["healthcode/handover/1"] = "healthcode/handover/1"
+    realm: str
+    participant: ParticipantCode
+    previous: AuthorityLink
+    link: AuthorityLink
+
+    @property
+    def missing(self) -> int:
+        """How many consents it still needs."""
+        return max(0, self.previous.threshold - len(self.link.handover))
 
 
 class ProvinceRequest(Document):
@@ -91,6 +118,48 @@ class ProvinceRequest(Document):
     live_public: Key32
     created: Time
     province: ProvinceDocument
+
+
+def decode_handover(data: bytes) -> HandoverDocument:
+    """Untrusted bytes as a handover: handover.json, or authority.json of an authority that follows another.
+
+    Raises DecodeError, and InvalidInputError for an authority that follows none.
+    """
+    if b'"healthcode/authority/1"' not in data:
+        return decode_document(HandoverDocument, data, MAX_REQUEST_BYTES)
+    document = decode_document(AuthorityDocument, data, MAX_REQUEST_BYTES)
+    if document.previous is None:
+        raise InvalidInputError("this authority follows no other: make it with `authority init --after FILE`")
+    return HandoverDocument(
+        realm=document.realm,
+        participant=document.participant,
+        previous=document.previous,
+        link=document.link,
+    )
+
+
+def decode_link(data: bytes, *, realm: str, participant: str) -> AuthorityLink:
+    """The link of an authority, from its authority.json or from what `province-node chain` wrote.
+
+    Raises DecodeError, InvalidInputError for another realm or participant.
+    """
+    document = decode_document(AuthorityDocument, data, MAX_REQUEST_BYTES)
+    if (document.realm, document.participant) != (realm, participant):
+        raise InvalidInputError(
+            f"the file is of participant {document.participant} in realm {document.realm}, not of {participant} "
+            f"in {realm}"
+        )
+    return document.link
+
+
+def encode_link(link: AuthorityLink, *, realm: str, participant: str) -> bytes:
+    """A link as a file, for `authority init --after`."""
+    return encode_document(AuthorityDocument(realm=realm, participant=participant, link=link))
+
+
+def encode_handover(handover: HandoverDocument) -> bytes:
+    """The bytes of handover.json."""
+    return encode_document(handover)
 
 
 def encode_request(request: ProvinceRequest) -> bytes:
@@ -198,10 +267,12 @@ class Authority:
         threshold: int,
         now: int,
         development: bool = False,
+        previous: AuthorityLink | None = None,
     ) -> Authority:
         """A new authority with a key for each passphrase, in files authority-1.key and so on.
 
-        Raises ConfigurationError when the folder holds one already.
+        `previous` is the link of the authority that it follows. Raises
+        ConfigurationError when the folder holds one already.
         """
         if not 1 <= threshold <= len(passphrases) <= 16:
             raise InvalidInputError(f"a threshold of {threshold} of {len(passphrases)} keys cannot be")
@@ -209,7 +280,7 @@ class Authority:
         if (folder / AUTHORITY_FILE).exists():
             raise ConfigurationError(f"{folder} holds an authority already; choose another folder")
         keys = [PrivateKey.generate() for _ in passphrases]
-        link = new_link(participant, keys, threshold, realm, created=now)
+        link = new_link(participant, keys, threshold, realm, created=now, previous=previous)
         for number, (key, passphrase) in enumerate(zip(keys, passphrases, strict=True), start=1):
             create_key_file(
                 folder / f"authority-{number}.key",
@@ -222,7 +293,7 @@ class Authority:
                 created=now,
                 cost="development" if development else "production",
             )
-        document = AuthorityDocument(realm=realm, participant=participant, link=link)
+        document = AuthorityDocument(realm=realm, participant=participant, link=link, previous=previous)
         write_durable(folder / AUTHORITY_FILE, encode_document(document))
         return cls(folder, document)
 
@@ -243,6 +314,44 @@ class Authority:
         if not versions:
             return None
         return province_of(decode_bundle(self._history(max(versions)).read_bytes()))
+
+    def hand_over(self, handover: HandoverDocument, keys: Sequence[PrivateKey]) -> HandoverDocument:
+        """The handover with the consent of `keys`, which are of this authority.
+
+        Raises InvalidInputError when it follows another authority, SignatureError for a
+        key that is not of this one or a new key that nobody proves to hold.
+        """
+        mine = self.document
+        if (handover.realm, handover.participant) != (mine.realm, mine.participant):
+            raise InvalidInputError(
+                f"the handover is for participant {handover.participant} in realm {handover.realm}"
+            )
+        if handover.previous != mine.link:
+            raise InvalidInputError(
+                f"the new authority follows link {handover.previous.seq}, which is not the one of this folder"
+            )
+        verify_possession(mine.participant, mine.link, handover.link, mine.realm)
+        proofs = {proof.key: proof for proof in handover.link.handover}
+        for key in keys:
+            if key.public not in mine.link.keys:
+                raise SignatureError(f"key {kid(key.public).hex()} is not of this authority")
+            proofs[key.public] = sign_handover(mine.participant, handover.link, mine.link, key, mine.realm)
+        link = handover.link.model_copy(update={"handover": tuple(proofs.values())})
+        return handover.model_copy(update={"link": link})
+
+    def accept(self, handover: HandoverDocument) -> Authority:
+        """This new authority with its link complete, durably.
+
+        Raises InvalidInputError when it is for another authority, SignatureError
+        (SIGNATURE_THRESHOLD) while consents are missing.
+        """
+        mine = self.document
+        if handover.link.model_copy(update={"handover": ()}) != mine.link.model_copy(update={"handover": ()}):
+            raise InvalidInputError("this handover is for another authority than the one in this folder")
+        verify_link(mine.participant, handover.previous, handover.link, mine.realm)
+        document = mine.model_copy(update={"link": handover.link})
+        write_durable(self.folder / AUTHORITY_FILE, encode_document(document))
+        return Authority(self.folder, document)
 
     def begin(self, request: ProvinceRequest, *, now: int, replace: bool = False) -> JoinRequest:
         """An unsigned bundle for `request`.

@@ -21,6 +21,7 @@ from healthcode.errors import (
     Reason,
 )
 from healthcode.identity.participant import participant
+from healthcode.trust.admission import CurrentProvince
 from healthcode.trust.document import (
     AuthorityLink,
     ParticipantsDocument,
@@ -28,7 +29,6 @@ from healthcode.trust.document import (
     decode_document,
 )
 from healthcode.trust.issuer import AuthorityPart
-from healthcode.trust.admission import CurrentProvince
 from healthcode.trust.join import JoinRequest, decode_join_request, join_digest, verify_join_request
 from healthcode.trust.layout import authority_role
 from healthcode.trust.link import is_without_handover, link_digest

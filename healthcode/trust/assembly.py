@@ -31,7 +31,14 @@ from healthcode.trust.issuer import (
 )
 from healthcode.trust.layout import AREAS_ROLE, RISK_PATH, TrustLimits, authority_role, list_file, live_role
 from healthcode.trust.link import verify_chain
-from healthcode.trust.metadata import Targets, decode_metadata, expires_at, signing_keys, verify_threshold
+from healthcode.trust.metadata import (
+    Targets,
+    decode_metadata,
+    expires_at,
+    reonboarded_in,
+    signing_keys,
+    verify_threshold,
+)
 from healthcode.trust.national import National, NationalFiles, verify_national, verify_participants
 from healthcode.trust.view import IssuerKey, IssuerView, TrustView
 
@@ -109,6 +116,8 @@ class TrustFiles:
 
     `witnesses` is by participant, for those whose accepted chain is not the one that the
     national files give now. `rejected` is for an operator to read; nothing rests on it.
+    `sightings` says when an authority link that must wait was seen first, by
+    `NN/<digest>`: a note of our own, which can only delay.
     """
 
     national: NationalFiles
@@ -116,6 +125,7 @@ class TrustFiles:
     issuers: Mapping[str, IssuerFiles]
     witnesses: Mapping[str, Witness] = field(default_factory=dict)
     rejected: tuple[Rejected, ...] = ()
+    sightings: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +184,7 @@ def accepted_chain(
     document = national.participants if witness is None else _witnessed(national, witness, limits)
     chain = listed_chain(document, participant)
     if chain:
-        verify_chain(participant, chain, national.realm)
+        verify_chain(participant, chain, national.realm, reonboarded_in(national.root))
     return chain
 
 

@@ -43,7 +43,7 @@ _SOURCE_LIMITS = SourceLimits()
 _MAX_HELD_BYTES = 268_435_456
 
 # these lie in the national files, which are the same wherever they come from
-_NO_SOURCES_FAULT = frozenset({Reason.PARTICIPANT_UNKNOWN, Reason.AUTHORITY_EXISTS})
+_NO_SOURCES_FAULT = frozenset({Reason.PARTICIPANT_UNKNOWN, Reason.AUTHORITY_EXISTS, Reason.AUTHORITY_WAITS})
 
 
 @dataclass(frozen=True, slots=True)

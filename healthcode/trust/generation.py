@@ -164,7 +164,13 @@ def _collect(found: Mapping[str, bytes], bootstrap: bytes, manifest: Mapping[str
         Rejected(str(who), Reason(why) if why in known else Reason.INTERNAL, str(text))
         for who, why, text in manifest.get("rejected", ())  # type: ignore[attr-defined]  # checked in _read_manifest
     )
-    return TrustFiles(national, areas, issuers, witnesses, rejected)
+    sightings = manifest.get("sightings", {})
+    seen = (
+        {str(key): value for key, value in sightings.items() if type(value) is int}
+        if isinstance(sightings, dict)
+        else {}
+    )
+    return TrustFiles(national, areas, issuers, witnesses, rejected, seen)
 
 
 def _strings(manifest: Mapping[str, object], name: str) -> list[str]:
@@ -270,6 +276,7 @@ def _write(
         "files": digests,
         "issuers": sorted(files.issuers),
         "witnesses": sorted(files.witnesses),
+        "sightings": dict(files.sightings),
         "rejected": [[each.participant, each.reason, each.message] for each in files.rejected],
     }
     (folder / MANIFEST).write_bytes(json.dumps(manifest, ensure_ascii=False).encode())

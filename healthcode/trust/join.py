@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo
 
 from healthcode.errors import ConflictError, InvalidInputError, Reason, TrustError
 from healthcode.identity.participant import may_join
-from healthcode.trust.admission import check_province_publication
+from healthcode.trust.admission import CurrentProvince, check_province_publication
 from healthcode.trust.delegation import delegator_of
 from healthcode.trust.document import (
     AuthorityLink,
@@ -27,7 +27,13 @@ from healthcode.trust.document import (
     encode_document,
 )
 from healthcode.trust.issuer import AuthorityPart
-from healthcode.trust.link import verify_chain
+from healthcode.trust.link import (
+    Consents,
+    is_without_handover,
+    verify_chain,
+    verify_link,
+    verify_possession,
+)
 
 __all__ = [
     "MAX_JOIN_BYTES",
@@ -83,12 +89,20 @@ def join_digest(data: bytes) -> str:
 
 
 def verify_join_request(
-    request: JoinRequest, realm: str, now: int, *, accepted: Sequence[AuthorityLink] = ()
+    request: JoinRequest,
+    realm: str,
+    now: int,
+    *,
+    accepted: Sequence[AuthorityLink] = (),
+    current: CurrentProvince | None = None,
+    consents: Consents | None = None,
 ) -> AuthorityPart:
     """Check a whole request; what its first publication says.
 
-    `accepted` is the chain that participants.json holds already. Raises
-    ConflictError(AUTHORITY_EXISTS) when there is one (one authority a province),
+    `accepted` is the chain that participants.json holds already, `current` what is
+    published. With one, only the link that follows is taken: handed over by the
+    authority before, or, for one that is lost, with root's consent; `consents` None:
+    that may still come. Raises ConflictError(AUTHORITY_EXISTS) for any other authority,
     TrustError(REALM_MISMATCH), InvalidInputError for a participant that the realm cannot
     have, and as verify_link and check_province_publication do.
     """
@@ -101,14 +115,20 @@ def verify_join_request(
         raise InvalidInputError(
             f"realm {realm} has no participant {participant}", reason=Reason.PARTICIPANT_UNKNOWN
         )
-    if accepted:
+    link = request.link
+    if accepted and link.seq != accepted[-1].seq + 1:
         raise ConflictError(
             f"participant {participant} has an authority already; a province keeps one. "
             "To change its keys, the present authority signs a handover",
             reason=Reason.AUTHORITY_EXISTS,
         )
-    verify_chain(participant, (request.link,), realm)
+    if not accepted:
+        verify_chain(participant, (link,), realm)
+    elif consents is None and is_without_handover(link):
+        verify_possession(participant, accepted[-1], link, realm)
+    else:
+        verify_link(participant, accepted[-1], link, realm, consents or {})
     delegator = delegator_of(participant, request.link)
     return check_province_publication(
-        participant, None, delegator, request.metadata, request.province_json, realm, now
+        participant, current, delegator, request.metadata, request.province_json, realm, now
     )

@@ -4,7 +4,12 @@ A chain is append-only. Each link names a set of keys and a threshold; each key 
 set proves that its owner holds it, and from the second link on the set before hands
 over with its own threshold of signatures. Every statement holds the participant, the
 realm (as external data) and the digest of the link before, so that no proof is good
-anywhere else. A later link without a handover is refused.
+anywhere else.
+
+A link without a handover is refused, unless root consents to it, for an authority that
+is lost: root names SHA-256 of the link's statement under `NN/seq` (metadata.reonboarded_in),
+so that it takes root's threshold and everybody sees it for ever. Clients that accepted
+another link before let it wait (refresh.py).
 
 All of it goes through `signing` (strict Ed25519); a key that is not a canonical point of
 the prime-order group is never admitted.
@@ -13,7 +18,8 @@ the prime-order group is never admitted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from healthcode.code.cbor import encode
 from healthcode.code.cose import Context, sign_detached, verify_detached
@@ -23,6 +29,9 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import AuthorityLink, KeyProof, ProvinceKey
 
 __all__ = [
+    "Consents",
+    "is_without_handover",
+    "link_digest",
     "new_link",
     "new_province_key",
     "prove_key",
@@ -32,7 +41,13 @@ __all__ = [
     "verify_extension",
     "verify_key_possession",
     "verify_link",
+    "verify_possession",
 ]
+
+Consents = Mapping[str, str]
+"""Root's consents to links without a handover: `NN/seq` → SHA-256 (hex) of the link's statement."""
+
+_NONE: Consents = MappingProxyType({})
 
 
 def _statement(participant: str, link: AuthorityLink, previous: AuthorityLink | None) -> bytes:
@@ -43,6 +58,16 @@ def _statement(participant: str, link: AuthorityLink, previous: AuthorityLink | 
 
 def _fields(participant: str, link: AuthorityLink, before: bytes | None) -> bytes:
     return encode([participant, link.seq, list(link.keys), link.threshold, link.created, before])
+
+
+def link_digest(participant: str, link: AuthorityLink, previous: AuthorityLink | None) -> bytes:
+    """SHA-256 of what the signatures of a link are over; root consents to this."""
+    return hashlib.sha256(_statement(participant, link, previous)).digest()
+
+
+def is_without_handover(link: AuthorityLink) -> bool:
+    """Whether a later link comes without the consent of the set before it."""
+    return link.seq > 1 and not link.handover
 
 
 def new_link(
@@ -83,12 +108,37 @@ def sign_handover(
     return KeyProof(key=key.public, signature=sign_detached(statement, key, Context.AUTHORITY_LINK, realm))
 
 
-def verify_link(participant: str, previous: AuthorityLink | None, link: AuthorityLink, realm: str) -> None:
-    """Check one link against the one before it.
+def verify_link(
+    participant: str,
+    previous: AuthorityLink | None,
+    link: AuthorityLink,
+    realm: str,
+    consents: Consents = _NONE,
+) -> None:
+    """Check one link against the one before it; `consents` are those of the root in force.
+
+    Raises as verify_possession, and SignatureError(SIGNATURE_THRESHOLD) when the handover
+    is missing or short.
+    """
+    verify_possession(participant, previous, link, realm)
+    if previous is None:
+        return
+    if is_without_handover(link) and _is_consented(participant, previous, link, consents):
+        return
+    _verify_handover(participant, previous, link, realm)
+
+
+def _is_consented(participant: str, previous: AuthorityLink, link: AuthorityLink, consents: Consents) -> bool:
+    return consents.get(f"{participant}/{link.seq}") == link_digest(participant, link, previous).hex()
+
+
+def verify_possession(
+    participant: str, previous: AuthorityLink | None, link: AuthorityLink, realm: str
+) -> None:
+    """Check that a link stands in its place and that each of its keys is held; not by whose leave.
 
     Raises TrustError(VERSION_CONFLICT) for a wrong seq, SignatureError(POSSESSION_UNPROVEN)
-    when a key is no valid point or unproven, SignatureError(SIGNATURE_THRESHOLD) when the
-    handover is missing or short.
+    when a key is no valid point or unproven.
     """
     where = f"participant {participant}: authority link {link.seq}"
     expected = 1 if previous is None else previous.seq + 1
@@ -111,13 +161,11 @@ def verify_link(participant: str, previous: AuthorityLink | None, link: Authorit
             raise SignatureError(
                 f"{where}: key {kid(key).hex()} has no proof of possession", reason=Reason.POSSESSION_UNPROVEN
             )
-    if previous is not None:
-        _verify_handover(where, statement, previous, link, realm)
 
 
-def _verify_handover(
-    where: str, statement: bytes, previous: AuthorityLink, link: AuthorityLink, realm: str
-) -> None:
+def _verify_handover(participant: str, previous: AuthorityLink, link: AuthorityLink, realm: str) -> None:
+    where = f"participant {participant}: authority link {link.seq}"
+    statement = _statement(participant, link, previous)
     signed = {
         proof.key
         for proof in link.handover
@@ -132,11 +180,13 @@ def _verify_handover(
         )
 
 
-def verify_chain(participant: str, chain: Sequence[AuthorityLink], realm: str) -> AuthorityLink:
+def verify_chain(
+    participant: str, chain: Sequence[AuthorityLink], realm: str, consents: Consents = _NONE
+) -> AuthorityLink:
     """Check a whole chain; its head. Raises as verify_link does, and TrustError for an empty chain."""
     previous: AuthorityLink | None = None
     for link in chain:
-        verify_link(participant, previous, link, realm)
+        verify_link(participant, previous, link, realm, consents)
         previous = link
     if previous is None:
         raise TrustError(f"participant {participant} has an empty authority chain")
@@ -144,7 +194,11 @@ def verify_chain(participant: str, chain: Sequence[AuthorityLink], realm: str) -
 
 
 def verify_extension(
-    participant: str, accepted: Sequence[AuthorityLink], chain: Sequence[AuthorityLink], realm: str
+    participant: str,
+    accepted: Sequence[AuthorityLink],
+    chain: Sequence[AuthorityLink],
+    realm: str,
+    consents: Consents = _NONE,
 ) -> AuthorityLink:
     """Check that `chain` begins with the chain that was accepted last; its head.
 
@@ -159,7 +213,7 @@ def verify_extension(
         )
     previous = accepted[-1] if accepted else None
     for link in chain[len(accepted) :]:
-        verify_link(participant, previous, link, realm)
+        verify_link(participant, previous, link, realm, consents)
         previous = link
     if previous is None:
         raise TrustError(f"participant {participant} has an empty authority chain")

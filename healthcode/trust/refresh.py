@@ -9,11 +9,12 @@ keys, and the other way round.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError, UnavailableError
 from healthcode.trust.assembly import (
     AreaFiles,
@@ -36,6 +37,7 @@ from healthcode.trust.layout import (
     AREAS_ROLE,
     PARTICIPANTS_PATH,
     POLICY_PATH,
+    REONBOARDING_WAIT_SECONDS,
     RISK_PATH,
     TrustLimits,
     authority_role,
@@ -46,8 +48,15 @@ from healthcode.trust.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.link import verify_extension
-from healthcode.trust.metadata import Root, Targets, decode_metadata, expires_at, target_of
+from healthcode.trust.link import is_without_handover, link_digest, verify_extension
+from healthcode.trust.metadata import (
+    Root,
+    Targets,
+    decode_metadata,
+    expires_at,
+    reonboarded_in,
+    target_of,
+)
 from healthcode.trust.national import National, NationalFiles, verify_national
 from healthcode.trust.progress import verify_issuer_progress, verify_national_progress
 from healthcode.trust.source import TrustSource
@@ -108,6 +117,7 @@ class Refresh:
         self._now = now
         self._lists = {} if lists is None else lists
         self._rejected: list[Rejected] = []
+        self._sightings: dict[str, int] = {}
         self._failed_fetches = 0
 
     def run(self, cached: Cached) -> tuple[TrustState, dict[str, bytes | None]]:
@@ -138,6 +148,7 @@ class Refresh:
             {code: issuer.files for code, issuer in issuers.items()},
             witnesses,
             tuple(self._rejected),
+            self._sightings,
         )
         state = TrustState(files, national, areas, issuers, view_of(files, national, areas, issuers))
         places = (list_file(digest) for issuer in issuers.values() for digest in issuer.list_digests)
@@ -208,6 +219,9 @@ class Refresh:
         try:
             link = self._link(participant, national)
         except HealthcodeError as error:
+            if error.reason is Reason.AUTHORITY_WAITS:
+                self._reject(participant, error)
+                return self._meanwhile(participant, national, held), self._witness(participant)
             if error.reason is not Reason.PARTICIPANT_UNKNOWN:
                 self._reject(participant, error)
                 return held, self._witness(participant)
@@ -238,9 +252,49 @@ class Refresh:
                 f"targets delegates to participant {participant}, which participants.json does not name",
                 reason=Reason.AUTHORITY_EXISTS,
             )
-        link = verify_extension(participant, accepted, chain, national.realm)
+        link = verify_extension(participant, accepted, chain, national.realm, reonboarded_in(national.root))
         verify_delegation(national.targets, participant, link)
+        if accepted:
+            self._let_wait(participant, accepted, chain)
         return link
+
+    def _let_wait(
+        self, participant: str, accepted: Sequence[AuthorityLink], chain: Sequence[AuthorityLink]
+    ) -> None:
+        """Raises TrustError(AUTHORITY_WAITS) while a link without handover was not seen for long enough.
+
+        Time for the province to see it, and to say that it did not ask for it.
+        """
+        for before, link in zip(chain[len(accepted) - 1 :], chain[len(accepted) :], strict=False):
+            if not is_without_handover(link):
+                continue
+            key = f"{participant}/{link_digest(participant, link, before).hex()}"
+            seen = {} if self._previous is None else self._previous.files.sightings
+            first = min(seen.get(key, self._now), self._now)
+            until = first + REONBOARDING_WAIT_SECONDS
+            if self._now < until:
+                self._sightings[key] = first
+                raise TrustError(
+                    f"participant {participant} has a new authority (link {link.seq}) by root's word, without "
+                    f"handover by the one before; it was first seen here at {rfc3339(first)} and rules from "
+                    f"{rfc3339(until)} on. If the province did not ask for it, tell the root holders now",
+                    reason=Reason.AUTHORITY_WAITS,
+                )
+
+    def _meanwhile(
+        self, participant: str, national: National, held: IssuerTrust | None
+    ) -> IssuerTrust | None:
+        """What serves while a new authority waits: the one before, with what its node goes on revoking."""
+        if held is None:
+            return None
+        told = len(self._rejected)
+        try:
+            return self._issuer(participant, held.link, national, held)
+        except HealthcodeError:
+            return held
+        finally:
+            # that the new authority's files do not hold under the old one is what waiting means
+            del self._rejected[told:]
 
     def _accepted_chain(self, participant: str) -> tuple[AuthorityLink, ...]:
         previous = self._previous

@@ -101,6 +101,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """root, targets or a province's metadata has expired: its owner must sign anew"""
     ERROR_REASON_SOURCE_SLOW: _ErrorReason.ValueType  # 74
     """a source did not give a file in its time"""
+    ERROR_REASON_AUTHORITY_WAITS: _ErrorReason.ValueType  # 75
+    """an authority came back without a handover, by root's word: its 72 hours are not over"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused or failed. It travels as the `reason` of a
@@ -187,4 +189,6 @@ ERROR_REASON_TRUST_EXPIRED: ErrorReason.ValueType  # 73
 """root, targets or a province's metadata has expired: its owner must sign anew"""
 ERROR_REASON_SOURCE_SLOW: ErrorReason.ValueType  # 74
 """a source did not give a file in its time"""
+ERROR_REASON_AUTHORITY_WAITS: ErrorReason.ValueType  # 75
+"""an authority came back without a handover, by root's word: its 72 hours are not over"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -13,7 +13,7 @@ from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.identity.participant import may_join, participant
 from healthcode.identity.realm import check_realm
 from healthcode.rpc.certificate import write_private
-from healthcode.signing.ed25519 import kid, self_test
+from healthcode.signing.ed25519 import PrivateKey, kid, self_test
 from healthcode.signing.keyfile import read_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.join import encode_join_request, join_digest
@@ -23,8 +23,11 @@ from province_node.authority import (
     Authority,
     bundle_digest,
     decode_bundle,
+    decode_handover,
+    decode_link,
     decode_request,
     describe_change,
+    encode_handover,
     missing_signatures,
     province_of,
 )
@@ -35,6 +38,15 @@ __all__ = ["authority"]
 
 _PASSPHRASE = "passphrase"  # noqa: S105  the name of a file
 MAX_BUNDLE_BYTES = 262_144
+
+
+_key_option = click.option(
+    "--key",
+    "key_files",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="A key file to sign with; as often as you like. Default: every key file in --dir.",
+)
 
 
 @click.group(
@@ -54,6 +66,8 @@ def authority() -> None:
     examples="""
     province-node authority init --dir authority-31 --participant 31 --realm cn --keys 3 --threshold 2
     province-node authority init --dir authority-31 --participant 31 --realm test-demo --development
+    # other people take over: new keys, which the old ones will consent to
+    province-node authority init --dir authority-31-new --participant 31 --realm cn --after authority-31/authority.json
     """
 )
 @dir_option("The authority's folder; made when it is not there.")
@@ -62,6 +76,12 @@ def authority() -> None:
 @click.option("--keys", type=click.IntRange(1, 16), default=3, show_default=True, help="How many keys.")
 @click.option(
     "--threshold", type=click.IntRange(1, 16), default=2, show_default=True, help="How many must sign."
+)
+@click.option(
+    "--after",
+    "after_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="authority.json of the authority that this one follows, or what `province-node chain` wrote.",
 )
 @click.option("--development", is_flag=True, help="A test realm: no questions, one passphrase in a file.")
 @passphrase_option
@@ -72,6 +92,7 @@ def init(
     realm: str,
     keys: int,
     threshold: int,
+    after_file: Path | None,
     development: bool,
     passphrase_file: Path | None,
     as_json: bool,
@@ -87,6 +108,10 @@ def init(
         raise InvalidInputError(f"realm {realm} has no participant {code}")
     if development and realm == "cn":
         raise ConfigurationError("--development makes test realms alone, and never cn")
+    previous = None
+    if after_file is not None:
+        data = read_bounded(after_file, MAX_REQUEST_BYTES)
+        previous = decode_link(data, realm=realm, participant=code)
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     if development:
         drawn = secrets.token_urlsafe(24).encode()
@@ -104,6 +129,7 @@ def init(
         threshold=threshold,
         now=SystemClock().now(),
         development=development,
+        previous=previous,
     )
     print_result(_describe(made), as_json=as_json, table=details)
 
@@ -128,13 +154,7 @@ def init(
     type=click.Path(path_type=Path, dir_okay=False),
     help="A bundle that lacks signatures.",
 )
-@click.option(
-    "--key",
-    "key_files",
-    type=click.Path(path_type=Path, dir_okay=False),
-    multiple=True,
-    help="A key file to sign with; as often as you like. Default: every key file in --dir.",
-)
+@_key_option
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where the bundle goes."
 )
@@ -173,19 +193,7 @@ def sign(
     for line in describe_change(mine.last_signed(), province_of(bundle)) or ["no change, a renewal alone"]:
         console.print(f"  {line}", markup=False, highlight=False)
     console.print(f"  province.json sha256:{bundle_digest(bundle)}", highlight=False)
-    # a development authority signs without questions: its passphrase lies beside its keys
-    default_passphrase = root / _PASSPHRASE
-    passphrase_file = passphrase_file or (default_passphrase if default_passphrase.exists() else None)
-    confirm("Sign this?", yes=yes or passphrase_file == default_passphrase)
-    paths = list(key_files) or sorted(root.glob("*.key"))
-    if not paths:
-        raise ConfigurationError(f"there is no key file in {root}: name one with --key")
-    keys = []
-    for path in paths:
-        loaded = read_key_file(path, ask_passphrase(passphrase_file, path.name))
-        if loaded.info.purpose is not KeyPurpose.AUTHORITY:
-            raise ConfigurationError(f"{path} is a key for {loaded.info.purpose}, not of an authority")
-        keys.append(loaded.private)
+    keys = _open_keys(root, key_files, passphrase_file, "Sign this?", yes=yes)
     signed = mine.sign(bundle, keys, now=now, replace=replace)
     data = encode_join_request(signed)
     write_durable(out, data)
@@ -205,12 +213,111 @@ def sign(
     print_result(result, as_json=as_json, table=details)
 
 
+@authority.command(
+    examples="""
+    # a holder of the old keys, then the next one, until its threshold is reached
+    province-node authority handover --dir authority-31 --to authority-31-new/authority.json --out handover.json
+    province-node authority handover --dir authority-31 --to handover.json --key authority-2.key --out handover.json
+    """
+)
+@dir_option("The folder of the authority that hands over.")
+@click.option(
+    "--to",
+    "to_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="authority.json of the new authority, or a handover that lacks consents.",
+)
+@_key_option
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where it goes.")
+@passphrase_option
+@yes_option
+@json_option
+def handover(
+    root: Path,
+    to_file: Path,
+    key_files: tuple[Path, ...],
+    out: Path,
+    passphrase_file: Path | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Consent, as the present authority, to the keys that take its place."""
+    self_test()
+    mine = Authority.open(root)
+    wanted = decode_handover(read_bounded(to_file, MAX_REQUEST_BYTES))
+    console = error_console()
+    console.print(f"[bold]To hand over: participant {wanted.participant}, realm {wanted.realm}[/]")
+    before, after = wanted.previous, wanted.link
+    for line in (
+        *(f"- key {kid(key).hex()}" for key in before.keys),
+        *(f"+ key {kid(key).hex()}" for key in after.keys),
+        f"~ {before.threshold} of {len(before.keys)} sign  becomes  {after.threshold} of {len(after.keys)}",
+    ):
+        console.print(f"  {line}", markup=False, highlight=False)
+    keys = _open_keys(root, key_files, passphrase_file, "Hand over to these keys?", yes=yes)
+    signed = mine.hand_over(wanted, keys)
+    write_durable(out, encode_handover(signed))
+    result = {
+        "handover": str(out),
+        "participant": signed.participant,
+        "link": signed.link.seq,
+        "signed_by": [kid(key.public).hex() for key in keys],
+        "missing_signatures": signed.missing,
+        "next": "the new authority: `authority accept --handover FILE`"
+        if signed.missing == 0
+        else f"{signed.missing} more: the next holder runs `authority handover --to {out}`",
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+@authority.command(examples="province-node authority accept --dir authority-31-new --handover handover.json")
+@dir_option("The folder of the new authority.")
+@click.option(
+    "--handover",
+    "handover_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="What the authority before signed.",
+)
+@json_option
+def accept(root: Path, handover_file: Path, as_json: bool) -> None:
+    """Take a complete handover into the new authority's folder; then it signs as any authority does."""
+    self_test()
+    mine = Authority.open(root).accept(decode_handover(read_bounded(handover_file, MAX_REQUEST_BYTES)))
+    result = {
+        **_describe(mine),
+        "next": "sign the node's request: `authority sign --request request.json`; the node hands it in by `join`",
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
 @authority.command(examples="province-node authority show --dir authority-31")
 @dir_option("The authority's folder.")
 @json_option
 def show(root: Path, as_json: bool) -> None:
     """Show whose authority this is and which keys it has."""
     print_result(_describe(Authority.open(root)), as_json=as_json, table=details)
+
+
+def _open_keys(
+    root: Path, key_files: tuple[Path, ...], passphrase_file: Path | None, question: str, *, yes: bool
+) -> list[PrivateKey]:
+    """Asks, then opens the authority's keys that sign."""
+    # a development authority signs without questions: its passphrase lies beside its keys
+    default_passphrase = root / _PASSPHRASE
+    passphrase_file = passphrase_file or (default_passphrase if default_passphrase.exists() else None)
+    confirm(question, yes=yes or passphrase_file == default_passphrase)
+    paths = list(key_files) or sorted(root.glob("*.key"))
+    if not paths:
+        raise ConfigurationError(f"there is no key file in {root}: name one with --key")
+    keys = []
+    for path in paths:
+        loaded = read_key_file(path, ask_passphrase(passphrase_file, path.name))
+        if loaded.info.purpose is not KeyPurpose.AUTHORITY:
+            raise ConfigurationError(f"{path} is a key for {loaded.info.purpose}, not of an authority")
+        keys.append(loaded.private)
+    return keys
 
 
 def _describe(made: Authority) -> dict[str, object]:

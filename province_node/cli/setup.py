@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from healthcode.cli.console import Command, details, json_option, print_result
-from healthcode.clock import SystemClock
-from healthcode.errors import ConfigurationError, InvalidInputError
+from healthcode.cli.console import Command, details, json_option, print_result, rows
+from healthcode.clock import SystemClock, rfc3339
+from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputError
 from healthcode.identity.participant import may_join, participant
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import check_realm
@@ -19,8 +19,11 @@ from healthcode.rpc.certificate import load_ca
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.source import connect_source
-from healthcode.signing.ed25519 import self_test
+from healthcode.signing.ed25519 import kid, self_test
+from healthcode.trust.admission import CurrentProvince
+from healthcode.trust.assembly import listed_chain
 from healthcode.trust.client import TrustClient
+from healthcode.trust.document import AuthorityLink
 from healthcode.trust.join import JoinRequest, encode_join_request, join_digest, verify_join_request
 from healthcode.trust.metadata import Targets, decode_metadata
 from healthcode.trust.store import TrustStore, init_trust
@@ -29,17 +32,19 @@ from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from province_node.authority import (
     decode_bundle,
     describe_change,
+    encode_link,
     missing_signatures,
     province_of,
     verify_bundle,
 )
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
+from province_node.entry import expect_entry
 from province_node.file import read_bounded, write_durable
 from province_node.remote import RegistryLink, ServiceLink
 from province_node.settings import NodeSettings, load_node_settings
 from province_node.setup import NodePlan, create_node
 
-__all__ = ["init", "join", "publish"]
+__all__ = ["chain", "init", "join", "publish"]
 
 MAX_BUNDLE_BYTES = 262_144
 _TIMEOUT_SECONDS = 20.0
@@ -167,10 +172,10 @@ def join(root: Path, bundle_file: Path, out: Path | None, as_json: bool) -> None
     self_test()
     settings = load_node_settings(root)
     bundle = _read_bundle(bundle_file, settings)
-    verify_join_request(bundle, settings.realm, SystemClock().now())
     data = encode_join_request(bundle)
     state = "written"
     if out is not None:
+        _verify_request(bundle, settings)
         write_durable(out, data)
     else:
         registry = settings.registry
@@ -178,6 +183,8 @@ def join(root: Path, bundle_file: Path, out: Path | None, as_json: bool) -> None
         with connect_source(registry.endpoint, ca_pem=ca_pem) as source:
             init_trust(settings.trust.folder, source, registry.root_fingerprint, realm=settings.realm)
             TrustClient(settings.trust.folder, source).refresh(SystemClock().now())
+        _verify_request(bundle, settings)
+        expect_entry(settings.trust.folder, bundle)
         state = asyncio.run(_submit(settings, ca_pem, data))
     result = {
         "participant": settings.participant,
@@ -217,6 +224,7 @@ def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
     settings = load_node_settings(root)
     bundle = _read_bundle(bundle_file, settings)
     verify_bundle(bundle, SystemClock().now())
+    expect_entry(settings.trust.folder, bundle)
     version = asyncio.run(_publish(settings, bundle))
     seen = _wait_until_seen(settings, version)
     settle = settings.keys.settle_seconds
@@ -230,6 +238,56 @@ def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
         else "the node has not seen it yet: does it run? It uses new keys by itself once it does",
     }
     print_result(result, as_json=as_json, table=details)
+
+
+def _verify_request(bundle: JoinRequest, settings: NodeSettings) -> None:
+    """Checks a request as the registry will: the first of an authority, or of one that follows another."""
+    chain = chain_in(settings)[: bundle.link.seq - 1]
+    version = decode_metadata(bundle.metadata, Targets).signed.version
+    verify_join_request(
+        bundle, settings.realm, SystemClock().now(), accepted=chain, current=CurrentProvince(version - 1)
+    )
+
+
+def chain_in(settings: NodeSettings) -> tuple[AuthorityLink, ...]:
+    """This participant's authority chain, as the trust files of this node list it; empty before it is admitted."""
+    try:
+        national = TrustStore.open(settings.trust.folder).state.national
+    except HealthcodeError:
+        return ()
+    return listed_chain(national.participants, settings.participant)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    # the authority was lost, and its folder too: a new one says with this which it follows
+    province-node chain --dir node-31 --out chain.json
+    """,
+)
+@dir_option("The node's folder.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the last link there.")
+@json_option
+def chain(root: Path, out: Path | None, as_json: bool) -> None:
+    """Show the chain of this province's authorities; write its last link for `authority init --after`."""
+    settings = load_node_settings(root)
+    links = chain_in(settings)
+    if not links:
+        raise InvalidInputError("this province has no authority in the trust files yet: it is not admitted")
+    if out is not None:
+        write_durable(out, encode_link(links[-1], realm=settings.realm, participant=settings.participant))
+    lines = [
+        {
+            "link": link.seq,
+            "threshold": f"{link.threshold} of {len(link.keys)}",
+            "keys": ", ".join(kid(key).hex() for key in link.keys),
+            "created": rfc3339(link.created),
+            "handover": "first" if link.seq == 1 else "root's word" if not link.handover else "signed",
+        }
+        for link in links
+    ]
+    columns = ("link", "threshold", "keys", "created", "handover")
+    print_result(lines, as_json=as_json, table=lambda data: rows(columns, data))
 
 
 def _wait_until_seen(settings: NodeSettings, version: int) -> bool:

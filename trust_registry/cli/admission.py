@@ -13,6 +13,7 @@ from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.identity.realm import is_test_realm
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.link import is_without_handover
 from trust_registry.app import Registry
 from trust_registry.approval import changes_of, sign_proposal
 from trust_registry.cli.option import (
@@ -26,7 +27,7 @@ from trust_registry.cli.option import (
 from trust_registry.draft import draft_admission
 from trust_registry.join import Join, is_admitted
 
-__all__ = ["approve", "joins"]
+__all__ = ["approve", "find_join", "joins"]
 
 _LONG_REFERENCE = 16
 
@@ -54,8 +55,8 @@ def joins(folder: Path, discard: str | None, as_json: bool) -> None:
             line["state"] = "APPROVED"
         else:
             try:
-                join.verify(published, registry.clock.now())
-                line["state"] = "WAITING"
+                join.verify(published, registry.clock.now(), on_arrival=True)
+                line["state"] = "NEEDS ROOT" if join.needs_root(published) else "WAITING"
             except HealthcodeError as error:
                 line["state"] = f"REFUSED: {error.message}"
         lines.append(line)
@@ -92,7 +93,7 @@ def approve(
     or the request's file. At the operators' threshold it is published at once.
     """
     registry = open_writing(folder)
-    found = [_find(registry, reference) for reference in requests]
+    found = [find_join(registry, reference) for reference in requests]
     if yes and not is_test_realm(registry.settings.realm):
         _demand_digests(requests)
     proposal = draft_admission(registry.repository, registry.proposals, found)
@@ -130,7 +131,7 @@ def approve(
     print_result(result, as_json=as_json, table=details)
 
 
-def _find(registry: Registry, reference: str) -> Join:
+def find_join(registry: Registry, reference: str) -> Join:
     """The request meant by `reference`; a file is taken in first."""
     path = Path(reference)
     if path.suffix == ".json" or len(path.parts) > 1:
@@ -139,7 +140,7 @@ def _find(registry: Registry, reference: str) -> Join:
         except OSError as error:
             raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
         join = Join.decode(data)
-        join.verify(registry.repository.published(), registry.clock.now())
+        join.verify(registry.repository.published(), registry.clock.now(), on_arrival=True)
         registry.joins.put(join, bounded=False)
         return join
     return registry.joins.find(reference)
@@ -160,7 +161,9 @@ def _describe(join: Join) -> dict[str, Any]:
         "participant": join.request.participant,
         "title": join.title,
         "digest": join.digest,
-        "authority": f"{link.threshold} of {len(link.keys)} keys",
+        "authority": f"{link.threshold} of {len(link.keys)} keys"
+        + ("" if link.seq == 1 else f", link {link.seq}")
+        + (" without handover" if is_without_handover(link) else ""),
         "authority_kids": [kid(key).hex() for key in link.keys],
         "endpoints": sorted(join.endpoints.values()),
         "made": rfc3339(link.created),

@@ -18,12 +18,19 @@ from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from trust_registry.app import Registry
 from trust_registry.ceremony import check_passphrase
+from trust_registry.cli.admission import find_join
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.cli.proposal import print_proposal, propose
 from trust_registry.holder import find_holder, holder_names, make_card, note_holders, read_card, write_card
 from trust_registry.online_key import create_next_key
 from trust_registry.proposal import Proposal
-from trust_registry.rotation import HolderChange, draft_areas_key, draft_holders, draft_online_key
+from trust_registry.rotation import (
+    HolderChange,
+    draft_areas_key,
+    draft_holders,
+    draft_online_key,
+    draft_reonboarding,
+)
 
 __all__ = ["key"]
 
@@ -157,6 +164,44 @@ def propose_rotation(
         proposal = _online(registry, who)
     else:
         proposal = _holders(registry, cast('Literal["root", "operators"]', who), cards, remove, threshold)
+    print_proposal(registry, proposal, as_json=as_json, out=out)
+
+
+@propose.command(
+    "reonboarding",
+    examples="""
+    # a province lost its authority: its node handed in a request of a new one, without handover
+    trust-registry joins
+    trust-registry propose reonboarding 31 --out proposal.json
+    # the root holders sign; then the operators `approve 31`
+    """,
+)
+@click.argument("request", metavar="REQUEST")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there, to be carried.")
+@dir_option
+@json_option
+def propose_reonboarding(request: str, out: Path | None, folder: Path, as_json: bool) -> None:
+    """Propose that root consents to a new authority of a province that lost its own.
+
+    REQUEST is as with `approve`. Call the province and have the digest read out, over a
+    line that you trust: this is the one way by which a province changes hands without
+    its own consent, and every node shows it and waits 72 hours.
+    """
+    registry = open_reading(folder)
+    join = find_join(registry, request)
+    published = registry.repository.published()
+    if not join.needs_root(published):
+        raise InvalidInputError(
+            f"{join.title} needs no word of root: its authority has its handover, its consent, or is its first"
+        )
+    link = join.request.link
+    proposal = draft_reonboarding(
+        registry.repository,
+        registry.proposals,
+        join.request.participant,
+        link.seq,
+        join.link_digest(published),
+    )
     print_proposal(registry, proposal, as_json=as_json, out=out)
 
 

@@ -225,6 +225,10 @@ class _Cn:
             update={"participants": {}}
         )
         self.realm = "cn"
+        self.root = registry.repository.published().root
+
+    def version_of(self, role: str) -> int:
+        return 0
 
 
 def test_policy_service_and_renewals_take_the_same_way(registry: Registry, tmp_path: Path) -> None:

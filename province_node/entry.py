@@ -1,0 +1,166 @@
+"""This node's own entry in the trust files, watched: an alarm at a change that it did not make.
+
+A node knows what it asked for: `join` and `publish` note it in `entry.json` beside the
+trust before they send it. What appears in the trust files and is neither the entry that
+was accepted before nor the one asked for was made by somebody else: by operators or root
+holders who replace the authority, by whoever holds its keys, or its live key. The first
+entry that is ever seen must be one asked for, too.
+
+An alarm stays until a person has looked: `province-node entry accept` takes the entry as
+it is. It changes nothing in what is verified; that is for people to decide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from healthcode.clock import rfc3339
+from healthcode.trust.assembly import TrustState, listed_chain
+from healthcode.trust.document import encode_document
+from healthcode.trust.join import JoinRequest
+from healthcode.trust.metadata import Targets, decode_metadata
+from province_node.file import write_durable
+
+__all__ = ["Entry", "EntryBook", "accept_entry", "entry_of", "expect_entry", "read_entry_book", "watch_entry"]
+
+_FILE = "entry.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the trust files say of one participant: digests of its authority link and of what that signed."""
+
+    link: str
+    link_seq: int
+    province: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryBook:
+    """entry.json: the entry accepted last, those asked for, and the alarm that stands."""
+
+    accepted: Entry | None = None
+    expected: tuple[Entry, ...] = ()
+    alarm: str | None = None
+    alarmed_at: int | None = None
+    alarm_entry: Entry | None = None
+
+
+def entry_of(state: TrustState, participant: str) -> Entry | None:
+    """The entry of a participant; None when it is not admitted.
+
+    The link is the newest that is listed, even while it waits: that is what must be seen early.
+    """
+    chain = listed_chain(state.national.participants, participant)
+    issuer = state.issuers.get(participant)
+    if not chain or issuer is None:
+        return None
+    return Entry(
+        link=_digest(encode_document(chain[-1])),
+        link_seq=chain[-1].seq,
+        province=_digest(issuer.files.province_json),
+        version=issuer.authority.version,
+    )
+
+
+def expect_entry(trust: Path, bundle: JoinRequest) -> None:
+    """Notes, durably, what is about to be sent, so that it raises no alarm when it appears."""
+    book = read_entry_book(trust)
+    entry = Entry(
+        link=_digest(encode_document(bundle.link)),
+        link_seq=bundle.link.seq,
+        province=_digest(bundle.province_json),
+        version=decode_metadata(bundle.metadata, Targets).signed.version,
+    )
+    others = tuple(each for each in book.expected if each != entry)
+    _write(trust, replace(book, expected=(*others[-15:], entry)))
+
+
+def watch_entry(trust: Path, found: Entry | None, now: int) -> EntryBook:
+    """Compares the entry that is in force with what this node knows; the book as it stands then, durably."""
+    book = read_entry_book(trust)
+    # an alarm stays until a person has looked, also when what raised it is gone again
+    if found is None or found in (book.accepted, book.alarm_entry):
+        return book
+    why = _foreign(book, found)
+    if why is None:
+        book = replace(book, accepted=found)
+    else:
+        book = replace(book, alarm=f"{why}, seen {rfc3339(now)}", alarmed_at=now, alarm_entry=found)
+    _write(trust, book)
+    return book
+
+
+def accept_entry(trust: Path, found: Entry | None) -> EntryBook:
+    """A person has looked: the entry as it is becomes the accepted one, and the alarm ends."""
+    book = replace(read_entry_book(trust), accepted=found, alarm=None, alarmed_at=None, alarm_entry=None)
+    _write(trust, book)
+    return book
+
+
+def read_entry_book(trust: Path) -> EntryBook:
+    """What is noted; an empty book when nothing is, or when the file is damaged."""
+    try:
+        found = json.loads((trust / _FILE).read_bytes())
+        return EntryBook(
+            accepted=_entry(found.get("accepted")),
+            expected=tuple(entry for each in found.get("expected", ()) if (entry := _entry(each))),
+            alarm=found.get("alarm"),
+            alarmed_at=found.get("alarmed_at"),
+            alarm_entry=_entry(found.get("alarm_entry")),
+        )
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return EntryBook()
+
+
+def _foreign(book: EntryBook, found: Entry) -> str | None:
+    """Why an entry is not of this node's making; None when it is."""
+    links = {each.link for each in (*book.expected, *([book.accepted] if book.accepted else []))}
+    provinces = {each.province for each in (*book.expected, *([book.accepted] if book.accepted else []))}
+    if found.link not in links:
+        return f"the authority of this province is another one (link {found.link_seq}), which this node did not ask for"
+    if found.province not in provinces:
+        return (
+            f"province.json version {found.version} was published by somebody who holds the authority's keys, and "
+            "not through this node"
+        )
+    return None
+
+
+def _write(trust: Path, book: EntryBook) -> None:
+    body: dict[str, Any] = {
+        "accepted": _fields(book.accepted),
+        "expected": [_fields(each) for each in book.expected],
+        "alarm": book.alarm,
+        "alarmed_at": book.alarmed_at,
+        "alarm_entry": _fields(book.alarm_entry),
+    }
+    trust.mkdir(parents=True, exist_ok=True)
+    write_durable(trust / _FILE, json.dumps(body, indent=1, ensure_ascii=False).encode())
+
+
+def _fields(entry: Entry | None) -> dict[str, Any] | None:
+    if entry is None:
+        return None
+    return {
+        "link": entry.link,
+        "link_seq": entry.link_seq,
+        "province": entry.province,
+        "version": entry.version,
+    }
+
+
+def _entry(found: Mapping[str, Any] | None) -> Entry | None:
+    if found is None:
+        return None
+    return Entry(str(found["link"]), int(found["link_seq"]), str(found["province"]), int(found["version"]))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
