@@ -1,36 +1,33 @@
-"""Where a trust folder is fed from: named once at `trust init`, kept beside the trust.
+"""Where a trust folder is fed from: named at `trust init`, kept beside the trust, the preferred source first.
 
-    grpcs://host:port    the registry's public listener; needs its CA
-    file:///folder, or a folder's path    a copy of the trust tree, e.g. carried by hand
-
-The source is a convenience, never a matter of trust: whatever it serves is verified.
+What an address may be stands in rpc/source.py. Sources are a convenience, never a matter
+of trust: whatever they serve is verified.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
 
 from healthcode.errors import ConfigurationError, DecodeError
-from healthcode.rpc.source import connect_source
-from healthcode.settings import split_address
+from healthcode.rpc.source import check_source, open_source
 from healthcode.trust.document import Document, decode_document
-from healthcode.trust.source import FolderSource, TrustSource
+from healthcode.trust.source import TrustSource
 
-__all__ = ["SourceName", "open_source", "read_source", "write_source"]
+__all__ = ["MAX_SOURCES", "SourceName", "name_sources", "open_sources", "read_sources", "write_sources"]
 
 FILE_NAME = "source.json"
-MAX_FILE_BYTES = 64 * 1024
+MAX_FILE_BYTES = 256 * 1024
+MAX_SOURCES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class SourceName:
-    """A source by its URL; `ca_pem` for those that need one."""
+    """A source by its address; `ca_pem` for those that need one."""
 
     url: str
     ca_pem: str | None = None
@@ -42,47 +39,54 @@ class _SourceDocument(Document):
     ca_pem: str | None = None
 
 
-def write_source(folder: Path, source: SourceName) -> None:
-    """Remembers the source in the trust folder. Raises ConfigurationError when it cannot be written."""
-    document = {"format": "healthcode/source/1", "url": source.url, "ca_pem": source.ca_pem}
+class _SourcesDocument(Document):
+    format: Literal["healthcode/sources/1"] = "healthcode/sources/1"
+    sources: tuple[_SourceDocument, ...]
+
+
+def name_sources(urls: Sequence[str], ca_pem: str | None) -> tuple[SourceName, ...]:
+    """The sources of a command line: the CA goes to those that speak TLS, folders' paths are made absolute.
+
+    Raises ConfigurationError for an address that cannot be meant, one that is named twice,
+    and for too many.
+    """
+    found = [url if "://" in url else str(Path(url).absolute()) for url in map(check_source, urls)]
+    if len(set(found)) != len(found):
+        raise ConfigurationError("a source is named twice: it can be asked once only")
+    if len(found) > MAX_SOURCES:
+        raise ConfigurationError(f"at most {MAX_SOURCES} sources can be followed")
+    secure = ("grpcs://", "https://")
+    return tuple(SourceName(url, ca_pem if url.startswith(secure) else None) for url in found)
+
+
+def write_sources(folder: Path, sources: Sequence[SourceName]) -> None:
+    """Remembers the sources in the trust folder. Raises ConfigurationError when they cannot be written."""
+    rows = [{"url": each.url, "ca_pem": each.ca_pem} for each in sources]
+    document = {"format": "healthcode/sources/1", "sources": rows}
     try:
         (folder / FILE_NAME).write_text(json.dumps(document, indent=2))
     except OSError as error:
         raise ConfigurationError(f"{folder / FILE_NAME} cannot be written: {error.strerror}") from error
 
 
-def read_source(folder: Path) -> SourceName:
-    """The source that the folder was begun with. Raises ConfigurationError when there is none."""
+def read_sources(folder: Path) -> tuple[SourceName, ...]:
+    """The sources that the folder remembers. Raises ConfigurationError when there are none."""
     path = folder / FILE_NAME
     try:
-        document = decode_document(_SourceDocument, path.read_bytes(), MAX_FILE_BYTES)
+        data = path.read_bytes()
+        try:
+            rows = decode_document(_SourcesDocument, data, MAX_FILE_BYTES).sources
+        except DecodeError:  # a folder begun when there was one source only
+            rows = (decode_document(_SourceDocument, data, MAX_FILE_BYTES),)
     except FileNotFoundError as error:
         raise ConfigurationError(f"{folder} remembers no source: name one with --source") from error
     except (OSError, DecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: name a source with --source") from error
-    return SourceName(document.url, document.ca_pem)
+    return tuple(SourceName(row.url, row.ca_pem) for row in rows)
 
 
 @contextmanager
-def open_source(source: SourceName) -> Iterator[TrustSource]:
-    """The source, for as long as the block runs. Raises ConfigurationError for one that cannot be meant."""
-    url = urlsplit(source.url)
-    if url.scheme == "grpcs":
-        try:
-            split_address(url.netloc)
-        except ValueError as error:
-            raise ConfigurationError(f"{source.url} is no source: {error}") from error
-        if source.ca_pem is None:
-            raise ConfigurationError(
-                f"{source.url} needs the CA of the registry's certificate: give --ca FILE"
-            )
-        with connect_source(url.netloc, ca_pem=source.ca_pem) as registry:
-            yield registry
-    elif url.scheme == "file" and not url.netloc:
-        yield FolderSource(Path(unquote(url.path)))
-    elif "://" not in source.url:
-        yield FolderSource(Path(source.url))
-    else:
-        raise ConfigurationError(
-            f"{source.url} is no source: write grpcs://host:port, or the path of a folder"
-        )
+def open_sources(sources: Sequence[SourceName]) -> Iterator[tuple[TrustSource, ...]]:
+    """The sources, for as long as the block runs. Raises ConfigurationError for one that cannot be meant."""
+    with ExitStack() as stack:
+        yield tuple(stack.enter_context(open_source(each.url, ca_pem=each.ca_pem)) for each in sources)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,23 @@ from rich.text import Text
 
 from healthcode.cli.console import CommandGroup, details, json_option, print_result, rows
 from healthcode.cli.folder import open_trust, trust_option
-from healthcode.cli.source import SourceName, open_source, read_source, write_source
+from healthcode.cli.source import SourceName, name_sources, open_sources, read_sources, write_sources
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError, NotFoundError
 from healthcode.identity.participant import participant
 from healthcode.rpc.certificate import load_ca
+from healthcode.rpc.follow import TrustFollower
+from healthcode.settings import split_address
+from healthcode.telemetry import Metrics, configure_logging, start_metrics_server
 from healthcode.trust.client import RefreshResult, TrustClient
+from healthcode.trust.contact import TOLERANCE_SECONDS
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.view import IssuerView, TrustView
 
 __all__ = ["trust"]
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_CA_HELP = "CAs of the sources' certificates (PEM): needed for grpcs; for https instead of the system's."
 
 
 @click.group(
@@ -42,12 +49,22 @@ def trust() -> None:
 @trust.command(
     examples="""
     healthcode trust init --source grpcs://registry.example:7444 --ca registry-ca.pem --root-fingerprint sha256:4f…
+    # the registry first, then mirrors: the newest that holds wins
+    healthcode trust init --source grpcs://registry.example:7444 --source https://mirror.example/trust \\
+        --ca cas.pem --root-fingerprint sha256:4f…
     # from a copy that was carried by hand
     healthcode trust init --source /media/trust --root-fingerprint sha256:4f… --dir ./trust
     """
 )
-@click.option("--source", "url", required=True, metavar="URL|DIR", help="grpcs://host:port, or a folder.")
-@click.option("--ca", type=_FILE, help="The CA of the registry's certificate (PEM), for grpcs.")
+@click.option(
+    "--source",
+    "urls",
+    required=True,
+    multiple=True,
+    metavar="URL|DIR",
+    help="grpcs://host:port, https://host/folder, or a folder. Several: the first is preferred.",
+)
+@click.option("--ca", type=_FILE, help=_CA_HELP)
 @click.option(
     "--root-fingerprint",
     "fingerprint",
@@ -58,12 +75,14 @@ def trust() -> None:
 @click.option("--realm", help="Refuse a root of another realm.")
 @trust_option("--dir")
 @json_option
-def init(url: str, ca: Path | None, fingerprint: str, realm: str | None, folder: Path, as_json: bool) -> None:
+def init(
+    urls: tuple[str, ...], ca: Path | None, fingerprint: str, realm: str | None, folder: Path, as_json: bool
+) -> None:
     """Begin a trust folder with the root of this fingerprint, and fill it."""
-    source = SourceName(_absolute(url), None if ca is None else load_ca(ca))
-    with open_source(source) as files:
+    sources = name_sources(urls, None if ca is None else load_ca(ca))
+    with open_sources(sources) as files:
         init_trust(folder, files, fingerprint, realm=realm)
-        write_source(folder, source)
+        write_sources(folder, sources)
         result = TrustClient(folder, files).refresh(SystemClock().now())
     _print_refresh(folder, result, as_json=as_json)
 
@@ -75,22 +94,54 @@ def init(url: str, ca: Path | None, fingerprint: str, realm: str | None, folder:
     */10 * * * * healthcode trust sync --dir /var/lib/healthcode/trust --json
     """
 )
-@click.option("--source", "url", metavar="URL|DIR", help="Another source than the folder was begun with.")
-@click.option("--ca", type=_FILE, help="Its CA, for grpcs.")
+@click.option(
+    "--source", "urls", multiple=True, metavar="URL|DIR", help="Other sources than the folder was begun with."
+)
+@click.option("--ca", type=_FILE, help=_CA_HELP)
 @trust_option("--dir")
 @json_option
-def sync(url: str | None, ca: Path | None, folder: Path, as_json: bool) -> None:
-    """Take what is new from the source. What does not hold is refused, and the last good stays."""
-    if not folder.is_dir():
-        raise ConfigurationError(f"there is no trust folder {folder}: begin one with `healthcode trust init`")
-    source = (
-        read_source(folder)
-        if url is None
-        else SourceName(_absolute(url), None if ca is None else load_ca(ca))
-    )
-    with open_source(source) as files:
+def sync(urls: tuple[str, ...], ca: Path | None, folder: Path, as_json: bool) -> None:
+    """Take what is new from the sources. What does not hold is refused, and the last good stays."""
+    sources = _sources(folder, urls, ca)
+    with open_sources(sources) as files:
         result = TrustClient(folder, files).refresh(SystemClock().now())
     _print_refresh(folder, result, as_json=as_json)
+
+
+@trust.command(
+    examples="""
+    # a verifier at the edge: look at the mirrors about once a minute, for ever
+    healthcode trust follow --dir /var/lib/healthcode/trust
+    healthcode trust follow --poll-seconds 300 --metrics-listen 127.0.0.1:9464
+    """
+)
+@click.option(
+    "--poll-seconds",
+    type=click.FloatRange(1, 86_400),
+    default=60,
+    show_default=True,
+    help="How often to look, more or less: jitter keeps a country's clients apart.",
+)
+@click.option("--metrics-listen", metavar="HOST:PORT", help="Where Prometheus reads /metrics.")
+@trust_option("--dir")
+def follow(poll_seconds: float, metrics_listen: str | None, folder: Path) -> None:
+    """Keep the folder current until stopped; a line of JSON tells what goes wrong."""
+    if metrics_listen is not None:
+        _check_listen(metrics_listen)
+    configure_logging("healthcode-trust")
+    metrics = Metrics("healthcode-trust")
+    with open_sources(_sources(folder, (), None)) as files, start_metrics_server(metrics, metrics_listen):
+        follower = TrustFollower(
+            folder,
+            TrustClient(folder, files),
+            None,
+            clock=SystemClock(),
+            metrics=metrics,
+            poll_seconds=poll_seconds,
+        )
+        follower.open()
+        with suppress(KeyboardInterrupt):
+            asyncio.run(follower.run())
 
 
 @trust.command(
@@ -108,9 +159,18 @@ def show(folder: Path, as_json: bool) -> None:
     print_result(data, as_json=as_json, table=_table)
 
 
-def _absolute(url: str) -> str:
-    """A folder's path as it will still be right from elsewhere."""
-    return url if "://" in url else str(Path(url).absolute())
+def _sources(folder: Path, urls: tuple[str, ...], ca: Path | None) -> tuple[SourceName, ...]:
+    """The sources that were named, else those that the folder remembers."""
+    if not folder.is_dir():
+        raise ConfigurationError(f"there is no trust folder {folder}: begin one with `healthcode trust init`")
+    return name_sources(urls, None if ca is None else load_ca(ca)) if urls else read_sources(folder)
+
+
+def _check_listen(address: str) -> None:
+    try:
+        split_address(address)
+    except ValueError as error:
+        raise click.UsageError(f"--metrics-listen: {error}") from error
 
 
 def _print_refresh(folder: Path, result: RefreshResult, *, as_json: bool) -> None:
@@ -123,6 +183,11 @@ def _print_refresh(folder: Path, result: RefreshResult, *, as_json: bool) -> Non
         "trust_version": view.snapshot_version,
         "signed_at": rfc3339(view.timestamp_signed_at),
         "issuers": sorted(view.issuers),
+        "source": result.source,
+        "passed_over": [
+            {"source": one.source, "reason": str(one.reason), "message": one.message}
+            for one in result.passed_over
+        ],
         "rejected": [
             {"participant": one.participant, "reason": str(one.reason), "message": one.message}
             for one in result.rejected
@@ -133,8 +198,11 @@ def _print_refresh(folder: Path, result: RefreshResult, *, as_json: bool) -> Non
 
 def _refresh_table(data: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [
-        details({name: value for name, value in data.items() if name != "rejected"})
+        details({name: value for name, value in data.items() if name not in {"rejected", "passed_over"}})
     ]
+    if data["passed_over"]:
+        title = "Sources that were passed over"
+        parts.append(rows(("source", "reason", "message"), data["passed_over"], title=title))
     if data["rejected"]:
         title = "Refused; the last good files of these serve on"
         parts.append(rows(("participant", "reason", "message"), data["rejected"], title=title))
@@ -155,9 +223,20 @@ def _describe(store: TrustStore, now: int) -> dict[str, Any]:
         "policy_version": _policy_version(view, now),
         "earliest_expiry": rfc3339(view.earliest_expiry),
         "services": {name: service.endpoint for name, service in sorted(view.services.items())},
-        "warnings": [*store.warnings, *view.warnings],
+        "clock_ahead_seconds": view.clock_ahead_seconds(now),
+        "warnings": [*store.warnings, *view.warnings, *_clock_warnings(view, now)],
         "issuers": [_issuer(view, issuer, now) for _, issuer in sorted(view.issuers.items())],
     }
+
+
+def _clock_warnings(view: TrustView, now: int) -> list[str]:
+    ahead = view.clock_ahead_seconds(now)
+    behind = view.timestamp_signed_at - now
+    if ahead > TOLERANCE_SECONDS:
+        return [f"this machine's clock is {ahead} s ahead of signed times, or all sources lag: set the clock"]
+    if behind > TOLERANCE_SECONDS:
+        return [f"this machine's clock is {behind} s or more behind signed times: set the clock"]
+    return []
 
 
 def _policy_version(view: TrustView, now: int) -> str | None:
@@ -213,7 +292,7 @@ def _table(data: Mapping[str, Any]) -> RenderableType:
     about = {
         name: value
         for name, value in data.items()
-        if name not in {"issuers", "services", "warnings", "age_seconds"}
+        if name not in {"issuers", "services", "warnings", "age_seconds", "clock_ahead_seconds"}
     }
     about["signed_at"] = f"{data['signed_at']} ({data['age_seconds']} s ago)"
     about["services"] = [f"{name} {endpoint}" for name, endpoint in data["services"].items()]

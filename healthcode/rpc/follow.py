@@ -12,6 +12,10 @@ of the whole (`trust_refresh_failed`, trust_refresh_total), of one participant's
 (`trust_rejected`, trust_rejected_total), and of one whose last word is old while the
 registry's is fresh (`trust_issuer_behind`, trust_issuer_behind_total).
 
+A clock that signed times show to be wrong is told the same way (`trust_clock_alarm`,
+trust_clock_ahead_seconds: ahead, or behind where negative), and every source that was
+passed over (`trust_source_passed_over`, trust_source_passed_over_total).
+
     follower = TrustFollower(directory, client, stub, clock=clock, metrics=metrics)
     follower.open()                       # False: nothing on disk yet
     await run_until_stopped([server], follower.run())
@@ -24,6 +28,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,13 +56,16 @@ LONGEST_PAUSE_SECONDS = 2.0
 
 
 class TrustFollower:
-    """One trust folder, followed. `on_view` is called in the event loop after each swap."""
+    """One trust folder, followed. `on_view` is called in the event loop after each swap.
+
+    Without a `stub` there is nobody to watch, and the poll alone brings news: so with mirrors.
+    """
 
     def __init__(
         self,
         directory: Path,
         client: TrustClient,
-        stub: TrustRegistryServiceAsyncStub,
+        stub: TrustRegistryServiceAsyncStub | None,
         *,
         clock: Clock,
         metrics: Metrics,
@@ -87,6 +95,15 @@ class TrustFollower:
         )
         self._issuer_signed_at = metrics.gauge(
             "trust_issuer_signed_at", "When a participant's node signed last, epoch seconds", ("participant",)
+        )
+        self._passed_over = metrics.counter(
+            "trust_source_passed_over_total",
+            "Sources that gave nothing that holds, or lag",
+            ("source", "reason"),
+        )
+        self._ahead = metrics.gauge(
+            "trust_clock_ahead_seconds",
+            "By how much signed times show this clock to be ahead; negative when behind; 0 when neither",
         )
         self._version = metrics.gauge("trust_snapshot_version", "Version of the trust snapshot in use")
         self._signed_at = metrics.gauge("trust_timestamp_signed_at", "When that was signed, epoch seconds")
@@ -131,6 +148,8 @@ class TrustFollower:
                 self._refreshes.labels(error.reason).inc()
                 if self._budget.take(error.reason) is not None:
                     self._log.warning("trust_refresh_failed", reason=error.reason, why=error.message)
+                self._tell_sources()
+                self._tell_clock()
                 raise
             self._refreshes.labels("changed" if result.changed else "unchanged").inc()
             for rejected in result.rejected:
@@ -150,11 +169,13 @@ class TrustFollower:
             ):
                 self._swap(result.view)
             self._tell_behind(result.view)
+            self._tell_sources()
+            self._tell_clock()
             return result
 
     async def run(self) -> None:
         """Follows for ever; ends only by being cancelled."""
-        watch = asyncio.create_task(self._watch())
+        watch = None if self._stub is None else asyncio.create_task(self._watch(self._stub))
         pause = FIRST_PAUSE_SECONDS
         try:
             while True:
@@ -167,8 +188,9 @@ class TrustFollower:
                 await asyncio.sleep(pause)
                 await self._until_woken()
         finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            if watch is not None:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
             self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _until_woken(self) -> None:
@@ -180,14 +202,14 @@ class TrustFollower:
         except TimeoutError:
             return
 
-    async def _watch(self) -> None:
+    async def _watch(self, stub: TrustRegistryServiceAsyncStub) -> None:
         backoff = FIRST_BACKOFF_SECONDS
         while True:
             known = 0 if self._view is None else self._view.timestamp_version
             try:
                 with rpc_errors("the registry"):
                     request = trust_registry_pb2.WatchTrustRequest(known_timestamp_version=known)
-                    async for news in self._stub.WatchTrust(request):
+                    async for news in stub.WatchTrust(request):
                         backoff = FIRST_BACKOFF_SECONDS
                         if self._view is None or news.timestamp_version != self._view.timestamp_version:
                             self._wake.set()
@@ -198,6 +220,33 @@ class TrustFollower:
                     self._log.info("trust_watch_lost", reason=error.reason, why=error.message)
                 backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311  as above
+
+    def _tell_sources(self) -> None:
+        for note in self._client.passed_over:
+            self._passed_over.labels(note.source, note.reason).inc()
+            if self._budget.take(f"{note.source} {note.reason}") is not None:
+                self._log.warning(
+                    "trust_source_passed_over", source=note.source, reason=note.reason, why=note.message
+                )
+
+    def _tell_clock(self) -> None:
+        """What signed times say of our clock; a refresh that failed may have learnt of it too."""
+        learnt = self._client.view
+        if self._view is None or learnt is None:
+            return
+        if learnt.contact != self._view.contact:
+            self._swap(replace(self._view, contact=learnt.contact))
+        now = self._clock.now()
+        ahead = self._view.clock_ahead_seconds(now) or -max(0, self._view.timestamp_signed_at - now)
+        skew = self._view.policy.in_force(now).skew_seconds
+        self._ahead.set(ahead if abs(ahead) > skew else 0)
+        if abs(ahead) > skew and self._budget.take("clock") is not None:
+            self._log.error(
+                "trust_clock_alarm",
+                ahead_seconds=ahead,
+                why="signed times show that this machine's clock is wrong, or that every source keeps things back; "
+                "what hangs on it is UNDECIDED until the clock is set",
+            )
 
     def _tell_behind(self, view: TrustView) -> None:
         """Who is held back, or silent: which of the two, nobody can tell from here."""

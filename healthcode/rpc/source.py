@@ -5,6 +5,12 @@ elsewhere; `connect_source` brings a loop of its own, for commands:
 
     with connect_source("registry.example:7444", ca_pem=ca) as source:
         init_trust(directory, source, …)
+
+`open_source` gives any source by its address:
+
+    grpcs://host:port                    the registry's public listener; needs its CA
+    https://host/folder, http://…        a mirror: the same files on any web server
+    file:///folder, or a folder's path   a copy of the trust tree, e.g. carried by hand
 """
 
 from __future__ import annotations
@@ -15,21 +21,25 @@ import inspect
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import grpc.aio
 
-from healthcode.errors import HealthcodeError, NotFoundError, Reason, UnavailableError
+from healthcode.errors import ConfigurationError, HealthcodeError, NotFoundError, Reason, UnavailableError
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
-from healthcode.trust.source import too_large
+from healthcode.settings import split_address
+from healthcode.trust.mirror import HttpSource, check_mirror_url
+from healthcode.trust.source import FolderSource, TrustSource, too_large
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 
 if TYPE_CHECKING:
     from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceAsyncStub
 
-__all__ = ["GrpcSource", "connect_source"]
+__all__ = ["GrpcSource", "check_source", "connect_source", "open_mirror", "open_source"]
 
 REGISTRY_NAME = "registry.healthcode"
 
@@ -136,3 +146,54 @@ def connect_source(target: str, *, ca_pem: str, timeout_seconds: float = 30.0) -
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def check_source(url: str) -> str:
+    """`url`, if it can be a source's. Raises ConfigurationError saying what to write."""
+    parts = _split(url)
+    if parts.scheme == "grpcs":
+        try:
+            split_address(parts.netloc)
+        except ValueError as error:
+            raise ConfigurationError(f"{url} is no source: {error}") from error
+    elif parts.scheme in ("http", "https"):
+        check_mirror_url(url)
+    elif not url or (parts.scheme == "file" and parts.netloc) or (parts.scheme != "file" and "://" in url):
+        raise ConfigurationError(
+            f"{url} is no source: write grpcs://host:port, https://host/folder, or the path of a folder"
+        )
+    return url
+
+
+def open_mirror(url: str, *, ca_pem: str | None = None) -> HttpSource | FolderSource:
+    """The source at an address that needs no gRPC. Raises ConfigurationError for one that cannot be meant."""
+    parts = _split(check_source(url))
+    if parts.scheme in ("http", "https"):
+        return HttpSource(url, ca_pem=ca_pem)
+    if parts.scheme == "grpcs":
+        raise ConfigurationError(f"{url} is a registry, not a mirror: write https://host/folder, or a path")
+    return FolderSource(Path(unquote(parts.path) if parts.scheme == "file" else url))
+
+
+@contextmanager
+def open_source(url: str, *, ca_pem: str | None = None) -> Iterator[TrustSource]:
+    """The source at any address, for as long as the block runs, for code that is not async.
+
+    `ca_pem`: what its certificate must come from; a registry needs it, and an https mirror
+    without is checked by the system's CAs. Raises ConfigurationError.
+    """
+    parts = _split(check_source(url))
+    if parts.scheme != "grpcs":
+        yield open_mirror(url, ca_pem=ca_pem)
+        return
+    if ca_pem is None:
+        raise ConfigurationError(f"{url} needs the CA of the registry's certificate: give --ca FILE")
+    with connect_source(parts.netloc, ca_pem=ca_pem) as registry:
+        yield registry
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"{url} is no source: {error}") from error

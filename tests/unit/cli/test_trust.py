@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from healthcode.cli.source import SourceName, open_source
+from healthcode.cli.source import SourceName, name_sources, open_sources, read_sources
 from healthcode.errors import ConfigurationError
+from healthcode.trust.store import TrustStore
+from tests.simulator.mirror import run_mirror
 from tests.simulator.realm import SimulatedRealm
 from tests.unit.cli.command import Done, healthcode
 
@@ -99,16 +104,74 @@ def test_a_source_out_of_reach_says_so(present: SimulatedRealm, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("https://registry.example", "is no source"),
+        ("ftp://mirror.example", "is no source"),
+        ("https://user:secret@mirror.example", "no user"),
+        ("https://", "is no mirror"),
+        ("https://[::1", "is no source"),
         ("grpcs://registry.example", "host:port"),
         ("grpcs://registry.example:8444", "--ca FILE"),
         ("file://elsewhere/tree", "is no source"),
+        ("", "is no source"),
     ],
 )
 def test_a_source_that_cannot_be_meant(url: str, said: str) -> None:
     """Each with what to write instead."""
-    with pytest.raises(ConfigurationError, match=said), open_source(SourceName(url)):
+    with pytest.raises(ConfigurationError, match=said), open_sources([SourceName(url)]):
         pass
+
+
+def test_sources_are_named_once() -> None:
+    """A CA goes to those that speak TLS alone; a folder's path is right from elsewhere."""
+    urls = ("grpcs://r.example:7444", "https://m.example/trust", "http://m.example", "tree")
+    named = name_sources(urls, "CA")
+    assert [each.ca_pem for each in named] == ["CA", "CA", None, None]
+    assert named[3].url == str(Path("tree").absolute())
+    with pytest.raises(ConfigurationError, match="twice"):
+        name_sources(("tree", str(Path("tree").absolute())), None)
+    with pytest.raises(ConfigurationError, match="at most 16"):
+        name_sources([f"http://m.example/{number}" for number in range(17)], None)
+
+
+def test_several_sources_are_remembered_and_told(present: SimulatedRealm, tmp_path: Path) -> None:
+    """A dead one is passed over by name, the newest that holds is taken, a mirror over HTTP like a folder."""
+    folder, stale = tmp_path / "trust", carry(present, tmp_path / "stale")
+    with run_mirror(present.files) as mirror:
+        done = init(present, tmp_path / "gone", folder, "--source", stale, "--source", mirror.url)
+        assert done.status == 0, done.err
+        assert done.json()["source"] == str(stale)
+        assert [each["source"] for each in done.json()["passed_over"]] == [str(tmp_path / "gone")]
+        present.publish()
+        synced = healthcode("trust", "sync", "--dir", folder, "--json").json()
+        assert (synced["source"], synced["trust_version"]) == (mirror.url, present.snapshot_version)
+        assert "passed over" in healthcode("trust", "sync", "--dir", folder).out
+    assert len(read_sources(folder)) == 3
+
+
+def test_a_folder_begun_with_one_source_is_understood(present: SimulatedRealm, tmp_path: Path) -> None:
+    """source.json as it was written when there was one."""
+    tree = carry(present, tmp_path / "tree")
+    init(present, tree, tmp_path / "trust")
+    old = {"format": "healthcode/source/1", "url": str(tree), "ca_pem": None}
+    (tmp_path / "trust" / "source.json").write_text(json.dumps(old))
+    assert healthcode("trust", "sync", "--dir", tmp_path / "trust").status == 0
+    (tmp_path / "trust" / "source.json").write_text("{")
+    assert healthcode("trust", "sync", "--dir", tmp_path / "trust").status == 2
+
+
+def test_follow_keeps_a_folder_current(present: SimulatedRealm, tmp_path: Path) -> None:
+    """News of a mirror arrive by the poll alone, and SIGTERM ends it."""
+    folder = tmp_path / "trust"
+    with run_mirror(present.files) as mirror:
+        init(present, mirror.url, folder)
+        command = [sys.executable, "-m", "healthcode.cli", "trust", "follow", "--dir", str(folder)]
+        with subprocess.Popen([*command, "--poll-seconds", "1"], stderr=subprocess.DEVNULL) as process:
+            present.publish()
+            deadline = time.monotonic() + 20
+            while TrustStore.open(folder).view.snapshot_version != present.snapshot_version:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            process.terminate()
+            process.wait(10)
 
 
 def test_sync_without_a_folder_says_what_to_do(tmp_path: Path) -> None:
