@@ -58,7 +58,7 @@ async def _measure(folder: Path) -> tuple[list[float], list[float]]:
         look_seconds=3600.0,
     ) as federation:
         await federation.settle()
-        chance = random.Random(34)  # noqa: S311  a load, no secret
+        chance = random.Random(34)
         tasks = []
         for number in range(int(SECONDS * PER_SECOND)):
             home = BUSY if chance.random() < 0.5 else chance.choice(PROVINCES)

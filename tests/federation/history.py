@@ -91,11 +91,10 @@ class Log:
 
 def read_looks(paths: Iterable[Path]) -> list[Look]:
     """All looks in these files; a last line that was cut off by a kill is left out."""
-    looks = []
+    looks: list[Look] = []
     for path in paths:
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):
-                looks.append(Look(**json.loads(line)))
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        looks += [Look(**json.loads(line)) for line in lines if line.endswith("\n")]
     return looks
 
 

@@ -33,7 +33,7 @@ from healthcode.rpc.client import open_channel
 from healthcode.rpc.follow import TrustFollower
 from healthcode.rpc.source import GrpcSource
 from healthcode.settings import TlsSettings
-from healthcode.telemetry import Metrics, configure_logging
+from healthcode.telemetry import Metrics, configure_logging, get_logger
 from healthcode.trust.client import TrustClient
 from healthcode.trust.store import init_trust
 from healthcode.trust.view import TrustView
@@ -143,9 +143,7 @@ class LightNode:
         )
         self._store = NodeStore(self._place.folder / "node.db")
         tls = self._place.folder / "tls"
-        self._tls = TlsSettings(
-            certificate=tls / "leaf.pem", private_key=tls / "leaf.key", ca=tls / "ca.pem"
-        )
+        self._tls = TlsSettings(certificate=tls / "leaf.pem", private_key=tls / "leaf.key", ca=tls / "ca.pem")
         self._link = ServiceLink(
             "registry",
             PeerKind.REGISTRY,
@@ -247,7 +245,7 @@ class LightNode:
 
     async def _keep_looking(self) -> None:
         while True:
-            await asyncio.sleep(self._told.look_seconds * random.uniform(0.5, 1.5))  # noqa: S311  no secret
+            await asyncio.sleep(self._told.look_seconds * random.uniform(0.5, 1.5))
             count = min(LOOKED_AT_ONCE, len(self._watched))
             self.look(random.sample(self._watched, count))
 
@@ -279,7 +277,7 @@ def _numbers(view: TrustView, day: int) -> tuple[dict[str, int], dict[str, str]]
 
 def _say_what_ended_it(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        print(f"a light node ended: {error!r}", file=sys.stderr, flush=True)
+        get_logger("node").error("light_node_ended", why=repr(error))
 
 
 class Process:
@@ -357,7 +355,8 @@ class Process:
 
 def _answer(told: Mapping[str, object]) -> None:
     with contextlib.suppress(BrokenPipeError):
-        print(json.dumps(told), flush=True)
+        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,11 @@ def revoke(began: float = 0.0, ended: float | None = 0.1) -> Revoke:
 GOOD = {
     "refused for good": [look(0, "VALID"), look(1, "REVOKED"), look(2, "REVOKED", final=True)],
     "stale is not accepted": [look(1, "REVOKED"), look(2, "STALE_TRUST"), look(3, "REVOKED")],
-    "another node is slower": [look(1, "REVOKED"), look(2, "VALID", node="11"), look(3, "REVOKED", node="11")],
+    "another node is slower": [
+        look(1, "REVOKED"),
+        look(2, "VALID", node="11"),
+        look(3, "REVOKED", node="11"),
+    ],
     "concurrent looks have no order": [look(1, "REVOKED", ended=3), look(2, "VALID", ended=4)],
     "a look that ends later began earlier": [look(2, "REVOKED", ended=2.5), look(1, "VALID", ended=9)],
     "concurrent versions have no order": [

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -175,7 +174,7 @@ class Federation:
         return self.processes[self.homes[code]]
 
     async def kill(self, number: int) -> None:
-        """kill -9 of a process with all its nodes."""
+        """SIGKILL of a process with all its nodes."""
         await self.processes[number].kill()
 
     async def revive(self, number: int) -> None:
@@ -196,10 +195,8 @@ class Federation:
         """Revokes at a node; whether it acknowledged. What a kill cut off is in the history, too."""
         began = time.monotonic()
         ended: float | None = None
-        try:
+        with suppress(Gone):
             ended = (await self.process_of(code).tell("revoke", node=code, codes=codes))["ended"]
-        except Gone:
-            pass
         self.revokes += [Revoke(code, each, began, ended) for each in codes]
         return ended is not None
 
@@ -312,7 +309,7 @@ def write_tls(folder: Path, province: Province) -> TlsSettings:
     settings.certificate.write_bytes(leaf.certificate_pem)
     settings.private_key.touch(0o600)
     settings.private_key.write_bytes(leaf.key_pem)
-    os.chmod(settings.private_key, 0o600)
+    settings.private_key.chmod(0o600)
     assert settings.ca is not None
     settings.ca.write_bytes(province.ca.certificate_pem)
     return settings
