@@ -32,6 +32,7 @@ MAX_PARAMETER = 25
 Values = npt.NDArray[np.uint32]
 
 _PIECE_BYTES = 1 << 14
+_PIECE_ROWS = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +155,15 @@ def _unpack(stream: bytes | memoryview, count: int, k: int) -> Values:
     packed = packed.reshape(row_count, k)
     rows = np.empty((row_count, 8), np.uint32)
     mask = np.uint32((1 << k) - 1)
-    for lane in range(8):
-        first, shift = divmod(lane * k, 8)
-        field = packed[:, first].astype(np.uint32) >> np.uint32(shift)
-        for part in range(1, (shift + k + 7) // 8):
-            field |= packed[:, first + part].astype(np.uint32) << np.uint32(8 * part - shift)
-        field &= mask
-        rows[:, lane] = field
+    # in pieces that stay in the cache while their eight lanes are read
+    for start in range(0, row_count, _PIECE_ROWS):
+        piece, out = packed[start : start + _PIECE_ROWS], rows[start : start + _PIECE_ROWS]
+        for lane in range(8):
+            first, shift = divmod(lane * k, 8)
+            field = piece[:, first].astype(np.uint32)
+            field >>= np.uint32(shift)
+            for part in range(1, (shift + k + 7) // 8):
+                field |= piece[:, first + part].astype(np.uint32) << np.uint32(8 * part - shift)
+            field &= mask
+            out[:, lane] = field
     return rows.reshape(-1)[:count]
