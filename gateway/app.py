@@ -28,10 +28,11 @@ from healthcode.rpc.identity import PeerVerifier
 from healthcode.rpc.lifecycle import run_until_stopped
 from healthcode.rpc.report import NodeReporter
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
-from healthcode.rpc.source import GrpcSource
+from healthcode.rpc.source import GrpcSource, open_mirrors
 from healthcode.signing.ed25519 import self_test
 from healthcode.telemetry import Metrics, configure_logging, get_logger, start_metrics_server
 from healthcode.trust.client import TrustClient
+from healthcode.trust.source import TrustSource
 from healthcode.trust.store import init_trust, read_bootstrap
 from healthcode.trust.view import TrustView
 from healthcode.v1 import gateway_pb2
@@ -149,11 +150,14 @@ async def follow_registry(
     channel = open_channel(registry.endpoint, ca_pem=load_ca(registry.ca), server=server)
     try:
         stub = TrustRegistryServiceStub(channel)
-        source = GrpcSource(stub, asyncio.get_running_loop(), name=f"the registry {registry.endpoint}")
-        await _begin_trust(settings, registry, source)
+        sources = (
+            GrpcSource(stub, asyncio.get_running_loop(), name=f"the registry {registry.endpoint}"),
+            *open_mirrors(settings.trust.mirrors, settings.trust.mirror_ca),
+        )
+        await _begin_trust(settings, registry, sources)
         follower = TrustFollower(
             settings.trust.folder,
-            TrustClient(settings.trust.folder, source),
+            TrustClient(settings.trust.folder, sources),
             stub,
             clock=clock,
             metrics=metrics,
@@ -197,7 +201,9 @@ async def serve(settings: GatewaySettings, *, on_ready: Callable[[], None] | Non
             )
 
 
-async def _begin_trust(settings: GatewaySettings, registry: RegistrySettings, source: GrpcSource) -> None:
+async def _begin_trust(
+    settings: GatewaySettings, registry: RegistrySettings, sources: Sequence[TrustSource]
+) -> None:
     """Begins the trust folder where there is none; holds an old one to realm and fingerprint."""
     folder = settings.trust.folder
     if (folder / "trust.json").exists():
@@ -209,7 +215,7 @@ async def _begin_trust(settings: GatewaySettings, registry: RegistrySettings, so
             )
     else:
         begun = await asyncio.to_thread(
-            init_trust, folder, source, registry.root_fingerprint, realm=settings.realm
+            init_trust, folder, sources, registry.root_fingerprint, realm=settings.realm
         )
     if begun.realm != settings.realm:
         raise ConfigurationError(

@@ -14,6 +14,7 @@ from healthcode.settings import (
     ListenAddress,
     LogSettings,
     MetricsSettings,
+    MirrorAddress,
     Settings,
     TlsSettings,
     load_settings,
@@ -52,10 +53,16 @@ class RegistrySettings(Settings):
 
 
 class TrustSettings(Settings):
-    """The trust folder, and how often to look when the registry's watch is silent."""
+    """The trust folder, and how often to look when the registry's watch is silent.
+
+    `mirrors` hold the registry's files as well: the newest that holds is taken, wherever it
+    comes from. `mirror_ca`: the CAs of their certificates, instead of the system's.
+    """
 
     folder: FilePath
     poll_seconds: Annotated[float, Field(ge=0.2, le=3600, strict=False)] = 30.0
+    mirrors: Annotated[tuple[MirrorAddress, ...], Field(max_length=16, strict=False)] = ()
+    mirror_ca: FilePath | None = None
 
 
 class HomeSettings(Settings):

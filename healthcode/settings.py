@@ -37,6 +37,7 @@ __all__ = [
     "ListenAddress",
     "LogSettings",
     "MetricsSettings",
+    "MirrorAddress",
     "Settings",
     "TlsSettings",
     "load_settings",
@@ -81,6 +82,17 @@ FilePath = Annotated[Path, BeforeValidator(_resolve)]
 
 ListenAddress = Annotated[str, AfterValidator(_check_address)]
 """host:port; port 0 lets the system choose, which only tests want."""
+
+
+def _check_mirror(text: str) -> str:
+    if not text.startswith(("http://", "https://", "file:///")):
+        message = f"{text!r} is no mirror: write https://host/folder, or file:///folder"
+        raise ValueError(message)
+    return text
+
+
+MirrorAddress = Annotated[str, AfterValidator(_check_mirror)]
+"""Where the registry's files lie as well: https://host/folder, http://…, or file:///folder."""
 
 
 class Settings(BaseModel):

@@ -27,7 +27,7 @@ from healthcode.rpc.identity import PeerVerifier
 from healthcode.rpc.lifecycle import run_until_stopped
 from healthcode.rpc.report import NodeReporter
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
-from healthcode.rpc.source import GrpcSource
+from healthcode.rpc.source import GrpcSource, open_mirrors
 from healthcode.signing.ed25519 import self_test
 from healthcode.telemetry import Metrics, get_logger, start_metrics_server
 from healthcode.trust.client import TrustClient
@@ -37,6 +37,7 @@ from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from province_node.answer import AnswerUseCase
 from province_node.ask import AskUseCase
+from province_node.entry import entry_of, watch_entry
 from province_node.issue import IssueUseCase
 from province_node.issuer_service import ProvinceIssuerServicer
 from province_node.key import Keyring, find_offline_keys
@@ -96,6 +97,11 @@ async def serve(root: Path, settings: NodeSettings, *, clock: Clock, environ: Ma
         store.close()
 
 
+def _is_refused(view: TrustView, participant: str) -> bool:
+    """Whether the newest files of a participant were refused, as ours are until our new live key signs."""
+    return any(warning.startswith(f"{participant}: ") for warning in view.warnings)
+
+
 class Node:
     """One process of a province node, wired. Make it inside a running event loop."""
 
@@ -116,6 +122,7 @@ class Node:
         self._clock = clock
         self._publishes = publishes
         self._log = get_logger("node")
+        self._entry_alarm: str | None = None
         self._own_ca = load_ca(settings.tls.ca)
         self._own_metrics = NodeMetrics(metrics)
         self._follower = self._make_follower(metrics)
@@ -137,7 +144,7 @@ class Node:
             store=store,
             trust=lambda: self._follower.view if self._follower.has_view else None,
             refresh=self._follower.refresh_now,
-            key=keyring.head_key(),
+            key=keyring.head_keys,
             send=RegistryLink(self._links["registry"]).publish_revocations,
             clock=clock,
             settings=settings.publish,
@@ -211,7 +218,7 @@ class Node:
         await asyncio.to_thread(
             init_trust,
             self._settings.trust.folder,
-            self._source,
+            self._sources,
             registry.root_fingerprint,
             realm=self._settings.realm,
         )
@@ -252,12 +259,13 @@ class Node:
             server=PeerId(settings.realm, PeerKind.REGISTRY),
         )
         stub = TrustRegistryServiceStub(self._channel)
-        self._source = GrpcSource(
+        registry = GrpcSource(
             stub, asyncio.get_running_loop(), name=f"the registry {settings.registry.endpoint}"
         )
+        self._sources = (registry, *open_mirrors(settings.trust.mirrors, settings.trust.mirror_ca))
         return TrustFollower(
             settings.trust.folder,
-            TrustClient(settings.trust.folder, self._source),
+            TrustClient(settings.trust.folder, self._sources),
             stub,
             clock=self._clock,
             metrics=metrics,
@@ -308,9 +316,19 @@ class Node:
         issuer = view.issuers.get(self._settings.participant)
         if issuer is None:
             return
+        self._watch_entry(view)
         self._keyring.observe(issuer, self._clock.now())
-        if self._keyring.lacks(issuer):
+        if self._keyring.lacks(issuer) or _is_refused(view, self._settings.participant):
             asyncio.get_running_loop().run_in_executor(None, self._rescan)
+
+    def _watch_entry(self, view: TrustView) -> None:
+        """Alarms at a change of our own entry that we did not make."""
+        found, now = entry_of(view, self._settings.participant), self._clock.now()
+        book = watch_entry(self._settings.trust.folder, found, now)
+        self._own_metrics.set_entry_alarm(book.alarm is not None)
+        if book.alarm is not None and book.alarm != self._entry_alarm:
+            self._log.error("own_entry_changed", why=book.alarm)
+        self._entry_alarm = book.alarm
 
     def _rescan(self) -> None:
         try:

@@ -19,6 +19,7 @@ from healthcode.settings import (
     ListenAddress,
     LogSettings,
     MetricsSettings,
+    MirrorAddress,
     Settings,
     TlsSettings,
     load_settings,
@@ -112,10 +113,16 @@ class StreamSettings(Settings):
 
 
 class TrustSettings(Settings):
-    """The trust folder, and how often to look when the registry's watch is silent."""
+    """The trust folder, and how often to look when the registry's watch is silent.
+
+    `mirrors` hold the registry's files as well: the newest that holds is taken, wherever it
+    comes from. `mirror_ca`: the CAs of their certificates, instead of the system's.
+    """
 
     folder: FilePath = Path("trust")
     poll_seconds: Annotated[float, Field(ge=0.2, le=3600)] = 30.0
+    mirrors: Annotated[tuple[MirrorAddress, ...], Field(max_length=16, strict=False)] = ()
+    mirror_ca: FilePath | None = None
 
 
 class NodeSettings(Settings):

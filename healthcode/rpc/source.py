@@ -19,7 +19,7 @@ import asyncio
 import concurrent.futures
 import inspect
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import grpc.aio
 
 from healthcode.errors import ConfigurationError, HealthcodeError, NotFoundError, Reason, UnavailableError
+from healthcode.rpc.certificate import load_ca
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.settings import split_address
@@ -39,7 +40,7 @@ from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 if TYPE_CHECKING:
     from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceAsyncStub
 
-__all__ = ["GrpcSource", "check_source", "connect_source", "open_mirror", "open_source"]
+__all__ = ["GrpcSource", "check_source", "connect_source", "open_mirror", "open_mirrors", "open_source"]
 
 REGISTRY_NAME = "registry.healthcode"
 
@@ -173,6 +174,12 @@ def open_mirror(url: str, *, ca_pem: str | None = None) -> HttpSource | FolderSo
     if parts.scheme == "grpcs":
         raise ConfigurationError(f"{url} is a registry, not a mirror: write https://host/folder, or a path")
     return FolderSource(Path(unquote(parts.path) if parts.scheme == "file" else url))
+
+
+def open_mirrors(urls: Iterable[str], ca: Path | None) -> tuple[HttpSource | FolderSource, ...]:
+    """The mirrors that a configuration names; `ca` is a file. Raises ConfigurationError."""
+    pem = None if ca is None else load_ca(ca)
+    return tuple(open_mirror(url, ca_pem=pem) for url in urls)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def carry(realm: SimulatedRealm, tree: Path) -> Path:
     return tree
 
 
-def init(realm: SimulatedRealm, source: str | Path, folder: Path, *more: str) -> Done:
+def init(realm: SimulatedRealm, source: str | Path, folder: Path, *more: str | Path) -> Done:
     given = ("--source", source, "--root-fingerprint", realm.fingerprint, "--dir", folder, *more)
     return healthcode("trust", "init", *given, "--json")
 
