@@ -8,6 +8,7 @@ from healthcode.cli.console import CommandGroup, run
 from trust_registry.cli.admission import approve, joins
 from trust_registry.cli.areas import areas
 from trust_registry.cli.ceremony import fingerprint, init
+from trust_registry.cli.mirror import export, rebuild_command
 from trust_registry.cli.nodes import nodes
 from trust_registry.cli.operation import check, serve, status
 from trust_registry.cli.proposal import collect, proposals, propose, publish, show, sign
@@ -45,6 +46,10 @@ for command in (
     collect,
     publish,
     key,
+    areas,
+    nodes,
+    export,
+    rebuild_command,
 ):
     cli.add_command(command)
 

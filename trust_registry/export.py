@@ -146,7 +146,12 @@ def _remove_superseded(mirror: TrustTree, keep: set[str], keep_seconds: int) -> 
         for path in (mirror.folder / area).rglob("*"):
             name = path.relative_to(mirror.folder).as_posix()
             is_partial = path.name.startswith(".") and path.name.endswith(".partial")
-            if not path.is_file() or name in keep or name == TIMESTAMP_FILE or path.name.endswith(".root.json"):
+            if (
+                not path.is_file()
+                or name in keep
+                or name == TIMESTAMP_FILE
+                or path.name.endswith(".root.json")
+            ):
                 continue
             limit = _STALE_PARTIAL_SECONDS if is_partial else keep_seconds
             if (is_partial or is_served(name)) and now - path.stat().st_mtime > limit:

@@ -365,7 +365,8 @@ class Writing:
         """Signs the timestamp anew, and first what else of ours is half way to its expiry."""
         updates = {}
         areas = self.current.role(AREAS_ROLE)
-        if areas is not None and self._is_half_gone(AREAS_ROLE, areas):
+        # without the areas key that targets names, all the rest is renewed still
+        if areas is not None and self._is_half_gone(AREAS_ROLE, areas) and self._has_areas_key():
             updates = self._areas_again(areas)
         if (
             updates
@@ -378,9 +379,17 @@ class Writing:
     def resume(self) -> Receipt:
         """Publishes what is ours at once above the floor, after it was raised."""
         areas = self.current.role(AREAS_ROLE)
-        if areas is None or self.current.next_version(AREAS_ROLE) == areas.signed.version + 1:
+        is_above = self.current.next_version(AREAS_ROLE) > self.current.version_of(AREAS_ROLE) + 1
+        if areas is None or not is_above or not self._has_areas_key():
             return self.publish({})
         return self.publish(self._areas_again(areas))
+
+    def _has_areas_key(self) -> bool:
+        try:
+            self._key(AREAS_ROLE, self.current.targets.signed)
+        except ConfigurationError:
+            return False
+        return True
 
     def _areas_again(self, areas: Metadata[Targets]) -> dict[str, RoleUpdate]:
         return {

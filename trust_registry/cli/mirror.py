@@ -1,0 +1,148 @@
+"""Mirrors: written for any static server, and what a lost registry is rebuilt from."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from healthcode.cli.console import Command, details, json_option, print_json, print_result
+from healthcode.clock import SystemClock
+from healthcode.rpc.source import open_source
+from healthcode.trust.source import TrustSource
+from trust_registry.cli.option import dir_option, open_reading
+from trust_registry.export import Exported, export_tree, watch_tree
+from trust_registry.folder import RegistryFolder
+from trust_registry.rebuild import Rebuilt, Restored, rebuild
+from trust_registry.salvage import GenerationSource, is_trust_folder
+
+__all__ = ["export", "rebuild_command"]
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    trust-registry export /srv/www/trust --dir registry
+    # stays, and writes at each publication; Ctrl-C ends it
+    trust-registry export /srv/www/trust --dir registry --watch
+    """,
+)
+@click.argument("target", metavar="MIRROR", type=click.Path(path_type=Path, file_okay=False))
+@dir_option
+@click.option("--watch", is_flag=True, help="Stay, and write at each publication.")
+@json_option
+def export(target: Path, folder: Path, watch: bool, as_json: bool) -> None:
+    """Write the trust files into MIRROR, for any static server or CDN; only what changed, the timestamp last."""
+    registry = open_reading(folder)
+    keep_seconds = registry.settings.repository.keep_superseded_seconds
+
+    def tell(exported: Exported) -> None:
+        data = _describe_export(exported)
+        if watch and as_json:
+            print_json(data)
+        else:
+            print_result(data, as_json=as_json, table=details)
+
+    if not watch:
+        tell(export_tree(registry.repository, target, keep_seconds=keep_seconds))
+        return
+    watch_tree(
+        registry.repository,
+        target,
+        keep_seconds=keep_seconds,
+        on_export=tell,
+        on_error=lambda error: click.echo(f"not exported, tried again: {error.message}", err=True),
+    )
+
+
+@click.command(
+    "rebuild",
+    cls=Command,
+    examples="""
+    # with what was kept: registry.toml, the online keys, the certificate
+    trust-registry rebuild --dir registry --from /media/mirror --from https://mirror.example/trust \\
+        --root-fingerprint sha256:… --configuration backup/registry.toml \\
+        --keys backup/keys --passphrase-file backup/passphrase --tls backup/tls
+    # with new online keys: two proposals wait for root holders and operators
+    trust-registry rebuild --dir registry --from /media/node-31/trust --root-fingerprint sha256:…
+    """,
+)
+@dir_option
+@click.option(
+    "--from",
+    "mirrors",
+    multiple=True,
+    required=True,
+    help="A mirror (folder or URL) or a node's trust folder; several are compared, and the newest is taken.",
+)
+@click.option("--root-fingerprint", required=True, help="sha256:…, as nodes were told it.")
+@click.option(
+    "--configuration", type=click.Path(path_type=Path, dir_okay=False), help="The kept registry.toml."
+)
+@click.option(
+    "--keys", type=click.Path(path_type=Path, file_okay=False), help="Folder of the kept online keys."
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of mode 0600 that opens the kept keys.",
+)
+@click.option(
+    "--tls",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder with ca.pem, and registry.pem and registry.key, or the CA's ca.key.",
+)
+@json_option
+def rebuild_command(
+    folder: Path,
+    mirrors: tuple[str, ...],
+    root_fingerprint: str,
+    configuration: Path | None,
+    keys: Path | None,
+    passphrase_file: Path | None,
+    tls: Path | None,
+    as_json: bool,
+) -> None:
+    """Rebuild a registry whose machine is lost, from mirrors; it resumes above the highest version of them all."""
+    restored = Restored(configuration, keys, passphrase_file, tls)
+    with ExitStack() as stack:
+        sources = [_open(stack, mirror) for mirror in mirrors]
+        result = rebuild(sources, root_fingerprint, RegistryFolder(folder), restored, SystemClock())
+    print_result(_describe_rebuilt(result, folder), as_json=as_json, table=details)
+
+
+def _open(stack: ExitStack, mirror: str) -> TrustSource:
+    if "://" not in mirror and is_trust_folder(Path(mirror)):
+        return GenerationSource(Path(mirror))
+    return stack.enter_context(open_source(mirror))
+
+
+def _describe_export(exported: Exported) -> dict[str, Any]:
+    return {
+        "written": exported.written,
+        "removed": exported.removed,
+        "timestamp_version": exported.timestamp_version,
+        "snapshot_version": exported.snapshot_version,
+        "root_version": exported.root_version,
+    }
+
+
+def _describe_rebuilt(result: Rebuilt, folder: Path) -> dict[str, Any]:
+    steps = [f"trust-registry sign {proposal.id} --dir {folder} --key …" for proposal in result.proposals]
+    if result.needs_tls:
+        steps.append(f"put ca.pem, registry.pem and registry.key (mode 0600) into {folder / 'tls'}")
+    steps += [f"trust-registry check --dir {folder}", f"trust-registry serve --dir {folder}"]
+    return {
+        "realm": result.realm,
+        "taken_from": result.source,
+        "root_version": result.root_version,
+        "snapshot_version": result.snapshot_version,
+        "timestamp_version": result.timestamp_version,
+        "resumes_above": {"snapshot": result.floor.snapshot, "timestamp": result.floor.timestamp},
+        "participants": result.participants,
+        "missing_deltas": result.missing_deltas,
+        "refused": dict(result.refused),
+        "next": steps,
+    }

@@ -1,0 +1,273 @@
+"""A registry anew, after its machine is lost: from mirrors, and the keys that were kept elsewhere.
+
+Every mirror is verified from the root down; the newest that holds is taken over, and
+the versions of all the others count as given out, so that nothing is published below
+them. A node that holds more proves it when it reports (`Repository.resume_above`); what
+only that node has is brought by its trust folder as one more source.
+
+The online keys come from a backup, or new ones are made. New ones sign nothing until
+root names them (and targets that of areas): two proposals wait then for their holders.
+
+All is made in a folder beside its place and renamed at the end.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from healthcode.clock import Clock
+from healthcode.errors import ConfigurationError, HealthcodeError, TrustError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.identity.realm import is_test_realm
+from healthcode.rpc.certificate import CertifiedKey, issue_leaf, load_ca
+from healthcode.settings import split_address
+from healthcode.signing.keyfile import Cost
+from healthcode.signing.passphrase import check_secret_file
+from healthcode.trust.layout import AREAS_ROLE
+from healthcode.trust.metadata import to_bytes, with_areas_key, with_root, with_targets
+from healthcode.trust.source import TrustSource
+from trust_registry.durable import sync_folder, write_file
+from trust_registry.floor import Floor, write_floor
+from trust_registry.folder import RegistryFolder
+from trust_registry.online_key import create_online_keys
+from trust_registry.proposal import Proposal, ProposalKind, ProposalStore
+from trust_registry.repository import OnlineKeys, Published
+from trust_registry.salvage import Salvage, fetch_roots, salvage
+from trust_registry.tree import TIMESTAMP_FILE, TrustTree
+
+__all__ = ["Rebuilt", "Restored", "rebuild"]
+
+_LEAF_DAYS = 398
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was kept outside the machine; None where it was lost, too.
+
+    `configuration`: registry.toml. `keys`: a folder with the online keys, opened by
+    `passphrase_file`. `tls`: a folder with ca.pem, and registry.pem and .key or the CA's ca.key.
+    """
+
+    configuration: Path | None = None
+    keys: Path | None = None
+    passphrase_file: Path | None = None
+    tls: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What was made. `refused` says why a source was not taken; `proposals` wait for signatures."""
+
+    realm: str
+    source: str
+    root_version: int
+    snapshot_version: int
+    timestamp_version: int
+    floor: Floor
+    participants: int
+    missing_deltas: int
+    refused: Mapping[str, str]
+    proposals: tuple[Proposal, ...]
+    needs_tls: bool
+
+
+def rebuild(
+    sources: Sequence[TrustSource],
+    fingerprint: str,
+    folder: RegistryFolder,
+    restored: Restored,
+    clock: Clock,
+) -> Rebuilt:
+    """Rebuilds the registry in `folder`, which must not exist or be empty.
+
+    Raises TrustError when no source holds, ConfigurationError for what was kept and is
+    not usable; then nothing is left behind.
+    """
+    target = folder.root.absolute()
+    if target.exists() and any(target.iterdir()):
+        raise ConfigurationError(f"{target} is not empty: a registry is rebuilt in a new folder")
+    found, refused = _salvage_all(sources, fingerprint)
+    best = max(found, key=lambda each: each.order)
+    floor = Floor()
+    for each in found:
+        floor = floor.raised(each.floor)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.parent / f".{target.name}.rebuild-{secrets.token_hex(4)}"
+    staging.mkdir(mode=0o700)
+    try:
+        proposals, needs_tls = _write(best, floor, RegistryFolder(staging), restored, clock.now())
+        if target.exists():
+            target.rmdir()
+        staging.rename(target)
+        sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    root, snapshot, timestamp = best.order
+    return Rebuilt(
+        realm=best.state.national.realm,
+        source=best.name,
+        root_version=root,
+        snapshot_version=snapshot,
+        timestamp_version=timestamp,
+        floor=floor,
+        participants=len(best.state.issuers),
+        missing_deltas=best.missing_deltas,
+        refused=refused,
+        proposals=proposals,
+        needs_tls=needs_tls,
+    )
+
+
+def _salvage_all(sources: Sequence[TrustSource], fingerprint: str) -> tuple[list[Salvage], dict[str, str]]:
+    roots: dict[int, bytes] = {}
+    refused: dict[str, str] = {}
+    for source in sources:
+        try:
+            roots = {**fetch_roots(source), **roots}
+        except HealthcodeError as error:
+            refused[source.name] = error.message
+    found = []
+    for source in sources:
+        if source.name in refused:
+            continue
+        try:
+            found.append(salvage(source, fingerprint, roots))
+        except HealthcodeError as error:
+            refused[source.name] = error.message
+    if not found:
+        reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
+        raise TrustError(f"no source holds, so nothing was rebuilt. {reasons}")
+    return found, refused
+
+
+def _write(
+    best: Salvage, floor: Floor, folder: RegistryFolder, restored: Restored, now: int
+) -> tuple[tuple[Proposal, ...], bool]:
+    for path in (folder.keys, folder.tls, folder.joins, folder.proposals):
+        path.mkdir(mode=0o700)
+    tree = TrustTree(folder.repository)
+    for name in sorted(best.files, key=lambda path: path == TIMESTAMP_FILE):
+        write_file(tree.locate(name), best.files[name])
+    write_floor(folder.floor, floor)
+    realm = best.state.national.realm
+    _write_configuration(best, folder, restored.configuration)
+    published = Published(tree, floor)
+    proposals: tuple[Proposal, ...] = ()
+    if restored.keys is None:
+        passphrase = secrets.token_urlsafe(32).encode()
+        write_file(folder.passphrase, passphrase + b"\n", mode=0o600)
+        cost: Cost = "development" if is_test_realm(realm) else "production"
+        keys = create_online_keys(folder.keys, passphrase, realm=realm, created=now, cost=cost)
+        proposals = _propose(ProposalStore(folder.proposals), published, keys, now)
+    else:
+        _restore_keys(folder, restored)
+    return proposals, not _write_tls(best, folder, restored.tls, now)
+
+
+def _propose(store: ProposalStore, published: Published, keys: OnlineKeys, now: int) -> tuple[Proposal, ...]:
+    """A root that names the new keys of snapshot and timestamp, and targets that name the one of areas."""
+    changes = {"snapshot": ([keys.snapshot.public], 1), "timestamp": ([keys.timestamp.public], 1)}
+    root = with_root(published.root.signed, changes, now=now)
+    targets = with_targets(published.targets, version=published.next_version("targets"), files={}, now=now)
+    made = (
+        Proposal(
+            kind=ProposalKind.ONLINE,
+            role="root",
+            title="new online keys for snapshot and timestamp, after the registry's machine was lost",
+            created=now,
+            metadata=to_bytes(root),
+            files={},
+            publications={},
+        ),
+        Proposal(
+            kind=ProposalKind.AREAS,
+            role="targets",
+            title=f"a new online key for {AREAS_ROLE}, after the registry's machine was lost",
+            created=now,
+            metadata=to_bytes(with_areas_key(targets, keys.areas.public)),
+            files={},
+            publications={},
+        ),
+    )
+    for proposal in made:
+        store.put(proposal)
+    return made
+
+
+def _restore_keys(folder: RegistryFolder, restored: Restored) -> None:
+    if restored.keys is None or restored.passphrase_file is None:
+        raise ConfigurationError("kept online keys need the file with their passphrase: --passphrase-file")
+    check_secret_file(restored.passphrase_file, "passphrase file")
+    write_file(folder.passphrase, restored.passphrase_file.read_bytes(), mode=0o600)
+    paths = sorted(restored.keys.glob("*.key"))
+    if not paths:
+        raise ConfigurationError(f"{restored.keys} holds no key files: name the folder with snapshot.key")
+    for path in paths:
+        write_file(folder.keys / path.name, path.read_bytes(), mode=0o600)
+
+
+def _write_configuration(best: Salvage, folder: RegistryFolder, kept: Path | None) -> None:
+    if kept is not None:
+        try:
+            write_file(folder.configuration, kept.read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"{kept} cannot be read: {error.strerror}") from error
+        return
+    entry = best.state.view.services.get("registry")
+    if entry is None or entry.public_endpoint is None:
+        raise ConfigurationError(
+            "the trust files do not say where the registry is reached: give --configuration"
+        )
+    listen = [f"0.0.0.0:{split_address(text)[1]}" for text in (entry.endpoint, entry.public_endpoint)]
+    realm = best.state.national.realm
+    text = f"""\
+# Trust registry of realm {realm}, rebuilt. An unknown key is an error. Paths count from this file's folder.
+realm = "{realm}"
+
+[server]
+listen = "{listen[0]}"  # mTLS: provinces publish here
+public_listen = "{listen[1]}"  # TLS: anybody reads the trust files and asks to join
+
+[tls]
+certificate = "tls/registry.pem"
+private_key = "tls/registry.key"
+ca = "tls/ca.pem"
+
+[keys]
+passphrase_file = "passphrase"
+"""
+    write_file(folder.configuration, text.encode())
+
+
+def _write_tls(best: Salvage, folder: RegistryFolder, kept: Path | None, now: int) -> bool:
+    """The registry's certificate, from what was kept; whether there is one now."""
+    if kept is None:
+        return False
+    names = ("ca.pem", "registry.pem", "registry.key")
+    try:
+        if all((kept / name).is_file() for name in names):
+            for name in names:
+                write_file(folder.tls / name, (kept / name).read_bytes(), mode=0o600)
+            return True
+        ca = CertifiedKey(load_ca(kept / "ca.pem").encode(), (kept / "ca.key").read_bytes())
+    except OSError as error:
+        raise ConfigurationError(
+            f"{kept} lacks ca.pem with registry.pem and registry.key, or with the CA's ca.key: {error}"
+        ) from error
+    entry = best.state.view.services.get("registry")
+    addresses = [] if entry is None else [entry.endpoint, *filter(None, [entry.public_endpoint])]
+    leaf = issue_leaf(
+        ca,
+        PeerId(best.state.national.realm, PeerKind.REGISTRY),
+        dns_names=tuple(dict.fromkeys(split_address(address)[0] for address in addresses)),
+        days=_LEAF_DAYS,
+        now=now,
+    )
+    leaf.write(folder.tls / "registry.pem", folder.tls / "registry.key")
+    write_file(folder.tls / "ca.pem", ca.certificate_pem)
+    return True
