@@ -14,7 +14,7 @@ from province_node.cli.issue import issue
 from province_node.cli.keys import keys, request
 from province_node.cli.revoke import revoke
 from province_node.cli.serve import check, serve, status
-from province_node.cli.setup import chain, init, join, publish
+from province_node.cli.setup import chain, entry, init, join, publish
 from province_node.cli.verify import query, verify
 
 __all__ = ["cli", "main"]
@@ -45,6 +45,7 @@ for command in (
     init,
     join,
     chain,
+    entry,
     request,
     publish,
     check,

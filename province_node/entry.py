@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from healthcode.clock import rfc3339
-from healthcode.trust.assembly import TrustState, listed_chain
-from healthcode.trust.document import encode_document
 from healthcode.trust.join import JoinRequest
+from healthcode.trust.link import link_mark
 from healthcode.trust.metadata import Targets, decode_metadata
+from healthcode.trust.view import TrustView
 from province_node.file import write_durable
 
 __all__ = ["Entry", "EntryBook", "accept_entry", "entry_of", "expect_entry", "read_entry_book", "watch_entry"]
@@ -52,30 +52,25 @@ class EntryBook:
     alarm_entry: Entry | None = None
 
 
-def entry_of(state: TrustState, participant: str) -> Entry | None:
+def entry_of(view: TrustView, participant: str) -> Entry | None:
     """The entry of a participant; None when it is not admitted.
 
     The link is the newest that is listed, even while it waits: that is what must be seen early.
     """
-    chain = listed_chain(state.national.participants, participant)
-    issuer = state.issuers.get(participant)
-    if not chain or issuer is None:
+    issuer, authority = view.issuers.get(participant), view.authorities.get(participant)
+    if issuer is None or authority is None:
         return None
-    return Entry(
-        link=_digest(encode_document(chain[-1])),
-        link_seq=chain[-1].seq,
-        province=_digest(issuer.files.province_json),
-        version=issuer.authority.version,
-    )
+    seq, mark = authority
+    return Entry(mark, seq, issuer.province_sha256.hex(), issuer.province_version)
 
 
 def expect_entry(trust: Path, bundle: JoinRequest) -> None:
     """Notes, durably, what is about to be sent, so that it raises no alarm when it appears."""
     book = read_entry_book(trust)
     entry = Entry(
-        link=_digest(encode_document(bundle.link)),
+        link=link_mark(bundle.link),
         link_seq=bundle.link.seq,
-        province=_digest(bundle.province_json),
+        province=hashlib.sha256(bundle.province_json).hexdigest(),
         version=decode_metadata(bundle.metadata, Targets).signed.version,
     )
     others = tuple(each for each in book.expected if each != entry)
@@ -160,7 +155,3 @@ def _entry(found: Mapping[str, Any] | None) -> Entry | None:
     if found is None:
         return None
     return Entry(str(found["link"]), int(found["link_seq"]), str(found["province"]), int(found["version"]))
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

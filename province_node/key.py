@@ -134,8 +134,8 @@ class Keyring:
         self._first_seen: dict[bytes, int] = {}
         self._forbidden: frozenset[bytes] = frozenset()
         self.rescan()
-        for purpose in (KeyPurpose.HEAD, KeyPurpose.INDEX):
-            self._only(purpose)
+        self._only(KeyPurpose.INDEX)
+        self.head_key()
 
     def __repr__(self) -> str:
         return f"Keyring({len(self._opened)} keys)"
@@ -168,8 +168,24 @@ class Keyring:
         return [key.info for key in self._opened.values()]
 
     def head_key(self) -> PrivateKey:
-        """The TUF key of role province-NN-live."""
-        return self._only(KeyPurpose.HEAD).private
+        """The TUF key of role province-NN-live: the newest, which the next request names."""
+        return self._heads()[0]
+
+    def head_keys(self, issuer: IssuerView) -> Sequence[PrivateKey]:
+        """The live keys that are here: first the one that is published, then the newest.
+
+        While one is rotated, the registry takes the new one before the trust files show it.
+        """
+        return sorted(self._heads(), key=lambda key: key.public not in issuer.live_keys)
+
+    def _heads(self) -> list[PrivateKey]:
+        found = [key for key in self._opened.values() if key.info.purpose is KeyPurpose.HEAD]
+        if not found:
+            raise ConfigurationError(
+                f"the HEAD key is missing in {self._folder}: restore it from the backup of this folder, "
+                "or make another with `province-node keys rotate --purpose HEAD`"
+            )
+        return [key.private for key in sorted(found, key=lambda key: key.info.created, reverse=True)]
 
     def index_secret(self) -> bytes:
         """The key of the index permutation."""

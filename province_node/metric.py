@@ -26,6 +26,12 @@ class NodeMetrics:
         self._killed = metrics.counter("keys_killed_total", "Code keys killed by request", ("reason",))
         self._version = metrics.gauge("head_version", "Version of the revocation head acknowledged last")
         self._signed_at = metrics.gauge("head_signed_at", "When that was signed, epoch seconds")
+        self._entry_alarm = metrics.gauge(
+            "own_entry_alarm", "1 while this province's entry in the trust files is not of its own making"
+        )
+
+    def set_entry_alarm(self, standing: bool) -> None:
+        self._entry_alarm.set(1 if standing else 0)
 
     def count_verdict(self, verdict: Verdict) -> None:
         self._verdicts.labels(verdict.outcome, verdict.decision).inc()

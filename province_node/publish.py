@@ -23,11 +23,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from healthcode.clock import Clock
-from healthcode.errors import ConflictError, HealthcodeError, Reason
+from healthcode.errors import ConflictError, HealthcodeError, Reason, SignatureError
 from healthcode.revocation.day import GRACE_SECONDS, day_of
 from healthcode.revocation.head import Head, decode_head, encode_head
 from healthcode.signing.ed25519 import PrivateKey
@@ -42,6 +42,7 @@ from province_node.settings import PublishSettings
 __all__ = ["COVER_MARGIN_DAYS", "Outgoing", "Publisher", "prepare"]
 
 COVER_MARGIN_DAYS = 8
+_MEND_SECONDS = 5.0
 _RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
 
 
@@ -151,7 +152,11 @@ def _base_head(last: Publication | None, issuer: IssuerView, realm: str, partici
 
 
 class Publisher:
-    """Keeps the registry's copy of this node's revocations up to date."""
+    """Keeps the registry's copy of this node's revocations up to date.
+
+    `key` is the live key, or gives those that are here, in the order in which they are
+    tried: during its rotation the registry knows the new one before the trust files do.
+    """
 
     def __init__(
         self,
@@ -161,7 +166,7 @@ class Publisher:
         store: PublishStore,
         trust: Callable[[], TrustView | None],
         refresh: Callable[[], Awaitable[object]],
-        key: PrivateKey,
+        key: PrivateKey | Callable[[IssuerView], Sequence[PrivateKey]],
         send: Send,
         clock: Clock,
         settings: PublishSettings,
@@ -223,26 +228,37 @@ class Publisher:
         longest = max(view.policy.in_force(now).max_validity_seconds.values())
         if self._padding is not None:
             await asyncio.to_thread(self._padding.pad, now)
-        outgoing = await asyncio.to_thread(
-            prepare,
-            participant=self._participant,
-            realm=self._realm,
-            store=self._store,
-            issuer=issuer,
-            key=self._key,
-            longest_code_seconds=longest,
-            resign_seconds=self._settings.resign_seconds,
-            now=now,
-            lists=self._lists,
-        )
-        if outgoing is None:
-            return None
-        try:
-            await self._send(outgoing)
-        except ConflictError:
-            # somebody has published above what we know, most likely we ourselves before a kill
-            await self._refresh()
-            raise
-        await asyncio.to_thread(self._store.record_publication, outgoing.record)
-        self._on_published(outgoing.record)
-        return outgoing.record
+        resign_seconds = self._settings.resign_seconds
+        if any(warning.startswith(f"{self._participant}: ") for warning in view.warnings):
+            # our own newest files do not hold together, as after another live key: a new head mends that
+            resign_seconds = min(resign_seconds, _MEND_SECONDS)
+        keys = [self._key] if isinstance(self._key, PrivateKey) else list(self._key(issuer))
+        for position, key in enumerate(keys, start=1):
+            outgoing = await asyncio.to_thread(
+                prepare,
+                participant=self._participant,
+                realm=self._realm,
+                store=self._store,
+                issuer=issuer,
+                key=key,
+                longest_code_seconds=longest,
+                resign_seconds=resign_seconds,
+                now=now,
+                lists=self._lists,
+            )
+            if outgoing is None:
+                return None
+            try:
+                await self._send(outgoing)
+            except ConflictError:
+                # somebody has published above what we know, most likely we ourselves before a kill
+                await self._refresh()
+                raise
+            except SignatureError:
+                if position == len(keys):
+                    raise
+                continue
+            await asyncio.to_thread(self._store.record_publication, outgoing.record)
+            self._on_published(outgoing.record)
+            return outgoing.record
+        return None

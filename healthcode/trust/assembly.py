@@ -30,7 +30,7 @@ from healthcode.trust.issuer import (
     verify_target,
 )
 from healthcode.trust.layout import AREAS_ROLE, RISK_PATH, TrustLimits, authority_role, list_file, live_role
-from healthcode.trust.link import verify_chain
+from healthcode.trust.link import link_mark, verify_chain
 from healthcode.trust.metadata import (
     Targets,
     decode_metadata,
@@ -273,6 +273,8 @@ def _issuer_view(
         live_version=None if live is None else live.version,
         head_version=None if live is None else live.head.version,
         name=document.name,
+        live_keys=signing_keys(authority.targets, live_role(authority.participant))[0],
+        province_sha256=authority.province_sha256,
     )
 
 
@@ -349,4 +351,8 @@ def view_of(
         earliest_expiry=min(expiries),
         warnings=tuple(f"{each.participant}: {each.message} ({each.reason})" for each in files.rejected),
         areas_version=None if areas is None else areas.version,
+        authorities={
+            code: (entry.chain[-1].seq, link_mark(entry.chain[-1]))
+            for code, entry in national.participants.participants.items()
+        },
     )

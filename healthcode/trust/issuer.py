@@ -57,6 +57,11 @@ class AuthorityPart:
     document: ProvinceDocument
 
     @property
+    def province_sha256(self) -> bytes:
+        """SHA-256 of province.json, as signed."""
+        return bytes.fromhex(self.targets.targets[province_path(self.participant)].hashes["sha256"])
+
+    @property
     def version(self) -> int:
         """Version of the role's metadata."""
         version: int = self.targets.version

@@ -32,6 +32,7 @@ __all__ = [
     "Consents",
     "is_without_handover",
     "link_digest",
+    "link_mark",
     "new_link",
     "new_province_key",
     "prove_key",
@@ -63,6 +64,12 @@ def _fields(participant: str, link: AuthorityLink, before: bytes | None) -> byte
 def link_digest(participant: str, link: AuthorityLink, previous: AuthorityLink | None) -> bytes:
     """SHA-256 of what the signatures of a link are over; root consents to this."""
     return hashlib.sha256(_statement(participant, link, previous)).digest()
+
+
+def link_mark(link: AuthorityLink) -> str:
+    """A short mark by which two links are told apart: their keys and threshold. No signature is over it."""
+    body = f"{link.seq}/{link.threshold}/{link.created}/".encode() + b"".join(link.keys)
+    return hashlib.sha256(body).hexdigest()[:32]
 
 
 def is_without_handover(link: AuthorityLink) -> bool:

@@ -52,6 +52,8 @@ class IssuerView:
     live_version: int | None
     head_version: int | None
     name: str | None = None
+    live_keys: frozenset[bytes] = frozenset()
+    province_sha256: bytes = b""
 
     def keys_for(self, purpose: KeyPurpose, now: int) -> tuple[IssuerKey, ...]:
         """The keys of a purpose that are in their window at `now`, the newest first; killed ones left out."""
@@ -71,7 +73,8 @@ class TrustView:
     `issuers` is by participant code, `services` by "registry" and "gateway".
     `warnings` are sentences for an operator. `earliest_expiry` is the first moment at
     which some metadata of this view expires. `contact` is what the last news said of this
-    machine's clock.
+    machine's clock. `authorities` gives (seq, mark) of the newest authority link that is
+    listed for a participant, in force or waiting; see link.link_mark.
     """
 
     realm: str
@@ -88,6 +91,7 @@ class TrustView:
     warnings: tuple[str, ...] = field(default=())
     contact: Contact | None = None
     areas_version: int | None = None
+    authorities: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     def age_seconds(self, issuer: str, now: int) -> int | None:
         """The worse of two ages: of the registry's timestamp and of the issuer's own live signature.

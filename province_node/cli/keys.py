@@ -49,12 +49,16 @@ def list_keys(root: Path, as_json: bool) -> None:
 @keys.command(
     examples="""
     province-node keys rotate --dir node-31 --purpose LIVE
+    # the live key, which signs what is revoked
+    province-node keys rotate --dir node-31 --purpose HEAD
     # let the new key begin in an hour, when every node has it
     province-node keys rotate --dir node-31 --purpose PAPER --start-in 3600
     """
 )
 @dir_option("The node's folder.")
-@click.option("--purpose", type=click.Choice([*SIGNING_PURPOSES], case_sensitive=False), required=True)
+@click.option(
+    "--purpose", type=click.Choice([*SIGNING_PURPOSES, KeyPurpose.HEAD], case_sensitive=False), required=True
+)
 @click.option(
     "--start-in",
     type=click.IntRange(0),
@@ -126,6 +130,8 @@ def key_lines(settings: NodeSettings, view: TrustView | None, now: int) -> list[
     for path, info in list_key_infos(settings.keys.folder):
         kid = info.kid if info.public is not None else None
         state = "in use" if info.purpose not in SIGNING_PURPOSES else "not published"
+        if info.purpose is KeyPurpose.HEAD and issuer is not None and info.public not in issuer.live_keys:
+            state = "not published"
         if kid in killed:
             state = "killed"
         elif info.public in published:

@@ -22,6 +22,7 @@ from province_node.check import Mark, check_node
 from province_node.cli.health import is_serving
 from province_node.cli.keys import key_lines
 from province_node.cli.option import dir_option
+from province_node.entry import read_entry_book
 from province_node.settings import NodeSettings, load_node_settings
 from province_node.store import NodeStore
 
@@ -99,6 +100,8 @@ def status(root: Path, as_json: bool) -> None:
     }
     view = _view(settings)
     data |= _trust(settings, view, now)
+    alarm = read_entry_book(settings.trust.folder).alarm
+    data["own_entry"] = f"ALARM: {alarm}" if alarm else "as this node asked for"
     if settings.database.exists():
         data |= _store(settings, now)
     keys = key_lines(settings, view, now)

@@ -38,13 +38,13 @@ from province_node.authority import (
     verify_bundle,
 )
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
-from province_node.entry import expect_entry
+from province_node.entry import accept_entry, entry_of, expect_entry, read_entry_book
 from province_node.file import read_bounded, write_durable
 from province_node.remote import RegistryLink, ServiceLink
 from province_node.settings import NodeSettings, load_node_settings
 from province_node.setup import NodePlan, create_node
 
-__all__ = ["chain", "init", "join", "publish"]
+__all__ = ["chain", "entry", "init", "join", "publish"]
 
 MAX_BUNDLE_BYTES = 262_144
 _TIMEOUT_SECONDS = 20.0
@@ -256,6 +256,35 @@ def chain_in(settings: NodeSettings) -> tuple[AuthorityLink, ...]:
     except HealthcodeError:
         return ()
     return listed_chain(national.participants, settings.participant)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node entry --dir node-31
+    # a person has looked, called who did it, and takes it as it is
+    province-node entry --dir node-31 --accept
+    """,
+)
+@dir_option("The node's folder.")
+@click.option("--accept", is_flag=True, help="End the alarm: the entry as it is was found to be right.")
+@json_option
+def entry(root: Path, accept: bool, as_json: bool) -> None:
+    """Show what the trust files say of this province, and whether this node asked for it."""
+    settings = load_node_settings(root)
+    folder = settings.trust.folder
+    found = entry_of(TrustStore.open(folder).view, settings.participant)
+    book = accept_entry(folder, found) if accept else read_entry_book(folder)
+    result = {
+        "participant": settings.participant,
+        "link": None if found is None else found.link_seq,
+        "province_version": None if found is None else found.version,
+        "alarm": book.alarm,
+        "next": "call the registry's operators and the authority's holders: who did this? Then `--accept`, or undo it"
+        if book.alarm
+        else "nothing: it is as this node asked for",
+    }
+    print_result(result, as_json=as_json, table=details)
 
 
 @click.command(
