@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -253,7 +254,8 @@ def _put_in_place(staging: Path, root: Path, now: int) -> Path | None:
         passphrase = NodeFolder(root).passphrase
         if passphrase.is_file():  # a development node's; a backup never holds it
             shutil.copy2(passphrase, NodeFolder(staging).passphrase)
-        aside = root.with_name(f"{root.name}.replaced-{now}")
+        names = (f"{root.name}.replaced-{now}-{number}" for number in itertools.count(1))
+        aside = next(path for path in map(root.with_name, names) if not path.exists())
         root.rename(aside)
     staging.rename(root)
     _sync_folder(root.parent)

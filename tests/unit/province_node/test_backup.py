@@ -1,0 +1,262 @@
+"""A restore gives no index twice and un-revokes nothing, whatever happened since the backup."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import replace
+
+import pytest
+
+from healthcode.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    PreconditionError,
+    Reason,
+    UnavailableError,
+)
+from healthcode.revocation.day import day_of
+from healthcode.revocation.head import decode_head
+from healthcode.revocation.index import SERIES_LIMIT
+from province_node.backup import restore_node, write_backup
+from province_node.issue import IndexSource
+from province_node.publish import prepare
+from province_node.record import Revocation, RevocationReason
+from province_node.store import NodeStore
+from tests.simulator.realm import NOW
+from tests.unit.province_node.world import HOME
+
+TODAY = day_of(NOW)
+SECRET = b"i" * 32
+_TOML = """
+participant = "31"
+realm = "{realm}"
+listen = "127.0.0.1:1"
+issuer_listen = "127.0.0.1:2"
+[tls]
+certificate = "tls/node.pem"
+private_key = "tls/node.key"
+ca = "tls/ca.pem"
+[registry]
+endpoint = "127.0.0.1:3"
+ca = "tls/ca.pem"
+root_fingerprint = "sha256:{digits}"
+[keys]
+passphrase_file = "keys/passphrase"
+"""
+
+
+class Node:
+    """A node's folder, its store, and the registry as far as it matters here."""
+
+    def __init__(self, world, root) -> None:
+        self.world, self.root = world, root
+        (root / "tls").mkdir(parents=True)
+        (root / "keys").mkdir()
+        (root / "tls" / "ca.pem").write_text("ca")
+        (root / "keys" / "live.key").write_text("sealed")
+        (root / "keys" / "passphrase").write_text("secret")
+        (root / "node.toml").write_text(_TOML.format(realm=world.realm.realm, digits="0" * 64))
+        self.store = NodeStore(root / "node.db")
+        self.requests = 0
+
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = NodeStore(self.root / "node.db")
+
+    def revoke(self, *indices: int, day: int = TODAY) -> None:
+        self.requests += 1
+        self.store.record_revocations(
+            [Revocation(day, index) for index in indices],
+            RevocationReason.FRAUD,
+            self.world.request(f"b-{self.requests}-{indices}"),
+            lambda _newly, _already: b"",
+            NOW,
+        )
+
+    def publish(self):
+        """Signs the next head, and lets the world see it, lists and all."""
+        world = self.world
+        outgoing = prepare(
+            participant=HOME,
+            realm=world.realm.realm,
+            store=self.store,
+            issuer=world.view.issuers[HOME],
+            key=world.keyring.head_key(),
+            longest_code_seconds=86_400,
+            resign_seconds=300,
+            now=NOW,
+        )
+        head = decode_head(outgoing.head, realm=world.realm.realm, issuer=HOME)
+        for day in head.days:
+            world.realm.set_list(HOME, day, self.store.revoked_indices(day, self.store.last_revocation()))
+        world.realm.publish_head(HOME, outgoing.head)
+        world.refresh()
+        assert world.view.warnings == ()
+        self.store.record_publication(outgoing.record)
+        return head
+
+    def draw(self, count: int = 50, day: int = TODAY) -> set[int]:
+        source = IndexSource(self.store, SECRET)
+        return {source.take(day) for _ in range(count)}
+
+    def restore(self, source, **options):
+        self.store.close()
+        restored = restore_node(
+            source, self.root, trust=lambda _settings: self.world.view, now=NOW, replace=True, **options
+        )
+        self.store = NodeStore(self.root / "node.db")
+        return restored
+
+
+@pytest.fixture
+def node(world, tmp_path):
+    made = Node(world, tmp_path / "node")
+    yield made
+    made.store.close()
+
+
+def test_no_index_is_given_twice_even_when_the_same_backup_is_restored_twice(node, tmp_path):
+    """What was drawn before the backup, after it, and after the first restore never comes again."""
+    drawn = [node.draw()]
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    drawn += [node.draw(), node.draw(day=TODAY + 3)]
+    for series in (1, 2):
+        restored = node.restore(tmp_path / "b.tar")
+        assert restored.first_series == series
+        assert node.publish().first_series == series
+        drawn += [node.draw(), node.draw(day=TODAY + 3)]
+    same_day = [each for number, each in enumerate(drawn) if number in {0, 1, 3, 5}]
+    assert len(set.union(*same_day)) == sum(map(len, same_day))
+    assert {index >> 26 for index in drawn[-1] | drawn[-2]} == {2}
+
+
+def test_nothing_is_issued_before_the_registry_knows_of_the_new_series(node, tmp_path):
+    """The last publication is forgotten, and issuing waits for one that was acknowledged."""
+    node.publish()
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    node.restore(tmp_path / "b.tar")
+    assert node.store.publication() is None
+
+
+def test_nothing_is_un_revoked(node, tmp_path):
+    """What was revoked and killed after the backup is in the next head all the same."""
+    node.revoke(1, 2)
+    node.publish()
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    node.revoke(3, 4, 2**26 * 3 + 9)
+    node.revoke(77, day=TODAY + 1)
+    node.store.kill_key(
+        b"k" * 8, RevocationReason.KEY_COMPROMISED, node.world.request("k"), lambda _n: b"", NOW
+    )
+    before = node.publish()
+    restored = node.restore(tmp_path / "b.tar")
+    assert (restored.revocations_taken_in, restored.killed_keys) == (4, 1)
+    assert restored.first_series == 4, "above every series that is seen in use"
+    node.revoke(5)
+    after = node.publish()
+    assert after.version > before.version
+    assert after.killed_kids == {b"k" * 8}
+    state = node.world.view.issuers[HOME].revocations
+    assert set(state.lists[TODAY]) == {1, 2, 3, 4, 5, 2**26 * 3 + 9}
+    assert set(state.lists[TODAY + 1]) == {77}
+
+
+def test_series_come_back_once_their_days_are_over(node, tmp_path):
+    """A restore costs a series only for the days that can have had codes before it."""
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    node.restore(tmp_path / "b.tar")
+    assert node.store.reserve_block(TODAY + 5, 10).series == 1
+    assert node.store.reserve_block(TODAY + 200, 10).series == 0
+    assert (node.store.first_series(TODAY), node.store.first_series(TODAY + 200)) == (1, 0)
+
+
+def test_when_every_series_was_opened_the_restore_says_so_and_changes_nothing(node, tmp_path):
+    """After fifteen restores within a month there is no index left that is surely new."""
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    issuer = node.world.view.issuers[HOME]
+    state = issuer.revocations
+    worn = replace(state, head=replace(state.head, first_series=SERIES_LIMIT - 1))
+    node.world.view = replace(
+        node.world.view, issuers={**node.world.view.issuers, HOME: replace(issuer, revocations=worn)}
+    )
+    marker = node.root / "marker"
+    marker.touch()
+    with pytest.raises(PreconditionError) as caught:
+        node.restore(tmp_path / "b.tar")
+    assert caught.value.reason is Reason.INDEX_EXHAUSTED
+    assert marker.exists()
+    node.reopen()
+
+
+def test_without_the_registry_nothing_is_restored(node, tmp_path):
+    """A restore that cannot ask what is revoked would un-revoke: it ends, and changes nothing."""
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+
+    def dark(_settings):
+        raise UnavailableError("the registry is out of reach")
+
+    with pytest.raises(UnavailableError):
+        restore_node(tmp_path / "b.tar", tmp_path / "new", trust=dark, now=NOW)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_backup_holds_no_passphrase_and_nobody_else_reads_it(node, tmp_path):
+    """What opens the keys lies elsewhere; the file has mode 0600 and never replaces another."""
+    target = tmp_path / "b.tar"
+    write_backup(node.root, target, now=NOW)
+    assert target.stat().st_mode & 0o777 == 0o600
+    with tarfile.open(target) as archive:
+        names = archive.getnames()
+    assert "keys/live.key" in names
+    assert not [name for name in names if "passphrase" in name]
+    with pytest.raises(ConfigurationError):
+        write_backup(node.root, target, now=NOW)
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []
+
+
+def test_a_restore_does_not_replace_a_node_unasked(node, tmp_path):
+    """Without `replace` a folder with a node stays; with it the old one is kept aside."""
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    with pytest.raises(ConfigurationError):
+        restore_node(tmp_path / "b.tar", node.root, trust=lambda _s: node.world.view, now=NOW)
+    restored = node.restore(tmp_path / "b.tar")
+    assert (restored.replaced / "keys" / "passphrase").read_text() == "secret"
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "stranger", "climbs", "no-archive"])
+def test_a_file_that_is_no_sound_backup_is_refused(node, tmp_path, damage):
+    """Cut off, changed, with something added, or with a path that leads out: refused, and nothing is written."""
+    source = tmp_path / "b.tar"
+    node.revoke(*range(3000))
+    write_backup(node.root, source, now=NOW)
+    data = source.read_bytes()
+    if damage == "cut":
+        source.write_bytes(data[: len(data) // 2])
+    elif damage == "changed":
+        source.write_bytes(data.replace(b"sealed", b"opened"))
+    elif damage == "no-archive":
+        source.write_bytes(b"x" * 4096)
+    else:
+        name = "keys/more.key" if damage == "stranger" else "keys/../../out"
+        with tarfile.open(source, "a") as archive:
+            info = tarfile.TarInfo(name)
+            archive.addfile(info, io.BytesIO())
+    with pytest.raises(InvalidInputError):
+        restore_node(source, tmp_path / "new", trust=lambda _s: node.world.view, now=NOW)
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path.parent / "out").exists()
+
+
+def test_a_manifest_names_no_place_outside(node, tmp_path):
+    """A backup whose manifest itself leads out of the folder is no backup."""
+    source = tmp_path / "b.tar"
+    manifest = {"format": "healthcode/node-backup/1", "made_at": 1, "files": {"node.db": "", "tls/../x": ""}}
+    data = json.dumps(manifest).encode()
+    with tarfile.open(source, "w") as archive:
+        info = tarfile.TarInfo("manifest.json")
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    with pytest.raises(InvalidInputError):
+        restore_node(source, tmp_path / "new", trust=lambda _s: node.world.view, now=NOW)
