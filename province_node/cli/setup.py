@@ -12,7 +12,7 @@ import click
 from healthcode.cli.console import Command, details, json_option, print_result, rows
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputError
-from healthcode.identity.participant import may_join, participant
+from healthcode.identity.participant import check_member
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import check_realm
 from healthcode.rpc.certificate import load_ca
@@ -110,8 +110,7 @@ def init(
     """Make a node's folder: configuration, online keys, certificates, and request.json for the authority."""
     self_test()
     check_realm(realm)
-    if not may_join(realm, participant(code).code):
-        raise InvalidInputError(f"realm {realm} has no participant {code}")
+    check_member(realm, code)
     if not development and passphrase_file is None and credential is None:
         raise click.UsageError("say what opens the keys when serving: --passphrase-file or --credential")
     plan = NodePlan(
@@ -162,8 +161,13 @@ def init(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the request there instead of sending it.",
 )
+@click.option(
+    "--lost-authority",
+    is_flag=True,
+    help="The authority before is lost and hands nothing over: root must consent, and clients wait 72 hours.",
+)
 @json_option
-def join(root: Path, bundle_file: Path, out: Path | None, as_json: bool) -> None:
+def join(root: Path, bundle_file: Path, out: Path | None, lost_authority: bool, as_json: bool) -> None:
     """Begin the trust folder by the root's fingerprint, and ask the operators to be admitted.
 
     Read the digest that is printed to the operators, by another way than the network;
@@ -175,7 +179,8 @@ def join(root: Path, bundle_file: Path, out: Path | None, as_json: bool) -> None
     data = encode_join_request(bundle)
     state = "written"
     if out is not None:
-        _verify_request(bundle, settings)
+        _verify_request(bundle, settings, lost_authority=lost_authority)
+        expect_entry(settings.trust.folder, bundle)
         write_durable(out, data)
     else:
         registry = settings.registry
@@ -183,7 +188,7 @@ def join(root: Path, bundle_file: Path, out: Path | None, as_json: bool) -> None
         with connect_source(registry.endpoint, ca_pem=ca_pem) as source:
             init_trust(settings.trust.folder, source, registry.root_fingerprint, realm=settings.realm)
             TrustClient(settings.trust.folder, source).refresh(SystemClock().now())
-        _verify_request(bundle, settings)
+        _verify_request(bundle, settings, lost_authority=lost_authority)
         expect_entry(settings.trust.folder, bundle)
         state = asyncio.run(_submit(settings, ca_pem, data))
     result = {
@@ -240,12 +245,19 @@ def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
     print_result(result, as_json=as_json, table=details)
 
 
-def _verify_request(bundle: JoinRequest, settings: NodeSettings) -> None:
+def _verify_request(bundle: JoinRequest, settings: NodeSettings, *, lost_authority: bool) -> None:
     """Checks a request as the registry will: the first of an authority, or of one that follows another."""
-    chain = chain_in(settings)[: bundle.link.seq - 1]
+    chain = chain_in(settings)
+    if chain and chain[-1] == bundle.link:
+        chain = chain[:-1]  # admitted already: asking again is no mistake
     version = decode_metadata(bundle.metadata, Targets).signed.version
     verify_join_request(
-        bundle, settings.realm, SystemClock().now(), accepted=chain, current=CurrentProvince(version - 1)
+        bundle,
+        settings.realm,
+        SystemClock().now(),
+        accepted=chain,
+        current=CurrentProvince(version - 1),
+        consents=None if lost_authority else {},
     )
 
 

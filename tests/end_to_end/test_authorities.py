@@ -1,0 +1,251 @@
+"""The life of a province's keys, told in steps: handover, a lost authority, keys published ahead, an alarm.
+
+The province's authority, its node and the registry are folders here; what goes between
+them is files, and what the registry serves is read from its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from healthcode.errors import Reason
+from healthcode.trust.client import RefreshResult, TrustClient
+from healthcode.trust.layout import REONBOARDING_WAIT_SECONDS
+from healthcode.trust.source import FolderSource
+from healthcode.trust.store import TrustStore, init_trust
+from province_node.__main__ import cli as node_cli
+from province_node.authority import decode_bundle
+from province_node.entry import entry_of, expect_entry, watch_entry
+from tests.simulator.registry import PASSPHRASE, HandClock, found_registry, plan
+from trust_registry.__main__ import cli as registry_cli
+from trust_registry.app import open_registry
+from trust_registry.folder import RegistryFolder
+from trust_registry.submission import Publisher
+
+REALM = "test-registry"
+HOUR = 3600
+
+
+class Country:
+    """A registry, and Shanghai: an authority's machine, a node's, and a stick between them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.now = int(time.time())
+        self.registry = found_registry(root / "registry", clock=HandClock(self.now), ceremony=plan(REALM))
+        self.fingerprint = self.here("fingerprint")["root_1"]
+        self.node = root / "node-31"
+        self.province(
+            "init", "--participant", "31", "--realm", REALM, "--registry", "127.0.0.1:7444",
+            "--registry-ca", str(root / "registry" / "tls" / "ca.pem"),
+            "--root-fingerprint", self.fingerprint, "--development",
+            at=self.node,
+        )  # fmt: skip
+        source = FolderSource(root / "registry" / "repository")
+        self.clients = {}
+        for name in ("node", "elsewhere"):
+            folder = self.node / "trust" if name == "node" else root / "elsewhere"
+            init_trust(folder, source, self.fingerprint)
+            self.clients[name] = TrustClient(folder, source)
+        self.authority("authority")
+        self.hand_in("authority")
+        self.approve()
+        self.refresh()
+
+    def run(self, cli: Any, *arguments: str, refused: bool = False) -> Any:
+        result = CliRunner().invoke(cli, [*arguments, "--json"])
+        assert (result.exit_code != 0) is refused, f"{arguments}\n{result.output}\n{result.exception}"
+        return str(result.exception) if refused else json.loads(result.stdout)
+
+    def here(self, *arguments: str, refused: bool = False) -> Any:
+        """A command at the registry."""
+        return self.run(registry_cli, *arguments, "--dir", str(self.root / "registry"), refused=refused)
+
+    def province(self, *arguments: str, at: Path, refused: bool = False) -> Any:
+        """A command of the province, in one of its folders."""
+        return self.run(node_cli, *arguments, "--dir", str(at), refused=refused)
+
+    def authority(self, name: str, *more: str) -> Path:
+        """A new authority of three keys, two of which sign."""
+        folder = self.root / name
+        self.province(
+            "authority", "init", "--participant", "31", "--realm", REALM, "--development", *more, at=folder
+        )
+        return folder
+
+    def hand_in(self, name: str, *, refused: bool = False) -> Any:
+        """The node's request, signed by an authority, as a file for the registry; what `join` says."""
+        self.province("request", at=self.node)
+        bundle = self.root / "bundle.json"
+        self.province(
+            "authority", "sign", "--request", str(self.node / "request.json"), "--out", str(bundle),
+            at=self.root / name,
+        )  # fmt: skip
+        return self.province(
+            "join", "--bundle", str(bundle), "--out", str(self.root / "join.json"),
+            at=self.node, refused=refused,
+        )  # fmt: skip
+
+    def holder(self, name: str) -> list[str]:
+        passphrase = self.root / "passphrase"
+        passphrase.write_bytes(PASSPHRASE)
+        passphrase.chmod(0o600)
+        return ["--key", name, "--passphrase-file", str(passphrase), "--yes"]
+
+    def approve(self) -> None:
+        """Two operators admit what was handed in."""
+        for name in ("operator-1", "operator-2"):
+            self.here("approve", str(self.root / "join.json"), *self.holder(name))
+
+    def publish(self, file: Path) -> None:
+        """What `province-node publish` sends, taken by the registry."""
+        bundle = decode_bundle(file.read_bytes())
+        expect_entry(self.node / "trust", bundle)
+        registry = open_registry(RegistryFolder(self.root / "registry"), HandClock(self.now), {})
+        Publisher(registry.repository).publish_province("31", bundle.metadata, bundle.province_json)
+
+    def refresh(self, hours: int = 0) -> dict[str, RefreshResult]:
+        """Time passes, the registry signs its timestamp, every client looks."""
+        self.now += hours * HOUR + 1
+        open_registry(RegistryFolder(self.root / "registry"), HandClock(self.now), {}).repository.renew()
+        return {name: client.refresh(self.now) for name, client in self.clients.items()}
+
+    def alarm(self) -> str | None:
+        """What the node says of its own entry."""
+        view = TrustStore.open(self.node / "trust").view
+        return watch_entry(self.node / "trust", entry_of(view, "31"), self.now).alarm
+
+
+@pytest.fixture
+def country(tmp_path: Path) -> Country:
+    return Country(tmp_path)
+
+
+def test_an_authority_hands_over(country: Country) -> None:
+    """New keys, consented to by the old ones at their threshold, rule at once; nobody raises an alarm."""
+    old, root = country.root / "authority", country.root
+    # 1. New holders make keys of their own; they follow the authority that is.
+    new = country.authority("authority-new", "--after", str(old / "authority.json"))
+    # 2. Without its consent nobody takes them: neither the registry nor a client.
+    assert "handed over by 0 of the 2" in country.province(
+        "authority", "accept", "--handover", str(new / "authority.json"), at=new, refused=True
+    )
+    # 3. The old holders sign one after another; the file goes from one to the next.
+    handover = root / "handover.json"
+    first = country.province(
+        "authority", "handover", "--to", str(new / "authority.json"),
+        "--key", str(old / "authority-1.key"), "--out", str(handover), at=old,
+    )  # fmt: skip
+    assert first["missing_signatures"] == 1
+    second = country.province(
+        "authority", "handover", "--to", str(handover),
+        "--key", str(old / "authority-3.key"), "--out", str(handover), at=old,
+    )  # fmt: skip
+    assert second["missing_signatures"] == 0
+    country.province("authority", "accept", "--handover", str(handover), at=new)
+    # 4. The new authority signs the node's request, the node hands it in, two operators say yes.
+    country.hand_in("authority-new")
+    assert country.here("joins")["joins"]  # it is listed only once it is handed in
+    country.approve()
+    for result in country.refresh().values():
+        assert not result.rejected
+        assert result.view.authorities["31"][0] == 2
+        assert result.view.issuers["31"].province_version == 2
+    assert country.alarm() is None
+    # 5. The old keys sign nothing any more.
+    assert "authority already" in country.hand_in("authority", refused=True)
+
+
+def test_a_lost_authority_comes_back_by_root_s_word_after_72_hours(country: Country) -> None:
+    """Operators alone cannot; root's threshold can; every client waits, says so, and goes on with the old files."""
+    # 1. The authority's keys are gone, and its folder. The node knows which link was the last.
+    chain = country.root / "chain.json"
+    country.province("chain", "--out", str(chain), at=country.node)
+    country.authority("authority-new", "--after", str(chain))
+    assert "handed over by 0" in country.hand_in("authority-new", refused=True)
+    country.province(
+        "join", "--bundle", str(country.root / "bundle.json"), "--lost-authority",
+        "--out", str(country.root / "join.json"), at=country.node,
+    )  # fmt: skip
+    # 2. Two operators are not enough.
+    request = str(country.root / "join.json")
+    refused = country.here("approve", request, *country.holder("operator-1"), refused=True)
+    assert "handed over by 0 of the 2" in refused
+    states = {line["state"] for line in country.here("joins")["joins"]}
+    assert "NEEDS ROOT" in states
+    # 3. Two root holders consent to exactly these keys; then the operators' yes counts.
+    proposal = country.here("propose", "reonboarding", request)["proposal"]
+    for name in ("root-1", "root-3"):
+        country.here("sign", proposal, *country.holder(name))
+    country.approve()
+    # 4. Clients see it, say it, and wait: the old authority's files serve.
+    for result in country.refresh().values():
+        assert [each.reason for each in result.rejected] == [Reason.AUTHORITY_WAITS]
+        assert result.view.issuers["31"].province_version == 1
+        assert any("by root's word" in warning for warning in result.view.warnings)
+    # 5. The province asked for it, so its node raises no alarm.
+    assert country.alarm() is None
+    # 6. A day before the end a client that was started anew still waits; after 72 hours it rules.
+    country.clients["elsewhere"] = TrustClient(
+        country.root / "elsewhere", FolderSource(country.root / "registry" / "repository")
+    )
+    waiting = country.refresh(hours=REONBOARDING_WAIT_SECONDS // HOUR - 24)
+    assert all(result.view.issuers["31"].province_version == 1 for result in waiting.values())
+    for result in country.refresh(hours=24).values():
+        assert not result.rejected
+        assert result.view.issuers["31"].province_version == 2
+    # 7. Who opens the folder later, and who begins now, find the same.
+    assert TrustStore.open(country.root / "elsewhere").view.authorities["31"][0] == 2
+    source = FolderSource(country.root / "registry" / "repository")
+    init_trust(country.root / "late", source, country.fingerprint)
+    late = TrustClient(country.root / "late", source).refresh(country.now)
+    assert late.view.issuers["31"].province_version == 2
+
+
+def test_a_node_alarms_at_a_change_of_its_entry_that_it_did_not_make(country: Country) -> None:
+    """Whoever holds the authority's keys and does not go through the node is seen; a person ends the alarm."""
+    assert country.alarm() is None
+    # 1. Somebody takes the authority's keys and a request, and publishes past the node.
+    noted = (country.node / "trust" / "entry.json").read_bytes()
+    old = country.root / "authority"
+    new = country.authority("authority-evil", "--after", str(old / "authority.json"))
+    handover = country.root / "handover.json"
+    country.province(
+        "authority", "handover", "--to", str(new / "authority.json"), "--out", str(handover), at=old
+    )
+    country.province("authority", "accept", "--handover", str(handover), at=new)
+    country.hand_in("authority-evil")
+    (country.node / "trust" / "entry.json").write_bytes(noted)  # it was another machine that asked
+    country.approve()
+    country.refresh()
+    # 2. The node sees another authority than the one it asked for; `status` and `entry` say so.
+    assert "another one (link 2)" in (country.alarm() or "")
+    assert "ALARM" in country.province("status", at=country.node)["own_entry"]
+    # 3. It stays until a person has looked.
+    assert country.alarm() is not None
+    assert country.province("entry", "--accept", at=country.node)["alarm"] is None
+    assert country.alarm() is None
+
+
+@pytest.mark.parametrize("purpose", ["LIVE", "PAPER", "ANSWER", "QUESTION"])
+def test_a_key_is_published_ahead_of_its_window(country: Country, purpose: str) -> None:
+    """The next key of each purpose is in every client's trust an hour before it may sign."""
+    made = country.province("keys", "rotate", "--purpose", purpose, "--start-in", "3600", at=country.node)
+    bundle = country.root / "bundle.json"
+    country.province(
+        "authority", "sign", "--request", str(country.node / "request.json"), "--out", str(bundle),
+        at=country.root / "authority",
+    )  # fmt: skip
+    country.publish(bundle)
+    for result in country.refresh().values():
+        key = result.view.issuers["31"].keys[bytes.fromhex(made["kid"])]
+        assert key.purpose == purpose
+        assert key.not_before > country.now
+    shown = {line["kid"]: line["state"] for line in country.province("keys", "list", at=country.node)}
+    assert shown[made["kid"]] == "published, not begun"
