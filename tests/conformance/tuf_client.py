@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Our TUF client under the command line of the public client conformance suite (theupdateframework/tuf-conformance).
+
+    tuf_client.py --metadata-dir D init ROOT
+    tuf_client.py --metadata-dir D --metadata-url U refresh
+    tuf_client.py --metadata-dir D --metadata-url U --target-name T --target-base-url B --target-dir X download
+
+Exit status 0 when all of it succeeded, else 1. Metadata that is trusted lands in D under
+unversioned names. Fetching, limits and the clock are those of healthcode.trust, which
+refreshes its own trust folders by the same functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+if importlib.util.find_spec("healthcode") is None or importlib.util.find_spec("tuf") is None:
+    # the suite runs us by our path, with whatever Python is first: go on in the environment of this repository
+    python = REPOSITORY / ".venv" / "bin" / "python"
+    if not python.exists() or os.environ.get("TUF_CLIENT_IN_VENV"):
+        sys.exit("tuf_client.py needs the healthcode package: run `make setup`")
+    os.environ["TUF_CLIENT_IN_VENV"] = "1"
+    os.execv(python, [str(python), __file__, *sys.argv[1:]])
+
+# ruff: noqa: E402  these are there in the environment that we went over to
+
+from tuf.api.exceptions import DownloadError, RepositoryError
+
+from healthcode.clock import SystemClock
+from healthcode.errors import HealthcodeError
+from healthcode.trust.fetcher import open_updater
+from healthcode.trust.layout import TrustLimits
+from healthcode.trust.mirror import HttpSource
+
+
+class TwoPlaces:
+    """The suite's repositories keep metadata and targets under addresses that have nothing in common."""
+
+    def __init__(self, metadata_url: str, target_base_url: str | None) -> None:
+        self.name = metadata_url
+        self._places = {"metadata": HttpSource(metadata_url)}
+        if target_base_url is not None:
+            self._places["targets"] = HttpSource(target_base_url)
+
+    def fetch(self, path: str, max_bytes: int) -> bytes:
+        place, _, rest = path.partition("/")
+        return self._places[place].fetch(rest, max_bytes)
+
+
+def init(metadata_dir: Path, root: Path) -> None:
+    """Begin with the root that is given, which is trusted as it is."""
+    metadata_dir.mkdir(parents=True, exist_ok=True)
+    # later it is a link into root_history/, which must not be written through
+    (metadata_dir / "root.json").unlink(missing_ok=True)
+    shutil.copyfile(root, metadata_dir / "root.json")
+
+
+def refresh(metadata_dir: Path, metadata_url: str) -> None:
+    """Bring the top-level metadata up to date."""
+    source = TwoPlaces(metadata_url, None)
+    open_updater(metadata_dir, source, None, SystemClock().now(), TrustLimits()).refresh()
+
+
+def download(metadata_dir: Path, metadata_url: str, name: str, base_url: str, target_dir: Path) -> None:
+    """Refresh, then download a target, unless it is there already. Raises LookupError for one that nobody signed."""
+    source = TwoPlaces(metadata_url, base_url)
+    now, limits = SystemClock().now(), TrustLimits()
+    updater = open_updater(metadata_dir, source, None, now, limits, targets=target_dir)
+    target = updater.get_targetinfo(name)
+    if target is None:
+        message = f"no role signs a target {name}"
+        raise LookupError(message)
+    if updater.find_cached_target(target) is None:
+        updater.download_target(target)
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="healthcode's TUF client, for the conformance suite")
+    parser.add_argument("--metadata-dir", type=Path, required=True)
+    parser.add_argument("--metadata-url")
+    parser.add_argument("--target-name")
+    parser.add_argument("--target-base-url")
+    parser.add_argument("--target-dir", type=Path)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("init").add_argument("trusted_root", type=Path)
+    commands.add_parser("refresh")
+    commands.add_parser("download")
+    given = parser.parse_args(words)
+    needed = {
+        "refresh": ["metadata_url"],
+        "download": ["metadata_url", "target_name", "target_base_url", "target_dir"],
+    }
+    for name in needed.get(given.command, []):
+        if getattr(given, name) is None:
+            parser.error(f"{given.command} needs --{name.replace('_', '-')}")
+    return given
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    given = _arguments(words)
+    try:
+        if given.command == "init":
+            init(given.metadata_dir, given.trusted_root)
+        elif given.command == "refresh":
+            refresh(given.metadata_dir, given.metadata_url)
+        else:
+            download(
+                given.metadata_dir,
+                given.metadata_url,
+                given.target_name,
+                given.target_base_url,
+                given.target_dir,
+            )
+    except (RepositoryError, DownloadError, HealthcodeError, LookupError, ValueError, OSError) as error:
+        sys.stderr.write(f"{given.command}: {type(error).__name__}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
