@@ -13,7 +13,6 @@ again in a minute, so these files need not survive a power failure.
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -250,5 +249,5 @@ class NodeStateStore:
         with contextlib.suppress(HealthcodeError, ValidationError):
             data = read_file(path)
             if data is not None:
-                return NodeReport.model_validate(json.loads(data))
+                return NodeReport.model_validate_json(data)
         return None

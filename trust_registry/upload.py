@@ -18,6 +18,7 @@ from pathlib import Path
 from healthcode.errors import InvalidInputError, OverloadedError, Reason
 from healthcode.revocation.head import decode_head
 from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest
+from trust_registry.durable import storage_error
 
 __all__ = ["Upload", "receive_upload", "remove_spools"]
 
@@ -59,7 +60,7 @@ async def receive_upload(
         entry.full_bytes + (entry.delta.byte_count if entry.delta else 0) for entry in head.days.values()
     )
     spool = folder / f"{SPOOL_PREFIX}{secrets.token_hex(8)}"
-    await asyncio.to_thread(spool.mkdir, parents=True, mode=0o700)
+    await asyncio.to_thread(_make_spool, spool)
     upload = Upload(first.request_id, first.metadata, first.head, {}, spool)
     try:
         part = _Part(spool)
@@ -80,6 +81,13 @@ def remove_spools(folder: Path) -> None:
         shutil.rmtree(spool, ignore_errors=True)
 
 
+def _make_spool(spool: Path) -> None:
+    try:
+        spool.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise storage_error(spool, error) from error
+
+
 class _Part:
     """The list that is being written."""
 
@@ -96,8 +104,11 @@ class _Part:
         if self._path is None:
             self._path = self._spool / secrets.token_hex(8)
             self._hash = hashlib.sha256()
-        with self._path.open("ab") as file:
-            file.write(data)
+        try:
+            with self._path.open("ab") as file:
+                file.write(data)
+        except OSError as error:
+            raise storage_error(self._path, error) from error
         self._hash.update(data)
 
     def close(self) -> tuple[str, Path]:

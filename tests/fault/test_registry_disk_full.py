@@ -1,0 +1,188 @@
+"""A disk that is full while the registry publishes: nothing acknowledged is lost, and callers are told STORAGE_FULL."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from healthcode.errors import HealthcodeError, Reason
+from healthcode.revocation.day import day_of
+from healthcode.trust.client import TrustClient
+from healthcode.trust.layout import metadata_file
+from healthcode.trust.national import root_fingerprint
+from healthcode.trust.source import FolderSource
+from healthcode.trust.store import init_trust
+from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest
+from tests.simulator.realm import NOW
+from tests.simulator.registry import Province, admit, found_registry
+from trust_registry.app import Registry
+from trust_registry.submission import Publisher
+from trust_registry.upload import receive_upload
+
+REALM = "test-registry"
+
+
+class FullDisk:
+    """Counts the calls that touch the disk, and fails the n-th and all after it, until it is emptied."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, code: int = errno.ENOSPC) -> None:
+        self.calls: list[str] = []
+        self.fails_at: int | None = None
+        self._code = code
+        for owner, name in (
+            (os, "fsync"),
+            (os, "open"),
+            (Path, "replace"),
+            (Path, "mkdir"),
+        ):
+            patch.setattr(owner, name, self._wrap(name, getattr(owner, name)))
+
+    def _wrap(self, name: str, real):
+        def call(*args, **kwargs):
+            writes = name != "open" or (len(args) > 1 and args[1] & os.O_CREAT and "lock" not in str(args[0]))
+            if writes:
+                self.calls.append(name)
+                if self.fails_at is not None and len(self.calls) > self.fails_at:
+                    raise OSError(self._code, os.strerror(self._code))
+            return real(*args, **kwargs)
+
+        return call
+
+    @contextmanager
+    def full_after(self, count: int | None) -> Iterator[None]:
+        self.calls.clear()
+        self.fails_at = count
+        try:
+            yield
+        finally:
+            self.fails_at = None
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    made = found_registry(tmp_path / "registry")
+    admit(made, Province("31", REALM))
+    return made
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_at_any_point_of_a_publication(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """At each call that writes: STORAGE_FULL, readers see the old state or the new whole one, and the retry goes through."""
+    shanghai = Province("31", REALM)
+    source = FolderSource(registry.folder.repository)
+    init_trust(
+        tmp_path / "trust", source, root_fingerprint(registry.repository.tree.read(metadata_file("root", 1)))
+    )
+    client = TrustClient(tmp_path / "trust", source)
+    publisher = Publisher(registry.repository)
+
+    def publish(version: int, point: int | None = None) -> HealthcodeError | None:
+        metadata, head = shanghai.live_publication(version)
+        lists = shanghai.spool(tmp_path / "spool")
+        try:
+            with disk.full_after(point):
+                publisher.publish_revocations("31", metadata, head, lists)
+        except HealthcodeError as error:
+            return error
+        return None
+
+    disk = FullDisk(monkeypatch, code)
+    publish(1)
+    version, point, refused = 1, 0, 0
+    while True:
+        version += 1
+        shanghai.lists.clear()
+        shanghai.revoke(day_of(NOW), range(version))
+        error = publish(version, point)
+        calls = len(disk.calls)
+        if error is not None:
+            assert error.reason is Reason.STORAGE_FULL
+            refused += 1
+            before = len(client.refresh(NOW).view.issuers["31"].revocations.lists.get(day_of(NOW), ()))
+            assert before in {version - 1 if version > 2 else 0, version}
+            assert publish(version) is None  # there is room again
+        result = client.refresh(NOW)
+        assert not result.rejected
+        assert len(result.view.issuers["31"].revocations.lists[day_of(NOW)]) == version
+        if calls <= point:
+            break
+        point += 1
+    assert refused == point
+    assert refused >= 10
+
+
+# a disk quota as the kernel enforces it: no file may grow beyond the limit
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from healthcode.errors import HealthcodeError
+from healthcode.revocation.day import day_of
+from tests.simulator.realm import NOW
+from tests.simulator.registry import HandClock, Province
+from trust_registry.app import open_registry
+from trust_registry.folder import RegistryFolder
+from trust_registry.submission import Publisher
+
+registry = open_registry(RegistryFolder(Path(sys.argv[1])), HandClock(), {})
+shanghai = Province("31", "test-registry")
+metadata, data = shanghai.publication(2, name="under a quota")
+limit = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    Publisher(registry.repository).publish_province("31", metadata, data)
+except HealthcodeError as error:
+    print(error.reason.value)
+"""
+
+
+def test_a_quota_of_the_kernel_is_told_and_loses_nothing(registry: Registry) -> None:
+    """Under RLIMIT_FSIZE a real process gets EFBIG half way: STORAGE_FULL, and the tree is as it was."""
+    before = registry.repository.published().versions
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(registry.folder.root), "600"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["STORAGE_FULL"]
+    assert registry.repository.published().versions == before
+    assert not list(registry.folder.repository.rglob("*.partial"))
+    metadata, data = Province("31", REALM).publication(2, name="under a quota")
+    assert Publisher(registry.repository).publish_province("31", metadata, data).version == 2
+
+
+async def test_an_upload_that_finds_no_room_is_told_and_leaves_nothing(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists are spooled first; when that fails the caller hears STORAGE_FULL and the spool is gone."""
+    shanghai = Province("31", REALM)
+    shanghai.revoke(day_of(NOW), range(50))
+    metadata, head = shanghai.live_publication(1)
+
+    async def messages():
+        yield PublishRevocationsRequest(request_id="1", metadata=metadata, head=head)
+        for data in shanghai.lists.values():
+            yield PublishRevocationsRequest(list=data)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("mkdir", "open"):
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, name, full)
+            with pytest.raises(HealthcodeError) as refused:
+                await receive_upload(messages(), registry.folder.repository, realm=REALM, issuer="31")
+        assert refused.value.reason is Reason.STORAGE_FULL
+    assert not list(registry.folder.repository.glob(".upload-*"))
