@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tuf.api.exceptions import LengthOrHashMismatchError
 
 from healthcode.errors import DecodeError, Reason, TrustError
+from healthcode.revocation.day import day_of
 from healthcode.revocation.head import Head, decode_head
 from healthcode.signing.ed25519 import is_valid_point
 from healthcode.signing.purpose import KeyPurpose
@@ -182,4 +183,26 @@ def verify_live_part(
     verify_live_form(metadata.signed, participant)
     verify_target(metadata.signed, head_path(participant), head_bytes)
     head = decode_head(head_bytes, realm=realm, issuer=participant, max_bytes=limits.head_bytes)
-    return LivePart(participant, metadata.signed, head, signed_at(metadata.signed))
+    part = LivePart(participant, metadata.signed, head, signed_at(metadata.signed))
+    _verify_pace(part, role)
+    return part
+
+
+def _verify_pace(part: LivePart, role: str) -> None:
+    """A head moves no faster than its metadata, and covers the day on which it was signed.
+
+    What was accepted never goes back, so whoever could jump ahead with a stolen live key would bar the
+    province's own node for ever; metadata versions cannot jump, since the registry takes the next alone.
+    """
+    newest = max([part.head.version, *(entry.version for entry in part.head.days.values())])
+    if newest > part.version:
+        raise TrustError(
+            f"{head_path(part.participant)} is at version {newest}, ahead of {role} at version {part.version}",
+            reason=Reason.VERSION_CONFLICT,
+        )
+    if part.head.covered_from > day_of(part.signed_at):
+        raise TrustError(
+            f"{head_path(part.participant)} covers no day before {part.head.covered_from}, "
+            f"and was signed on day {day_of(part.signed_at)}",
+            reason=Reason.NOT_COVERED,
+        )

@@ -248,6 +248,10 @@ class Refresh:
         chain = listed_chain(national.participants, participant)
         accepted = self._accepted_chain(participant)
         if not chain and not accepted:
+            if participant not in delegated_participants(national.targets):
+                raise TrustError(
+                    f"nobody names participant {participant} any more", reason=Reason.PARTICIPANT_UNKNOWN
+                )
             raise TrustError(
                 f"targets delegates to participant {participant}, which participants.json does not name",
                 reason=Reason.AUTHORITY_EXISTS,

@@ -190,8 +190,8 @@ class Province:
         self.head = replace(self.head, version=self.head.version + 1, days={**self.head.days, day: entry})
 
     def live_publication(self, version: int, *, signer: PrivateKey | None = None) -> tuple[bytes, bytes]:
-        """(metadata, head) of its node at a version."""
-        head = encode_head(self.head)
+        """(metadata, head) of its node at a version, which is the head's, too: a head is never ahead."""
+        head = encode_head(replace(self.head, version=version))
         metadata = new_live_metadata(self.code, version=version, head=head, now=self.now)
         sign_metadata(metadata, signer or self.live_key)
         return to_bytes(metadata), head

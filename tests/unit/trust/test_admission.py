@@ -57,7 +57,7 @@ def accept_live(
     key: object = None,
 ) -> None:
     province = realm.provinces["31"]
-    head = encode_head(replace(province.head, version=province.head.version + 1))
+    head = encode_head(replace(province.head, version=version))
     metadata = new_live_metadata("31", version=version, head=head, now=signed or realm.now)
     sign_metadata(metadata, province.live_key if key is None else fixed_key("thief"))
     check_live_publication(
