@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test bench lint types generate generate-check lock vectors clean
+.PHONY: help setup demo test bench alerts lint types generate generate-check lock vectors clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -26,6 +26,14 @@ test: $(READY) ## every test, over real sockets
 
 bench: $(READY) ## ratios beside their goals, into benchmarks/results.json (ONLY=id for one)
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+PROMTOOL ?= $(or $(shell command -v promtool),.venv/prometheus/usr/bin/promtool)
+
+alerts: ## the alert rules, checked and tried out by promtool (on Debian it is fetched into .venv, without root)
+	@test -x "$(PROMTOOL)" || { mkdir -p .venv/prometheus && cd .venv/prometheus && apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb . ; }
+	$(PROMTOOL) check rules deploy/alerts.yaml
+	$(PROMTOOL) check config --syntax-only deploy/prometheus.yaml
+	$(PROMTOOL) test rules deploy/alerts.test.yaml
 
 lint: $(READY) ## ruff, import-linter, buf
 	$(BIN)/ruff check .
