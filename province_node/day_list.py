@@ -45,8 +45,19 @@ class DayLists:
         self._issuer = issuer
         self._sets: dict[int, tuple[int, IndexSet]] = {}
 
-    def make(self, before: Mapping[int, DayEntry], covered: range, *, after: int, through: int) -> MadeLists:
-        """The lists with the revocations up to sequence `through`, where `before` has those up to `after`."""
+    def make(
+        self,
+        before: Mapping[int, DayEntry],
+        covered: range,
+        *,
+        after: int,
+        through: int,
+        whole: bool = False,
+    ) -> MadeLists:
+        """The lists with the revocations up to sequence `through`, where `before` has those up to `after`.
+
+        `whole` names no delta of before, whose file the registry may have lost.
+        """
         days = {day: entry for day, entry in before.items() if day in covered}
         self._sets = {day: kept for day, kept in self._sets.items() if day in covered}
         files: list[bytes] = []
@@ -55,6 +66,8 @@ class DayLists:
             if day not in covered:
                 continue
             was = days.get(day)
+            if whole and was is not None:
+                was = replace(was, delta=None)
             entry, made = self._entry(day, was, through)
             days[day] = entry
             files += made

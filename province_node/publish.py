@@ -27,7 +27,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from healthcode.clock import Clock
-from healthcode.errors import ConflictError, HealthcodeError, Reason, SignatureError
+from healthcode.errors import ConflictError, HealthcodeError, InvalidInputError, Reason, SignatureError
 from healthcode.revocation.day import GRACE_SECONDS, day_of
 from healthcode.revocation.head import Head, decode_head, encode_head
 from healthcode.signing.ed25519 import PrivateKey
@@ -72,10 +72,12 @@ def prepare(
     resign_seconds: float,
     now: int,
     lists: DayLists | None = None,
+    whole: bool = False,
 ) -> Outgoing | None:
     """What should be published now, or None when what stands will do. Reads the store; blocks.
 
-    `lists` remembers from call to call, so that a publication costs what changed.
+    `lists` remembers from call to call, so that a publication costs what changed. `whole`
+    sends every list, for a registry that has lost what it had taken.
     """
     last = store.publication()
     through = store.last_revocation()
@@ -83,7 +85,7 @@ def prepare(
     covered_from = day_of(now - GRACE_SECONDS)
     covered_to = day_of(now + longest_code_seconds) + COVER_MARGIN_DAYS
     published = max(last.version if last else 0, issuer.live_version or 0)
-    if last is not None and published == last.version and through == last.through:
+    if not whole and last is not None and published == last.version and through == last.through:
         same_days = covered_from <= last.covered_from and covered_to <= last.covered_to
         if same_days and now - last.signed_at < resign_seconds and _knows(last, killed, realm, participant):
             return None
@@ -94,8 +96,9 @@ def prepare(
     made = (lists or DayLists(store, realm=realm, issuer=participant)).make(
         {} if base is None else base.days,
         range(covered_from, covered_to + 1),
-        after=last.through if last is not None else 0,
+        after=last.through if last is not None and not whole else 0,
         through=through,
+        whole=whole,
     )
     head = Head(
         version=1 if base is None else base.version + 1,
@@ -185,6 +188,7 @@ class Publisher:
         self._on_published = on_published
         self._padding = padding
         self._lists = DayLists(store, realm=realm, issuer=participant)
+        self._whole = False
         self._nudged = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._log = get_logger("publish")
@@ -245,6 +249,7 @@ class Publisher:
                 resign_seconds=resign_seconds,
                 now=now,
                 lists=self._lists,
+                whole=self._whole,
             )
             if outgoing is None:
                 return None
@@ -254,10 +259,15 @@ class Publisher:
                 # somebody has published above what we know, most likely we ourselves before a kill
                 await self._refresh()
                 raise
+            except InvalidInputError:
+                # a registry restored from a backup lacks lists that it had taken before: it gets them all
+                self._whole = True
+                raise
             except SignatureError:
                 if position == len(keys):
                     raise
                 continue
+            self._whole = False
             await asyncio.to_thread(self._store.record_publication, outgoing.record)
             self._on_published(outgoing.record)
             return outgoing.record

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import replace
 
 import pytest
 
-from healthcode.errors import ConflictError, Reason, UnavailableError
+from healthcode.errors import ConflictError, InvalidInputError, Reason, UnavailableError
 from healthcode.revocation.day import DAY_SECONDS, day_of
 from healthcode.revocation.head import decode_head
 from healthcode.revocation.list import decode_list
@@ -238,3 +239,39 @@ async def test_publishing_comes_back_by_itself(world, store):
     await asyncio.gather(running, return_exceptions=True)
     assert isinstance(store.publication(), Publication)
     assert head_of(world, registry.taken[0]).days[TODAY].count == 1
+
+
+async def test_a_registry_that_lost_its_lists_gets_them_all(world, store):
+    """Refused for a list that it had taken before, the node sends every list, and names none that it does not send."""
+    registry = FakeRegistry()
+    sent, kept = registry.taken, set()
+
+    async def send(outgoing: Outgoing) -> None:
+        sent.append(outgoing)
+        files = {hashlib.sha256(data).digest() for data in outgoing.lists}
+        entries = head_of(world, outgoing).days.values()
+        named = {entry.full_sha256 for entry in entries}
+        named |= {entry.delta.sha256 for entry in entries if entry.delta is not None}
+        if not named <= kept | files:
+            raise InvalidInputError("the head names a list which was neither sent nor published before")
+        kept.update(files)
+
+    registry.send = send
+    node = publisher(world, store, registry)
+    for start in range(0, 600, 100):
+        revoke(store, *range(start, start + 100))
+        revoke(store, *range(start, start + 100), day=TODAY + 1)
+        await node.publish_once()
+    before = head_of(world, sent[-1])
+    assert any(entry.delta is not None for entry in before.days.values()), "there is something to lose"
+    kept.clear()
+    revoke(store, 999)
+    with pytest.raises(InvalidInputError):
+        await node.publish_once()
+    assert await node.publish_once() is not None
+    after = head_of(world, sent[-1])
+    assert after.version > before.version
+    assert {day: entry.count for day, entry in after.days.items()} == {TODAY: 601, TODAY + 1: 600}
+    revoke(store, 1000)
+    await node.publish_once()
+    assert len(sent[-1].lists) <= 2, "afterwards again only what is new"
