@@ -1,7 +1,7 @@
 """Light province nodes, several in a process: what follows, verifies, revokes and publishes is the real thing.
 
-`TrustFollower` over real TLS sockets and a real folder, `NodeStore` on disk, `Publisher` over mTLS with
-the province's own certificate. What is left out are the listeners. A process is told what to do by lines of
+`TrustFollower` over real TLS sockets and a real folder, `NodeStore` on disk, `Publisher` and `NodeReporter`
+over mTLS with the province's own certificate. What is left out are the listeners. A process is told what to do by lines of
 JSON on its standard input, and answers each with one; it ends with its input, or by kill -9.
 
     python -m tests.federation.node CONFIGURATION.json
@@ -31,6 +31,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.follow import TrustFollower
+from healthcode.rpc.report import NodeReporter
 from healthcode.rpc.source import GrpcSource
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics, configure_logging, get_logger
@@ -73,6 +74,7 @@ class Configuration:
     log: Path
     nodes: Mapping[str, NodePlace]
     interval_seconds: float = 1.0
+    resign_seconds: float = 300.0
     poll_seconds: float = 5.0
     look_seconds: float = 0.2
 
@@ -161,8 +163,19 @@ class LightNode:
             key=Province(code, told.realm, now=told.founded).live_key,
             send=RegistryLink(self._link).publish_revocations,
             clock=self._clock,
-            settings=PublishSettings(interval_seconds=told.interval_seconds),
+            settings=PublishSettings(
+                interval_seconds=told.interval_seconds, resign_seconds=told.resign_seconds
+            ),
             on_published=lambda _record: None,
+        )
+        self._reporter = NodeReporter(
+            "light-node",
+            realm=told.realm,
+            trust=lambda: self._reachable() if self.follower.has_view else None,
+            directory=self._folder,
+            tls=self._tls,
+            clock=self._clock,
+            metrics=self.metrics,
         )
 
     async def open(self) -> None:
@@ -172,6 +185,7 @@ class LightNode:
         work: Sequence[Coroutine[Any, Any, None]] = (
             self.follower.run(),
             self._publisher.run(),
+            self._reporter.run(),
             self._keep_looking(),
         )
         self._tasks = [asyncio.create_task(each) for each in work]

@@ -250,7 +250,13 @@ class Federation:
 
 @asynccontextmanager
 async def open_federation(
-    root: Path, codes: Sequence[str], *, processes: int, with_proxies: bool = True, **settings: float
+    root: Path,
+    codes: Sequence[str],
+    *,
+    processes: int,
+    with_proxies: bool = True,
+    report_seconds: float = 60.0,
+    **settings: float,
 ) -> AsyncIterator[Federation]:
     """From nothing to a federation in which every node follows. `settings` are those of Configuration."""
     closed, public = (f"127.0.0.1:{port}" for port in free_ports(2))
@@ -263,6 +269,10 @@ async def open_federation(
     )
     provinces = [Province(code, REALM, now=now) for code in codes]
     await asyncio.to_thread(admit, opened, *provinces)
+    toml = root / "registry/registry.toml"
+    toml.write_text(
+        toml.read_text().replace("[repository]", f"[repository]\nreport_seconds = {report_seconds}")
+    )
     federation = Federation(root, root / "registry")
     fingerprint = root_fingerprint(opened.repository.tree.read(metadata_file("root", 1)))
     try:
