@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from healthcode.errors import NotFoundError, Reason
+from healthcode.errors import InvalidInputError, NotFoundError, Reason
 from healthcode.identity.realm import Realm, is_test_realm
 
 __all__ = [
     "NATIONAL_PLATFORM",
     "PARTICIPANTS",
     "Participant",
+    "check_member",
     "is_test_participant",
     "may_join",
     "participant",
@@ -97,6 +98,20 @@ def participant(code: str) -> Participant:
         "or 90 to 99 in a test realm",
         reason=Reason.PARTICIPANT_UNKNOWN,
     )
+
+
+def check_member(realm: Realm, code: str) -> Participant:
+    """The participant `code`, when `realm` may have it as a member. Raises InvalidInputError."""
+    try:
+        found = participant(code)
+    except NotFoundError as error:
+        raise InvalidInputError(error.message, reason=error.reason, fields=error.fields) from None
+    if not may_join(realm, code):
+        raise InvalidInputError(
+            f"realm {realm} has no participant {code}: 90 to 99 are for test realms alone",
+            reason=Reason.PARTICIPANT_UNKNOWN,
+        )
+    return found
 
 
 def may_join(realm: Realm, code: str) -> bool:

@@ -37,11 +37,16 @@ class CheckContext:
     def of(
         place: str | None = None, area: str | None = None, category: str | None = None, item_id: str = ""
     ) -> CheckContext:
-        """A context from words; empty words mean "not said".
+        """A context from words, in any case; empty words mean "not said".
 
         Raises InvalidInputError, naming the field, for an area code that is not six digits
         and an item id over 64 bytes.
         """
+        for name, text in (("area_code", area or ""), ("item_id", item_id)):
+            if not isinstance(text, str):
+                raise InvalidInputError(
+                    f"{name} is text, not {type(text).__name__}", fields={name: "not a str"}
+                )
         if len(item_id.encode()) > MAX_ITEM_ID_BYTES:
             raise InvalidInputError(
                 f"an item id has at most {MAX_ITEM_ID_BYTES} bytes", fields={"item_id": "too long"}
@@ -65,5 +70,5 @@ def _known(place: str, category: str) -> tuple[PlaceType, PersonCategory, tuple[
 
 
 def _context(place: str, area: str, category: str, item_id: str) -> CheckContext:
-    place_type, person_category, warnings = _known(str(place), str(category))
+    place_type, person_category, warnings = _known(str(place).upper(), str(category).upper())
     return CheckContext(place_type, area, person_category, item_id, warnings)

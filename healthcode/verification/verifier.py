@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from healthcode.clock import Clock, SystemClock
+from healthcode.errors import InvalidInputError
 from healthcode.identity.document import IdentityDocument
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
@@ -56,11 +57,13 @@ class Verifier:
     ) -> Verdict:
         """The verdict on the text of one QR code.
 
-        `place` and `category` are PlaceType and PersonCategory, or their words; one that is
-        not known decides as OTHER and GENERAL, and is flagged. `area` is the place's six
+        `place` and `category` are PlaceType and PersonCategory, or their words in any case; one
+        that is not known decides as OTHER and GENERAL, and is flagged. `area` is the place's six
         digits of GB/T 2260. `document` is matched against the holder tag, in memory.
-        Raises InvalidInputError for a bad area or item id; never for what `text` holds.
+        Raises InvalidInputError for a bad area or item id, and for a `text` that is no str;
+        never for what `text` holds.
         """
+        _check_text(text)
         context = CheckContext.of(place, area, category, item_id)
         return verify_code(
             self._view, text, context, self._clock.now() if now is None else now, document=document
@@ -78,8 +81,14 @@ class Verifier:
     ) -> list[Verdict]:
         """One verdict a text, in order, all at one moment and on one view; item_id is the position.
 
-        Signature checks run in parallel on `threads` (default: the cores, at most 8).
+        Signature checks run in parallel on `threads` (default: the cores, at most 8). Raises
+        InvalidInputError as `verify`, before anything is verified.
         """
+        if isinstance(texts, str | bytes):
+            raise InvalidInputError("verify_many takes several texts: use verify for one")
+        texts = list(texts)
+        for text in texts:
+            _check_text(text)
         view = self._view
         moment = self._clock.now() if now is None else now
         base = CheckContext.of(place, area, category)
@@ -99,6 +108,14 @@ class Verifier:
             return [verdict for piece in pieces for verdict in check(piece)]
         with ThreadPoolExecutor(workers) as pool:
             return [verdict for verdicts in pool.map(check, pieces) for verdict in verdicts]
+
+
+def _check_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise InvalidInputError(
+            f"a code is the text of its QR code, a str, and this is {type(text).__name__}",
+            fields={"text": "not a str"},
+        )
 
 
 def _verify_piece(view: TrustView, now: int, piece: Sequence[tuple[str, CheckContext]]) -> list[Verdict]:

@@ -9,8 +9,8 @@ import click
 
 from healthcode.cli.console import CommandGroup, details, error_console, json_option, print_result
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.errors import ConfigurationError, InvalidInputError
-from healthcode.identity.participant import may_join, participant
+from healthcode.errors import ConfigurationError
+from healthcode.identity.participant import check_member
 from healthcode.identity.realm import check_realm
 from healthcode.rpc.certificate import write_private
 from healthcode.signing.ed25519 import PrivateKey, kid, self_test
@@ -104,8 +104,7 @@ def init(
     """
     self_test()
     check_realm(realm)
-    if not may_join(realm, participant(code).code):
-        raise InvalidInputError(f"realm {realm} has no participant {code}")
+    check_member(realm, code)
     if development and realm == "cn":
         raise ConfigurationError("--development makes test realms alone, and never cn")
     previous = None

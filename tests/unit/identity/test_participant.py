@@ -2,8 +2,14 @@
 
 import pytest
 
-from healthcode.errors import NotFoundError, Reason
-from healthcode.identity.participant import PARTICIPANTS, is_test_participant, may_join, participant
+from healthcode.errors import InvalidInputError, NotFoundError, Reason
+from healthcode.identity.participant import (
+    PARTICIPANTS,
+    check_member,
+    is_test_participant,
+    may_join,
+    participant,
+)
 
 
 def test_the_list_is_34_provinces_and_two_of_ours():
@@ -45,3 +51,13 @@ def test_the_real_realm_takes_no_test_participant():
     assert not may_join("cn", "90")
     assert may_join("test-a", "90")
     assert may_join("test-a", "31")
+
+
+@pytest.mark.parametrize(("realm", "code"), [("cn", "90"), ("cn", "77"), ("test-a", "77"), ("test-a", "")])
+def test_a_member_that_cannot_be_is_wrong_input(realm, code):
+    """Whoever names it mistyped: INVALID_ARGUMENT, and status 2 of a command."""
+    with pytest.raises(InvalidInputError) as caught:
+        check_member(realm, code)
+    assert caught.value.reason is Reason.PARTICIPANT_UNKNOWN
+    assert caught.value.exit_status == 2
+    assert check_member("test-a", "90").code == "90"

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import healthcode
+from healthcode.errors import InvalidInputError
 from healthcode.policy.enumeration import Decision, Outcome, PlaceType
 from healthcode.verification.verifier import Verifier
 from tests.unit.verification.realm import NOW, REVOKED_INDEX, code, issuer, view
@@ -50,6 +51,34 @@ def test_place_is_a_word_or_a_place_type() -> None:
     assert verifier.verify(code(), place="AIRPORT") == verifier.verify(
         code(), place=PlaceType.AIRPORT, now=NOW
     )
+
+
+@pytest.mark.parametrize("word", ["airport", "Airport", "AIRPORT"])
+def test_words_are_taken_in_any_case(word: str) -> None:
+    """As the commands take them: a place in small letters is no unknown place."""
+    verifier = Verifier(view(), clock=StoppedClock())
+    assert verifier.verify(code(), place=word, category="general") == verifier.verify(
+        code(), place=PlaceType.AIRPORT
+    )
+
+
+@pytest.mark.parametrize("text", [None, 3, b"CNHC1:", ["CNHC1:"]])
+def test_what_is_no_text_is_a_typed_error(text: object) -> None:
+    """A program's slip is an InvalidInputError of ours, alone and among many."""
+    verifier = Verifier(view(), clock=StoppedClock())
+    with pytest.raises(InvalidInputError, match="a str"):
+        verifier.verify(text)  # type: ignore[arg-type]  # the slip
+    with pytest.raises(InvalidInputError, match="a str"):
+        verifier.verify_many([code(), text])  # type: ignore[list-item]  # the same
+    for slip in ({"area": 310115}, {"item_id": 7}):
+        with pytest.raises(InvalidInputError, match="is text, not int"):
+            verifier.verify(code(), **slip)  # type: ignore[arg-type]  # the same
+
+
+def test_one_text_is_not_taken_for_many() -> None:
+    """A str is not split into its characters."""
+    with pytest.raises(InvalidInputError, match="use verify for one"):
+        Verifier(view()).verify_many(code(), now=NOW)
 
 
 def test_many_are_answered_in_order() -> None:
