@@ -84,7 +84,7 @@ class GrpcHomes:
             return await _call(line, request, timeout_seconds)
         except UnavailableError as error:
             left = until - time.monotonic() - RETRY_AFTER_SECONDS
-            if error.reason is not Reason.HOME_UNAVAILABLE or left <= 0 or not line.budget.spend():
+            if error.reason is not Reason.SERVICE_UNAVAILABLE or left <= 0 or not line.budget.spend():
                 raise
         await asyncio.sleep(RETRY_AFTER_SECONDS)
         return await _call(line, request, left)

@@ -40,5 +40,7 @@ def find_route(view: TrustView, issuer: str) -> Route:
         )
     endpoint = home.endpoints.get(FEDERATION)
     if endpoint is None or not home.tls_ca:
-        raise UnavailableError(f"participant {issuer} has published no endpoint for questions")
+        raise UnavailableError(
+            f"participant {issuer} has published no endpoint for questions", reason=Reason.HOME_UNAVAILABLE
+        )
     return Route(issuer, endpoint, tuple(home.tls_ca))

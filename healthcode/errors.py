@@ -24,6 +24,8 @@ __all__ = [
     "PermissionDeniedError",
     "PreconditionError",
     "Reason",
+    "RefusedServerError",
+    "RefusedTrustError",
     "SignatureError",
     "TrustError",
     "UnauthenticatedError",
@@ -62,6 +64,7 @@ class Reason(StrEnum):
     INDEX_EXHAUSTED = "INDEX_EXHAUSTED"
     LEVEL_FORBIDDEN = "LEVEL_FORBIDDEN"
     REALM_MISMATCH = "REALM_MISMATCH"
+    ROOT_UNKNOWN = "ROOT_UNKNOWN"
     LIST_SHRANK = "LIST_SHRANK"
     QUESTION_EXPIRED = "QUESTION_EXPIRED"
     SHUTTING_DOWN = "SHUTTING_DOWN"
@@ -72,6 +75,8 @@ class Reason(StrEnum):
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     STORAGE_FULL = "STORAGE_FULL"
     STREAM_IDLE = "STREAM_IDLE"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    SERVER_REFUSED = "SERVER_REFUSED"
     TRUST_ROLLBACK = "TRUST_ROLLBACK"
     TRUST_MIXED = "TRUST_MIXED"
     TRUST_FROZEN = "TRUST_FROZEN"
@@ -106,8 +111,9 @@ class HealthcodeError(Exception):
 
 
 class InvalidInputError(HealthcodeError):
-    """What the caller gave is wrong in itself (INVALID_ARGUMENT)."""
+    """What the caller gave is wrong in itself (INVALID_ARGUMENT); of a command, what was typed or the file named."""
 
+    exit_status = 2
     default_reason = Reason.INVALID_REQUEST
 
 
@@ -174,11 +180,25 @@ class TrustError(HealthcodeError):
     default_reason = Reason.TRUST_UNAVAILABLE
 
 
+class RefusedTrustError(TrustError):
+    """There is a root, and it is refused: another fingerprint, or another realm, than was asked for."""
+
+    exit_status = 1
+    default_reason = Reason.ROOT_UNKNOWN
+
+
 class UnavailableError(HealthcodeError):
     """Not now (UNAVAILABLE): retry after `retry_after_seconds`."""
 
     exit_status = 4
-    default_reason = Reason.HOME_UNAVAILABLE
+    default_reason = Reason.SERVICE_UNAVAILABLE
+
+
+class RefusedServerError(UnavailableError):
+    """Somebody answers there, and is refused: its certificate is not of the CA or the name expected."""
+
+    exit_status = 1
+    default_reason = Reason.SERVER_REFUSED
 
 
 class OverloadedError(HealthcodeError):

@@ -18,6 +18,7 @@ registry a service, served on /metrics; labels are closed words, never data.
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import sys
@@ -30,7 +31,7 @@ from urllib.parse import urlsplit
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from healthcode.errors import ConfigurationError
+from healthcode.errors import ConfigurationError, UnavailableError
 
 __all__ = ["LogBudget", "Metrics", "configure_logging", "get_logger", "redact", "start_metrics_server"]
 
@@ -193,7 +194,7 @@ class Metrics:
 def start_metrics_server(metrics: Metrics, listen: str | None) -> Iterator[int | None]:
     """Serves /metrics on `listen` (host:port) while the block runs; gives the port, None when not asked for.
 
-    Raises ConfigurationError when the port is in use.
+    Raises UnavailableError when the port is in use, ConfigurationError when it is not ours to take.
     """
     if listen is None:
         yield None
@@ -204,7 +205,8 @@ def start_metrics_server(metrics: Metrics, listen: str | None) -> Iterator[int |
             address.port or 0, addr=address.hostname or "127.0.0.1", registry=metrics.registry
         )
     except OSError as error:
-        raise ConfigurationError(
+        kind = UnavailableError if error.errno == errno.EADDRINUSE else ConfigurationError
+        raise kind(
             f"/metrics cannot listen on {listen}: {error.strerror}; choose another [metrics] listen"
         ) from error
     try:

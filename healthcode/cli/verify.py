@@ -88,7 +88,8 @@ def verify(
     """Verify a code, the QR codes in a picture, or lines on standard input (-). No network is used.
 
     Ends with 0 for PASS and CHECK_NOT_REQUIRED, 1 for REFUSE, 3 for FURTHER_CHECK
-    and UNDECIDED, 4 when there is no trust to decide with. Of many, the worst counts.
+    and UNDECIDED, 2 when there is no trust folder, 4 when nothing in it holds. Of many,
+    the worst counts.
     """
     verifier = Verifier(open_trust(folder))
     many = code == "-"

@@ -19,7 +19,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -40,6 +40,7 @@ __all__ = [
     "LeafIdentity",
     "TlsFiles",
     "decode_leaf",
+    "encode_pool",
     "is_issued_by",
     "issue_leaf",
     "load_ca",
@@ -136,6 +137,15 @@ def is_issued_by(leaf_pem: bytes, ca_pems: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     return any(_is_issuer(leaf, authority) for pem in ca_pems for authority in _certificates(pem))
+
+
+def encode_pool(pems: Iterable[str]) -> bytes:
+    """One PEM of all certificates in `pems`, written anew, each once; what cannot be read is left out.
+
+    gRPC reads a pool up to the first entry that is no certificate, so none may reach it.
+    """
+    found = (each.public_bytes(serialization.Encoding.PEM) for pem in pems for each in _certificates(pem))
+    return b"".join(dict.fromkeys(found))
 
 
 def validity_of(pem: str) -> tuple[int, int]:
@@ -259,6 +269,7 @@ def make_ca(common_name: str, *, days: int, now: int) -> CertifiedKey:
         _builder(name, name, key.public_key(), days, now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
     )
     return CertifiedKey(_pem(builder.sign(key, hashes.SHA256())), _key_pem(key))
 
@@ -297,6 +308,7 @@ def issue_leaf(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(_authority_key(authority), critical=False)
     )
     return CertifiedKey(_pem(builder.sign(signer, hashes.SHA256())), _key_pem(key))
 
@@ -316,6 +328,15 @@ def _builder(
         .not_valid_after(start + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
+
+
+def _authority_key(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Tells a CA from its successor of the same name."""
+    try:
+        found = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        found = x509.SubjectKeyIdentifier.from_public_key(authority.public_key())
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(found)
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:

@@ -31,6 +31,7 @@ from healthcode.errors import (
     PermissionDeniedError,
     PreconditionError,
     Reason,
+    RefusedServerError,
     SignatureError,
     TrustError,
     UnauthenticatedError,
@@ -45,6 +46,8 @@ MAX_MESSAGE_CHARACTERS = 1000
 
 # how the library words a write that crossed with the end of its stream: open it again
 _WRITE_ON_ENDED_STREAM = "Internal error from Core"
+# and a server whose certificate it does not take
+_BAD_NAME, _BAD_ISSUER = _BAD_CERTIFICATE = ("Hostname Verification", "CERTIFICATE_VERIFY_FAILED")
 
 _CODE_BY_REASON: Mapping[Reason, grpc.StatusCode] = MappingProxyType(
     {
@@ -99,7 +102,7 @@ _BARE: Mapping[grpc.StatusCode, tuple[type[HealthcodeError], Reason]] = MappingP
         grpc.StatusCode.DEADLINE_EXCEEDED: (UnavailableError, Reason.DEADLINE_EXCEEDED),
         # a server that stops cancels what it could not answer: the call may be tried again
         grpc.StatusCode.CANCELLED: (UnavailableError, Reason.SHUTTING_DOWN),
-        grpc.StatusCode.UNAVAILABLE: (UnavailableError, Reason.HOME_UNAVAILABLE),
+        grpc.StatusCode.UNAVAILABLE: (UnavailableError, Reason.SERVICE_UNAVAILABLE),
     }
 )
 
@@ -178,15 +181,19 @@ def error_from_rpc(error: grpc.RpcError, *, peer: str = "the server") -> Healthc
     kind, reason = _BARE.get(code, (InternalError, Reason.INTERNAL))
     if error.details() == _WRITE_ON_ENDED_STREAM:
         kind, reason = UnavailableError, Reason.SHUTTING_DOWN
+    elif code is grpc.StatusCode.UNAVAILABLE and any(
+        word in (error.details() or "") for word in _BAD_CERTIFICATE
+    ):
+        kind, reason = RefusedServerError, Reason.SERVER_REFUSED
     return kind(f"{peer}: {_plain(code, error.details() or '')}", reason=reason)
 
 
 def _plain(code: grpc.StatusCode, text: str) -> str:
     """A sentence for the failures that the library words for programmers."""
     if code is grpc.StatusCode.UNAVAILABLE:
-        if "Hostname Verification" in text:
+        if _BAD_NAME in text:
             return "its certificate is for another name than the one expected here"
-        if "CERTIFICATE_VERIFY_FAILED" in text:
+        if _BAD_ISSUER in text:
             return "its certificate was not issued by the CA expected here"
         if "Socket closed" in text:
             return "closed the connection: is it stopping, or does it not take our certificate?"

@@ -38,7 +38,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 
-from healthcode.errors import ConfigurationError
+from healthcode.errors import ConfigurationError, UnavailableError
 from healthcode.rpc.access import ACCESS, AccessRule, Ending
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.gate import Gate, GateState, ServerLimits
@@ -94,7 +94,7 @@ class GrpcServer:
             self._methods[path] = _handler(self._state, path, method, getattr(servicer, method.name))
 
     async def start(self) -> None:
-        """Listens; `port` then tells where. Raises ConfigurationError when the port is in use or not ours to take."""
+        """Listens; `port` then tells where. Raises UnavailableError when the port is in use, ConfigurationError when it is not ours to take."""
         reflection = reflection_aio.ReflectionServicer([*self._services, _REFLECTION.full_name])
         self.add(_REFLECTION, reflection)  # type: ignore[arg-type]  # as above
         _check_free(self._listen, reuse_port=self._state.limits.reuse_port)
@@ -103,7 +103,7 @@ class GrpcServer:
         try:
             self.port = server.add_secure_port(self._listen, self._tls.credentials())
         except RuntimeError as error:
-            raise ConfigurationError(f"cannot listen on {self._listen}: the port is taken") from error
+            raise UnavailableError(f"cannot listen on {self._listen}: the port is taken") from error
         await server.start()
         self._server = server
         self._health.set_serving(serving=True)
@@ -174,7 +174,7 @@ def _handler(
 
 
 def _check_free(listen: str, *, reuse_port: bool) -> None:
-    """Raises ConfigurationError with the system's own reason when `listen` cannot be bound."""
+    """Raises UnavailableError when the port is in use, ConfigurationError when `listen` cannot be bound at all."""
     host, port = split_address(listen)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -189,7 +189,8 @@ def _check_free(listen: str, *, reuse_port: bool) -> None:
         ) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise ConfigurationError(
+            # a process that ends sets it free, so a service manager may try again
+            raise UnavailableError(
                 f"cannot listen on {listen}: another process has the port; stop it, or choose another `listen`"
             ) from error
         raise ConfigurationError(f"cannot listen on {listen}: {error.strerror}") from error

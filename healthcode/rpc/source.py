@@ -27,7 +27,14 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import grpc.aio
 
-from healthcode.errors import ConfigurationError, HealthcodeError, NotFoundError, Reason, UnavailableError
+from healthcode.errors import (
+    ConfigurationError,
+    HealthcodeError,
+    NotFoundError,
+    Reason,
+    RefusedServerError,
+    UnavailableError,
+)
 from healthcode.rpc.certificate import load_ca
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
@@ -109,6 +116,8 @@ class GrpcSource:
         """What a failed call means for a source; the reasons of trust are ours to find, never the server's to tell."""
         if isinstance(error, NotFoundError):
             return NotFoundError(f"{self._name} has no file {path}")
+        if isinstance(error, RefusedServerError):
+            return error
         if error.reason is Reason.TOO_LARGE:
             return too_large(path, max_bytes, self._name)
         if error.reason is Reason.DEADLINE_EXCEEDED:

@@ -17,7 +17,7 @@ import grpc
 from healthcode.clock import Clock, SystemClock
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId
-from healthcode.rpc.certificate import TlsFiles, load_tls
+from healthcode.rpc.certificate import TlsFiles, encode_pool, load_tls
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import get_logger
 
@@ -88,7 +88,7 @@ class TlsReloader:
         return tuple(dict.fromkeys((files.ca_pem.decode(), *self._tls.client_cas())))
 
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        pool = None if self._pool is None else "\n".join(self._pool).encode()
+        pool = None if self._pool is None else encode_pool(self._pool)
         return grpc.ssl_server_certificate_configuration(
             [(self._files.key_pem, self._files.certificate_pem)], root_certificates=pool
         )

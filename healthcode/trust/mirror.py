@@ -21,7 +21,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 from urllib3.exceptions import TimeoutError as HttpTimeoutError
 
-from healthcode.errors import ConfigurationError, NotFoundError, Reason, TrustError, UnavailableError
+from healthcode.errors import (
+    ConfigurationError,
+    NotFoundError,
+    Reason,
+    RefusedServerError,
+    TrustError,
+    UnavailableError,
+)
 from healthcode.trust.source import too_large
 
 __all__ = ["HttpSource", "check_mirror_url"]
@@ -85,6 +92,8 @@ class HttpSource:
                 timed_out = isinstance(error, HttpTimeoutError) and not isinstance(error, NewConnectionError)
                 if cut.is_set() or timed_out:
                     raise self._slow(path, seconds) from error
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                    raise RefusedServerError(f"{self._url}: {_plain(error)}") from error
                 raise UnavailableError(
                     f"{self._url} is out of reach: {_plain(error)}", reason=Reason.TRUST_UNAVAILABLE
                 ) from error

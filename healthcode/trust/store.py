@@ -21,6 +21,7 @@ from healthcode.errors import (
     HealthcodeError,
     NotFoundError,
     Reason,
+    RefusedTrustError,
     TrustError,
 )
 from healthcode.trust.assembly import TrustState, assemble
@@ -66,8 +67,8 @@ def init_trust(
     """Begin a trust folder with the root that has this fingerprint, `sha256:<64 hex digits>` of its file.
 
     Doing it again with the same fingerprint changes nothing. Raises ConfigurationError for
-    a malformed fingerprint, or a folder that was begun with another root; TrustError when
-    no source serves such a root, or one of another realm; UnavailableError.
+    a malformed fingerprint, or a folder that was begun with another root; RefusedTrustError
+    when no source serves such a root, or one of another realm; UnavailableError.
     """
     directory = Path(directory)
     if _FINGERPRINT.fullmatch(fingerprint) is None:
@@ -86,7 +87,7 @@ def init_trust(
     root = _find_in_any(several, fingerprint, limits)
     named = realm_of(verify_roots([root], limits)[0])
     if realm is not None and named != realm:
-        raise TrustError(f"that root is of realm {named}, not {realm}", reason=Reason.REALM_MISMATCH)
+        raise RefusedTrustError(f"that root is of realm {named}, not {realm}", reason=Reason.REALM_MISMATCH)
     document = {"format": "healthcode/trust/1", "realm": named, "root_fingerprint": fingerprint}
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -118,7 +119,7 @@ def _find_root(source: TrustSource, fingerprint: str, limits: TrustLimits) -> by
             break
         if root_fingerprint(root) == fingerprint:
             return root
-    raise TrustError(
+    raise RefusedTrustError(
         f"{source.name} serves no root with fingerprint {fingerprint}: either the fingerprint is "
         "mistyped, or this is not the registry you think it is"
     )

@@ -79,9 +79,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_REALM_MISMATCH: _ErrorReason.ValueType  # 44
     ERROR_REASON_LIST_SHRANK: _ErrorReason.ValueType  # 45
     ERROR_REASON_QUESTION_EXPIRED: _ErrorReason.ValueType  # 46
+    ERROR_REASON_ROOT_UNKNOWN: _ErrorReason.ValueType  # 47
+    """no root of the fingerprint that was asked for"""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 60
     """UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED"""
     ERROR_REASON_HOME_UNAVAILABLE: _ErrorReason.ValueType  # 61
+    """the home province of a code; nothing else"""
     ERROR_REASON_TRUST_UNAVAILABLE: _ErrorReason.ValueType  # 62
     """no trust to decide with"""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 63
@@ -89,6 +92,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 65
     ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 66
     ERROR_REASON_STREAM_IDLE: _ErrorReason.ValueType  # 67
+    ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 68
+    """a node, the gateway or the registry cannot be reached, or serve, now"""
+    ERROR_REASON_SERVER_REFUSED: _ErrorReason.ValueType  # 69
+    """whoever answers has a certificate of another CA or name than expected"""
     ERROR_REASON_TRUST_ROLLBACK: _ErrorReason.ValueType  # 70
     """what a client of the trust files refused, and why; the last good trust serves on
     an older version is served again
@@ -167,9 +174,12 @@ ERROR_REASON_LEVEL_FORBIDDEN: ErrorReason.ValueType  # 43
 ERROR_REASON_REALM_MISMATCH: ErrorReason.ValueType  # 44
 ERROR_REASON_LIST_SHRANK: ErrorReason.ValueType  # 45
 ERROR_REASON_QUESTION_EXPIRED: ErrorReason.ValueType  # 46
+ERROR_REASON_ROOT_UNKNOWN: ErrorReason.ValueType  # 47
+"""no root of the fingerprint that was asked for"""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 60
 """UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED"""
 ERROR_REASON_HOME_UNAVAILABLE: ErrorReason.ValueType  # 61
+"""the home province of a code; nothing else"""
 ERROR_REASON_TRUST_UNAVAILABLE: ErrorReason.ValueType  # 62
 """no trust to decide with"""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 63
@@ -177,6 +187,10 @@ ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 64
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 65
 ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 66
 ERROR_REASON_STREAM_IDLE: ErrorReason.ValueType  # 67
+ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 68
+"""a node, the gateway or the registry cannot be reached, or serve, now"""
+ERROR_REASON_SERVER_REFUSED: ErrorReason.ValueType  # 69
+"""whoever answers has a certificate of another CA or name than expected"""
 ERROR_REASON_TRUST_ROLLBACK: ErrorReason.ValueType  # 70
 """what a client of the trust files refused, and why; the last good trust serves on
 an older version is served again

@@ -100,7 +100,7 @@ def test_an_unknown_setting(node: Path) -> None:
 def test_a_port_in_use(federation: Federation, node: Path) -> None:
     """A port that somebody listens on is named."""
     shutil.copy(federation.node("31") / "node.toml", node / "node.toml")
-    refused(node, 2, here(federation.ports.node["31"]))
+    refused(node, 4, here(federation.ports.node["31"]))
 
 
 def test_no_trust_and_no_registry(federation: Federation, node: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from healthcode.errors import ConfigurationError, SignatureError
+from healthcode.errors import SignatureError, UnavailableError
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.telemetry import (
     LogBudget,
@@ -166,7 +166,7 @@ def test_a_metrics_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         listen = f"127.0.0.1:{held.getsockname()[1]}"
         with (
-            pytest.raises(ConfigurationError, match=rf"{listen}.*\[metrics\]"),
+            pytest.raises(UnavailableError, match=rf"{listen}.*\[metrics\]"),
             start_metrics_server(Metrics("x"), listen),
         ):
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -64,12 +65,13 @@ async def test_begins_and_keeps_current(verifier: Verifier) -> None:
 
 
 async def test_another_s_certificate_is_not_believed(verifier: Verifier) -> None:
-    """A server under another CA is not asked for anything: status 4, naming the certificate."""
+    """A server under another CA is not asked for anything: refused (1), naming the certificate."""
     other = verifier.world.folder / "other-ca.pem"
     other.write_bytes(verifier.world.ca("11").certificate_pem)
     done = await verifier.init(ca=other)
-    assert done.status == 4
+    assert done.status == 1
     assert "certificate" in done.err
+    assert json.loads(done.err)["error"]["reason"] == "SERVER_REFUSED"
 
 
 async def test_out_of_reach_says_so(verifier: Verifier) -> None:

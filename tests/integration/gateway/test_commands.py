@@ -217,7 +217,7 @@ async def test_a_port_in_use_says_so(place: Place) -> None:
     await place.init()
     async with place.serving():
         done = await spawn("serve", "--dir", place.folder)
-        assert done.status == 2
+        assert done.status == 4
         said = done.err
         assert place.listen in said or place.metrics in said
         checked = await run("check", "--dir", place.folder)
@@ -239,14 +239,14 @@ async def test_a_wrong_fingerprint_says_so(place: Place) -> None:
     text = (place.folder / "gateway.toml").read_text()
     wrong = "sha256:" + "0" * 64
     (place.folder / "gateway.toml").write_text(text.replace(place.world.realm.fingerprint, wrong))
-    assert wrong in await refused(place, status=4)
+    assert wrong in await refused(place, status=1)
 
 
 async def test_another_registry_s_certificate_says_so(place: Place) -> None:
     """A server that shows a certificate of another CA is not the registry."""
     await place.init()
     (place.folder / "tls" / "registry-ca.pem").write_bytes(place.world.ca("11").certificate_pem)
-    assert "certificate" in await refused(place, status=4)
+    assert "certificate" in await refused(place, status=1)
 
 
 async def test_another_party_s_certificate_says_so(place: Place) -> None:

@@ -24,6 +24,8 @@ from healthcode.errors import (
     InternalError,
     InvalidInputError,
     NotFoundError,
+    RefusedServerError,
+    RefusedTrustError,
     UnavailableError,
 )
 
@@ -62,7 +64,9 @@ def outcome(
     ("error", "status"),
     [
         (NotFoundError("x"), 1),
-        (InvalidInputError("x"), 1),
+        (InvalidInputError("x"), 2),
+        (RefusedTrustError("x"), 1),
+        (RefusedServerError("x"), 1),
         (ConfigurationError("x"), 2),
         (UnavailableError("x"), 4),
         (InternalError("x"), 70),
@@ -102,7 +106,7 @@ def test_an_error_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, err = outcome(capsys, make(error), "show", "--json")
     assert out == ""
     assert json.loads(err) == {
-        "error": {"reason": "HOME_UNAVAILABLE", "message": "later", "retry_after_seconds": 2}
+        "error": {"reason": "SERVICE_UNAVAILABLE", "message": "later", "retry_after_seconds": 2}
     }
     assert (
         json.loads(outcome(capsys, make(), "show", "--json", "--count", "x")[2])["error"]["reason"] == "USAGE"

@@ -74,20 +74,20 @@ def test_sync_tells_what_was_refused(present: SimulatedRealm, tmp_path: Path) ->
 
 
 def test_another_fingerprint_is_refused(present: SimulatedRealm, tmp_path: Path) -> None:
-    """The root that is announced, or none: status 4, and nothing is left behind."""
+    """The root that is announced, or none: refused (1), and nothing is left behind."""
     tree = carry(present, tmp_path / "tree")
     wrong = "sha256:" + "0" * 64
     done = healthcode(
         "trust", "init", "--source", tree, "--root-fingerprint", wrong, "--dir", tmp_path / "trust"
     )
-    assert done.status == 4
+    assert done.status == 1
     assert not (tmp_path / "trust").exists()
 
 
 def test_another_realm_is_refused(present: SimulatedRealm, tmp_path: Path) -> None:
     """--realm holds the root to its name."""
     tree = carry(present, tmp_path / "tree")
-    assert init(present, tree, tmp_path / "trust", "--realm", "cn").status == 4
+    assert init(present, tree, tmp_path / "trust", "--realm", "cn").status == 1
 
 
 def test_a_source_out_of_reach_says_so(present: SimulatedRealm, tmp_path: Path) -> None:

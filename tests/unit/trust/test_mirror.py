@@ -17,6 +17,7 @@ from healthcode.errors import (
     HealthcodeError,
     NotFoundError,
     Reason,
+    RefusedServerError,
     TrustError,
     UnavailableError,
 )
@@ -142,7 +143,7 @@ def test_https_is_verified(tmp_path: Path) -> None:
         trusted = ca.certificate_pem.decode()
         assert mirror.source(ca_pem=trusted).fetch("metadata/timestamp.json", 5) == b"12345"
         for strange in (None, other.certificate_pem.decode()):
-            with pytest.raises(UnavailableError, match="certificate is not one to trust"):
+            with pytest.raises(RefusedServerError, match="certificate is not one to trust"):
                 mirror.source(ca_pem=strange).fetch("metadata/timestamp.json", 5)
     with pytest.raises(ConfigurationError, match="not a certificate"):
         HttpSource("https://mirror.example", ca_pem="no certificate")
