@@ -26,10 +26,11 @@ from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableEr
 from healthcode.trust.assembly import Rejected, TrustState
 from healthcode.trust.choice import Candidate, SourceChoice, SourceLimits, SourceNote
 from healthcode.trust.contact import Contact, newest_contact, write_contact
-from healthcode.trust.fetcher import update_national
+from healthcode.trust.fetcher import forget_national, update_national
 from healthcode.trust.generation import Checkpoint, current_generation, swap_timestamp, write_generation
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.refresh import Cached, Refresh, read_cache
+from healthcode.trust.renewal import renew_timestamp
 from healthcode.trust.source import TrustSource
 from healthcode.trust.store import Bootstrap, TrustStore, read_bootstrap
 from healthcode.trust.view import TrustView
@@ -169,11 +170,24 @@ class TrustClient:
     def _take_from(
         self, candidate: Candidate, store: TrustStore | None, bootstrap: Bootstrap, now: int
     ) -> _Taken:
+        if store is not None and not store.warnings:
+            renewed = renew_timestamp(store.state, candidate, self._limits, now)
+            if renewed is not None:
+                self._choice.succeed(candidate)
+                files = renewed.files.national
+                cached = Cached(files.roots, files.timestamp, files.snapshot, files.targets)
+                return _Taken(candidate, cached, renewed, {})
         cache = self._directory / "cache" / hashlib.sha256(candidate.name.encode()).hexdigest()[:16]
         update_national(cache, candidate, bootstrap.root, now, self._limits)
         self._checkpoint("national.fetched")
         cached = read_cache(cache, bootstrap.root)
-        state, lists = self._verify(candidate, None if store is None else store.state, cached, now)
+        try:
+            state, lists = self._verify(candidate, None if store is None else store.state, cached, now)
+        except UnavailableError:
+            raise
+        except HealthcodeError:
+            forget_national(cache)
+            raise
         self._checkpoint("verified")
         self._choice.succeed(candidate)
         return _Taken(candidate, cached, state, lists)

@@ -33,7 +33,7 @@ from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.source import TrustSource
 
-__all__ = ["SourceFetcher", "open_updater", "update_national"]
+__all__ = ["SourceFetcher", "forget_national", "open_updater", "update_national"]
 
 # what python-tuf says when the parts do not fit each other, beside "must be >=" and "X.json version" for older ones
 _MIXED = re.compile(r"Expected (root version|snapshot version|\S+ v[0-9])")
@@ -117,6 +117,17 @@ def update_national(
         ) from error
     except (RepositoryError, DownloadError, ValueError) as error:
         raise _ours(error, source.name) from error
+
+
+def forget_national(cache: Path) -> None:
+    """Forget the timestamp, snapshot and targets in `cache`, which python-tuf took and we refused.
+
+    It would hold what comes later against them: a role that they named may then never go,
+    and targets of the same version would not be fetched again. What was accepted stays in
+    the generation, and against that nothing goes back (progress.py).
+    """
+    for role in ("timestamp", "snapshot", "targets"):
+        (cache / f"{role}.json").unlink(missing_ok=True)
 
 
 def _ours(error: Exception, source: str) -> HealthcodeError:
