@@ -9,14 +9,17 @@ import pytest
 
 from healthcode.errors import ConfigurationError, UnavailableError
 from healthcode.revocation.day import day_of
+from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.layout import metadata_file
+from healthcode.trust.link import new_province_key
 from healthcode.trust.metadata import expires_at, signed_at
-from tests.simulator.realm import NOW
+from tests.simulator.realm import NOW, fixed_key
 from tests.simulator.registry import HandClock, Province, admit, found_registry, plan
 from trust_registry import durable
 from trust_registry.app import Registry, check_offline_keys, open_registry
 from trust_registry.ceremony import hold_ceremony
 from trust_registry.inspection import Grade, inspect_folder
+from trust_registry.publication import authority_of
 from trust_registry.retention import remove_superseded
 from trust_registry.status import status_of
 from trust_registry.submission import Publisher
@@ -182,3 +185,53 @@ def test_status_says_who_must_act(registry: Registry, clock: HandClock) -> None:
     assert "propose renewal targets" in notes["targets"]
     assert "authority of Shanghai" in notes["province-31"]
     assert notes["timestamp"] == "ok"
+
+
+def test_status_shows_every_key_and_certificate_and_warns_at_a_third_of_its_life(
+    registry: Registry, clock: HandClock
+) -> None:
+    """A key of seven days asks for its successor when a third is left, and who must make it; one that has one does not."""
+    shanghai = Province("31", REALM)
+    admit(registry, shanghai)
+    status = status_of(registry)
+    assert status["act"] == []
+    (key,) = status["keys"]
+    assert key["key"] == "31 LIVE"
+    assert (len(key["version"]), key["note"]) == (16, "ok")
+    assert {line["certificate"] for line in status["certificates"]} == {"registry", "registry CA", "31 CA"}
+    assert {line["role"]: line["threshold"] for line in status["signers"]} == {
+        "root": 2,
+        "targets": 2,
+        "snapshot": 1,
+        "timestamp": 1,
+        "areas": 1,
+    }
+    begins, ends = NOW - 3600, NOW + 6 * 86_400
+    clock.time = ends - (ends - begins) // 3
+    assert not [line for line in status_of(registry)["act"] if line["what"].startswith("key")]
+    clock.time += 1
+    registry.repository.renew()
+    (act,) = [line for line in status_of(registry)["act"] if line["what"].startswith("key")]
+    assert act == {
+        "who": "the authority of Shanghai",
+        "what": f"key 31 LIVE {key['version']}",
+        "by": "2026-11-27T08:00:00Z",
+    }
+    second = new_province_key(
+        "31",
+        KeyPurpose.LIVE,
+        fixed_key("the next key"),
+        REALM,
+        not_before=clock.time,
+        not_after=clock.time + 6 * 86_400,
+    )
+    both = (*authority_of(registry.repository.published(), "31").document.keys, second)
+    Publisher(registry.repository).publish_province("31", *shanghai.publication(2, now=clock.time, keys=both))
+    found = status_of(registry)
+    assert [line for line in found["act"] if line["what"].startswith("key")] == []
+    assert {line["key"]: line["note"] for line in found["keys"]} == {
+        "31 LIVE": "ok",
+        "31 LIVE before": "replaced: ends by itself",
+    }
+    clock.time = ends
+    assert [line["note"] for line in status_of(registry)["keys"]] == ["ok", "ended"]

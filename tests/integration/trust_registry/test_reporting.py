@@ -1,0 +1,227 @@
+"""Reports of nodes over real mTLS, a rebuilt registry that learns from one, and groups under load."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from healthcode.clock import SystemClock
+from healthcode.errors import HealthcodeError, PermissionDeniedError, Reason
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.certificate import issue_leaf
+from healthcode.rpc.client import open_channel
+from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.report import NodeReporter
+from healthcode.settings import TlsSettings
+from healthcode.telemetry import Metrics
+from healthcode.trust.client import TrustClient
+from healthcode.trust.layout import metadata_file
+from healthcode.trust.national import root_fingerprint
+from healthcode.trust.source import FolderSource
+from healthcode.trust.store import init_trust
+from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest, ReportNodeStateRequest
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from tests.simulator.process import Service, free_ports, run_command, start_service
+from tests.simulator.registry import Province, admit, found_registry, plan
+from trust_registry.app import Registry
+from trust_registry.submission import Publisher
+
+REALM = "test-registry"
+MODULE = "trust_registry"
+
+
+class World:
+    """A registry with provinces, their nodes' trust folders and certificates."""
+
+    def __init__(self, folder: Path, codes: tuple[str, ...] = ("31", "44")) -> None:
+        self.folder = folder
+        self.ports = free_ports(3)
+        listen, public = (f"127.0.0.1:{port}" for port in self.ports[:2])
+        self.registry = found_registry(
+            folder / "registry", clock=SystemClock(), ceremony=plan(listen=listen, public=public)
+        )
+        toml = self.registry.folder.configuration
+        text = toml.read_text().replace(
+            "interval_seconds = 60.0", "interval_seconds = 60.0\nreport_seconds = 1.0"
+        )
+        toml.write_text(text.replace("[metrics]", f'[metrics]\nlisten = "127.0.0.1:{self.ports[2]}"'))
+        now = int(time.time())
+        self.provinces = {code: Province(code, REALM, now=now) for code in codes}
+        admit(self.registry, *self.provinces.values())
+        for province in self.provinces.values():
+            publish(self.registry, province, 1)
+
+    @property
+    def ca(self) -> str:
+        return (self.registry.folder.tls / "ca.pem").read_text()
+
+    def reporter(self, code: str, *, source: Path | None = None) -> tuple[NodeReporter, TrustClient]:
+        """A node's reporter, over a trust folder that it brought up to date."""
+        folder = self.folder / f"node-{code}"
+        tls = TlsSettings(
+            certificate=folder / "leaf.pem", private_key=folder / "leaf.key", ca=folder / "ca.pem"
+        )
+        files = FolderSource(source or self.registry.folder.repository)
+        if not folder.exists():
+            folder.mkdir()
+            self.provinces[code].leaf().write(tls.certificate, tls.private_key)
+            tls.ca.write_bytes(self.provinces[code].ca.certificate_pem)
+            root = self.registry.repository.tree.read(metadata_file("root", 1))
+            init_trust(folder / "trust", files, root_fingerprint(root))
+        client = TrustClient(folder / "trust", files)
+        client.refresh(int(time.time()))
+        reporter = NodeReporter(
+            "province-node",
+            realm=REALM,
+            trust=lambda: client.open().view,
+            directory=folder / "trust",
+            tls=tls,
+            clock=SystemClock(),
+            metrics=Metrics("node"),
+        )
+        return reporter, client
+
+    @contextmanager
+    def serving(self, registry: Path | None = None) -> Iterator[Service]:
+        folder = registry or self.registry.folder.root
+        with start_service(
+            MODULE, "serve", "--dir", folder, log=self.folder / f"{folder.name}.log"
+        ) as service:
+            yield service
+
+    def nodes(self, registry: Path | None = None) -> dict[str, dict[str, object]]:
+        done = run_command(MODULE, "nodes", "--dir", registry or self.registry.folder.root, "--json")
+        assert done.returncode == 0, done.stderr
+        return {line["node"]: line for line in json.loads(done.stdout)["nodes"]}
+
+
+def publish(registry: Registry, province: Province, version: int) -> None:
+    metadata, head = province.live_publication(version)
+    Publisher(registry.repository).publish_revocations(province.code, metadata, head, {})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+async def test_nodes_report_and_the_registry_shows_who_is_silent(world: World) -> None:
+    """A real report over mTLS: CURRENT with its software and clock; the other is UNKNOWN, here and on /metrics."""
+    reporter, _ = await asyncio.to_thread(world.reporter, "31")
+    with world.serving():
+        response = await reporter.report_once()
+        assert response.report_after.seconds == 1
+        await reporter.report_once()
+        found = await asyncio.to_thread(world.nodes)
+        assert (found["31"]["state"], found["44"]["state"]) == ("CURRENT", "UNKNOWN")
+        assert str(found["31"]["software"]).startswith("province-node ")
+        assert abs(int(str(found["31"]["clock_offset_seconds"]))) <= 2
+        await asyncio.sleep(1.5)  # the gauges are read anew each second here
+        url = f"http://127.0.0.1:{world.ports[2]}/metrics"
+        text = (await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read())).decode()
+        assert 'healthcode_registry_node_state{node="31"} 0.0' in text
+        assert 'healthcode_registry_node_state{node="44"} 2.0' in text
+        assert 'healthcode_registry_warns_timestamp_seconds{kind="role",name="targets"}' in text
+        assert 'healthcode_registry_ends_timestamp_seconds{kind="certificate",name="registry"}' in text
+
+
+async def test_only_provinces_and_the_gateway_report(world: World) -> None:
+    """Nobody without a certificate, and no integrator of a province."""
+    ca = world.provinces["31"].ca
+    integrator = issue_leaf(ca, PeerId(REALM, PeerKind.INTEGRATOR, "31", "x"), days=5, now=int(time.time()))
+    server = PeerId(REALM, PeerKind.REGISTRY)
+    with world.serving():
+        for port, identity in ((world.ports[1], None), (world.ports[0], integrator)):
+            async with open_channel(
+                f"127.0.0.1:{port}", ca_pem=world.ca, server=server, identity=identity
+            ) as channel:
+                with pytest.raises(HealthcodeError) as refused, rpc_errors("the registry"):
+                    await TrustRegistryServiceStub(channel).ReportNodeState(
+                        ReportNodeStateRequest(realm=REALM), timeout=10
+                    )
+                assert isinstance(refused.value, PermissionDeniedError) or refused.value.reason in {
+                    Reason.CERTIFICATE_NOT_PUBLISHED,
+                    Reason.IDENTITY_MISSING,
+                    Reason.IDENTITY_FOREIGN,
+                }
+    assert {line["state"] for line in world.nodes().values()} == {"UNKNOWN"}
+
+
+async def test_a_registry_restored_from_a_backup_learns_from_a_report(world: World) -> None:
+    """It stands behind what a node holds; one report later it publishes above that, and the node follows."""
+    backup = world.folder / "backup"
+    shutil.copytree(world.registry.folder.root, backup)
+    for _ in range(3):
+        world.registry.repository.renew()
+    publish(world.registry, world.provinces["31"], 2)
+    reporter, client = await asyncio.to_thread(world.reporter, "31")
+    held = client.open().view
+    with world.serving(backup):
+        await reporter.report_once()
+        follower = TrustClient(world.folder / "node-31" / "trust", FolderSource(backup / "repository"))
+        with pytest.raises(HealthcodeError) as refused:  # the head that it holds is not there again yet
+            await asyncio.to_thread(follower.refresh, int(time.time()))
+        assert refused.value.reason is Reason.TRUST_ROLLBACK
+        metadata, head = world.provinces["31"].live_publication(3)
+        identity = world.provinces["31"].leaf()
+        async with open_channel(
+            f"127.0.0.1:{world.ports[0]}",
+            ca_pem=world.ca,
+            server=PeerId(REALM, PeerKind.REGISTRY),
+            identity=identity,
+        ) as channel:
+
+            async def messages():
+                yield PublishRevocationsRequest(request_id="again", metadata=metadata, head=head)
+
+            with rpc_errors("the registry"):
+                answer = await TrustRegistryServiceStub(channel).PublishRevocations(messages(), timeout=20)
+        assert answer.version == 3
+        view = (await asyncio.to_thread(follower.refresh, int(time.time()))).view
+    assert view.snapshot_version > held.snapshot_version
+    assert view.timestamp_version > held.timestamp_version
+    assert "resumed_above" in (world.folder / "backup.log").read_text()
+
+
+async def test_a_country_that_publishes_at_once_makes_few_snapshots(tmp_path: Path) -> None:
+    """31 nodes publish in the same moment over mTLS: at most three snapshots, each answered within seconds."""
+    numbers = (*range(11, 16), *range(21, 24), *range(31, 38), *range(41, 47), *range(50, 55), *range(61, 66))
+    codes = tuple(map(str, numbers))
+    world = World(tmp_path, codes)
+    with world.serving():
+        channels = {
+            code: open_channel(
+                f"127.0.0.1:{world.ports[0]}",
+                ca_pem=world.ca,
+                server=PeerId(REALM, PeerKind.REGISTRY),
+                identity=province.leaf(),
+            )
+            for code, province in world.provinces.items()
+        }
+
+        async def send(code: str) -> tuple[int, float]:
+            metadata, head = world.provinces[code].live_publication(2)
+
+            async def messages():
+                yield PublishRevocationsRequest(request_id=code, metadata=metadata, head=head)
+
+            started = time.monotonic()
+            with rpc_errors("the registry"):
+                answer = await TrustRegistryServiceStub(channels[code]).PublishRevocations(
+                    messages(), timeout=20
+                )
+            return answer.snapshot_version, time.monotonic() - started
+
+        results = await asyncio.gather(*(send(code) for code in codes))
+        for channel in channels.values():
+            await channel.close()
+    assert len({snapshot for snapshot, _ in results}) <= 3
+    assert max(seconds for _, seconds in results) < 5
