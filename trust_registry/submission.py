@@ -12,7 +12,7 @@ from pathlib import Path
 
 from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.revocation.head import DayEntry, Head, decode_head
-from healthcode.revocation.state import RevocationState, build_state, check_growth
+from healthcode.revocation.state import RevocationState, build_state, check_deltas, check_growth
 from healthcode.trust.admission import CurrentProvince, check_live_publication
 from healthcode.trust.layout import authority_role, head_path, list_file, live_role, metadata_file
 from healthcode.trust.metadata import Targets, decode_metadata
@@ -138,6 +138,7 @@ class Publisher:
         after = build_state(part.head, lambda entry: _read_list(writing.tree, entry, lists), previous=before)
         if before is not None:
             check_growth(before, after, now=writing.now)
+        check_deltas(before, after, lambda delta: _read_named(writing.tree, delta.sha256, lists))
         fresh = {}
         for sha256 in _named_lists(part.head):
             if sha256.hex() in lists:
@@ -160,12 +161,15 @@ class Publisher:
 
 
 def _read_list(tree: TrustTree, entry: DayEntry, lists: Mapping[str, Path]) -> bytes:
-    sha256_hex = entry.full_sha256.hex()
-    if sha256_hex in lists:
-        return lists[sha256_hex].read_bytes()
-    if not tree.has(list_file(sha256_hex)):
-        raise _missing(entry.full_sha256)
-    return tree.read(list_file(sha256_hex))
+    return _read_named(tree, entry.full_sha256, lists)
+
+
+def _read_named(tree: TrustTree, sha256: bytes, lists: Mapping[str, Path]) -> bytes:
+    if sha256.hex() in lists:
+        return lists[sha256.hex()].read_bytes()
+    if not tree.has(list_file(sha256.hex())):
+        raise _missing(sha256)
+    return tree.read(list_file(sha256.hex()))
 
 
 def _named_lists(head: Head) -> list[bytes]:

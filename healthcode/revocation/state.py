@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from pyroaring import BitMap
 
-from healthcode.errors import HealthcodeError, Reason, TrustError
+from healthcode.errors import DecodeError, HealthcodeError, Reason, TrustError
 from healthcode.revocation.day import day_of, is_dead
 from healthcode.revocation.delta import apply_delta, choose_download, decode_named
 from healthcode.revocation.head import DayEntry, DeltaEntry, Head
@@ -132,6 +132,29 @@ def check_growth(old: RevocationState, new: RevocationState, *, now: int | None 
             raise _shrank(f"the list of day {day} shrank from {was.count} entries")
         if entry.full_sha256 != was.full_sha256 and not old.lists[day] <= new.lists[day]:
             raise _shrank(f"the list of day {day} no longer holds an entry that it had")
+
+
+def check_deltas(
+    old: RevocationState | None, new: RevocationState, fetch_delta: Callable[[DeltaEntry], bytes]
+) -> None:
+    """Refuses a new delta that does not make the list that `new` holds of what `old` held.
+
+    For who publishes: readers find it out themselves, at the price of a download each. Raises
+    DecodeError: delta.result, and those of decode_named.
+    """
+    for day, entry in new.head.days.items():
+        was = None if old is None else old.head.days.get(day)
+        delta = entry.delta
+        if delta is None or (was is not None and was.delta == delta):
+            continue
+        added = decode_named(
+            new.head, day, fetch_delta(delta), delta.sha256, delta.byte_count, delta.count, ListKind.DELTA
+        ).bitmap
+        made = new.lists[day]
+        if old is not None and was is not None and was.version >= delta.base_version:
+            made = old.lists[day] | added
+        if made != new.lists[day] or not added <= made:
+            raise DecodeError("delta.result", f"the delta of day {day} does not make the list that is named")
 
 
 def _shrank(message: str) -> TrustError:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
-from healthcode.errors import NotFoundError
+from healthcode.errors import DecodeError, NotFoundError
 from healthcode.revocation.head import DayEntry, DeltaEntry, Head
 from healthcode.revocation.list import ListKind, RevocationList, encode_list
-from healthcode.revocation.state import DeltaSource, RevocationState, build_state
+from healthcode.revocation.state import DeltaSource, RevocationState, build_state, check_deltas
 
 REALM, ISSUER, DAY = "test-delta", "31", 20_000
 OLD = list(range(0, 90_000, 9))
@@ -94,6 +95,19 @@ def test_who_lags_behind_the_base_fetches_the_full_list(shelf):
     shelf.fetched.clear()
     shelf.build(head(entry, 2), late)
     assert shelf.fetched == [entry.full_sha256]
+
+
+def test_a_publisher_checks_its_new_delta(shelf):
+    """A delta that does not make the named list of the last one is refused where it is published."""
+    old, entry = old_state(shelf), grown_entry(shelf)
+    new = shelf.build(head(entry, 2))
+    check_deltas(old, new, lambda delta: shelf.fetch(delta.sha256))
+    check_deltas(None, new, lambda delta: shelf.fetch(delta.sha256))
+    for added in (ADDED[:2], [*ADDED, 3]):
+        wrong = replace(entry, delta=DeltaEntry(3, len(added), *shelf.put(added, ListKind.DELTA)))
+        with pytest.raises(DecodeError) as caught:
+            check_deltas(old, replace(new, head=head(wrong, 2)), lambda delta: shelf.fetch(delta.sha256))
+        assert caught.value.detail == "delta.result"
 
 
 @pytest.mark.parametrize("trouble", ["missing", "damaged", "leaves an entry out"])
