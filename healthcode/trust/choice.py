@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableError
+from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError, UnavailableError
 from healthcode.trust.layout import TrustLimits, metadata_file
 from healthcode.trust.metadata import Timestamp, decode_metadata, signed_at
 from healthcode.trust.source import TrustSource, too_large
@@ -58,7 +58,7 @@ class Candidate:
     def __init__(self, source: TrustSource, limits: SourceLimits, timestamp: bytes | None = None) -> None:
         self.source = source
         self.timestamp = timestamp
-        self._answered = timestamp
+        self._answered: dict[str, bytes | None] = {} if timestamp is None else {_TIMESTAMP: timestamp}
         self._limits = limits
         self._deadline = time.monotonic() + limits.refresh_seconds
         self._left = limits.refresh_bytes
@@ -69,10 +69,12 @@ class Candidate:
 
     def fetch(self, path: str, max_bytes: int) -> bytes:
         """As TrustSource.fetch; UnavailableError(SOURCE_SLOW), TrustError(TOO_LARGE) when it is used up."""
-        if path == _TIMESTAMP and self._answered is not None:
+        if path in self._answered:
             # what it was chosen for, and not another one
-            data, self._answered = self._answered, None
-            return data
+            answered = self._answered.pop(path)
+            if answered is None:
+                raise NotFoundError(f"{self.name} has no file {path}")
+            return answered
         if time.monotonic() > self._deadline:
             raise UnavailableError(
                 f"{self.name} did not give all in {self._limits.refresh_seconds:.0f} s",
@@ -85,6 +87,14 @@ class Candidate:
         if path == _TIMESTAMP:
             self.timestamp = data
         return data
+
+    def peek(self, path: str, max_bytes: int) -> bytes | None:
+        """As fetch, None where there is no such file; the next fetch gives the same without asking."""
+        try:
+            self._answered[path] = self.fetch(path, max_bytes)
+        except NotFoundError:
+            self._answered[path] = None
+        return self._answered[path]
 
 
 class SourceChoice:

@@ -137,6 +137,9 @@ def test_an_old_set_under_a_new_folder_is_passed_over(realm: SimulatedRealm, sta
     realm_client = TrustClient(client.open().directory, [realm, broken, older], source_limits=LIMITS)
     realm_client.refresh(realm.now)
     realm.offline = True
+    # with the timestamp that we have it has nothing more to show
+    assert realm_client.refresh(realm.now).changed is False
+    broken.wrong = lambda _path: b"{}"
     with pytest.raises(TrustError) as caught:
         realm_client.refresh(realm.now)
     assert why(realm_client)["older"] is Reason.TRUST_ROLLBACK
@@ -265,3 +268,36 @@ def test_a_folder_begins_from_whichever_source_has_the_root(realm: SimulatedReal
     assert client.refresh(realm.now).view.realm == realm.realm
     with pytest.raises(HealthcodeError):
         init_trust(folder / "none", [dead, other], realm.fingerprint)
+
+
+def test_an_idle_refresh_checks_what_can_have_changed(realm: SimulatedRealm, start: Start) -> None:
+    """Nothing new, or the timestamp alone: two files, each fetched once; and what is wrong with them is found."""
+    client = start(realm)
+    client.refresh(realm.now)
+    realm.fetched.clear()
+    realm.now += 60
+    realm.sign_timestamp()
+    assert client.refresh(realm.now).view.timestamp_signed_at == realm.now
+    assert realm.fetched == ["metadata/2.root.json", TIMESTAMP]
+    good = realm.files[TIMESTAMP]
+    realm.timestamp_key, true_key = realm.key("a stranger"), realm.timestamp_key
+    realm.sign_timestamp()
+    forged = realm.files[TIMESTAMP]
+    for wrong, reason in ((forged, Reason.SIGNATURE_THRESHOLD), (b"{}", Reason.MALFORMED_MESSAGE)):
+        realm.tampered[TIMESTAMP] = wrong
+        with pytest.raises(HealthcodeError) as caught:
+            client.refresh(realm.now)
+        assert caught.value.reason is reason
+    realm.tampered.clear()
+    realm.files[TIMESTAMP] = good
+    realm.timestamp_key = true_key
+    assert client.refresh(realm.now).changed is False
+    # a further root is never passed by, and a snapshot that has expired is not renewed by its timestamp
+    realm.rotate_root(timestamp_key=realm.key("timestamp-2"))
+    realm.sign_timestamp()
+    assert client.refresh(realm.now).view.root_version == 2
+    realm.now += 86_400
+    realm.sign_timestamp()
+    with pytest.raises(TrustError) as caught:
+        client.refresh(realm.now)
+    assert caught.value.reason is Reason.TRUST_FROZEN
