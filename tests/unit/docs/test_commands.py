@@ -23,7 +23,7 @@ COMMANDS = {
     "province-node": province_node,
     "trust-registry": trust_registry,
 }
-FENCE = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(?:ba)?sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def shown_commands(page: str) -> Iterator[list[str]]:
