@@ -18,21 +18,24 @@ unless HEALTHCODE_DEBUG=1.
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import secrets
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import click
+import structlog
 from rich.console import Console, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 import healthcode.rpc  # noqa: F401  it quiets grpc, which must happen before anything imports that
-from healthcode.errors import HealthcodeError
+from healthcode.cli.table import details, rows
+from healthcode.errors import ConfigurationError, HealthcodeError
+from healthcode.telemetry import get_logger
 
 __all__ = [
     "EXIT_FAULT",
@@ -43,6 +46,7 @@ __all__ = [
     "EXIT_USAGE",
     "Command",
     "CommandGroup",
+    "ask_secret",
     "details",
     "error_console",
     "exit_with",
@@ -60,6 +64,8 @@ EXIT_UNAVAILABLE = 4
 EXIT_FAULT = 70
 EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
+_NO_ANSWER = "there was nobody to answer: run it at a terminal, or see --help for what scripts give instead"
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -69,6 +75,9 @@ class _Examples(click.Command):
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = [line.strip() for line in examples.strip().splitlines()]
+
+    def get_short_help_str(self, limit: int = 45) -> str:  # noqa: ARG002  the list of commands wraps, and cuts nothing
+        return super().get_short_help_str(10_000)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(ctx, formatter)
@@ -110,8 +119,10 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
     except click.exceptions.Exit as error:
         status = error.exit_code
     except click.Abort as error:
-        _print_error("stopped", "ABORTED", as_json=as_json)
-        status = EXIT_INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else EXIT_REFUSED
+        # click raises it of what it met, which is then its cause or its context
+        met = error.__cause__ or error.__context__
+        _print_error(_NO_ANSWER if isinstance(met, EOFError) else "stopped", "ABORTED", as_json=as_json)
+        status = EXIT_INTERRUPTED if isinstance(met, KeyboardInterrupt) else EXIT_REFUSED
     except click.ClickException as error:
         if as_json:
             _print_error(error.format_message(), "USAGE", as_json=True)
@@ -129,10 +140,11 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
     except Exception as error:  # noqa: BLE001  the outermost edge: whatever is left is a fault of ours
         _debug_traceback()
         incident = secrets.token_hex(4)
-        message = (
-            f"a fault of ours ({type(error).__name__}, incident {incident}): "
-            "run again with HEALTHCODE_DEBUG=1 and report what it prints"
-        )
+        where = "run again with HEALTHCODE_DEBUG=1 and report what it prints"
+        if structlog.is_configured():  # a service: nobody will run it again to see
+            get_logger("command").error("fault", incident=incident, exc_info=error)
+            where = "report what the log has under that id"
+        message = f"a fault of ours ({type(error).__name__}, incident {incident}): {where}"
         _print_error(message, "INTERNAL", as_json=as_json)
         status = EXIT_FAULT
     sys.exit(status if isinstance(status, int) else 0)
@@ -141,6 +153,22 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
 def exit_with(status: int) -> NoReturn:
     """Ends the command with an exit status, after its result was printed."""
     raise click.exceptions.Exit(status)
+
+
+def ask_secret(what: str, *, new: bool = False, instead: str = "") -> str:
+    """Asks a person for a secret, unseen; twice when it is `new`.
+
+    Raises ConfigurationError when there is no terminal to ask at; `instead` says what to do then.
+    """
+    with warnings.catch_warnings():
+        # without a terminal getpass warns, and would read what somebody else sent to standard input
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return str(click.prompt(what, hide_input=True, confirmation_prompt=new, err=True))
+        except getpass.GetPassWarning:
+            raise ConfigurationError(
+                f"there is no terminal to ask for the {what} at: {instead or 'run it at one'}"
+            ) from None
 
 
 def error_console() -> Console:
@@ -163,36 +191,7 @@ def print_result(
     if as_json:
         print_json(data)
     else:
-        Console().print(table(data))
-
-
-def details(data: Mapping[str, Any]) -> Table:
-    """A two-column table of names and values."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in data.items():
-        table.add_row(Text(name.replace("_", " ")), _cell(value))
-    return table
-
-
-def rows(columns: Sequence[str], lines: Iterable[Mapping[str, Any]], *, title: str | None = None) -> Table:
-    """A table with a line for each mapping; `columns` are its keys, in order."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for line in lines:
-        table.add_row(*(_cell(line.get(column)) for column in columns))
-    return table
-
-
-def _cell(value: object) -> Text:
-    # Text, so that square brackets in data are never read as markup
-    if value is None:
-        return Text("-", style="dim")
-    if isinstance(value, list | tuple):
-        return Text(", ".join(str(item) for item in value))
-    return Text(str(value))
+        Console().print(table(data), crop=False)
 
 
 def _print_error(message: str, reason: str, *, as_json: bool, error: HealthcodeError | None = None) -> None:

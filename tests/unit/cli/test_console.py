@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import getpass
+import io
 import json
+import re
+import warnings
 from typing import Any
 
 import click
 import pytest
+import structlog
 
 from healthcode.cli.console import (
     Command,
     CommandGroup,
+    ask_secret,
     details,
     exit_with,
     json_option,
@@ -28,6 +34,7 @@ from healthcode.errors import (
     RefusedTrustError,
     UnavailableError,
 )
+from healthcode.telemetry import configure_logging
 
 
 def make(failure: Exception | None = None, status: int = 0) -> click.Command:
@@ -152,3 +159,135 @@ def test_tables_show_data_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "[bold]1" in out
     assert "age seconds" in out
+
+
+def printed(capsys: pytest.CaptureFixture[str], table: Any) -> str:
+    print_result([], as_json=False, table=lambda _: table)
+    return capsys.readouterr().out
+
+
+LINES = [
+    {
+        "kid": "5f0c9a2b7d31e864",
+        "digest": "sha256:" + "0123456789abcdef" * 4,
+        "from": "2026-11-21T08:00:00Z",
+        "what": "a sentence that is long enough to need more than one line beside all of that",
+    }
+]
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "100", "200"])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_ids_and_dates_are_never_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str, terminal: bool
+) -> None:
+    """However narrow the terminal: text wraps, what somebody copies does not."""
+    monkeypatch.setenv("COLUMNS", columns)
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    for table in (rows(tuple(LINES[0]), LINES), details(LINES[0])):
+        out = printed(capsys, table)
+        for name in ("kid", "digest", "from"):
+            assert LINES[0][name] in out
+
+
+def test_a_table_keeps_to_the_width_that_there_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text makes room for what may not be broken."""
+    monkeypatch.setenv("COLUMNS", "100")
+    line = {name: value for name, value in LINES[0].items() if name != "digest"}
+    out = printed(capsys, rows(tuple(line), [line]))
+    assert max(map(len, out.splitlines())) <= 100
+    assert len(out.splitlines()) > 5
+
+
+def test_a_table_of_nothing_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """No empty frame."""
+    assert printed(capsys, rows(("kid",), [], title="Keys")) == "Keys: none\n"
+    assert printed(capsys, rows(("kid",), [], empty="nobody asks to join")) == "nobody asks to join\n"
+
+
+def test_values_are_shown_to_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """No Python words: yes and no, none, and a dash for what is not known."""
+    out = printed(capsys, details({"serving": True, "admitted": False, "warnings": [], "age": None}))
+    assert [line.split() for line in out.splitlines()] == [
+        ["serving", "yes"],
+        ["admitted", "no"],
+        ["warnings", "none"],
+        ["age", "-"],
+    ]
+
+
+def test_a_service_s_fault_is_in_its_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """The traceback stands in the log under the id that the error line names."""
+    stream = io.StringIO()
+    try:
+        configure_logging("demo", stream=stream)
+        _, _, err = outcome(capsys, make(RuntimeError("broken")), "show")
+    finally:
+        structlog.reset_defaults()
+    incident = re.search(r"incident (\w+)", err)
+    assert incident is not None
+    assert "the log" in err
+    assert incident[1] in stream.getvalue()
+    assert "RuntimeError" in stream.getvalue()
+    assert "Traceback" in stream.getvalue()
+    assert "Traceback" not in err
+
+
+def test_without_a_terminal_a_secret_is_not_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence that says what to give instead; nothing is read from standard input."""
+
+    def warned(_: str) -> str:
+        warnings.warn("cannot control echo", getpass.GetPassWarning, stacklevel=1)
+        return "from elsewhere"
+
+    monkeypatch.setattr("click.termui.hidden_prompt_func", warned)
+
+    @click.command()
+    def asking() -> None:
+        ask_secret("passphrase of root-1", instead="give --passphrase-file")
+
+    code, _, err = outcome(capsys, asking)
+    assert code == 2
+    assert err == (
+        "error: there is no terminal to ask for the passphrase of root-1 at: give --passphrase-file\n"
+    )
+
+
+def test_a_question_that_nobody_answers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of standard input the command says that it asked, not just that it stopped."""
+
+    def ended(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", ended)
+
+    @click.command()
+    def asking() -> None:
+        click.confirm("really?", abort=True)
+
+    code, _, err = outcome(capsys, asking)
+    assert code == 1
+    assert "nobody to answer" in err
+
+
+def test_the_list_of_commands_cuts_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first sentence of each, whole."""
+
+    @click.group(cls=CommandGroup)
+    def demo() -> None:
+        """Shows things."""
+
+    @demo.command(cls=Command)
+    def show() -> None:
+        """Show whether the node serves, what it published, its keys and certificates, and who lags behind."""
+
+    _, out, _ = outcome(capsys, demo, "--help")
+    assert "who lags behind." in " ".join(out.split())
+    assert "...\n" not in out.replace("[ARGS]...", "")
