@@ -100,11 +100,12 @@ class NodeReporter:
     async def run(self) -> None:
         """Reports for ever; ends only by being cancelled."""
         told: Reason | None = None
-        wait = min(1.0, self._interval_seconds)
+        interval = self._interval_seconds
+        wait = min(1.0, interval)
         while True:
             # jitter, so that the nodes of a country do not report in step
             await asyncio.sleep(wait * random.uniform(0.9, 1.1))  # noqa: S311  no secret hangs on it
-            wait = self._interval_seconds
+            wait = interval
             try:
                 response = await self.report_once()
             except HealthcodeError as error:
@@ -117,7 +118,7 @@ class NodeReporter:
             told = None
             if response.HasField("report_after"):
                 hint = response.report_after.ToNanoseconds() / 1e9
-                wait = min(max(hint, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+                wait = interval = min(max(hint, _SHORTEST_SECONDS), _LONGEST_SECONDS)
 
     async def report_once(self) -> ReportNodeStateResponse:
         """One report. Raises HealthcodeError: no trust yet, the registry out of reach, a certificate that is none."""
