@@ -17,21 +17,21 @@ def read_codes(argument: str) -> Iterator[str]:
     """The texts that `argument` stands for, as they come.
 
     `-` reads standard input, a code a line, empty lines left out. The name of a
-    picture gives the QR codes in it. Anything else is a code itself: also garbage,
+    picture gives the QR codes in it; so does whatever else lies there. Anything else is a code itself: also garbage,
     for which a verdict is the right answer. Raises InvalidInputError for a picture
     that is missing or shows no code.
     """
     if argument == "-":
         yield from _lines()
-    elif is_picture_name(argument) or _is_file(argument):
+    elif is_picture_name(argument) or _is_there(argument):
         yield from read_picture(Path(argument))
     else:
         yield argument.strip("\r\n")
 
 
-def _is_file(argument: str) -> bool:
+def _is_there(argument: str) -> bool:
     try:
-        return Path(argument).is_file()
+        return Path(argument).exists()
     except (OSError, ValueError):  # a text that no file system takes for a name
         return False
 

@@ -27,9 +27,10 @@ def default_trust_folder(environ: Mapping[str, str]) -> Path:
 
 
 def trust_option(name: str) -> Callable[[_Function], _Function]:
-    """Adds the option `name` (--trust or --dir), passed on as the Path `folder`."""
+    """Adds the option `name` (--trust or --dir; the other of the two is taken as well), passed on as the Path `folder`."""
     return click.option(
         name,
+        "--dir" if name == "--trust" else "--trust",
         "folder",
         type=click.Path(path_type=Path, file_okay=False),
         default=lambda: default_trust_folder(os.environ),

@@ -20,6 +20,9 @@ from healthcode.identity.realm import PRODUCTION, code_prefix
 __all__ = ["inspect"]
 
 _ANY_TEST_REALM = "test-any"
+_NO_CODE = (
+    f"a code begins with {code_prefix(PRODUCTION)}, or in a test realm with {code_prefix(_ANY_TEST_REALM)}"
+)
 
 
 @click.command(
@@ -54,7 +57,7 @@ def _describe(text: str) -> dict[str, Any]:
         return {
             "verified": False,
             "malformed": error.detail,
-            "message": error.message,
+            "message": _NO_CODE if error.detail == "code.prefix" else error.message,
             "characters": len(text),
         }
     return {"verified": False, "realm": "a test realm" if is_test else PRODUCTION, **_claims(decoded, text)}

@@ -19,6 +19,7 @@ from healthcode.errors import InvalidInputError
 __all__ = ["PICTURE_SUFFIXES", "is_picture_name", "read_picture"]
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
+_OTHER_SUFFIXES = frozenset({".svg", ".pdf", ".tif", ".tiff", ".heic"})
 MAX_PICTURE_BYTES = 32 * 1024 * 1024
 MAX_PICTURE_PIXELS = 64 * 1000 * 1000
 _QR = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat.QRCode])
@@ -26,8 +27,8 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
 
 def is_picture_name(text: str) -> bool:
-    """Whether `text` reads like the name of a picture file, whether or not there is one."""
-    return Path(text).suffix.lower() in PICTURE_SUFFIXES
+    """Whether `text` reads like the name of a picture file, whether or not there is one, or can be read."""
+    return Path(text).suffix.lower() in PICTURE_SUFFIXES | _OTHER_SUFFIXES
 
 
 def read_picture(path: Path) -> list[str]:

@@ -58,7 +58,15 @@ def verdict_panel(verdict: Verdict) -> RenderableType:
     facts.add_column(overflow="fold")
     for name, value in _facts(verdict):
         facts.add_row(name, Text(value))
-    return Panel(Group(heading, Text(), facts), border_style=colour, expand=False, padding=(1, 3))
+    return Panel(
+        Group(heading, Text(), facts),
+        # of many, the position says which one this is about
+        title=f"no. {verdict.item_id}" if verdict.item_id else None,
+        title_align="left",
+        border_style=colour,
+        expand=False,
+        padding=(1, 3),
+    )
 
 
 def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:

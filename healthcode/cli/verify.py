@@ -14,7 +14,6 @@ from healthcode.cli.console import Command, exit_with, json_option
 from healthcode.cli.folder import open_trust, trust_option
 from healthcode.cli.verdict import exit_status, verdict_line, verdict_panel
 from healthcode.clock import SystemClock, parse_rfc3339
-from healthcode.errors import InvalidInputError
 from healthcode.identity.document import DocumentType, IdentityDocument, decode_document
 from healthcode.policy.enumeration import PersonCategory, PlaceType
 from healthcode.verification.verdict import Verdict
@@ -94,23 +93,19 @@ def verify(
     verifier = Verifier(open_trust(folder))
     many = code == "-"
     verdicts: list[Verdict] = []
-    try:
-        document = None if document_type is None else _ask_document(document_type, code)
-        for number, text in enumerate(read_codes(code), 1):
-            verdict = verifier.verify(
-                text,
-                place=place,
-                area=area,
-                category=category,
-                document=document,
-                item_id=str(number) if many else "",
-                now=SystemClock().now() if now is None else now,
-            )
-            verdicts.append(verdict)
-            _show(verdict, as_json=as_json)
-    except InvalidInputError as error:
-        # what cannot be read is the caller's affair (2): 1 would say that a person was refused
-        raise click.ClickException("; ".join([error.message, *error.fields.values()])) from error
+    document = None if document_type is None else _ask_document(document_type, code)
+    for number, text in enumerate(read_codes(code), 1):
+        verdict = verifier.verify(
+            text,
+            place=place,
+            area=area,
+            category=category,
+            document=document,
+            item_id=str(number) if many else "",
+            now=SystemClock().now() if now is None else now,
+        )
+        verdicts.append(verdict)
+        _show(verdict, as_json=as_json)
     if not verdicts:
         raise click.ClickException("there was no code on standard input")
     exit_with(exit_status(verdicts))

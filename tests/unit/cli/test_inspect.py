@@ -45,3 +45,11 @@ def test_one_bad_line_hides_no_other(realm: SimulatedRealm) -> None:
     done = healthcode("inspect", "--json", "-", stdin=f"{code(realm)}\nbad\n{code(realm)}\n".encode())
     assert done.status == 1
     assert ["malformed" in one for one in done.json()] == [False, True, False]
+
+
+def test_what_begins_like_no_code_hears_how_codes_begin() -> None:
+    """Both prefixes are named, for whoever took another QR code."""
+    done = healthcode("inspect", "--json", "hello")
+    assert done.status == 1
+    assert "CNHC1:" in done.json()["message"]
+    assert "CNHT1:" in done.json()["message"]

@@ -204,3 +204,10 @@ def test_policy_show_tells_the_rules(trust: Path) -> None:
     shown = healthcode("policy", "show", "--dir", trust).out
     assert "Rules, in order" in shown
     assert "always" in shown
+
+
+@pytest.mark.parametrize("option", ["--trust", "--dir"])
+@pytest.mark.parametrize("command", [("trust", "show"), ("policy", "show")])
+def test_the_folder_has_one_name_everywhere(trust: Path, command: tuple[str, ...], option: str) -> None:
+    """Whoever learnt --trust from verify, or --dir from trust, is understood by both."""
+    assert healthcode(*command, option, trust).status == 0

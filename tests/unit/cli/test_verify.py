@@ -72,6 +72,22 @@ def test_a_picture_that_is_missing_is_no_refusal(trust: Path, tmp_path: Path) ->
     assert "none.png cannot be read: No such file" in done.err
 
 
+@pytest.mark.parametrize("name", ["folder", "code.svg", "none.pdf"])
+def test_what_is_no_picture_is_no_refusal(trust: Path, tmp_path: Path, name: str) -> None:
+    """A folder, or a file of another kind, is the caller's slip: status 2, and nobody is refused."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "code.svg").write_text("<svg/>")
+    done = verify(trust, tmp_path / name)
+    assert done.status == 2
+    assert name in done.err
+
+
+def test_each_of_many_verdicts_says_which_it_is(realm: SimulatedRealm, trust: Path) -> None:
+    """A person who reads panels sees the number of each line."""
+    done = verify(trust, "-", stdin=b"garbage\n\n" + code(realm).encode())
+    assert done.out.index("no. 1") < done.out.index("MALFORMED") < done.out.index("no. 2")
+
+
 def test_reads_lines(realm: SimulatedRealm, trust: Path) -> None:
     """A line in, a line of JSON out, in order, numbered; the worst gives the status; a bad line ends nothing."""
     texts = [code(realm), "garbage", "", code(realm, level=Level.PENDING), "\udcff"]
