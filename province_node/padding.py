@@ -52,7 +52,8 @@ class Padding:
     def _pad_day(self, day: int, added: int, now: int) -> int:
         def choose(series: int, revoked: int, padded: int, used: int) -> list[int]:
             room = min(_FEWEST_A_DAY + revoked // _SHARE - padded, PADDING_LIMIT - used)
-            count = min(self._draw(_DRAW + added // 8), max(room, 0))
+            # never all that is left, so that the next steps are blurred, too
+            count = min(self._draw(_DRAW + added // 8), (max(room, 0) + 1) // 2)
             if not count:
                 return []
             scheme = IndexScheme(self._secret, series, day)
