@@ -225,6 +225,8 @@ class TrustClient:
         """What the timestamps that came, held or expired, say of our clock; the serving view tells it."""
         before = None if store is None else store.state
         contact = None if store is None else store.view.contact
+        if contact is not None and contact.is_over(now):
+            contact = None  # for good: when `now` comes to that time again, it means nothing
         basis = state or before
         if basis is not None:
             seen = [each.timestamp for each in candidates if each.timestamp is not None]

@@ -53,8 +53,12 @@ class Contact:
         return self.seen_at - self.signed_at
 
     def ahead_seconds(self, now: int) -> int:
-        """By how much the clock is ahead as far as is known; less what it was set back since."""
-        return max(0, self.offset_seconds - max(0, self.seen_at - now))
+        """By how much the clock is ahead as far as is known; 0 once it was set back."""
+        return 0 if self.is_over(now) else max(0, self.offset_seconds)
+
+    def is_over(self, now: int) -> bool:
+        """Whether the clock was set back since, so that this says nothing of it any more."""
+        return now < self.seen_at - TOLERANCE_SECONDS
 
 
 def newest_contact(
