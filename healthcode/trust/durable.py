@@ -14,7 +14,7 @@ from pathlib import Path
 
 __all__ = ["replace_file", "sync", "sync_all"]
 
-_THREADS = 8
+_THREADS = 4
 _WORTH_A_THREAD = 3
 
 

@@ -258,13 +258,15 @@ def _write(
     contents: dict[str, bytes | None] = {**_layout(files), **lists}
     digests: dict[str, str] = {}
     written = [folder / MANIFEST]
+    # plain strings: of a hundred files most are links, and a path object costs more than the link
+    here, there = f"{folder}/", f"{elder}/"
     for place, data in contents.items():
         # a list is named by its own digest
         digest = place.removeprefix("lists/") if data is None else hashlib.sha256(data).hexdigest()
         if place != _TIMESTAMP:
             digests[place] = digest
         if elder is not None and place != _TIMESTAMP and unchanged.get(place) == digest:
-            os.link(elder / place, folder / place)
+            os.link(there + place, here + place)
             continue
         if data is None:
             data = _read(directory / "generations" / str(base), place, digest)  # noqa: PLW2901  read late, to hold one at a time
@@ -296,10 +298,11 @@ def _sound_files(folder: Path) -> dict[str, str]:
     try:
         finished = (folder / MANIFEST).stat().st_mtime_ns
         listed = _read_manifest(folder)["files"]
+        here = f"{folder}/"
         return {
             place: digest
             for place, digest in listed.items()
-            if (folder / place).stat().st_mtime_ns <= finished
+            if os.stat(here + place).st_mtime_ns <= finished  # noqa: PTH116  as in _write
         }
     except (OSError, TrustError):
         return {}
