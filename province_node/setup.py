@@ -25,6 +25,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import issue_leaf, load_ca, make_ca, write_private
 from healthcode.signing.keyfile import KeyInfo
 from healthcode.signing.passphrase import read_passphrase
+from healthcode.trust.anchor import split_pem
 from healthcode.trust.document import ProvinceDocument, ProvinceKey
 from healthcode.trust.link import new_province_key
 from province_node.authority import ProvinceRequest, encode_request
@@ -32,7 +33,15 @@ from province_node.file import write_durable
 from province_node.key import ONLINE_PURPOSES, SIGNING_PURPOSES, Keyring, create_online_key
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 
-__all__ = ["CLIENTS", "NodePlan", "create_node", "make_request", "open_keyring", "write_request"]
+__all__ = [
+    "CLIENTS",
+    "NodePlan",
+    "check_plan",
+    "create_node",
+    "make_request",
+    "open_keyring",
+    "write_request",
+]
 
 CLIENTS = {"issuer": PeerKind.ISSUER, "integrator": PeerKind.INTEGRATOR}
 """The client certificates the commands use, by file name."""
@@ -69,15 +78,8 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
 
     `passphrase` opens the keys; None in a development realm, where one is drawn.
     """
+    check_plan(root, plan)
     folder = NodeFolder(root)
-    if folder.configuration.exists():
-        raise ConfigurationError(f"{root} holds a node already; choose another folder")
-    if plan.development and plan.realm == "cn":
-        raise ConfigurationError("--development makes test realms alone, and never cn")
-    if _FINGERPRINT.fullmatch(plan.root_fingerprint) is None:
-        raise ConfigurationError(
-            "--root-fingerprint is sha256: and 64 hex digits, as `trust-registry fingerprint` prints it"
-        )
     registry_ca = load_ca(plan.registry_ca)
     for made in (root, folder.tls, root / "keys"):
         made.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -89,10 +91,6 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
         passphrase = drawn
     elif plan.tls_ca is not None:
         (folder.tls / "ca.pem").write_text(load_ca(plan.tls_ca))
-    else:
-        raise ConfigurationError(
-            "name the CA of this province's certificates with --tls-ca (or use --development)"
-        )
     if not passphrase:
         raise InvalidInputError("a passphrase for the online keys is needed")
     for purpose in ONLINE_PURPOSES:
@@ -111,6 +109,28 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
     keyring = Keyring(root / "keys", passphrase, participant=plan.participant, realm=plan.realm)
     write_request(folder, make_request(settings, keyring, version=1, now=now))
     return settings
+
+
+def check_plan(root: Path, plan: NodePlan) -> None:
+    """Refuses a plan that could not be carried out, before anybody is asked for a passphrase.
+
+    Raises ConfigurationError.
+    """
+    if NodeFolder(root).configuration.exists():
+        raise ConfigurationError(f"{root} holds a node already; choose another folder")
+    if plan.development and plan.realm == "cn":
+        raise ConfigurationError("--development makes test realms alone, and never cn")
+    if _FINGERPRINT.fullmatch(plan.root_fingerprint) is None:
+        raise ConfigurationError(
+            "--root-fingerprint is sha256: and 64 hex digits, as `trust-registry fingerprint` prints it"
+        )
+    load_ca(plan.registry_ca)
+    if plan.tls_ca is not None:
+        load_ca(plan.tls_ca)
+    elif not plan.development:
+        raise ConfigurationError(
+            "name the CA of this province's certificates with --tls-ca (or use --development)"
+        )
 
 
 def open_keyring(settings: NodeSettings, environ: Mapping[str, str]) -> Keyring:
@@ -146,7 +166,7 @@ def make_request(settings: NodeSettings, keyring: Keyring, *, version: int, now:
         realm=settings.realm,
         participant=settings.participant,
         keys=tuple(keys),
-        tls_ca=(load_ca(settings.tls.ca),),
+        tls_ca=split_pem(load_ca(settings.tls.ca)),
         endpoints={"federation": settings.advertised},
     )
     return ProvinceRequest(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import participant
 from healthcode.rpc.certificate import validity_of
+from healthcode.trust.anchor import select_anchors
 from healthcode.trust.layout import expiry_seconds, participant_of_role
 from healthcode.trust.metadata import expires_at
 from trust_registry.publication import authority_of
@@ -131,8 +132,9 @@ def _province(published: Published, code: str) -> list[Deadline]:
         )
         for key in document.keys
     ]
-    last = max((validity_of(pem)[1] for pem in document.tls_ca), default=0)
-    for number, pem in enumerate(document.tls_ca, start=1):
+    anchors, _ = select_anchors({code: document.tls_ca})  # an entry that is no CA is told elsewhere
+    last = max((validity_of(pem)[1] for pem in anchors[code]), default=0)
+    for number, pem in enumerate(anchors[code], start=1):
         begins, ends = validity_of(pem)
         name = f"{code} CA" if ends == last else f"{code} CA {number}"
         found.append(Deadline("certificate", name, "", begins, ends, who, replaced=ends < last))

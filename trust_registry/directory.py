@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from healthcode.errors import HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.telemetry import get_logger
+from healthcode.trust.anchor import AnchorFault, published_anchors, select_anchors
 from healthcode.trust.layout import authority_role
 from trust_registry.publication import authority_of
 from trust_registry.repository import Published
@@ -32,6 +33,8 @@ class CaDirectory:
         self._identity: object = None
         self._lock = threading.Lock()
         self._table: dict[_Key, tuple[str, ...]] = {}
+        self._published: dict[str, tuple[str, ...]] = {}
+        self._faults: tuple[AnchorFault, ...] = ()
         self._versions: dict[str, tuple[int, int]] = {}
         self._log = get_logger("directory")
 
@@ -47,25 +50,33 @@ class CaDirectory:
                 self._identity = identity
 
     def _take_in(self, published: Published) -> None:
-        table: dict[_Key, tuple[str, ...]] = {}
+        held: dict[str, tuple[str, ...]] = {}
+        fresh: dict[str, tuple[str, ...]] = {}
         versions: dict[str, tuple[int, int]] = {}
         targets = published.version_of("targets")
         document = published.participants
         for code in document.participants:
             versions[code] = (targets, published.version_of(authority_role(code)))
-            key = (PeerKind.PROVINCE, code)
             if self._versions.get(code) == versions[code]:
-                table[key] = self._table.get(key, ())
+                held[code] = self._published.get(code, ())
                 continue
             try:
-                table[key] = tuple(authority_of(published, code).document.tls_ca)
+                fresh[code] = authority_of(published, code).document.tls_ca
             except HealthcodeError as error:
                 self._log.error(
                     "participant_left_out", participant=code, reason=error.reason.value, why=error.message
                 )
+        # a subject that two claim stays with the one that had it already
+        provinces = {**held, **fresh}
+        anchors, faults = select_anchors(published_anchors(document.services, provinces))
+        for fault in faults:
+            if fault not in self._faults:
+                self._log.error("ca_left_out", owner=fault.owner, why=fault.message)
+        table: dict[_Key, tuple[str, ...]] = {(PeerKind.PROVINCE, code): anchors[code] for code in provinces}
         gateway = document.services.get("gateway")
         if gateway is not None:
             table[PeerKind.GATEWAY, None] = (gateway.ca_pem,)
+        self._published, self._faults = provinces, faults
         self._table, self._versions = table, versions
 
     def cas_for(self, peer: PeerId) -> Sequence[str]:

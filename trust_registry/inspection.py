@@ -22,7 +22,7 @@ from trust_registry.app import Registry, check_offline_keys, open_registry
 from trust_registry.folder import RegistryFolder
 from trust_registry.join import Join
 from trust_registry.proposal import decode_proposal
-from trust_registry.publication import authority_of
+from trust_registry.publication import anchor_faults, authority_of
 from trust_registry.tree import TIMESTAMP_FILE
 
 __all__ = ["Finding", "Grade", "inspect_folder"]
@@ -68,6 +68,7 @@ def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, s
             lambda files: f"holds until {rfc3339(files.identity.not_after)}",
         ),
         _try("trust tree", lambda: _verify_tree(registry), lambda text: text),
+        *_inspect_anchors(registry),
         _inspect_clock(registry, now),
         _inspect_addresses(registry),
         _inspect_disk(registry),
@@ -113,6 +114,17 @@ def _verify_tree(registry: Registry) -> str:
     for code in national.participants.participants:
         authority_of(published, code)
     return f"{len(national.participants.participants)} participants, every signature holds"
+
+
+def _inspect_anchors(registry: Registry) -> list[Finding]:
+    what = "published CAs"
+    try:
+        faults = anchor_faults(registry.repository.published())
+    except HealthcodeError:
+        return []  # the trust tree is damaged, which was told
+    if faults:
+        return [Finding(what, Grade.WARNING, "; ".join(fault.message for fault in faults))]
+    return [Finding(what, Grade.OK, "each is a CA certificate with a subject of its own")]
 
 
 def _inspect_clock(registry: Registry, now: int) -> Finding:

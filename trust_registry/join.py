@@ -34,6 +34,7 @@ from healthcode.trust.layout import authority_role
 from healthcode.trust.link import is_without_handover, link_digest
 from healthcode.trust.metadata import reonboarded_in
 from trust_registry.durable import exclusive, read_file, write_file
+from trust_registry.publication import check_anchors
 from trust_registry.repository import LIMITS, Published
 
 __all__ = ["Join", "JoinStore", "Received", "chain_of", "is_admitted", "receive_join"]
@@ -73,7 +74,7 @@ class Join:
         `on_arrival`: root's consent to an authority without handover may still come.
         """
         participant = self.request.participant
-        return verify_join_request(
+        part = verify_join_request(
             self.request,
             published.realm,
             now,
@@ -81,6 +82,8 @@ class Join:
             current=CurrentProvince(published.version_of(authority_role(participant))),
             consents=None if on_arrival else reonboarded_in(published.root.signed),
         )
+        check_anchors(part, published)
+        return part
 
     def needs_root(self, published: Published) -> bool:
         """Whether it is of an authority without handover, to which root has not consented."""

@@ -8,11 +8,13 @@ result, however much was published since.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from healthcode.errors import PermissionDeniedError, Reason, TrustError
+from healthcode.errors import HealthcodeError, PermissionDeniedError, Reason, TrustError
 from healthcode.policy.book import decode_policy
 from healthcode.trust.admission import CurrentProvince, check_province_publication
+from healthcode.trust.anchor import AnchorFault, published_anchors, select_anchors, verify_anchors
 from healthcode.trust.delegation import delegated_participants, verify_delegation, verify_targets_form
 from healthcode.trust.document import ParticipantsDocument
 from healthcode.trust.issuer import AuthorityPart, verify_authority_part, verify_target
@@ -30,7 +32,9 @@ from trust_registry.proposal import Publication
 from trust_registry.repository import Published, RoleUpdate
 
 __all__ = [
+    "anchor_faults",
     "authority_of",
+    "check_anchors",
     "check_first_publication",
     "check_national",
 ]
@@ -81,7 +85,29 @@ def check_first_publication(
     part = check_province_publication(
         found[0], current, targets, publication.metadata, publication.file, published.realm, now
     )
+    check_anchors(part, published)
     return RoleUpdate(part.version, publication.metadata, {province_path(found[0]): publication.file})
+
+
+def check_anchors(part: AuthorityPart, published: Published) -> None:
+    """Checks that no CA in `part` has the subject of a CA that somebody else has published.
+
+    Raises PreconditionError. Of two with one subject, TLS would find but one.
+    """
+    verify_anchors(part.participant, part.document.tls_ca, _anchors(published))
+
+
+def anchor_faults(published: Published) -> tuple[AnchorFault, ...]:
+    """The published CAs that count for nothing, and why."""
+    return select_anchors(_anchors(published))[1]
+
+
+def _anchors(published: Published) -> dict[str, Sequence[str]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for code in published.participants.participants:
+        with suppress(HealthcodeError):  # what does not hold is in no pool either
+            found[code] = authority_of(published, code).document.tls_ca
+    return published_anchors(published.participants.services, found)
 
 
 def authority_of(published: Published, participant: str) -> AuthorityPart:

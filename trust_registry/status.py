@@ -16,6 +16,7 @@ from trust_registry.deadline import Deadline, deadlines_of, note_of
 from trust_registry.join import is_admitted
 from trust_registry.node_state import Lag, NodeLag, NodeStateStore, lag_seconds, lags_of
 from trust_registry.proposal import ProposalState
+from trust_registry.publication import anchor_faults
 from trust_registry.repository import Published
 
 __all__ = ["describe_node", "nodes_of", "status_of"]
@@ -48,6 +49,7 @@ def status_of(registry: Registry) -> dict[str, Any]:
         "certificates": [
             {"certificate": each.name, **_line(each, now)} for each in deadlines if each.kind == "certificate"
         ],
+        "certificates_left_out": [fault.message for fault in anchor_faults(published)],
         "signers": _signers(published),
         "participants": [
             _participant(published, code) for code in sorted(published.participants.participants)

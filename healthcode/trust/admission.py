@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from healthcode.errors import ConflictError, PreconditionError, Reason
+from healthcode.trust.anchor import decode_anchor
 from healthcode.trust.issuer import AuthorityPart, LivePart, verify_authority_part, verify_live_part
 from healthcode.trust.layout import TrustLimits, authority_role, live_role
 from healthcode.trust.metadata import Targets
@@ -40,9 +41,12 @@ def check_province_publication(
     """What an authority wants to publish, if it may.
 
     Raises ConflictError(VERSION_CONFLICT) unless the version is current + 1,
-    PreconditionError when it has expired already, and as verify_authority_part does.
+    PreconditionError when it has expired already, DecodeError(tls_ca.…) for an entry of
+    `tls_ca` that is no CA certificate, and as verify_authority_part does.
     """
     part = verify_authority_part(participant, targets, metadata_bytes, province_bytes, realm, limits)
+    for pem in part.document.tls_ca:
+        decode_anchor(pem)
     _check_version(
         authority_role(participant), 0 if current is None else current.authority_version, part.version
     )

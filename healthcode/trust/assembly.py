@@ -13,13 +13,14 @@ not even our own notes, and one province's trouble stays its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.policy.area import AreaRisk, decode_areas
 from healthcode.revocation.head import DayEntry
 from healthcode.revocation.state import DeltaSource, RevocationState, build_state
+from healthcode.trust.anchor import published_anchors, select_anchors, verify_anchors
 from healthcode.trust.delegation import delegator_of, verify_areas_form, verify_delegation
 from healthcode.trust.document import AuthorityLink, ParticipantsDocument
 from healthcode.trust.issuer import (
@@ -58,6 +59,7 @@ __all__ = [
     "listed_chain",
     "verify_areas",
     "verify_issuer",
+    "verify_issuer_anchors",
     "view_of",
 ]
 
@@ -278,6 +280,19 @@ def _issuer_view(
     )
 
 
+def verify_issuer_anchors(previous: TrustState, national: National, issuer: IssuerTrust) -> None:
+    """Check that a new publication claims no CA subject that another participant holds.
+
+    Raises as verify_anchors. An entry that is no certificate is not looked at: it is left out.
+    """
+    held = {code: each.authority.document.tls_ca for code, each in previous.issuers.items()}
+    verify_anchors(
+        issuer.authority.participant,
+        issuer.authority.document.tls_ca,
+        published_anchors(national.participants.services, held),
+    )
+
+
 def verify_areas(
     files: AreaFiles, national: National, previous: AreaTrust | None = None, limits: TrustLimits = _LIMITS
 ) -> AreaTrust:
@@ -337,6 +352,13 @@ def view_of(
         expiries.append(issuer.authority.expires)
         if issuer.live is not None:
             expiries.append(issuer.live.expires)
+    services = national.participants.services
+    documents = {code: issuers[code].authority.document for code in sorted(issuers)}
+    anchors, faults = select_anchors(
+        published_anchors(services, {code: each.tls_ca for code, each in documents.items()})
+    )
+    warnings = [f"{each.participant}: {each.message} ({each.reason})" for each in files.rejected]
+    warnings += [f"{each.owner}: {each.message}" for each in faults]
     return TrustView(
         realm=national.realm,
         root_version=national.root.version,
@@ -344,12 +366,14 @@ def view_of(
         snapshot_version=national.snapshot.version,
         targets_version=national.targets.version,
         timestamp_signed_at=national.timestamp_signed_at,
-        issuers=MappingProxyType({code: issuers[code].view for code in sorted(issuers)}),
+        issuers=MappingProxyType(
+            {code: replace(issuers[code].view, tls_ca=anchors[code]) for code in documents}
+        ),
         policy=national.policy,
         areas=AreaRisk() if areas is None else areas.risk,
-        services=MappingProxyType(dict(national.participants.services)),
+        services=MappingProxyType(dict(services)),
         earliest_expiry=min(expiries),
-        warnings=tuple(f"{each.participant}: {each.message} ({each.reason})" for each in files.rejected),
+        warnings=tuple(warnings),
         areas_version=None if areas is None else areas.version,
         authorities={
             code: (entry.chain[-1].seq, link_mark(entry.chain[-1]))

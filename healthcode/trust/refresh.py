@@ -29,6 +29,7 @@ from healthcode.trust.assembly import (
     listed_chain,
     verify_areas,
     verify_issuer,
+    verify_issuer_anchors,
     view_of,
 )
 from healthcode.trust.delegation import delegated_participants, verify_delegation
@@ -368,6 +369,8 @@ class Refresh:
                 )
                 if held is not None:
                     verify_issuer_progress(held, issuer, self._now)
+                if self._previous is not None and (held is None or issuer.authority is not held.authority):
+                    verify_issuer_anchors(self._previous, national, issuer)
             except HealthcodeError as error:
                 first = first or error
                 continue

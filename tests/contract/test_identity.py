@@ -203,3 +203,20 @@ async def test_the_servers_own_certificate_is_renewed_without_a_restart(world: W
     settings.ca.write_bytes(world.ca("new gateway").certificate_pem)
     ca_pem = world.ca("new gateway").certificate_pem.decode()
     assert await ask(world, server.port, world.leaf(province("31")), ca_pem=ca_pem) == province("31").uri
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\nMIIB",
+    ],
+)
+async def test_an_entry_that_is_no_certificate_locks_nobody_out(world: World, entry: str) -> None:
+    """gRPC reads a pool up to the first such entry, so none gets into it, wherever it stands."""
+    first, last = world.published.pop("31"), world.published.pop("44")
+    world.published |= {"11": entry, "31": first, "12": entry, "44": last}
+    server = await world.start(world.server(GATEWAY), Gateway())
+    for code in ("31", "44"):
+        assert await ask(world, server.port, world.leaf(province(code))) == province(code).uri

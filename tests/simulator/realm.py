@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from healthcode.clock import rfc3339
+from healthcode.code.claims import CodeClaims, Level, Presentation
+from healthcode.code.text import sign_code
 from healthcode.errors import NotFoundError, Reason, UnavailableError
 from healthcode.policy.area import AreaRisk, encode_areas
 from healthcode.policy.book import default_policy_bytes
@@ -73,7 +75,19 @@ __all__ = ["NOW", "PEM", "SimulatedProvince", "SimulatedRealm", "fixed_key"]
 NOW = 1_795_248_000
 """2026-11-21T08:00:00Z, the hour at which simulated realms begin."""
 
-PEM = "-----BEGIN CERTIFICATE-----\nc2ltdWxhdGVk\n-----END CERTIFICATE-----\n"
+# a CA made once; no test uses its key
+PEM = """-----BEGIN CERTIFICATE-----
+MIIBlzCCAT6gAwIBAgIUAxJpwNWcWU4ZlKSqzf/Hjjb3cGYwCgYIKoZIzj0EAwIw
+FzEVMBMGA1UEAwwMc2ltdWxhdGVkIENBMCAXDTI1MTEyMTA3MDAwMFoYDzIxMjUx
+MDI4MDgwMDAwWjAXMRUwEwYDVQQDDAxzaW11bGF0ZWQgQ0EwWTATBgcqhkjOPQIB
+BggqhkjOPQMBBwNCAARIICeNj/o+Ju5iw5nW4HM2E+04SW8oNDoua6ModLV6itD8
+TtjwEYZAm+QwvJ6pEud/EwFYdp+gVGDKEAq1PWu8o2YwZDAdBgNVHQ4EFgQUqUKW
+c3gBU04+FqcKjips4QxGAXAwEgYDVR0TAQH/BAgwBgEB/wIBADAOBgNVHQ8BAf8E
+BAMCAQYwHwYDVR0jBBgwFoAUqUKWc3gBU04+FqcKjips4QxGAXAwCgYIKoZIzj0E
+AwIDRwAwRAIgGgTaqhHiyhxdvP0qbEUAhBa9fw/EbjWy/Zf6jg5CQmsCIBOXLBHZ
+w4j087Cm2hPhISr7ggbceznko5GCtXTIeGiL
+-----END CERTIFICATE-----
+"""
 
 _WINDOW_SECONDS = {KeyPurpose.LIVE: 7 * 86_400, KeyPurpose.PAPER: 30 * 86_400}
 
@@ -153,12 +167,35 @@ class SimulatedRealm:
         self.fetched.append(path)
         if self.offline:
             raise UnavailableError(f"{self.name} is out of reach", reason=Reason.TRUST_UNAVAILABLE)
-        data = self.tampered.get(path, self.files.get(path))
-        if data is None or path in self.missing:
+        data = self.serve(path)
+        if data is None:
             raise NotFoundError(f"{self.name} has no file {path}")
         if len(data) > max_bytes:
             raise too_large(path, max_bytes, self.name)
         return data
+
+    def serve(self, path: str) -> bytes | None:
+        """What is served at a path, right or wrong, however long; None for nothing."""
+        return None if path in self.missing else self.tampered.get(path, self.files.get(path))
+
+    def code(self, issuer: str, index: int, *, issued_at: int, expires_at: int) -> str:
+        """A GREEN code's text, signed with the issuer's newest LIVE key."""
+        claims = CodeClaims(
+            issuer=issuer,
+            issued_at=issued_at,
+            expires_at=expires_at,
+            not_before=None,
+            version=1,
+            level=Level.GREEN,
+            rule="G1",
+            index=index,
+            presentation=Presentation.LIVE,
+            shown_by_relative=False,
+            tag=None,
+            salt=None,
+            name=None,
+        )
+        return sign_code(claims, self.provinces[issuer].keys[KeyPurpose.LIVE], self.realm)
 
     @property
     def fingerprint(self) -> str:

@@ -94,6 +94,7 @@ def _tell(data: Mapping[str, Any]) -> Group:
         Text(f"by {each['by']}: {each['who']} must renew {each['what']}", style="bold yellow")
         for each in data["act"]
     ]
+    parts += [Text(why, style="bold yellow") for why in data["certificates_left_out"]]
     parts += [Text(f"waits to be admitted: {title}", style="yellow") for title in data["joins_waiting"]]
     parts += [Text(f"waits for signatures: {title}", style="yellow") for title in data["proposals_open"]]
     return Group(*parts)

@@ -174,3 +174,13 @@ def test_the_delegation_that_a_chain_demands_is_the_one_targets_makes(realm: Sim
     """Checking against the chain and against targets is the same."""
     made = realm.targets.signed.get_delegated_role("province-31")
     assert delegator_of("31", realm.provinces["31"].chain[-1]).get_delegated_role("province-31") == made
+
+
+def test_a_ca_that_is_no_certificate_is_refused(realm: SimulatedRealm) -> None:
+    """What would be left out when read is not admitted."""
+    province = realm.provinces["31"]
+    bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    province.document = province.document.model_copy(update={"tls_ca": (*province.document.tls_ca, bad)})
+    with pytest.raises(DecodeError) as caught:
+        accept(realm)
+    assert caught.value.detail == "tls_ca.certificate"

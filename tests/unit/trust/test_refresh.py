@@ -17,6 +17,7 @@ from healthcode.policy.enumeration import RiskLevel
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import encode_head
 from healthcode.revocation.state import RevocationStatus
+from healthcode.rpc.certificate import make_ca
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import RefreshResult, TrustClient
@@ -41,7 +42,7 @@ from healthcode.trust.metadata import (
 )
 from healthcode.trust.national import verify_national
 from healthcode.trust.store import TrustStore, init_trust
-from tests.simulator.realm import SimulatedRealm, fixed_key
+from tests.simulator.realm import PEM, SimulatedRealm, fixed_key
 
 
 def refresh(client: TrustClient, realm: SimulatedRealm) -> RefreshResult:
@@ -906,3 +907,34 @@ def test_paths_are_the_fixed_ones(realm: SimulatedRealm) -> None:
     listed = set(realm.targets.signed.targets)
     assert listed == {PARTICIPANTS_PATH, "policy/national.json"}
     assert head_path("31") == "provinces/31/revocations/head"
+
+
+def test_a_ca_subject_of_another_province_is_not_taken(realm: SimulatedRealm, client: TrustClient) -> None:
+    """A province that claims another's CA subject keeps its last good files; what comes in its place is taken."""
+    own, claimed = (make_ca(name, days=30, now=realm.now).certificate_pem.decode() for name in ("A", "A"))
+    other = make_ca("B", days=30, now=realm.now).certificate_pem.decode()
+    publish_cas(realm, "31", own)
+    refresh(client, realm)
+    publish_cas(realm, "11", other, claimed)
+    result = refresh(client, realm)
+    assert [(each.participant, each.reason) for each in result.rejected] == [("11", Reason.INVALID_REQUEST)]
+    assert (result.view.issuers["31"].tls_ca, result.view.issuers["11"].tls_ca) == ((own,), (PEM,))
+    assert client.open().view.issuers["31"].tls_ca == (own,)
+    publish_cas(realm, "11", other)
+    assert refresh(client, realm).view.issuers["11"].tls_ca == (other,)
+
+
+def test_a_ca_that_is_none_is_left_out_and_told(realm: SimulatedRealm, client: TrustClient) -> None:
+    """Garbage among a province's CAs costs it that entry alone, and its other files are taken."""
+    garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    publish_cas(realm, "11", garbage, PEM)
+    result = refresh(client, realm)
+    assert (result.rejected, result.view.issuers["11"].tls_ca) == ((), (PEM,))
+    assert any("tls_ca entry 1 of 11 is left out" in warning for warning in result.view.warnings)
+
+
+def publish_cas(realm: SimulatedRealm, code: str, *pems: str) -> None:
+    one = realm.provinces[code]
+    one.document = one.document.model_copy(update={"tls_ca": pems})
+    realm.publish_province(code)
+    realm.publish()

@@ -11,12 +11,15 @@ from healthcode.errors import (
     HealthcodeError,
     InvalidInputError,
     PermissionDeniedError,
+    PreconditionError,
     Reason,
     TrustError,
 )
+from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
+from healthcode.rpc.certificate import make_ca
 from healthcode.trust.client import TrustClient
-from healthcode.trust.layout import metadata_file
+from healthcode.trust.layout import authority_role, metadata_file, province_path
 from healthcode.trust.metadata import new_live_metadata, sign_metadata, to_bytes
 from healthcode.trust.national import root_fingerprint
 from healthcode.trust.source import FolderSource
@@ -24,8 +27,11 @@ from healthcode.trust.store import init_trust
 from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province, admit, found_registry
 from trust_registry.app import Registry
+from trust_registry.directory import CaDirectory
+from trust_registry.inspection import Grade, inspect_folder
 from trust_registry.ledger import RequestLedger
-from trust_registry.repository import Receipt
+from trust_registry.repository import Receipt, RoleUpdate
+from trust_registry.status import status_of
 from trust_registry.submission import Publisher
 
 REALM = "test-registry"
@@ -211,3 +217,38 @@ def test_a_request_id_stands_for_one_content() -> None:
     for unusable in ("", "x" * 65):
         with pytest.raises(InvalidInputError):
             ledger.check("31", unusable, b"one", clock.now())
+
+
+def test_the_ca_subject_of_another_province_is_refused(publisher: Publisher, shanghai: Province) -> None:
+    """TLS finds but one CA of a subject, so the second to claim it is told to choose another."""
+    guangdong = Province("44", REALM)
+    guangdong.ca = make_ca(f"{REALM} 31 CA", days=30, now=NOW)
+    with pytest.raises(PreconditionError, match="31 published another CA with the subject"):
+        publisher.publish_province("44", *guangdong.publication(2))
+    assert publisher.publish_province("31", *shanghai.publication(2)).version == 2
+
+
+def test_published_cas_that_clash_stay_with_the_first(registry: Registry, shanghai: Province) -> None:
+    """What got in beside admission is left out of the pool, and `status` and `check` tell of it."""
+    directory = CaDirectory(registry.repository.tree)
+    before = set(directory.all())
+    guangdong = Province("44", REALM)
+    own, garbage = guangdong.ca.certificate_pem.decode(), "-----BEGIN CERTIFICATE-----\nAAAA\n"
+    claimed = make_ca(f"{REALM} 31 CA", days=30, now=NOW).certificate_pem.decode()
+    metadata, data = guangdong.publication(2, tls_ca=(claimed, garbage, own))
+    with registry.repository.writing() as writing:
+        writing.publish({authority_role("44"): RoleUpdate(2, metadata, {province_path("44"): data})})
+    assert set(directory.all()) - before == {own}
+    assert shanghai.ca.certificate_pem.decode() not in directory.cas_for(
+        PeerId(REALM, PeerKind.PROVINCE, "44")
+    )
+    told = status_of(registry)["certificates_left_out"]
+    assert [line.partition(":")[0] for line in told] == [
+        f"tls_ca entry {n} of 44 is left out" for n in (1, 2)
+    ]
+    (finding,) = [each for each in inspect_folder(registry.folder, HandClock(NOW), {}) if "CAs" in each.what]
+    assert (finding.grade, finding.text) == (Grade.WARNING, "; ".join(told))
+    # and it can still mend what it published
+    publisher = Publisher(registry.repository)
+    assert publisher.publish_province("44", *guangdong.publication(3)).version == 3
+    assert status_of(registry)["certificates_left_out"] == []
