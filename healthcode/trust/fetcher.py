@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -120,14 +121,13 @@ def update_national(
 
 
 def forget_national(cache: Path) -> None:
-    """Forget the timestamp, snapshot and targets in `cache`, which python-tuf took and we refused.
+    """Forget what python-tuf took and we refused.
 
-    It would hold what comes later against them: a role that they named may then never go,
-    and targets of the same version would not be fetched again. What was accepted stays in
-    the generation, and against that nothing goes back (progress.py).
+    It would hold what comes later against it: a role that was named may then never go,
+    targets of the same version are not fetched again, a root stays for ever. What was
+    accepted stands in the generation, and against that nothing goes back (progress.py).
     """
-    for role in ("timestamp", "snapshot", "targets"):
-        (cache / f"{role}.json").unlink(missing_ok=True)
+    shutil.rmtree(cache, ignore_errors=True)
 
 
 def _ours(error: Exception, source: str) -> HealthcodeError:

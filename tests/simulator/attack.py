@@ -51,7 +51,18 @@ from healthcode.trust.metadata import (
 )
 from tests.simulator.realm import SimulatedProvince, SimulatedRealm, fixed_key
 
-__all__ = ["ATTACKS", "GOOD", "LATER", "REVOKED", "Attack", "Scene", "attack_named", "stage"]
+__all__ = [
+    "ATTACKS",
+    "GOOD",
+    "LATER",
+    "NEIGHBOUR",
+    "REVOKED",
+    "VICTIM",
+    "Attack",
+    "Scene",
+    "attack_named",
+    "stage",
+]
 
 Harm = Callable[[SimulatedRealm, Mapping[str, bytes]], None]
 
@@ -227,6 +238,11 @@ def _arbitrary(data: bytes) -> bytes:
     return bytes(byte ^ 0x20 for byte in data)
 
 
+# one of each kind: all, metadata of one participant, a file that metadata names, a list
+_CUT = frozenset({"timestamp", "authority", "head", "list"})
+_LENGTHENED = frozenset({"timestamp", "snapshot", "targets", "policy", "live", "list"})
+
+
 def _file_attacks() -> list[Attack]:
     metadata = {"timestamp", "targets", "areas", "authority", "live"}
     found = []
@@ -236,18 +252,14 @@ def _file_attacks() -> list[Attack]:
             garbage = Reason.TRUST_MIXED  # its hash stands in the timestamp
         whom = _WHOM.get(name)
         found.append(Attack(f"arbitrary {name}", garbage, whom, _swapped(place, _arbitrary)))
-        found.append(Attack(f"truncated {name}", garbage, whom, _swapped(place, lambda data: data[:-9])))
+        if name in _CUT:
+            found.append(Attack(f"truncated {name}", garbage, whom, _swapped(place, lambda data: data[:-9])))
+            found.append(Attack(f"missing {name}", Reason.FILE_UNKNOWN, whom, _swapped(place, None)))
         # what is not in the metadata that names it is bounded by its kind; the rest by its very length
         long = b" " * 600_000 if name in {*metadata, "snapshot"} else b"\0"
-        found.append(
-            Attack(
-                f"oversized {name}",
-                Reason.TOO_LARGE,
-                whom,
-                _swapped(place, lambda data, long=long: data + long),  # type: ignore[misc]  # bound now
-            )
-        )
-        found.append(Attack(f"missing {name}", Reason.FILE_UNKNOWN, whom, _swapped(place, None)))
+        if name in _LENGTHENED:
+            long_one = _swapped(place, lambda data, long=long: data + long)  # type: ignore[misc]  # bound now
+            found.append(Attack(f"oversized {name}", Reason.TOO_LARGE, whom, long_one))
     return found
 
 

@@ -1,0 +1,129 @@
+"""A service's own way to trust, watched: its follower, its log, its metrics, and the verdicts it would give."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from healthcode.errors import HealthcodeError, Reason
+from healthcode.policy.enumeration import Outcome
+from healthcode.rpc.follow import TrustFollower
+from healthcode.telemetry import Metrics
+from healthcode.trust.client import TrustClient
+from healthcode.trust.source import TrustSource
+from healthcode.trust.store import TrustStore
+from healthcode.trust.view import TrustView
+from healthcode.verification.verdict import Verdict
+from healthcode.verification.verifier import Verifier
+from tests.simulator.attack import GOOD, LATER, NEIGHBOUR, REVOKED, VICTIM
+from tests.simulator.realm import SimulatedRealm
+
+__all__ = ["AS_EVER", "HEALED", "Client", "keep_logging"]
+
+AS_EVER = (Outcome.REVOKED, Outcome.VALID, Outcome.VALID, Outcome.VALID)
+HEALED = (Outcome.REVOKED, Outcome.VALID, Outcome.REVOKED, Outcome.VALID)
+"""Outcomes of the codes of `Client.codes`, before and after the honest registry's next revocation."""
+
+
+class Client:
+    """A follower over `sources` in `folder`, whose clock is the realm's."""
+
+    def __init__(
+        self,
+        folder: Path,
+        realm: SimulatedRealm,
+        sources: TrustSource | Sequence[TrustSource],
+        log: StringIO,
+        **options: Any,
+    ) -> None:
+        self.folder = folder
+        self.realm = realm
+        self.metrics = Metrics("attack")
+        self._log = log
+        self.follower = TrustFollower(
+            folder,
+            TrustClient(folder, sources),
+            options.pop("stub", None),
+            clock=_RealmClock(realm),
+            metrics=self.metrics,
+            **options,
+        )
+        assert self.follower.open()
+
+    @property
+    def codes(self) -> list[str]:
+        """Codes of this moment, by index; the lists of the day speak of them."""
+        named = ((VICTIM, REVOKED), (VICTIM, GOOD), (VICTIM, LATER), (NEIGHBOUR, GOOD))
+        now = self.realm.now
+        return [self.realm.code(code, index, issued_at=now, expires_at=now + 1_800) for code, index in named]
+
+    async def refresh(self) -> tuple[str | None, Reason, str] | None:
+        """One minute later; what was refused, as (participant or None for all, reason, message)."""
+        self.realm.now += 60
+        try:
+            result = await self.follower.refresh_now()
+        except HealthcodeError as error:
+            return None, error.reason, error.message
+        assert len(result.rejected) <= 1, result.rejected
+        return next(((each.participant, each.reason, each.message) for each in result.rejected), None)
+
+    def verdicts(self, view: TrustView | None = None) -> list[Verdict]:
+        """Of the codes that AS_EVER lists."""
+        verifier = Verifier(self.follower.view if view is None else view)
+        return [verifier.verify(code, now=self.realm.now) for code in self.codes]
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The same in memory and, opened anew without network, on disk."""
+        served, stored = (
+            tuple(verdict.outcome for verdict in self.verdicts(view))
+            for view in (self.follower.view, TrustStore.open(self.folder).view)
+        )
+        assert served == stored
+        return served
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The lines of the log with this event."""
+        lines = [json.loads(line) for line in self._log.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == name]
+
+    def count(self, name: str, **labels: str) -> float:
+        """A counter of the service, 0 where nothing was counted."""
+        return self.metrics.registry.get_sample_value(f"healthcode_{name}_total", labels) or 0
+
+    def told(self, whom: str | None, reason: Reason) -> str:
+        """Why, from the one line that tells of a refusal; its counter stands at one."""
+        if whom is None:
+            (line,) = self.events("trust_refresh_failed")
+            assert self.count("trust_refresh", result=reason) == 1
+        else:
+            (line,) = self.events("trust_rejected")
+            assert line["participant"] == whom
+            assert self.count("trust_rejected", participant=whom, reason=reason) == 1
+        assert line["reason"] == reason
+        why: str = line["why"]
+        return why
+
+
+class _RealmClock:
+    def __init__(self, realm: SimulatedRealm) -> None:
+        self._realm = realm
+
+    def now(self) -> int:
+        return self._realm.now
+
+
+@contextmanager
+def keep_logging() -> Iterator[None]:
+    """Puts the process's log back as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)

@@ -1,0 +1,117 @@
+"""A registry and a mirror that serve one simulated realm, and a client that has followed it for a while.
+
+Both serve for the whole module; each test brings a realm of its own, and a copy of one folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from healthcode.telemetry import configure_logging
+from healthcode.trust.source import TrustSource
+from tests.attack.client import Client, keep_logging
+from tests.simulator.attack import Scene, stage
+from tests.simulator.mirror import Mirror, run_mirror
+from tests.simulator.realm import SimulatedRealm
+from tests.simulator.service import SimulatedRegistry, run_registry
+
+
+class Served(Mapping[str, bytes]):
+    """A realm's files as a web server sees them."""
+
+    def __init__(self, realm: SimulatedRealm) -> None:
+        self._realm = realm
+
+    def __getitem__(self, path: str) -> bytes:
+        data = self._realm.serve(path)
+        if data is None:
+            raise KeyError(path)
+        return data
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._realm.files)
+
+    def __len__(self) -> int:
+        return len(self._realm.files)
+
+
+class Layers:
+    """The registry over gRPC and a mirror over HTTP, with a source to each."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        realm = SimulatedRealm()
+        self.registry: SimulatedRegistry = stack.enter_context(run_registry(realm, folder))
+        self.mirror: Mirror = stack.enter_context(run_mirror({}))
+        self.sources: dict[str, TrustSource] = {
+            "grpc": stack.enter_context(self.registry.source(timeout_seconds=10)),
+            "mirror": self.mirror.source(timeout_seconds=10),
+        }
+
+    def serve(self, realm: SimulatedRealm) -> None:
+        """Serve another realm, honestly."""
+        self.registry.realm = realm
+        self.registry.behave = self.mirror.behave = lambda _path: None
+        self.mirror.files = Served(realm)
+
+
+@pytest.fixture(scope="module")
+def layers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layers]:
+    with ExitStack() as stack:
+        yield Layers(stack, tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture(scope="session")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that has seen both publications of a staged realm."""
+    folder = tmp_path_factory.mktemp("followed") / "trust"
+    realm = SimulatedRealm()
+    client = realm.client(folder)
+    client.refresh(realm.now)
+    stage(realm)
+    assert client.refresh(realm.now).rejected == ()
+    return folder
+
+
+@pytest.fixture(params=["grpc", "mirror"])
+def layer(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def realm() -> SimulatedRealm:
+    return SimulatedRealm()
+
+
+@pytest.fixture
+def scene(realm: SimulatedRealm, layers: Layers) -> Scene:
+    """The realm, staged and served."""
+    layers.serve(realm)
+    return stage(realm)
+
+
+@pytest.fixture
+def log() -> Iterator[StringIO]:
+    """What a service logs, as JSON."""
+    stream = StringIO()
+    with keep_logging():
+        configure_logging("attack", stream=stream)
+        yield stream
+
+
+@pytest.fixture
+def folder(followed: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(followed, tmp_path / "trust", symlinks=True)
+
+
+@pytest.fixture
+def client(
+    layers: Layers, layer: str, folder: Path, realm: SimulatedRealm, scene: Scene, log: StringIO
+) -> Client:
+    return Client(folder, realm, layers.sources[layer], log)

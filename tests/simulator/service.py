@@ -1,0 +1,160 @@
+"""A registry over real gRPC and TLS that serves a simulated realm's files, and can misbehave.
+
+`behave` is called with the path of each file that is asked for and gives a way of
+answering, or None for an honest one. Honest is meant loosely: the service sends what
+stands in the realm, however long, so that every bound is the client's. It runs in a
+thread of its own, as run_mirror does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from healthcode.errors import HealthcodeError, NotFoundError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.certificate import issue_leaf, make_ca
+from healthcode.rpc.server import CallInfo, GrpcServer, ServerTls
+from healthcode.rpc.source import GrpcSource, connect_source
+from healthcode.settings import TlsSettings
+from healthcode.telemetry import Metrics
+from healthcode.v1 import trust_registry_pb2
+from healthcode.v1.trust_registry_pb2 import FetchFileRequest, FetchFileResponse, WatchTrustResponse
+from tests.simulator.realm import SimulatedRealm
+
+__all__ = ["Answer", "SimulatedRegistry", "drip", "empty", "endless", "refuse", "run_registry", "stall"]
+
+Answer = Callable[[FetchFileRequest], AsyncIterator[FetchFileResponse]]
+
+_CHUNK_BYTES = 65_536
+
+
+class SimulatedRegistry:
+    """The servicer: FetchFile and WatchTrust over `realm`; the rest is nothing a client of trust calls."""
+
+    service = trust_registry_pb2.DESCRIPTOR.services_by_name["TrustRegistryService"]
+
+    def __init__(self, realm: SimulatedRealm) -> None:
+        self.realm = realm
+        self.behave: Callable[[str], Answer | None] = lambda _path: None
+        self.watch: Callable[[], AsyncIterator[WatchTrustResponse]] = self._tell_once
+        self.asked: list[str] = []
+        self.address = ""
+        self.ca_pem = ""
+
+    @contextmanager
+    def source(self, *, timeout_seconds: float = 5) -> Iterator[GrpcSource]:
+        """The product's own client of it."""
+        with connect_source(self.address, ca_pem=self.ca_pem, timeout_seconds=timeout_seconds) as source:
+            yield source
+
+    async def FetchFile(  # noqa: N802  proto
+        self, request: FetchFileRequest, call: CallInfo
+    ) -> AsyncIterator[FetchFileResponse]:
+        self.asked.append(request.path)
+        answer = self.behave(request.path)
+        if answer is not None:
+            async for response in answer(request):
+                yield response
+            return
+        data = self.realm.serve(request.path)
+        if data is None:
+            raise NotFoundError(f"no file {request.path}")
+        for start in range(0, max(1, len(data)), _CHUNK_BYTES):
+            yield FetchFileResponse(chunk=data[start : start + _CHUNK_BYTES], total_bytes=len(data))
+
+    async def WatchTrust(  # noqa: N802  proto
+        self, request: trust_registry_pb2.WatchTrustRequest, call: CallInfo
+    ) -> AsyncIterator[WatchTrustResponse]:
+        async for news in self.watch():
+            yield news
+
+    async def _tell_once(self) -> AsyncIterator[WatchTrustResponse]:
+        yield WatchTrustResponse(timestamp_version=self.realm.timestamp_version)
+        await asyncio.Event().wait()
+
+    def __getattr__(self, method: str) -> object:
+        """Methods that this registry does not have."""
+        if method not in self.service.methods_by_name:
+            raise AttributeError(method)
+
+        async def absent(request: object, call: CallInfo) -> object:
+            raise NotFoundError(f"{method} is not simulated")
+
+        return absent
+
+
+@contextmanager
+def run_registry(realm: SimulatedRealm, folder: Path) -> Iterator[SimulatedRegistry]:
+    """A registry that listens on 127.0.0.1 as long as the block runs; `folder` takes its certificate."""
+    now = int(time.time())
+    ca, peer = make_ca("registry CA", days=30, now=now), PeerId("test-simulator", PeerKind.REGISTRY)
+    tls = TlsSettings(certificate=folder / "leaf.pem", private_key=folder / "leaf.key", ca=folder / "ca.pem")
+    folder.mkdir(parents=True, exist_ok=True)
+    issue_leaf(ca, peer, days=7, now=now).write(tls.certificate, tls.private_key)
+    tls.ca.write_bytes(ca.certificate_pem)
+    registry = SimulatedRegistry(realm)
+    registry.ca_pem = ca.certificate_pem.decode()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="registry", daemon=True)
+    thread.start()
+
+    async def start() -> GrpcServer:
+        server = GrpcServer(
+            "127.0.0.1:0", ServerTls(tls, client_cas=None), metrics=Metrics("simulator"), verifier=None
+        )
+        server.add(registry.service, registry)
+        await server.start()
+        return server
+
+    try:
+        server = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
+        registry.address = f"127.0.0.1:{server.port}"
+        try:
+            yield registry
+        finally:
+            asyncio.run_coroutine_threadsafe(server.stop(0), loop).result(20)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def endless(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
+    """A file that never ends, and claims to be small."""
+    while True:
+        yield FetchFileResponse(chunk=b"x" * _CHUNK_BYTES, total_bytes=5)
+
+
+async def drip(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
+    """A file that comes byte by byte."""
+    while True:
+        yield FetchFileResponse(chunk=b"x", total_bytes=1000)
+        await asyncio.sleep(0.05)
+
+
+async def empty(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
+    """A stream that goes on and brings nothing."""
+    while True:
+        yield FetchFileResponse(total_bytes=1000)
+        await asyncio.sleep(0.001)
+
+
+async def stall(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
+    """A first byte, and then nothing more."""
+    yield FetchFileResponse(chunk=b"{", total_bytes=1000)
+    await asyncio.Event().wait()
+
+
+def refuse(error: HealthcodeError) -> Answer:
+    """A failure of the server's own choice."""
+
+    async def answer(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
+        raise error
+        yield  # a generator all the same
+
+    return answer
