@@ -65,6 +65,7 @@ __all__ = [
     "HandoverDocument",
     "ProvinceRequest",
     "bundle_digest",
+    "check_new_authority",
     "decode_bundle",
     "decode_handover",
     "decode_link",
@@ -178,8 +179,8 @@ def decode_bundle(data: bytes) -> JoinRequest:
 
 
 def bundle_digest(bundle: JoinRequest) -> str:
-    """SHA-256 of province.json in the bundle, hex: what key holders read out to each other."""
-    return hashlib.sha256(bundle.province_json).hexdigest()
+    """SHA-256 of what each key holder signs, hex: the same for all of them, so they can read it out to each other."""
+    return hashlib.sha256(decode_metadata(bundle.metadata, Targets).signed_bytes).hexdigest()
 
 
 def province_of(bundle: JoinRequest) -> ProvinceDocument:
@@ -249,6 +250,14 @@ def _fingerprint(pem: str) -> str:
     return f"sha256:{hashlib.sha256(pem.encode()).hexdigest()[:32]} (of the PEM)"
 
 
+def check_new_authority(folder: Path, *, keys: int, threshold: int) -> None:
+    """Refuses what could not be made in `folder`. Raises InvalidInputError, ConfigurationError."""
+    if not 1 <= threshold <= keys <= 16:
+        raise InvalidInputError(f"a threshold of {threshold} of {keys} keys cannot be")
+    if (folder / AUTHORITY_FILE).exists():
+        raise ConfigurationError(f"{folder} holds an authority already; choose another folder")
+
+
 @dataclass(frozen=True, slots=True)
 class Authority:
     """One authority folder: authority.json, the key files that lie in it, and what was signed before."""
@@ -274,11 +283,8 @@ class Authority:
         `previous` is the link of the authority that it follows. Raises
         ConfigurationError when the folder holds one already.
         """
-        if not 1 <= threshold <= len(passphrases) <= 16:
-            raise InvalidInputError(f"a threshold of {threshold} of {len(passphrases)} keys cannot be")
+        check_new_authority(folder, keys=len(passphrases), threshold=threshold)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if (folder / AUTHORITY_FILE).exists():
-            raise ConfigurationError(f"{folder} holds an authority already; choose another folder")
         keys = [PrivateKey.generate() for _ in passphrases]
         link = new_link(participant, keys, threshold, realm, created=now, previous=previous)
         for number, (key, passphrase) in enumerate(zip(keys, passphrases, strict=True), start=1):
@@ -308,12 +314,17 @@ class Authority:
         )
         return cls(folder, document)
 
-    def last_signed(self) -> ProvinceDocument | None:
-        """province.json of the highest version that was signed here."""
-        versions = [int(path.stem) for path in (self.folder / HISTORY_FOLDER).glob("*.json")]
-        if not versions:
-            return None
-        return province_of(decode_bundle(self._history(max(versions)).read_bytes()))
+    def last_completed(self, *, before: int) -> JoinRequest | None:
+        """The newest bundle under version `before` that has all its signatures: what a change is shown against.
+
+        A version that some have signed and others not is no step to compare with.
+        """
+        versions = (int(path.stem) for path in (self.folder / HISTORY_FOLDER).glob("*.json"))
+        for version in sorted((each for each in versions if each < before), reverse=True):
+            bundle = decode_bundle(self._history(version).read_bytes())
+            if missing_signatures(bundle) == 0:
+                return bundle
+        return None
 
     def hand_over(self, handover: HandoverDocument, keys: Sequence[PrivateKey]) -> HandoverDocument:
         """The handover with the consent of `keys`, which are of this authority.

@@ -29,6 +29,7 @@ from healthcode.rpc.certificate import issue_leaf, make_ca
 from healthcode.settings import split_address
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import Cost, create_key_file
+from healthcode.signing.passphrase import check_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import ParticipantsDocument, ServiceEntry, encode_document, load_json
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, RISK_PATH
@@ -56,7 +57,6 @@ __all__ = [
     "CeremonyResult",
     "Holder",
     "SigningStep",
-    "check_passphrase",
     "check_shape",
     "configuration_of",
     "draw_passphrase",
@@ -65,7 +65,6 @@ __all__ = [
     "national_files",
 ]
 
-MIN_PASSPHRASE_CHARACTERS = 12
 _CA_DAYS, _LEAF_DAYS = 3650, 398
 
 
@@ -113,7 +112,7 @@ class CeremonyPlan:
             if len(people) != len(holders):
                 raise InvalidInputError(f"two {what} keys have one holder: each is held by another person")
             for holder in holders:
-                check_passphrase(holder.passphrase.decode())
+                check_passphrase(holder.passphrase.decode(), holder.key_name)
         decode_policy(self.policy)
 
 
@@ -136,12 +135,6 @@ def check_shape(realm: str, *, development: bool, roots: tuple[int, int], operat
                 f"{count} {what} keys with a threshold of {threshold}: the threshold lies between "
                 f"{least} and the number of keys, so that no one person acts alone"
             )
-
-
-def check_passphrase(text: str) -> None:
-    """Raises InvalidInputError for one that is too short."""
-    if len(text) < MIN_PASSPHRASE_CHARACTERS:
-        raise InvalidInputError(f"a passphrase has {MIN_PASSPHRASE_CHARACTERS} characters or more")
 
 
 @dataclass(frozen=True, slots=True)

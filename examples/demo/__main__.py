@@ -117,7 +117,7 @@ def run_demo(folder: Path, json_file: Path | None, console: Console, *, keep: bo
 )
 def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | None) -> None:
     """A whole federation on this machine, told in numbered steps."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
     if stop is not None:
         sys.exit(stop_kept(stop, console))
     signal.signal(signal.SIGTERM, _interrupt)

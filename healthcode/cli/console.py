@@ -34,7 +34,7 @@ from rich.console import Console, RenderableType
 
 import healthcode.rpc  # noqa: F401  it quiets grpc, which must happen before anything imports that
 from healthcode.cli.table import details, rows
-from healthcode.errors import ConfigurationError, HealthcodeError
+from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputError
 from healthcode.telemetry import get_logger
 
 __all__ = [
@@ -155,16 +155,29 @@ def exit_with(status: int) -> NoReturn:
     raise click.exceptions.Exit(status)
 
 
-def ask_secret(what: str, *, new: bool = False, instead: str = "") -> str:
-    """Asks a person for a secret, unseen; twice when it is `new`.
+def ask_secret(
+    what: str, *, new: bool = False, instead: str = "", check: Callable[[str], None] | None = None
+) -> str:
+    """Asks a person for a secret, unseen; twice when it is `new`, and again while `check` raises InvalidInputError.
 
     Raises ConfigurationError when there is no terminal to ask at; `instead` says what to do then.
     """
+
+    def checked(text: str) -> str:
+        if check is not None:
+            try:
+                check(text)
+            except InvalidInputError as error:
+                raise click.UsageError(error.message) from None
+        return text
+
     with warnings.catch_warnings():
         # without a terminal getpass warns, and would read what somebody else sent to standard input
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
-            return str(click.prompt(what, hide_input=True, confirmation_prompt=new, err=True))
+            return str(
+                click.prompt(what, hide_input=True, confirmation_prompt=new, err=True, value_proc=checked)
+            )
         except getpass.GetPassWarning:
             raise ConfigurationError(
                 f"there is no terminal to ask for the {what} at: {instead or 'run it at one'}"

@@ -11,12 +11,23 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from healthcode.errors import ConfigurationError
+from healthcode.errors import ConfigurationError, InvalidInputError
 
-__all__ = ["check_secret_file", "read_passphrase"]
+__all__ = ["MIN_PASSPHRASE_CHARACTERS", "check_passphrase", "check_secret_file", "read_passphrase"]
+
+MIN_PASSPHRASE_CHARACTERS = 12
 
 _MAX_BYTES = 1024
 _MODES = (0o600, 0o400)
+
+
+def check_passphrase(text: str, of: str = "a key") -> None:
+    """Refuses a new passphrase that is too short; `of` says whose. Raises InvalidInputError.
+
+    A key file may be copied and tried at leisure, so its passphrase is what protects it.
+    """
+    if len(text) < MIN_PASSPHRASE_CHARACTERS:
+        raise InvalidInputError(f"the passphrase of {of} has {MIN_PASSPHRASE_CHARACTERS} characters or more")
 
 
 def check_secret_file(path: Path, what: str) -> None:
@@ -29,7 +40,7 @@ def check_secret_file(path: Path, what: str) -> None:
         status = path.stat()
     except FileNotFoundError:
         raise ConfigurationError(
-            f"{what} {path} is missing: restore it from its backup, or make a new one"
+            f"{what} {path} is missing: restore it from its backup, or name it where it lies"
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{what} {path} cannot be reached: {error.strerror}") from None

@@ -15,6 +15,7 @@ from healthcode.identity.realm import check_realm
 from healthcode.rpc.certificate import write_private
 from healthcode.signing.ed25519 import PrivateKey, kid, self_test
 from healthcode.signing.keyfile import read_key_file
+from healthcode.signing.passphrase import check_secret_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.join import encode_join_request, join_digest
 from healthcode.trust.metadata import Targets, decode_metadata, expires_at
@@ -22,6 +23,7 @@ from province_node.authority import (
     MAX_REQUEST_BYTES,
     Authority,
     bundle_digest,
+    check_new_authority,
     decode_bundle,
     decode_handover,
     decode_link,
@@ -45,7 +47,7 @@ _key_option = click.option(
     "key_files",
     type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
-    help="A key file to sign with; as often as you like. Default: every key file in --dir.",
+    help="A key file to sign with, here or in --dir; as often as you like. Default: every key file in --dir.",
 )
 
 
@@ -111,13 +113,15 @@ def init(
     if after_file is not None:
         data = read_bounded(after_file, MAX_REQUEST_BYTES)
         previous = decode_link(data, realm=realm, participant=code)
+    # before anybody is asked for a passphrase
+    check_new_authority(root, keys=keys, threshold=threshold)
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     if development:
         drawn = secrets.token_urlsafe(24).encode()
         write_private(root / _PASSPHRASE, drawn + b"\n")
         passphrases = [drawn] * keys
     elif passphrase_file is not None:
-        passphrases = [ask_passphrase(passphrase_file, "the keys")] * keys
+        passphrases = [ask_passphrase(passphrase_file, "the authority's keys", new=True)] * keys
     else:
         passphrases = [ask_passphrase(None, f"authority-{n}.key", new=True) for n in range(1, keys + 1)]
     made = Authority.create(
@@ -189,10 +193,17 @@ def sign(
         f"[bold]To sign: participant {bundle.participant}, realm {bundle.realm}, version {targets.version}[/], "
         f"good until {rfc3339(expires_at(targets))}"
     )
-    for line in describe_change(mine.last_signed(), province_of(bundle)) or ["no change, a renewal alone"]:
-        console.print(f"  {line}", markup=False, highlight=False)
-    console.print(f"  province.json sha256:{bundle_digest(bundle)}", highlight=False)
-    keys = _open_keys(root, key_files, passphrase_file, "Sign this?", yes=yes)
+    last = mine.last_completed(before=targets.version)
+    if last is None:
+        console.print("  nothing was completed in this folder before, so this is all of it")
+    else:
+        console.print(f"  compared with version {decode_metadata(last.metadata, Targets).signed.version}")
+    before = None if last is None else province_of(last)
+    for line in describe_change(before, province_of(bundle)) or ["no change, a renewal alone"]:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    digest = f"sha256:{bundle_digest(bundle)}"
+    console.print(f"  digest {digest}, the same for every holder", highlight=False, soft_wrap=True)
+    keys = _open_keys(root, key_files, passphrase_file, f"Sign {digest}?", yes=yes)
     signed = mine.sign(bundle, keys, now=now, replace=replace)
     data = encode_join_request(signed)
     write_durable(out, data)
@@ -204,10 +215,12 @@ def sign(
         "version": targets.version,
         "signed_by": [kid(key.public).hex() for key in keys],
         "missing_signatures": missing,
-        "request_digest": join_digest(data),
+        "digest": digest,
+        # the operators compare it at `join`; it is not what it will be while signatures are missing
+        "request_digest": join_digest(data) if missing == 0 else None,
         "next": "carry the bundle to the node: `province-node join` the first time, `publish` after"
         if missing == 0
-        else f"{missing} more: the next holder runs `authority sign --bundle {out}`",
+        else f"{missing} more: the next holder runs `authority sign --bundle {out} --out {out}`",
     }
     print_result(result, as_json=as_json, table=details)
 
@@ -265,7 +278,7 @@ def handover(
         "missing_signatures": signed.missing,
         "next": "the new authority: `authority accept --handover FILE`"
         if signed.missing == 0
-        else f"{signed.missing} more: the next holder runs `authority handover --to {out}`",
+        else f"{signed.missing} more: the next holder runs `authority handover --to {out} --out {out}`",
     }
     print_result(result, as_json=as_json, table=details)
 
@@ -286,7 +299,7 @@ def accept(root: Path, handover_file: Path, as_json: bool) -> None:
     mine = Authority.open(root).accept(decode_handover(read_bounded(handover_file, MAX_REQUEST_BYTES)))
     result = {
         **_describe(mine),
-        "next": "sign the node's request: `authority sign --request request.json`; the node hands it in by `join`",
+        "next": "sign the node's request: `authority sign --request request.json --out bundle.json`; the node hands it in by `join`",
     }
     print_result(result, as_json=as_json, table=details)
 
@@ -306,10 +319,12 @@ def _open_keys(
     # a development authority signs without questions: its passphrase lies beside its keys
     default_passphrase = root / _PASSPHRASE
     passphrase_file = passphrase_file or (default_passphrase if default_passphrase.exists() else None)
-    confirm(question, yes=yes or passphrase_file == default_passphrase)
-    paths = list(key_files) or sorted(root.glob("*.key"))
+    paths = [_find_key(root, path) for path in key_files] or sorted(root.glob("*.key"))
     if not paths:
         raise ConfigurationError(f"there is no key file in {root}: name one with --key")
+    for path in paths:
+        check_secret_file(path, "key file")
+    confirm(question, yes=yes or passphrase_file == default_passphrase)
     keys = []
     for path in paths:
         loaded = read_key_file(path, ask_passphrase(passphrase_file, path.name))
@@ -317,6 +332,11 @@ def _open_keys(
             raise ConfigurationError(f"{path} is a key for {loaded.info.purpose}, not of an authority")
         keys.append(loaded.private)
     return keys
+
+
+def _find_key(root: Path, path: Path) -> Path:
+    """A key file as it was named, or of that name in the authority's folder."""
+    return path if path.exists() or not (root / path).exists() else root / path
 
 
 def _describe(made: Authority) -> dict[str, object]:

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from healthcode.signing.passphrase import read_passphrase
+from healthcode.cli.console import ask_secret
+from healthcode.signing.passphrase import check_passphrase, read_passphrase
 
 __all__ = ["ask_passphrase", "confirm", "dir_option", "passphrase_option", "yes_option"]
 
@@ -42,13 +43,27 @@ def yes_option(function: _Function) -> _Function:
 
 
 def ask_passphrase(file: Path | None, label: str, *, new: bool = False) -> bytes:
-    """The passphrase from `file`, or typed by a person. Raises ConfigurationError."""
-    return read_passphrase(
+    """The passphrase from `file`, or typed by a person; `label` says of which key.
+
+    A new one is asked for again while it is too short. Raises ConfigurationError,
+    InvalidInputError for a file with one that is too short.
+    """
+
+    def check(text: str) -> None:
+        check_passphrase(text, label)
+
+    passphrase = read_passphrase(
         file,
-        prompt=lambda: str(
-            click.prompt(f"passphrase of {label}", hide_input=True, confirmation_prompt=new, err=True)
+        prompt=lambda: ask_secret(
+            f"passphrase of {label}",
+            new=new,
+            instead="name a file with --passphrase-file",
+            check=check if new else None,
         ),
     )
+    if new:
+        check(passphrase.decode(errors="replace"))
+    return passphrase
 
 
 def confirm(question: str, *, yes: bool) -> None:

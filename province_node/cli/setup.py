@@ -42,7 +42,7 @@ from province_node.entry import accept_entry, entry_of, expect_entry, read_entry
 from province_node.file import read_bounded, write_durable
 from province_node.remote import RegistryLink, ServiceLink
 from province_node.settings import NodeSettings, load_node_settings
-from province_node.setup import NodePlan, create_node
+from province_node.setup import NodePlan, check_plan, create_node
 
 __all__ = ["chain", "entry", "init", "join", "publish"]
 
@@ -128,6 +128,7 @@ def init(
         passphrase_file=passphrase_file,
         credential=credential,
     )
+    check_plan(root, plan)
     passphrase = None if development else ask_passphrase(passphrase_file, "the online keys", new=True)
     create_node(root, plan, passphrase=passphrase, now=SystemClock().now())
     result = {
@@ -135,7 +136,8 @@ def init(
         "participant": code,
         "realm": realm,
         "request": str(root / "request.json"),
-        "next": "carry request.json to the authority: `province-node authority sign --request request.json`",
+        "next": "carry request.json to the authority: "
+        "`province-node authority sign --dir AUTHORITY --request request.json --out bundle.json`",
     }
     print_result(result, as_json=as_json, table=details)
 

@@ -17,20 +17,20 @@ from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.policy.book import default_policy_bytes
 from healthcode.rpc.certificate import load_ca
 from healthcode.settings import split_address
+from healthcode.signing.passphrase import MIN_PASSPHRASE_CHARACTERS, check_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import ServiceEntry
 from healthcode.trust.layout import metadata_file
 from healthcode.trust.national import root_fingerprint
 from trust_registry.ceremony import (
-    MIN_PASSPHRASE_CHARACTERS,
     CeremonyPlan,
     CeremonyResult,
     Holder,
     SigningStep,
-    check_passphrase,
     check_shape,
     hold_ceremony,
 )
+from trust_registry.cli.carried import describe_table
 from trust_registry.cli.founding import begin_founding
 from trust_registry.cli.option import dir_option, open_reading, show_changes
 from trust_registry.folder import RegistryFolder
@@ -150,7 +150,7 @@ def init(
         gateway=_gateway(gateway_ca, gateway_endpoint),
     )
     if cards:
-        print_result(begin_founding(plan, cards, folder, out), as_json=as_json, table=details)
+        print_result(begin_founding(plan, cards, folder, out), as_json=as_json, table=describe_table)
         return
     confirm = _say_nothing if development else _ask_signature
     result = hold_ceremony(plan, RegistryFolder(folder), SystemClock(), confirm=confirm)

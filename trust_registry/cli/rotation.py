@@ -14,10 +14,9 @@ from healthcode.errors import InvalidInputError
 from healthcode.identity.realm import check_realm, is_test_realm
 from healthcode.signing.ed25519 import PrivateKey, self_test
 from healthcode.signing.keyfile import Cost, create_key_file
-from healthcode.signing.passphrase import read_passphrase
+from healthcode.signing.passphrase import check_passphrase, read_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from trust_registry.app import Registry
-from trust_registry.ceremony import check_passphrase
 from trust_registry.cli.admission import find_join
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.cli.proposal import print_proposal, propose
@@ -87,7 +86,7 @@ def new(
     if not name.isprintable() or "/" in name or not name.strip():
         raise InvalidInputError(f"{name!a} is no name for a key: take one like root-6")
     passphrase = read_passphrase(passphrase_file, prompt=_ask_new_passphrase)
-    check_passphrase(passphrase.decode())
+    check_passphrase(passphrase.decode(), name)
     out.mkdir(parents=True, exist_ok=True)
     private = PrivateKey.generate()
     create_key_file(

@@ -13,7 +13,7 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.link import verify_key_possession
 from province_node.authority import decode_request
 from province_node.settings import load_node_settings
-from province_node.setup import NodePlan, create_node, open_keyring
+from province_node.setup import NodePlan, check_plan, create_node, open_keyring
 from tests.simulator.realm import NOW
 
 REALM = "test-setup"
@@ -130,3 +130,15 @@ def test_paths_count_from_the_folder(tmp_path, plan, monkeypatch):
     settings = load_node_settings(tmp_path / "node")
     for path in (settings.database, settings.trust.folder, settings.keys.folder, settings.tls.ca):
         assert path.is_relative_to(tmp_path / "node")
+
+
+def test_what_cannot_be_is_found_without_a_passphrase(tmp_path, plan):
+    """A folder that is taken, a bad fingerprint, a CA that is not there: before anybody is asked for anything."""
+    create_node(tmp_path / "node", plan, passphrase=None, now=NOW)
+    with pytest.raises(ConfigurationError, match="holds a node already"):
+        check_plan(tmp_path / "node", plan)
+    with pytest.raises(ConfigurationError, match="64 hex digits"):
+        check_plan(tmp_path / "new", replace(plan, root_fingerprint="nonsense"))
+    with pytest.raises(ConfigurationError, match=r"none\.pem"):
+        check_plan(tmp_path / "new", replace(plan, tls_ca=tmp_path / "none.pem"))
+    assert not (tmp_path / "new").exists()
