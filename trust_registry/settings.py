@@ -43,13 +43,14 @@ class KeySettings(Settings):
 class RepositorySettings(Settings):
     """Times in seconds: how often the timestamp is signed anew, how long superseded files are kept.
 
-    `group_seconds`: publications that come within it go out in one snapshot.
+    `group_seconds`: publications that come within it go out in one snapshot. Short beside the
+    second for which a node gathers its own, since the two add up on the way of a revocation.
     `report_seconds`: how often nodes are asked to report what they decide with.
     """
 
     timestamp_interval_seconds: Annotated[float, Field(ge=0.2, le=1800, strict=False)] = 60.0
     keep_superseded_seconds: Annotated[int, Field(ge=3600)] = 172_800
-    group_seconds: Annotated[float, Field(ge=0, le=5, strict=False)] = 1.0
+    group_seconds: Annotated[float, Field(ge=0, le=5, strict=False)] = 0.25
     report_seconds: Annotated[float, Field(ge=1, le=3600, strict=False)] = 60.0
 
 
