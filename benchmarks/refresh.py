@@ -59,8 +59,8 @@ class _Country(SimulatedRealm):
 
     def _revoke_next(self, code: str, *, publish: bool) -> None:
         self._next += 1
-        # indices lie scattered, as the real ones do
-        index = self._next * 2_654_435_761 % 2**30
+        # scattered over one series, as the real ones are
+        index = self._next * 2_654_435_761 % 2**26
         if publish:
             self.revoke(code, index, NOW + 600)
             self.publish_live(code)
