@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Group, RenderableType
 
-from healthcode.cli.console import error_console
+from healthcode.cli.console import details, error_console, rows
 from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.trust.layout import metadata_file
@@ -20,7 +21,14 @@ from trust_registry.cli.option import open_key, show_changes, signing_purposes
 from trust_registry.durable import read_file, write_file
 from trust_registry.proposal import Proposal, ProposalState
 
-__all__ = ["carried_from", "describe_carried", "describe_proposal", "realm_in", "sign_carried"]
+__all__ = [
+    "carried_from",
+    "describe_carried",
+    "describe_proposal",
+    "describe_table",
+    "realm_in",
+    "sign_carried",
+]
 
 
 def carried_from(path: str) -> Carried:
@@ -76,6 +84,15 @@ def describe_proposal(
             for roll in rolls
         ],
     }
+
+
+def describe_table(data: Mapping[str, Any]) -> RenderableType:
+    """The same for people: who must sign each paper, a line each."""
+    facts = {name: value for name, value in data.items() if name not in {"rolls", "changes"}}
+    if not data.get("rolls"):
+        return details(facts)
+    columns = ("paper", "by", "signatures", "signed", "missing", "wrong")
+    return Group(details(facts), rows(columns, data["rolls"], title="Who signs"))
 
 
 def sign_carried(

@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-from rich.console import RenderableType
 
-from healthcode.cli.console import Command, CommandGroup, details, json_option, print_result, rows
+from healthcode.cli.console import Command, CommandGroup, json_option, print_result, rows
 from healthcode.errors import InvalidInputError
 from healthcode.rpc.certificate import load_ca
 from healthcode.trust.document import ServiceEntry
 from trust_registry.app import Registry
 from trust_registry.approval import changes_of, publish_proposal, sign_proposal, take_signatures
 from trust_registry.basis import Carried, carry, encode_carried
-from trust_registry.cli.carried import carried_from, describe_carried, describe_proposal, sign_carried
+from trust_registry.cli.carried import (
+    carried_from,
+    describe_carried,
+    describe_proposal,
+    describe_table,
+    sign_carried,
+)
 from trust_registry.cli.founding import collect_founding
 from trust_registry.cli.option import (
     dir_option,
@@ -152,7 +157,7 @@ def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
         write_file(out, encode_carried(carried))
     data = {**describe_carried(carried), "file": None if out is None else str(out)}
     data["changes"] = [str(change) for change in changes]
-    print_result(data, as_json=as_json, table=_without_changes)
+    print_result(data, as_json=as_json, table=describe_table)
 
 
 @click.command(
@@ -189,7 +194,7 @@ def sign(
     """
     if Path(reference).is_file():
         carried = sign_carried(Path(reference), out, key_path, passphrase_file, yes=yes, quiet=as_json)
-        print_result(describe_carried(carried), as_json=as_json, table=details)
+        print_result(describe_carried(carried), as_json=as_json, table=describe_table)
         return
     registry = open_writing(folder)
     proposal = registry.proposals.find(reference)
@@ -207,7 +212,7 @@ def sign(
     )
     signing = sign_proposal(registry.repository, registry.proposals, proposal.id, key.private)
     data: dict[str, Any] = {**_describe(registry, signing.proposal), "signed_by": key.info.name}
-    print_result(data, as_json=as_json, table=details)
+    print_result(data, as_json=as_json, table=describe_table)
 
 
 @click.command(
@@ -228,7 +233,7 @@ def collect(files: tuple[Path, ...], folder: Path, as_json: bool) -> None:
     """
     founded = collect_founding(files, folder)
     if founded is not None:
-        print_result(founded, as_json=as_json, table=details)
+        print_result(founded, as_json=as_json, table=describe_table)
         return
     registry = open_writing(folder)
     names = holder_names(registry.folder)
@@ -239,7 +244,7 @@ def collect(files: tuple[Path, ...], folder: Path, as_json: bool) -> None:
         signing, found = take_signatures(registry.repository, registry.proposals, carried.proposal, names)
         proposal_id, added = signing.proposal.id, [*added, *found]
     data = {**_describe(registry, registry.proposals.find(proposal_id)), "taken": added}
-    print_result(data, as_json=as_json, table=details)
+    print_result(data, as_json=as_json, table=describe_table)
 
 
 @click.command(cls=Command, examples="trust-registry publish 3fa9c2 --dir registry")
@@ -259,10 +264,6 @@ def _carry(registry: Registry, reference: str) -> Carried:
     )
 
 
-def _without_changes(data: dict[str, Any]) -> RenderableType:
-    return details({name: value for name, value in data.items() if name != "changes"})
-
-
 def _describe(registry: Registry, proposal: Proposal) -> dict[str, Any]:
     return describe_proposal(
         proposal, registry.repository.published(), registry.settings.realm, holder_names(registry.folder)
@@ -274,4 +275,4 @@ def print_proposal(registry: Registry, proposal: Proposal, *, as_json: bool, out
     if out is not None:
         write_file(out, encode_carried(_carry(registry, proposal.id)))
         data["file"] = str(out)
-    print_result(data, as_json=as_json, table=details)
+    print_result(data, as_json=as_json, table=describe_table)

@@ -1,0 +1,133 @@
+"""docs/operating.md is run: every command block, in its order, in a throwaway realm.
+
+The shell is a real one and so are the services; `systemctl` starts them here, and our
+commands are forked off a process that has imported them (forkserver.py).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.forkserver import write_scripts
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "operating.md"
+BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+_SYSTEMCTL = """\
+#!/bin/bash
+# starts a service as its unit would, and waits until it listens
+set -euo pipefail
+[ "$1" = start ]
+case "$2" in
+    trust-registry) folder=$REGISTRY address=$REGISTRY_AT ;;
+    healthcode-gateway) folder=$GATEWAY address=$GATEWAY_AT ;;
+    province-node) folder=$NODE address=$NODE_AT ;;
+esac
+"$2" serve --dir "$folder" > "$LOGS/$2.log" 2>&1 &
+echo $! >> "$LOGS/pids"
+for attempt in $(seq 200); do
+    if (exec 3<>"/dev/tcp/${address%:*}/${address#*:}") 2>/dev/null; then exit 0; fi
+    sleep 0.1
+done
+cat "$LOGS/$2.log" >&2
+exit 4
+"""
+
+
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
+    """What the page asks its reader to set, for a rehearsal; and our commands, first on the PATH."""
+    scripts, logs = tmp_path / "bin", tmp_path / "logs"
+    for folder in (scripts, logs, tmp_path / "stick", tmp_path / "holder"):
+        folder.mkdir()
+    address = tmp_path / "forks"
+    write_scripts(scripts, address)
+    (scripts / "systemctl").write_text(_SYSTEMCTL)
+    (scripts / "systemctl").chmod(0o755)
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("a passphrase for a rehearsal")
+    passphrase.chmod(0o600)
+    server = subprocess.Popen([sys.executable, "-m", "tests.end_to_end.forkserver", str(address)], cwd=ROOT)
+    until = time.monotonic() + 30
+    while not address.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    try:
+        yield {
+            **os.environ,
+            "PATH": f"{scripts}:{os.environ['PATH']}",
+            "LOGS": str(logs),
+            "REALM": "test-rehearsal",
+            "REGISTRY": str(tmp_path / "registry"),
+            "NODE": str(tmp_path / "node"),
+            "GATEWAY": str(tmp_path / "gateway"),
+            "HOLDER": str(tmp_path / "holder"),
+            "AUTHORITY": str(tmp_path / "authority-31"),
+            "STICK": str(tmp_path / "stick"),
+            "REGISTRY_AT": free_address(),
+            "REGISTRY_PUBLIC_AT": free_address(),
+            "GATEWAY_AT": free_address(),
+            "NODE_AT": free_address(),
+            "NODE_ISSUER_AT": free_address(),
+            "KEYBOARD": f"--passphrase-file {passphrase}",
+            "YES": "--yes",
+            "WEAK": "--development",
+            "NODE_TLS": "--development",
+            "NO_COLOR": "1",
+        }
+    finally:
+        for line in (logs / "pids").read_text().split() if (logs / "pids").exists() else ():
+            try:
+                os.kill(int(line), signal.SIGTERM)
+            except ProcessLookupError:
+                continue
+        server.terminate()
+        server.wait()
+
+
+def as_script() -> str:
+    """All blocks as one script, which names the line of the page that failed."""
+    text = PAGE.read_text(encoding="utf-8")
+    parts = ["set -Eeuo pipefail", "trap 'echo \"operating.md, block at line $AT: $BASH_COMMAND\" >&2' ERR"]
+    for found in BLOCK.finditer(text):
+        parts.append(f"AT={text.count(chr(10), 0, found.start()) + 1}")
+        parts.append(found[1])
+    return "\n".join(parts)
+
+
+@pytest.mark.timeout(240)
+def test_every_command_of_the_page_works_in_its_order(
+    surroundings: Mapping[str, str], tmp_path: Path
+) -> None:
+    """What an operator types from docs/operating.md, from the first key to a lost authority, does what it says."""
+    script = tmp_path / "operating.sh"
+    script.write_text(as_script())
+    done = subprocess.run(
+        ["bash", str(script)],
+        env=dict(surroundings),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    # the last block ends with a node that says that the new authority waits
+    assert "AUTHORITY_WAITS" in done.stdout
