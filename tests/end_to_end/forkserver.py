@@ -45,10 +45,10 @@ def write_scripts(folder: Path, address: Path) -> None:
 
 
 def _commands() -> Mapping[str, Callable[[], object]]:
-    from gateway.__main__ import main as gateway  # noqa: PLC0415  imported once, in the server alone
-    from healthcode.cli.__main__ import main as healthcode  # noqa: PLC0415  the same
-    from province_node.__main__ import main as node  # noqa: PLC0415  the same
-    from trust_registry.__main__ import main as registry  # noqa: PLC0415  the same
+    from gateway.__main__ import main as gateway
+    from healthcode.cli.__main__ import main as healthcode
+    from province_node.__main__ import main as node
+    from trust_registry.__main__ import main as registry
 
     return dict(zip(COMMANDS, (registry, node, gateway, healthcode), strict=True))
 
