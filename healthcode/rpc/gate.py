@@ -12,7 +12,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -41,6 +41,7 @@ from healthcode.rpc.access import AccessRule, Ending, check_access
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.errors import encode_status, status_code
 from healthcode.rpc.identity import PeerVerifier, leaf_of
+from healthcode.rpc.room import Room, address_of
 from healthcode.telemetry import LogBudget, Metrics, get_logger
 
 __all__ = ["Gate", "GateState", "ServerLimits"]
@@ -59,11 +60,20 @@ class ServerLimits:
     A connection is closed gracefully at `connection_age_seconds`, so that clients
     spread anew, and cut `connection_grace_seconds` later; a stream without a
     deadline is ended with OK at `stream_age_seconds`, which is shorter than that
-    grace, so none is ever cut. `idle_seconds` replaces the access table's.
+    grace, so none is ever cut. `idle_seconds` replaces the access table's. Fetches are
+    the streams that end by themselves; what a caller may have of each is in room.py.
     """
 
     concurrent_calls: int = 256
+    concurrent_fetches: int = 512
     concurrent_streams: int = 512
+    fetches_per_caller: int = 128
+    streams_per_caller: int = 128
+    # callers without identity: from one address, and of a listener that has members all together
+    fetches_per_address: int = 64
+    streams_per_address: int = 64
+    anonymous_fetches: int = 384
+    anonymous_streams: int = 256
     streams_per_connection: int = 100
     connection_age_seconds: float = 300
     connection_grace_seconds: float = 30
@@ -84,10 +94,27 @@ class GateState:
     verifier: PeerVerifier | None
     participant: str | None
     ended: set[Ending] = field(default_factory=set)
-    open_calls: int = 0
-    open_streams: int = 0
     waits: dict[asyncio.Timeout, Ending] = field(default_factory=dict)
     budget: LogBudget = field(default_factory=LogBudget)
+    calls: Room = field(init=False)
+    fetches: Room = field(init=False)
+    streams: Room = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits, has_members = self.limits, self.verifier is not None
+        self.calls = Room(limits.concurrent_calls)
+        self.fetches = Room(
+            limits.concurrent_fetches,
+            limits.fetches_per_caller,
+            limits.fetches_per_address,
+            limits.anonymous_fetches if has_members else None,
+        )
+        self.streams = Room(
+            limits.concurrent_streams,
+            limits.streams_per_caller,
+            limits.streams_per_address,
+            limits.anonymous_streams if has_members else None,
+        )
 
     def end(self, ending: Ending) -> None:
         """Ends the waits of the streams that end now; with ON_STOP, new calls are refused as well."""
@@ -109,9 +136,12 @@ class Gate:
         self._function = function
         self._request_class: type[Message] = GetMessageClass(method.input_type)
         self._rule = state.access.get(path)
-        self._is_stream = method.client_streaming or method.server_streaming
         # never refused for want of room: a client that cannot watch our health would give us up
         self._is_health = path.startswith(_HEALTH)
+        self._room = state.calls
+        if method.client_streaming or method.server_streaming:
+            has_end = self._rule is None or self._rule.ending is Ending.NEVER
+            self._room = state.fetches if has_end else state.streams
         self._open = state.metrics.rpc_open.labels(path)
         self._seconds = state.metrics.rpc_seconds.labels(path)
         self._log = get_logger("rpc")
@@ -158,10 +188,10 @@ class Gate:
         outcome = grpc.StatusCode.CANCELLED  # the caller went away, or its deadline passed
         failure: HealthcodeError
         self._open.inc()
-        self._count(1)
         try:
             call, rule = self._admit(context)
-            result = await serve(call, rule)
+            with self._place(call, context):
+                result = await serve(call, rule)
             outcome = grpc.StatusCode.OK
         except HealthcodeError as error:
             failure = self._tell(error)
@@ -172,22 +202,18 @@ class Gate:
         else:
             return result
         finally:
-            self._count(-1)
             self._open.dec()
             self._seconds.observe(time.perf_counter() - started)
             self._state.metrics.rpc_total.labels(self._path, outcome.name).inc()
         return await context.abort_with_status(rpc_status.to_status(encode_status(failure)))
 
-    def _count(self, step: int) -> None:
+    def _place(self, call: CallInfo, context: Context) -> AbstractContextManager[None]:
         if self._is_health:
-            return
-        if self._is_stream:
-            self._state.open_streams += step
-        else:
-            self._state.open_calls += step
+            return nullcontext()
+        return self._room.place(call.peer, address_of(context.peer()))
 
     def _admit(self, context: Context) -> tuple[CallInfo, AccessRule]:
-        """Everything that is checked before the body is looked at."""
+        """Everything that is checked before there must be room."""
         state, rule = self._state, self._rule
         if Ending.ON_STOP in state.ended and not self._is_health:
             raise UnavailableError(
@@ -205,11 +231,6 @@ class Gate:
                 "this call has no deadline: set one, a few seconds for most methods",
                 reason=Reason.DEADLINE_REQUIRED,
             )
-        room = state.limits.concurrent_streams - state.open_streams
-        if not self._is_stream:
-            room = state.limits.concurrent_calls - state.open_calls
-        if room < 0 and not self._is_health:
-            raise OverloadedError("too many calls at once; try again", retry_after_seconds=0.2)
         deadline = None if remaining is None else time.monotonic() + remaining
         return CallInfo(self._path, peer, deadline), rule
 

@@ -214,7 +214,7 @@ async def test_the_servers_own_certificate_is_renewed_without_a_restart(world: W
     ],
 )
 async def test_an_entry_that_is_no_certificate_locks_nobody_out(world: World, entry: str) -> None:
-    """gRPC reads a pool up to the first such entry, so none gets into it, wherever it stands."""
+    """A pool is read up to the first such entry, so none gets into it, wherever it stands."""
     first, last = world.published.pop("31"), world.published.pop("44")
     world.published |= {"11": entry, "31": first, "12": entry, "44": last}
     server = await world.start(world.server(GATEWAY), Gateway())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 
-from healthcode.errors import Reason, UnavailableError
+from healthcode.errors import OverloadedError, Reason, UnavailableError
 from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.server import GrpcServer, ServerLimits
 from healthcode.v1 import province_node_pb2, trust_registry_pb2
@@ -165,3 +166,68 @@ async def test_a_client_that_goes_away_leaves_nothing_open(world: World) -> None
         call.cancel()
         await asyncio.sleep(0.05)
     assert server.port
+
+
+async def watch(stub: Any) -> Any:
+    """A watch that is under way; raises what it was refused with."""
+    call = stub.WatchTrust(trust_registry_pb2.WatchTrustRequest())
+    with rpc_errors("the registry"):
+        assert (await call.read()).timestamp_version == 1
+    return call
+
+
+async def fetch(stub: Any) -> int:
+    return len([chunk async for chunk in stub.FetchFile(trust_registry_pb2.FetchFileRequest(), timeout=5)])
+
+
+async def test_watches_take_no_room_from_fetches(world: World) -> None:
+    """Whoever watches without end keeps nobody from fetching a file."""
+    _, stub = await registry(world, concurrent_streams=2)
+    open_calls = [await watch(stub) for _ in range(2)]
+    with pytest.raises(OverloadedError):
+        await watch(stub)
+    assert await fetch(stub) == 10
+    for call in open_calls:
+        call.cancel()
+
+
+async def test_one_caller_has_its_share_of_streams(world: World) -> None:
+    """A member that opens all it can leaves room for the others, over however many connections."""
+    server, _ = await registry(world, streams_per_caller=2)
+    one, again, other = (
+        TrustRegistryServiceStub(world.channel(server.port, REGISTRY, world.leaf(province(code))))
+        for code in ("31", "31", "44")
+    )
+    open_calls = [await watch(one), await watch(again)]
+    with pytest.raises(OverloadedError, match="share"):
+        await watch(again)
+    open_calls += [await watch(other)]
+    for call in open_calls:
+        call.cancel()
+
+
+async def test_strangers_displace_no_member(world: World) -> None:
+    """Callers with a certificate that does not count share a part of the room; members have the rest."""
+    server, member = await registry(world, concurrent_streams=3, anonymous_streams=1)
+    nobody = world.leaf(province("31"), ca="44")  # in the pool, and not of the CA published for 31
+    stranger = TrustRegistryServiceStub(world.channel(server.port, REGISTRY, nobody))
+    open_calls = [await watch(stranger)]
+    with pytest.raises(OverloadedError, match="without a certificate"):
+        await watch(stranger)
+    open_calls += [await watch(member), await watch(member)]
+    for call in open_calls:
+        call.cancel()
+
+
+async def test_one_address_has_its_share_on_the_open_listener(world: World) -> None:
+    """Six connections from one address get no more than one would."""
+    server = world.server(REGISTRY, anonymous=True, limits=ServerLimits(streams_per_address=4))
+    await world.start(server, Registry())
+    stubs = [TrustRegistryServiceStub(world.channel(server.port, REGISTRY, None)) for _ in range(6)]
+    open_calls = [await watch(stub) for stub in stubs[:4]]
+    for stub in stubs[4:]:
+        with pytest.raises(OverloadedError, match="share"):
+            await watch(stub)
+        assert await fetch(stub) == 10
+    for call in open_calls:
+        call.cancel()
