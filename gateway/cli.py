@@ -30,6 +30,7 @@ from healthcode.cli.console import (
 )
 from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.certificate import alternative_names
 
 __all__ = ["cli"]
 
@@ -123,8 +124,8 @@ def _print_made(folder: GatewayFolder, *, as_json: bool) -> None:
     next_steps = []
     if not folder.certificate.exists():
         next_steps.append(
-            f"put a certificate for {identity.uri} and {identity.dns_name} into {folder.certificate}, "
-            f"its key (mode 0600) into {folder.private_key}, its CA into {folder.ca}"
+            f"have your PKI issue a certificate with the subject alternative names {alternative_names(identity)}; "
+            f"put it into {folder.certificate}, its key (mode 0600) into {folder.private_key}, its CA into {folder.ca}"
         )
     if settings.registry is None:
         next_steps += [

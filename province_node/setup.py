@@ -35,6 +35,7 @@ from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 
 __all__ = [
     "CLIENTS",
+    "CLIENT_NAME",
     "NodePlan",
     "check_plan",
     "create_node",
@@ -47,6 +48,7 @@ CLIENTS = {"issuer": PeerKind.ISSUER, "integrator": PeerKind.INTEGRATOR}
 """The client certificates the commands use, by file name."""
 CLIENT_NAME = "console"
 
+"""As whom the commands call."""
 _CA_DAYS = 3650
 _LEAF_DAYS = 365
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")

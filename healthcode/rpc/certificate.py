@@ -1,10 +1,11 @@
 """Certificates: who a leaf names, which CA issued it, and a development CA.
 
-Rules. A leaf carries exactly one URI SAN, `spiffe://REALM.healthcode/…`. It
-counts only when it was issued directly by a CA that is published for that very
-identity (`is_issued_by`): the pool which TLS checks against holds every
-participant's CA, so TLS alone would let any of them name anyone. Private keys
-lie in files of mode 0600 or 0400.
+Rules. A leaf carries exactly one URI SAN, `spiffe://REALM.healthcode/…`; that of
+a service also the DNS name which its callers look for. It counts only when it
+was issued directly by a CA that is published for that very identity
+(`is_issued_by`): the pool which TLS checks against holds every participant's CA,
+so TLS alone would let any of them name anyone. Private keys lie in files of mode
+0600 or 0400.
 
     ca = make_ca("Shanghai development CA", days=3650, now=clock.now())
     leaf = issue_leaf(ca, PeerId(...), dns_names=("localhost",), days=90, now=clock.now())
@@ -39,6 +40,7 @@ __all__ = [
     "CertifiedKey",
     "LeafIdentity",
     "TlsFiles",
+    "alternative_names",
     "decode_leaf",
     "encode_pool",
     "is_issued_by",
@@ -194,7 +196,7 @@ def load_ca(path: Path) -> str:
 def load_tls(
     certificate: Path, private_key: Path, ca: Path, *, now: int, realm: str | None = None
 ) -> TlsFiles:
-    """A service's TLS files, checked: modes, one identity, key matches, CA issued it, not expired, realm.
+    """A service's TLS files, checked: modes, one identity, key matches, CA issued it, not expired, realm, DNS name.
 
     Raises ConfigurationError saying which file is wrong and what to do.
     """
@@ -225,7 +227,26 @@ def load_tls(
         )
     if realm is not None and identity.peer.realm != realm:
         raise ConfigurationError(f"{certificate} is of realm {identity.peer.realm}, and this is {realm}")
+    _check_dns_name(certificate, certificate_pem, identity.peer)
     return TlsFiles(certificate_pem, key_pem, ca_pem, identity)
+
+
+def alternative_names(peer: PeerId) -> str:
+    """The subject alternative names that a certificate of `peer` needs, as OpenSSL writes them."""
+    return f"URI:{peer.uri}, DNS:{peer.dns_name}" if peer.kind in SERVERS else f"URI:{peer.uri}"
+
+
+def _check_dns_name(path: Path, pem: bytes, peer: PeerId) -> None:
+    """Raises ConfigurationError for a service's certificate without the DNS name that its callers look for."""
+    if peer.kind not in SERVERS:
+        return
+    name = peer.dns_name
+    names = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    if name not in (found.lower() for found in names.value.get_values_for_type(x509.DNSName)):
+        raise ConfigurationError(
+            f"{path} lacks the DNS name {name}, which callers look for: none could connect. "
+            f"Have it issued anew with the subject alternative names {alternative_names(peer)}"
+        )
 
 
 def _read(path: Path, what: str) -> bytes:

@@ -6,8 +6,11 @@ import asyncio
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.console import RenderableType
+from rich.text import Text
 
 from healthcode.cli.console import Command, details, json_option, print_result, rows
 from healthcode.clock import SystemClock, rfc3339
@@ -15,7 +18,7 @@ from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputE
 from healthcode.identity.participant import check_member
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import check_realm
-from healthcode.rpc.certificate import load_ca
+from healthcode.rpc.certificate import alternative_names, load_ca
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.source import connect_source
@@ -42,7 +45,7 @@ from province_node.entry import accept_entry, entry_of, expect_entry, read_entry
 from province_node.file import read_bounded, write_durable
 from province_node.remote import RegistryLink, ServiceLink
 from province_node.settings import NodeSettings, load_node_settings
-from province_node.setup import NodePlan, check_plan, create_node
+from province_node.setup import CLIENT_NAME, CLIENTS, NodePlan, check_plan, create_node
 
 __all__ = ["chain", "entry", "init", "join", "publish"]
 
@@ -136,10 +139,29 @@ def init(
         "participant": code,
         "realm": realm,
         "request": str(root / "request.json"),
+        "certificates": {} if development else _wanted_certificates(plan),
         "next": "carry request.json to the authority: "
         "`province-node authority sign --dir AUTHORITY --request request.json --out bundle.json`",
     }
-    print_result(result, as_json=as_json, table=details)
+    print_result(result, as_json=as_json, table=_init_table)
+
+
+def _wanted_certificates(plan: NodePlan) -> dict[str, str]:
+    """What the province's PKI must issue: the subject alternative names, by file."""
+    peers = {"node": PeerId(plan.realm, PeerKind.PROVINCE, plan.participant)} | {
+        name: PeerId(plan.realm, kind, plan.participant, CLIENT_NAME) for name, kind in CLIENTS.items()
+    }
+    return {f"tls/{name}.pem": alternative_names(peer) for name, peer in peers.items()}
+
+
+def _init_table(data: dict[str, Any]) -> RenderableType:
+    wanted = [f"{file}: {names}" for file, names in data["certificates"].items()]
+    facts: dict[str, Any] = {**data, "certificates": "made here, for a test realm"}
+    if wanted:
+        facts["certificates"] = Text(
+            "to be issued by your PKI, each with its key (mode 0600) beside it:\n" + "\n".join(wanted)
+        )
+    return details(facts)
 
 
 @click.command(

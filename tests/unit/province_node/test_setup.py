@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerKind
 from healthcode.rpc.certificate import load_tls, make_ca
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.link import verify_key_possession
+from province_node.__main__ import cli
 from province_node.authority import decode_request
 from province_node.settings import load_node_settings
 from province_node.setup import NodePlan, check_plan, create_node, open_keyring
@@ -142,3 +145,21 @@ def test_what_cannot_be_is_found_without_a_passphrase(tmp_path, plan):
     with pytest.raises(ConfigurationError, match=r"none\.pem"):
         check_plan(tmp_path / "new", replace(plan, tls_ca=tmp_path / "none.pem"))
     assert not (tmp_path / "new").exists()
+
+
+def test_init_says_what_the_pki_must_issue(tmp_path, plan):
+    """Each file with its URI, and the node's with the DNS name that others look for."""
+    secret = tmp_path / "secret"
+    secret.write_text("twelve characters\n")
+    secret.chmod(0o600)
+    arguments = ["init", "--dir", tmp_path / "node", "--participant", "31", "--realm", REALM]
+    arguments += ["--registry", plan.registry_endpoint, "--registry-ca", plan.registry_ca]
+    arguments += ["--root-fingerprint", plan.root_fingerprint, "--tls-ca", plan.registry_ca]
+    arguments += ["--passphrase-file", secret]
+    result = CliRunner().invoke(cli, [*map(str, arguments), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["certificates"] == {
+        "tls/node.pem": f"URI:spiffe://{REALM}.healthcode/province/31, DNS:province-31.healthcode",
+        "tls/issuer.pem": f"URI:spiffe://{REALM}.healthcode/issuer/31/console",
+        "tls/integrator.pem": f"URI:spiffe://{REALM}.healthcode/integrator/31/console",
+    }

@@ -10,6 +10,7 @@ import pytest
 
 from healthcode.errors import ConfigurationError, Reason, UnauthenticatedError
 from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc import certificate
 from healthcode.rpc.certificate import (
     CertifiedKey,
     decode_leaf,
@@ -179,6 +180,29 @@ def test_another_realm(files: dict[str, Path]) -> None:
     """A certificate of a rehearsal does not start the real one."""
     with pytest.raises(ConfigurationError, match="realm"):
         load(files, realm="cn")
+
+
+def test_a_service_needs_the_name_that_its_callers_look_for(
+    files: dict[str, Path], ca: CertifiedKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the URI alone nobody could connect, so it is refused, and what it needs is spelled out."""
+    with monkeypatch.context() as patch:
+        patch.setattr(certificate, "SERVERS", frozenset())  # a PKI that knows of the URI alone
+        leaf = issue_leaf(ca, SHANGHAI, days=7, now=NOW)
+    files["private_key"].unlink()
+    leaf.write(files["certificate"], files["private_key"])
+    with pytest.raises(ConfigurationError) as caught:
+        load(files)
+    assert "lacks the DNS name province-31.healthcode" in caught.value.message
+    assert "URI:spiffe://test-x.healthcode/province/31, DNS:province-31.healthcode" in caught.value.message
+
+
+def test_a_client_needs_no_name(files: dict[str, Path], ca: CertifiedKey) -> None:
+    """Nobody connects to an integrator."""
+    files["private_key"].unlink()
+    integrator = PeerId("test-x", PeerKind.INTEGRATOR, "31", "metro")
+    issue_leaf(ca, integrator, days=7, now=NOW).write(files["certificate"], files["private_key"])
+    assert load(files).identity.peer == integrator
 
 
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
