@@ -26,7 +26,7 @@ from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableEr
 from healthcode.trust.assembly import Rejected, TrustState
 from healthcode.trust.choice import Candidate, SourceChoice, SourceLimits, SourceNote
 from healthcode.trust.contact import Contact, newest_contact, write_contact
-from healthcode.trust.fetcher import forget_national, update_national
+from healthcode.trust.fetcher import update_national
 from healthcode.trust.generation import Checkpoint, current_generation, swap_timestamp, write_generation
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.refresh import Cached, Refresh, read_cache
@@ -178,16 +178,11 @@ class TrustClient:
                 cached = Cached(files.roots, files.timestamp, files.snapshot, files.targets)
                 return _Taken(candidate, cached, renewed, {})
         cache = self._directory / "cache" / hashlib.sha256(candidate.name.encode()).hexdigest()[:16]
-        update_national(cache, candidate, bootstrap.root, now, self._limits)
+        accepted = None if store is None else store.state.files.national
+        update_national(cache, candidate, bootstrap.root, accepted, now, self._limits)
         self._checkpoint("national.fetched")
         cached = read_cache(cache, bootstrap.root)
-        try:
-            state, lists = self._verify(candidate, None if store is None else store.state, cached, now)
-        except UnavailableError:
-            raise
-        except HealthcodeError:
-            forget_national(cache)
-            raise
+        state, lists = self._verify(candidate, None if store is None else store.state, cached, now)
         self._checkpoint("verified")
         self._choice.succeed(candidate)
         return _Taken(candidate, cached, state, lists)

@@ -32,9 +32,11 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError
 from healthcode.trust.layout import TrustLimits
+from healthcode.trust.metadata import Root, decode_metadata
+from healthcode.trust.national import NationalFiles
 from healthcode.trust.source import TrustSource
 
-__all__ = ["SourceFetcher", "forget_national", "open_updater", "update_national"]
+__all__ = ["SourceFetcher", "open_updater", "update_national"]
 
 # what python-tuf says when the parts do not fit each other, beside "must be >=" and "X.json version" for older ones
 _MIXED = re.compile(r"Expected (root version|snapshot version|\S+ v[0-9])")
@@ -99,17 +101,23 @@ def open_updater(
 
 
 def update_national(
-    cache: Path, source: TrustSource, bootstrap: bytes, now: int, limits: TrustLimits
+    cache: Path,
+    source: TrustSource,
+    bootstrap: bytes,
+    accepted: NationalFiles | None,
+    now: int,
+    limits: TrustLimits,
 ) -> None:
-    """Bring `cache` (root_history/N.root.json, timestamp, snapshot, targets) up to what `source` serves.
+    """Bring `cache` (root_history/N.root.json, timestamp, snapshot, targets) from `accepted` to what `source` serves.
 
     Raises UnavailableError when the source is out of reach, TrustError when what it serves
     does not hold, by reason: TRUST_ROLLBACK, TRUST_MIXED, TRUST_FROZEN, TRUST_EXPIRED,
     SIGNATURE_THRESHOLD, MALFORMED_MESSAGE, TOO_LARGE, FILE_UNKNOWN; STORAGE_FULL when the
-    cache cannot be written. The cache is never trusted: whatever it holds is checked again.
+    cache cannot be written. The cache is made anew from `accepted` (what the generation that
+    serves holds), and never trusted: whatever it holds is checked again.
     """
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        _begin(cache, accepted)
         open_updater(cache, source, bootstrap, now, limits).refresh()
     except OSError as error:
         raise TrustError(
@@ -120,14 +128,21 @@ def update_national(
         raise _ours(error, source.name) from error
 
 
-def forget_national(cache: Path) -> None:
-    """Forget what python-tuf took and we refused.
+def _begin(cache: Path, accepted: NationalFiles | None) -> None:
+    """Fill `cache` with what was accepted, and nothing else.
 
-    It would hold what comes later against it: a role that was named may then never go,
-    targets of the same version are not fetched again, a root stays for ever. What was
-    accepted stands in the generation, and against that nothing goes back (progress.py).
+    What python-tuf took, and we refused or never got to (a source that went away, a kill),
+    would be held against all that comes later: a version far ahead, a role that may never go.
     """
     shutil.rmtree(cache, ignore_errors=True)
+    history = cache / "root_history"
+    history.mkdir(parents=True)
+    if accepted is None:
+        return
+    for root in accepted.roots:
+        (history / f"{decode_metadata(root, Root).signed.version}.root.json").write_bytes(root)
+    for role in ("timestamp", "snapshot", "targets"):
+        (cache / f"{role}.json").write_bytes(getattr(accepted, role))
 
 
 def _ours(error: Exception, source: str) -> HealthcodeError:

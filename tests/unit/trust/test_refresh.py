@@ -938,3 +938,47 @@ def publish_cas(realm: SimulatedRealm, code: str, *pems: str) -> None:
     one.document = one.document.model_copy(update={"tls_ca": pems})
     realm.publish_province(code)
     realm.publish()
+
+
+@pytest.mark.parametrize("what", ["timestamp", "targets", "live", "no snapshot"])
+def test_what_was_refused_is_not_held_against_what_comes_later(
+    realm: SimulatedRealm, client: TrustClient, what: str
+) -> None:
+    """Files that a thief of the online keys signed, and that were refused, bar nobody when they are gone."""
+    honest = {name: getattr(realm, name) for name in ("timestamp_version", "snapshot_version")}
+    versions, before = dict(realm.versions), dict(realm.files)
+    if what == "timestamp":
+        realm.timestamp_version = 10**25
+    elif what == "targets":
+        realm.versions["targets"] = 99
+    elif what == "live":
+        realm.versions["province-44-live"] = 10**25
+    realm.publish()
+    if what == "no snapshot":
+        del realm.files[metadata_file("snapshot", realm.snapshot_version)]
+    with pytest.raises(HealthcodeError):
+        refresh(client, realm)
+    realm.versions, realm.files = versions, before
+    for name, value in honest.items():
+        setattr(realm, name, value)
+    realm.publish_live("31")
+    realm.publish()
+    assert refresh(client, realm).view.timestamp_version == realm.timestamp_version
+
+
+def test_what_a_killed_refresh_fetched_is_not_held_against_what_comes_later(
+    realm: SimulatedRealm, client: TrustClient, folder: Path
+) -> None:
+    """A kill after a version far ahead was fetched, and before it was judged, leaves nothing behind."""
+
+    def kill(step: str) -> None:
+        raise KeyboardInterrupt(step)
+
+    honest, before = realm.timestamp_version, dict(realm.files)
+    realm.timestamp_version = 10**6
+    realm.publish()
+    with pytest.raises(KeyboardInterrupt):
+        refresh(realm.client(folder, checkpoint=kill), realm)
+    realm.timestamp_version, realm.files = honest, before
+    realm.publish()
+    assert refresh(client, realm).view.timestamp_version == honest + 1
