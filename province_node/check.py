@@ -20,12 +20,13 @@ from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.settings import TlsSettings, split_address
 from healthcode.signing.ed25519 import self_test
+from healthcode.signing.passphrase import read_passphrase
 from healthcode.trust.store import TrustStore
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from province_node.app import refuse_offline_keys
 from province_node.settings import NodeFolder, NodeSettings
-from province_node.setup import CLIENTS, open_keyring
+from province_node.setup import CLIENTS, lacks_credential, open_keyring
 
 __all__ = ["Finding", "Mark", "check_node"]
 
@@ -53,12 +54,28 @@ class Finding:
 
 
 def check_node(
-    root: Path, settings: NodeSettings, *, now: int, environ: Mapping[str, str]
+    root: Path,
+    settings: NodeSettings,
+    *,
+    now: int,
+    environ: Mapping[str, str],
+    passphrase_file: Path | None = None,
 ) -> Iterator[Finding]:
-    """Looks at everything `serve` will need, one after the other, whatever fails on the way."""
+    """Looks at everything `serve` will need, one after the other, whatever fails on the way.
+
+    `passphrase_file`: what opens the keys here, instead of what opens them when serving.
+    """
     yield _find("signature rule", _signature_rule)
     yield _find("offline keys", lambda: _offline_keys(root))
-    yield _find("online keys", lambda: _keys(settings, environ))
+    if passphrase_file is None and lacks_credential(settings, environ):
+        yield Finding(
+            "online keys",
+            Mark.WARNING,
+            f"the passphrase is the systemd credential {settings.keys.credential}, not readable here: "
+            "to try the keys, check again with --passphrase-file",
+        )
+    else:
+        yield _find("online keys", lambda: _keys(settings, environ, passphrase_file))
     yield _certificate(settings.tls, settings, now, PeerKind.PROVINCE)
     for name, kind in CLIENTS.items():
         folder = NodeFolder(root).tls
@@ -92,8 +109,9 @@ def _offline_keys(root: Path) -> str:
     return "none in this folder"
 
 
-def _keys(settings: NodeSettings, environ: Mapping[str, str]) -> str:
-    keyring = open_keyring(settings, environ)
+def _keys(settings: NodeSettings, environ: Mapping[str, str], passphrase_file: Path | None) -> str:
+    given = None if passphrase_file is None else read_passphrase(passphrase_file)
+    keyring = open_keyring(settings, environ, passphrase=given)
     return f"{len(keyring.infos)} open: " + ", ".join(sorted({info.purpose for info in keyring.infos}))
 
 

@@ -20,13 +20,23 @@ from pathlib import Path
 from typing import Any
 
 from healthcode.clock import rfc3339
+from healthcode.errors import ConflictError
 from healthcode.trust.join import JoinRequest
 from healthcode.trust.link import link_mark
 from healthcode.trust.metadata import Targets, decode_metadata
-from healthcode.trust.view import TrustView
+from healthcode.trust.view import IssuerView, TrustView
 from province_node.file import write_durable
 
-__all__ = ["Entry", "EntryBook", "accept_entry", "entry_of", "expect_entry", "read_entry_book", "watch_entry"]
+__all__ = [
+    "Entry",
+    "EntryBook",
+    "accept_entry",
+    "entry_of",
+    "expect_entry",
+    "is_newer",
+    "read_entry_book",
+    "watch_entry",
+]
 
 _FILE = "entry.json"
 
@@ -75,6 +85,24 @@ def expect_entry(trust: Path, bundle: JoinRequest) -> None:
     )
     others = tuple(each for each in book.expected if each != entry)
     _write(trust, replace(book, expected=(*others[-15:], entry)))
+
+
+def is_newer(bundle: JoinRequest, published: IssuerView) -> bool:
+    """Whether a complete bundle is to be published; False when it is the one that stands.
+
+    Raises ConflictError for a version that is older, or that was published with another content.
+    """
+    version = decode_metadata(bundle.metadata, Targets).signed.version
+    if version > published.province_version:
+        return True
+    if version < published.province_version:
+        raise ConflictError(
+            f"version {version} is older than the published {published.province_version}: nothing was done; "
+            "make the request anew with `province-node request`"
+        )
+    if hashlib.sha256(bundle.province_json).digest() != published.province_sha256:
+        raise ConflictError(f"version {version} is published with another content: nothing was done")
+    return False
 
 
 def watch_entry(trust: Path, found: Entry | None, now: int) -> EntryBook:

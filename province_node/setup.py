@@ -39,6 +39,7 @@ __all__ = [
     "NodePlan",
     "check_plan",
     "create_node",
+    "lacks_credential",
     "make_request",
     "open_keyring",
     "write_request",
@@ -47,8 +48,8 @@ __all__ = [
 CLIENTS = {"issuer": PeerKind.ISSUER, "integrator": PeerKind.INTEGRATOR}
 """The client certificates the commands use, by file name."""
 CLIENT_NAME = "console"
-
 """As whom the commands call."""
+
 _CA_DAYS = 3650
 _LEAF_DAYS = 365
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
@@ -135,9 +136,17 @@ def check_plan(root: Path, plan: NodePlan) -> None:
         )
 
 
-def open_keyring(settings: NodeSettings, environ: Mapping[str, str]) -> Keyring:
-    """Opens the node's keys without a person. Raises ConfigurationError."""
-    passphrase = read_passphrase(settings.keys.passphrase_file, settings.keys.credential, environ=environ)
+def lacks_credential(settings: NodeSettings, environ: Mapping[str, str]) -> bool:
+    """Whether systemd keeps the passphrase, and gives it to the service alone and not to this process."""
+    return settings.keys.credential is not None and not environ.get("CREDENTIALS_DIRECTORY")
+
+
+def open_keyring(
+    settings: NodeSettings, environ: Mapping[str, str], *, passphrase: bytes | None = None
+) -> Keyring:
+    """Opens the node's keys: with `passphrase`, or else without a person. Raises ConfigurationError."""
+    if passphrase is None:
+        passphrase = read_passphrase(settings.keys.passphrase_file, settings.keys.credential, environ=environ)
     return Keyring(
         settings.keys.folder,
         passphrase,

@@ -74,8 +74,9 @@ def read_passphrase(
         folder = (environ or {}).get("CREDENTIALS_DIRECTORY")
         if not folder:
             raise ConfigurationError(
-                f"the credential {credential} is asked for and $CREDENTIALS_DIRECTORY is not set: "
-                f"add LoadCredential={credential}:/path/to/file to the systemd unit"
+                f"the passphrase is the systemd credential {credential}, and $CREDENTIALS_DIRECTORY is not set: "
+                f"start the service by a unit with LoadCredential={credential}:/path/to/file, or give a command "
+                "that takes it --passphrase-file"
             )
         if "/" in credential or credential in ("", ".", ".."):
             raise ConfigurationError(f"{credential!r} is no name of a systemd credential")

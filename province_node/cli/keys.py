@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import click
 
 from healthcode.cli.console import Command, CommandGroup, details, json_option, print_result, rows
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.errors import HealthcodeError
+from healthcode.errors import HealthcodeError, PreconditionError
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.keyfile import read_key_info
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.store import TrustStore
-from healthcode.trust.view import TrustView
-from province_node.cli.option import dir_option
+from healthcode.trust.view import IssuerView, TrustView
+from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
 from province_node.key import SIGNING_PURPOSES, Keyring, create_online_key, list_key_infos
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
-from province_node.setup import make_request, open_keyring, write_request
+from province_node.setup import lacks_credential, make_request, open_keyring, write_request
 
 __all__ = ["key_lines", "keys", "request"]
+
+_NEW = "not published"
+_NOT_BEGUN = ", not begun"
 
 
 @click.group(
@@ -39,10 +43,10 @@ def keys() -> None:
 @dir_option("The node's folder.")
 @json_option
 def list_keys(root: Path, as_json: bool) -> None:
-    """Show every online key: its window, and whether it is published."""
+    """Show every online key: its window, whether it is published, and which one signs now."""
     settings = load_node_settings(root)
     lines = key_lines(settings, _view(settings), SystemClock().now())
-    columns = ("purpose", "kid", "state", "not_before", "not_after", "file")
+    columns = ("purpose", "kid", "state", "signs", "not_before", "not_after", "file")
     print_result(lines, as_json=as_json, table=lambda data: rows(columns, data))
 
 
@@ -67,8 +71,12 @@ def list_keys(root: Path, as_json: bool) -> None:
     metavar="SECONDS",
     help="When its window begins.",
 )
+@click.option("--again", is_flag=True, help="Also while the one made last is not published yet.")
+@passphrase_option
 @json_option
-def rotate(root: Path, purpose: str, start_in: int, as_json: bool) -> None:
+def rotate(
+    root: Path, purpose: str, start_in: int, again: bool, passphrase_file: Path | None, as_json: bool
+) -> None:
     """Make the next key of a purpose, and request.json for the authority.
 
     The old key goes on until the new one is published; codes it signed stay good.
@@ -76,8 +84,10 @@ def rotate(root: Path, purpose: str, start_in: int, as_json: bool) -> None:
     self_test()
     settings = load_node_settings(root)
     now = SystemClock().now()
-    keyring = open_keyring(settings, os.environ)
-    passphrase = read_passphrase(settings.keys.passphrase_file, settings.keys.credential, environ=os.environ)
+    if not again:
+        _check_none_waits(settings, KeyPurpose(purpose.upper()), now)
+    passphrase = _passphrase(settings, passphrase_file)
+    keyring = open_keyring(settings, os.environ, passphrase=passphrase)
     path = create_online_key(
         settings.keys.folder,
         KeyPurpose(purpose.upper()),
@@ -100,13 +110,33 @@ def rotate(root: Path, purpose: str, start_in: int, as_json: bool) -> None:
 
 @click.command(cls=Command, examples="province-node request --dir node-31")
 @dir_option("The node's folder.")
+@passphrase_option
 @json_option
-def request(root: Path, as_json: bool) -> None:
+def request(root: Path, passphrase_file: Path | None, as_json: bool) -> None:
     """Make request.json for the authority from what stands: a renewal, a new CA or endpoint."""
     self_test()
     settings = load_node_settings(root)
-    result = _write_request(root, settings, open_keyring(settings, os.environ), SystemClock().now())
+    keyring = open_keyring(settings, os.environ, passphrase=_passphrase(settings, passphrase_file))
+    result = _write_request(root, settings, keyring, SystemClock().now())
     print_result(result, as_json=as_json, table=details)
+
+
+def _passphrase(settings: NodeSettings, file: Path | None) -> bytes:
+    """What opens the keys here: what was named, or what is configured, or a person where systemd keeps it."""
+    if file is not None or lacks_credential(settings, os.environ):
+        return ask_passphrase(file, "the online keys")
+    return read_passphrase(settings.keys.passphrase_file, settings.keys.credential, environ=os.environ)
+
+
+def _check_none_waits(settings: NodeSettings, purpose: KeyPurpose, now: int) -> None:
+    """Refuses another key while the last one waits to be published. Raises PreconditionError."""
+    view = _view(settings)
+    for line in key_lines(settings, view, now):
+        if line["purpose"] == purpose and str(line["state"]) in (_NEW, f"{_NEW}{_NOT_BEGUN}"):
+            raise PreconditionError(
+                f"{purpose} key {line['kid']} was made and is not published yet: have the authority sign "
+                "request.json (`province-node request` makes it again) and publish it, or add --again"
+            )
 
 
 def _write_request(root: Path, settings: NodeSettings, keyring: Keyring, now: int) -> dict[str, object]:
@@ -117,27 +147,30 @@ def _write_request(root: Path, settings: NodeSettings, keyring: Keyring, now: in
     return {
         "request": str(write_request(NodeFolder(root), made)),
         "version": version,
-        "next": "the authority signs request.json; then `province-node publish --bundle bundle.json`",
+        "next": "the authority signs request.json (`authority sign --request request.json --out bundle.json`); then `province-node publish --bundle bundle.json`",
     }
 
 
 def key_lines(settings: NodeSettings, view: TrustView | None, now: int) -> list[dict[str, object]]:
-    """A line for each key file: purpose, kid, state, window, file."""
+    """A line for each key file: purpose, kid, state, since when it signs (or "now"), window, file."""
     issuer = view.issuers.get(settings.participant) if view is not None else None
     published = {} if issuer is None else {key.public: key for key in issuer.keys.values()}
     killed = issuer.revocations.head.killed_kids if issuer is not None and issuer.revocations else frozenset()
     lines: list[dict[str, object]] = []
-    for path, info in list_key_infos(settings.keys.folder):
+    found = list_key_infos(settings.keys.folder)
+    mine = {info.public for _, info in found}
+    signs = {} if issuer is None else _signing(issuer, mine, settings.keys.settle_seconds, now)
+    for path, info in found:
         kid = info.kid if info.public is not None else None
-        state = "in use" if info.purpose not in SIGNING_PURPOSES else "not published"
+        state = "in use" if info.purpose not in SIGNING_PURPOSES else _NEW
         if info.purpose is KeyPurpose.HEAD and issuer is not None and info.public not in issuer.live_keys:
-            state = "not published"
+            state = _NEW
         if kid in killed:
             state = "killed"
         elif info.public in published:
             state = "published"
         if info.not_before is not None and now < info.not_before:
-            state += ", not begun"
+            state += _NOT_BEGUN
         if info.not_after is not None and now >= info.not_after:
             state += ", over"
         lines.append(
@@ -145,12 +178,33 @@ def key_lines(settings: NodeSettings, view: TrustView | None, now: int) -> list[
                 "purpose": info.purpose.value,
                 "kid": kid.hex() if kid is not None else None,
                 "state": state,
+                "signs": signs.get(info.public) if info.public is not None else None,
                 "not_before": None if info.not_before is None else rfc3339(info.not_before),
                 "not_after": None if info.not_after is None else rfc3339(info.not_after),
                 "file": path.name,
             }
         )
     return lines
+
+
+def _signing(issuer: IssuerView, mine: Collection[bytes | None], settle: int, now: int) -> dict[bytes, str]:
+    """By public key, when each published key signs: `now` for one of a purpose, `from` a time for those to come.
+
+    As `Keyring.signing_key`, but for a key that was published late in its window: the running
+    node waits from when it saw it, which nobody else knows.
+    """
+    said: dict[bytes, str] = {}
+    for purpose in SIGNING_PURPOSES:
+        begun = [key for key in issuer.keys_for(purpose, now) if key.public in mine]
+        settled = [key for key in begun if now - key.not_before >= settle] or begun[-1:]
+        for key in begun[: begun.index(settled[0])] if settled else ():
+            said[key.public] = f"from {rfc3339(key.not_before + settle)}"
+        for key in settled[:1]:
+            said[key.public] = "now"
+    for key in issuer.keys.values():
+        if key.public in mine and key.not_before > now and key.purpose in SIGNING_PURPOSES:
+            said[key.public] = f"from {rfc3339(key.not_before)}"
+    return said
 
 
 def _view(settings: NodeSettings) -> TrustView | None:

@@ -21,7 +21,7 @@ from province_node.app import serve as serve_node
 from province_node.check import Mark, check_node
 from province_node.cli.health import is_serving
 from province_node.cli.keys import key_lines
-from province_node.cli.option import dir_option
+from province_node.cli.option import dir_option, passphrase_option
 from province_node.entry import read_entry_book
 from province_node.settings import NodeSettings, load_node_settings
 from province_node.store import NodeStore
@@ -33,15 +33,20 @@ _STYLE = {Mark.GOOD: "green", Mark.WARNING: "yellow", Mark.BAD: "bold red"}
 
 @click.command(cls=Command, examples="province-node check --dir node-31")
 @dir_option("The node's folder.")
+@passphrase_option
 @json_option
-def check(root: Path, as_json: bool) -> None:
+def check(root: Path, passphrase_file: Path | None, as_json: bool) -> None:
     """Look at configuration, keys, certificates, ports, clock, trust and registry; change nothing.
 
     Ends with 2 when something must be set right first, with 4 when only the registry
     is out of reach.
     """
     settings = load_node_settings(root)
-    findings = list(check_node(root, settings, now=SystemClock().now(), environ=os.environ))
+    findings = list(
+        check_node(
+            root, settings, now=SystemClock().now(), environ=os.environ, passphrase_file=passphrase_file
+        )
+    )
     bad = [finding.exit_status for finding in findings if finding.exit_status]
     data = {
         "ready": not bad,
@@ -115,7 +120,7 @@ def _status_table(data: dict[str, object]) -> RenderableType:
     keys, issuers = data["keys"], data["issuers"]
     return Group(
         details(facts),
-        rows(("purpose", "kid", "state", "not_before", "not_after"), keys, title="Keys"),  # type: ignore[arg-type]  # made above
+        rows(("purpose", "kid", "state", "signs", "not_before", "not_after"), keys, title="Keys"),  # type: ignore[arg-type]  # made above
         rows(("issuer", "age_seconds", "head", "province"), issuers, title="Participants"),  # type: ignore[arg-type]  # the same
     )
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from healthcode.cli.console import Command, details, json_option, print_result, rows
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputError
+from healthcode.errors import ConfigurationError, ConflictError, HealthcodeError, InvalidInputError
 from healthcode.identity.participant import check_member
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import check_realm
@@ -41,7 +41,7 @@ from province_node.authority import (
     verify_bundle,
 )
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
-from province_node.entry import accept_entry, entry_of, expect_entry, read_entry_book
+from province_node.entry import accept_entry, entry_of, expect_entry, is_newer, read_entry_book
 from province_node.file import read_bounded, write_durable
 from province_node.remote import RegistryLink, ServiceLink
 from province_node.settings import NodeSettings, load_node_settings
@@ -253,8 +253,21 @@ def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
     settings = load_node_settings(root)
     bundle = _read_bundle(bundle_file, settings)
     verify_bundle(bundle, SystemClock().now())
+    standing = TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
+    if standing is not None and not is_newer(bundle, standing):
+        result = {
+            "participant": settings.participant,
+            "version": standing.province_version,
+            "published": [],
+            "next": "nothing was done: this bundle is already published",
+        }
+        print_result(result, as_json=as_json, table=details)
+        return
     expect_entry(settings.trust.folder, bundle)
     version = asyncio.run(_publish(settings, bundle))
+    sent = decode_metadata(bundle.metadata, Targets).signed.version
+    if version != sent:
+        raise ConflictError(f"version {sent} is not the one published, which is {version}: nothing was done")
     seen = _wait_until_seen(settings, version)
     settle = settings.keys.settle_seconds
     result = {

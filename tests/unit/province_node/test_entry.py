@@ -1,0 +1,61 @@
+"""What is published already is not published again, and what is older never is."""
+
+from __future__ import annotations
+
+import hashlib
+from types import SimpleNamespace
+
+import pytest
+
+from healthcode.errors import ConflictError
+from healthcode.signing.ed25519 import PrivateKey
+from healthcode.trust.join import JoinRequest
+from healthcode.trust.link import new_link
+from healthcode.trust.metadata import new_province_metadata, to_bytes
+from province_node.entry import is_newer
+from tests.simulator.realm import NOW
+
+REALM = "test-entry"
+KEY = PrivateKey(b"a" * 32)
+
+
+def bundle(version: int, province_json: bytes = b"{}") -> JoinRequest:
+    metadata = new_province_metadata(
+        "31", version=version, province_json=province_json, live_public=KEY.public, now=NOW
+    )
+    return JoinRequest(
+        realm=REALM,
+        participant="31",
+        link=new_link("31", [KEY], 1, REALM, created=NOW),
+        metadata=to_bytes(metadata),
+        province_json=province_json,
+    )
+
+
+def standing(version: int, province_json: bytes = b"{}") -> SimpleNamespace:
+    return SimpleNamespace(province_version=version, province_sha256=hashlib.sha256(province_json).digest())
+
+
+def test_a_newer_version_is_published():
+    """The next one, and one after a gap, which is for the registry to judge."""
+    assert is_newer(bundle(3), standing(2))
+
+
+def test_the_one_that_stands_is_no_news():
+    """The same again is no mistake, and nothing to do."""
+    assert not is_newer(bundle(2), standing(2))
+
+
+def test_an_older_one_says_so():
+    """An operator who took the wrong file hears it, and is not told of a success."""
+    with pytest.raises(
+        ConflictError, match="version 1 is older than the published 2: nothing was done"
+    ) as found:
+        is_newer(bundle(1), standing(2))
+    assert found.value.exit_status == 1
+
+
+def test_another_content_of_the_version_that_stands():
+    """Two files of one version: the other one is published."""
+    with pytest.raises(ConflictError, match="published with another content"):
+        is_newer(bundle(2, b'{"x":1}'), standing(2))
