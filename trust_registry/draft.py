@@ -10,9 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from healthcode.clock import rfc3339
 from healthcode.errors import ConflictError, InvalidInputError, Reason
 from healthcode.policy.book import check_notice, decode_policy
-from healthcode.trust.document import ParticipantEntry, ParticipantsDocument, ServiceEntry, encode_document
+from healthcode.trust.document import (
+    ParticipantEntry,
+    ParticipantsDocument,
+    Retirement,
+    ServiceEntry,
+    encode_document,
+)
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role
 from healthcode.trust.metadata import (
     Metadata,
@@ -24,12 +31,12 @@ from healthcode.trust.metadata import (
     with_targets,
 )
 from trust_registry.approval import state_of
-from trust_registry.join import Join, chain_of, is_admitted
+from trust_registry.join import Join, chain_of, is_admitted, retirement_of
 from trust_registry.proposal import Proposal, ProposalKind, ProposalState, ProposalStore, Publication
 from trust_registry.publication import check_first_publication, check_national
 from trust_registry.repository import Published, Repository, Writing
 
-__all__ = ["draft_admission", "draft_policy", "draft_renewal", "draft_service"]
+__all__ = ["draft_admission", "draft_policy", "draft_renewal", "draft_retirement", "draft_service"]
 
 
 def draft_admission(repository: Repository, store: ProposalStore, joins: Sequence[Join]) -> Proposal:
@@ -61,7 +68,8 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
         entries.update(
             {
                 join.request.participant: ParticipantEntry(
-                    chain=(*chain_of(document, join.request.participant), join.request.link)
+                    chain=(*chain_of(document, join.request.participant), join.request.link),
+                    retirement=retirement_of(document, join.request.participant),
                 )
                 for join in joins
             }
@@ -94,6 +102,29 @@ def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) ->
         files = {POLICY_PATH: policy}
         targets = _next_targets(writing, files)
         return _keep(writing, store, ProposalKind.POLICY, "change the national policy", targets, files)
+
+
+def draft_retirement(
+    repository: Repository, store: ProposalStore, code: str, retirement: Retirement
+) -> Proposal:
+    """The proposal by which a participant leaves; operators sign it.
+
+    Raises InvalidInputError for one who is not there, or times that are past or turned round.
+    """
+    with repository.writing() as writing:
+        document = writing.current.participants
+        entry = document.participants.get(code)
+        if entry is None:
+            raise InvalidInputError(f"participant {code} is not admitted")
+        if not writing.now <= retirement.signs_until < retirement.codes_until:
+            raise InvalidInputError("a participant stops signing in the future, and its codes end after that")
+        entries = {**document.participants, code: entry.model_copy(update={"retirement": retirement})}
+        files = {PARTICIPANTS_PATH: _encode(document, participants=entries)}
+        title = (
+            f"participant {code} retires: signs until {rfc3339(retirement.signs_until)}, codes until "
+            f"{rfc3339(retirement.codes_until)}"
+        )
+        return _keep(writing, store, ProposalKind.RETIREMENT, title, _next_targets(writing, files), files)
 
 
 def draft_service(

@@ -26,6 +26,7 @@ from healthcode.trust.document import (
     AuthorityLink,
     ParticipantsDocument,
     ProvinceDocument,
+    Retirement,
     decode_document,
 )
 from healthcode.trust.issuer import AuthorityPart
@@ -37,7 +38,7 @@ from trust_registry.durable import exclusive, read_file, write_file
 from trust_registry.publication import check_anchors
 from trust_registry.repository import LIMITS, Published
 
-__all__ = ["Join", "JoinStore", "Received", "chain_of", "is_admitted", "receive_join"]
+__all__ = ["Join", "JoinStore", "Received", "chain_of", "is_admitted", "receive_join", "retirement_of"]
 
 MAX_WAITING_EACH = 4
 _SHORTEST_DIGEST = 8
@@ -104,6 +105,12 @@ def chain_of(document: ParticipantsDocument, code: str) -> Sequence[AuthorityLin
     """The accepted authority chain of a participant; empty when it is not admitted."""
     entry = document.participants.get(code)
     return () if entry is None else entry.chain
+
+
+def retirement_of(document: ParticipantsDocument, code: str) -> Retirement | None:
+    """When a participant leaves, if it does: another authority does not change that."""
+    entry = document.participants.get(code)
+    return None if entry is None else entry.retirement
 
 
 def is_admitted(join: Join, published: Published) -> bool:

@@ -16,13 +16,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.policy.area import AreaRisk, decode_areas
 from healthcode.revocation.head import DayEntry
 from healthcode.revocation.state import DeltaSource, RevocationState, build_state
+from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.anchor import published_anchors, select_anchors, verify_anchors
 from healthcode.trust.delegation import delegator_of, verify_areas_form, verify_delegation
-from healthcode.trust.document import AuthorityLink, ParticipantsDocument
+from healthcode.trust.document import AuthorityLink, ParticipantsDocument, Retirement
 from healthcode.trust.issuer import (
     AuthorityPart,
     LivePart,
@@ -339,6 +341,18 @@ def _not_above(national: National, role: str, version: int | None) -> None:
         )
 
 
+def _retiring(view: IssuerView, retirement: Retirement) -> IssuerView:
+    """The view of a participant that leaves: no window of a code key reaches beyond its last signature."""
+    until = retirement.signs_until
+    keys = {
+        kid: replace(key, not_after=min(key.not_after, until))
+        if key.purpose in (KeyPurpose.LIVE, KeyPurpose.PAPER)
+        else key
+        for kid, key in view.keys.items()
+    }
+    return replace(view, keys=MappingProxyType(keys), signs_until=until, codes_until=retirement.codes_until)
+
+
 def view_of(
     files: TrustFiles, national: National, areas: AreaTrust | None, issuers: Mapping[str, IssuerTrust]
 ) -> TrustView:
@@ -359,6 +373,18 @@ def view_of(
     )
     warnings = [f"{each.participant}: {each.message} ({each.reason})" for each in files.rejected]
     warnings += [f"{each.owner}: {each.message}" for each in faults]
+    entries = national.participants.participants
+    views = {code: replace(issuers[code].view, tls_ca=anchors[code]) for code in documents}
+    for code, entry in entries.items():
+        if entry.retirement is None:
+            continue
+        signs, codes = entry.retirement.signs_until, entry.retirement.codes_until
+        warnings.append(
+            f"participant {code} retires: it signs no code from {rfc3339(signs)} on, and its codes end by "
+            f"{rfc3339(codes)}"
+        )
+        if code in views:
+            views[code] = _retiring(views[code], entry.retirement)
     return TrustView(
         realm=national.realm,
         root_version=national.root.version,
@@ -366,9 +392,7 @@ def view_of(
         snapshot_version=national.snapshot.version,
         targets_version=national.targets.version,
         timestamp_signed_at=national.timestamp_signed_at,
-        issuers=MappingProxyType(
-            {code: replace(issuers[code].view, tls_ca=anchors[code]) for code in documents}
-        ),
+        issuers=MappingProxyType(views),
         policy=national.policy,
         areas=AreaRisk() if areas is None else areas.risk,
         services=MappingProxyType(dict(services)),
@@ -376,7 +400,6 @@ def view_of(
         warnings=tuple(warnings),
         areas_version=None if areas is None else areas.version,
         authorities={
-            code: (entry.chain[-1].seq, link_mark(entry.chain[-1]))
-            for code, entry in national.participants.participants.items()
+            code: (entry.chain[-1].seq, link_mark(entry.chain[-1])) for code, entry in entries.items()
         },
     )

@@ -38,6 +38,7 @@ __all__ = [
     "ParticipantsDocument",
     "ProvinceDocument",
     "ProvinceKey",
+    "Retirement",
     "ServiceEntry",
     "decode_document",
     "encode_document",
@@ -173,10 +174,18 @@ class ServiceEntry(Document):
     public_endpoint: HostPort | None = None
 
 
+class Retirement(Document):
+    """When a participant leaves: it signs no code from `signs_until` on, and its codes end by `codes_until`."""
+
+    signs_until: Time
+    codes_until: Time
+
+
 class ParticipantEntry(Document):
-    """One participant's chain of authority key sets, oldest first."""
+    """One participant's chain of authority key sets, oldest first; and when it leaves, if it does."""
 
     chain: tuple[AuthorityLink, ...] = Field(min_length=1, max_length=256)
+    retirement: Retirement | None = None
 
 
 class ParticipantsDocument(Document):

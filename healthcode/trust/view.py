@@ -37,7 +37,8 @@ class IssuerView:
     """One participant, as its own authority and node describe it.
 
     `revocations` and `live_signed_at` are None when its node has published nothing that
-    holds: its codes are then NOT_COVERED.
+    holds: its codes are then NOT_COVERED. `signs_until` and `codes_until` are set for a
+    participant that retires: its LIVE and PAPER keys end by the one, its codes by the other.
     """
 
     code: str
@@ -54,6 +55,8 @@ class IssuerView:
     name: str | None = None
     live_keys: frozenset[bytes] = frozenset()
     province_sha256: bytes = b""
+    signs_until: int | None = None
+    codes_until: int | None = None
 
     def keys_for(self, purpose: KeyPurpose, now: int) -> tuple[IssuerKey, ...]:
         """The keys of a purpose that are in their window at `now`, the newest first; killed ones left out."""

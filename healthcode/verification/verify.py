@@ -118,9 +118,10 @@ def verify_decoded(
     )
 
 
-def effective_expiry(claims: CodeClaims, policy: Policy) -> int:
-    """When a code stops being good: its exp, or iat + the policy's cap where that is earlier."""
-    return min(claims.expires_at, claims.issued_at + policy.max_validity_seconds[claims.presentation])
+def effective_expiry(claims: CodeClaims, policy: Policy, issuer: IssuerView | None = None) -> int:
+    """When a code stops being good: its exp, or what is earlier of iat + the policy's cap and its issuer's end."""
+    capped = min(claims.expires_at, claims.issued_at + policy.max_validity_seconds[claims.presentation])
+    return capped if issuer is None or issuer.codes_until is None else min(capped, issuer.codes_until)
 
 
 def _find(
@@ -159,7 +160,7 @@ def _find_in_time(
     surely = now - ahead if ahead > policy.skew_seconds else now
     if surely >= claims.expires_at:
         return Outcome.EXPIRED, "code.expired"
-    expires_at = effective_expiry(claims, policy)
+    expires_at = effective_expiry(claims, policy, issuer)
     if surely >= expires_at:
         return Outcome.EXPIRED, "code.validity_capped"
     if issuer.revocations is None:
@@ -206,7 +207,7 @@ def render_verdict(
     area = view.areas.risk(context.area_code) if context.area_code else None
     fresh = TrustTier.FRESH if answered else tier[0]
     ruling = decide(policy, Facts(outcome, level, fresh, context.place_type, area, context.person_category))
-    expires_at = None if claims is None else effective_expiry(claims, policy)
+    expires_at = None if claims is None else effective_expiry(claims, policy, issuer)
     reusable = None
     if outcome is Outcome.VALID and expires_at is not None:
         reusable = min(expires_at, now + policy.reuse_seconds)

@@ -9,16 +9,21 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from healthcode.clock import rfc3339
+from healthcode.code.claims import Presentation
 from healthcode.errors import Reason
+from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import RefreshResult, TrustClient
 from healthcode.trust.layout import REONBOARDING_WAIT_SECONDS
 from healthcode.trust.source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
+from healthcode.verification.verify import effective_expiry
 from province_node.__main__ import cli as node_cli
 from province_node.authority import decode_bundle
 from province_node.entry import entry_of, expect_entry, watch_entry
@@ -231,6 +236,30 @@ def test_a_node_alarms_at_a_change_of_its_entry_that_it_did_not_make(country: Co
     assert country.alarm() is not None
     assert country.province("entry", "--accept", at=country.node)["alarm"] is None
     assert country.alarm() is None
+
+
+def test_a_province_retires(country: Country) -> None:
+    """From T on it signs nothing that anybody takes; its codes end by T2; everybody is told."""
+    signs, codes = country.now + HOUR, country.now + 48 * HOUR
+    proposal = country.here(
+        "propose", "retirement", "31", "--signs-until", rfc3339(signs), "--codes-until", rfc3339(codes)
+    )["proposal"]
+    for name in ("operator-1", "operator-3"):
+        country.here("sign", proposal, *country.holder(name))
+    for result in country.refresh().values():
+        issuer = result.view.issuers["31"]
+        for purpose in (KeyPurpose.LIVE, KeyPurpose.PAPER):
+            # the node itself finds no key to sign with, and no other node takes what was signed with one
+            assert issuer.keys_for(purpose, signs - 1)
+            assert not issuer.keys_for(purpose, signs)
+        # it goes on answering for the codes that are out
+        assert issuer.keys_for(KeyPurpose.ANSWER, signs + HOUR)
+        claims = SimpleNamespace(
+            expires_at=codes + HOUR, issued_at=signs - 1, presentation=Presentation.PAPER
+        )
+        assert effective_expiry(claims, result.view.policy.in_force(country.now), issuer) == codes  # type: ignore[arg-type]  # all that is looked at
+        assert any("participant 31 retires" in warning for warning in result.view.warnings)
+    assert any("retires" in each for each in country.province("status", at=country.node)["warnings"])
 
 
 @pytest.mark.parametrize("purpose", ["LIVE", "PAPER", "ANSWER", "QUESTION"])
