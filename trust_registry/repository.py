@@ -146,6 +146,11 @@ class Published:
         return 1 + max(self.version_of(role), self._floor.roles.get(role, 0))
 
     @property
+    def is_resumed(self) -> bool:
+        """Whether this tree was restored or rebuilt from something older than what nodes held."""
+        return self._floor.timestamp > 0
+
+    @property
     def next_snapshot(self) -> int:
         return 1 + max(self.versions.snapshot, self._floor.snapshot)
 

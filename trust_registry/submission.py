@@ -23,6 +23,9 @@ from trust_registry.tree import TrustTree
 
 __all__ = ["Publisher", "Submission"]
 
+RESUMED_GAP = 1000
+"""After a restore a node's own next version may lie above what reports of others have proved, by so many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -129,7 +132,11 @@ class Publisher:
             return _Checked(
                 check_first_publication(targets, submission.role, publication, published, writing.now), {}
             )
-        current = CurrentProvince(authority.version, published.next_version(submission.role) - 1)
+        current = CurrentProvince(
+            authority.version,
+            published.next_version(submission.role) - 1,
+            live_gap=RESUMED_GAP if published.is_resumed else 0,
+        )
         part = check_live_publication(
             authority, current, submission.metadata, submission.file, published.realm, writing.now
         )

@@ -22,10 +22,15 @@ _SKEW_SECONDS = 300
 
 @dataclass(frozen=True, slots=True)
 class CurrentProvince:
-    """The versions of a participant's two roles that the registry serves now (0: none yet)."""
+    """The versions of a participant's two roles that the registry serves now (0: none yet).
+
+    `live_gap`: how many versions of its node may be passed over; more than 0 at a registry that
+    was restored, and has forgotten what it gave out last. The node's signature tells the number.
+    """
 
     authority_version: int = 0
     live_version: int = 0
+    live_gap: int = 0
 
 
 def check_province_publication(
@@ -65,12 +70,13 @@ def check_live_publication(
 ) -> LivePart:
     """What a node wants to publish, if it may; `authority` is what its authority published last.
 
-    Raises as check_province_publication, and PreconditionError when it was signed in the
-    future by more than the skew.
+    Raises as check_province_publication (a version above current + 1 passes within `live_gap`),
+    and PreconditionError when it was signed in the future by more than the skew.
     """
     part = verify_live_part(authority, metadata_bytes, head_bytes, realm, limits)
     role = live_role(authority.participant)
-    _check_version(role, 0 if current is None else current.live_version, part.version)
+    current = current or CurrentProvince()
+    _check_version(role, current.live_version, part.version, gap=current.live_gap)
     _check_expiry(role, part.expires, now)
     if part.signed_at > now + _SKEW_SECONDS:
         raise PreconditionError(
@@ -80,8 +86,8 @@ def check_live_publication(
     return part
 
 
-def _check_version(role: str, current: int, version: int) -> None:
-    if version != current + 1:
+def _check_version(role: str, current: int, version: int, *, gap: int = 0) -> None:
+    if not current < version <= current + 1 + gap:
         raise ConflictError(
             f"{role} is at version {current}, so the next is {current + 1}, not {version}",
             reason=Reason.VERSION_CONFLICT,

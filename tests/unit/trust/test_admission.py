@@ -55,13 +55,19 @@ def accept_live(
     *,
     signed: int | None = None,
     key: object = None,
+    gap: int = 0,
 ) -> None:
     province = realm.provinces["31"]
     head = encode_head(replace(province.head, version=version))
     metadata = new_live_metadata("31", version=version, head=head, now=signed or realm.now)
     sign_metadata(metadata, province.live_key if key is None else fixed_key("thief"))
     check_live_publication(
-        accept(realm), CurrentProvince(1, current), to_bytes(metadata), head, realm.realm, realm.now
+        accept(realm),
+        CurrentProvince(1, current, live_gap=gap),
+        to_bytes(metadata),
+        head,
+        realm.realm,
+        realm.now,
     )
 
 
@@ -77,6 +83,19 @@ def test_any_other_version_is_a_conflict(realm: SimulatedRealm, version: int) ->
     for check in (accept, accept_live):
         with pytest.raises(ConflictError) as caught:
             check(realm, version)
+        assert caught.value.reason is Reason.VERSION_CONFLICT
+
+
+@pytest.mark.parametrize(("version", "is_taken"), [(5, False), (6, True), (9, True), (10, False)])
+def test_a_restored_registry_lets_a_node_pass_over_versions(
+    realm: SimulatedRealm, version: int, is_taken: bool
+) -> None:
+    """It has forgotten what it gave out last, and only the node knows; back, or beyond the gap, nobody goes."""
+    if is_taken:
+        accept_live(realm, version, 5, gap=3)
+    else:
+        with pytest.raises(ConflictError) as caught:
+            accept_live(realm, version, 5, gap=3)
         assert caught.value.reason is Reason.VERSION_CONFLICT
 
 
