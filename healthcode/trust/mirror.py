@@ -197,8 +197,9 @@ class HttpSource:
 
         def cut() -> None:
             late.set()
-            self._line.cut()
+            self._line.cut(is_over=True)
 
+        self._line.begin()
         timer = threading.Timer(seconds, cut)
         timer.daemon = True
         timer.start()
@@ -212,16 +213,33 @@ class HttpSource:
 
 
 class _Line:
-    """A second handle of the connection's socket, by which it can be cut at any stage, TLS handshake included."""
+    """A second handle of the connection's socket, by which it can be cut at any stage, TLS handshake included.
+
+    Once its time is over, a new connection is cut as it is made: a retry must not outlive the watchdog.
+    """
 
     def __init__(self) -> None:
+        self._guard = threading.Lock()
         self._handle: socket.socket | None = None
+        self._is_over = False
+
+    def begin(self) -> None:
+        with self._guard:
+            self._is_over = False
 
     def hold(self, sock: socket.socket) -> None:
-        self.cut()
-        self._handle = sock.dup()
+        with self._guard:
+            self._drop()
+            self._handle = sock.dup()
+            if self._is_over:
+                self._drop()
 
-    def cut(self) -> None:
+    def cut(self, *, is_over: bool = False) -> None:
+        with self._guard:
+            self._is_over = self._is_over or is_over
+            self._drop()
+
+    def _drop(self) -> None:
         handle, self._handle = self._handle, None
         if handle is not None:
             with handle, suppress(OSError):  # it may be closed at the other end

@@ -91,6 +91,21 @@ def test_slow_retrieval_is_cut_in_time(mirror: Mirror, slow: Callable[[threading
     assert time.monotonic() - began < 3
 
 
+def test_a_retry_does_not_outlive_its_time(mirror: Mirror) -> None:
+    """A connection that is cut in its headers reads as one that was closed, and is not tried again without a limit."""
+    source = mirror.source(timeout_seconds=0.2)
+    with pytest.raises(NotFoundError):
+        source.fetch("metadata/2.root.json", 100)
+    mirror.asked.clear()
+    mirror.behave = lambda _path: drip_headers(mirror.stopped)
+    began = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(UnavailableError) as caught:
+            source.fetch("metadata/timestamp.json", 5)
+        assert caught.value.reason is Reason.SOURCE_SLOW
+    assert time.monotonic() - began < 3
+
+
 def test_a_handshake_that_hangs_is_cut() -> None:
     """A server that takes the connection and says nothing: https and http alike."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -1,0 +1,187 @@
+"""How it is served is wrong: endless, slow, silent, untrue. Each is cut in time, and the last good trust serves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from io import StringIO
+from pathlib import Path
+
+import grpc.aio
+import pytest
+
+from healthcode.errors import Reason, TrustError
+from healthcode.rpc.client import open_channel
+from healthcode.rpc.source import REGISTRY_NAME
+from healthcode.v1.trust_registry_pb2 import WatchTrustResponse
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from tests.attack.client import AS_EVER, HEALED, Client
+from tests.attack.conftest import Layers
+from tests.simulator import mirror as http
+from tests.simulator import service as rpc
+from tests.simulator.attack import Scene, attack_named
+from tests.simulator.mirror import Mirror
+from tests.simulator.realm import SimulatedRealm
+from tests.simulator.service import SimulatedRegistry
+
+TIMEOUT_SECONDS = 0.4
+
+
+def misbehave(layers: Layers, layer: str, how: str, where: str) -> None:
+    """Answer every request for a path that holds `where` in this way."""
+    if layer == "grpc":
+        answers = {"endless": rpc.endless, "drip": rpc.drip, "empty": rpc.empty, "stall": rpc.stall}
+        layers.registry.behave = lambda path: answers[how] if where in path else None
+    else:
+        stopped = layers.mirror.stopped
+        replies = {"endless": http.endless, "drip": http.drip(stopped), "empty": http.drip_headers(stopped)}
+        replies["stall"] = lambda _handler: not stopped.wait(5) or None  # says nothing until the client goes
+        layers.mirror.behave = lambda path: replies[how] if where in path else None
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("endless", Reason.TOO_LARGE),
+        ("drip", Reason.SOURCE_SLOW),
+        ("empty", Reason.SOURCE_SLOW),
+        ("stall", Reason.SOURCE_SLOW),
+    ],
+)
+@pytest.mark.parametrize(("where", "whom"), [("timestamp.json", None), ("province-31-live", "31")])
+async def test_retrieval_that_does_not_end_is_cut(
+    layers: Layers,
+    layer: str,
+    folder: Path,
+    realm: SimulatedRealm,
+    scene: Scene,
+    log: StringIO,
+    how: str,
+    reason: Reason,
+    where: str,
+    whom: str | None,
+) -> None:
+    """By bytes or by time, whatever is said of the size; of one province's file, that province alone waits."""
+    registry: SimulatedRegistry = layers.registry
+    mirror: Mirror = layers.mirror
+    scene.recover(realm)
+    misbehave(layers, layer, how, where)
+    with registry.source(timeout_seconds=TIMEOUT_SECONDS) as grpc_source:
+        mirror_source = mirror.source(timeout_seconds=TIMEOUT_SECONDS)
+        client = Client(folder, realm, grpc_source if layer == "grpc" else mirror_source, log)
+        began = time.monotonic()
+        refused = await client.refresh()
+        assert time.monotonic() - began < 4
+        assert refused is not None
+        assert refused[:2] == (whom, reason), refused
+        client.told(whom, reason)
+        assert client.outcomes() == AS_EVER
+        if whom is not None:
+            assert client.follower.view.issuers["11"].head_version == realm.provinces["11"].head.version
+        layers.serve(realm)
+        assert await client.refresh() is None
+        assert client.outcomes() == HEALED
+        mirror_source.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(8):
+        while not condition():  # noqa: ASYNC110  any condition, so there is no event to wait for
+            await asyncio.sleep(0.05)
+
+
+async def test_a_server_cannot_choose_the_reason(
+    layers: Layers, folder: Path, realm: SimulatedRealm, scene: Scene, log: StringIO
+) -> None:
+    """A registry that answers LIST_SHRANK is out of order, and raises no alarm about somebody's list."""
+    client = Client(folder, realm, layers.sources["grpc"], log)
+    lie = rpc.refuse(TrustError("Shanghai shrank", reason=Reason.LIST_SHRANK))
+    layers.registry.behave = lambda _path: lie
+    refused = await client.refresh()
+    assert refused is not None
+    assert refused[:2] == (None, Reason.TRUST_UNAVAILABLE)
+    client.told(None, Reason.TRUST_UNAVAILABLE)
+    assert client.outcomes() == AS_EVER
+
+
+@pytest.fixture
+async def stub(layers: Layers) -> AsyncIterator[object]:
+    channel: grpc.aio.Channel = open_channel(
+        layers.registry.address, ca_pem=layers.registry.ca_pem, server=REGISTRY_NAME
+    )
+    yield TrustRegistryServiceStub(channel)
+    await channel.close()
+
+
+async def test_a_watch_that_cries_wolf_costs_little(
+    layers: Layers, folder: Path, realm: SimulatedRealm, scene: Scene, log: StringIO, stub: object
+) -> None:
+    """Endless news that are none: a few refreshes a second at most, and real news still arrive."""
+
+    async def flood() -> AsyncIterator[WatchTrustResponse]:
+        number = 1_000_000
+        while True:
+            number += 1
+            yield WatchTrustResponse(timestamp_version=number)
+            await asyncio.sleep(0.001)
+
+    layers.registry.watch = flood
+    client = Client(folder, realm, layers.sources["grpc"], log, stub=stub, poll_seconds=60)
+    running = asyncio.create_task(client.follower.run())
+    try:
+        await asyncio.sleep(2)
+        assert client.count("trust_refresh", result="unchanged") <= 6
+        scene.recover(realm)
+        await until(lambda: client.outcomes() == HEALED)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        layers.registry.watch = layers.registry._tell_once
+
+
+async def test_a_running_service_heals_by_itself(
+    layers: Layers, layer: str, folder: Path, realm: SimulatedRealm, scene: Scene, log: StringIO
+) -> None:
+    """Nobody does anything: the next poll after the registry behaves again brings what was missed."""
+    attack_named("targets lists a province").harm(realm, scene.past)
+    client = Client(folder, realm, layers.sources[layer], log, poll_seconds=0.1)
+    running = asyncio.create_task(client.follower.run())
+    try:
+        await until(lambda: client.count("trust_refresh", result=Reason.PATH_FORBIDDEN) >= 2)
+        assert client.outcomes() == AS_EVER
+        scene.recover(realm)
+        await until(lambda: client.outcomes() == HEALED)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ("timestamp.json", Reason.MALFORMED_MESSAGE),
+        (".snapshot.json", Reason.TRUST_MIXED),
+        ("lists/", Reason.SIGNATURE_INVALID),
+    ],
+)
+async def test_of_two_sources_the_honest_one_serves(
+    layers: Layers,
+    folder: Path,
+    realm: SimulatedRealm,
+    scene: Scene,
+    log: StringIO,
+    part: str,
+    reason: Reason,
+) -> None:
+    """A preferred mirror that lies is passed over by name within the same refresh; nothing waits for it."""
+    scene.recover(realm)
+    layers.mirror.files = {
+        path: b"x" * len(data) if part in path else data for path, data in realm.files.items()
+    }
+    client = Client(folder, realm, [layers.sources["mirror"], layers.sources["grpc"]], log)
+    assert await client.refresh() is None
+    assert client.outcomes() == HEALED
+    (line,) = client.events("trust_source_passed_over")
+    assert (line["source"], line["reason"]) == (layers.mirror.url, reason)
+    assert client.count("trust_source_passed_over", source=layers.mirror.url, reason=reason) == 1

@@ -1,0 +1,125 @@
+"""Time is wrong: versions that jump ahead, files that stand still, one province held back while the rest is fresh."""
+
+from __future__ import annotations
+
+import pytest
+
+from healthcode.errors import Reason
+from healthcode.policy.enumeration import Outcome
+from healthcode.policy.tier import TrustTier
+from tests.attack.client import AS_EVER, HEALED, Client
+from tests.simulator.attack import NEIGHBOUR, VICTIM, Scene
+from tests.simulator.realm import SimulatedRealm
+
+DAY_SECONDS = 86_400
+
+
+async def test_a_fast_forward_is_healed_by_root_alone(
+    client: Client, realm: SimulatedRealm, scene: Scene
+) -> None:
+    """A thief of the online keys jumped ahead: the honest versions are refused until root replaces those keys."""
+    honest = realm.snapshot_version, realm.timestamp_version
+    realm.snapshot_version, realm.timestamp_version = 10_000_000, 20_000_000
+    realm.publish()
+    assert await client.refresh() is None
+    assert client.follower.view.timestamp_version == 20_000_001
+    realm.snapshot_version, realm.timestamp_version = honest
+    scene.recover(realm)
+    refused = await client.refresh()
+    assert refused is not None
+    assert refused[:2] == (None, Reason.TRUST_ROLLBACK)
+    client.told(None, Reason.TRUST_ROLLBACK)
+    assert client.outcomes() == AS_EVER
+    realm.rotate_root(snapshot_key=realm.key("snapshot-2"), timestamp_key=realm.key("timestamp-2"))
+    realm.publish()
+    assert await client.refresh() is None
+    assert client.follower.view.timestamp_version < 10
+    assert client.outcomes() == HEALED
+
+
+@pytest.mark.parametrize("role", ["targets", f"province-{VICTIM}", f"province-{VICTIM}-live"])
+async def test_a_role_that_snapshot_puts_far_ahead(
+    client: Client, realm: SimulatedRealm, scene: Scene, role: str
+) -> None:
+    """A version whose file is nowhere: refused by name, and forgotten with the keys that said so."""
+    whom = None if role == "targets" else VICTIM
+    honest = dict(realm.versions)
+    realm.versions[role] = 5_000_000
+    realm.publish()
+    refused = await client.refresh()
+    assert refused is not None
+    assert refused[:2] == (whom, Reason.FILE_UNKNOWN)
+    client.told(whom, Reason.FILE_UNKNOWN)
+    assert client.outcomes() == AS_EVER
+    realm.versions = honest
+    scene.recover(realm)
+    realm.rotate_root(snapshot_key=realm.key("snapshot-2"), timestamp_key=realm.key("timestamp-2"))
+    realm.publish()
+    assert await client.refresh() is None
+    assert client.outcomes() == HEALED
+
+
+async def test_a_frozen_registry_shows_before_its_files_expire(
+    client: Client, realm: SimulatedRealm, scene: Scene
+) -> None:
+    """The same good files again and again are no error; they age, for all issuers alike, and then have expired."""
+    realm.now += 1_000
+    assert await client.refresh() is None
+    assert client.outcomes() == AS_EVER
+    tiers = {verdict.trust_tier for verdict in client.verdicts()}
+    assert tiers == {TrustTier.AGING}
+    assert client.events("trust_issuer_behind") == []  # it is not one that is behind
+    realm.now += 3_000
+    refused = await client.refresh()
+    assert refused is not None
+    assert refused[:2] == (None, Reason.TRUST_FROZEN)
+    client.told(None, Reason.TRUST_FROZEN)
+    scene.recover(realm)
+    assert await client.refresh() is None
+    assert client.outcomes() == HEALED
+    assert {verdict.trust_tier for verdict in client.verdicts()} == {TrustTier.FRESH}
+
+
+async def test_one_province_held_back_ages_alone(client: Client, realm: SimulatedRealm, scene: Scene) -> None:
+    """Everything else is signed anew and fresh: that issuer's verdicts tell its age, and log and metric its name."""
+    realm.now += 1_000
+    for code in realm.provinces:
+        if code != VICTIM:
+            realm.publish_live(code)
+    realm.publish()
+    assert await client.refresh() is None
+    assert client.outcomes() == AS_EVER
+    *held_back, neighbour = client.verdicts()
+    assert {verdict.trust_tier for verdict in held_back} == {TrustTier.AGING}
+    assert neighbour.trust_tier is TrustTier.FRESH
+    (line,) = client.events("trust_issuer_behind")
+    assert (line["participant"], line["reason"]) == (VICTIM, Reason.TRUST_FROZEN)
+    assert line["age_seconds"] > 1_000
+    behind = {"reason": Reason.TRUST_FROZEN}
+    assert client.count("trust_issuer_behind", participant=VICTIM, **behind) == 1
+    assert client.count("trust_issuer_behind", participant=NEIGHBOUR, **behind) == 0
+    realm.publish_live(VICTIM)
+    realm.publish()
+    assert await client.refresh() is None
+    assert {verdict.trust_tier for verdict in client.verdicts()} == {TrustTier.FRESH}
+    assert client.count("trust_issuer_behind", participant=VICTIM, **behind) == 1
+
+
+async def test_a_province_held_back_for_days_is_stale_alone(
+    client: Client, realm: SimulatedRealm, scene: Scene
+) -> None:
+    """STALE_TRUST for its codes, and nothing at all for its neighbour's."""
+    realm.now += DAY_SECONDS + 1_000
+    for code in realm.provinces:
+        if code != VICTIM:
+            realm.publish_live(code)
+    realm.publish_areas({})
+    realm.publish()
+    assert await client.refresh() is None
+    *held_back, neighbour = client.verdicts()
+    assert {verdict.outcome for verdict in held_back} == {Outcome.STALE_TRUST}
+    assert neighbour.outcome is Outcome.VALID
+    scene.recover(realm)
+    assert await client.refresh() is None
+    assert {verdict.outcome for verdict in client.verdicts()} >= {Outcome.VALID}
+    assert all(verdict.outcome is not Outcome.STALE_TRUST for verdict in client.verdicts())
