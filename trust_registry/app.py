@@ -18,7 +18,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import is_test_realm
 from healthcode.rpc.identity import PeerVerifier
 from healthcode.rpc.lifecycle import run_until_stopped
-from healthcode.rpc.server import GrpcServer, ServerTls
+from healthcode.rpc.server import GrpcServer, ServerTls, check_free
 from healthcode.signing.ed25519 import self_test
 from healthcode.telemetry import Metrics, configure_logging, get_logger, start_metrics_server
 from healthcode.trust.metadata import expires_at, signed_at
@@ -27,6 +27,7 @@ from trust_registry.approval import publish_proposal, state_of, tally_of
 from trust_registry.area_approval import AreaApprovalStore, publish_approved
 from trust_registry.deadline import deadlines_of
 from trust_registry.directory import CaDirectory
+from trust_registry.durable import exclusive
 from trust_registry.folder import RegistryFolder
 from trust_registry.group import PublicationGroups
 from trust_registry.join import JoinStore, is_admitted
@@ -107,15 +108,23 @@ def check_offline_keys(registry: Registry) -> list[str]:
 
 
 async def serve(registry: Registry, *, on_ready: Callable[[Mapping[str, int]], None] | None = None) -> None:
-    """Serves until SIGTERM. Raises ConfigurationError before anything listens when something is wrong."""
+    """Serves until SIGTERM.
+
+    Raises ConfigurationError, or UnavailableError when it is served already or an address
+    is taken: before anything listens, and before anything is written.
+    """
     self_test()
     settings = registry.settings
     configure_logging("trust-registry", level=settings.log.level, style=settings.log.format)
-    log = get_logger("registry")
     for warning in check_offline_keys(registry):
-        log.warning("offline_keys_here", why=warning)
-    remove_spools(registry.folder.repository)
-    await asyncio.to_thread(registry.repository.renew)
+        get_logger("registry").warning("offline_keys_here", why=warning)
+    served = f"another process serves {registry.folder.root} already: stop that one first"
+    with exclusive(registry.folder.serving, busy=served):
+        await _serve(registry, on_ready)
+
+
+async def _serve(registry: Registry, on_ready: Callable[[Mapping[str, int]], None] | None) -> None:
+    settings, log = registry.settings, get_logger("registry")
     metrics = RegistryMetrics(Metrics("trust-registry"))
     watch = TreeWatch(registry.repository.tree)
     directory = CaDirectory(registry.repository.tree)
@@ -160,7 +169,12 @@ async def serve(registry: Registry, *, on_ready: Callable[[Mapping[str, int]], N
     )
     for server in (closed, public):
         server.add(_SERVICE, servicer)
+    for address in (settings.server.listen, settings.server.public_listen):
+        check_free(address)
     with start_metrics_server(metrics.base, settings.metrics.listen) as metrics_port:
+        # the first writes: until here a start that fails has changed nothing
+        remove_spools(registry.folder.repository)
+        await asyncio.to_thread(registry.repository.renew)
 
         def ready() -> None:
             ports = {"listen": closed.port, "public_listen": public.port, "metrics": metrics_port or 0}

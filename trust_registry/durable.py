@@ -78,10 +78,11 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Holds the lock file `path` alone, among threads and processes; waits for it.
+def exclusive(path: Path, *, busy: str | None = None) -> Iterator[None]:
+    """Holds the lock file `path` alone, among threads and processes; waits for it, or says `busy`.
 
-    Raises UnavailableError (STORAGE_FULL) when it cannot be made.
+    Raises UnavailableError: with the sentence `busy` when another holds it, and
+    STORAGE_FULL when it cannot be made.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,10 @@ def exclusive(path: Path) -> Iterator[None]:
     except OSError as error:
         raise storage_error(path, error) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if busy is None else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UnavailableError(busy or "another holds the lock") from None
         yield
     finally:
         os.close(descriptor)  # closing lets go of the lock

@@ -75,3 +75,8 @@ class RegistryFolder:
     def lock(self) -> Path:
         """Held by the one who writes: the server, or a command beside it."""
         return self.root / ".writer.lock"
+
+    @property
+    def serving(self) -> Path:
+        """Held by the server for as long as it serves."""
+        return self.root / ".serving.lock"

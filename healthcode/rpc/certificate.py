@@ -241,7 +241,9 @@ def _check_dns_name(path: Path, pem: bytes, peer: PeerId) -> None:
     if peer.kind not in SERVERS:
         return
     name = peer.dns_name
-    names = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    names = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
     if name not in (found.lower() for found in names.value.get_values_for_type(x509.DNSName)):
         raise ConfigurationError(
             f"{path} lacks the DNS name {name}, which callers look for: none could connect. "

@@ -48,7 +48,9 @@ from healthcode.rpc.tls import ServerTls, TlsReloader
 from healthcode.settings import split_address
 from healthcode.telemetry import Metrics, get_logger
 
-__all__ = ["CallInfo", "GrpcServer", "ServerLimits", "ServerTls"]
+__all__ = ["CallInfo", "GrpcServer", "ServerLimits", "ServerTls", "check_free"]
+
+_OVER_LIMIT_BYTES = 1024 * 1024
 
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
@@ -97,7 +99,7 @@ class GrpcServer:
         """Listens; `port` then tells where. Raises UnavailableError when the port is in use, ConfigurationError when it is not ours to take."""
         reflection = reflection_aio.ReflectionServicer([*self._services, _REFLECTION.full_name])
         self.add(_REFLECTION, reflection)  # type: ignore[arg-type]  # as above
-        _check_free(self._listen, reuse_port=self._state.limits.reuse_port)
+        check_free(self._listen, reuse_port=self._state.limits.reuse_port)
         server = grpc.aio.server(options=self._options())
         server.add_generic_rpc_handlers((_Router(self._methods),))
         try:
@@ -127,8 +129,12 @@ class GrpcServer:
         return [
             # with the port shared, a second server would start without a word and take half of the calls
             ("grpc.so_reuseport", int(limits.reuse_port)),
-            # the most that any method here takes; the gate holds each to its own limit
-            ("grpc.max_receive_message_length", max((rule.max_request_bytes for rule in rules), default=0)),
+            # the most that any method here takes, and some more: the gate holds each to its own limit, and
+            # its refusal says why, which that of the transport does not
+            (
+                "grpc.max_receive_message_length",
+                max((rule.max_request_bytes for rule in rules), default=0) + _OVER_LIMIT_BYTES,
+            ),
             ("grpc.max_metadata_size", 16 * 1024),
             ("grpc.max_concurrent_streams", limits.streams_per_connection),
             # a channel sticks to one process: close it now and then, so that clients spread anew
@@ -173,7 +179,7 @@ def _handler(
     return handler
 
 
-def _check_free(listen: str, *, reuse_port: bool) -> None:
+def check_free(listen: str, *, reuse_port: bool = False) -> None:
     """Raises UnavailableError when the port is in use, ConfigurationError when `listen` cannot be bound at all."""
     host, port = split_address(listen)
     try:

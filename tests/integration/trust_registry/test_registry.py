@@ -336,13 +336,13 @@ async def test_metrics_tell_what_was_published(running: Running) -> None:
     assert 'healthcode_registry_expires_timestamp_seconds{role="targets"}' in text
 
 
-def test_a_port_in_use_and_a_wrong_passphrase_have_their_own_sentence(
+def test_a_second_start_and_a_wrong_passphrase_have_their_own_sentence(
     running: Running, tmp_path: Path
 ) -> None:
     """Each stops the start with a status of its own, a message that says what to do, and no traceback."""
     second = run_command(MODULE, "serve", "--dir", running.folder)
     assert second.returncode == 4
-    assert "Address already in use" in second.stderr
+    assert f"another process serves {running.folder} already" in second.stderr
     assert "Traceback" not in second.stderr
     (tmp_path / "wrong").write_text("not the passphrase\n")
     (tmp_path / "wrong").chmod(0o600)
