@@ -41,6 +41,7 @@ __all__ = ["FederationServicer", "ProvinceNodeServicer"]
 MAX_BATCH = 128
 _ASK_SECONDS = 5.0
 _ASK_MARGIN_SECONDS = 0.25
+_PURPOSES = ", ".join(name for name, number in province_node_pb2.QueryPurpose.items() if number)
 
 
 class ProvinceNodeServicer:
@@ -57,6 +58,7 @@ class ProvinceNodeServicer:
     async def Verify(  # noqa: N802  named as in the proto
         self, request: province_node_pb2.VerifyRequest, _: CallInfo
     ) -> province_node_pb2.VerifyResponse:
+        _check_there(request)
         context = _context(request.item)
         verdict = verify_code(self._trust(), request.item.code, context, self._clock.now())
         self._metrics.count_verdict(verdict)
@@ -89,11 +91,12 @@ class ProvinceNodeServicer:
     async def QueryStatus(  # noqa: N802  named as in the proto
         self, request: province_node_pb2.QueryStatusRequest, call: CallInfo
     ) -> province_node_pb2.QueryStatusResponse:
+        _check_there(request)
         mode = enum_member(province_node_pb2.QueryMode, request.mode, QueryMode) or QueryMode.CACHED
         purpose = enum_member(province_node_pb2.QueryPurpose, request.purpose, QueryPurpose)
         if purpose is None:
             raise InvalidInputError(
-                "a status query says what it is for", fields={"purpose": "one of QueryPurpose"}
+                "a status query says what it is for", fields={"purpose": f"one of {_PURPOSES}"}
             )
         remaining = call.remaining_seconds(margin=_ASK_MARGIN_SECONDS)
         seconds = _ASK_SECONDS if remaining is None else max(0.05, min(remaining, _ASK_SECONDS))
@@ -124,17 +127,40 @@ def _context(item: province_node_pb2.VerifyItem) -> CheckContext:
     )
 
 
+def _check_there(request: province_node_pb2.VerifyRequest | province_node_pb2.QueryStatusRequest) -> None:
+    """Refuses a call that brings nothing to verify. Raises InvalidInputError."""
+    if _is_missing(request.item):
+        raise InvalidInputError("there is no item to verify", fields={"item": "missing"})
+
+
+def _is_missing(item: province_node_pb2.VerifyItem) -> bool:
+    return item.ByteSize() == 0
+
+
 def _verify_item(view: TrustView, item: province_node_pb2.VerifyItem, now: int) -> Verdict:
-    """One item of many: a bad field makes its own verdict UNDECIDED, and touches no other."""
+    """One item of many: a bad field makes its own verdict UNDECIDED, and touches no other.
+
+    No rule decided then, so none is named.
+    """
+    if _is_missing(item):
+        # nobody showed anything, so nobody is refused
+        return verify_code(view, "", CheckContext(), now)._replace(
+            decision=Decision.UNDECIDED,
+            rule="",
+            detail="item.missing",
+            remedy="send the code in the field item and ask again",
+            warnings=("MISSING_ITEM",),
+        )
     try:
         return verify_code(view, item.code, _context(item), now)
     except InvalidInputError as error:
         field = next(iter(error.fields), "item")
         context = CheckContext.of(place_word(item.place_type), "", category_word(item.person_category))
         verdict = verify_code(view, item.code, context, now)
+        undecided = verdict.outcome is Outcome.VALID  # a code that is bad in itself stays refused
         return verdict._replace(
-            # a code that is bad in itself stays refused
-            decision=Decision.UNDECIDED if verdict.outcome is Outcome.VALID else verdict.decision,
+            decision=Decision.UNDECIDED if undecided else verdict.decision,
+            rule="" if undecided else verdict.rule,
             reusable_until=None,
             item_id=item.item_id[:64] if field != "item_id" else "",
             detail=verdict.detail or f"item.{field}",

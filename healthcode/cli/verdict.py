@@ -83,7 +83,7 @@ def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield "issuer", _issuer(verdict.issuer)
     if verdict.code_expires_at is not None:
         yield "expires", f"{rfc3339(verdict.code_expires_at)}, {verdict.presentation}"
-    yield "rule", f"{verdict.rule}, policy {verdict.policy_version}"
+    yield "rule", f"{verdict.rule or 'none'}, policy {verdict.policy_version}"
     if verdict.issuer:
         yield "trust", f"{verdict.trust_tier}, {_age(verdict.trust_age_seconds)} old, realm {verdict.realm}"
     yield "checked", rfc3339(verdict.evaluated_at)

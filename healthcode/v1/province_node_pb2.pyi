@@ -129,7 +129,9 @@ class VerifyRequest(_message.Message):
 
     ITEM_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def item(self) -> Global___VerifyItem: ...
+    def item(self) -> Global___VerifyItem:
+        """required"""
+
     def __init__(
         self,
         *,
@@ -252,8 +254,11 @@ class QueryStatusRequest(_message.Message):
     PURPOSE_FIELD_NUMBER: _builtins.int
     mode: Global___QueryMode.ValueType
     purpose: Global___QueryPurpose.ValueType
+    """required: the home records it"""
     @_builtins.property
-    def item(self) -> Global___VerifyItem: ...
+    def item(self) -> Global___VerifyItem:
+        """required"""
+
     def __init__(
         self,
         *,
@@ -286,7 +291,7 @@ class QueryStatusResponse(_message.Message):
     sequence: _builtins.int
     """grows with each change of this holder's level"""
     signed_answer: _builtins.bytes
-    """the home's COSE answer, already checked by this node"""
+    """the home's COSE answer, already checked by this node; empty when it was not asked"""
     @_builtins.property
     def verdict(self) -> _verdict_pb2.Verdict:
         """The verdict with the home's present word in it. With the home out of reach:

@@ -80,14 +80,17 @@ class ProvinceNodeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def VerifyStream(self, request_iterator, context):
-        """One result a request, in order; at most 256 unanswered.
+        """One result a request, in order; at most 256 unanswered. A bad item never ends it: a code that
+        is too long is MALFORMED, a request without item is UNDECIDED. Only a message over 256 KiB does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def QueryStatus(self, request, context):
-        """Asks the home province, through the gateway, what it says of the code now.
+        """Asks the home province, through the gateway, what it says of the code now. `purpose` is
+        required. A code that this node finds bad by itself (no code, forged, revoked, expired) is
+        answered at once, without the home and without a signed_answer, also with QUERY_MODE_LIVE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,9 +41,14 @@ class ProvinceNodeServiceStub:
     VerifyBatch: _grpc.UnaryUnaryMultiCallable[_province_node_pb2.VerifyBatchRequest, _province_node_pb2.VerifyBatchResponse]
     """At most 128 items; results[i] answers items[i]; one bad item changes no other."""
     VerifyStream: _grpc.StreamStreamMultiCallable[_province_node_pb2.VerifyStreamRequest, _province_node_pb2.VerifyStreamResponse]
-    """One result a request, in order; at most 256 unanswered."""
+    """One result a request, in order; at most 256 unanswered. A bad item never ends it: a code that
+    is too long is MALFORMED, a request without item is UNDECIDED. Only a message over 256 KiB does.
+    """
     QueryStatus: _grpc.UnaryUnaryMultiCallable[_province_node_pb2.QueryStatusRequest, _province_node_pb2.QueryStatusResponse]
-    """Asks the home province, through the gateway, what it says of the code now."""
+    """Asks the home province, through the gateway, what it says of the code now. `purpose` is
+    required. A code that this node finds bad by itself (no code, forged, revoked, expired) is
+    answered at once, without the home and without a signed_answer, also with QUERY_MODE_LIVE.
+    """
 
 @_typing.type_check_only
 class ProvinceNodeServiceAsyncStub(ProvinceNodeServiceStub):
@@ -58,9 +63,14 @@ class ProvinceNodeServiceAsyncStub(ProvinceNodeServiceStub):
     VerifyBatch: _aio.UnaryUnaryMultiCallable[_province_node_pb2.VerifyBatchRequest, _province_node_pb2.VerifyBatchResponse]  # type: ignore[assignment]
     """At most 128 items; results[i] answers items[i]; one bad item changes no other."""
     VerifyStream: _aio.StreamStreamMultiCallable[_province_node_pb2.VerifyStreamRequest, _province_node_pb2.VerifyStreamResponse]  # type: ignore[assignment]
-    """One result a request, in order; at most 256 unanswered."""
+    """One result a request, in order; at most 256 unanswered. A bad item never ends it: a code that
+    is too long is MALFORMED, a request without item is UNDECIDED. Only a message over 256 KiB does.
+    """
     QueryStatus: _aio.UnaryUnaryMultiCallable[_province_node_pb2.QueryStatusRequest, _province_node_pb2.QueryStatusResponse]  # type: ignore[assignment]
-    """Asks the home province, through the gateway, what it says of the code now."""
+    """Asks the home province, through the gateway, what it says of the code now. `purpose` is
+    required. A code that this node finds bad by itself (no code, forged, revoked, expired) is
+    answered at once, without the home and without a signed_answer, also with QUERY_MODE_LIVE.
+    """
 
 class ProvinceNodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """For integrators: turnstiles, ticketing, hospital desks. Every method is free
@@ -90,7 +100,9 @@ class ProvinceNodeServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_province_node_pb2.VerifyStreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_province_node_pb2.VerifyStreamResponse], _abc.AsyncIterator[_province_node_pb2.VerifyStreamResponse]]:
-        """One result a request, in order; at most 256 unanswered."""
+        """One result a request, in order; at most 256 unanswered. A bad item never ends it: a code that
+        is too long is MALFORMED, a request without item is UNDECIDED. Only a message over 256 KiB does.
+        """
 
     @_abc_1.abstractmethod
     def QueryStatus(
@@ -98,6 +110,9 @@ class ProvinceNodeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _province_node_pb2.QueryStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_province_node_pb2.QueryStatusResponse, _abc.Awaitable[_province_node_pb2.QueryStatusResponse]]:
-        """Asks the home province, through the gateway, what it says of the code now."""
+        """Asks the home province, through the gateway, what it says of the code now. `purpose` is
+        required. A code that this node finds bad by itself (no code, forged, revoked, expired) is
+        answered at once, without the home and without a signed_answer, also with QUERY_MODE_LIVE.
+        """
 
 def add_ProvinceNodeServiceServicer_to_server(servicer: ProvinceNodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -283,7 +283,7 @@ class Verdict(_message.Message):
     """16 hex digits"""
     realm: _builtins.str
     rule: _builtins.str
-    """id of the rule that decided"""
+    """id of the rule that decided; empty when none did"""
     policy_version: _builtins.str
     remedy: _builtins.str
     """what the person or the verifier can do now"""

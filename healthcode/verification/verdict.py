@@ -41,7 +41,7 @@ class Verdict(NamedTuple):
     code_expires_at: int | None
     """When the code stops being good: its exp, or earlier where policy caps its life."""
     rule: str
-    """The id of the rule that decided."""
+    """The id of the rule that decided; empty when none did, as for an item with a wrong field."""
     policy_version: str
     remedy: str | None
     """What the person or the verifier can do now; None with PASS and CHECK_NOT_REQUIRED."""
