@@ -111,7 +111,7 @@ def state_of(proposal: Proposal, basis: Basis) -> ProposalState:
 
 
 def _paper_state(role: str, signed: Mapping[str, Any], basis: Basis) -> ProposalState:
-    if signed == _current_signed(role, basis):
+    if signed == basis.signed_as(role, signed["version"]):
         return ProposalState.PUBLISHED
     following = basis.root.signed.version + 1 if role == "root" else basis.next_version("targets")
     return ProposalState.OPEN if signed["version"] == following else ProposalState.STALE

@@ -12,7 +12,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,10 +22,9 @@ from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH
 from healthcode.trust.metadata import Metadata, Root, Targets, decode_metadata, verify_threshold
 from healthcode.trust.national import root_fingerprint
 from trust_registry.proposal import MAX_PROPOSAL_BYTES, Proposal, decode_proposal, encode_proposal
-from trust_registry.repository import LIMITS, Published
+from trust_registry.repository import LIMITS, Published, signed_part
 
 __all__ = ["Basis", "Carried", "CarriedBasis", "carry", "decode_carried", "encode_carried"]
-
 
 
 class Basis(Protocol):
@@ -40,6 +39,8 @@ class Basis(Protocol):
     def file(self, targets: Metadata[Targets], path: str) -> bytes: ...
 
     def next_version(self, role: str) -> int: ...
+
+    def signed_as(self, role: str, version: int) -> Mapping[str, Any] | None: ...
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,13 @@ class CarriedBasis:
     def next_version(self, role: str) -> int:
         """The version that comes next: of targets as the registry said, of root always one more."""
         return self.next_targets if role == "targets" else self.root.signed.version + 1
+
+    def signed_as(self, role: str, version: int) -> Mapping[str, Any] | None:
+        """What root or targets says, when that version is the one in force; older ones are not carried."""
+        current = self.root if role == "root" else self.targets
+        if current.signed.version != version:
+            return None
+        return signed_part(self.root_bytes if role == "root" else self.targets_bytes)
 
     def verify(self) -> None:
         """Checks that it is of one piece: the root signs itself, and names who signed targets."""

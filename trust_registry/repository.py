@@ -21,11 +21,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, SignatureError
 from healthcode.signing.ed25519 import PrivateKey
-from healthcode.trust.document import ParticipantsDocument, decode_document
+from healthcode.trust.document import ParticipantsDocument, decode_document, load_json
 from healthcode.trust.layout import (
     AREAS_ROLE,
     PARTICIPANTS_PATH,
@@ -58,7 +59,7 @@ from trust_registry.floor import Floor, read_floor, verify_evidence, write_floor
 from trust_registry.folder import RegistryFolder
 from trust_registry.tree import TIMESTAMP_FILE, TreeVersions, TrustTree
 
-__all__ = ["OnlineKeys", "Published", "Receipt", "Repository", "RoleUpdate", "Writing"]
+__all__ = ["OnlineKeys", "Published", "Receipt", "Repository", "RoleUpdate", "Writing", "signed_part"]
 
 LIMITS = TrustLimits()
 
@@ -150,6 +151,14 @@ class Published:
         """Whether this tree was restored or rebuilt from something older than what nodes held."""
         return self._floor.timestamp > 0
 
+    def signed_as(self, role: str, version: int) -> Mapping[str, Any] | None:
+        """What root or targets said as that version; None when it was never published."""
+        newest = self.versions.root if role == "root" else self.version_of(role)
+        path = metadata_file(role, version)
+        if version > newest or not self._tree.has(path):
+            return None
+        return signed_part(self._tree.read(path))
+
     @property
     def next_snapshot(self) -> int:
         return 1 + max(self.versions.snapshot, self._floor.snapshot)
@@ -174,6 +183,13 @@ class Published:
         if entry is None:
             raise ConfigurationError(f"the trust tree is damaged: no role lists {path}")
         return self._tree.read(target_file(path, entry.hashes["sha256"]))
+
+
+def signed_part(metadata: bytes) -> Mapping[str, Any]:
+    """The part of a metadata file that is under its signatures."""
+    signed = load_json(metadata, LIMITS.targets_bytes)["signed"]
+    assert isinstance(signed, dict)  # noqa: S101  it was decoded as metadata before it was kept
+    return signed
 
 
 class Repository:
@@ -373,11 +389,7 @@ class Writing:
         # without the areas key that targets names, all the rest is renewed still
         if areas is not None and self._is_half_gone(AREAS_ROLE, areas) and self._has_areas_key():
             updates = self._areas_again(areas)
-        if (
-            updates
-            or self._is_half_gone("snapshot", self.current.snapshot)
-            or not self._snapshot_holds()
-        ):
+        if updates or self._is_half_gone("snapshot", self.current.snapshot) or not self._snapshot_holds():
             return self.publish(updates)
         return self._renew_timestamp(self.current.versions.timestamp + 1)
 

@@ -1,8 +1,9 @@
 """Removing what nothing names any more, so that a tree which is signed each minute does not grow for ever.
 
-Never removed: any root, whatever is current, and what was superseded less than
-`keep_seconds` ago, since a reader may be half way through a refresh and mirrors
-lag. Nothing here decides on trust: a file that is gone can only delay.
+Never removed: any root or targets, which people sign and seldom do, so that it
+can be told what was published; whatever is current; and what was superseded less
+than `keep_seconds` ago, since a reader may be half way through a refresh and
+mirrors lag. Nothing here decides on trust: a file that is gone can only delay.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from trust_registry.tree import TIMESTAMP_FILE
 
 __all__ = ["current_files", "remove_superseded"]
 
-_ROOT = re.compile(r"[0-9]+\.root\.json")
+_SIGNED_BY_PEOPLE = re.compile(r"[0-9]+\.(?:root|targets)\.json")
 
 
 def remove_superseded(repository: Repository, keep_seconds: int) -> int:
@@ -30,7 +31,7 @@ def remove_superseded(repository: Repository, keep_seconds: int) -> int:
         for area in ("metadata", "targets", "lists"):
             for path in (repository.folder.repository / area).rglob("*"):
                 name = path.relative_to(repository.folder.repository).as_posix()
-                if name in keep or _ROOT.fullmatch(path.name) or not path.is_file():
+                if name in keep or _SIGNED_BY_PEOPLE.fullmatch(path.name) or not path.is_file():
                     continue
                 if path.stat().st_mtime < oldest:
                     path.unlink()

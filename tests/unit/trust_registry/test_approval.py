@@ -29,6 +29,7 @@ from trust_registry.approval import changes_of, publish_proposal, sign_proposal,
 from trust_registry.draft import draft_admission, draft_policy, draft_renewal, draft_service
 from trust_registry.join import Join, receive_join
 from trust_registry.proposal import ProposalState
+from trust_registry.retention import remove_superseded
 
 REALM = "test-registry"
 
@@ -184,6 +185,20 @@ def test_a_request_of_another_realm_is_refused(registry: Registry) -> None:
     with pytest.raises(TrustError) as caught:
         put_join(registry, Province("31", "test-other"))
     assert caught.value.reason is Reason.REALM_MISMATCH
+
+
+def test_what_was_published_stays_published(registry: Registry) -> None:
+    """However much is published after it, and superseded files are removed."""
+    ids = []
+    for code in ("31", "11", "44"):
+        join = put_join(registry, Province(code, REALM))
+        ids.append(draft_admission(registry.repository, registry.proposals, [join]).id)
+        for name in ("operator-1", "operator-2"):
+            sign_proposal(registry.repository, registry.proposals, ids[-1], operator(registry, name))
+    remove_superseded(registry.repository, keep_seconds=-60)
+    published = registry.repository.published()
+    states = [state_of(registry.proposals.find(each), published) for each in ids]
+    assert states == [ProposalState.PUBLISHED] * 3
 
 
 def test_of_two_proposals_the_slower_goes_stale(registry: Registry) -> None:
