@@ -41,7 +41,8 @@ class AccessRule:
     `callers`: kinds of identity that may call. `anonymous`: a caller without a
     valid certificate may, too. `deadline_required`: the call must carry one; a
     long-lived stream has `idle_seconds` between its requests instead.
-    `max_request_bytes`: of each request message.
+    `max_request_bytes`: of each request message. `has_items`: a string or an item that
+    cannot be read spoils that item alone, and a message of a stream never ends it; see item.py.
     """
 
     callers: frozenset[PeerKind]
@@ -50,6 +51,7 @@ class AccessRule:
     max_request_bytes: int = 64 * KIB
     idle_seconds: float | None = None
     ending: Ending = Ending.NEVER
+    has_items: bool = False
 
 
 _EVERYONE = frozenset(PeerKind)
@@ -89,15 +91,25 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
         "/healthcode.v1.TrustRegistryService/ReportNodeState": AccessRule(
             _PROVINCE | _GATEWAY, max_request_bytes=320 * KIB
         ),
-        "/healthcode.v1.ProvinceNodeService/Verify": AccessRule(_INTEGRATOR),
+        # far more than a code may have: one that is too long gets a verdict like any other
+        "/healthcode.v1.ProvinceNodeService/Verify": AccessRule(
+            _INTEGRATOR, max_request_bytes=256 * KIB, has_items=True
+        ),
         # 128 items of at most 2 KiB of code each, and what stands beside them
         "/healthcode.v1.ProvinceNodeService/VerifyBatch": AccessRule(
-            _INTEGRATOR, max_request_bytes=512 * KIB
+            _INTEGRATOR, max_request_bytes=512 * KIB, has_items=True
         ),
         "/healthcode.v1.ProvinceNodeService/VerifyStream": AccessRule(
-            _INTEGRATOR, deadline_required=False, idle_seconds=60, ending=Ending.ON_DRAIN
+            _INTEGRATOR,
+            deadline_required=False,
+            max_request_bytes=256 * KIB,
+            idle_seconds=60,
+            ending=Ending.ON_DRAIN,
+            has_items=True,
         ),
-        "/healthcode.v1.ProvinceNodeService/QueryStatus": AccessRule(_INTEGRATOR),
+        "/healthcode.v1.ProvinceNodeService/QueryStatus": AccessRule(
+            _INTEGRATOR, max_request_bytes=256 * KIB, has_items=True
+        ),
         "/healthcode.v1.ProvinceIssuerService/IssueCode": AccessRule(_ISSUER),
         "/healthcode.v1.ProvinceIssuerService/IssueCodes": AccessRule(_ISSUER, max_request_bytes=1 * MIB),
         "/healthcode.v1.ProvinceIssuerService/RevokeCodes": AccessRule(_ISSUER, max_request_bytes=4 * MIB),

@@ -41,6 +41,7 @@ from healthcode.rpc.access import AccessRule, Ending, check_access
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.errors import encode_status, status_code
 from healthcode.rpc.identity import PeerVerifier, leaf_of
+from healthcode.rpc.item import decode_readable
 from healthcode.rpc.room import Room, address_of
 from healthcode.telemetry import LogBudget, Metrics, get_logger
 
@@ -253,6 +254,9 @@ class Gate:
         try:
             return self._request_class.FromString(raw)
         except ProtobufDecodeError as error:
+            readable = decode_readable(self._request_class, raw) if rule.has_items else None
+            if readable is not None:
+                return readable
             raise DecodeError(
                 "protobuf.malformed", f"the body is no {self._request_class.DESCRIPTOR.full_name}"
             ) from error
@@ -276,7 +280,16 @@ class Gate:
                 ) from None
             if raw is grpc.aio.EOF:
                 return
-            yield self._decode(raw, rule)
+            yield self._decode_next(raw, rule)
+
+    def _decode_next(self, raw: bytes, rule: AccessRule) -> Message:
+        """A message of a stream; of a stream of items an empty one in the place of what is none."""
+        try:
+            return self._decode(raw, rule)
+        except DecodeError:
+            if not rule.has_items:
+                raise
+            return self._request_class()
 
     async def _next(
         self, responses: AsyncIterator[Message], end: float | None, rule: AccessRule

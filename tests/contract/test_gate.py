@@ -28,10 +28,10 @@ from healthcode.errors import (
 from healthcode.rpc.access import ACCESS
 from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.server import ServerLimits
-from healthcode.v1 import gateway_pb2, trust_registry_pb2
+from healthcode.v1 import gateway_pb2, province_node_pb2, trust_registry_pb2
 from healthcode.v1.gateway_pb2_grpc import GatewayServiceStub
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
-from tests.contract.world import GATEWAY, REGISTRY, Gateway, Registry, World, province
+from tests.contract.world import GATEWAY, INTEGRATOR, REGISTRY, Gateway, Node, Registry, World, province
 
 ASK = "/healthcode.v1.GatewayService/Ask"
 
@@ -252,3 +252,36 @@ async def test_calls_are_counted_by_method_and_code(world: World) -> None:
     for code in ("OK", "INTERNAL"):
         assert sample("healthcode_rpc_total", {"method": ASK, "grpc_code": code}) == 1
     assert sample("healthcode_rpc_open", {"method": ASK}) == 0
+
+
+async def test_a_bad_item_changes_no_other(world: World) -> None:
+    """A code that is not UTF-8 costs a batch nothing, and a stream goes on even after a message that is none."""
+    server = await world.start(world.server(province("31")), Node())
+    channel = world.channel(server.port, province("31"), world.leaf(INTEGRATOR))
+    service = "/healthcode.v1.ProvinceNodeService/"
+    items = [province_node_pb2.VerifyItem(code=f"HC1:{n}", item_id=str(n)) for n in range(3)]
+    batch = province_node_pb2.VerifyBatchRequest(items=items).SerializeToString()
+    raw = await channel.unary_unary(f"{service}VerifyBatch")(batch.replace(b"HC1:1", b"HC1:\xff"), timeout=5)
+    results = province_node_pb2.VerifyBatchResponse.FromString(raw).results
+    assert [result.item_id for result in results] == ["0", "1", "2"]
+    sent = [province_node_pb2.VerifyStreamRequest(item=item).SerializeToString() for item in items]
+    sent[1:1] = [b"\xff\xff", sent[1].replace(b"HC1:1", b"HC1:\xff"), b"\x0a\x02\xff\xff"]
+    answers = [
+        province_node_pb2.VerifyStreamResponse.FromString(raw).verdict.item_id
+        async for raw in channel.stream_stream(f"{service}VerifyStream")(iter(sent))
+    ]
+    assert answers == ["0", "", "1", "", "1", "2"]
+
+
+async def test_a_message_far_over_the_limit_is_refused_with_its_reason(world: World) -> None:
+    """The transport lets some more in than any method takes, so that the refusal is ours."""
+    server = await world.start(world.server(province("31")), Node())
+    channel = world.channel(server.port, province("31"), world.leaf(INTEGRATOR))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await channel.unary_unary("/healthcode.v1.ProvinceNodeService/VerifyBatch")(
+            b"\x0a" * 1_400_000, timeout=5
+        )
+    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]  # its stubs know the sync calls alone
+    assert status is not None
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) and info.reason == "TOO_LARGE" for detail in status.details)
