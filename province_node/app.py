@@ -149,13 +149,14 @@ class Node:
             clock=clock,
             settings=settings.publish,
             on_published=self._own_metrics.set_publication,
+            on_taken_over=lambda _: self._own_metrics.count_takeover(),
         )
         self._issue = IssueUseCase(
             **own,
             keyring=keyring,
             store=store,
             trust=trust,
-            publication=store.publication,
+            publication=self.publisher.acknowledged,
             clock=clock,
             settings=settings.issue,
         )
@@ -238,6 +239,8 @@ class Node:
         work = [self._follower.run()]
         if self._publishes:
             work += [self.publisher.run(), self._reporter.run(), self._prune()]
+        else:
+            self.publisher.begin()
         return work
 
     async def close(self) -> None:
@@ -342,7 +345,10 @@ class Node:
     async def _prune(self) -> None:
         while True:
             try:
-                await asyncio.to_thread(self._store.prune, self._clock.now())
+                if self._follower.has_view:
+                    # the registry's word: by a clock that runs ahead, too much would be forgotten
+                    vouched_now = min(self._clock.now(), self._follower.view.timestamp_signed_at)
+                    await asyncio.to_thread(self._store.prune, vouched_now)
             except HealthcodeError as error:
                 self._log.warning("prune_failed", reason=str(error.reason), why=error.message)
             await asyncio.sleep(_PRUNE_SECONDS)

@@ -4,14 +4,7 @@ A backup is one tar file of mode 0600: a consistent copy of the database, node.t
 key files (encrypted as they are), tls/, and a manifest with the SHA-256 of each. Not in
 it: what opens the keys, and the trust folder, which the registry gives again.
 
-What happened after the backup is gone from it, but not from the world:
-
-* codes were issued. Their indices were drawn from series that the published head tells
-  (`first_series`), or that the backup does; a restored node opens the next one, and
-  issues nothing before the registry has acknowledged a head that says so. So the same
-  backup may be restored twice, and no index is ever given twice.
-* codes were revoked and keys killed. The published head and lists are taken in, so that
-  the next head holds all of it.
+What happened after the backup is gone from it, but not from the world: see `takeover`.
 
 `restore` works in a folder beside the target, and puts it in place by one rename at the end.
 """
@@ -30,13 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from healthcode.errors import ConfigurationError, InvalidInputError, PreconditionError, Reason
-from healthcode.revocation.day import GRACE_SECONDS, day_of
-from healthcode.revocation.index import SERIES_LIMIT
+from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.stores.sqlite import copy_database
-from healthcode.trust.view import IssuerView, TrustView
+from healthcode.trust.view import TrustView
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.store import NodeStore
+from province_node.takeover import take_over
 
 __all__ = ["Restored", "restore_node", "write_backup"]
 
@@ -46,7 +38,6 @@ _DATABASE = "node.db"
 _MAX_SMALL_BYTES = 1 << 20
 _FOLDERS = ("keys", "tls")
 _FILES = ("node.toml", "request.json")
-_LONGEST_DAYS = 32  # no code lives longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +124,7 @@ def restore_node(
         issuer = trust(settings).issuers.get(settings.participant)
         store = NodeStore(staging / _DATABASE)
         try:
-            first_series, taken_in, killed = _take_over(store, issuer, now)
+            taken = take_over(store, issuer, now)
         finally:
             store.close()
         aside = _put_in_place(staging, root, now)
@@ -141,32 +132,14 @@ def restore_node(
         raise ConfigurationError(f"{root} cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Restored(settings.participant, int(manifest["made_at"]), first_series, taken_in, killed, aside)
-
-
-def _take_over(store: NodeStore, issuer: IssuerView | None, now: int) -> tuple[int, int, int]:
-    """(first series, revocations that were new, killed keys), durably in the store."""
-    state = None if issuer is None else issuer.revocations
-    published = {} if state is None else state.lists
-    killed = frozenset() if state is None else state.head.killed_kids
-    today = day_of(now - GRACE_SECONDS)
-    drawn, last_day = store.highest_series(today)
-    seen = [drawn, 0 if state is None else state.head.first_series]
-    seen += [max(indices) >> 26 for indices in published.values() if indices]
-    first_series = max(seen) + 1
-    if first_series >= SERIES_LIMIT:
-        raise PreconditionError(
-            "every series of indices was opened for the days to come: no code can be issued before they are "
-            "over. Restore again once the published head has forgotten them (about a month)",
-            reason=Reason.INDEX_EXHAUSTED,
-        )
-    # nothing was ever issued beyond what a published head covered
-    covered = [0 if state is None else state.head.covered_to, today + _LONGEST_DAYS]
-    publication = store.publication()
-    if publication is not None:
-        covered.append(publication.covered_to)
-    taken_in = store.take_over(published, killed, first_series, max(last_day, *covered), now)
-    return first_series, taken_in, len(killed)
+    return Restored(
+        settings.participant,
+        int(manifest["made_at"]),
+        taken.first_series,
+        taken.revocations,
+        taken.killed_keys,
+        aside,
+    )
 
 
 def _small_files(root: Path, settings: NodeSettings) -> dict[str, Path]:

@@ -26,9 +26,15 @@ class NodeMetrics:
         self._killed = metrics.counter("keys_killed_total", "Code keys killed by request", ("reason",))
         self._version = metrics.gauge("head_version", "Version of the revocation head acknowledged last")
         self._signed_at = metrics.gauge("head_signed_at", "When that was signed, epoch seconds")
+        self._takeovers = metrics.counter(
+            "database_takeovers_total", "Times the database was behind what is published, and caught up"
+        )
         self._entry_alarm = metrics.gauge(
             "own_entry_alarm", "1 while this province's entry in the trust files is not of its own making"
         )
+
+    def count_takeover(self) -> None:
+        self._takeovers.inc()
 
     def set_entry_alarm(self, standing: bool) -> None:
         self._entry_alarm.set(1 if standing else 0)

@@ -11,6 +11,11 @@ Rules:
 * `Publication` is recorded after the registry acknowledged. A kill in between
   costs nothing: the next attempt meets VERSION_CONFLICT, looks at the trust files
   for the version that stands, and goes on above it.
+* Before a version is sent it is recorded as attempted, and the first head of each run goes
+  out at once: so a database that is behind what is published is seen (`takeover`), and
+  catches up before anything is issued.
+* Days are forgotten by the registry's signed time, never by this clock alone: one that
+  runs ahead would leave codes uncovered which are still out.
 * Within a day a list only grows: it is made from the store, which forgets a
   revocation only when its day is over. Beside each list stands one delta (`day_list`).
 * Before a list goes out it is padded (`padding`), so that its size is no count.
@@ -23,11 +28,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from healthcode.clock import Clock
-from healthcode.errors import ConflictError, HealthcodeError, InvalidInputError, Reason, SignatureError
+from healthcode.errors import (
+    ConflictError,
+    HealthcodeError,
+    InvalidInputError,
+    Reason,
+    SignatureError,
+    UnavailableError,
+)
 from healthcode.revocation.day import GRACE_SECONDS, day_of
 from healthcode.revocation.head import Head, decode_head, encode_head
 from healthcode.signing.ed25519 import PrivateKey
@@ -38,11 +51,14 @@ from province_node.day_list import DayLists
 from province_node.padding import Padding
 from province_node.record import Publication, PublishStore
 from province_node.settings import PublishSettings
+from province_node.store import NodeStore
+from province_node.takeover import Takeover, is_behind, take_over
 
 __all__ = ["COVER_MARGIN_DAYS", "Outgoing", "Publisher", "prepare"]
 
 COVER_MARGIN_DAYS = 8
 _MEND_SECONDS = 5.0
+_BEGIN_SECONDS = 5.0
 _RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
 
 
@@ -73,16 +89,18 @@ def prepare(
     now: int,
     lists: DayLists | None = None,
     whole: bool = False,
+    vouched_now: int | None = None,
 ) -> Outgoing | None:
     """What should be published now, or None when what stands will do. Reads the store; blocks.
 
     `lists` remembers from call to call, so that a publication costs what changed. `whole`
-    sends every list, for a registry that has lost what it had taken.
+    sends every list, for a registry that has lost what it had taken. `vouched_now` is a time
+    that the registry signed: no day is forgotten before it.
     """
     last = store.publication()
     through = store.last_revocation()
     killed = store.killed_kids()
-    covered_from = day_of(now - GRACE_SECONDS)
+    covered_from = day_of(min(now, now if vouched_now is None else vouched_now) - GRACE_SECONDS)
     covered_to = day_of(now + longest_code_seconds) + COVER_MARGIN_DAYS
     published = max(last.version if last else 0, issuer.live_version or 0)
     if not whole and last is not None and published == last.version and through == last.through:
@@ -166,7 +184,7 @@ class Publisher:
         *,
         participant: str,
         realm: str,
-        store: PublishStore,
+        store: NodeStore,
         trust: Callable[[], TrustView | None],
         refresh: Callable[[], Awaitable[object]],
         key: PrivateKey | Callable[[IssuerView], Sequence[PrivateKey]],
@@ -174,6 +192,7 @@ class Publisher:
         clock: Clock,
         settings: PublishSettings,
         on_published: Callable[[Publication], None],
+        on_taken_over: Callable[[Takeover], None] = lambda _: None,
         padding: Padding | None = None,
     ) -> None:
         self._participant = participant
@@ -186,10 +205,12 @@ class Publisher:
         self._clock = clock
         self._settings = settings
         self._on_published = on_published
+        self._on_taken_over = on_taken_over
         self._padding = padding
         self._lists = DayLists(store, realm=realm, issuer=participant)
         self._whole = False
         self._nudged = asyncio.Event()
+        self._begun = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._log = get_logger("publish")
 
@@ -197,14 +218,37 @@ class Publisher:
         """Something was revoked; may be called from any thread."""
         self._loop.call_soon_threadsafe(self._nudged.set)
 
+    def begin(self) -> None:
+        """Issuing need not wait for the first publication of this process: another one publishes."""
+        self._begun.set()
+
+    def acknowledged(self) -> Publication | None:
+        """The last head that the registry acknowledged: no code outlives what it covers.
+
+        Blocks, at start, until it was looked whether this database is behind what is
+        published. Raises UnavailableError when that takes long.
+        """
+        if not self._begun.wait(_BEGIN_SECONDS):
+            raise UnavailableError(
+                "the node has just started, and still asks the registry what was published before",
+                reason=Reason.TRUST_UNAVAILABLE,
+                retry_after_seconds=1,
+            )
+        return self._store.publication()
+
     async def run(self) -> None:
         """Publishes for ever; a failure is logged when its reason changes, and tried again."""
         failures = 0
         told: Reason | None = None
+        with contextlib.suppress(HealthcodeError, TimeoutError):
+            await asyncio.wait_for(self._refresh(), _BEGIN_SECONDS)
         while True:
             started = self._loop.time()
             try:
-                published = await self.publish_once()
+                try:
+                    published = await self.publish_once(first=not self._begun.is_set())
+                finally:
+                    self._begun.set()
             except HealthcodeError as error:
                 if error.reason is not told:
                     self._log.warning("publish_failed", reason=str(error.reason), why=error.message)
@@ -222,17 +266,22 @@ class Publisher:
                 await asyncio.wait_for(self._nudged.wait(), self._settings.interval_seconds)
             self._nudged.clear()
 
-    async def publish_once(self) -> Publication | None:
-        """Publishes if there is anything to publish; gives what the registry acknowledged."""
+    async def publish_once(self, *, first: bool = False) -> Publication | None:
+        """Publishes if there is anything to publish; gives what the registry acknowledged.
+
+        The `first` time in a run a head is signed in any case.
+        """
         view = self._trust()
         issuer = view.issuers.get(self._participant) if view is not None else None
         if view is None or issuer is None:
             return None  # not admitted yet: `status` tells
         now = self._clock.now()
+        if await asyncio.to_thread(is_behind, self._store, issuer):
+            self._tell_takeover(await asyncio.to_thread(take_over, self._store, issuer, now))
         longest = max(view.policy.in_force(now).max_validity_seconds.values())
         if self._padding is not None:
             await asyncio.to_thread(self._padding.pad, now)
-        resign_seconds = self._settings.resign_seconds
+        resign_seconds = 0.0 if first else self._settings.resign_seconds
         if any(warning.startswith(f"{self._participant}: ") for warning in view.warnings):
             # our own newest files do not hold together, as after another live key: a new head mends that
             resign_seconds = min(resign_seconds, _MEND_SECONDS)
@@ -250,9 +299,11 @@ class Publisher:
                 now=now,
                 lists=self._lists,
                 whole=self._whole,
+                vouched_now=view.timestamp_signed_at,
             )
             if outgoing is None:
                 return None
+            await asyncio.to_thread(self._store.record_attempt, outgoing.record.version)
             try:
                 await self._send(outgoing)
             except ConflictError:
@@ -272,3 +323,15 @@ class Publisher:
             self._on_published(outgoing.record)
             return outgoing.record
         return None
+
+    def _tell_takeover(self, taken: Takeover) -> None:
+        self._lists = DayLists(self._store, realm=self._realm, issuer=self._participant)
+        self._log.error(
+            "database_was_behind",
+            why="more is published than this database knows: an older copy was put back, or it was lost. "
+            "What is published was taken in, and indices come from a new series",
+            first_series=taken.first_series,
+            revocations=taken.revocations,
+            killed_keys=taken.killed_keys,
+        )
+        self._on_taken_over(taken)

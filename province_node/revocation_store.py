@@ -194,6 +194,8 @@ class RevocationStore:
         first_series: int,
         until_day: int,
         now: int,
+        *,
+        seen_version: int,
     ) -> int:
         """After a restore: takes in what is published as revoked, in one transaction; how many entries were new.
 
@@ -215,6 +217,7 @@ class RevocationStore:
             )
             db.execute("INSERT OR REPLACE INTO first_series VALUES (1, ?, ?)", (first_series, until_day))
             db.execute("DELETE FROM publication")
+            db.execute("INSERT OR REPLACE INTO attempt VALUES (1, ?)", (seen_version,))
         return new
 
     def highest_series(self, day: int) -> tuple[int, int]:
@@ -321,6 +324,16 @@ class RevocationStore:
                 "SELECT version, signed_at, covered_from, covered_to, through, head FROM publication"
             )
             return Publication(*row) if row is not None else None
+
+    def attempted_version(self) -> int:
+        """The highest version that was ever sent, or about to be, from this database; 0 for none."""
+        with self._database.read() as db:
+            return number(db, "SELECT coalesce(max(version), 0) FROM attempt")
+
+    def record_attempt(self, version: int) -> None:
+        """A version is about to be sent; durable when this returns."""
+        with self._database.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO attempt VALUES (1, ?)", (version,))
 
     def record_publication(self, publication: Publication) -> None:
         """Remembers what the registry acknowledged."""

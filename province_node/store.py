@@ -151,6 +151,12 @@ _MIGRATIONS = (
         until_day INTEGER NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE attempt (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        version INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
 
 
@@ -279,6 +285,9 @@ class NodeStore(RevocationStore):
 
     def prune(self, now: int) -> None:
         """Forgets what no answer needs any more: expired codes, their revocations, old requests and tags.
+
+        `now` is a time that somebody else vouches for: by a clock that runs ahead, counters
+        that are still needed would be forgotten, and indices given twice.
 
         Level history stays: it is the accountable record. So does the highest
         revocation sequence (AUTOINCREMENT never gives one twice).

@@ -83,14 +83,14 @@ def test_an_authority_key_in_the_folder_stops_the_start(node):
 
 
 def test_a_port_in_use_says_so(node):
-    """A listener that another process holds is named; the status is that of a configuration."""
+    """A listener that another process holds is named; the status says to try again."""
     settings = (trusting(node) / "node.toml").read_text()
     port = int(settings.split('issuer_listen = "127.0.0.1:')[1].split('"')[0])
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
         status, said = serve(node)
-    assert status == 2
+    assert status == 4
     assert str(port) in said
 
 

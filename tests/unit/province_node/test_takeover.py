@@ -1,0 +1,194 @@
+"""An older copy of node.db put back by hand, a lost one, a clock that was ahead: nothing twice, nothing undone."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+
+import pytest
+
+from healthcode.errors import UnavailableError
+from healthcode.revocation.day import DAY_SECONDS, day_of
+from healthcode.revocation.head import Head, decode_head
+from province_node.issue import IndexSource
+from province_node.publish import Outgoing, Publisher
+from province_node.record import Revocation, RevocationReason
+from province_node.settings import PublishSettings
+from province_node.store import NodeStore
+from province_node.takeover import is_behind
+from tests.simulator.realm import NOW
+from tests.unit.province_node.world import HOME
+
+TODAY = day_of(NOW)
+SECRET = b"i" * 32
+
+
+class Run:
+    """One run of a node on a database: its publisher, and a registry that shows the world what it took."""
+
+    def __init__(self, world, path) -> None:
+        self.world = world
+        self.store = NodeStore(path)
+        self.out_of_reach = False
+        self.taken_over: list[object] = []
+        self.sent: list[Head] = []
+        self.publisher: Publisher | None = None
+
+    def make(self) -> Publisher:
+        return Publisher(
+            participant=HOME,
+            realm=self.world.realm.realm,
+            store=self.store,
+            trust=self.world.trust,
+            refresh=self._refresh,
+            key=self.world.keyring.head_key(),
+            send=self._send,
+            clock=self.world.clock,
+            settings=PublishSettings(interval_seconds=0.2),
+            on_published=lambda _: None,
+            on_taken_over=self.taken_over.append,
+        )
+
+    async def start(self) -> None:
+        """As `serve` does: the first head of the run goes out."""
+        self.publisher = self.publisher or self.make()
+        await self.publisher.publish_once(first=True)
+
+    async def publish(self) -> None:
+        await self.publisher.publish_once()
+
+    def draw(self, count: int = 30) -> set[int]:
+        source = IndexSource(self.store, SECRET)
+        return {source.take(TODAY) for _ in range(count)}
+
+    def revoke(self, *indices: int) -> None:
+        self.store.record_revocations(
+            [Revocation(TODAY, index) for index in indices],
+            RevocationReason.FRAUD,
+            self.world.request(f"t-{sorted(indices)}"),
+            lambda _newly, _already: b"",
+            NOW,
+        )
+
+    def published(self) -> set[int]:
+        return set(self.world.view.issuers[HOME].revocations.lists.get(TODAY, ()))
+
+    async def _refresh(self) -> None:
+        self.world.refresh()
+
+    async def _send(self, outgoing: Outgoing) -> None:
+        realm = self.world.realm
+        head = decode_head(outgoing.head, realm=realm.realm, issuer=HOME)
+        self.sent.append(head)
+        if self.out_of_reach:
+            raise UnavailableError("out of reach")
+        for day in head.days:
+            realm.set_list(HOME, day, self.store.revoked_indices(day, outgoing.record.through))
+        realm.publish_head(HOME, outgoing.head)
+        self.world.refresh()
+        assert self.world.view.warnings == ()
+
+
+@pytest.fixture
+def run(world, tmp_path):
+    """Opens runs on databases; closes them at the end."""
+    opened: list[Run] = []
+
+    def open_run(name: str = "node-31.db") -> Run:
+        opened.append(Run(world, tmp_path / name))
+        return opened[-1]
+
+    # what the simulated realm published before is this node's own
+    first = open_run()
+    first.store.record_attempt(world.view.issuers[HOME].live_version)
+    yield open_run
+    for each in opened:
+        each.store.close()
+
+
+async def test_a_copy_put_back_by_hand_gives_no_index_twice(run, tmp_path):
+    """Indices drawn after the copy was taken never come again, though the copy knows nothing of them."""
+    first = run()
+    await first.start()
+    first.store.close()
+    shutil.copy(tmp_path / "node-31.db", tmp_path / "copy.db")
+    second = run()
+    await second.start()
+    drawn = second.draw()
+    third = run("copy.db")
+    await third.start()
+    assert len(third.taken_over) == 1
+    assert not drawn & third.draw()
+
+
+async def test_a_copy_put_back_by_hand_undoes_no_revocation_and_publishes_on(run, tmp_path):
+    """What was published as revoked stays so, and a further revocation arrives beside it."""
+    first = run()
+    await first.start()
+    first.store.close()
+    shutil.copy(tmp_path / "node-31.db", tmp_path / "copy.db")
+    second = run()
+    await second.start()
+    one, two, *_ = second.draw()
+    second.revoke(one, two)
+    await second.publish()
+    third = run("copy.db")
+    await third.start()
+    assert {one, two} <= third.published()
+    three, *_ = third.draw()
+    third.revoke(three)
+    await third.publish()
+    assert {one, two, three} <= third.published()
+
+
+async def test_a_lost_database_is_as_one_that_is_behind(run):
+    """A node that starts on an empty database takes in what is published, and draws from another series."""
+    first = run()
+    await first.start()
+    drawn = first.draw()
+    first.revoke(*drawn)
+    await first.publish()
+    again = run("empty.db")
+    await again.start()
+    assert drawn <= again.published()
+    assert not drawn & again.draw()
+
+
+async def test_a_kill_between_sending_and_recording_is_not_behind(run, world, tmp_path):
+    """An attempt is durable before it is sent, so a lost acknowledgement costs no series."""
+    first = run()
+    await first.start()
+    world.clock.at += 600
+    first.store.record_publication = lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        await first.publish()
+    first.store.close()
+    again = run()
+    assert not is_behind(again.store, world.view.issuers[HOME])
+    await again.start()
+    assert again.taken_over == []
+
+
+async def test_nothing_is_issued_before_it_was_looked(run):
+    """What issuing goes by waits until the first publication of the run was tried, reachable registry or not."""
+    first = run()
+    publisher = first.make()
+    seen = []
+    waiting = threading.Thread(target=lambda: seen.append(publisher.acknowledged()))
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    publisher.begin()
+    waiting.join(5)
+    assert seen == [first.store.publication()]
+
+
+async def test_a_clock_ahead_leaves_no_day_uncovered(run, world):
+    """A node whose clock runs five days ahead publishes a head that still covers today."""
+    first = run()
+    await first.start()
+    world.clock.at += 5 * DAY_SECONDS
+    first.out_of_reach = True
+    with pytest.raises(UnavailableError):
+        await first.publish()
+    assert first.sent[-1].covered_from <= TODAY < first.sent[-1].covered_to
