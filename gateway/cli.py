@@ -28,6 +28,7 @@ from healthcode.cli.console import (
     print_result,
     rows,
 )
+from healthcode.cli.parameter import ADDRESS, ENDPOINT, FINGERPRINT
 from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import alternative_names
@@ -71,19 +72,17 @@ def cli() -> None:
 )
 @_dir_option
 @click.option("--realm", help="cn, or test-…; needed the first time.")
-@click.option(
-    "--listen", default="0.0.0.0:7445", show_default=True, metavar="HOST:PORT", help="For nodes, mTLS."
-)
-@click.option("--metrics-listen", metavar="HOST:PORT", help="For Prometheus, without TLS; default: nowhere.")
+@click.option("--listen", type=ADDRESS, default="0.0.0.0:7445", show_default=True, help="For nodes, mTLS.")
+@click.option("--metrics-listen", type=ADDRESS, help="For Prometheus, without TLS; default: nowhere.")
 @click.option(
     "--dns", "dns_names", multiple=True, metavar="NAME", help="Further names or addresses in its certificate."
 )
 @click.option("--development", is_flag=True, help="Make a CA and certificates; test realms alone.")
-@click.option("--registry", metavar="HOST:PORT", help="The registry's public listener.")
+@click.option("--registry", type=ENDPOINT, help="The registry's public listener.")
 @click.option(
     "--registry-ca", type=click.Path(path_type=Path, dir_okay=False), help="The CA of its certificate (PEM)."
 )
-@click.option("--root-fingerprint", metavar="sha256:HEX", help="As the national key holders announced it.")
+@click.option("--root-fingerprint", type=FINGERPRINT, help="As the national key holders announced it.")
 @json_option
 def init(
     root: Path,

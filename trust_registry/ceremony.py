@@ -57,6 +57,7 @@ __all__ = [
     "CeremonyResult",
     "Holder",
     "SigningStep",
+    "check_place",
     "check_shape",
     "configuration_of",
     "draw_passphrase",
@@ -137,6 +138,13 @@ def check_shape(realm: str, *, development: bool, roots: tuple[int, int], operat
             )
 
 
+def check_place(folder: RegistryFolder) -> None:
+    """Raises ConfigurationError unless a realm can be founded in `folder`."""
+    target = folder.root.absolute()
+    if target.exists() and any(target.iterdir()):
+        raise ConfigurationError(f"{target} is not empty: a ceremony begins in a new folder")
+
+
 @dataclass(frozen=True, slots=True)
 class SigningStep:
     """One signature that is about to be made: shown, and refused by raising."""
@@ -166,9 +174,8 @@ def hold_ceremony(
     ceremony and leaves nothing. Raises InvalidInputError, ConfigurationError.
     """
     plan.check()
+    check_place(folder)
     target = folder.root.absolute()
-    if target.exists() and any(target.iterdir()):
-        raise ConfigurationError(f"{target} is not empty: a ceremony begins in a new folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = target.parent / f".{target.name}.ceremony-{secrets.token_hex(4)}"
     staging.mkdir(mode=0o700)

@@ -12,11 +12,11 @@ from rich.panel import Panel
 from rich.text import Text
 
 from healthcode.cli.console import Command, details, error_console, json_option, print_result
+from healthcode.cli.parameter import ADDRESS, ENDPOINT
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError, InvalidInputError
-from healthcode.policy.book import default_policy_bytes
+from healthcode.policy.book import decode_policy, default_policy_bytes
 from healthcode.rpc.certificate import load_ca
-from healthcode.settings import split_address
 from healthcode.signing.passphrase import MIN_PASSPHRASE_CHARACTERS, check_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import ServiceEntry
@@ -27,6 +27,7 @@ from trust_registry.ceremony import (
     CeremonyResult,
     Holder,
     SigningStep,
+    check_place,
     check_shape,
     hold_ceremony,
 )
@@ -74,14 +75,20 @@ _DEFAULTS = {True: (1, 1, 2, 2), False: (5, 3, 3, 2)}
 )
 @click.option("--development", is_flag=True, help="Ask nothing; weak keys, for test realms alone.")
 @click.option(
-    "--listen", default="127.0.0.1:7443", show_default=True, help="mTLS, for provinces and gateway."
+    "--listen",
+    type=ADDRESS,
+    default="127.0.0.1:7443",
+    show_default=True,
+    help="mTLS, for provinces and gateway.",
 )
-@click.option("--public-listen", default="127.0.0.1:7444", show_default=True, help="TLS, for everybody.")
-@click.option("--metrics-listen", help="Where Prometheus reads /metrics, e.g. 127.0.0.1:9464.")
-@click.option("--endpoint", help="host:port at which others reach --listen, when it differs.")
-@click.option("--public-endpoint", help="host:port at which others reach --public-listen, when it differs.")
+@click.option(
+    "--public-listen", type=ADDRESS, default="127.0.0.1:7444", show_default=True, help="TLS, for everybody."
+)
+@click.option("--metrics-listen", type=ADDRESS, help="Where Prometheus reads /metrics, e.g. 127.0.0.1:9464.")
+@click.option("--endpoint", type=ENDPOINT, help="Where others reach --listen, when it differs.")
+@click.option("--public-endpoint", type=ENDPOINT, help="Where others reach --public-listen, when it differs.")
 @click.option("--gateway-ca", type=click.Path(path_type=Path, dir_okay=False), help="The gateway's CA, PEM.")
-@click.option("--gateway-endpoint", help="host:port of the gateway.")
+@click.option("--gateway-endpoint", type=ENDPOINT, help="Where the gateway is reached.")
 @click.option(
     "--policy",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -109,15 +116,6 @@ def init(
     as_json: bool,
 ) -> None:
     """Hold the ceremony that founds a realm: keys, root, the first trust files, the configuration."""
-    for name, address in (
-        ("--listen", listen),
-        ("--public-listen", public_listen),
-        ("--metrics-listen", metrics_listen),
-        ("--endpoint", endpoint),
-        ("--public-endpoint", public_endpoint),
-        ("--gateway-endpoint", gateway_endpoint),
-    ):
-        _check_address(name, address)
     counts = zip((roots, root_threshold, operators, operator_threshold), _DEFAULTS[development], strict=True)
     root_count, root_least, operator_count, operator_least = (given or default for given, default in counts)
     if not cards:
@@ -129,6 +127,10 @@ def init(
         )
     elif roots or operators:
         raise InvalidInputError("the cards say who the holders are: leave out --roots and --operators")
+    # all that can be wrong is found before anybody is asked for a name or a passphrase
+    if not cards:
+        check_place(RegistryFolder(folder))
+    national_policy, gateway = _read_policy(policy), _gateway(gateway_ca, gateway_endpoint)
     ask = _nobody(secrets.token_urlsafe(24)) if development else _ask_holder
     plan = CeremonyPlan(
         realm=realm,
@@ -141,13 +143,13 @@ def init(
         else [ask(KeyPurpose.OPERATOR, f"operator-{number}") for number in range(1, operator_count + 1)],
         operator_threshold=operator_least,
         development=development,
-        policy=_read_policy(policy),
+        policy=national_policy,
         listen=listen,
         public_listen=public_listen,
         metrics_listen=metrics_listen,
         endpoint=endpoint or listen,
         public_endpoint=public_endpoint or public_listen,
-        gateway=_gateway(gateway_ca, gateway_endpoint),
+        gateway=gateway,
     )
     if cards:
         print_result(begin_founding(plan, cards, folder, out), as_json=as_json, table=describe_table)
@@ -175,14 +177,6 @@ def fingerprint(folder: Path, as_json: bool) -> None:
         for version in range(1, tree.root_version() + 1)
     }
     print_result(found, as_json=as_json, table=details)
-
-
-def _check_address(option: str, address: str | None) -> None:
-    try:
-        if address is not None:
-            split_address(address)
-    except ValueError as error:
-        raise InvalidInputError(f"{option} {address!r}: {error}") from error
 
 
 def _nobody(passphrase: str) -> Callable[[KeyPurpose, str], Holder]:
@@ -226,9 +220,11 @@ def _read_policy(path: Path | None) -> bytes:
     if path is None:
         return default_policy_bytes()
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    decode_policy(data)
+    return data
 
 
 def _gateway(ca: Path | None, endpoint: str | None) -> ServiceEntry | None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from healthcode.cli.console import Command, CommandGroup, json_option, print_result, rows
+from healthcode.cli.parameter import ENDPOINT
 from healthcode.errors import InvalidInputError
 from healthcode.rpc.certificate import load_ca
 from healthcode.trust.document import ServiceEntry
@@ -39,7 +40,16 @@ from trust_registry.proposal import Proposal, ProposalState
 __all__ = ["collect", "print_proposal", "proposals", "propose", "publish", "show", "sign"]
 
 
-@click.group(cls=CommandGroup)
+@click.group(
+    cls=CommandGroup,
+    examples="""
+    trust-registry propose policy national.json --dir registry
+    trust-registry propose service gateway --ca gateway/tls/ca.pem --endpoint 127.0.0.1:7445 --dir registry
+    trust-registry propose renewal targets --dir registry
+    # then each of those who must sign
+    trust-registry sign 3fa9c2 --dir registry --key /media/usb/operator-1.key
+    """,
+)
 def propose() -> None:
     """Put something up for signature: a policy, a service's address, a renewal."""
 
@@ -73,13 +83,13 @@ def propose_policy(file: Path, folder: Path, out: Path | None, as_json: bool) ->
 @propose.command(
     "service",
     examples="""
-    trust-registry propose service gateway --ca gateway/tls/ca.pem --endpoint 127.0.0.1:7445
+    trust-registry propose service gateway --ca gateway/tls/ca.pem --endpoint 127.0.0.1:7445 --dir registry
     """,
 )
-@click.argument("service", type=click.Choice(["registry", "gateway"]))
+@click.argument("service", type=click.Choice(["registry", "gateway"], case_sensitive=False))
 @click.option("--ca", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Its CA, PEM.")
-@click.option("--endpoint", required=True, help="host:port of its mTLS listener.")
-@click.option("--public-endpoint", help="host:port of its listener without client certificates.")
+@click.option("--endpoint", type=ENDPOINT, required=True, help="Its mTLS listener.")
+@click.option("--public-endpoint", type=ENDPOINT, help="Its listener without client certificates.")
 @dir_option
 @_out_option
 @json_option
@@ -102,11 +112,11 @@ def propose_service(
 @propose.command(
     "renewal",
     examples="""
-    trust-registry propose renewal targets
-    trust-registry propose renewal root
+    trust-registry propose renewal targets --dir registry
+    trust-registry propose renewal root --dir registry
     """,
 )
-@click.argument("role", type=click.Choice(["root", "targets"]))
+@click.argument("role", type=click.Choice(["root", "targets"], case_sensitive=False))
 @dir_option
 @_out_option
 @json_option

@@ -205,6 +205,19 @@ async def test_status_of_one_that_does_not_run(place: Place) -> None:
     assert done.json()["running"] is False
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("--root-fingerprint", "nonsense"), ("--registry", "nonsense")]
+)
+async def test_a_slip_is_a_usage_error(place: Place, option: str, value: str) -> None:
+    """Status 2, with the option's name, and gateway.toml stays as it was."""
+    await run("init", "--dir", place.folder, "--realm", REALM, "--development")
+    before = (place.folder / "gateway.toml").read_text()
+    done = await place.name_registry(**{option: value})
+    assert done.status == 2
+    assert option in done.err
+    assert (place.folder / "gateway.toml").read_text() == before
+
+
 async def refused(place: Place, *, status: int) -> str:
     """What `serve` says when it does not start."""
     done = await run("serve", "--dir", place.folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from healthcode.errors import ConfigurationError, InvalidInputError, Reason
+from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputError, Reason
 from healthcode.signing.keyfile import read_key_file, read_key_info
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.layout import metadata_file
@@ -192,9 +192,35 @@ def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"--dir": "."},
+        {"--policy": "missing.json"},
+        {"--policy": "notes"},
+        {"--gateway-ca": "missing.pem", "--gateway-endpoint": "127.0.0.1:7445"},
+        {"--gateway-endpoint": "127.0.0.1:7445"},
+    ],
+    ids=["a folder in use", "no policy", "a bad policy", "no CA", "half a gateway"],
+)
+def test_what_is_wrong_is_found_before_anybody_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    """Nobody chooses a passphrase in vain."""
+    monkeypatch.chdir(tmp_path)
+    Path("notes").write_text("mine")
+    given = {"--dir": "r", "--realm": "cn"} | changes
+    result = run("init", *(word for pair in given.items() for word in pair))
+    assert isinstance(result.exception, HealthcodeError), result.output
+    assert result.exception.exit_status == 2
+    assert "Your name" not in result.output
+    assert not Path("r").exists()
+
+
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:99999"])
 def test_a_wrong_address_is_found_before_the_ceremony(tmp_path: Path, address: str) -> None:
     """The option is named, and nobody was asked for a passphrase in vain."""
     result = run("init", "--dir", str(tmp_path / "r"), "--realm", "cn", "--listen", address)
-    assert isinstance(result.exception, InvalidInputError)
-    assert "--listen" in result.exception.message
+    assert result.exit_code == 2
+    assert "--listen" in result.output
+    assert "Your name" not in result.output

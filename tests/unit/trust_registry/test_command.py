@@ -167,3 +167,12 @@ def test_tables_are_for_people(registry: Registry, shanghai: Province) -> None:
         assert result.exit_code == 0, result.output
         assert result.stdout.strip()
     assert PEM not in run(registry, "status").output
+
+
+def test_a_slip_in_an_address_is_a_usage_error(registry: Registry) -> None:
+    """Nothing is proposed, and the option is named."""
+    ca = str(registry.folder.tls / "ca.pem")
+    result = run(registry, "propose", "service", "gateway", "--ca", ca, "--endpoint", "nonsense")
+    assert result.exit_code == 2
+    assert "--endpoint" in result.output
+    assert registry.proposals.all() == []
