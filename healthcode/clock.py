@@ -5,11 +5,23 @@ All times inside the standard are whole seconds since the Unix epoch, UTC.
 
 from __future__ import annotations
 
+import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "parse_rfc3339", "rfc3339"]
+__all__ = ["LAST_SECOND", "Clock", "SystemClock", "parse_rfc3339", "rfc3339"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+
+LAST_SECOND = 253_402_300_799
+"""9999-12-31T23:59:59Z: the last moment that RFC 3339, and a protobuf Timestamp, can write."""
+
+# what datetime.fromisoformat takes differs from one Python to the next, and is more than RFC 3339
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 class Clock(Protocol):
@@ -28,14 +40,21 @@ class SystemClock:
 
 
 def rfc3339(seconds: int) -> str:
-    """`seconds` since the epoch as RFC 3339 in UTC, e.g. 2026-11-21T08:00:00Z."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """`seconds` since the epoch as RFC 3339 in UTC, e.g. 2026-11-21T08:00:00Z.
+
+    A moment before 1970 or after 9999 is written as the nearest that can be.
+    """
+    moment = datetime.fromtimestamp(min(max(seconds, 0), LAST_SECOND), UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_rfc3339(text: str) -> int:
-    """Seconds since the epoch of an RFC 3339 time. Raises ValueError without a zone."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        message = f"{text!r} has no time zone; write 2026-11-21T08:00:00Z"
+    """Seconds since the epoch of an RFC 3339 time, 1970 to 9999. Raises ValueError."""
+    if _RFC3339.fullmatch(text) is None:
+        message = "not an RFC 3339 time: write one with its zone, like 2026-11-21T08:00:00Z"
         raise ValueError(message)
-    return int(moment.timestamp())
+    seconds = (datetime.fromisoformat(text.upper()) - _EPOCH) // _SECOND
+    if not 0 <= seconds <= LAST_SECOND:
+        message = "a time must lie between 1970 and 9999"
+        raise ValueError(message)
+    return seconds

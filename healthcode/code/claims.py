@@ -19,6 +19,7 @@ import unicodedata
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from healthcode.clock import LAST_SECOND
 from healthcode.code import cbor
 from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.identity.participant import NATIONAL_PLATFORM
@@ -109,7 +110,6 @@ _MAX_DEPTH = 4
 # what a version 1 payload takes beside its times, rule, index, tag, salt and name: the map's and the
 # array's head, four keys (one of five bytes), the issuer, and one byte for each head in the array but the index's
 _FIXED_BYTES = 1 + (1 + 1 + 1 + 5) + 3 + 1 + 7
-_MAX_TIME = 2**40
 _RULE = re.compile(r"[A-Z0-9.-]{1,16}")
 # controls, and marks which change how the text around them is shown
 _UNSEEN = re.compile(
@@ -205,17 +205,17 @@ def _check_times(issued_at: Any, expires_at: Any, not_before: Any, *, has_nbf: b
     if (
         type(issued_at) is not int
         or type(expires_at) is not int
-        or not 0 <= issued_at < _MAX_TIME
-        or not 0 <= expires_at < _MAX_TIME
+        or not 0 <= issued_at <= LAST_SECOND
+        or not 0 <= expires_at <= LAST_SECOND
     ):
-        raise DecodeError("claims.time", "a time is whole seconds since 1970, below 2^40")
+        raise DecodeError("claims.time", "a time is whole seconds since 1970, up to the year 9999")
     if expires_at <= issued_at:
         raise DecodeError("claims.order", "a code expires after it was issued")
     size = cbor.head_bytes(issued_at) + cbor.head_bytes(expires_at)
     if not has_nbf:
         return size
     if type(not_before) is not int:
-        raise DecodeError("claims.time", "a time is whole seconds since 1970, below 2^40")
+        raise DecodeError("claims.time", "a time is whole seconds since 1970, up to the year 9999")
     if not issued_at < not_before < expires_at:
         raise DecodeError("claims.order", "not-before stands only between issue and expiry")
     return size + 1 + cbor.head_bytes(not_before)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from healthcode.clock import LAST_SECOND
 from healthcode.code import cbor
 from healthcode.code.cose import MAX_BYTES as MAX_CODE_BYTES
 from healthcode.code.cose import Context, Sign1, decode_sign1, sign1
@@ -160,7 +161,7 @@ def check_lifetime(kind: str, issued_at: Any, expires_at: Any) -> None:
     """Refuses times which are none, or which are more than 60 seconds apart (`<kind>.time`)."""
     if type(issued_at) is not int or type(expires_at) is not int:
         raise DecodeError(f"{kind}.time", "a time is whole seconds since 1970")
-    if not 0 <= issued_at < expires_at <= issued_at + MAX_LIFETIME_SECONDS or expires_at >= 2**40:
+    if not 0 <= issued_at < expires_at <= issued_at + MAX_LIFETIME_SECONDS or expires_at > LAST_SECOND:
         raise DecodeError(f"{kind}.time", f"it expires 1 to {MAX_LIFETIME_SECONDS} seconds after it was made")
 
 

@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from healthcode.clock import LAST_SECOND
 from healthcode.code import cbor
 from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.revocation.index import SERIES_LIMIT
@@ -41,7 +42,6 @@ MAX_SEALING_KEYS = 64
 
 _FORMAT = 1
 _MAX_DAY = 1 << 32
-_MAX_TIME = 1 << 40
 _MAX_VERSION = 1 << 53
 _KEYS = range(1, 10)
 _FIRST_SERIES = 10
@@ -202,10 +202,10 @@ def _sealing_in(value: Any) -> tuple[SealingKey, ...]:
         if type(row) is not list or len(row) != 4 or type(row[1]) is not bytes or not 1 <= len(row[1]) <= 256:
             raise DecodeError("head.sealing_key", "a sealing key is [kid, public, not before, not after]")
         kid = _octets(row[0], 8, "head.sealing_key")
-        not_before = _integer(row[2], 0, _MAX_TIME, "head.sealing_key")
+        not_before = _integer(row[2], 0, LAST_SECOND, "head.sealing_key")
         keys.append(
             SealingKey(
-                kid, row[1], not_before, _integer(row[3], not_before + 1, _MAX_TIME, "head.sealing_key")
+                kid, row[1], not_before, _integer(row[3], not_before + 1, LAST_SECOND, "head.sealing_key")
             )
         )
     _check_rising([key.kid for key in keys], "head.sealing_key")

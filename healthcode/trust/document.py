@@ -119,13 +119,7 @@ def _time_in(value: Any, info: ValidationInfo) -> Any:
         return value
     if not isinstance(value, str):
         raise ValueError("must be an RFC 3339 time, like 2026-11-21T08:00:00Z")  # noqa: TRY004  pydantic reads a ValueError as a bad field
-    try:
-        seconds = parse_rfc3339(value)
-    except OverflowError as error:
-        raise ValueError("must be a time that a calendar knows") from error
-    if seconds < 0:
-        raise ValueError("must not be before 1970")
-    return seconds
+    return parse_rfc3339(value)
 
 
 _HEX = (BeforeValidator(_hex_in), PlainSerializer(lambda data: data.hex(), return_type=str, when_used="json"))

@@ -221,7 +221,7 @@ def _malformed_claims() -> Iterator[tuple[str, str, str]]:
     yield "issuer-as-number", claims({1: 31}), "claims.issuer"
     yield "time-as-float", claims({6: float(NOW)}), "claims.time"
     yield "time-as-text", claims({6: "2026"}), "claims.time"
-    yield "time-too-great", claims({4: 2**40}), "claims.time"
+    yield "time-too-great", claims({4: 253_402_300_800}), "claims.time"
     yield "time-before-1970", claims({6: -1}), "claims.time"
     yield "expires-when-issued", claims({4: NOW - 60}), "claims.order"
     yield "not-before-when-issued", claims({5: NOW - 60}), "claims.order"
