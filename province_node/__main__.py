@@ -10,6 +10,7 @@ from healthcode.cli.console import CommandGroup, run
 from province_node.cli import compromise  # noqa: F401  adds its commands to `keys`
 from province_node.cli.authority import authority
 from province_node.cli.backup import backup, restore
+from province_node.cli.draw import draw
 from province_node.cli.issue import issue
 from province_node.cli.keys import keys, request
 from province_node.cli.revoke import revoke
@@ -37,7 +38,11 @@ __all__ = ["cli", "main"]
 )
 @click.version_option(package_name="healthcode")
 def cli() -> None:
-    """A province's node: issues its people's health codes and verifies everybody's."""
+    """A province's node: issues its people's health codes and verifies everybody's.
+
+    Exit status: 0 done, PASS or CHECK_NOT_REQUIRED; 1 refused; 2 usage or
+    configuration; 3 FURTHER_CHECK or UNDECIDED; 4 unavailable; 70 a fault of ours.
+    """
 
 
 for command in (
@@ -52,6 +57,7 @@ for command in (
     serve,
     status,
     issue,
+    draw,
     revoke,
     verify,
     query,

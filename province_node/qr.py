@@ -14,8 +14,9 @@ from pathlib import Path
 import segno
 
 from healthcode.errors import InvalidInputError
+from province_node.file import write_durable
 
-__all__ = ["QrSize", "qr_size", "qr_terminal", "write_qr"]
+__all__ = ["QrSize", "check_picture", "qr_size", "qr_terminal", "write_qr"]
 
 _PNG_SCALE = 8
 _BORDER = 4  # modules of quiet zone, ISO/IEC 18004
@@ -44,19 +45,23 @@ def qr_size(text: str) -> QrSize:
 
 
 def write_qr(text: str, path: Path) -> None:
-    """Writes the picture of `text`; the suffix of `path` (.png or .svg) says which kind.
+    """Writes the picture of `text`, of mode 0600; the suffix of `path` (.png or .svg) says which kind.
 
-    Raises InvalidInputError for another suffix, or when the file cannot be written.
+    Raises InvalidInputError for another suffix, ConfigurationError when the file cannot be written.
     """
+    kind = check_picture(path)
+    picture = io.BytesIO()
+    _make(text).save(picture, kind=kind, scale=_PNG_SCALE, border=_BORDER)
+    # whoever has the picture has the code
+    write_durable(path, picture.getvalue(), mode=0o600)
+
+
+def check_picture(path: Path) -> str:
+    """Png or svg, as the name of a picture to write says. Raises InvalidInputError for another."""
     kind = path.suffix.lower().removeprefix(".")
     if kind not in {"png", "svg"}:
         raise InvalidInputError(f"{path}: a picture is written as .png or .svg")
-    picture = io.BytesIO()
-    _make(text).save(picture, kind=kind, scale=_PNG_SCALE, border=_BORDER)
-    try:
-        path.write_bytes(picture.getvalue())
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from error
+    return kind
 
 
 def qr_terminal(text: str) -> str:

@@ -26,7 +26,7 @@ from healthcode.rpc.convert import enum_number
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from province_node.level import LevelReason
 
-__all__ = ["IssueDefaults", "make_item", "read_items"]
+__all__ = ["IssueDefaults", "make_item", "read_items", "read_rows"]
 
 MAX_LINE_BYTES = 16_384
 
@@ -63,26 +63,48 @@ class IssueDefaults:
 
 
 def read_items(stream: BinaryIO, defaults: IssueDefaults) -> Iterator[province_issuer_pb2.IssueItem]:
-    """The items of a file, in order. Raises InvalidInputError naming the line and the field, never a value."""
+    """The items of a file, in order, all of them good. Raises InvalidInputError as `read_rows` gives it."""
+    for row in read_rows(stream, defaults):
+        if isinstance(row, InvalidInputError):
+            raise row
+        yield row
+
+
+def read_rows(
+    stream: BinaryIO, defaults: IssueDefaults
+) -> Iterator[province_issuer_pb2.IssueItem | InvalidInputError]:
+    """For each line of a file its item, or what is wrong with it: file, line and field, never a value."""
+    file = getattr(stream, "name", None)
     number = 0
     while line := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
-        if len(line) > MAX_LINE_BYTES:
-            raise InvalidInputError(f"line {number} is longer than {MAX_LINE_BYTES} bytes")
+        where = f"{file}: line {number}" if isinstance(file, str) else f"line {number}"
+        rest = line
+        while not rest.endswith(b"\n") and (rest := stream.readline(MAX_LINE_BYTES + 1)):
+            pass  # the end of a line that is too long belongs to it
         if not line.strip():
             continue
         try:
-            row = _Row.model_validate(json.loads(line))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the line"
-            raise InvalidInputError(f"line {number}: {where}: {first['msg']}") from None
-        except ValueError:
-            raise InvalidInputError(f"line {number} is not JSON in UTF-8") from None
-        try:
-            yield make_item(row.model_dump(exclude_none=True), defaults)
+            yield _item(line, defaults)
         except InvalidInputError as error:
-            raise InvalidInputError(f"line {number}: {error.message}") from None
+            yield InvalidInputError(f"{where}{error.message}")
+
+
+def _item(line: bytes, defaults: IssueDefaults) -> province_issuer_pb2.IssueItem:
+    if len(line) > MAX_LINE_BYTES:
+        raise InvalidInputError(f" is longer than {MAX_LINE_BYTES} bytes")
+    try:
+        row = _Row.model_validate(json.loads(line))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the line"
+        raise InvalidInputError(f": {where}: {first['msg']}") from None
+    except (ValueError, RecursionError):
+        raise InvalidInputError(" is not JSON in UTF-8") from None
+    try:
+        return make_item(row.model_dump(exclude_none=True), defaults)
+    except InvalidInputError as error:
+        raise InvalidInputError(f": {error.message}") from None
 
 
 def make_item(row: dict[str, object], defaults: IssueDefaults) -> province_issuer_pb2.IssueItem:

@@ -7,10 +7,10 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import click
 from rich.console import Console
@@ -34,10 +34,10 @@ from healthcode.rpc.errors import rpc_errors
 from healthcode.v1 import province_issuer_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from province_node.cli.connection import back_end, name_of
-from province_node.cli.holder import IssueDefaults, make_item, read_items
+from province_node.cli.holder import IssueDefaults, make_item, read_rows
 from province_node.cli.option import dir_option
 from province_node.level import LevelReason
-from province_node.qr import qr_size, qr_terminal, write_qr
+from province_node.qr import check_picture, qr_size, qr_terminal, write_qr
 from province_node.settings import NodeSettings, load_node_settings
 
 __all__ = ["issue"]
@@ -48,6 +48,7 @@ _TIMEOUT_SECONDS = 60.0
 _ATTEMPTS = 3
 
 Result = province_issuer_pb2.IssueResult
+Row = province_issuer_pb2.IssueItem | InvalidInputError
 
 
 @click.command(
@@ -69,8 +70,9 @@ Result = province_issuer_pb2.IssueResult
 @click.option("--file", "source", type=click.File("rb"), help="Holders as NDJSON; - reads standard input.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Codes as NDJSON; mode 0600. Default: printed.",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    callback=lambda _, __, path: None if path == Path("-") else path,
+    help="Codes as NDJSON; mode 0600. Default, and -: printed.",
 )
 @click.option(
     "--level",
@@ -122,7 +124,8 @@ def issue(
 ) -> None:
     """Issue codes. Id numbers come from a file, standard input or a prompt, never from arguments.
 
-    Ends with 1 when any holder was refused; the others' codes are issued.
+    Ends with 1 when any holder was refused, also for a line that cannot be read; the others'
+    codes are issued.
     """
     settings = load_node_settings(root)
     defaults = IssueDefaults(
@@ -137,11 +140,13 @@ def issue(
     if source is not None:
         if png or svg or terminal:
             raise click.UsageError("--png, --svg and --terminal draw one code: leave out --file")
-        items = list(read_items(source, defaults))
-        if not items:
+        rows = list(read_rows(source, defaults))
+        if not rows:
             raise InvalidInputError("the file names no holder")
-        _issue_many(root, settings, items, out, replacing, as_json=as_json)
+        _issue_many(root, settings, rows, out, replacing, as_json=as_json)
     else:
+        for path in filter(None, (png, svg)):
+            check_picture(path)  # before a code is issued that could not be drawn
         if replacing:
             raise click.UsageError("--replacing goes through a file of holders: add --file")
         _issue_one(
@@ -178,8 +183,8 @@ def _issue_one(
     issued = asyncio.run(_send_one(root, settings, item))
     row = _row(issued)
     if out is not None:
-        with _open_private(out) as stream:
-            _write_row(stream, row)
+        with _Output(out) as output:
+            output.write(row)
     for path in filter(None, (png, svg)):
         write_qr(issued.code, path)
         row[path.suffix.removeprefix(".")] = str(path)
@@ -207,7 +212,7 @@ async def _send_one(
 def _issue_many(
     root: Path,
     settings: NodeSettings,
-    items: Sequence[province_issuer_pb2.IssueItem],
+    rows: Sequence[Row],
     out: Path | None,
     replacing: str,
     *,
@@ -220,13 +225,16 @@ def _issue_many(
         TimeRemainingColumn(),
     )
     with ExitStack() as stack:
-        stream: TextIO = sys.stdout if out is None else stack.enter_context(_open_private(out))
-        progress = stack.enter_context(Progress(*columns, console=error_console(), transient=True))
-        task = progress.add_task("issuing", total=len(items))
-        refused = asyncio.run(
-            _send_many(root, settings, items, stream, replacing, lambda count: progress.advance(task, count))
+        output = stack.enter_context(_Output(out))
+        console = error_console()
+        progress = stack.enter_context(
+            Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         )
-    summary = {"issued": len(items) - refused, "refused": refused, "out": str(out) if out else None}
+        task = progress.add_task("issuing", total=len(rows))
+        refused = asyncio.run(
+            _send_many(root, settings, rows, output, replacing, lambda count: progress.advance(task, count))
+        )
+    summary = {"issued": len(rows) - refused, "refused": refused, "out": str(out) if out else None}
     if out is not None:
         print_result(summary, as_json=as_json, table=details)
     if refused:
@@ -236,8 +244,8 @@ def _issue_many(
 async def _send_many(
     root: Path,
     settings: NodeSettings,
-    items: Sequence[province_issuer_pb2.IssueItem],
-    stream: TextIO,
+    rows: Sequence[Row],
+    output: _Output,
     replacing: str,
     advance: Any,
 ) -> int:
@@ -248,20 +256,29 @@ async def _send_many(
     async with back_end(root, settings) as channel:
         stub = ProvinceIssuerServiceStub(channel)
 
-        async def send(chunk: Sequence[province_issuer_pb2.IssueItem]) -> Sequence[Result]:
-            async with room:
-                results = await _send_chunk(stub, chunk, replacing, name_of(settings.issuer_listen))
+        async def send(chunk: Sequence[Row]) -> Sequence[Result]:
+            items = [row for row in chunk if not isinstance(row, InvalidInputError)]
+            answers: Iterator[Result] = iter(())
+            if items:
+                async with room:
+                    name = name_of(settings.issuer_listen)
+                    answers = iter(await _send_chunk(stub, items, replacing, name))
             advance(len(chunk))
-            return results
+            return [
+                Result(refused_reason=row.reason, refused_message=row.message)
+                if isinstance(row, InvalidInputError)
+                else next(answers)
+                for row in chunk
+            ]
 
-        starts = range(0, len(items), _CHUNK)
-        tasks = [asyncio.create_task(send(items[start : start + _CHUNK])) for start in starts]
+        starts = range(0, len(rows), _CHUNK)
+        tasks = [asyncio.create_task(send(rows[start : start + _CHUNK])) for start in starts]
         try:
             for task in tasks:
                 for result in await task:
                     number += 1
                     refused += not result.HasField("issued")
-                    _write_row(stream, {"row": number, **_result_row(result)})
+                    output.write({"row": number, **_result_row(result)})
         finally:
             for task in tasks:
                 task.cancel()
@@ -306,13 +323,32 @@ def _row(issued: province_issuer_pb2.IssuedCode) -> dict[str, object]:
     }
 
 
-def _write_row(stream: TextIO, row: dict[str, object]) -> None:
-    stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+class _Output:
+    """Where rows go: a file of mode 0600, made with its first row, or standard output."""
 
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._stream: TextIO | None = sys.stdout if path is None else None
+        if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+            # told before a code is issued that nobody would get
+            raise InvalidInputError(f"{path} cannot be written: name a file where you may write")
 
-def _open_private(path: Path) -> TextIO:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from error
-    return os.fdopen(descriptor, "w", encoding="utf-8")
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None and self._path is not None:
+            self._stream.close()
+
+    def write(self, row: dict[str, object]) -> None:
+        if self._stream is None:
+            self._stream = self._open()
+        self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def _open(self) -> TextIO:
+        assert self._path is not None  # noqa: S101  without one there is standard output
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        except OSError as error:
+            raise InvalidInputError(f"{self._path} cannot be written: {error.strerror}") from error
+        return os.fdopen(descriptor, "w", encoding="utf-8")

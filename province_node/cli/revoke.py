@@ -32,7 +32,7 @@ from province_node.record import RevocationReason
 from province_node.revoke import MAX_HOLDERS, MAX_REVOCATIONS
 from province_node.settings import NodeSettings, load_node_settings
 
-__all__ = ["revoke"]
+__all__ = ["code_texts", "revoke"]
 
 _TIMEOUT_SECONDS = 120.0
 _ATTEMPTS = 4
@@ -108,7 +108,7 @@ def revoke(
         )
     requests: list[Request]
     if code is not None:
-        requests = _by_code(list(_texts(code)), number)
+        requests = _by_code(list(code_texts(code)), number)
     elif holders is not None:
         requests = _by_holder(holders, number)
     else:
@@ -143,7 +143,7 @@ def _confirm(count: int, *, yes: bool, from_stdin: bool) -> None:
     confirm(f"revoke {count} codes? This cannot be undone, only issued anew", yes=yes)
 
 
-def _texts(argument: str) -> Iterator[str]:
+def code_texts(argument: str) -> Iterator[str]:
     """The codes that were given; a line that is a JSON object has its code in `code`."""
     for number, text in enumerate(read_codes(argument), start=1):
         if not text.startswith("{"):

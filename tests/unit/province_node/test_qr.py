@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from healthcode.cli.picture import read_picture
-from healthcode.errors import InvalidInputError
+from healthcode.errors import ConfigurationError, InvalidInputError
 from province_node.qr import qr_size, qr_terminal, write_qr
 
 TEXT = "CNHT1:" + "NCFOXN%TS3DH3ZSUZK+.V0ETD%65NL-AH" * 6
@@ -28,8 +28,16 @@ def test_an_svg_is_written_whole(tmp_path):
 @pytest.mark.parametrize("name", ["code.gif", "code", "missing/code.png"])
 def test_another_kind_or_place_is_refused(tmp_path, name):
     """A suffix that is not drawn, or a folder that is not there, is one sentence."""
-    with pytest.raises(InvalidInputError):
+    with pytest.raises((InvalidInputError, ConfigurationError)):
         write_qr(TEXT, tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["code.png", "code.svg"])
+def test_a_picture_is_for_its_owner(tmp_path, name):
+    """Whoever can read the picture has the code: mode 0600, also where a file of another mode lay."""
+    (tmp_path / name).write_text("old")
+    write_qr(TEXT, tmp_path / name)
+    assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(("characters", "version"), [(178, 7), (179, 8), (221, 8), (222, 9), (262, 9)])
