@@ -56,6 +56,7 @@ from province_node.store import NodeStore
 __all__ = ["Node", "refuse_foreign_certificate", "refuse_offline_keys", "serve"]
 
 _PRUNE_SECONDS = 600
+_VERIFY_SECONDS = 86_400
 
 
 def refuse_offline_keys(root: Path) -> None:
@@ -79,8 +80,15 @@ def refuse_foreign_certificate(settings: NodeSettings, now: int) -> None:
         )
 
 
-async def serve(root: Path, settings: NodeSettings, *, clock: Clock, environ: Mapping[str, str]) -> None:
-    """Serves until SIGTERM or SIGINT. Raises ConfigurationError, TrustError, UnavailableError."""
+async def serve(
+    root: Path,
+    settings: NodeSettings,
+    *,
+    clock: Clock,
+    environ: Mapping[str, str],
+    on_ready: Callable[[], None] | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT; `on_ready` is called once it does. Raises ConfigurationError, TrustError, UnavailableError."""
     refuse_offline_keys(root)
     refuse_foreign_certificate(settings, clock.now())
     self_test()
@@ -91,7 +99,7 @@ async def serve(root: Path, settings: NodeSettings, *, clock: Clock, environ: Ma
     try:
         await node.open()
         with start_metrics_server(metrics, settings.metrics.listen):
-            await run_until_stopped(node.servers, *node.background())
+            await run_until_stopped(node.servers, *node.background(), on_ready=on_ready)
     finally:
         await node.close()
         store.close()
@@ -236,7 +244,7 @@ class Node:
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the servers."""
-        work = [self._follower.run()]
+        work = [self._follower.run(), self._verify_store()]
         if self._publishes:
             work += [self.publisher.run(), self._reporter.run(), self._prune()]
         else:
@@ -341,6 +349,12 @@ class Node:
             return
         if found:
             self._log.info("keys_opened", count=found)
+
+    async def _verify_store(self) -> None:
+        """At start and each day: a damaged database stops the node, whatever part of it is in use."""
+        while True:
+            await asyncio.to_thread(self._store.verify)
+            await asyncio.sleep(_VERIFY_SECONDS)
 
     async def _prune(self) -> None:
         while True:

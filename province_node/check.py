@@ -6,51 +6,33 @@ Each finding says what was looked at, whether it holds, and when not, what to do
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from healthcode.cli.finding import Finding, Grade, look, look_at_port
 from healthcode.clock import rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import decode_leaf, load_ca, load_tls
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
-from healthcode.settings import TlsSettings, split_address
+from healthcode.settings import TlsSettings
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.trust.store import TrustStore
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from province_node.app import refuse_offline_keys
+from province_node.key import SIGNING_PURPOSES
 from province_node.settings import NodeFolder, NodeSettings
 from province_node.setup import CLIENTS, lacks_credential, open_keyring
+from province_node.store import NodeStore
 
-__all__ = ["Finding", "Mark", "check_node"]
+__all__ = ["check_node"]
 
 _REACH_SECONDS = 5.0
 _SKEW_SECONDS = 300
 _WARN_SECONDS = 14 * 86_400
-
-
-class Mark(StrEnum):
-    """How a finding stands."""
-
-    GOOD = "good"
-    WARNING = "warning"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `exit_status` is what a BAD one ends the command with."""
-
-    what: str
-    mark: Mark
-    text: str
-    exit_status: int = 0
 
 
 def check_node(
@@ -65,17 +47,18 @@ def check_node(
 
     `passphrase_file`: what opens the keys here, instead of what opens them when serving.
     """
-    yield _find("signature rule", _signature_rule)
-    yield _find("offline keys", lambda: _offline_keys(root))
+    yield look("signature rule", _signature_rule)
+    yield look("offline keys", lambda: _offline_keys(root))
     if passphrase_file is None and lacks_credential(settings, environ):
         yield Finding(
             "online keys",
-            Mark.WARNING,
+            Grade.WARNING,
             f"the passphrase is the systemd credential {settings.keys.credential}, not readable here: "
             "to try the keys, check again with --passphrase-file",
         )
     else:
-        yield _find("online keys", lambda: _keys(settings, environ, passphrase_file))
+        yield look("online keys", lambda: _keys(settings, environ, passphrase_file))
+    yield look("database", lambda: _database(settings))
     yield _certificate(settings.tls, settings, now, PeerKind.PROVINCE)
     for name, kind in CLIENTS.items():
         folder = NodeFolder(root).tls
@@ -84,24 +67,28 @@ def check_node(
         )
         finding = _certificate(files, settings, now, kind)
         # only the commands use these: a node serves without
-        yield Finding(finding.what, Mark.WARNING, finding.text) if finding.exit_status else finding
-    for listen in (settings.listen, settings.issuer_listen, settings.metrics.listen):
-        if listen is not None:
-            yield _port(listen)
+        yield Finding(finding.what, Grade.WARNING, finding.detail) if finding.grade is Grade.FAILED else finding
+    yield look_at_port("listen", settings.listen)
+    yield look_at_port("issuer_listen", settings.issuer_listen)
+    yield look_at_port("metrics", settings.metrics.listen)
     yield _trust(settings, now)
-    yield _find("registry", lambda: asyncio.run(_reach(settings)))
-
-
-def _find(what: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what, Mark.GOOD, look())
-    except HealthcodeError as error:
-        return Finding(what, Mark.BAD, error.message, error.exit_status)
+    yield look("registry", lambda: asyncio.run(_reach(settings)))
 
 
 def _signature_rule() -> str:
     self_test()
     return "the library keeps the strict rule"
+
+
+def _database(settings: NodeSettings) -> str:
+    if not settings.database.exists():
+        return "none yet: `serve` begins it"
+    store = NodeStore(settings.database)
+    try:
+        store.verify()
+    finally:
+        store.close()
+    return "sound"
 
 
 def _offline_keys(root: Path) -> str:
@@ -112,6 +99,12 @@ def _offline_keys(root: Path) -> str:
 def _keys(settings: NodeSettings, environ: Mapping[str, str], passphrase_file: Path | None) -> str:
     given = None if passphrase_file is None else read_passphrase(passphrase_file)
     keyring = open_keyring(settings, environ, passphrase=given)
+    missing = [purpose for purpose in SIGNING_PURPOSES if not keyring.signers(purpose)]
+    if missing:
+        raise ConfigurationError(
+            f"no {' and no '.join(missing)} key lies in {settings.keys.folder}: restore the folder from its "
+            "backup, or make one with `province-node keys rotate --purpose`"
+        )
     return f"{len(keyring.infos)} open: " + ", ".join(sorted({info.purpose for info in keyring.infos}))
 
 
@@ -125,42 +118,29 @@ def _certificate(files: TlsSettings, settings: NodeSettings, now: int, kind: Pee
                 f"{files.certificate} names {peer.uri}, which is not this node's {kind.lower()}"
             )
     except HealthcodeError as error:
-        return Finding(what, Mark.BAD, error.message, error.exit_status)
+        return Finding(what, Grade.FAILED, error.message, error.exit_status)
     text = f"{peer.uri} until {rfc3339(not_after)}"
     if not_after - now < _WARN_SECONDS:
-        return Finding(what, Mark.WARNING, f"{text}: have it issued anew")
-    return Finding(what, Mark.GOOD, text)
-
-
-def _port(listen: str) -> Finding:
-    host, port = split_address(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            # it may be this very node that runs
-            return Finding(f"port {listen}", Mark.WARNING, f"taken or not ours: {error.strerror}")
-    return Finding(f"port {listen}", Mark.GOOD, "free")
+        return Finding(what, Grade.WARNING, f"{text}: have it issued anew")
+    return Finding(what, Grade.OK, text)
 
 
 def _trust(settings: NodeSettings, now: int) -> Finding:
     try:
         store = TrustStore.open(settings.trust.folder)
     except HealthcodeError as error:
-        return Finding("trust", Mark.WARNING, f"{error.message}; `serve` begins it from the registry")
+        return Finding("trust", Grade.WARNING, f"{error.message}; `serve` begins it from the registry")
     view = store.view
     ahead = view.timestamp_signed_at - now
     if ahead > _SKEW_SECONDS:
         text = f"the registry signed {ahead} s after this machine's time: set the clock"
-        return Finding("clock", Mark.BAD, text, ConfigurationError.exit_status)
+        return Finding("clock", Grade.FAILED, text, ConfigurationError.exit_status)
     text = f"snapshot {view.snapshot_version}, signed {now - view.timestamp_signed_at} s ago"
     if settings.participant not in view.issuers:
-        return Finding("trust", Mark.WARNING, f"{text}; this participant is not admitted yet")
+        return Finding("trust", Grade.WARNING, f"{text}; this participant is not admitted yet")
     if store.warnings:
-        return Finding("trust", Mark.WARNING, "; ".join(store.warnings))
-    return Finding("trust", Mark.GOOD, text)
+        return Finding("trust", Grade.WARNING, "; ".join(store.warnings))
+    return Finding("trust", Grade.OK, text)
 
 
 async def _reach(settings: NodeSettings) -> str:

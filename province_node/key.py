@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
+import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -55,7 +56,8 @@ WINDOW_SECONDS = {
 """How long a new key may sign; LIVE and PAPER are the most that other nodes accept."""
 
 _KEY_FILE_MARK = b"healthcode/key/1"
-_MAX_KEY_FILE_BYTES = 16_384
+_PURPOSE = re.compile(rb'"purpose"\s*:\s*"([A-Z]+)"')
+_MAX_LOOK_BYTES = 1 << 20
 
 
 def create_online_key(
@@ -99,18 +101,30 @@ def list_key_infos(folder: Path) -> list[tuple[Path, KeyInfo]]:
 
 
 def find_offline_keys(root: Path) -> Iterator[Path]:
-    """Key files under `root`, by whatever name, that belong on an offline machine."""
-    for path in sorted(root.rglob("*")):
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_KEY_FILE_BYTES:
+    """Key files that belong on an offline machine: under `root`, by whatever name, behind whatever link."""
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # links may go round
+            folders.clear()
             continue
-        try:
-            data = path.read_bytes()
-            # looked at without the checks of a key we mean to use: its mode and age are no matter here
-            found = json.loads(data) if _KEY_FILE_MARK in data else None
-        except (OSError, ValueError):
-            continue
-        if isinstance(found, dict) and found.get("purpose") in OFFLINE_PURPOSES:
-            yield path
+        seen.add(real)
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.is_file() and _is_offline_key(path):
+                yield path
+
+
+def _is_offline_key(path: Path) -> bool:
+    """By what it holds, not by the rules of a key that we mean to use: padding and mode are no matter here."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_LOOK_BYTES)
+    except OSError:
+        return False
+    return _KEY_FILE_MARK in data and any(
+        purpose.decode() in OFFLINE_PURPOSES for purpose in _PURPOSE.findall(data)
+    )
 
 
 class Keyring:

@@ -166,6 +166,10 @@ class NodeStore(RevocationStore):
     def __init__(self, path: Path) -> None:
         super().__init__(Database(path, _MIGRATIONS))
 
+    def verify(self) -> None:
+        """Reads the whole database. Raises ConfigurationError when it is damaged."""
+        self._database.verify()
+
     def close(self) -> None:
         self._database.close()
 

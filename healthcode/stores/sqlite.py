@@ -77,6 +77,10 @@ class Database:
             if not path.exists():
                 # made by us, so that nobody else can read it whatever the umask
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            elif path.stat().st_mode & 0o077:
+                raise ConfigurationError(
+                    f"the database {path} can be read by others: `chmod 600 {path}`, and find out who did"
+                )
             self._writer = self._connect(busy_timeout_seconds)
             self._migrate(migrations)
             self._reader = self._connect(busy_timeout_seconds)
@@ -115,6 +119,19 @@ class Database:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+
+    def verify(self) -> None:
+        """Reads the whole file (about a second a gigabyte). Raises ConfigurationError when it is damaged."""
+        try:
+            with contextlib.closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+                connection.execute("PRAGMA query_only = ON")
+                found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.Error as error:
+            found = str(error)
+        if found != "ok":
+            raise ConfigurationError(
+                f"the database {self._path} is damaged ({found}): stop, keep a copy of it, and restore a backup"
+            )
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:

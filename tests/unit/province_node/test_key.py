@@ -124,6 +124,25 @@ def test_an_offline_key_is_found_by_whatever_name(tmp_path, purpose):
     assert list(find_offline_keys(tmp_path)) == [path]
 
 
+@pytest.mark.parametrize("hidden", ["linked file", "linked folder", "padded"])
+def test_an_offline_key_is_found_however_it_lies_there(tmp_path, hidden):
+    """A link to the key or to its folder, or white space around it, hides nothing; links that go round end."""
+    away, node = tmp_path / "away", tmp_path / "node"
+    away.mkdir()
+    node.mkdir()
+    path = away / "authority-1.key"
+    options = {"purpose": KeyPurpose.AUTHORITY, "realm": "test-x", "created": NOW, "cost": "development"}
+    create_key_file(path, PrivateKey.generate(), PASSPHRASE, **options)
+    (node / "round").symlink_to(node)
+    if hidden == "linked file":
+        (node / "x.txt").symlink_to(path)
+    elif hidden == "linked folder":
+        (node / "x").symlink_to(away)
+    else:
+        (node / "x").write_bytes(path.read_bytes() + b" " * 20_000)
+    assert len(list(find_offline_keys(node))) == 1
+
+
 def test_online_keys_are_no_offline_keys(world):
     """A node's own folder is clean."""
     assert list(find_offline_keys(world.folder)) == []

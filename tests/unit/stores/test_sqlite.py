@@ -191,3 +191,25 @@ def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
         process.wait()
         reader.join()
         assert count(Database(target, MIGRATIONS)) >= int(acknowledged[-1])
+
+
+def test_damage_anywhere_is_found(path: Path) -> None:
+    """Garbage in the middle of the file, which no statement has met yet, is a sentence of verify."""
+    database = Database(path, ["CREATE TABLE t (a BLOB) STRICT"])
+    with database.transaction() as db:
+        db.execute_many("INSERT INTO t VALUES (?)", ((b"x" * 1000,) for _ in range(200)))
+    database.verify()
+    database.close()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 8192)
+    with pytest.raises(ConfigurationError, match="damaged"):
+        Database(path, ["CREATE TABLE t (a BLOB) STRICT"]).verify()
+
+
+def test_a_file_that_others_can_read_is_not_used(path: Path) -> None:
+    """An existing database of mode 0644 is refused, with what to do."""
+    Database(path, ["CREATE TABLE t (a) "]).close()
+    path.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        Database(path, ["CREATE TABLE t (a) "])
