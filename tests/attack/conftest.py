@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -66,16 +67,24 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layers]:
         yield Layers(stack, tmp_path_factory.mktemp("registry"))
 
 
+@dataclass(frozen=True)
+class Staged:
+    """A realm after its two publications, and a folder that has seen both."""
+
+    realm: SimulatedRealm
+    scene: Scene
+    folder: Path
+
+
 @pytest.fixture(scope="session")
-def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that has seen both publications of a staged realm."""
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
     folder = tmp_path_factory.mktemp("followed") / "trust"
     realm = SimulatedRealm()
     client = realm.client(folder)
     client.refresh(realm.now)
-    stage(realm)
+    scene = stage(realm)
     assert client.refresh(realm.now).rejected == ()
-    return folder
+    return Staged(realm, scene, folder)
 
 
 @pytest.fixture(params=["grpc", "mirror"])
@@ -85,15 +94,16 @@ def layer(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def realm() -> SimulatedRealm:
-    return SimulatedRealm()
+def realm(staged: Staged, layers: Layers) -> SimulatedRealm:
+    """A realm of the test's own, staged and served."""
+    realm = staged.realm.fork()
+    layers.serve(realm)
+    return realm
 
 
 @pytest.fixture
-def scene(realm: SimulatedRealm, layers: Layers) -> Scene:
-    """The realm, staged and served."""
-    layers.serve(realm)
-    return stage(realm)
+def scene(staged: Staged) -> Scene:
+    return staged.scene
 
 
 @pytest.fixture
@@ -106,12 +116,10 @@ def log() -> Iterator[StringIO]:
 
 
 @pytest.fixture
-def folder(followed: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(followed, tmp_path / "trust", symlinks=True)
+def folder(staged: Staged, tmp_path: Path) -> Path:
+    return shutil.copytree(staged.folder, tmp_path / "trust", symlinks=True)
 
 
 @pytest.fixture
-def client(
-    layers: Layers, layer: str, folder: Path, realm: SimulatedRealm, scene: Scene, log: StringIO
-) -> Client:
+def client(layers: Layers, layer: str, folder: Path, realm: SimulatedRealm, log: StringIO) -> Client:
     return Client(folder, realm, layers.sources[layer], log)

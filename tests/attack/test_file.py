@@ -21,7 +21,7 @@ async def test_it_is_refused_by_name_and_healed_by_itself(
     assert refused[:2] == (attack.whom, attack.reason), refused
     why = client.told(attack.whom, attack.reason)
     assert attack.says in why
-    assert client.outcomes() == AS_EVER
+    assert client.outcomes() == client.stored_outcomes() == AS_EVER
     scene.recover(realm)
     assert await client.refresh() is None
     assert client.outcomes() == HEALED

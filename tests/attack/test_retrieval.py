@@ -76,7 +76,7 @@ async def test_retrieval_that_does_not_end_is_cut(
         assert refused is not None
         assert refused[:2] == (whom, reason), refused
         client.told(whom, reason)
-        assert client.outcomes() == AS_EVER
+        assert client.outcomes() == client.stored_outcomes() == AS_EVER
         if whom is not None:
             assert client.follower.view.issuers["11"].head_version == realm.provinces["11"].head.version
         layers.serve(realm)

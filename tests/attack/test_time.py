@@ -29,12 +29,12 @@ async def test_a_fast_forward_is_healed_by_root_alone(
     assert refused is not None
     assert refused[:2] == (None, Reason.TRUST_ROLLBACK)
     client.told(None, Reason.TRUST_ROLLBACK)
-    assert client.outcomes() == AS_EVER
+    assert client.outcomes() == client.stored_outcomes() == AS_EVER
     realm.rotate_root(snapshot_key=realm.key("snapshot-2"), timestamp_key=realm.key("timestamp-2"))
     realm.publish()
     assert await client.refresh() is None
     assert client.follower.view.timestamp_version < 10
-    assert client.outcomes() == HEALED
+    assert client.outcomes() == client.stored_outcomes() == HEALED
 
 
 @pytest.mark.parametrize("role", ["targets", f"province-{VICTIM}", f"province-{VICTIM}-live"])

@@ -9,6 +9,7 @@ same keys that a thief would need.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -206,6 +207,14 @@ class SimulatedRealm:
         """A client whose folder begins with the realm's first root."""
         init_trust(directory, self, self.fingerprint)
         return TrustClient(directory, self, **options)
+
+    def fork(self) -> SimulatedRealm:
+        """A copy that goes its own way, with the same keys."""
+        keys = [*self.root_keys, *self.operators, self.areas_key, self.snapshot_key, self.timestamp_key]
+        for province in self.provinces.values():
+            keys += [*province.authority, province.live_key, *province.keys.values()]
+        # a private key is never copied
+        return copy.deepcopy(self, {id(key): key for key in keys})
 
     def key(self, name: str) -> PrivateKey:
         """A key of this realm by its name, like "root-1" or "31 live"."""
