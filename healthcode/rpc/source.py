@@ -126,7 +126,7 @@ class GrpcSource:
                 reason=Reason.SOURCE_SLOW,
             )
         return UnavailableError(
-            f"{self._name}: {error.message}",
+            f"{self._name}: {error.message.removeprefix(f'{self._name}: ')}",
             reason=Reason.TRUST_UNAVAILABLE,
             retry_after_seconds=error.retry_after_seconds,
         )

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from healthcode.cli.console import Command, details, exit_with, json_option, print_result, rows
+from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import HealthcodeError
 from healthcode.rpc.certificate import decode_leaf
@@ -18,7 +19,7 @@ from healthcode.telemetry import configure_logging
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from province_node.app import serve as serve_node
-from province_node.check import Mark, check_node
+from province_node.check import check_node
 from province_node.cli.health import is_serving
 from province_node.cli.keys import key_lines
 from province_node.cli.option import dir_option, passphrase_option
@@ -28,8 +29,7 @@ from province_node.store import NodeStore
 
 __all__ = ["check", "serve", "status"]
 
-_STYLE = {Mark.GOOD: "green", Mark.WARNING: "yellow", Mark.BAD: "bold red"}
-
+_SHOWN_TOGETHER = frozenset({"keys", "issuers", "trust_snapshot", "trust_root", "published_head"})
 
 @click.command(cls=Command, examples="province-node check --dir node-31")
 @dir_option("The node's folder.")
@@ -42,34 +42,10 @@ def check(root: Path, passphrase_file: Path | None, as_json: bool) -> None:
     is out of reach.
     """
     settings = load_node_settings(root)
-    findings = list(
-        check_node(
-            root, settings, now=SystemClock().now(), environ=os.environ, passphrase_file=passphrase_file
-        )
+    findings = check_node(
+        root, settings, now=SystemClock().now(), environ=os.environ, passphrase_file=passphrase_file
     )
-    bad = [finding.exit_status for finding in findings if finding.exit_status]
-    data = {
-        "ready": not bad,
-        "findings": [
-            {"what": finding.what, "mark": finding.mark, "text": finding.text} for finding in findings
-        ],
-    }
-    print_result(data, as_json=as_json, table=_findings_table)
-    if bad:
-        # what the operator must set right here comes before what may be back by itself
-        exit_with(min(bad))
-
-
-def _findings_table(data: dict[str, list[dict[str, str]]]) -> RenderableType:
-    lines = [
-        {
-            "what": finding["what"],
-            "": Text(finding["mark"], style=_STYLE[Mark(finding["mark"])]),
-            "found": finding["text"],
-        }
-        for finding in data["findings"]
-    ]
-    return rows(("what", "", "found"), lines)
+    print_findings(findings, as_json=as_json)
 
 
 @click.command(
@@ -87,7 +63,15 @@ def serve(root: Path) -> None:
     """
     settings = load_node_settings(root)
     configure_logging("province-node", level=settings.log.level, style=settings.log.format)
-    asyncio.run(serve_node(root, settings, clock=SystemClock(), environ=os.environ))
+
+    def on_ready() -> None:
+        click.echo(
+            f"the node of participant {settings.participant} in {settings.realm} is serving: {settings.listen}, "
+            f"back ends {settings.issuer_listen}",
+            err=True,
+        )
+
+    asyncio.run(serve_node(root, settings, clock=SystemClock(), environ=os.environ, on_ready=on_ready))
 
 
 @click.command(cls=Command, examples="province-node status --dir node-31 --json")
@@ -106,6 +90,7 @@ def status(root: Path, as_json: bool) -> None:
     view = _view(settings)
     data |= _trust(settings, view, now)
     alarm = read_entry_book(settings.trust.folder).alarm
+    data["published_head"] = None
     data["own_entry"] = f"ALARM: {alarm}" if alarm else "as this node asked for"
     if settings.database.exists():
         data |= _store(settings, now)
@@ -116,7 +101,10 @@ def status(root: Path, as_json: bool) -> None:
 
 
 def _status_table(data: dict[str, object]) -> RenderableType:
-    facts = {name: value for name, value in data.items() if name not in {"keys", "issuers"}}
+    facts = {name: value for name, value in data.items() if name not in _SHOWN_TOGETHER}
+    snapshot, root, head = (data[name] for name in ("trust_snapshot", "trust_root", "published_head"))
+    facts["trust"] = "none yet" if snapshot is None else f"snapshot {snapshot}, root {root}"
+    facts["published"] = "nothing yet" if head is None else f"head {head}"
     keys, issuers = data["keys"], data["issuers"]
     return Group(
         details(facts),
@@ -142,9 +130,10 @@ def _view(settings: NodeSettings) -> TrustView | None:
 
 def _trust(settings: NodeSettings, view: TrustView | None, now: int) -> dict[str, object]:
     if view is None:
-        return {"trust": "none yet", "admitted": False}
+        return {"trust_snapshot": None, "trust_root": None, "admitted": False}
     return {
-        "trust": f"snapshot {view.snapshot_version}, root {view.root_version}",
+        "trust_snapshot": view.snapshot_version,
+        "trust_root": view.root_version,
         "trust_age_seconds": now - view.timestamp_signed_at,
         "trust_first_expiry": rfc3339(view.earliest_expiry),
         "policy": view.policy.in_force(now).version,
@@ -161,10 +150,10 @@ def _store(settings: NodeSettings, now: int) -> dict[str, object]:
     finally:
         store.close()
     if publication is None:
-        return {**counts, "published": "nothing yet"}
+        return {**counts, "published_head": None}
     return {
         **counts,
-        "published": f"head {publication.version}",
+        "published_head": publication.version,
         "published_at": rfc3339(publication.signed_at),
         "revocations_waiting": waiting,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -128,7 +128,7 @@ def query(
     if as_json:
         print_json({"verdict": verdict.to_dict(), **facts})
     else:
-        Console().print(Group(verdict_panel(verdict), details(facts)))
+        Console().print(Group(verdict_panel(verdict), details(_shown(facts))))
     exit_with(exit_status([verdict]))
 
 
@@ -173,6 +173,14 @@ async def _query(
                 channel
             ).QueryStatus(request, timeout=_TIMEOUT_SECONDS)
     return response
+
+
+def _shown(facts: Mapping[str, object]) -> dict[str, object]:
+    """For a person: what there is; of the signed answer, which is for machines, its length."""
+    shown = {name: value for name, value in facts.items() if value is not None}
+    if isinstance(answer := shown.get("signed_answer"), str):
+        shown["signed_answer"] = f"{len(answer) // 2} bytes, checked by this node; --json has them"
+    return shown
 
 
 def _facts(response: province_node_pb2.QueryStatusResponse) -> dict[str, object]:

@@ -281,6 +281,7 @@ async def test_the_commands_go_all_the_way(federation, tmp_path):
     assert queried["verdict"]["outcome"] == "REVOKED"
     status = await asyncio.to_thread(federation.command, "31", "status")
     assert (status["serving"], status["admitted"]) == (True, True)
+    assert all(isinstance(status[name], int) for name in ("trust_snapshot", "trust_root", "published_head"))
 
 
 async def test_metrics_and_log_hold_nothing_of_a_person(federation):
