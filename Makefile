@@ -30,7 +30,7 @@ bench: $(READY) ## ratios beside their goals, into benchmarks/results.json (ONLY
 PROMTOOL ?= $(or $(shell command -v promtool),.venv/prometheus/usr/bin/promtool)
 
 alerts: ## the alert rules, checked and tried out by promtool (on Debian it is fetched into .venv, without root)
-	@test -x "$(PROMTOOL)" || { mkdir -p .venv/prometheus && cd .venv/prometheus && apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb . ; }
+	@test -x "$(PROMTOOL)" || { mkdir -p .venv/prometheus && cd .venv/prometheus && { apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; }; } && dpkg-deb -x prometheus_*.deb . ; }
 	$(PROMTOOL) check rules deploy/alerts.yaml
 	$(PROMTOOL) check config --syntax-only deploy/prometheus.yaml
 	$(PROMTOOL) test rules deploy/alerts.test.yaml
