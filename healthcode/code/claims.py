@@ -15,13 +15,13 @@ rule the writing breaks.
 from __future__ import annotations
 
 import re
-import unicodedata
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from healthcode.clock import LAST_SECOND
 from healthcode.code import cbor
 from healthcode.errors import DecodeError, InvalidInputError
+from healthcode.identity.name import is_masked_name
 from healthcode.identity.participant import NATIONAL_PLATFORM
 
 __all__ = [
@@ -111,10 +111,6 @@ _MAX_DEPTH = 4
 # array's head, four keys (one of five bytes), the issuer, and one byte for each head in the array but the index's
 _FIXED_BYTES = 1 + (1 + 1 + 1 + 5) + 3 + 1 + 7
 _RULE = re.compile(r"[A-Z0-9.-]{1,16}")
-# controls, and marks which change how the text around them is shown
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff\U000e0000-\U000e0fff]"
-)
 
 
 def encode_claims(claims: CodeClaims) -> bytes:
@@ -248,10 +244,8 @@ def _check_holder(tag: Any, salt: Any, name: Any) -> int:
     if name is None:
         return size
     length = len(name.encode()) if type(name) is str else 0
-    if not 0 < length <= MAX_NAME_BYTES or "*" not in name:
-        raise DecodeError("claims.name", f"the name is masked with *, and at most {MAX_NAME_BYTES} bytes")
-    if _UNSEEN.search(name) is not None:
-        raise DecodeError("claims.name", "the name holds a control character")
-    if not unicodedata.is_normalized("NFC", name):
-        raise DecodeError("claims.name", "the name is in Unicode normalisation form C")
+    if not 0 < length <= MAX_NAME_BYTES:
+        raise DecodeError("claims.name", f"the name is text of at most {MAX_NAME_BYTES} bytes")
+    if not is_masked_name(name):
+        raise DecodeError("claims.name", "the name is masked with *, and of characters that names may have")
     return size + length + (length > 23)

@@ -77,6 +77,9 @@ def valid_codes() -> list[dict[str, Any]]:
         ("shown-by-relative", base_claims(shown_by_relative=True, **tag)),
         ("paper-shown-by-relative", base_claims(shown_by_relative=True, **paper)),
         ("no-name", base_claims(name=None)),
+        ("name-of-unicode-15", base_claims(name="\U0002ebf0*\U00031350")),
+        ("name-in-tibetan", base_claims(name="བ*ས")),
+        ("name-in-uyghur", base_claims(name="ئ*ن")),
         ("longest-name", base_claims(name="买*" + "买" * 6 + "ab")),
         ("not-before", base_claims(not_before=NOW + 60)),
         ("least-index", base_claims(index=0)),
@@ -243,4 +246,8 @@ def _malformed_claims() -> Iterator[tuple[str, str, str]]:
     yield "name-not-masked", private(7, "张小三"), "claims.name"
     yield "name-over-24-bytes", private(7, "张*" + "三" * 7), "claims.name"
     yield "name-with-a-control", private(7, "张*\u202e三"), "claims.name"
+    yield "name-with-a-mark-of-unicode-15", private(7, "张*\U00010efd"), "claims.name"
+    yield "name-with-a-private-character", private(7, "\ue000*"), "claims.name"
+    yield "name-with-a-digit", private(7, "张*3"), "claims.name"
+    yield "name-with-a-compatibility-ideograph", private(7, "\uf900*"), "claims.name"
     yield "name-not-nfc", private(7, unicodedata.normalize("NFD", "é*")), "claims.name"

@@ -1,9 +1,11 @@
 """Masked names: short, normalised, and never the whole name."""
 
+import unicodedata
+
 import pytest
 
 from healthcode.errors import InvalidInputError
-from healthcode.identity.name import mask_name
+from healthcode.identity.name import NAME_RANGES, is_masked_name, mask_name
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,12 @@ from healthcode.identity.name import mask_name
         ("Ame\u0301lie", "A*e"),
         ("E\u0301va", "É*a"),
         ("𠀀𠀁𠀂", "𠀀*𠀂"),
+        ("\U0002ebf0小三", "\U0002ebf0*三"),
+        ("བསྟན་འཛིན", "བ*ན"),
+        ("\ue000小三", "*三"),
+        ("张小\ue000", "张*"),
+        ("张小3", "张*"),
+        ("***", "*"),
     ],
 )
 def test_names_are_masked(name, masked):
@@ -34,3 +42,22 @@ def test_what_is_no_name_is_refused_without_repeating_it(name):
         mask_name(name)
     assert set(caught.value.fields) == {"name"}
     assert "三" not in caught.value.message
+
+
+def test_the_table_rests_on_no_version_of_unicode() -> None:
+    """No mark, nothing unseen, nothing that form C changes; what an older Python does not know is a Han character."""
+    for first, last in NAME_RANGES:
+        for number in range(first, last + 1):
+            character = chr(number)
+            kind = unicodedata.category(character)
+            assert kind[0] not in "MC" or (kind == "Cn" and number >= 0x20000), f"{number:x}"
+            assert unicodedata.combining(character) == 0
+            assert unicodedata.is_normalized("NFC", character)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "张三", "张*\u0301", "*\u1100", "*\U00010efd", "*3", "*\n", "\ufeff*", "*\ud800"]
+)
+def test_what_is_no_masked_name(text: str) -> None:
+    """Without a star, or with anything that is not in the table."""
+    assert not is_masked_name(text)
