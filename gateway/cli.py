@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from gateway import app
-from gateway.check import Finding, Result, check_gateway, exit_status
+from gateway.check import check_gateway
 from gateway.folder import GatewayFolder
 from gateway.settings import load_gateway_settings
 from gateway.setup import make_folder, name_registry
@@ -28,6 +27,7 @@ from healthcode.cli.console import (
     print_result,
     rows,
 )
+from healthcode.cli.finding import print_findings
 from healthcode.cli.parameter import ADDRESS, ENDPOINT, FINGERPRINT
 from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
@@ -154,20 +154,13 @@ def _made_table(data: Mapping[str, Any]) -> RenderableType:
 @_dir_option
 @json_option
 def check(root: Path, as_json: bool) -> None:
-    """Look at everything a start needs: configuration, certificate, ports, clock, trust, registry."""
+    """Look at everything a start needs: configuration, certificate, ports, clock, trust, registry.
+
+    Ends with 2 when something must be set right first, with 4 when only the registry is out of
+    reach; a warning stops nothing.
+    """
     settings = load_gateway_settings(GatewayFolder(root).configuration)
-    found = asyncio.run(check_gateway(settings, SystemClock()))
-    data = [{"what": one.what, "result": str(one.result), "detail": one.detail} for one in found]
-    print_result(data, as_json=as_json, table=lambda _: _check_table(found))
-    exit_with(exit_status(found))
-
-
-def _check_table(found: Sequence[Finding]) -> RenderableType:
-    colours = {Result.OK: "green", Result.WARNING: "yellow", Result.FAILED: "red"}
-    table = Table.grid(padding=(0, 2))
-    for one in found:
-        table.add_row(Text(str(one.result), style=colours[one.result]), one.what, Text(one.detail))
-    return table
+    print_findings(asyncio.run(check_gateway(settings, SystemClock())), as_json=as_json)
 
 
 @cli.command(examples="healthcode-gateway serve --dir gw")

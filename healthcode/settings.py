@@ -40,11 +40,13 @@ __all__ = [
     "MirrorAddress",
     "Settings",
     "TlsSettings",
+    "check_distinct",
     "load_settings",
     "split_address",
 ]
 
 MAX_FILE_BYTES = 256 * 1024
+_ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared with, not listened on
 
 
 def _resolve(value: object, info: ValidationInfo) -> object:
@@ -70,6 +72,16 @@ def split_address(text: str) -> tuple[str, int]:
         message = f"{port!r} is not a port from 0 to 65535"
         raise ValueError(message)
     return (host[1:-1] if bracketed else host), int(port)
+
+
+def check_distinct(address: str, key: str, other: str | None) -> str:
+    """`address`, for a validator. Raises ValueError when `other`, the value of `key`, is the same place."""
+    if other is not None:
+        (host, port), (other_host, other_port) = split_address(address), split_address(other)
+        if port == other_port != 0 and (host == other_host or not _ANYWHERE.isdisjoint((host, other_host))):
+            message = f"that is where `{key}` listens: each listener needs an address of its own"
+            raise ValueError(message)
+    return address
 
 
 def _check_address(text: str) -> str:

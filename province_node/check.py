@@ -67,7 +67,9 @@ def check_node(
         )
         finding = _certificate(files, settings, now, kind)
         # only the commands use these: a node serves without
-        yield Finding(finding.what, Grade.WARNING, finding.detail) if finding.grade is Grade.FAILED else finding
+        yield (
+            Finding(finding.what, Grade.WARNING, finding.detail) if finding.grade is Grade.FAILED else finding
+        )
     yield look_at_port("listen", settings.listen)
     yield look_at_port("issuer_listen", settings.issuer_listen)
     yield look_at_port("metrics", settings.metrics.listen)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import participant
@@ -22,6 +22,7 @@ from healthcode.settings import (
     MirrorAddress,
     Settings,
     TlsSettings,
+    check_distinct,
     load_settings,
 )
 
@@ -143,6 +144,11 @@ class NodeSettings(Settings):
     stream: StreamSettings = StreamSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+
+    @field_validator("issuer_listen")
+    @classmethod
+    def _issuers_have_their_own(cls, address: str, info: ValidationInfo) -> str:
+        return check_distinct(address, "listen", info.data.get("listen"))
 
     @property
     def advertised(self) -> str:

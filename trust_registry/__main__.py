@@ -27,8 +27,12 @@ __all__ = ["cli", "main"]
     trust-registry status --dir registry
     """,
 )
+@click.version_option(package_name="healthcode")
 def cli() -> None:
-    """The national trust registry: found a realm, admit participants, serve the trust files."""
+    """The national trust registry: found a realm, admit participants, serve the trust files.
+
+    Exit status: 0 done; 1 refused; 2 usage or configuration; 4 unavailable; 70 a fault of ours.
+    """
 
 
 for command in (

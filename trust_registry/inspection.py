@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
 
+from healthcode.cli.finding import Finding, Grade, look, look_at_port
 from healthcode.clock import Clock, rfc3339
-from healthcode.errors import HealthcodeError
+from healthcode.errors import ConfigurationError, HealthcodeError
+from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import load_tls
-from healthcode.settings import split_address
 from healthcode.signing.ed25519 import self_test
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, metadata_file
 from healthcode.trust.metadata import signed_at
@@ -23,65 +20,52 @@ from trust_registry.folder import RegistryFolder
 from trust_registry.join import Join
 from trust_registry.proposal import decode_proposal
 from trust_registry.publication import anchor_faults, authority_of
+from trust_registry.settings import RegistrySettings
 from trust_registry.tree import TIMESTAMP_FILE
 
-__all__ = ["Finding", "Grade", "inspect_folder"]
+__all__ = ["inspect_folder"]
 
 _SKEW_SECONDS = 300
 _LEAST_FREE_BYTES = 256 * 1024 * 1024
 
-_Found = TypeVar("_Found")
-
-
-class Grade(StrEnum):
-    """How a finding is meant."""
-
-    OK = "OK"
-    WARNING = "WARNING"
-    FAILED = "FAILED"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    grade: Grade
-    text: str
-
 
 def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, str]) -> list[Finding]:
     """Everything that can be found out without starting."""
-    findings = [_try("signature library", self_test, lambda _: "keeps the rule of docs/wire-format.md")]
+    findings = [look("signature library", _keep_rule)]
     try:
         registry = open_registry(folder, clock, environ)
     except HealthcodeError as error:
-        return [*findings, Finding("configuration and keys", Grade.FAILED, error.message)]
-    now, realm, tls = clock.now(), registry.settings.realm, registry.settings.tls
+        return [*findings, Finding("configuration and keys", Grade.FAILED, error.message, error.exit_status)]
+    now, realm, server = clock.now(), registry.settings.realm, registry.settings.server
     return [
         *findings,
         Finding("configuration and keys", Grade.OK, f"realm {realm}, the online keys open"),
         _inspect_offline_keys(registry),
-        _try(
-            "certificate",
-            lambda: load_tls(tls.certificate, tls.private_key, tls.ca, now=now, realm=realm),
-            lambda files: f"holds until {rfc3339(files.identity.not_after)}",
-        ),
-        _try("trust tree", lambda: _verify_tree(registry), lambda text: text),
+        look("certificate", lambda: _certificate(registry.settings, now)),
+        look("trust tree", lambda: _verify_tree(registry)),
         *_inspect_anchors(registry),
         _inspect_clock(registry, now),
-        _inspect_addresses(registry),
+        look_at_port("listen", server.listen),
+        look_at_port("public_listen", server.public_listen),
+        look_at_port("metrics", registry.settings.metrics.listen),
         _inspect_disk(registry),
         *_inspect_files(registry),
     ]
 
 
-def _try(what: str, look: Callable[[], _Found], tell: Callable[[_Found], str]) -> Finding:
-    try:
-        found = look()
-    except HealthcodeError as error:
-        return Finding(what, Grade.FAILED, error.message)
-    return Finding(what, Grade.OK, tell(found))
+def _keep_rule() -> str:
+    self_test()
+    return "keeps the rule of docs/wire-format.md"
+
+
+def _certificate(settings: RegistrySettings, now: int) -> str:
+    tls, wanted = settings.tls, PeerId(settings.realm, PeerKind.REGISTRY)
+    files = load_tls(tls.certificate, tls.private_key, tls.ca, now=now, realm=settings.realm)
+    if files.identity.peer != wanted:
+        raise ConfigurationError(
+            f"{tls.certificate} names {files.identity.peer.uri}; the registry's names {wanted.uri}"
+        )
+    return f"{wanted.uri} until {rfc3339(files.identity.not_after)}"
 
 
 def _inspect_offline_keys(registry: Registry) -> Finding:
@@ -148,21 +132,6 @@ def _inspect_disk(registry: Registry) -> Finding:
     if free < _LEAST_FREE_BYTES:
         return Finding("disk", Grade.WARNING, f"{text}: make room, or publications will be refused")
     return Finding("disk", Grade.OK, text)
-
-
-def _inspect_addresses(registry: Registry) -> Finding:
-    server = registry.settings.server
-    for address in (server.listen, server.public_listen):
-        host, port = split_address(address)
-        try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, port))
-        except OSError as error:
-            text = f"cannot listen on {address} now: {error.strerror}. Is the registry running already?"
-            return Finding("addresses", Grade.WARNING, text)
-    return Finding("addresses", Grade.OK, f"{server.listen} and {server.public_listen} are free")
 
 
 def _inspect_files(registry: Registry) -> list[Finding]:

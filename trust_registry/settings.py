@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from healthcode.settings import (
     FilePath,
@@ -14,6 +14,7 @@ from healthcode.settings import (
     MetricsSettings,
     Settings,
     TlsSettings,
+    check_distinct,
     load_settings,
 )
 
@@ -31,6 +32,11 @@ class ServerSettings(Settings):
 
     listen: ListenAddress
     public_listen: ListenAddress
+
+    @field_validator("public_listen")
+    @classmethod
+    def _everybody_has_their_own(cls, address: str, info: ValidationInfo) -> str:
+        return check_distinct(address, "listen", info.data.get("listen"))
 
 
 class KeySettings(Settings):

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 from rich.console import Group, RenderableType
-from rich.text import Text
 
-from healthcode.cli.console import Command, details, exit_with, json_option, print_result, rows
+from healthcode.cli.console import Command, details, json_option, print_result, rows
 from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import HealthcodeError
@@ -30,6 +29,7 @@ from province_node.store import NodeStore
 __all__ = ["check", "serve", "status"]
 
 _SHOWN_TOGETHER = frozenset({"keys", "issuers", "trust_snapshot", "trust_root", "published_head"})
+
 
 @click.command(cls=Command, examples="province-node check --dir node-31")
 @dir_option("The node's folder.")

@@ -41,8 +41,9 @@ _LONG_REFERENCE = 16
 )
 @dir_option
 @click.option("--discard", metavar="DIGEST", help="Forget a request that is not what it claims to be.")
+@click.option("--all", "with_done", is_flag=True, help="Also those that were approved.")
 @json_option
-def joins(folder: Path, discard: str | None, as_json: bool) -> None:
+def joins(folder: Path, discard: str | None, with_done: bool, as_json: bool) -> None:
     """List who asks to be admitted, with the digest that the province reads out."""
     registry = open_reading(folder)
     if discard is not None:
@@ -52,6 +53,8 @@ def joins(folder: Path, discard: str | None, as_json: bool) -> None:
     for join in registry.joins.all():
         line = _describe(join)
         if is_admitted(join, published):
+            if not with_done:
+                continue
             line["state"] = "APPROVED"
         else:
             try:
@@ -61,7 +64,10 @@ def joins(folder: Path, discard: str | None, as_json: bool) -> None:
                 line["state"] = f"REFUSED: {error.message}"
         lines.append(line)
     columns = ("participant", "title", "state", "authority", "digest")
-    print_result({"joins": lines}, as_json=as_json, table=lambda data: rows(columns, data["joins"]))
+    empty = "nobody asks to be admitted" + ("" if with_done else "; --all shows those who were")
+    print_result(
+        {"joins": lines}, as_json=as_json, table=lambda data: rows(columns, data["joins"], empty=empty)
+    )
 
 
 @click.command(

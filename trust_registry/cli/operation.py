@@ -12,13 +12,14 @@ import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from healthcode.cli.console import EXIT_USAGE, Command, details, exit_with, json_option, print_result, rows
+from healthcode.cli.console import Command, details, json_option, print_result, rows
+from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock
 from trust_registry.app import open_registry
 from trust_registry.app import serve as serve_registry
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.folder import RegistryFolder
-from trust_registry.inspection import Grade, inspect_folder
+from trust_registry.inspection import inspect_folder
 from trust_registry.status import status_of
 
 __all__ = ["check", "serve", "status"]
@@ -28,17 +29,11 @@ __all__ = ["check", "serve", "status"]
 @dir_option
 @json_option
 def check(folder: Path, as_json: bool) -> None:
-    """Look, before the start, for all that would stop or harm the registry. Status 2 when something failed."""
-    findings = inspect_folder(RegistryFolder(folder), SystemClock(), os.environ)
-    lines = [{"what": each.what, "grade": each.grade.value, "text": each.text} for each in findings]
-    failed = any(each.grade is Grade.FAILED for each in findings)
-    print_result(
-        {"ready": not failed, "findings": lines},
-        as_json=as_json,
-        table=lambda data: rows(("grade", "what", "text"), data["findings"]),
-    )
-    if failed:
-        exit_with(EXIT_USAGE)
+    """Look, before the start, for all that would stop or harm the registry.
+
+    Ends with 2 when something must be set right first; a warning stops nothing.
+    """
+    print_findings(inspect_folder(RegistryFolder(folder), SystemClock(), os.environ), as_json=as_json)
 
 
 @click.command(cls=Command, examples="trust-registry serve --dir registry")
@@ -47,8 +42,11 @@ def serve(folder: Path) -> None:
     """Serve the trust files until SIGTERM, and sign the timestamp anew each minute."""
     registry = open_registry(RegistryFolder(folder), SystemClock(), os.environ)
 
-    def ready(ports: Mapping[str, int]) -> None:
-        click.echo(f"trust-registry serves realm {registry.settings.realm}: {dict(ports)}", err=True)
+    def ready(_: Mapping[str, int]) -> None:
+        server, metrics = registry.settings.server, registry.settings.metrics.listen
+        at = f"provinces at {server.listen}, everybody at {server.public_listen}"
+        at += f", metrics at {metrics}" if metrics else ""
+        click.echo(f"the trust registry of {registry.settings.realm} is serving: {at}", err=True)
 
     asyncio.run(serve_registry(registry, on_ready=ready))
 

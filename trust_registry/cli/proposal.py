@@ -138,7 +138,12 @@ def proposals(folder: Path, with_done: bool, as_json: bool) -> None:
     if not with_done:
         lines = [line for line in lines if line["state"] == ProposalState.OPEN]
     columns = ("proposal", "title", "role", "version", "state", "signatures", "threshold", "created")
-    print_result({"proposals": lines}, as_json=as_json, table=lambda data: rows(columns, data["proposals"]))
+    empty = "there is no proposal" if with_done else "nothing waits for signatures; --all shows what did"
+    print_result(
+        {"proposals": lines},
+        as_json=as_json,
+        table=lambda data: rows(columns, data["proposals"], empty=empty),
+    )
 
 
 @click.command(

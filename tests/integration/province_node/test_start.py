@@ -158,9 +158,9 @@ def test_check_finds_all_of_it_at_once_and_changes_nothing(node):
     done = run_command("province_node", "check", "--dir", node, "--json")
     found = {finding["what"]: finding for finding in json.loads(done.stdout)["findings"]}
     assert done.returncode == 2
-    assert found["online keys"]["mark"] == "bad"
-    assert found["registry"]["mark"] == "bad"
-    assert found["certificate node.pem"]["mark"] == "good"
+    assert found["online keys"]["grade"] == "FAILED"
+    assert found["registry"]["grade"] == "FAILED"
+    assert found["certificate node.pem"]["grade"] == "OK"
     assert sorted(path for path in node.rglob("*")) == before
 
 

@@ -78,7 +78,7 @@ def test_two_operators_approve_by_script(registry: Registry, shanghai: Province)
     third = signed(registry, "approve", "31", holder="operator-3")
     assert isinstance(third.exception, ConflictError)
     assert "nothing is left to sign" in third.exception.message
-    (line,) = json.loads(run(registry, "joins", "--json").stdout)["joins"]
+    (line,) = json.loads(run(registry, "joins", "--all", "--json").stdout)["joins"]
     assert line["state"] == "APPROVED"
 
 

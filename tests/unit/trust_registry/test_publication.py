@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from healthcode.cli.finding import Grade
 from healthcode.errors import (
     ConflictError,
     HealthcodeError,
@@ -28,7 +29,7 @@ from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province, admit, found_registry
 from trust_registry.app import Registry
 from trust_registry.directory import CaDirectory
-from trust_registry.inspection import Grade, inspect_folder
+from trust_registry.inspection import inspect_folder
 from trust_registry.ledger import RequestLedger
 from trust_registry.repository import Receipt, RoleUpdate
 from trust_registry.status import status_of
@@ -247,7 +248,7 @@ def test_published_cas_that_clash_stay_with_the_first(registry: Registry, shangh
         f"tls_ca entry {n} of 44 is left out" for n in (1, 2)
     ]
     (finding,) = [each for each in inspect_folder(registry.folder, HandClock(NOW), {}) if "CAs" in each.what]
-    assert (finding.grade, finding.text) == (Grade.WARNING, "; ".join(told))
+    assert (finding.grade, finding.detail) == (Grade.WARNING, "; ".join(told))
     # and it can still mend what it published
     publisher = Publisher(registry.repository)
     assert publisher.publish_province("44", *guangdong.publication(3)).version == 3

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from healthcode.cli.finding import Grade
 from healthcode.errors import ConfigurationError, UnavailableError
 from healthcode.revocation.day import day_of
 from healthcode.signing.purpose import KeyPurpose
@@ -18,7 +19,7 @@ from tests.simulator.registry import HandClock, Province, admit, found_registry,
 from trust_registry import durable
 from trust_registry.app import Registry, check_offline_keys, open_registry
 from trust_registry.ceremony import hold_ceremony
-from trust_registry.inspection import Grade, inspect_folder
+from trust_registry.inspection import inspect_folder
 from trust_registry.publication import authority_of
 from trust_registry.retention import remove_superseded
 from trust_registry.status import status_of
@@ -108,7 +109,7 @@ def test_superseded_files_go_and_current_ones_and_roots_stay(
     assert tree.has(metadata_file("province-31-live", 3))
     assert tree.has(metadata_file("root", 1))
     findings = inspect_folder(registry.folder, clock, {})
-    assert [each.text for each in findings if each.what == "trust tree"] == [
+    assert [each.detail for each in findings if each.what == "trust tree"] == [
         "1 participants, every signature holds"
     ]
     assert remove_superseded(registry.repository, 3600) == 0
@@ -125,7 +126,7 @@ def test_check_finds_what_is_wrong_and_says_what_to_do(registry: Registry, clock
 
     def failed() -> list[str]:
         return [
-            each.text for each in inspect_folder(registry.folder, clock, {}) if each.grade is Grade.FAILED
+            each.detail for each in inspect_folder(registry.folder, clock, {}) if each.grade is Grade.FAILED
         ]
 
     assert failed() == []

@@ -1,0 +1,60 @@
+"""One shape of `check` for all services."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+import click
+import pytest
+
+from healthcode.cli.finding import Finding, Grade, look, look_at_port, print_findings
+from healthcode.errors import ConfigurationError, UnavailableError
+
+
+def fail(error: Exception) -> str:
+    raise error
+
+
+def test_a_port_that_is_taken_is_a_warning() -> None:
+    """It may be taken by the very service that is checked."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert look_at_port("listen", address).grade is Grade.WARNING
+    assert look_at_port("listen", address) == Finding("listen", Grade.OK, f"{address} is free")
+    assert look_at_port("metrics", None).grade is Grade.OK
+
+
+def test_an_address_that_is_not_of_this_machine_fails() -> None:
+    """`serve` would end there, too."""
+    for address in ("no-such-host.invalid:8443", "203.0.113.1:8443"):
+        found = look_at_port("listen", address)
+        assert (found.grade, found.exit_status) == (Grade.FAILED, 2)
+
+
+@pytest.mark.parametrize(
+    ("errors", "status"),
+    [
+        ([], 0),
+        ([UnavailableError("gone")], 4),
+        ([UnavailableError("gone"), ConfigurationError("wrong")], 2),
+    ],
+)
+def test_the_status_is_that_of_the_start(
+    capsys: pytest.CaptureFixture[str], errors: list[Exception], status: int
+) -> None:
+    """What must be set right here comes before what may be back by itself; warnings stop nothing."""
+    findings = [Finding("a", Grade.WARNING, "old"), *(look("b", lambda e=e: fail(e)) for e in errors)]  # type: ignore[misc]  # the default binds it
+    ended = 0
+    try:
+        print_findings(findings, as_json=True)
+    except click.exceptions.Exit as exit_:
+        ended = exit_.exit_code
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert ended == status
+    assert data["ready"] is (status == 0)
+    assert data["findings"][0] == {"what": "a", "grade": "WARNING", "detail": "old"}
+    assert [one["grade"] for one in data["findings"][1:]] == ["FAILED"] * len(errors)
