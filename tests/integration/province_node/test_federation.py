@@ -13,7 +13,13 @@ import pytest
 from healthcode.cli.picture import read_picture
 from healthcode.code.answer import decode_answer
 from healthcode.code.claims import Level
-from healthcode.errors import HealthcodeError, InvalidInputError, PermissionDeniedError, Reason
+from healthcode.errors import (
+    HealthcodeError,
+    InvalidInputError,
+    OverloadedError,
+    PermissionDeniedError,
+    Reason,
+)
 from healthcode.rpc.convert import duration
 from healthcode.rpc.errors import rpc_errors
 from healthcode.v1 import province_issuer_pb2, province_node_pb2, verdict_pb2
@@ -92,7 +98,7 @@ async def test_a_batch_answers_each_item_by_itself(federation):
 async def test_a_stream_answers_in_order_and_outlives_bad_items(federation):
     """One result a request, in order; a bad item never ends the stream."""
     good = (await federation.issue()).code
-    texts = [good, "garbage", "", good] * 25
+    texts = [good, "garbage", "", "C" * 70_000, good] * 20
 
     async def requests():
         for number, text in enumerate(texts):
@@ -103,6 +109,16 @@ async def test_a_stream_answers_in_order_and_outlives_bad_items(federation):
     assert [verdict.item_id for verdict in verdicts] == [str(number) for number in range(len(texts))]
     passed = verdict_pb2.DECISION_PASS
     assert [verdict.decision == passed for verdict in verdicts] == [text == good for text in texts]
+    assert verdicts[3].detail == "code.too_long"
+
+
+async def test_a_code_that_is_far_too_long_is_a_verdict(federation):
+    """100 KB of a scanner's noise is MALFORMED; what is over the limit is told as TOO_LARGE."""
+    verdict = await federation.verify("C" * 100_000)
+    assert (verdict.outcome, verdict.detail) == (verdict_pb2.OUTCOME_MALFORMED, "code.too_long")
+    with pytest.raises(OverloadedError) as refused, rpc_errors("the node"):
+        await federation.verify("C" * 300_000)
+    assert refused.value.reason is Reason.TOO_LARGE
 
 
 @pytest.mark.parametrize("mode", ["CACHED", "LIVE"])
