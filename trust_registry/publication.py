@@ -3,7 +3,7 @@
 The registry is no judge of content, it checks form and right: who signed, in what
 role, the next version, the own paths, sizes and hashes, and all that each client
 would check again and refuse. Sending the same publication again gives the same
-result, however much was published since.
+result, as long as the sender published nothing newer.
 """
 
 from __future__ import annotations

@@ -90,11 +90,12 @@ class RoleUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a publication became part of."""
+    """What a publication became part of; a repeat changed nothing, as it was published before."""
 
     version: int
     snapshot_version: int
     timestamp_version: int
+    is_repeat: bool = False
 
 
 class Published:

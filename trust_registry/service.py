@@ -198,7 +198,7 @@ class TrustRegistry:
 
     def _published(self, kind: str, participant: str, receipt: Receipt) -> None:
         self._log.info(
-            "published",
+            "published_before" if receipt.is_repeat else "published",
             kind=kind,
             participant=participant,
             version=receipt.version,

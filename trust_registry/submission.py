@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from healthcode.errors import HealthcodeError, InvalidInputError
+from healthcode.errors import ConflictError, HealthcodeError, InvalidInputError, Reason
 from healthcode.revocation.head import DayEntry, Head, decode_head
 from healthcode.revocation.state import RevocationState, build_state, check_deltas, check_growth
 from healthcode.trust.admission import CurrentProvince, check_live_publication
@@ -125,6 +125,12 @@ class Publisher:
         published, participant = writing.current, submission.participant
         authority = authority_of(published, participant)
         if receipt := _earlier_receipt(writing, submission.role, submission.metadata):
+            newest = published.version_of(submission.role)
+            if submission.lists is None and receipt.version < newest:
+                raise ConflictError(
+                    f"version {receipt.version} is older than the published {newest}; nothing was done",
+                    reason=Reason.VERSION_CONFLICT,
+                )
             return receipt
         if submission.lists is None:
             publication = Publication(submission.metadata, submission.file)
@@ -203,4 +209,4 @@ def _earlier_receipt(writing: Writing, role: str, metadata: bytes) -> Receipt | 
     if not writing.tree.has(path) or writing.tree.read(path) != metadata:
         return None
     versions = writing.current.versions
-    return Receipt(version, versions.snapshot, versions.timestamp)
+    return Receipt(version, versions.snapshot, versions.timestamp, is_repeat=True)

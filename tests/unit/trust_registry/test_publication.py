@@ -69,12 +69,26 @@ def test_an_authority_publishes_its_next_version(publisher: Publisher, shanghai:
     assert second.snapshot_version == first.snapshot_version + 1
 
 
+def test_an_older_bundle_is_refused_as_older(publisher: Publisher, shanghai: Province) -> None:
+    """Though it was published once: who sends it means it to count, and it would not."""
+    old = shanghai.publication(2)
+    publisher.publish_province("31", *old)
+    newest = publisher.publish_province("31", *shanghai.publication(3))
+    with pytest.raises(
+        ConflictError, match="version 2 is older than the published 3; nothing was done"
+    ) as caught:
+        publisher.publish_province("31", *old)
+    assert caught.value.reason is Reason.VERSION_CONFLICT
+    again = publisher.publish_province("31", *shanghai.publication(3))
+    assert (again.version, again.is_repeat, newest.is_repeat) == (3, True, False)
+
+
 def test_the_same_publication_again_gives_the_same_result(publisher: Publisher, shanghai: Province) -> None:
-    """A call repeated after a lost answer is no error, even when more was published since."""
+    """A call repeated after a lost answer is no error, even when others published since."""
     publication = shanghai.publication(2)
     publisher.publish_province("31", *publication)
     assert publisher.publish_province("31", *publication).version == 2
-    publisher.publish_province("31", *shanghai.publication(3))
+    publisher.publish_province("44", *Province("44", REALM).publication(2))
     assert publisher.publish_province("31", *publication).version == 2
 
 
