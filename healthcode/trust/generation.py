@@ -53,6 +53,7 @@ KEPT = 3
 MANIFEST = "manifest.json"
 _FORMAT = "healthcode/generation/1"
 _TIMESTAMP = "metadata/timestamp.json"
+_MAX_DIGITS = 18
 _MAX_MANIFEST_BYTES = 4_194_304
 
 Checkpoint = Callable[[str], None]
@@ -67,11 +68,16 @@ def _target(path: str) -> str:
     return f"targets/{quote(path, '')}"
 
 
+def _is_number(name: str) -> bool:
+    """Whether a folder's name is one that we gave it; `²` is a digit, too, and no number."""
+    return name.isascii() and name.isdecimal() and len(name) <= _MAX_DIGITS
+
+
 def generation_numbers(directory: Path) -> list[int]:
     """The generations there are, newest first; those newer than `current` were never finished."""
     folder = directory / "generations"
     found = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
-    return sorted((int(name) for name in found if name.isdigit()), reverse=True)
+    return sorted((int(name) for name in found if _is_number(name)), reverse=True)
 
 
 def current_generation(directory: Path) -> int | None:
@@ -80,7 +86,7 @@ def current_generation(directory: Path) -> int | None:
         name = (directory / "current").readlink().name
     except OSError:
         return None
-    return int(name) if name.isdigit() else None
+    return int(name) if _is_number(name) else None
 
 
 def _layout(files: TrustFiles) -> dict[str, bytes]:

@@ -6,8 +6,11 @@ one step, or have more to show; tests/simulator/attack.py lists the others, whic
 tests/attack tries over real gRPC and HTTP.
 """
 
+import errno
 import hashlib
+import os
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,8 +38,11 @@ from healthcode.trust.layout import (
 )
 from healthcode.trust.link import new_link
 from healthcode.trust.metadata import (
+    SIGNED_AT_FIELD,
     new_live_metadata,
+    new_timestamp,
     sign_metadata,
+    to_bytes,
     tuf_key,
 )
 from healthcode.trust.national import verify_national
@@ -761,3 +767,41 @@ def test_what_a_killed_refresh_fetched_is_not_held_against_what_comes_later(
     realm.timestamp_version, realm.files = honest, before
     realm.publish()
     assert refresh(client, realm).view.timestamp_version == honest + 1
+
+
+def test_a_full_disk_is_no_sources_fault(
+    realm: SimulatedRealm, client: TrustClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When python-tuf cannot write its cache, the folder is named, and the source is not blamed."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    realm.publish_live("31")
+    realm.publish()
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    error = refused(client, realm, Reason.STORAGE_FULL)
+    assert str(folder) in error.message
+    assert "No space left" in error.message
+    assert realm.name not in error.message
+    monkeypatch.undo()
+    assert refresh(client, realm).changed
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z", "2026-01-01T00:00:00", 5]
+)
+def test_a_time_that_no_calendar_has_is_refused(
+    realm: SimulatedRealm, client: TrustClient, text: object
+) -> None:
+    """What could not be shown again is not taken."""
+    timestamp = new_timestamp(
+        version=realm.timestamp_version + 1,
+        snapshot=realm.files[metadata_file("snapshot", realm.snapshot_version)],
+        snapshot_version=realm.snapshot_version,
+        now=realm.now,
+    )
+    timestamp.signed.unrecognized_fields[SIGNED_AT_FIELD] = text
+    sign_metadata(timestamp, realm.timestamp_key)
+    realm.tampered[metadata_file("timestamp")] = to_bytes(timestamp)
+    refused(client, realm, Reason.MALFORMED_MESSAGE)

@@ -196,3 +196,13 @@ def test_a_damaged_beginning_is_found(client: TrustClient, folder: Path) -> None
     (folder / "trust.json").write_text("{")
     with pytest.raises(TrustError, match="is damaged"):
         read_bootstrap(folder)
+
+
+@pytest.mark.parametrize("name", ["²", "٣", "1" * 200, "lost+found", "1.bak"])
+def test_a_folder_that_is_no_generation_is_passed_over(
+    client: TrustClient, realm: SimulatedRealm, folder: Path, name: str
+) -> None:
+    """Whatever lies among the generations, the folder opens, and takes the next."""
+    (folder / "generations" / name).mkdir()
+    advance(client, realm)
+    assert TrustStore.open(folder).generation == 2
