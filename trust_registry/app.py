@@ -150,6 +150,7 @@ async def _serve(registry: Registry, on_ready: Callable[[Mapping[str, int]], Non
         realm=settings.realm,
         clock=registry.clock,
         report_seconds=settings.repository.report_seconds,
+        province_list_bytes=settings.repository.province_list_bytes,
     )
     verifier = PeerVerifier(realm=settings.realm, ca_for=directory.cas_for, clock=registry.clock)
     itself = PeerId(settings.realm, PeerKind.REGISTRY)

@@ -36,6 +36,7 @@ from trust_registry.ledger import RequestLedger
 from trust_registry.metric import RegistryMetrics
 from trust_registry.node_state import NodeStateStore, node_name, take_report
 from trust_registry.repository import Receipt, Repository
+from trust_registry.settings import MAX_PROVINCE_LIST_BYTES
 from trust_registry.submission import Submission
 from trust_registry.upload import receive_upload
 from trust_registry.watch import TreeWatch
@@ -60,11 +61,13 @@ class TrustRegistry:
         realm: str,
         clock: Clock,
         report_seconds: float = REPORT_SECONDS,
+        province_list_bytes: int = MAX_PROVINCE_LIST_BYTES,
     ) -> None:
         self._repository = repository
         self._groups = groups
         self._nodes = nodes
         self._report_seconds = report_seconds
+        self._province_list_bytes = province_list_bytes
         self._joins = joins
         self._watch = watch
         self._metrics = metrics
@@ -147,7 +150,11 @@ class TrustRegistry:
         participant = call.caller().participant or ""
         with self._metrics.publication("revocations"), self._logged("revocations", participant):
             upload = await receive_upload(
-                requests, self._repository.folder.repository, realm=self._realm, issuer=participant
+                requests,
+                self._repository.folder.repository,
+                realm=self._realm,
+                issuer=participant,
+                max_bytes=self._province_list_bytes,
             )
             try:
                 content = upload.metadata + upload.head

@@ -26,6 +26,8 @@ __all__ = [
     "load_registry_settings",
 ]
 
+MAX_PROVINCE_LIST_BYTES = 1_073_741_824
+
 
 class ServerSettings(Settings):
     """`listen`: mTLS, for provinces and the gateway. `public_listen`: TLS without client certificates."""
@@ -52,12 +54,14 @@ class RepositorySettings(Settings):
     `group_seconds`: publications that come within it go out in one snapshot. Short beside the
     second for which a node gathers its own, since the two add up on the way of a revocation.
     `report_seconds`: how often nodes are asked to report what they decide with.
+    `province_list_bytes`: how much all lists that one participant's head names may have together.
     """
 
     timestamp_interval_seconds: Annotated[float, Field(ge=0.2, le=1800, strict=False)] = 60.0
     keep_superseded_seconds: Annotated[int, Field(ge=3600)] = 172_800
     group_seconds: Annotated[float, Field(ge=0, le=5, strict=False)] = 0.25
     report_seconds: Annotated[float, Field(ge=1, le=3600, strict=False)] = 60.0
+    province_list_bytes: Annotated[int, Field(ge=1_048_576)] = MAX_PROVINCE_LIST_BYTES
 
 
 class RegistrySettings(Settings):

@@ -19,6 +19,7 @@ from healthcode.errors import InvalidInputError, OverloadedError, Reason
 from healthcode.revocation.head import decode_head
 from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest
 from trust_registry.durable import storage_error
+from trust_registry.settings import MAX_PROVINCE_LIST_BYTES
 
 __all__ = ["Upload", "receive_upload", "remove_spools"]
 
@@ -41,13 +42,18 @@ class Upload:
 
 
 async def receive_upload(
-    requests: AsyncIterator[PublishRevocationsRequest], folder: Path, *, realm: str, issuer: str
+    requests: AsyncIterator[PublishRevocationsRequest],
+    folder: Path,
+    *,
+    realm: str,
+    issuer: str,
+    max_bytes: int = MAX_PROVINCE_LIST_BYTES,
 ) -> Upload:
     """Reads a whole stream: metadata and head in its first message, then lists, large ones in parts.
 
     Raises InvalidInputError when the first message lacks them or a list breaks off,
     DecodeError when the head is none of this issuer, OverloadedError (TOO_LARGE) when
-    more comes than the head names.
+    more comes than the head names, or the head names more than `max_bytes` of lists.
     """
     first = await anext(aiter(requests), None)
     if first is None or not first.metadata or not first.head:
@@ -59,6 +65,12 @@ async def receive_upload(
     left = sum(
         entry.full_bytes + (entry.delta.byte_count if entry.delta else 0) for entry in head.days.values()
     )
+    if left > max_bytes:
+        raise OverloadedError(
+            f"this head names lists of {left} bytes together; a participant has {max_bytes} here "
+            "(`province_list_bytes` in registry.toml)",
+            reason=Reason.TOO_LARGE,
+        )
     spool = folder / f"{SPOOL_PREFIX}{secrets.token_hex(8)}"
     await asyncio.to_thread(_make_spool, spool)
     upload = Upload(first.request_id, first.metadata, first.head, {}, spool)
