@@ -11,7 +11,7 @@ so TLS alone would let any of them name anyone. Private keys lie in files of mod
     leaf = issue_leaf(ca, PeerId(...), dns_names=("localhost",), days=90, now=clock.now())
     leaf.write(folder / "node.pem", folder / "node.key")
 
-This is the one home of `cryptography` for X.509; TLS keys are P-256, which every
+This is the home of `cryptography` for X.509, beside trust/anchor.py (what participants publish); TLS keys are P-256, which every
 gRPC implementation takes.
 """
 
