@@ -9,7 +9,15 @@ from pathlib import Path
 import click
 from rich.console import Group, RenderableType
 
-from healthcode.cli.console import Command, details, json_option, print_result, rows
+from healthcode.cli.console import (
+    EXIT_UNAVAILABLE,
+    Command,
+    details,
+    exit_with,
+    json_option,
+    print_result,
+    rows,
+)
 from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import HealthcodeError
@@ -78,7 +86,10 @@ def serve(root: Path) -> None:
 @dir_option("The node's folder.")
 @json_option
 def status(root: Path, as_json: bool) -> None:
-    """Show whether the node serves, what it published, its keys and certificates, and who lags."""
+    """Show whether the node serves, what it published, its keys and certificates, and who lags.
+
+    Ends with 4 when it does not serve.
+    """
     settings = load_node_settings(root)
     now = SystemClock().now()
     data: dict[str, object] = {
@@ -98,6 +109,11 @@ def status(root: Path, as_json: bool) -> None:
     issuers = [] if view is None else [_issuer_line(view, code, now) for code in sorted(view.issuers)]
     data |= {"keys": keys, "issuers": issuers}
     print_result(data, as_json=as_json, table=_status_table)
+    if not data["serving"]:
+        click.echo(
+            f"warning: the node in {root} does not serve; start it with `province-node serve`", err=True
+        )
+        exit_with(EXIT_UNAVAILABLE)
 
 
 def _status_table(data: dict[str, object]) -> RenderableType:

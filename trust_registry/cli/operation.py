@@ -12,11 +12,20 @@ import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from healthcode.cli.console import Command, details, json_option, print_result, rows
+from healthcode.cli.console import (
+    EXIT_UNAVAILABLE,
+    Command,
+    details,
+    exit_with,
+    json_option,
+    print_result,
+    rows,
+)
 from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock
 from trust_registry.app import open_registry
 from trust_registry.app import serve as serve_registry
+from trust_registry.cli.health import is_serving
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.folder import RegistryFolder
 from trust_registry.inspection import inspect_folder
@@ -61,14 +70,22 @@ def serve(folder: Path) -> None:
 @dir_option
 @json_option
 def status(folder: Path, as_json: bool) -> None:
-    """Show what is published, until when it holds, and who must act."""
-    print_result(status_of(open_reading(folder)), as_json=as_json, table=_tell)
+    """Show whether it serves, what is published, until when it holds, and who must act.
+
+    Ends with 4 when it does not serve.
+    """
+    registry = open_reading(folder)
+    serving = asyncio.run(is_serving(registry.settings))
+    print_result({"serving": serving, **status_of(registry)}, as_json=as_json, table=_tell)
+    if not serving:
+        click.echo(f"warning: nobody serves {folder}; start it with `trust-registry serve`", err=True)
+        exit_with(EXIT_UNAVAILABLE)
 
 
 def _tell(data: Mapping[str, Any]) -> Group:
     top = {
         name: data[name]
-        for name in ("realm", "root_fingerprint", "timestamp_signed_at", "timestamp_age_seconds")
+        for name in ("serving", "realm", "root_fingerprint", "timestamp_signed_at", "timestamp_age_seconds")
     }
     parts: list[RenderableType] = [
         details(top),

@@ -336,6 +336,11 @@ async def test_metrics_tell_what_was_published(running: Running) -> None:
     assert 'healthcode_registry_expires_timestamp_seconds{role="targets"}' in text
 
 
+def test_status_says_that_it_serves(running: Running) -> None:
+    """Asked of the service itself, not read from its folder; of one that is down it ends with 4."""
+    assert running.command("status")["serving"] is True
+
+
 def test_a_second_start_and_a_wrong_passphrase_have_their_own_sentence(
     running: Running, tmp_path: Path
 ) -> None:
