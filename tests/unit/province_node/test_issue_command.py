@@ -21,7 +21,7 @@ GOOD = '{"number": "11010519491231002X", "name": "张小三"}\n'
 
 @pytest.fixture
 def node(tmp_path: Path) -> Path:
-    plan = plan_of(tmp_path, listen="127.0.0.1:1", issuer_listen="127.0.0.1:1")
+    plan = plan_of(tmp_path, listen="127.0.0.1:1", issuer_listen="127.0.0.1:2")
     create_node(tmp_path / "node", plan, passphrase=None, now=SystemClock().now())
     return tmp_path / "node"
 
