@@ -22,7 +22,7 @@ demo: $(READY) ## a whole federation on this machine, told in steps (KEEP=1 leav
 	@$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
 
 test: $(READY) ## every test, over real sockets
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 bench: $(READY) ## ratios beside their goals, into benchmarks/results.json (ONLY=id for one)
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))

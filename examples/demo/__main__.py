@@ -25,6 +25,7 @@ from examples.demo.invitation import invitation
 from examples.demo.process import STOP_SECONDS, CommandError
 from examples.demo.report import Report
 from examples.demo.story import Story
+from examples.holders import COUNT
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -70,11 +71,11 @@ def tell(federation: Federation, report: Report, story: Story) -> None:
     report.closing()
 
 
-def run_demo(folder: Path, json_file: Path | None, console: Console, *, keep: bool) -> int:
+def run_demo(folder: Path, json_file: Path | None, console: Console, *, holders: int, keep: bool) -> int:
     """Tells the story in `folder`, and stops everything whatever happens; the exit status."""
     federation = Federation(folder)
     report = Report(console)
-    story = Story(federation, report)
+    story = Story(federation, report, holders)
     status = 1
     try:
         tell(federation, report, story)
@@ -115,7 +116,14 @@ def run_demo(folder: Path, json_file: Path | None, console: Console, *, keep: bo
     type=click.Path(path_type=Path, file_okay=False),
     help="Stop the federation kept in this folder.",
 )
-def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | None) -> None:
+@click.option(
+    "--holders",
+    type=click.IntRange(20, COUNT),
+    default=COUNT,
+    show_default=True,
+    help="How many people to issue codes to; a holder's first code of a day costs a core 36 ms.",
+)
+def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | None, holders: int) -> None:
     """A whole federation on this machine, told in numbered steps."""
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
     if stop is not None:
@@ -128,7 +136,7 @@ def main(keep: bool, json_file: Path | None, folder: Path | None, stop: Path | N
         raise click.UsageError(f"{folder} exists already: name a folder that does not")
     else:
         folder.mkdir(parents=True, mode=0o700)
-    sys.exit(run_demo(folder, json_file, console, keep=keep))
+    sys.exit(run_demo(folder, json_file, console, holders=holders, keep=keep))
 
 
 if __name__ == "__main__":

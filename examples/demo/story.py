@@ -41,8 +41,9 @@ SHORT_LIFE_SECONDS = 10
 class Story:
     """The steps, and what they leave for one another: the codes."""
 
-    def __init__(self, federation: Federation, report: Report) -> None:
+    def __init__(self, federation: Federation, report: Report, holders: int = COUNT) -> None:
         self.federation = federation
+        self.holders = holders
         self.report = report
         self.codes: list[str] = []
         self.short_lived = ""
@@ -52,7 +53,7 @@ class Story:
         """Issue, show, verify; alone, and with everybody back; query; revoke."""
         step, chapter = self.report.step, self.report.chapter
         chapter("One code can pass")
-        step(f"Shanghai issues codes to {COUNT:,} holders", f"{COUNT:,} codes", self.issue)
+        step(f"Shanghai issues codes to {self.holders:,} holders", f"{self.holders:,} codes", self.issue)
         step("Shanghai writes one of them as a PNG", "a picture", self.draw)
         step("Guangdong reads the PNG back and verifies it", "VALID, PASS", self.verify_picture)
         chapter("Alone")
@@ -110,10 +111,12 @@ class Story:
 
     def issue(self) -> str:
         target = self.federation.root / "codes.ndjson"
-        self.federation.node_command(HOME, "issue", "--file", HOLDERS, "--out", target)
-        lines = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
-        self.codes = [line["code"] for line in lines]
-        if len(set(self.codes)) != COUNT:
+        people = self.federation.root / "holders.ndjson"
+        lines = HOLDERS.read_text(encoding="utf-8").splitlines(keepends=True)
+        people.write_text("".join(lines[: self.holders]), encoding="utf-8")
+        self.federation.node_command(HOME, "issue", "--file", people, "--out", target)
+        self.codes = [json.loads(line)["code"] for line in target.read_text(encoding="utf-8").splitlines()]
+        if len(set(self.codes)) != self.holders:
             raise UnexpectedError(f"{len(set(self.codes))} codes")
         sizes = sorted(map(len, self.codes))
         self.short_lived = self.issue_one("GREEN", 9, seconds=SHORT_LIFE_SECONDS)

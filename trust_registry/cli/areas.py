@@ -54,7 +54,11 @@ def set_areas(
     if not yes:
         click.confirm("Approve exactly this?", abort=True, err=True)
     key = open_key(
-        key_path, passphrase_file, realm=registry.settings.realm, purposes=frozenset({KeyPurpose.OPERATOR}), folder=folder
+        key_path,
+        passphrase_file,
+        realm=registry.settings.realm,
+        purposes=frozenset({KeyPurpose.OPERATOR}),
+        folder=folder,
     )
     signing = approve_areas(registry.repository, AreaApprovalStore(registry.folder.areas), data, key.private)
     result = {
