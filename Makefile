@@ -21,8 +21,11 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## a whole federation on this machine, told in steps (KEEP=1 leaves it up)
 	@$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
 
+# many tests wait for another process, so there are more workers than a small machine has cores
+WORKERS ?= 4
+
 test: $(READY) ## every test, over real sockets
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 bench: $(READY) ## ratios beside their goals, into benchmarks/results.json (ONLY=id for one)
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
