@@ -25,7 +25,7 @@ demo: $(READY) ## a whole federation on this machine, told in steps (KEEP=1 leav
 WORKERS ?= 4
 
 test: $(READY) ## every test, over real sockets
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 bench: $(READY) ## ratios beside their goals, into benchmarks/results.json (ONLY=id for one)
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
