@@ -159,6 +159,12 @@ async def test_a_restored_node_un_revokes_nothing_and_goes_on(federation, tmp_pa
     again = await federation.issue(validity=HOUR)
     assert again.index >> 26 == 1
     assert (await federation.verify(again.code)).outcome == verdict_pb2.OUTCOME_VALID
-    view = TrustStore.open(federation.settings("44").trust.folder).view
+    # the registry has acknowledged it, and the other node takes it in a moment later
+    give_up = time.monotonic() + 15
+    while True:
+        view = TrustStore.open(federation.settings("44").trust.folder).view
+        if view.issuers["31"].revocations.head.first_series == 1:
+            break
+        assert time.monotonic() < give_up, "the other node never saw the new series"
+        await asyncio.sleep(0.2)
     assert view.warnings == ()
-    assert view.issuers["31"].revocations.head.first_series == 1
