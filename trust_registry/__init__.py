@@ -8,8 +8,10 @@ Where things live:
       draft, approval         signed one by one, published at the threshold
     join                    requests of authorities to be admitted
     publication             what participants sign: checked, then published
-    repository, durable     the one writer, and which write makes a publication durable
-    tree, watch, retention  what readers see, hear, and what is removed
+    repository, writing,    the one writer, its turn, and which write makes a publication
+      durable                 durable
+    published, tree,        what is current, for us and for readers; what watchers hear,
+      watch, retention        and what is removed
     upload, ledger,         the service: lists on their way in, request ids,
       directory, service      whose CA is whose, the servicer
     app                     the wiring, and what `serve` does by itself

@@ -33,9 +33,10 @@ from trust_registry.group import PublicationGroups
 from trust_registry.join import JoinStore, is_admitted
 from trust_registry.metric import RegistryMetrics
 from trust_registry.node_state import Lag, NodeLag, NodeStateStore, lags_of
-from trust_registry.online_key import offline_keys_in, read_online_keys
+from trust_registry.online_key import OnlineKeys, offline_keys_in, read_online_keys
 from trust_registry.proposal import ProposalState, ProposalStore
-from trust_registry.repository import OnlineKeys, Published, Repository
+from trust_registry.published import Published
+from trust_registry.repository import Repository
 from trust_registry.retention import remove_superseded
 from trust_registry.service import TrustRegistry
 from trust_registry.settings import RegistrySettings, load_registry_settings

@@ -32,8 +32,10 @@ from healthcode.trust.metadata import (
 from trust_registry.basis import Basis
 from trust_registry.difference import Change, differences
 from trust_registry.proposal import Proposal, ProposalState, ProposalStore
+from trust_registry.published import LIMITS, Published
 from trust_registry.publishing import publish_signed
-from trust_registry.repository import LIMITS, Published, Receipt, Repository, Writing
+from trust_registry.repository import Repository
+from trust_registry.writing import Receipt, Writing
 
 __all__ = [
     "Roll",

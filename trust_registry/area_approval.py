@@ -33,7 +33,9 @@ from healthcode.trust.layout import AREAS_ROLE, RISK_PATH
 from healthcode.trust.metadata import public_of, tuf_key
 from trust_registry.difference import Change, differences
 from trust_registry.durable import read_file, write_file
-from trust_registry.repository import LIMITS, Published, Receipt, Repository, Writing
+from trust_registry.published import LIMITS, Published
+from trust_registry.repository import Repository
+from trust_registry.writing import Receipt, Writing
 
 __all__ = [
     "AreaApproval",

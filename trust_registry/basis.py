@@ -22,7 +22,7 @@ from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH
 from healthcode.trust.metadata import Metadata, Root, Targets, decode_metadata, verify_threshold
 from healthcode.trust.national import root_fingerprint
 from trust_registry.proposal import MAX_PROPOSAL_BYTES, Proposal, decode_proposal, encode_proposal
-from trust_registry.repository import LIMITS, Published, signed_part
+from trust_registry.published import LIMITS, Published, signed_part
 
 __all__ = ["Basis", "Carried", "CarriedBasis", "carry", "decode_carried", "encode_carried"]
 

@@ -48,9 +48,11 @@ from trust_registry.difference import Change, differences
 from trust_registry.durable import sync_folder, write_file
 from trust_registry.folder import RegistryFolder
 from trust_registry.holder import note_holders
-from trust_registry.online_key import create_online_keys
+from trust_registry.online_key import OnlineKeys, create_online_keys
 from trust_registry.publication import check_national
-from trust_registry.repository import LIMITS, OnlineKeys, Repository, RoleUpdate
+from trust_registry.published import LIMITS
+from trust_registry.repository import Repository
+from trust_registry.writing import RoleUpdate
 
 __all__ = [
     "CeremonyPlan",

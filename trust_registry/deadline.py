@@ -17,7 +17,7 @@ from healthcode.trust.anchor import select_anchors
 from healthcode.trust.layout import expiry_seconds, participant_of_role
 from healthcode.trust.metadata import expires_at
 from trust_registry.publication import authority_of
-from trust_registry.repository import Published
+from trust_registry.published import Published
 
 if TYPE_CHECKING:
     from trust_registry.app import Registry

@@ -17,7 +17,7 @@ from healthcode.telemetry import get_logger
 from healthcode.trust.anchor import AnchorFault, published_anchors, select_anchors
 from healthcode.trust.layout import authority_role
 from trust_registry.publication import authority_of
-from trust_registry.repository import Published
+from trust_registry.published import Published
 from trust_registry.tree import TrustTree
 
 __all__ = ["CaDirectory"]

@@ -34,7 +34,9 @@ from trust_registry.approval import state_of
 from trust_registry.join import Join, chain_of, is_admitted, retirement_of
 from trust_registry.proposal import Proposal, ProposalKind, ProposalState, ProposalStore, Publication
 from trust_registry.publication import check_first_publication, check_national
-from trust_registry.repository import Published, Repository, Writing
+from trust_registry.published import Published
+from trust_registry.repository import Repository
+from trust_registry.writing import Writing
 
 __all__ = ["draft_admission", "draft_policy", "draft_renewal", "draft_retirement", "draft_service"]
 

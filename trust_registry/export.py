@@ -18,7 +18,8 @@ from pathlib import Path
 from healthcode.errors import ConfigurationError, ConflictError, HealthcodeError, Reason
 from healthcode.trust.layout import metadata_file
 from trust_registry.durable import read_file, write_file
-from trust_registry.repository import Published, Repository
+from trust_registry.published import Published
+from trust_registry.repository import Repository
 from trust_registry.retention import current_files
 from trust_registry.tree import TIMESTAMP_FILE, TrustTree, is_served
 

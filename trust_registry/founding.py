@@ -36,8 +36,9 @@ from trust_registry.holder import HolderCard, note_holders
 from trust_registry.online_key import create_online_keys, read_online_keys
 from trust_registry.proposal import Proposal, ProposalKind
 from trust_registry.publication import check_national
-from trust_registry.repository import Repository, RoleUpdate
+from trust_registry.repository import Repository
 from trust_registry.settings import KeySettings
+from trust_registry.writing import RoleUpdate
 
 __all__ = ["Founded", "collect_founding", "is_being_founded", "open_founding", "prepare_founding"]
 

@@ -13,8 +13,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from trust_registry.repository import Receipt
 from trust_registry.submission import Publisher, Submission
+from trust_registry.writing import Receipt
 
 __all__ = ["PublicationGroups"]
 

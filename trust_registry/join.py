@@ -36,7 +36,7 @@ from healthcode.trust.link import is_without_handover, link_digest
 from healthcode.trust.metadata import reonboarded_in
 from trust_registry.durable import exclusive, read_file, write_file
 from trust_registry.publication import check_anchors
-from trust_registry.repository import LIMITS, Published
+from trust_registry.published import LIMITS, Published
 
 __all__ = ["Join", "JoinStore", "Received", "chain_of", "is_admitted", "receive_join", "retirement_of"]
 

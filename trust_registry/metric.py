@@ -9,7 +9,7 @@ from healthcode.errors import HealthcodeError
 from healthcode.telemetry import Metrics
 from trust_registry.deadline import Deadline
 from trust_registry.node_state import Lag, NodeLag, lag_seconds
-from trust_registry.repository import Published
+from trust_registry.published import Published
 
 __all__ = ["RegistryMetrics"]
 

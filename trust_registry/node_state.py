@@ -30,7 +30,7 @@ from healthcode.trust.layout import AREAS_ROLE, POLICY_PATH, TrustLimits, live_r
 from healthcode.trust.metadata import Timestamp, decode_metadata, signed_at
 from healthcode.v1.trust_registry_pb2 import ReportNodeStateRequest
 from trust_registry.durable import make_folder, read_file, storage_error
-from trust_registry.repository import Published
+from trust_registry.published import Published
 
 __all__ = [
     "Lag",

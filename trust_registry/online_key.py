@@ -7,6 +7,7 @@ systemd credential. They cannot admit anybody, nor change what others signed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from healthcode.errors import ConfigurationError, Reason
@@ -15,13 +16,27 @@ from healthcode.signing.keyfile import Cost, create_key_file, read_key_file, rea
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from trust_registry.folder import RegistryFolder
-from trust_registry.repository import OnlineKeys
 from trust_registry.settings import KeySettings
 
-__all__ = ["create_next_key", "create_online_keys", "offline_keys_in", "read_online_keys"]
+__all__ = ["OnlineKeys", "create_next_key", "create_online_keys", "offline_keys_in", "read_online_keys"]
 
 _PURPOSES = (KeyPurpose.SNAPSHOT, KeyPurpose.TIMESTAMP, KeyPurpose.AREAS)
 _OFFLINE = frozenset({KeyPurpose.ROOT, KeyPurpose.OPERATOR, KeyPurpose.AUTHORITY})
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineKeys:
+    """The keys that sign by themselves; `spare` are those before and after a rotation."""
+
+    snapshot: PrivateKey
+    timestamp: PrivateKey
+    areas: PrivateKey
+    spare: tuple[PrivateKey, ...] = ()
+
+    def among(self, publics: frozenset[bytes]) -> PrivateKey | None:
+        """The one of these keys that is held here."""
+        held = (self.snapshot, self.timestamp, self.areas, *self.spare)
+        return next((key for key in held if key.public in publics), None)
 
 
 def create_online_keys(

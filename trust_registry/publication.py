@@ -29,7 +29,8 @@ from healthcode.trust.link import Consents, verify_extension
 from healthcode.trust.metadata import Targets
 from healthcode.trust.national import verify_participants
 from trust_registry.proposal import Publication
-from trust_registry.repository import Published, RoleUpdate
+from trust_registry.published import Published
+from trust_registry.writing import RoleUpdate
 
 __all__ = [
     "anchor_faults",

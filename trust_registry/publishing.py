@@ -23,7 +23,8 @@ from healthcode.trust.metadata import (
 )
 from trust_registry.proposal import Proposal
 from trust_registry.publication import check_first_publication, check_national
-from trust_registry.repository import LIMITS, Receipt, RoleUpdate, Writing
+from trust_registry.published import LIMITS
+from trust_registry.writing import Receipt, RoleUpdate, Writing
 
 __all__ = ["publish_signed"]
 

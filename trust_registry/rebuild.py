@@ -33,9 +33,9 @@ from healthcode.trust.source import TrustSource
 from trust_registry.durable import sync_folder, write_file
 from trust_registry.floor import Floor, write_floor
 from trust_registry.folder import RegistryFolder
-from trust_registry.online_key import create_online_keys
+from trust_registry.online_key import OnlineKeys, create_online_keys
 from trust_registry.proposal import Proposal, ProposalKind, ProposalStore
-from trust_registry.repository import OnlineKeys, Published
+from trust_registry.published import Published
 from trust_registry.salvage import Salvage, fetch_roots, salvage
 from trust_registry.tree import TIMESTAMP_FILE, TrustTree
 

@@ -14,7 +14,8 @@ import time
 from healthcode.revocation.head import decode_head
 from healthcode.trust.layout import head_path, list_file, metadata_file, participant_of_role, target_file
 from trust_registry.durable import exclusive
-from trust_registry.repository import Published, Repository
+from trust_registry.published import Published
+from trust_registry.repository import Repository
 from trust_registry.tree import TIMESTAMP_FILE
 
 __all__ = ["current_files", "remove_superseded"]

@@ -26,7 +26,8 @@ from healthcode.trust.metadata import (
     with_targets,
 )
 from trust_registry.proposal import Proposal, ProposalKind, ProposalStore
-from trust_registry.repository import Published, Repository
+from trust_registry.published import Published
+from trust_registry.repository import Repository
 
 __all__ = ["HolderChange", "draft_areas_key", "draft_holders", "draft_online_key", "draft_reonboarding"]
 

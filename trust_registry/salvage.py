@@ -33,7 +33,7 @@ from healthcode.trust.metadata import Root, Snapshot, Targets, Timestamp, decode
 from healthcode.trust.national import NationalFiles, root_fingerprint
 from healthcode.trust.source import FolderSource, TrustSource
 from trust_registry.floor import Floor
-from trust_registry.repository import LIMITS
+from trust_registry.published import LIMITS
 from trust_registry.tree import TIMESTAMP_FILE
 
 __all__ = ["GenerationSource", "Salvage", "fetch_roots", "is_trust_folder", "salvage"]

@@ -35,11 +35,12 @@ from trust_registry.join import JoinStore, receive_join
 from trust_registry.ledger import RequestLedger
 from trust_registry.metric import RegistryMetrics
 from trust_registry.node_state import NodeStateStore, node_name, take_report
-from trust_registry.repository import Receipt, Repository
+from trust_registry.repository import Repository
 from trust_registry.settings import MAX_PROVINCE_LIST_BYTES
 from trust_registry.submission import Submission
 from trust_registry.upload import receive_upload
 from trust_registry.watch import TreeWatch
+from trust_registry.writing import Receipt
 
 __all__ = ["TrustRegistry"]
 

@@ -17,7 +17,7 @@ from trust_registry.join import is_admitted
 from trust_registry.node_state import Lag, NodeLag, NodeStateStore, lag_seconds, lags_of
 from trust_registry.proposal import ProposalState
 from trust_registry.publication import anchor_faults
-from trust_registry.repository import Published
+from trust_registry.published import Published
 
 __all__ = ["describe_node", "nodes_of", "status_of"]
 

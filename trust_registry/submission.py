@@ -18,8 +18,10 @@ from healthcode.trust.layout import authority_role, head_path, list_file, live_r
 from healthcode.trust.metadata import Targets, decode_metadata
 from trust_registry.proposal import Publication
 from trust_registry.publication import authority_of, check_first_publication
-from trust_registry.repository import LIMITS, Receipt, Repository, RoleUpdate, Writing
+from trust_registry.published import LIMITS
+from trust_registry.repository import Repository
 from trust_registry.tree import TrustTree
+from trust_registry.writing import Receipt, RoleUpdate, Writing
 
 __all__ = ["Publisher", "Submission"]
 

@@ -172,14 +172,14 @@ def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 DYING = """
 import json, os, signal, sys
 from pathlib import Path
-import trust_registry.repository as repository
+import trust_registry.writing as writing
 from tests.simulator.registry import HandClock, Province
 from trust_registry.app import open_registry
 from trust_registry.folder import RegistryFolder
 from trust_registry.submission import Publisher
 
 folder, version, step = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-write, writes = repository.write_file, []
+write, writes = writing.write_file, []
 
 def dying(path, data, *, mode=0o644):
     if len(writes) == step:
@@ -188,7 +188,7 @@ def dying(path, data, *, mode=0o644):
     writes.append(path)
     write(path, data, mode=mode)
 
-repository.write_file = dying
+writing.write_file = dying
 registry = open_registry(RegistryFolder(folder), HandClock(), {})
 shanghai = Province("31", "test-registry")
 Publisher(registry.repository).publish_province("31", *shanghai.publication(version, name=f"step {step}"))

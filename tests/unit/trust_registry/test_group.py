@@ -14,8 +14,8 @@ from healthcode.errors import ConflictError, Reason, UnavailableError
 from tests.simulator.registry import Province, admit, found_registry
 from trust_registry.app import Registry
 from trust_registry.group import PublicationGroups
-from trust_registry.repository import Receipt
 from trust_registry.submission import Publisher, Submission
+from trust_registry.writing import Receipt
 
 REALM = "test-registry"
 CODES = ("11", "12", "13", "31", "44")

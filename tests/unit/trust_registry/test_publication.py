@@ -31,9 +31,9 @@ from trust_registry.app import Registry
 from trust_registry.directory import CaDirectory
 from trust_registry.inspection import inspect_folder
 from trust_registry.ledger import RequestLedger
-from trust_registry.repository import Receipt, RoleUpdate
 from trust_registry.status import status_of
 from trust_registry.submission import Publisher
+from trust_registry.writing import Receipt, RoleUpdate
 
 REALM = "test-registry"
 TODAY = day_of(NOW)

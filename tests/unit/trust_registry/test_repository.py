@@ -81,7 +81,7 @@ def test_a_publication_cut_off_before_its_commit_never_happened(
         durable.write_file(path, data, mode=mode)
 
     with monkeypatch.context() as patched:
-        patched.setattr("trust_registry.repository.write_file", cut)
+        patched.setattr("trust_registry.writing.write_file", cut)
         with pytest.raises(UnavailableError):
             publisher.publish_province("31", *shanghai.publication(2))
     assert registry.repository.published().versions == before

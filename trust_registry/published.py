@@ -1,0 +1,122 @@
+"""What the trust tree says now: the current version of every role and file, and which version comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from healthcode.errors import ConfigurationError
+from healthcode.trust.document import ParticipantsDocument, decode_document, load_json
+from healthcode.trust.layout import PARTICIPANTS_PATH, TrustLimits, metadata_file, target_file
+from healthcode.trust.metadata import (
+    Metadata,
+    Root,
+    Snapshot,
+    Targets,
+    Timestamp,
+    decode_metadata,
+    realm_of,
+    target_of,
+)
+from trust_registry.floor import Floor
+from trust_registry.tree import TIMESTAMP_FILE, TreeVersions, TrustTree
+
+__all__ = ["LIMITS", "Published", "signed_part"]
+
+LIMITS = TrustLimits()
+
+
+class Published:
+    """What is current: read once from the tree, decoded when asked for."""
+
+    def __init__(self, tree: TrustTree, floor: Floor | None = None) -> None:
+        self._tree = tree
+        self._floor = floor or Floor()
+        self.versions: TreeVersions = tree.versions()
+
+    @cached_property
+    def root(self) -> Metadata[Root]:
+        return decode_metadata(self.root_bytes, Root, LIMITS.root_bytes)
+
+    @property
+    def root_bytes(self) -> bytes:
+        """The file of the root in force."""
+        return self._tree.read(metadata_file("root", self.versions.root))
+
+    @cached_property
+    def targets(self) -> Metadata[Targets]:
+        return decode_metadata(self.role_bytes("targets"), Targets, LIMITS.targets_bytes)
+
+    @cached_property
+    def timestamp(self) -> Metadata[Timestamp]:
+        return decode_metadata(self._tree.read(TIMESTAMP_FILE), Timestamp, LIMITS.timestamp_bytes)
+
+    @cached_property
+    def snapshot(self) -> Metadata[Snapshot]:
+        data = self._tree.read(metadata_file("snapshot", self.versions.snapshot))
+        return decode_metadata(data, Snapshot, LIMITS.snapshot_bytes)
+
+    @cached_property
+    def participants(self) -> ParticipantsDocument:
+        data = self.file(self.targets, PARTICIPANTS_PATH)
+        return decode_document(ParticipantsDocument, data, LIMITS.participants_bytes)
+
+    @property
+    def realm(self) -> str:
+        return realm_of(self.root.signed)
+
+    def version_of(self, role: str) -> int:
+        """The current version of a role; 0 when it never published."""
+        return self.versions.roles.get(role, 0)
+
+    def next_version(self, role: str) -> int:
+        """The version that a role publishes next: above what is current, and above what nodes hold already."""
+        if role == "root":
+            return self.versions.root + 1  # roots are a chain without gaps
+        return 1 + max(self.version_of(role), self._floor.roles.get(role, 0))
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether this tree was restored or rebuilt from something older than what nodes held."""
+        return self._floor.timestamp > 0
+
+    def signed_as(self, role: str, version: int) -> Mapping[str, Any] | None:
+        """What root or targets said as that version; None when it was never published."""
+        newest = self.versions.root if role == "root" else self.version_of(role)
+        path = metadata_file(role, version)
+        if version > newest or not self._tree.has(path):
+            return None
+        return signed_part(self._tree.read(path))
+
+    @property
+    def next_snapshot(self) -> int:
+        return 1 + max(self.versions.snapshot, self._floor.snapshot)
+
+    @property
+    def next_timestamp(self) -> int:
+        return 1 + max(self.versions.timestamp, self._floor.timestamp)
+
+    def role_bytes(self, role: str) -> bytes:
+        """The current metadata of a role. Raises NotFoundError when it never published."""
+        return self._tree.read(metadata_file(role, self.version_of(role) or 1))
+
+    def role(self, role: str) -> Metadata[Targets] | None:
+        """The current metadata of a delegated role; None when it never published."""
+        if self.version_of(role) == 0:
+            return None
+        return decode_metadata(self.role_bytes(role), Targets, LIMITS.targets_bytes)
+
+    def file(self, targets: Metadata[Targets], path: str) -> bytes:
+        """The bytes of a file that `targets` lists itself. Raises ConfigurationError when it does not."""
+        entry = target_of(targets.signed, path)
+        if entry is None:
+            raise ConfigurationError(f"the trust tree is damaged: no role lists {path}")
+        return self._tree.read(target_file(path, entry.hashes["sha256"]))
+
+
+def signed_part(metadata: bytes) -> Mapping[str, Any]:
+    """The part of a metadata file that is under its signatures."""
+    signed = load_json(metadata, LIMITS.targets_bytes)["signed"]
+    assert isinstance(signed, dict)  # noqa: S101  it was decoded as metadata before it was kept
+    return signed
