@@ -26,10 +26,10 @@ from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableEr
 from healthcode.trust.assembly import Rejected, TrustState
 from healthcode.trust.choice import Candidate, SourceChoice, SourceLimits, SourceNote
 from healthcode.trust.contact import Contact, newest_contact, write_contact
-from healthcode.trust.fetcher import update_national
+from healthcode.trust.fetcher import Cached, read_cache, update_national
 from healthcode.trust.generation import Checkpoint, current_generation, swap_timestamp, write_generation
 from healthcode.trust.layout import TrustLimits
-from healthcode.trust.refresh import Cached, Refresh, read_cache
+from healthcode.trust.refresh import Refresh
 from healthcode.trust.renewal import renew_timestamp
 from healthcode.trust.source import TrustSource
 from healthcode.trust.store import Bootstrap, TrustStore, read_bootstrap

@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -36,7 +37,7 @@ from healthcode.trust.metadata import Root, decode_metadata
 from healthcode.trust.national import NationalFiles
 from healthcode.trust.source import TrustSource
 
-__all__ = ["SourceFetcher", "open_updater", "update_national"]
+__all__ = ["Cached", "SourceFetcher", "open_updater", "read_cache", "update_national"]
 
 # what python-tuf says when the parts do not fit each other, beside "must be >=" and "X.json version" for older ones
 _MIXED = re.compile(r"Expected (root version|snapshot version|\S+ v[0-9])")
@@ -63,6 +64,37 @@ class SourceFetcher(FetcherInterface):
             raise DownloadHTTPError(str(error), 404) from error
         except HealthcodeError as error:
             raise DownloadError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """What the Updater left in its cache."""
+
+    roots: tuple[bytes, ...]
+    timestamp: bytes
+    snapshot: bytes
+    targets: bytes
+
+
+def read_cache(cache: Path, bootstrap: bytes) -> Cached:
+    """What lies in `cache` after update_national. Raises TrustError when it cannot be read."""
+    try:
+        last = decode_metadata((cache / "root.json").read_bytes(), Root).signed.version
+        first = decode_metadata(bootstrap, Root).signed.version
+        roots = [
+            (cache / "root_history" / f"{number}.root.json").read_bytes()
+            for number in range(first + 1, last + 1)
+        ]
+        return Cached(
+            (bootstrap, *roots),
+            (cache / "timestamp.json").read_bytes(),
+            (cache / "snapshot.json").read_bytes(),
+            (cache / "targets.json").read_bytes(),
+        )
+    except OSError as error:
+        raise TrustError(
+            f"the cache {cache} cannot be read: {error.strerror}; delete it and refresh"
+        ) from error
 
 
 def open_updater(

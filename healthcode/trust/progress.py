@@ -28,8 +28,6 @@ def _back(what: str, was: int, found: int) -> TrustError:
 def _versions_bind(previous: TrustState, national: National) -> bool:
     """Whether versions accepted before still count: the root in force has not replaced the online keys."""
     if national.roots is previous.national.roots:
-        return True
-    if national.roots is previous.national.roots:
         return True  # they were verified under this very root
     files = previous.files.national
     try:

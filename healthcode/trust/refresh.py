@@ -8,14 +8,11 @@ keys, and the other way round.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
-from healthcode.clock import rfc3339
-from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError, UnavailableError
+from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError
 from healthcode.trust.assembly import (
     AreaFiles,
     AreaTrust,
@@ -25,78 +22,34 @@ from healthcode.trust.assembly import (
     TrustFiles,
     TrustState,
     Witness,
-    accepted_chain,
-    listed_chain,
     verify_areas,
     verify_issuer,
     verify_issuer_anchors,
     view_of,
 )
-from healthcode.trust.delegation import delegated_participants, verify_delegation
+from healthcode.trust.delegation import delegated_participants
 from healthcode.trust.document import AuthorityLink
+from healthcode.trust.fetcher import Cached
 from healthcode.trust.layout import (
     AREAS_ROLE,
     PARTICIPANTS_PATH,
     POLICY_PATH,
-    REONBOARDING_WAIT_SECONDS,
     RISK_PATH,
     TrustLimits,
     authority_role,
-    head_path,
     list_file,
     live_role,
-    metadata_file,
-    province_path,
-    target_file,
 )
-from healthcode.trust.link import is_without_handover, link_digest, verify_extension
-from healthcode.trust.metadata import (
-    Root,
-    Targets,
-    decode_metadata,
-    expires_at,
-    reonboarded_in,
-    target_of,
-)
+from healthcode.trust.metadata import Targets, decode_metadata
 from healthcode.trust.national import National, NationalFiles, verify_national
 from healthcode.trust.progress import verify_issuer_progress, verify_national_progress
+from healthcode.trust.retrieval import NO_LIVE, Retrieval, live_version_of
 from healthcode.trust.source import TrustSource
+from healthcode.trust.succession import Succession
 
-__all__ = ["Cached", "Refresh", "read_cache"]
-
-_MAX_FAILED_FETCHES = 3
+__all__ = ["Refresh"]
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Cached:
-    """What the Updater left in its cache."""
-
-    roots: tuple[bytes, ...]
-    timestamp: bytes
-    snapshot: bytes
-    targets: bytes
-
-
-def read_cache(cache: Path, bootstrap: bytes) -> Cached:
-    try:
-        last = decode_metadata((cache / "root.json").read_bytes(), Root).signed.version
-        first = decode_metadata(bootstrap, Root).signed.version
-        roots = [
-            (cache / "root_history" / f"{number}.root.json").read_bytes()
-            for number in range(first + 1, last + 1)
-        ]
-        return Cached(
-            (bootstrap, *roots),
-            (cache / "timestamp.json").read_bytes(),
-            (cache / "snapshot.json").read_bytes(),
-            (cache / "targets.json").read_bytes(),
-        )
-    except OSError as error:
-        raise TrustError(
-            f"the cache {cache} cannot be read: {error.strerror}; delete it and refresh"
-        ) from error
 
 
 class Refresh:
@@ -113,13 +66,11 @@ class Refresh:
     ) -> None:
         """`lists` holds lists by their place, fetched before and hashed; new ones are put there."""
         self._previous = previous
-        self._source = source
         self._limits = limits
         self._now = now
-        self._lists = {} if lists is None else lists
+        self._retrieval = Retrieval(source, limits, {} if lists is None else lists)
+        self._succession = Succession(previous, limits, now)
         self._rejected: list[Rejected] = []
-        self._sightings: dict[str, int] = {}
-        self._failed_fetches = 0
 
     def run(self, cached: Cached) -> tuple[TrustState, dict[str, bytes | None]]:
         """The new state, and its lists: bytes for new ones, None for those that are on disk."""
@@ -149,11 +100,11 @@ class Refresh:
             {code: issuer.files for code, issuer in issuers.items()},
             witnesses,
             tuple(self._rejected),
-            self._sightings,
+            self._succession.sightings,
         )
         state = TrustState(files, national, areas, issuers, view_of(files, national, areas, issuers))
         places = (list_file(digest) for issuer in issuers.values() for digest in issuer.list_digests)
-        return state, {place: self._lists.get(place) for place in places}
+        return state, {place: self._retrieval.lists.get(place) for place in places}
 
     def _nothing_to_do(self, fresh: NationalFiles) -> bool:
         """Whether at most the timestamp is new, and nothing was refused that should be tried again."""
@@ -173,8 +124,8 @@ class Refresh:
             participants, policy = previous.participants, previous.policy
         else:
             targets = decode_metadata(cached.targets, Targets, self._limits.targets_bytes).signed
-            participants = self._fetch_target(targets, PARTICIPANTS_PATH, self._limits.participants_bytes)
-            policy = self._fetch_target(targets, POLICY_PATH, self._limits.policy_bytes)
+            participants = self._retrieval.target(targets, PARTICIPANTS_PATH, self._limits.participants_bytes)
+            policy = self._retrieval.target(targets, POLICY_PATH, self._limits.policy_bytes)
         return NationalFiles(
             cached.roots, cached.timestamp, cached.snapshot, cached.targets, participants, policy
         )
@@ -187,8 +138,8 @@ class Refresh:
                 raise TrustError("snapshot names no area risk", reason=Reason.FILE_UNKNOWN)
             if previous is not None and previous.version == version:
                 return verify_areas(previous.files, national, previous, self._limits)
-            metadata, targets = self._fetch_role(AREAS_ROLE, version)
-            risk = self._fetch_target(targets, RISK_PATH, self._limits.risk_bytes)
+            metadata, targets = self._retrieval.role(AREAS_ROLE, version)
+            risk = self._retrieval.target(targets, RISK_PATH, self._limits.risk_bytes)
             return verify_areas(AreaFiles(metadata, risk), national, limits=self._limits)
         except HealthcodeError as error:
             self._reject(AREAS_ROLE, error)
@@ -212,20 +163,20 @@ class Refresh:
                 participant, InternalError(f"a fault of ours: {type(error).__name__}; please report it")
             )
             held = None if self._previous is None else self._previous.issuers.get(participant)
-            return held, None if held is None else self._witness(participant)
+            return held, None if held is None else self._succession.witness(participant)
 
     def _participant(self, participant: str, national: National) -> tuple[IssuerTrust | None, Witness | None]:
         """(what serves for a participant now, the witness of its chain if that is not the current one)."""
         held = None if self._previous is None else self._previous.issuers.get(participant)
         try:
-            link = self._link(participant, national)
+            link = self._succession.head(participant, national)
         except HealthcodeError as error:
             if error.reason is Reason.AUTHORITY_WAITS:
                 self._reject(participant, error)
-                return self._meanwhile(participant, national, held), self._witness(participant)
+                return self._meanwhile(participant, national, held), self._succession.witness(participant)
             if error.reason is not Reason.PARTICIPANT_UNKNOWN:
                 self._reject(participant, error)
-                return held, self._witness(participant)
+                return held, self._succession.witness(participant)
             # the operators took the delegation back and left the chain: it is retired, which is told once
             if held is not None:
                 self._reject(participant, error)
@@ -237,54 +188,7 @@ class Refresh:
             if held is None or held.link == link:
                 return held, None
             # the chain moved on, but what its new head signed is not there: the old one serves, by its witness
-            return held, self._witness(participant)
-
-    def _link(self, participant: str, national: National) -> AuthorityLink:
-        """The head of the chain, which must extend the accepted one and be what targets delegates to."""
-        previous = self._previous
-        if previous is not None and national.targets is previous.national.targets:
-            held = previous.issuers.get(participant)
-            if held is not None and participant not in previous.files.witnesses:
-                return held.link
-        chain = listed_chain(national.participants, participant)
-        accepted = self._accepted_chain(participant)
-        if not chain and not accepted:
-            if participant not in delegated_participants(national.targets):
-                raise TrustError(
-                    f"nobody names participant {participant} any more", reason=Reason.PARTICIPANT_UNKNOWN
-                )
-            raise TrustError(
-                f"targets delegates to participant {participant}, which participants.json does not name",
-                reason=Reason.AUTHORITY_EXISTS,
-            )
-        link = verify_extension(participant, accepted, chain, national.realm, reonboarded_in(national.root))
-        verify_delegation(national.targets, participant, link)
-        if accepted:
-            self._let_wait(participant, accepted, chain)
-        return link
-
-    def _let_wait(
-        self, participant: str, accepted: Sequence[AuthorityLink], chain: Sequence[AuthorityLink]
-    ) -> None:
-        """Raises TrustError(AUTHORITY_WAITS) while a link without handover was not seen for long enough.
-
-        Time for the province to see it, and to say that it did not ask for it.
-        """
-        for before, link in zip(chain[len(accepted) - 1 :], chain[len(accepted) :], strict=False):
-            if not is_without_handover(link):
-                continue
-            key = f"{participant}/{link_digest(participant, link, before).hex()}"
-            seen = {} if self._previous is None else self._previous.files.sightings
-            first = min(seen.get(key, self._now), self._now)
-            until = first + REONBOARDING_WAIT_SECONDS
-            if self._now < until:
-                self._sightings[key] = first
-                raise TrustError(
-                    f"participant {participant} has a new authority (link {link.seq}) by root's word, without "
-                    f"handover by the one before; it was first seen here at {rfc3339(first)} and rules from "
-                    f"{rfc3339(until)} on. If the province did not ask for it, tell the root holders now",
-                    reason=Reason.AUTHORITY_WAITS,
-                )
+            return held, self._succession.witness(participant)
 
     def _meanwhile(
         self, participant: str, national: National, held: IssuerTrust | None
@@ -301,28 +205,6 @@ class Refresh:
             # that the new authority's files do not hold under the old one is what waiting means
             del self._rejected[told:]
 
-    def _accepted_chain(self, participant: str) -> tuple[AuthorityLink, ...]:
-        previous = self._previous
-        if previous is None:
-            return ()
-        issuer = previous.issuers.get(participant)
-        witness = previous.files.witnesses.get(participant)
-        if witness is None and issuer is not None:
-            return listed_chain(previous.national.participants, participant)
-        try:
-            return accepted_chain(previous.national, witness, participant, self._limits)
-        except HealthcodeError:
-            # it was listed, but never held by itself: nothing was accepted
-            return ()
-
-    def _witness(self, participant: str) -> Witness | None:
-        """Evidence of the chain that was accepted before this refresh."""
-        previous = self._previous
-        if previous is None or not self._accepted_chain(participant):
-            return None
-        files = previous.files.national
-        return previous.files.witnesses.get(participant) or Witness(files.targets, files.participants)
-
     def _issuer(
         self, participant: str, link: AuthorityLink, national: National, held: IssuerTrust | None
     ) -> IssuerTrust:
@@ -333,17 +215,19 @@ class Refresh:
             raise TrustError(
                 f"snapshot does not name {authority_role(participant)}", reason=Reason.FILE_UNKNOWN
             )
-        if held is not None and (held.link, held.authority.version, _live_version(held)) == (
+        if held is not None and (held.link, held.authority.version, live_version_of(held)) == (
             link,
             authority_version,
             live_version,
         ):
             return held
         first: HealthcodeError | None = None
-        authority = self._try(lambda: self._authority_files(participant, authority_version, held))
-        live = self._try(lambda: self._live_files(participant, live_version, held))
+        authority = self._try(
+            lambda: self._retrieval.authority_files(participant, authority_version, held, self._now)
+        )
+        live = self._try(lambda: self._retrieval.live_files(participant, live_version, held))
         old_authority = None if held is None else held.files.authority
-        old_live = _no_live if held is None else (held.files.live_metadata, held.files.head)
+        old_live = NO_LIVE if held is None else (held.files.live_metadata, held.files.head)
         for try_authority, try_live in (
             (authority, live),
             (authority, old_live),
@@ -362,8 +246,8 @@ class Refresh:
                     link,
                     files,
                     national,
-                    self._read_list,
-                    keep_list=self._lists.__setitem__,
+                    self._retrieval.read_list,
+                    keep_list=self._retrieval.lists.__setitem__,
                     previous=held,
                     limits=self._limits,
                 )
@@ -379,84 +263,6 @@ class Refresh:
             return issuer
         raise first or TrustError(f"participant {participant} has published nothing that holds")
 
-    def _authority_files(
-        self, participant: str, version: int, held: IssuerTrust | None
-    ) -> tuple[bytes, bytes]:
-        if held is not None and held.authority.version == version:
-            return held.files.authority
-        role = authority_role(participant)
-        metadata, targets = self._fetch_role(role, version)
-        if expires_at(targets) <= self._now:
-            raise TrustError(
-                f"{role} version {version} has expired; its authority must sign anew",
-                reason=Reason.TRUST_EXPIRED,
-            )
-        return metadata, self._fetch_target(targets, province_path(participant), self._limits.province_bytes)
-
-    def _live_files(
-        self, participant: str, version: int | None, held: IssuerTrust | None
-    ) -> tuple[bytes | None, bytes | None]:
-        if version is None:
-            return _no_live
-        if held is not None and _live_version(held) == version:
-            return held.files.live_metadata, held.files.head
-        metadata, targets = self._fetch_role(live_role(participant), version)
-        return metadata, self._fetch_target(targets, head_path(participant), self._limits.head_bytes)
-
-    def _fetch_role(self, role: str, version: int) -> tuple[bytes, Targets]:
-        """Metadata of a delegated role, by the version that snapshot names; not verified yet."""
-        limit = self._limits.province_metadata_bytes
-        data = self._fetch(metadata_file(role, version), limit)
-        targets = decode_metadata(data, Targets, limit).signed
-        if targets.version != version:
-            raise TrustError(
-                f"{role} is at version {targets.version}, where version {version} is signed as current",
-                reason=Reason.TRUST_MIXED,
-            )
-        return data, targets
-
-    def _fetch_target(self, targets: Targets, path: str, max_bytes: int) -> bytes:
-        """A file that a role lists; its hash is verified by whoever takes it."""
-        listed = target_of(targets, path)
-        if listed is None or "sha256" not in listed.hashes:
-            raise TrustError(f"{path} is not listed by its role", reason=Reason.FILE_UNKNOWN)
-        if listed.length > max_bytes:
-            raise TrustError(
-                f"{path} is listed with {listed.length} bytes; {max_bytes} are allowed",
-                reason=Reason.TOO_LARGE,
-            )
-        try:
-            place = target_file(path, listed.hashes["sha256"])
-        except ValueError as error:
-            raise TrustError(
-                f"{path} is listed with a hash that is none", reason=Reason.SIGNATURE_INVALID
-            ) from error
-        return self._fetch(place, listed.length)
-
-    def _read_list(self, path: str, max_bytes: int) -> bytes:
-        if path not in self._lists:
-            data = self._fetch(path, max_bytes)
-            if list_file(hashlib.sha256(data).hexdigest()) != path:
-                raise TrustError(
-                    f"{path} is not the file of that name: its hash differs", reason=Reason.SIGNATURE_INVALID
-                )
-            self._lists[path] = data
-        return self._lists[path]
-
-    def _fetch(self, path: str, max_bytes: int) -> bytes:
-        if self._failed_fetches >= _MAX_FAILED_FETCHES:
-            raise UnavailableError(
-                f"{self._source.name} is out of reach; the rest waits for the next refresh",
-                reason=Reason.TRUST_UNAVAILABLE,
-            )
-        try:
-            data = self._source.fetch(path, max_bytes)
-        except UnavailableError:
-            self._failed_fetches += 1
-            raise
-        self._failed_fetches = 0
-        return data
-
     def _try(self, get: Callable[[], _T]) -> _T | HealthcodeError:
         try:
             return get()
@@ -465,10 +271,3 @@ class Refresh:
 
     def _reject(self, participant: str, error: HealthcodeError) -> None:
         self._rejected.append(Rejected(participant, error.reason, error.message))
-
-
-_no_live: tuple[None, None] = (None, None)
-
-
-def _live_version(held: IssuerTrust) -> int | None:
-    return None if held.live is None else held.live.version
