@@ -22,9 +22,15 @@ REALM = "test-start"
 
 
 @pytest.fixture
-def node(tmp_path) -> Path:
+def realm() -> SimulatedRealm:
+    """The realm of a test: made once, since one that is made a second later has another root."""
+    return SimulatedRealm(("31",), realm=REALM, now=SystemClock().now())
+
+
+@pytest.fixture
+def node(tmp_path, realm) -> Path:
     """A node's folder that was never started; no registry listens where it looks for one."""
-    now = SystemClock().now()
+    now = realm.now
     ca = tmp_path / "registry-ca.pem"
     ca.write_bytes(make_ca("registry", days=10, now=now).certificate_pem)
     public, listen, issuer = free_ports(3)
@@ -33,7 +39,7 @@ def node(tmp_path) -> Path:
         realm=REALM,
         registry_endpoint=f"127.0.0.1:{public}",
         registry_ca=ca,
-        root_fingerprint=SimulatedRealm(("31",), realm=REALM, now=now).fingerprint,
+        root_fingerprint=realm.fingerprint,
         listen=f"127.0.0.1:{listen}",
         issuer_listen=f"127.0.0.1:{issuer}",
         endpoint=None,
@@ -44,9 +50,9 @@ def node(tmp_path) -> Path:
     return tmp_path / "node"
 
 
-def trusting(node: Path) -> Path:
-    """The same with a realm's trust on disk, so that the registry is not needed."""
-    realm = SimulatedRealm(("31",), realm=REALM, now=SystemClock().now())
+@pytest.fixture
+def trusting(node, realm) -> Path:
+    """The same with the realm's trust on disk, so that the registry is not needed."""
     realm.client(node / "trust").refresh(realm.now)
     return node
 
@@ -82,15 +88,25 @@ def test_an_authority_key_in_the_folder_stops_the_start(node):
     assert "offline key" in said
 
 
-def test_a_port_in_use_says_so(node):
+def test_a_trust_folder_of_another_root_stops_the_start(node, realm):
+    """Trust that began by another root than was announced is no network's fault: status 2, not 4."""
+    later = SimulatedRealm(("31",), realm=REALM, now=realm.now + 1)
+    later.client(node / "trust").refresh(later.now)
+    status, said = serve(node)
+    assert status == 2
+    assert "was begun with root" in said
+
+
+def test_a_port_in_use_says_so(trusting):
     """A listener that another process holds is named; the status says to try again."""
-    settings = (trusting(node) / "node.toml").read_text()
+    node = trusting
+    settings = (node / "node.toml").read_text()
     port = int(settings.split('issuer_listen = "127.0.0.1:')[1].split('"')[0])
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
         status, said = serve(node)
-    assert status == 4
+    assert status == 4, said
     assert str(port) in said
 
 
@@ -143,10 +159,10 @@ def misspell(node: Path) -> None:
         (misspell, "did you mean `issuer_listen`"),
     ],
 )
-def test_what_does_not_hold_stops_the_start_with_what_to_do(node, spoil, says):
+def test_what_does_not_hold_stops_the_start_with_what_to_do(trusting, spoil, says):
     """Keys, passphrase, certificates and configuration: status 2, and a sentence that names the file."""
-    spoil(trusting(node))
-    status, said = serve(node)
+    spoil(trusting)
+    status, said = serve(trusting)
     assert status == 2
     assert says in said
 
