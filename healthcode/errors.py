@@ -83,6 +83,7 @@ class Reason(StrEnum):
     TRUST_EXPIRED = "TRUST_EXPIRED"
     SOURCE_SLOW = "SOURCE_SLOW"
     AUTHORITY_WAITS = "AUTHORITY_WAITS"
+    ROOT_REPLACED = "ROOT_REPLACED"
 
 
 class HealthcodeError(Exception):

@@ -110,6 +110,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """a source did not give a file in its time"""
     ERROR_REASON_AUTHORITY_WAITS: _ErrorReason.ValueType  # 75
     """an authority came back without a handover, by root's word: its 72 hours are not over"""
+    ERROR_REASON_ROOT_REPLACED: _ErrorReason.ValueType  # 76
+    """a root that the one before did not sign: an attack, or a new bootstrap, which people must adopt"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused or failed. It travels as the `reason` of a
@@ -205,4 +207,6 @@ ERROR_REASON_SOURCE_SLOW: ErrorReason.ValueType  # 74
 """a source did not give a file in its time"""
 ERROR_REASON_AUTHORITY_WAITS: ErrorReason.ValueType  # 75
 """an authority came back without a handover, by root's word: its 72 hours are not over"""
+ERROR_REASON_ROOT_REPLACED: ErrorReason.ValueType  # 76
+"""a root that the one before did not sign: an attack, or a new bootstrap, which people must adopt"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
