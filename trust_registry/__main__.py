@@ -11,8 +11,9 @@ from trust_registry.cli.ceremony import fingerprint, init
 from trust_registry.cli.mirror import export, rebuild_command
 from trust_registry.cli.nodes import nodes
 from trust_registry.cli.operation import check, serve, status
-from trust_registry.cli.proposal import collect, proposals, propose, publish, show, sign
+from trust_registry.cli.proposal import propose
 from trust_registry.cli.rotation import key
+from trust_registry.cli.signature import collect, proposals, publish, show, sign
 
 __all__ = ["cli", "main"]
 

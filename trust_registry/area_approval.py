@@ -9,6 +9,9 @@ another role's file:
 
 Areas are ordered by `as_of`: an approval counts while it is later than what is published,
 so none can be used again. Renewals by the online key change no content.
+
+Approvals are given at the registry's machine (`approve_areas`), or elsewhere, over a file
+that is carried (`area_carried`) and taken in here (`take_approvals`).
 """
 
 from __future__ import annotations
@@ -25,12 +28,19 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from healthcode.clock import rfc3339
-from healthcode.errors import ConflictError, HealthcodeError, InvalidInputError, PermissionDeniedError, Reason
+from healthcode.errors import (
+    ConflictError,
+    HealthcodeError,
+    InvalidInputError,
+    PermissionDeniedError,
+    Reason,
+    SignatureError,
+)
 from healthcode.policy.area import AreaRisk, decode_areas, encode_areas
 from healthcode.signing.ed25519 import PrivateKey, verify
 from healthcode.trust.document import load_json
 from healthcode.trust.layout import AREAS_ROLE, RISK_PATH
-from healthcode.trust.metadata import public_of, tuf_key
+from healthcode.trust.metadata import Root, public_of, tuf_key
 from trust_registry.difference import Change, differences
 from trust_registry.durable import read_file, write_file
 from trust_registry.published import LIMITS, Published
@@ -41,10 +51,14 @@ __all__ = [
     "AreaApproval",
     "AreaApprovalStore",
     "AreaSigning",
+    "add_approval",
     "approve_areas",
     "area_changes",
     "check_areas",
+    "open_approval",
     "publish_approved",
+    "published_areas",
+    "take_approvals",
 ]
 
 FORMAT = "healthcode/area-approval/1"
@@ -85,14 +99,17 @@ class AreaApproval(BaseModel):
         """First 12 hex digits of the SHA-256 of what is signed."""
         return hashlib.sha256(self.message).hexdigest()[:12]
 
-    def approvers(self, published: Published) -> frozenset[str]:
-        """The ids of the operators' keys whose approval holds."""
-        return frozenset(
-            keyid
-            for public, keyid in _operators(published).items()
-            if keyid in self.signatures
-            and verify(public, self.message, bytes.fromhex(self.signatures[keyid]))
-        )
+    def approvers(self, root: Root) -> frozenset[str]:
+        """The ids of the operators' keys, as `root` names them, whose approval holds."""
+        return frozenset(keyid for public, keyid in _operators(root).items() if self._holds(public, keyid))
+
+    def _holds(self, public: bytes, keyid: str) -> bool:
+        try:
+            return keyid in self.signatures and verify(
+                public, self.message, bytes.fromhex(self.signatures[keyid])
+            )
+        except ValueError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +161,8 @@ def check_areas(data: bytes, published: Published, now: int) -> AreaApproval:
     """
     decode_areas(data)
     approval = AreaApproval(realm=published.realm, risk=base64.b64encode(data).decode())
-    current = decode_areas(_published_areas(published)).as_of or 0
-    if data == _published_areas(published):
+    current = decode_areas(published_areas(published)).as_of or 0
+    if data == published_areas(published):
         raise ConflictError("these very areas are published already", reason=Reason.PROPOSAL_STALE)
     if approval.as_of <= current:
         raise InvalidInputError(
@@ -160,10 +177,37 @@ def check_areas(data: bytes, published: Published, now: int) -> AreaApproval:
     return approval
 
 
-def area_changes(data: bytes, published: Published) -> list[Change]:
-    """All that would change, value by value."""
-    before, after = (load_json(each, LIMITS.risk_bytes) for each in (_published_areas(published), data))
-    return differences(before, after, "risk.json")
+def area_changes(data: bytes, before: bytes) -> list[Change]:
+    """All that would change in areas/risk.json, value by value."""
+    old, new = (load_json(each, LIMITS.risk_bytes) for each in (before, data))
+    return differences(old, new, "risk.json")
+
+
+def add_approval(approval: AreaApproval, root: Root, key: PrivateKey) -> AreaApproval:
+    """The same with one more operator's signature, as `root` names the operators; nothing is kept.
+
+    Raises PermissionDeniedError for a key that is no operator's; ConflictError
+    (ALREADY_SIGNED) for a second approval by one key.
+    """
+    keyid = tuf_key(key.public).keyid
+    if key.public not in _operators(root):
+        raise PermissionDeniedError("this key is no operator's: area risk is approved by operators")
+    if keyid in approval.approvers(root):
+        raise ConflictError(
+            "this key has approved these areas already: another operator's approval is needed",
+            reason=Reason.ALREADY_SIGNED,
+        )
+    return approval.model_copy(
+        update={"signatures": {**approval.signatures, keyid: key.sign(approval.message).hex()}}
+    )
+
+
+def open_approval(repository: Repository, store: AreaApprovalStore, data: bytes) -> AreaApproval:
+    """Keeps areas that wait for approval, durably, with the approvals they may have. Raises as check_areas."""
+    with repository.writing() as writing:
+        approval = store.find(check_areas(data, writing.current, writing.now))
+        store.put(approval)
+    return approval
 
 
 def approve_areas(
@@ -171,26 +215,55 @@ def approve_areas(
 ) -> AreaSigning:
     """Adds an operator's approval, durably, and publishes when it was the last one needed.
 
-    Raises as check_areas; PermissionDeniedError for a key that is no operator's;
-    ConflictError (ALREADY_SIGNED) for a second approval by one key.
+    Raises as check_areas and add_approval.
     """
     with repository.writing() as writing:
-        published = writing.current
-        approval = store.find(check_areas(data, published, writing.now))
-        keyid = tuf_key(key.public).keyid
-        if key.public not in _operators(published):
-            raise PermissionDeniedError("this key is no operator's: area risk is approved by operators")
-        if keyid in approval.approvers(published):
-            raise ConflictError(
-                "this key has approved these areas already: another operator's approval is needed",
-                reason=Reason.ALREADY_SIGNED,
+        approval = store.find(check_areas(data, writing.current, writing.now))
+        return _keep(writing, store, add_approval(approval, writing.current.root.signed, key))
+
+
+def take_approvals(
+    repository: Repository, store: AreaApprovalStore, other: AreaApproval, names: Mapping[str, str]
+) -> tuple[AreaSigning, list[str]]:
+    """Takes over approvals that were carried by hand, durably; at the threshold it is published.
+
+    Gives what became of it and whose approvals were new. Areas that are published already are no
+    error. Raises as check_areas; InvalidInputError (REALM_MISMATCH); SignatureError, which says
+    whose approval does not hold, and PermissionDeniedError for one by no operator: nothing is kept then.
+    """
+    with repository.writing() as writing:
+        root = writing.current.root.signed
+        if other.realm != writing.current.realm:
+            raise InvalidInputError(
+                f"these areas are of realm {other.realm}; this is {writing.current.realm}",
+                reason=Reason.REALM_MISMATCH,
             )
-        signatures = {**approval.signatures, keyid: key.sign(approval.message).hex()}
-        approval = approval.model_copy(update={"signatures": signatures})
-        store.put(approval)
-        threshold = published.root.signed.roles["targets"].threshold
-        count = len(approval.approvers(published))
-        receipt = _publish(writing, approval) if count >= threshold and writing.can_publish else None
+        threshold = root.roles["targets"].threshold
+        if other.data == published_areas(writing.current):
+            receipt = Receipt(writing.current.version_of(AREAS_ROLE), 0, 0, is_repeat=True)
+            return AreaSigning(other, len(other.approvers(root)), threshold, receipt), []
+        approval = store.find(check_areas(other.data, writing.current, writing.now))
+        good = other.approvers(root)
+        for keyid in sorted(set(other.signatures) - good):
+            whose = f"{names.get(keyid, 'unnamed')} ({keyid[:12]})"
+            if keyid not in root.roles["targets"].keyids:
+                raise PermissionDeniedError(f"{whose} is no operator: area risk is approved by operators")
+            raise SignatureError(
+                f"the approval of {whose} does not hold: the file was damaged on its way, or something else "
+                "was approved. Give that holder the file again"
+            )
+        new = sorted(good - approval.approvers(root))
+        signatures = {**approval.signatures, **{keyid: other.signatures[keyid] for keyid in new}}
+        signing = _keep(writing, store, approval.model_copy(update={"signatures": signatures}))
+    return signing, [f"{names.get(keyid, 'unnamed')} ({keyid[:12]})" for keyid in new]
+
+
+def _keep(writing: Writing, store: AreaApprovalStore, approval: AreaApproval) -> AreaSigning:
+    store.put(approval)
+    root = writing.current.root.signed
+    threshold = root.roles["targets"].threshold
+    count = len(approval.approvers(root))
+    receipt = _publish(writing, approval) if count >= threshold and writing.can_publish else None
     return AreaSigning(approval, count, threshold, receipt)
 
 
@@ -200,8 +273,8 @@ def publish_approved(repository: Repository, store: AreaApprovalStore) -> AreaSi
         with repository.writing() as writing:
             published = writing.current
             threshold = published.root.signed.roles["targets"].threshold
-            count = len(approval.approvers(published))
-            current = decode_areas(_published_areas(published)).as_of or 0
+            count = len(approval.approvers(published.root.signed))
+            current = decode_areas(published_areas(published)).as_of or 0
             if approval.realm == published.realm and approval.as_of > current and count >= threshold:
                 check_areas(approval.data, published, writing.now)
                 return AreaSigning(approval, count, threshold, _publish(writing, approval))
@@ -212,13 +285,12 @@ def _publish(writing: Writing, approval: AreaApproval) -> Receipt:
     return writing.publish({AREAS_ROLE: writing.sign_risk({RISK_PATH: approval.data})})
 
 
-def _published_areas(published: Published) -> bytes:
+def published_areas(published: Published) -> bytes:
     """areas/risk.json as published; that of no areas before the first."""
     metadata = published.role(AREAS_ROLE)
     return encode_areas(AreaRisk()) if metadata is None else published.file(metadata, RISK_PATH)
 
 
-def _operators(published: Published) -> dict[bytes, str]:
+def _operators(root: Root) -> dict[bytes, str]:
     """The public keys that may approve, and their ids: those that may sign `targets`."""
-    root = published.root.signed
     return {public_of(root.keys[keyid]): keyid for keyid in root.roles["targets"].keyids}

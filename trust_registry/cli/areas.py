@@ -1,4 +1,4 @@
-"""The risk of areas: set by two operators."""
+"""The risk of areas: set by two operators, at the registry's machine or over a file that is carried."""
 
 from __future__ import annotations
 
@@ -10,8 +10,27 @@ from healthcode.cli.console import Command, CommandGroup, details, json_option, 
 from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.signing.purpose import KeyPurpose
-from trust_registry.area_approval import AreaApprovalStore, approve_areas, area_changes, check_areas
-from trust_registry.cli.option import dir_option, open_key, open_writing, show_changes, signing_options
+from trust_registry.area_approval import (
+    AreaApprovalStore,
+    approve_areas,
+    area_changes,
+    check_areas,
+    open_approval,
+    published_areas,
+)
+from trust_registry.area_carried import carry_areas, encode_carried_areas
+from trust_registry.cli.carried_areas import describe_areas
+from trust_registry.cli.option import (
+    dir_option,
+    open_key,
+    open_reading,
+    open_writing,
+    show_changes,
+    signing_options,
+)
+from trust_registry.cli.proposal import propose
+from trust_registry.durable import write_file
+from trust_registry.holder import holder_names
 
 __all__ = ["areas"]
 
@@ -28,6 +47,7 @@ def areas() -> None:
     # the first operator, then the second, with the same file
     trust-registry areas set risk.json --dir registry --key /media/usb/operator-1.key
     trust-registry areas set risk.json --dir registry --key /media/usb/operator-2.key
+    # operators whose keys stay at home: trust-registry propose areas risk.json --out areas.json
     """,
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -42,15 +62,12 @@ def set_areas(
     FILE is {"format": "healthcode/areas/1", "as_of": "2026-11-21T00:00:00Z", "areas": {"310115": "HIGH"}}.
     """
     registry = open_writing(folder)
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise InvalidInputError(f"{file} cannot be read: {error.strerror}") from error
+    data = _read(file)
     published = registry.repository.published()
     check_areas(data, published, registry.clock.now())
     if not as_json:
         title = f"You approve, in realm {registry.settings.realm}, the risk of areas:"
-        show_changes(title, area_changes(data, published))
+        show_changes(title, area_changes(data, published_areas(published)))
     if not yes:
         click.confirm("Approve exactly this?", abort=True, err=True)
     key = open_key(
@@ -71,3 +88,44 @@ def set_areas(
         "areas_version": signing.receipt.version if signing.receipt else None,
     }
     print_result(result, as_json=as_json, table=details)
+
+
+@propose.command(
+    "areas",
+    examples="""
+    # at the registry; then each operator at home, with a copy or one after another
+    trust-registry propose areas risk.json --dir registry --out areas.json
+    trust-registry sign areas.json --key operator-1.key
+    # back at the registry
+    trust-registry collect areas.json --dir registry
+    """,
+)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Write it there, to be carried.",
+)
+@dir_option
+@json_option
+def propose_areas(file: Path, out: Path, folder: Path, as_json: bool) -> None:
+    """Propose FILE as the risk of areas, for operators to approve on machines of their own.
+
+    FILE is as with `areas set`. It is good until areas of a later `as_of` are published.
+    """
+    registry = open_reading(folder)
+    data = _read(file)
+    approval = open_approval(registry.repository, AreaApprovalStore(registry.folder.areas), data)
+    carried = carry_areas(approval, registry.repository.published(), holder_names(registry.folder))
+    write_file(out, encode_carried_areas(carried))
+    if not as_json:
+        show_changes("The risk of areas would change:", carried.changes())
+    print_result({**describe_areas(carried), "file": str(out)}, as_json=as_json, table=details)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"{file} cannot be read: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -9,7 +10,15 @@ import pytest
 from click.testing import CliRunner
 
 from healthcode.clock import SystemClock
-from healthcode.errors import ConflictError, DecodeError, InvalidInputError, PermissionDeniedError, Reason
+from healthcode.errors import (
+    ConflictError,
+    DecodeError,
+    InvalidInputError,
+    PermissionDeniedError,
+    Reason,
+    SignatureError,
+    TrustError,
+)
 from healthcode.policy.area import AreaRisk, encode_areas
 from healthcode.policy.enumeration import RiskLevel
 from healthcode.trust.client import TrustClient
@@ -95,8 +104,8 @@ def test_an_approval_is_of_these_bytes_and_of_this_realm(
     assert publish_approved(registry.repository, store) is None
     foreign = approval.model_copy(update={"realm": "test-other"})
     published = registry.repository.published()
-    assert foreign.approvers(published) == frozenset()
-    assert len(stolen.approvers(published)) == 1
+    assert foreign.approvers(published.root.signed) == frozenset()
+    assert len(stolen.approvers(published.root.signed)) == 1
 
 
 def test_an_old_approval_is_never_used_again(
@@ -169,3 +178,73 @@ def test_the_command_shows_the_change_and_takes_two(tmp_path: Path) -> None:
         cli, ["areas", "set", str(file), "--dir", str(registry.folder.root), "--key", "root-1", "--yes"]
     )
     assert refused.exit_code != 0
+
+
+@pytest.fixture
+def carried(registry: Registry, tmp_path: Path) -> Path:
+    """Areas on a stick, and the operators' keys on machines of their own."""
+    place = tmp_path / "stick"
+    place.mkdir()
+    (place / "risk.json").write_bytes(risk(SystemClock().now() + 1))
+    for each in registry.folder.ceremony.iterdir():
+        each.rename(tmp_path / each.name)
+    file = place / "areas.json"
+    here(registry, "propose", "areas", str(place / "risk.json"), "--out", str(file))
+    return file
+
+
+def command(*arguments: str) -> dict[str, object]:
+    result = CliRunner().invoke(cli, [*arguments, "--json"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def here(registry: Registry, *arguments: str) -> dict[str, object]:
+    return command(*arguments, "--dir", str(registry.folder.root))
+
+
+def sign_at_home(file: Path, name: str, *more: str) -> dict[str, object]:
+    home = file.parents[1]
+    key = ("--key", str(home / f"{name}.key"), "--passphrase-file", str(home / "passphrase"), "--yes")
+    return command("sign", str(file), *key, *more)
+
+
+def test_areas_are_carried_to_the_operators_and_back(registry: Registry, carried: Path) -> None:
+    """Two operators sign copies elsewhere; what is collected stays, and at the threshold it is published."""
+    copies = [carried.with_name(f"{name}.json") for name in ("operator-1", "operator-3")]
+    for copy in copies:
+        signed = sign_at_home(carried, copy.stem, "--out", str(copy))
+        assert (signed["signatures"], signed["threshold"]) == (1, 2)
+    assert any("310115" in line for line in command("show", str(carried))["changes"])  # type: ignore[attr-defined]  # lines
+    first = here(registry, "collect", str(copies[0]))
+    assert (first["state"], first["signatures"], len(first["taken"])) == ("OPEN", 1, 1)  # type: ignore[arg-type]  # a list
+    assert here(registry, "collect", str(copies[0]))["taken"] == []
+    second = here(registry, "collect", *map(str, copies))
+    assert (second["state"], second["signatures"], second["areas_version"]) == ("PUBLISHED", 2, 2)
+    # once more does no harm
+    assert here(registry, "collect", *map(str, copies))["areas_version"] == 2
+
+
+def test_carried_areas_are_approved_by_two_operators_alone(registry: Registry, carried: Path) -> None:
+    """The same key twice, a root holder's, and a file that was changed on its way are refused by name."""
+    sign_at_home(carried, "operator-1")
+    with pytest.raises(ConflictError):
+        sign_at_home(carried, "operator-1")
+    with pytest.raises(InvalidInputError, match="purpose ROOT"):
+        sign_at_home(carried, "root-1")
+    good = json.loads(carried.read_text())
+    (keyid,) = good["approval"]["signatures"]
+    forged = {**good, "approval": {**good["approval"], "signatures": {keyid: "00" * 64}}}
+    carried.write_text(json.dumps(forged))
+    with pytest.raises(SignatureError, match=r"operator-1 .* does not hold"):
+        here(registry, "collect", str(carried))
+    # the difference that is shown is to what is published, or the file is refused
+    other = {**good, "risk": base64.b64encode(risk()).decode()}
+    carried.write_text(json.dumps(other))
+    with pytest.raises(TrustError):
+        sign_at_home(carried, "operator-2")
+    assert registry.repository.published().version_of("areas") == 1
