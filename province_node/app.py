@@ -32,7 +32,7 @@ from healthcode.signing.ed25519 import self_test
 from healthcode.telemetry import Metrics, get_logger, start_metrics_server
 from healthcode.trust.client import TrustClient
 from healthcode.trust.store import init_trust
-from healthcode.trust.view import TrustView
+from healthcode.trust.view import IssuerView, TrustView
 from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from province_node.answer import AnswerUseCase
@@ -43,6 +43,7 @@ from province_node.issuer_service import ProvinceIssuerServicer
 from province_node.key import Keyring, find_offline_keys
 from province_node.kill import KillUseCase
 from province_node.metric import NodeMetrics
+from province_node.own_head import FOREIGN_HEAD_REMEDY, watch_head
 from province_node.padding import Padding
 from province_node.publish import Publisher
 from province_node.record import HolderKey
@@ -131,6 +132,7 @@ class Node:
         self._publishes = publishes
         self._log = get_logger("node")
         self._entry_alarm: str | None = None
+        self._head_alarm: str | None = None
         self._own_ca = load_ca(settings.tls.ca)
         self._own_metrics = NodeMetrics(metrics)
         self._follower = self._make_follower(metrics)
@@ -328,6 +330,7 @@ class Node:
         if issuer is None:
             return
         self._watch_entry(view)
+        self._watch_head(issuer)
         self._keyring.observe(issuer, self._clock.now())
         if self._keyring.lacks(issuer) or _is_refused(view, self._settings.participant):
             asyncio.get_running_loop().run_in_executor(None, self._rescan)
@@ -340,6 +343,14 @@ class Node:
         if book.alarm is not None and book.alarm != self._entry_alarm:
             self._log.error("own_entry_changed", why=book.alarm)
         self._entry_alarm = book.alarm
+
+    def _watch_head(self, issuer: IssuerView) -> None:
+        """Alarms at a revocation head that is signed with our live key, and was not made here."""
+        book = watch_head(self._settings.trust.folder, self._store, issuer, self._clock.now())
+        self._own_metrics.set_head_alarm(book.head_alarm is not None)
+        if book.head_alarm is not None and book.head_alarm != self._head_alarm:
+            self._log.error("own_head_foreign", why=book.head_alarm, do=FOREIGN_HEAD_REMEDY)
+        self._head_alarm = book.head_alarm
 
     def _rescan(self) -> None:
         try:

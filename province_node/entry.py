@@ -3,10 +3,10 @@
 A node knows what it asked for: `join` and `publish` note it in `entry.json` beside the
 trust before they send it. What appears in the trust files and is neither the entry that
 was accepted before nor the one asked for was made by somebody else: by operators or root
-holders who replace the authority, by whoever holds its keys, or its live key. The first
-entry that is ever seen must be one asked for, too.
+holders who replace the authority, or by whoever holds its keys. The first entry that is
+ever seen must be one asked for, too. What the live key signs is watched by `own_head`.
 
-An alarm stays until a person has looked: `province-node entry accept` takes the entry as
+An alarm stays until a person has looked: `province-node entry --accept` takes the entry as
 it is. It changes nothing in what is verified; that is for people to decide.
 """
 
@@ -36,6 +36,7 @@ __all__ = [
     "is_newer",
     "read_entry_book",
     "watch_entry",
+    "write_entry_book",
 ]
 
 _FILE = "entry.json"
@@ -53,13 +54,18 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class EntryBook:
-    """entry.json: the entry accepted last, those asked for, and the alarm that stands."""
+    """entry.json: the entry accepted last, those asked for, and the alarms that stand.
+
+    `head_alarm` is of the revocation head, at `head_version`; see `own_head`.
+    """
 
     accepted: Entry | None = None
     expected: tuple[Entry, ...] = ()
     alarm: str | None = None
     alarmed_at: int | None = None
     alarm_entry: Entry | None = None
+    head_alarm: str | None = None
+    head_version: int | None = None
 
 
 def entry_of(view: TrustView, participant: str) -> Entry | None:
@@ -84,7 +90,7 @@ def expect_entry(trust: Path, bundle: JoinRequest) -> None:
         version=decode_metadata(bundle.metadata, Targets).signed.version,
     )
     others = tuple(each for each in book.expected if each != entry)
-    _write(trust, replace(book, expected=(*others[-15:], entry)))
+    write_entry_book(trust, replace(book, expected=(*others[-15:], entry)))
 
 
 def is_newer(bundle: JoinRequest, published: IssuerView) -> bool:
@@ -116,14 +122,21 @@ def watch_entry(trust: Path, found: Entry | None, now: int) -> EntryBook:
         book = replace(book, accepted=found)
     else:
         book = replace(book, alarm=f"{why}, seen {rfc3339(now)}", alarmed_at=now, alarm_entry=found)
-    _write(trust, book)
+    write_entry_book(trust, book)
     return book
 
 
 def accept_entry(trust: Path, found: Entry | None) -> EntryBook:
-    """A person has looked: the entry as it is becomes the accepted one, and the alarm ends."""
-    book = replace(read_entry_book(trust), accepted=found, alarm=None, alarmed_at=None, alarm_entry=None)
-    _write(trust, book)
+    """A person has looked: the entry as it is becomes the accepted one, and the alarms end."""
+    book = replace(
+        read_entry_book(trust),
+        accepted=found,
+        alarm=None,
+        alarmed_at=None,
+        alarm_entry=None,
+        head_alarm=None,
+    )
+    write_entry_book(trust, book)
     return book
 
 
@@ -137,6 +150,8 @@ def read_entry_book(trust: Path) -> EntryBook:
             alarm=found.get("alarm"),
             alarmed_at=found.get("alarmed_at"),
             alarm_entry=_entry(found.get("alarm_entry")),
+            head_alarm=found.get("head_alarm"),
+            head_version=found.get("head_version"),
         )
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return EntryBook()
@@ -156,13 +171,16 @@ def _foreign(book: EntryBook, found: Entry) -> str | None:
     return None
 
 
-def _write(trust: Path, book: EntryBook) -> None:
+def write_entry_book(trust: Path, book: EntryBook) -> None:
+    """Keeps the book, durably."""
     body: dict[str, Any] = {
         "accepted": _fields(book.accepted),
         "expected": [_fields(each) for each in book.expected],
         "alarm": book.alarm,
         "alarmed_at": book.alarmed_at,
         "alarm_entry": _fields(book.alarm_entry),
+        "head_alarm": book.head_alarm,
+        "head_version": book.head_version,
     }
     trust.mkdir(parents=True, exist_ok=True)
     write_durable(trust / _FILE, json.dumps(body, indent=1, ensure_ascii=False).encode())

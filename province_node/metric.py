@@ -32,6 +32,13 @@ class NodeMetrics:
         self._entry_alarm = metrics.gauge(
             "own_entry_alarm", "1 while this province's entry in the trust files is not of its own making"
         )
+        self._head_alarm = metrics.gauge(
+            "own_head_alarm",
+            "1 while a revocation head signed with this province's live key is not this node's",
+        )
+
+    def set_head_alarm(self, standing: bool) -> None:
+        self._head_alarm.set(1 if standing else 0)
 
     def count_takeover(self) -> None:
         self._takeovers.inc()

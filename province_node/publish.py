@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -303,7 +304,8 @@ class Publisher:
             )
             if outgoing is None:
                 return None
-            await asyncio.to_thread(self._store.record_attempt, outgoing.record.version)
+            made = hashlib.sha256(outgoing.metadata).digest()
+            await asyncio.to_thread(self._store.record_attempt, outgoing.record.version, made)
             try:
                 await self._send(outgoing)
             except ConflictError:

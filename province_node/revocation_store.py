@@ -26,6 +26,7 @@ _PADDING = "PADDING"
 _RESTORED = "RESTORED"
 """The reason of an entry that was found published, and was not in the backup."""
 _KEPT_VERSIONS = 1000
+_KEPT_ATTEMPTS = 1000
 
 
 FIRST_SERIES = "SELECT coalesce(max(series), 0) FROM first_series WHERE until_day >= ?"
@@ -217,7 +218,7 @@ class RevocationStore:
             )
             db.execute("INSERT OR REPLACE INTO first_series VALUES (1, ?, ?)", (first_series, until_day))
             db.execute("DELETE FROM publication")
-            db.execute("INSERT OR REPLACE INTO attempt VALUES (1, ?)", (seen_version,))
+            db.execute("INSERT OR REPLACE INTO attempt VALUES (1, ?, ?)", (seen_version, seen_version))
         return new
 
     def highest_series(self, day: int) -> tuple[int, int]:
@@ -330,10 +331,25 @@ class RevocationStore:
         with self._database.read() as db:
             return number(db, "SELECT coalesce(max(version), 0) FROM attempt")
 
-    def record_attempt(self, version: int) -> None:
-        """A version is about to be sent; durable when this returns."""
+    def record_attempt(self, version: int, sha256: bytes) -> None:
+        """A version is about to be sent, as metadata of this digest; durable when this returns."""
+        forgotten = version - _KEPT_ATTEMPTS
         with self._database.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO attempt VALUES (1, ?)", (version,))
+            db.execute(
+                "INSERT INTO attempt VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE"
+                " SET version = excluded.version, unknown_through = max(unknown_through, ?)",
+                (version, max(forgotten, 0), forgotten),
+            )
+            db.execute("INSERT OR IGNORE INTO made_head VALUES (?, ?)", (version, sha256))
+            db.execute("DELETE FROM made_head WHERE version <= ?", (forgotten,))
+
+    def has_made(self, version: int, sha256: bytes) -> bool | None:
+        """Whether this database made the live metadata of this version and digest; None: it cannot tell."""
+        with self._database.read() as db:
+            if db.one("SELECT 1 FROM made_head WHERE version = ? AND sha256 = ?", (version, sha256)):
+                return True
+            known_from = number(db, "SELECT coalesce(max(unknown_through), 0) FROM attempt")
+            return None if version <= known_from else False
 
     def record_publication(self, publication: Publication) -> None:
         """Remembers what the registry acknowledged."""

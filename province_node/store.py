@@ -157,6 +157,18 @@ _MIGRATIONS = (
         version INTEGER NOT NULL
     ) STRICT;
     """,
+    """
+    -- up to this version what was published is not judged: another database made it, or an older release
+    ALTER TABLE attempt ADD COLUMN unknown_through INTEGER NOT NULL DEFAULT 0;
+    UPDATE attempt SET unknown_through = version;
+    INSERT OR IGNORE INTO attempt SELECT 1, version, version FROM publication;
+
+    CREATE TABLE made_head (
+        version INTEGER NOT NULL,
+        sha256 BLOB NOT NULL,
+        PRIMARY KEY (version, sha256)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

@@ -8,11 +8,12 @@ it was lost. What came after the copy is gone from it, but not from the world:
 * codes were revoked and keys killed. What is published of that is taken in, so that the
   next lists hold all of it: nothing is un-revoked, and no list shrinks.
 
-How it is seen: each publication's version is durable here before it is sent (`attempt`),
-and a node publishes at every start before it issues. So a published version above all
-that were attempted was made by a database that is not this one. A kill between sending
-and recording is told apart by that. Not seen is a run during which the registry could
-never be reached: what such a run issued is known to nobody.
+How it is seen: each publication's version and digest are durable here before it is sent
+(`attempt`), and a node publishes at every start before it issues. So what is published and
+was not attempted here was made by a database that is not this one, or by whoever stole the
+live key: `own_head` raises an alarm, and this takes in what it says, so that we can go on. A kill
+between sending and recording is told apart by that. Not seen is a run during which the
+registry could never be reached: what such a run issued is known to nobody.
 """
 
 from __future__ import annotations
@@ -40,10 +41,13 @@ class Takeover:
 
 
 def is_behind(store: NodeStore, issuer: IssuerView) -> bool:
-    """Whether something is published for this participant that was never attempted from this database."""
-    last = store.publication()
-    known = max(store.attempted_version(), 0 if last is None else last.version)
-    return issuer.live_version is not None and issuer.live_version > known
+    """Whether something is published for this participant that was never attempted from this database.
+
+    Also at a version that was: with other bytes, it is another one's (`own_head`).
+    """
+    return issuer.live_version is not None and (
+        store.has_made(issuer.live_version, issuer.live_sha256) is False
+    )
 
 
 def take_over(store: NodeStore, issuer: IssuerView | None, now: int) -> Takeover:

@@ -12,6 +12,7 @@ not even our own notes, and one province's trouble stays its own.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -253,7 +254,10 @@ def verify_issuer(
                 lambda entry, data: keep_list(list_file(entry.full_sha256.hex()), data),
             )
         state = build_state(live.head, fetch, previous=before, deltas=deltas)
-    return IssuerTrust(files, link, authority, live, state, _issuer_view(authority, live, state))
+    view = _issuer_view(authority, live, state)
+    if files.live_metadata is not None and live is not None:
+        view = replace(view, live_sha256=hashlib.sha256(files.live_metadata).digest())
+    return IssuerTrust(files, link, authority, live, state, view)
 
 
 def _issuer_view(

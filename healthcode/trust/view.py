@@ -39,6 +39,7 @@ class IssuerView:
     `revocations` and `live_signed_at` are None when its node has published nothing that
     holds: its codes are then NOT_COVERED. `signs_until` and `codes_until` are set for a
     participant that retires: its LIVE and PAPER keys end by the one, its codes by the other.
+    `province_sha256` is of province.json, `live_sha256` of the live metadata as it was served.
     """
 
     code: str
@@ -55,6 +56,7 @@ class IssuerView:
     name: str | None = None
     live_keys: frozenset[bytes] = frozenset()
     province_sha256: bytes = b""
+    live_sha256: bytes = b""
     signs_until: int | None = None
     codes_until: int | None = None
 

@@ -42,6 +42,7 @@ from province_node.authority import (
 )
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
 from province_node.entry import accept_entry, entry_of, expect_entry, is_newer, read_entry_book
+from province_node.own_head import next_step
 from province_node.file import read_bounded, write_durable
 from province_node.remote import RegistryLink, ServiceLink
 from province_node.settings import NodeSettings, load_node_settings
@@ -316,22 +317,23 @@ def chain_in(settings: NodeSettings) -> tuple[AuthorityLink, ...]:
     """,
 )
 @dir_option("The node's folder.")
-@click.option("--accept", is_flag=True, help="End the alarm: the entry as it is was found to be right.")
+@click.option("--accept", is_flag=True, help="End the alarms: what is published was found to be right.")
 @json_option
 def entry(root: Path, accept: bool, as_json: bool) -> None:
-    """Show what the trust files say of this province, and whether this node asked for it."""
+    """Show what the trust files say of this province, and whether this node asked for it and made it."""
     settings = load_node_settings(root)
     folder = settings.trust.folder
-    found = entry_of(TrustStore.open(folder).view, settings.participant)
+    view = TrustStore.open(folder).view
+    issuer, found = view.issuers.get(settings.participant), entry_of(view, settings.participant)
     book = accept_entry(folder, found) if accept else read_entry_book(folder)
     result = {
         "participant": settings.participant,
         "link": None if found is None else found.link_seq,
         "province_version": None if found is None else found.version,
+        "head_version": None if issuer is None else issuer.live_version,
         "alarm": book.alarm,
-        "next": "call the registry's operators and the authority's holders: who did this? Then `--accept`, or undo it"
-        if book.alarm
-        else "nothing: it is as this node asked for",
+        "head_alarm": book.head_alarm,
+        "next": next_step(book),
     }
     print_result(result, as_json=as_json, table=details)
 

@@ -56,6 +56,7 @@ from healthcode.trust.metadata import (
     Metadata,
     Root,
     Targets,
+    decode_metadata,
     new_areas_metadata,
     new_live_metadata,
     new_province_metadata,
@@ -424,6 +425,16 @@ class SimulatedRealm:
         province.live_version += 1
         metadata = new_live_metadata(code, version=province.live_version, head=head, now=self.now)
         sign_metadata(metadata, province.live_key if signer is None else signer)
+        self._put_live(code, metadata, head)
+
+    def serve_live(self, code: str, data: bytes, head: bytes) -> None:
+        """Serve live metadata as a node made and signed it."""
+        metadata = decode_metadata(data, Targets)
+        self.provinces[code].live_version = metadata.signed.version
+        self._put_live(code, metadata, head)
+
+    def _put_live(self, code: str, metadata: Metadata[Targets], head: bytes) -> None:
+        province = self.provinces[code]
         self._put_role(live_role(code), metadata, {head_path(code): head})
         for data in province.lists.values():
             self.files[list_file(hashlib.sha256(data).hexdigest())] = data

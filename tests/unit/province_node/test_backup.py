@@ -91,7 +91,7 @@ class Node:
         head = decode_head(outgoing.head, realm=world.realm.realm, issuer=HOME)
         for day in head.days:
             world.realm.set_list(HOME, day, self.store.revoked_indices(day, self.store.last_revocation()))
-        world.realm.publish_head(HOME, outgoing.head)
+        world.realm.serve_live(HOME, outgoing.metadata, outgoing.head)
         world.refresh()
         assert world.view.warnings == ()
         self.store.record_publication(outgoing.record)

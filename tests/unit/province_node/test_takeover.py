@@ -84,7 +84,7 @@ class Run:
             raise UnavailableError("out of reach")
         for day in head.days:
             realm.set_list(HOME, day, self.store.revoked_indices(day, outgoing.record.through))
-        realm.publish_head(HOME, outgoing.head)
+        realm.serve_live(HOME, outgoing.metadata, outgoing.head)
         self.world.refresh()
         assert self.world.view.warnings == ()
 
@@ -100,7 +100,8 @@ def run(world, tmp_path):
 
     # what the simulated realm published before is this node's own
     first = open_run()
-    first.store.record_attempt(world.view.issuers[HOME].live_version)
+    own = world.view.issuers[HOME]
+    first.store.record_attempt(own.live_version, own.live_sha256)
     yield open_run
     for each in opened:
         each.store.close()
