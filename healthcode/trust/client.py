@@ -24,6 +24,7 @@ from pathlib import Path
 
 from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableError
 from healthcode.trust.assembly import Rejected, TrustState
+from healthcode.trust.bootstrap import Adopted, Bootstrap, bootstrap_mark, read_bootstrap, write_adopted
 from healthcode.trust.choice import Candidate, SourceChoice, SourceLimits, SourceNote
 from healthcode.trust.contact import Contact, newest_contact, write_contact
 from healthcode.trust.fetcher import Cached, read_cache, update_national
@@ -32,7 +33,7 @@ from healthcode.trust.layout import TrustLimits
 from healthcode.trust.refresh import Refresh
 from healthcode.trust.renewal import renew_timestamp
 from healthcode.trust.source import TrustSource
-from healthcode.trust.store import Bootstrap, TrustStore, read_bootstrap
+from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 
 __all__ = ["RefreshResult", "TrustClient"]
@@ -97,6 +98,7 @@ class TrustClient:
         self._checkpoint = checkpoint
         self._store: TrustStore | None = None
         self._bootstrap: Bootstrap | None = None
+        self._bootstrap_mark = (0, 0)
         self._lists: dict[
             str, bytes
         ] = {}  # fetched and hashed, not kept yet: a cut refresh goes on from there
@@ -116,26 +118,33 @@ class TrustClient:
         self._store = TrustStore.open(self._directory, limits=self._limits)
         return self._store
 
-    def refresh(self, now: int) -> RefreshResult:
+    def refresh(self, now: int, *, adopting: Adopted | None = None) -> RefreshResult:
         """Take what the sources have that is newer and holds.
+
+        `adopting` is a root that a person names, to go on from (rebootstrap.py); it is kept
+        once all that is served under it was verified.
 
         Raises UnavailableError when no source is within reach, TrustError (or another
         HealthcodeError) when what they serve for the whole federation does not hold,
         ConfigurationError when the folder was never begun. After any of them the folder
         and the view are as they were, but for what was learnt of the clock.
         """
-        if self._bootstrap is None:
-            self._bootstrap = read_bootstrap(self._directory, self._limits)
         if sum(map(len, self._lists.values())) > _MAX_HELD_BYTES:
             self._lists.clear()
         with self._locked():
+            bootstrap = self._begun()
             store = self._serving()
+            if adopting is not None:
+                bootstrap = bootstrap.adopting(adopting)
             candidates = self._choice.begin()
             try:
-                taken = self._take(candidates, store, self._bootstrap, now)
+                taken = self._take(candidates, store, bootstrap, now)
             except HealthcodeError:
                 self._learn(candidates, store, now)
                 raise
+            if adopting is not None:
+                write_adopted(self._directory, bootstrap)
+                self._checkpoint("root.adopted")
             result = self._keep(store, taken)
             self._lists.clear()
             contact = self._learn(candidates, store, now, taken.state)
@@ -170,18 +179,21 @@ class TrustClient:
     def _take_from(
         self, candidate: Candidate, store: TrustStore | None, bootstrap: Bootstrap, now: int
     ) -> _Taken:
-        if store is not None and not store.warnings:
+        accepted = None if store is None else store.state.files.national
+        follows = accepted is not None and bootstrap.anchor in accepted.roots
+        if store is not None and follows and not store.warnings:
             renewed = renew_timestamp(store.state, candidate, self._limits, now)
             if renewed is not None:
                 self._choice.succeed(candidate)
                 files = renewed.files.national
-                cached = Cached(files.roots, files.timestamp, files.snapshot, files.targets)
+                cached = Cached(files.roots, files.timestamp, files.snapshot, files.targets, files.adopted)
                 return _Taken(candidate, cached, renewed, {})
         cache = self._directory / "cache" / hashlib.sha256(candidate.name.encode()).hexdigest()[:16]
-        accepted = None if store is None else store.state.files.national
-        update_national(cache, candidate, bootstrap.root, accepted, now, self._limits)
+        update_national(cache, candidate, bootstrap.anchor, accepted, now, self._limits)
         self._checkpoint("national.fetched")
-        cached = read_cache(cache, bootstrap.root)
+        cached = read_cache(cache, bootstrap.anchor)
+        before = bootstrap.before_anchor(() if accepted is None else accepted.roots)
+        cached = replace(cached, roots=(*before, *cached.roots), adopted=bootstrap.fingerprints)
         state, lists = self._verify(candidate, None if store is None else store.state, cached, now)
         self._checkpoint("verified")
         self._choice.succeed(candidate)
@@ -248,6 +260,14 @@ class TrustClient:
             )
         self._store = TrustStore(self._directory, state, number, ())
         return RefreshResult(changed, number, state.files.rejected, state.view, taken.candidate.name)
+
+    def _begun(self) -> Bootstrap:
+        """How the folder was begun; read again when a person has adopted another root since."""
+        mark = bootstrap_mark(self._directory)
+        if self._bootstrap is None or mark != self._bootstrap_mark:
+            self._bootstrap = read_bootstrap(self._directory, self._limits)
+            self._bootstrap_mark = mark
+        return self._bootstrap
 
     def _serving(self) -> TrustStore | None:
         """What serves now; read again if another process moved on."""

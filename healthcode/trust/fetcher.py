@@ -32,15 +32,25 @@ from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError
-from healthcode.trust.layout import TrustLimits
-from healthcode.trust.metadata import Root, decode_metadata
-from healthcode.trust.national import NationalFiles
+from healthcode.trust.layout import TrustLimits, metadata_file
+from healthcode.trust.metadata import Root, bootstraps_in, decode_metadata, realm_of
+from healthcode.trust.national import NationalFiles, root_fingerprint, verify_roots
 from healthcode.trust.source import TrustSource
 
 __all__ = ["Cached", "SourceFetcher", "open_updater", "read_cache", "update_national"]
 
 # what python-tuf says when the parts do not fit each other, beside "must be >=" and "X.json version" for older ones
 _MIXED = re.compile(r"Expected (root version|snapshot version|\S+ v[0-9])")
+
+
+# the fingerprint stands nowhere in it: whoever needs it must get it from people, and not from here
+_BEGINS_ANEW = (
+    "{source} serves a next root that the root in force here did not sign. Either this is an attack, or too few of "
+    "root's keys were left and the realm was bootstrapped anew; no machine can tell. Ask the key holders, by another "
+    "way than the network, for the fingerprint of the new root. If there is one, a person adopts it with that: "
+    "`healthcode trust rebootstrap`, on a node `province-node rebootstrap`, on the gateway `healthcode-gateway "
+    "rebootstrap`. Until then the last good trust serves, and ages"
+)
 
 
 class SourceFetcher(FetcherInterface):
@@ -68,12 +78,13 @@ class SourceFetcher(FetcherInterface):
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """What the Updater left in its cache."""
+    """What the Updater left in its cache; `adopted` as in NationalFiles."""
 
     roots: tuple[bytes, ...]
     timestamp: bytes
     snapshot: bytes
     targets: bytes
+    adopted: frozenset[str] = frozenset()
 
 
 def read_cache(cache: Path, bootstrap: bytes) -> Cached:
@@ -144,8 +155,8 @@ def update_national(
 
     Raises UnavailableError when the source is out of reach, TrustError when what it serves
     does not hold, by reason: TRUST_ROLLBACK, TRUST_MIXED, TRUST_FROZEN, TRUST_EXPIRED,
-    SIGNATURE_THRESHOLD, MALFORMED_MESSAGE, TOO_LARGE, FILE_UNKNOWN; STORAGE_FULL when the
-    cache cannot be written. The cache is made anew from `accepted` (what the generation that
+    SIGNATURE_THRESHOLD, ROOT_REPLACED (a root that says of itself that it begins anew),
+    MALFORMED_MESSAGE, TOO_LARGE, FILE_UNKNOWN; STORAGE_FULL when the cache cannot be written. The cache is made anew from `accepted` (what the generation that
     serves holds), and never trusted: whatever it holds is checked again.
     """
     try:
@@ -157,7 +168,22 @@ def update_national(
             reason=Reason.STORAGE_FULL,
         ) from error
     except (RepositoryError, DownloadError, ValueError) as error:
+        if isinstance(error, UnsignedMetadataError) and _begins_anew(cache, source, limits):
+            raise TrustError(_BEGINS_ANEW.format(source=source.name), reason=Reason.ROOT_REPLACED) from error
         raise _ours(error, source.name) from error
+
+
+def _begins_anew(cache: Path, source: TrustSource, limits: TrustLimits) -> bool:
+    """Whether the next root that is served says that it begins anew after the one we follow, which did not sign it."""
+    try:
+        ours = (cache / "root.json").read_bytes()
+        root = decode_metadata(ours, Root, limits.root_bytes).signed
+        data = source.fetch(metadata_file("root", root.version + 1), limits.root_bytes)
+        (served,) = verify_roots([data], limits)
+        after = bootstraps_in(served).get(str(root.version + 1))
+        return realm_of(served) == realm_of(root) and after == root_fingerprint(ours)
+    except (HealthcodeError, OSError):
+        return False
 
 
 def _begin(cache: Path, accepted: NationalFiles | None) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 __all__ = [
     "AREAS_PATTERN",
     "AREAS_ROLE",
+    "BOOTSTRAPS_FIELD",
     "DAY_SECONDS",
     "EXPIRY_SECONDS",
     "MAX_LIVE_WINDOW_SECONDS",
@@ -53,6 +54,7 @@ AREAS_PATTERN = "areas/*"
 
 REALM_FIELD = "healthcode.realm"
 REONBOARDED_FIELD = "healthcode.reonboarded"
+BOOTSTRAPS_FIELD = "healthcode.bootstraps"
 SIGNED_AT_FIELD = "healthcode.signed_at"
 
 DAY_SECONDS = 86_400

@@ -39,6 +39,7 @@ from healthcode.trust.document import load_json
 from healthcode.trust.layout import (
     AREAS_PATTERN,
     AREAS_ROLE,
+    BOOTSTRAPS_FIELD,
     REALM_FIELD,
     REONBOARDED_FIELD,
     SIGNED_AT_FIELD,
@@ -57,6 +58,7 @@ __all__ = [
     "Snapshot",
     "Targets",
     "Timestamp",
+    "bootstraps_in",
     "decode_metadata",
     "expires_at",
     "new_areas_metadata",
@@ -78,6 +80,7 @@ __all__ = [
     "tuf_signer",
     "verify_threshold",
     "with_areas_key",
+    "with_bootstrap",
     "with_province",
     "with_root",
     "with_targets",
@@ -294,6 +297,27 @@ def with_root(
     if consents:
         changed.unrecognized_fields[REONBOARDED_FIELD] = consents
     return Metadata(changed)
+
+
+def with_bootstrap(metadata: Metadata[Root], after: str) -> Metadata[Root]:
+    """An unsigned root that says of itself that it begins anew, `after` the root of that fingerprint.
+
+    That root's threshold is lost, so this one is good only for those whom people told its fingerprint.
+    """
+    changed = copy.deepcopy(metadata.signed)
+    changed.unrecognized_fields[BOOTSTRAPS_FIELD] = {**bootstraps_in(changed), str(changed.version): after}
+    return Metadata(changed)
+
+
+def bootstraps_in(root: Root) -> dict[str, str]:
+    """Where the row of roots began anew: version → fingerprint of the root before, which did not sign it.
+
+    Each later root repeats it. Raises DecodeError(metadata.bootstraps) unless it is a table of texts.
+    """
+    found = root.unrecognized_fields.get(BOOTSTRAPS_FIELD, {})
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise DecodeError("metadata.bootstraps", "root names its bootstraps in a form that is not known here")
+    return dict(found)
 
 
 def reonboarded_in(root: Root) -> dict[str, str]:

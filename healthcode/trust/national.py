@@ -44,7 +44,11 @@ _LIMITS = TrustLimits()
 
 @dataclass(frozen=True, slots=True)
 class NationalFiles:
-    """The bytes: `roots` from the one the folder was begun with up to the current one."""
+    """The bytes: `roots` from the one the folder was begun with up to the current one.
+
+    `adopted` are fingerprints of roots that a person took over though the one before did
+    not sign them (trust/rebootstrap.py).
+    """
 
     roots: tuple[bytes, ...]
     timestamp: bytes
@@ -52,11 +56,12 @@ class NationalFiles:
     targets: bytes
     participants: bytes
     policy: bytes
+    adopted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class National:
-    """What the national files say, all of it verified."""
+    """What the national files say, all of it verified; `adopted` is the version of the last root that a person adopted."""
 
     realm: str
     roots: tuple[Root, ...]
@@ -66,6 +71,7 @@ class National:
     targets: Targets
     participants: ParticipantsDocument
     policy: PolicyBook
+    adopted: int = 0
 
     @property
     def root(self) -> Root:
@@ -83,11 +89,14 @@ def root_fingerprint(root: bytes) -> str:
     return f"sha256:{hashlib.sha256(root).hexdigest()}"
 
 
-def verify_roots(roots: Sequence[bytes], limits: TrustLimits = _LIMITS) -> tuple[Root, ...]:
+def verify_roots(
+    roots: Sequence[bytes], limits: TrustLimits = _LIMITS, *, adopted: frozenset[str] = frozenset()
+) -> tuple[Root, ...]:
     """Check a row of roots: each signed by itself and by the one before, versions in a row, one realm.
 
-    The first is taken as given: its fingerprint is the caller's to check. Raises
-    SignatureError, TrustError(VERSION_CONFLICT | REALM_MISMATCH), DecodeError.
+    The first is taken as given: its fingerprint is the caller's to check. So is one whose
+    fingerprint is among `adopted`, but that it is newer than the one before and of the same
+    realm. Raises SignatureError, TrustError(VERSION_CONFLICT | REALM_MISMATCH), DecodeError.
     """
     found: list[Root] = []
     for data in roots:
@@ -95,8 +104,10 @@ def verify_roots(roots: Sequence[bytes], limits: TrustLimits = _LIMITS) -> tuple
         root = metadata.signed
         verify_threshold(root, "root", metadata)
         if found:
-            verify_threshold(found[-1], "root", metadata)
-            if root.version != found[-1].version + 1:
+            is_adopted = root_fingerprint(data) in adopted
+            if not is_adopted:
+                verify_threshold(found[-1], "root", metadata)
+            if root.version <= found[-1].version or not (is_adopted or root.version == found[-1].version + 1):
                 raise TrustError(
                     f"root version {root.version} follows version {found[-1].version}",
                     reason=Reason.VERSION_CONFLICT,
@@ -129,7 +140,7 @@ def verify_national(
         previous = None
     was = None if previous is None else previous[0]
     kept = None if previous is None else previous[1]
-    roots = verify_roots(files.roots, limits) if kept is None else kept.roots
+    roots = verify_roots(files.roots, limits, adopted=files.adopted) if kept is None else kept.roots
     root, realm = roots[-1], realm_of(roots[-1])
     timestamp = decode_metadata(files.timestamp, Timestamp, limits.timestamp_bytes)
     verify_threshold(root, "timestamp", timestamp)
@@ -164,7 +175,17 @@ def verify_national(
         targets=targets,
         participants=participants,
         policy=policy,
+        adopted=_last_adopted(files, roots) if kept is None else kept.adopted,
     )
+
+
+def _last_adopted(files: NationalFiles, roots: Sequence[Root]) -> int:
+    versions = (
+        root.version
+        for data, root in zip(files.roots, roots, strict=True)
+        if files.adopted and root_fingerprint(data) in files.adopted
+    )
+    return max(versions, default=0)
 
 
 def _same_targets(was: NationalFiles, files: NationalFiles) -> bool:

@@ -53,7 +53,7 @@ _T = TypeVar("_T")
 
 
 class Refresh:
-    """One refresh: from what the Updater brought to a state that may become a generation."""
+    """One refresh: first the national part (`national`), then all that stands on it (`run`)."""
 
     def __init__(
         self,
@@ -72,15 +72,27 @@ class Refresh:
         self._succession = Succession(previous, limits, now)
         self._rejected: list[Rejected] = []
 
-    def run(self, cached: Cached) -> tuple[TrustState, dict[str, bytes | None]]:
-        """The new state, and its lists: bytes for new ones, None for those that are on disk."""
-        national_files = self._national_files(cached)
+    def national(self, cached: Cached) -> tuple[NationalFiles, National]:
+        """The national part of what the Updater brought, with what targets lists, verified.
+
+        Raises what verify_national raises, and TrustError(TRUST_ROLLBACK).
+        """
+        files = self._national_files(cached)
         before = None if self._previous is None else (self._previous.files.national, self._previous.national)
-        national = verify_national(national_files, self._limits, previous=before)
+        national = verify_national(files, self._limits, previous=before)
         if self._previous is not None:
             verify_national_progress(self._previous, national)
-            if self._nothing_to_do(national_files):
-                return self._with_timestamp(self._previous, national_files, national), {}
+        return files, national
+
+    def run(
+        self, national_files: NationalFiles, national: National
+    ) -> tuple[TrustState, dict[str, bytes | None]]:
+        """The new state over a verified national part, and its lists.
+
+        Of the lists: bytes for new ones, None for those that are on disk.
+        """
+        if self._previous is not None and self._nothing_to_do(national_files):
+            return self._with_timestamp(self._previous, national_files, national), {}
         areas = self._areas(national)
         issuers: dict[str, IssuerTrust] = {}
         witnesses: dict[str, Witness] = {}
@@ -114,6 +126,8 @@ class Refresh:
         return (was.roots, was.snapshot, was.targets) == (fresh.roots, fresh.snapshot, fresh.targets)
 
     def _with_timestamp(self, previous: TrustState, fresh: NationalFiles, national: National) -> TrustState:
+        if fresh == previous.files.national:
+            return previous
         files = replace(previous.files, national=fresh)
         view = view_of(files, national, previous.areas, previous.issuers)
         return replace(previous, files=files, national=national, view=view)
@@ -127,7 +141,13 @@ class Refresh:
             participants = self._retrieval.target(targets, PARTICIPANTS_PATH, self._limits.participants_bytes)
             policy = self._retrieval.target(targets, POLICY_PATH, self._limits.policy_bytes)
         return NationalFiles(
-            cached.roots, cached.timestamp, cached.snapshot, cached.targets, participants, policy
+            cached.roots,
+            cached.timestamp,
+            cached.snapshot,
+            cached.targets,
+            participants,
+            policy,
+            cached.adopted,
         )
 
     def _areas(self, national: National) -> AreaTrust | None:
@@ -165,6 +185,13 @@ class Refresh:
             held = None if self._previous is None else self._previous.issuers.get(participant)
             return held, None if held is None else self._succession.witness(participant)
 
+    def _is_over(self, participant: str, national: National) -> bool:
+        """Whether a participant's retirement was announced, and its last code has ended."""
+        entry = national.participants.participants.get(participant)
+        return (
+            entry is not None and entry.retirement is not None and entry.retirement.codes_until <= self._now
+        )
+
     def _participant(self, participant: str, national: National) -> tuple[IssuerTrust | None, Witness | None]:
         """(what serves for a participant now, the witness of its chain if that is not the current one)."""
         held = None if self._previous is None else self._previous.issuers.get(participant)
@@ -177,8 +204,9 @@ class Refresh:
             if error.reason is not Reason.PARTICIPANT_UNKNOWN:
                 self._reject(participant, error)
                 return held, self._succession.witness(participant)
-            # the operators took the delegation back and left the chain: it is retired, which is told once
-            if held is not None:
+            # the operators took the delegation back and left the chain: which is told once, but at the end of
+            # a retirement that everybody was told of
+            if held is not None and not self._is_over(participant, national):
                 self._reject(participant, error)
             return None, None
         try:
