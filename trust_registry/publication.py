@@ -26,10 +26,10 @@ from healthcode.trust.layout import (
     province_path,
 )
 from healthcode.trust.link import Consents, verify_extension
-from healthcode.trust.metadata import Targets
+from healthcode.trust.metadata import Targets, decode_metadata
 from healthcode.trust.national import verify_participants
 from trust_registry.proposal import Publication
-from trust_registry.published import Published
+from trust_registry.published import LIMITS, Published
 from trust_registry.writing import RoleUpdate
 
 __all__ = [
@@ -82,12 +82,25 @@ def check_first_publication(
     found = participant_of_role(role)
     if found is None or found[1]:
         raise TrustError(f"{role} is no role of a participant's authority", reason=Reason.PATH_FORBIDDEN)
-    current = CurrentProvince(published.next_version(role) - 1, 0)
+    current = published.next_version(role) - 1
+    if role in published.lacking and _version_of(publication.metadata) == current:
+        current -= 1  # what nodes hold and this registry has lost is handed in again
     part = check_province_publication(
-        found[0], current, targets, publication.metadata, publication.file, published.realm, now
+        found[0],
+        CurrentProvince(current),
+        targets,
+        publication.metadata,
+        publication.file,
+        published.realm,
+        now,
     )
     check_anchors(part, published)
     return RoleUpdate(part.version, publication.metadata, {province_path(found[0]): publication.file})
+
+
+def _version_of(metadata: bytes) -> int:
+    version: int = decode_metadata(metadata, Targets, LIMITS.province_metadata_bytes).signed.version
+    return version
 
 
 def check_anchors(part: AuthorityPart, published: Published) -> None:

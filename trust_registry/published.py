@@ -1,4 +1,10 @@
-"""What the trust tree says now: the current version of every role and file, and which version comes next."""
+"""What the trust tree says now: the current version of every role and file, and which version comes next.
+
+A registry that was restored or rebuilt from something older may *lack* files: a role's
+version that was given out and that nodes hold. The snapshot names it all the same, for
+whatever names less is refused whole by everybody; here the newest that lies in the tree
+stands for it, until its owner hands it in again (docs/adr/0016).
+"""
 
 from __future__ import annotations
 
@@ -34,6 +40,7 @@ class Published:
         self._tree = tree
         self._floor = floor or Floor()
         self.versions: TreeVersions = tree.versions()
+        self._held: dict[str, int] = {}
 
     @cached_property
     def root(self) -> Metadata[Root]:
@@ -70,20 +77,45 @@ class Published:
         """The current version of a role; 0 when it never published."""
         return self.versions.roles.get(role, 0)
 
+    @cached_property
+    def given_out(self) -> Mapping[str, int]:
+        """The highest version of each role that was ever named: what the next snapshot names at least."""
+        return {
+            role: max(self.version_of(role), self._floor.roles.get(role, 0))
+            for role in (*self.versions.roles, *self._floor.roles)
+        }
+
+    def held_version(self, role: str) -> int:
+        """The newest version of a role whose file lies here; 0 when none does."""
+        if role not in self._held:
+            newest = self.given_out.get(role, 0)
+            self._held[role] = newest and self._tree.newest_version(role, newest)
+        return self._held[role]
+
+    @property
+    def lacking(self) -> Mapping[str, int]:
+        """The roles whose newest version was given out and is not here, with that version."""
+        return {
+            role: version for role, version in self.given_out.items() if self.held_version(role) < version
+        }
+
     def next_version(self, role: str) -> int:
         """The version that a role publishes next: above what is current, and above what nodes hold already."""
         if role == "root":
             return self.versions.root + 1  # roots are a chain without gaps
-        return 1 + max(self.version_of(role), self._floor.roles.get(role, 0))
+        return 1 + self.given_out.get(role, 0)
 
-    @property
-    def is_resumed(self) -> bool:
-        """Whether this tree was restored or rebuilt from something older than what nodes held."""
-        return self._floor.timestamp > 0
+    def may_skip(self, role: str) -> bool:
+        """Whether a role's owner may know of versions that nobody has proved yet.
+
+        So after this tree was restored or rebuilt from something older than what nodes
+        held, until the role publishes above all that they proved.
+        """
+        return self._floor.timestamp > 0 and self.held_version(role) <= self._floor.roles.get(role, 0)
 
     def signed_as(self, role: str, version: int) -> Mapping[str, Any] | None:
         """What root or targets said as that version; None when it was never published."""
-        newest = self.versions.root if role == "root" else self.version_of(role)
+        newest = self.versions.root if role == "root" else self.given_out.get(role, 0)
         path = metadata_file(role, version)
         if version > newest or not self._tree.has(path):
             return None
@@ -98,12 +130,12 @@ class Published:
         return 1 + max(self.versions.timestamp, self._floor.timestamp)
 
     def role_bytes(self, role: str) -> bytes:
-        """The current metadata of a role. Raises NotFoundError when it never published."""
-        return self._tree.read(metadata_file(role, self.version_of(role) or 1))
+        """The newest metadata of a role that is here. Raises NotFoundError when there is none."""
+        return self._tree.read(metadata_file(role, self.held_version(role) or 1))
 
     def role(self, role: str) -> Metadata[Targets] | None:
-        """The current metadata of a delegated role; None when it never published."""
-        if self.version_of(role) == 0:
+        """The newest metadata of a delegated role that is here; None when there is none."""
+        if self.held_version(role) == 0:
             return None
         return decode_metadata(self.role_bytes(role), Targets, LIMITS.targets_bytes)
 

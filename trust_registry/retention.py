@@ -41,13 +41,16 @@ def remove_superseded(repository: Repository, keep_seconds: int) -> int:
 
 
 def current_files(published: Published) -> set[str]:
-    """Every file that the current timestamp leads to, by its path; roots are beside."""
+    """Every file that the current timestamp leads to, by its path; roots are beside.
+
+    For a role whose current file is lacking, that is the newest that is here.
+    """
     keep = {TIMESTAMP_FILE, metadata_file("snapshot", published.versions.snapshot)}
-    for role, version in published.versions.roles.items():
-        keep.add(metadata_file(role, version))
+    for role in published.given_out:
         metadata = published.role(role)
         if metadata is None:
             continue
+        keep.add(metadata_file(role, published.held_version(role)))
         for path, entry in metadata.signed.targets.items():
             keep.add(target_file(path, entry.hashes["sha256"]))
         found = participant_of_role(role)

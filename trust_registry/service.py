@@ -13,6 +13,7 @@ from healthcode.rpc.call import CallInfo
 from healthcode.rpc.convert import duration, timestamp
 from healthcode.rpc.report import REPORT_SECONDS
 from healthcode.telemetry import get_logger
+from healthcode.trust.layout import authority_role, live_role
 from healthcode.v1.trust_registry_pb2 import (
     JOIN_STATE_APPROVED,
     JOIN_STATE_WAITING,
@@ -174,10 +175,19 @@ class TrustRegistry:
         """Keeps what the caller decides with, and goes on above it when it holds more than is published."""
         now = self._clock.now()
         await asyncio.to_thread(self._take_report, call.caller(), request, now)
+        lacking = await asyncio.to_thread(self._lacking, call.caller())
         return ReportNodeStateResponse(
             received_at=timestamp(now),
             report_after=duration(self._report_seconds),
+            lacking_roles=lacking,
         )
+
+    def _lacking(self, peer: PeerId) -> list[str]:
+        """What the caller should hand in again."""
+        if peer.participant is None:
+            return []
+        own = (authority_role(peer.participant), live_role(peer.participant))
+        return [role for role in own if role in self._repository.published().lacking]
 
     def _take_report(self, peer: PeerId, request: ReportNodeStateRequest, now: int) -> None:
         published = self._repository.published()

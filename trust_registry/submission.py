@@ -143,7 +143,7 @@ class Publisher:
         current = CurrentProvince(
             authority.version,
             published.next_version(submission.role) - 1,
-            live_gap=RESUMED_GAP if published.is_resumed else 0,
+            live_gap=RESUMED_GAP if published.may_skip(submission.role) else 0,
         )
         part = check_live_publication(
             authority, current, submission.metadata, submission.file, published.realm, writing.now

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from healthcode.errors import ConfigurationError, NotFoundError
+from healthcode.trust.layout import metadata_file
 from trust_registry.durable import read_file
 
 __all__ = ["TIMESTAMP_FILE", "TreeVersions", "TrustTree", "is_served"]
@@ -108,6 +109,14 @@ class TrustTree:
         """The newest root; 0 before the ceremony. Old ones are served for ever."""
         found = (_ROOT_NAME.fullmatch(path.name) for path in (self.folder / "metadata").glob("*.root.json"))
         return max((int(match[1]) for match in found if match), default=0)
+
+    def newest_version(self, role: str, highest: int) -> int:
+        """The newest version of a role, at most `highest`, whose metadata lies here; 0 when none does."""
+        if self.has(metadata_file(role, highest)):
+            return highest
+        names = (path.name for path in (self.folder / "metadata").glob(f"*.{role}.json"))
+        found = (int(name.partition(".")[0]) for name in names if is_served(f"metadata/{name}"))
+        return max((version for version in found if version < highest), default=0)
 
     def identity(self) -> tuple[int, int]:
         """Changes whenever the timestamp was replaced, by whatever process; costs one stat."""

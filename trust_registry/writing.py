@@ -143,8 +143,11 @@ class Writing:
                 name = target_file(path, hashlib.sha256(data).hexdigest())
                 write_file(self.tree.locate(name), data)
             write_file(self.tree.locate(metadata_file(role, update.version)), update.metadata)
-        versions = dict(self.published.versions.roles) if self.published else {}
-        versions.update({role: update.version for role, update in updates.items()})
+        # never below what was given out, also where the file is lacking here: see Published
+        versions = dict(self.published.given_out) if self.published else {}
+        versions.update(
+            {role: max(update.version, versions.get(role, 0)) for role, update in updates.items()}
+        )
         snapshot_version = self.published.next_snapshot if self.published else 1
         snapshot = new_snapshot(version=snapshot_version, versions=versions, now=self.now)
         sign_metadata(
@@ -186,15 +189,20 @@ class Writing:
         # without the areas key that targets names, all the rest is renewed still
         if areas is not None and self._is_half_gone(AREAS_ROLE, areas) and self._has_areas_key():
             updates = self._areas_again(areas)
-        if updates or self._is_half_gone("snapshot", self.current.snapshot) or not self._snapshot_holds():
+        is_below = self.current.given_out != self.current.versions.roles
+        if (
+            updates
+            or is_below
+            or self._is_half_gone("snapshot", self.current.snapshot)
+            or not self._snapshot_holds()
+        ):
             return self.publish(updates)
         return self._renew_timestamp(self.current.versions.timestamp + 1)
 
     def resume(self) -> Receipt:
         """Publishes what is ours at once above the floor, after it was raised."""
         areas = self.current.role(AREAS_ROLE)
-        is_above = self.current.next_version(AREAS_ROLE) > self.current.version_of(AREAS_ROLE) + 1
-        if areas is None or not is_above or not self._has_areas_key():
+        if areas is None or AREAS_ROLE not in self.current.lacking or not self._has_areas_key():
             return self.publish({})
         return self.publish(self._areas_again(areas))
 

@@ -370,6 +370,7 @@ class ReportNodeStateResponse(_message.Message):
 
     RECEIVED_AT_FIELD_NUMBER: _builtins.int
     REPORT_AFTER_FIELD_NUMBER: _builtins.int
+    LACKING_ROLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def received_at(self) -> _timestamp_pb2.Timestamp:
         """the registry's clock, for the node to measure its own by"""
@@ -378,15 +379,22 @@ class ReportNodeStateResponse(_message.Message):
     def report_after(self) -> _duration_pb2.Duration:
         """when to report again"""
 
+    @_builtins.property
+    def lacking_roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The caller's own roles whose newest file this registry lacks, after it was restored from something
+        older: "province-31" is to be handed in again as it is, "province-31-live" to be signed anew.
+        """
+
     def __init__(
         self,
         *,
         received_at: _timestamp_pb2.Timestamp | None = ...,
         report_after: _duration_pb2.Duration | None = ...,
+        lacking_roles: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["received_at", b"received_at", "report_after", b"report_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["received_at", b"received_at", "report_after", b"report_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lacking_roles", b"lacking_roles", "received_at", b"received_at", "report_after", b"report_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,264 @@
+"""A registry restored from yesterday: it goes on above what nodes prove, and one dark province holds up nobody."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from healthcode.errors import ConflictError, Reason
+from healthcode.revocation.day import day_of
+from healthcode.trust.client import RefreshResult, TrustClient
+from healthcode.trust.layout import AREAS_ROLE, metadata_file
+from healthcode.trust.national import root_fingerprint
+from healthcode.trust.source import FolderSource
+from healthcode.trust.store import TrustStore, init_trust
+from tests.simulator.realm import NOW
+from tests.simulator.registry import HandClock, Province, admit, found_registry
+from trust_registry.app import Registry, open_registry
+from trust_registry.export import export_tree
+from trust_registry.folder import RegistryFolder
+from trust_registry.retention import remove_superseded
+from trust_registry.submission import Publisher
+from trust_registry.tree import TIMESTAMP_FILE
+
+REALM = "test-registry"
+TODAY = day_of(NOW)
+
+
+class Country:
+    """A registry, two provinces, what each has sent, and the trust folders of whoever follows."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.clock = HandClock()
+        self.registry = found_registry(root / "registry", clock=self.clock)
+        self.provinces = {code: Province(code, REALM) for code in ("31", "44")}
+        self.versions = dict.fromkeys(self.provinces, 0)
+        self.revoked: dict[str, set[int]] = {code: set() for code in self.provinces}
+        admit(self.registry, *self.provinces.values())
+
+    def revoke(self, code: str, *indices: int) -> None:
+        """The province's node publishes that it revoked these, too, in the version that it counts by itself."""
+        self.revoked[code] |= set(indices)
+        self.provinces[code].revoke(TODAY, self.revoked[code])
+        self.publish(code)
+
+    def publish(self, code: str) -> None:
+        self.versions[code] += 1
+        metadata, head = self.provinces[code].live_publication(self.versions[code])
+        spooled = self.provinces[code].spool(self.root / "spool")
+        Publisher(self.registry.repository).publish_revocations(code, metadata, head, spooled)
+
+    def publish_province(self, code: str, version: int) -> None:
+        metadata, document = self.provinces[code].publication(version)
+        Publisher(self.registry.repository).publish_province(code, metadata, document)
+
+    def refresh(self, name: str) -> RefreshResult:
+        """A node, which begins its folder the first time, takes what the registry has."""
+        return follow(self.registry, self.root / name, self.clock.time)
+
+    def back_up(self) -> None:
+        shutil.copytree(self.registry.folder.root, self.root / "backup")
+
+    def restore(self) -> None:
+        shutil.rmtree(self.registry.folder.root)
+        shutil.copytree(self.root / "backup", self.registry.folder.root)
+        self.registry = open_registry(RegistryFolder(self.root / "registry"), self.clock, {})
+
+    def prove(self, name: str) -> bool:
+        """The node's report, with the signed files that it holds."""
+        held = self.root / name / "current" / "metadata"
+        return self.registry.repository.resume_above(
+            (held / "timestamp.json").read_bytes(), (held / "snapshot.json").read_bytes()
+        )
+
+    def refused(self, name: str, code: str) -> set[int]:
+        """What a node refuses of a province, as its folder says when it is opened anew."""
+        revocations = TrustStore.open(self.root / name).view.issuers[code].revocations
+        assert revocations is not None
+        return {int(index) for index in revocations.lists[TODAY]}
+
+
+def follow(registry: Registry, folder: Path, now: int) -> RefreshResult:
+    source = FolderSource(registry.folder.repository)
+    if not folder.exists():
+        init_trust(folder, source, root_fingerprint(registry.repository.tree.read(metadata_file("root", 1))))
+    return TrustClient(folder, source).refresh(now)
+
+
+@pytest.fixture
+def country(tmp_path: Path) -> Country:
+    """Restored from yesterday's backup; 31 published twice since, and node A holds all of it, B half."""
+    country = Country(tmp_path)
+    country.revoke("31", 1)
+    country.revoke("44", 1)
+    country.back_up()
+    country.revoke("31", 2)
+    country.refresh("B")
+    country.revoke("31", 3)
+    country.revoke("44", 2)
+    country.refresh("A")
+    country.restore()
+    assert country.prove("A")
+    return country
+
+
+def test_a_dark_province_holds_up_nobody(country: Country) -> None:
+    """31 is dark, and its newest head is lost: 44's news reach all at once, and nobody un-revokes 31's."""
+    country.revoke("44", 3)
+    for node, known in (("A", {1, 2, 3}), ("B", {1, 2})):
+        found = country.refresh(node)
+        assert country.refused(node, "44") == {1, 2, 3}
+        assert country.refused(node, "31") == known, "what was refused is refused"
+        assert ["31"] * (node == "B") == [each.participant for each in found.rejected], (
+            "who lacks it is told so"
+        )
+    country.revoke("31", 4)  # it is back, and its node goes on above what it knows
+    for node in ("A", "B"):
+        assert country.refresh(node).rejected == ()
+        assert country.refused(node, "31") == {1, 2, 3, 4}
+
+
+def test_a_new_node_is_given_nothing_old(country: Country) -> None:
+    """Who comes while 31's head is lost gets no older one, which would accept what is revoked: it is not covered."""
+    found = country.refresh("C")
+    assert [each.participant for each in found.rejected] == ["31", "44"]
+    assert found.view.issuers["31"].revocations is None
+    country.revoke("31", 4)
+    country.revoke("44", 3)
+    country.refresh("C")
+    assert country.refused("C", "31") == {1, 2, 3, 4}
+
+
+def test_what_is_lacking_is_known_and_asked_for(country: Country) -> None:
+    """The registry names what it lacks, until its owner has handed it in."""
+    published = country.registry.repository.published()
+    assert dict(published.lacking) == {"province-31-live": 3, "province-44-live": 2}
+    country.revoke("44", 3)
+    assert set(country.registry.repository.published().lacking) == {"province-31-live"}
+    country.revoke("31", 4)
+    assert not country.registry.repository.published().lacking
+
+
+def test_yesterdays_head_is_not_taken_for_todays(country: Country) -> None:
+    """A node that was restored, too, cannot publish at or below the version that others hold."""
+    country.versions["31"] = 2
+    with pytest.raises(ConflictError) as refused:
+        country.publish("31")
+    assert refused.value.reason is Reason.VERSION_CONFLICT
+    assert country.refresh("A").rejected == ()
+
+
+def test_versions_may_skip_only_until_the_role_is_in_step(country: Country) -> None:
+    """The owner may know of more than was proved, once; after that the next version is the next."""
+    country.versions["31"] += 6
+    country.revoke("31", 4)
+    country.versions["31"] += 1
+    with pytest.raises(ConflictError):
+        country.publish("31")
+    country.versions["44"] += 1001
+    with pytest.raises(ConflictError):
+        country.publish("44")
+
+
+def test_what_an_authority_signed_is_handed_in_again(tmp_path: Path) -> None:
+    """Its newest files, as they are: nobody has to fetch the offline keys. Another version is not taken for it."""
+    country = Country(tmp_path)
+    country.revoke("31", 1)
+    country.back_up()
+    country.publish_province("31", 2)
+    country.publish_province("31", 3)
+    country.refresh("A")
+    country.restore()
+    country.prove("A")
+    assert dict(country.registry.repository.published().lacking) == {"province-31": 3}
+    found = country.refresh("A")
+    assert (found.rejected, found.view.issuers["31"].province_version) == ((), 3)
+    with pytest.raises(ConflictError):
+        country.publish_province("31", 2)
+    country.publish_province("31", 3)
+    assert not country.registry.repository.published().lacking
+    assert country.refresh("C").view.issuers["31"].province_version == 3
+    country.publish_province("31", 4)
+    assert country.refresh("A").view.issuers["31"].province_version == 4
+
+
+def test_a_participant_admitted_since_keeps_its_place_in_snapshot(tmp_path: Path) -> None:
+    """Roles that the restored tree never heard of are named too: a snapshot that forgets one is refused by all."""
+    country = Country(tmp_path)
+    country.revoke("44", 1)
+    country.back_up()
+    country.provinces["51"] = Province("51", REALM)
+    country.versions["51"], country.revoked["51"] = 0, set()
+    admit(country.registry, country.provinces["51"])
+    country.revoke("51", 7)
+    country.refresh("A")
+    country.restore()
+    country.prove("A")
+    lacking = country.registry.repository.published().lacking
+    assert set(lacking) == {"targets", "province-51", "province-51-live"}
+    country.revoke("44", 2)
+    assert country.refresh("A").rejected == ()
+    assert country.refused("A", "44") == {1, 2}
+    assert country.refused("A", "51") == {7}
+
+
+def test_what_stands_for_a_lost_file_is_kept_and_nothing_lost_is_exported(
+    country: Country, tmp_path: Path
+) -> None:
+    """Retention keeps the newest that is here; a mirror is written whole but for what is lost."""
+    remove_superseded(country.registry.repository, -1)
+    assert country.registry.repository.published().held_version("province-31-live") == 1
+    export_tree(country.registry.repository, tmp_path / "mirror", keep_seconds=3600)
+    assert not (tmp_path / "mirror" / metadata_file("province-31-live", 3)).exists()
+    country.revoke("31", 4)
+    assert country.refresh("A").rejected == ()
+
+
+def test_areas_are_signed_anew_above_what_was_given_out(tmp_path: Path) -> None:
+    """They are the registry's own: nothing of them is lacking."""
+    country = Country(tmp_path)
+    country.back_up()
+    country.clock.time += 86_400 + 7200  # half of their life
+    country.registry.repository.renew()
+    country.refresh("A")
+    country.restore()
+    country.prove("A")
+    published = country.registry.repository.published()
+    assert published.version_of(AREAS_ROLE) == 3
+    assert not published.lacking
+    assert country.refresh("A").rejected == ()
+
+
+@pytest.mark.parametrize("step", ["floor", "published"])
+def test_a_kill_while_resuming_is_made_good_at_the_next_start(
+    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The floor is durable first; the renewal at start then publishes above it."""
+    country = Country(tmp_path)
+    country.revoke("31", 1)
+    country.back_up()
+    country.revoke("31", 2)
+    country.refresh("A")
+    country.restore()
+
+    def cut(_writing: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        if step == "floor":
+            patched.setattr("trust_registry.writing.Writing.resume", cut)
+        resume: Callable[[], bool] = lambda: country.prove("A")  # noqa: E731  it reads better here
+        if step == "floor":
+            with pytest.raises(KeyboardInterrupt):
+                resume()
+        else:
+            resume()
+    before = (country.registry.folder.repository / TIMESTAMP_FILE).read_bytes()
+    country.registry.repository.renew()
+    assert (country.registry.folder.repository / TIMESTAMP_FILE).read_bytes() != before
+    assert country.registry.repository.published().version_of("province-31-live") == 2
+    assert country.refresh("A").rejected == ()
