@@ -27,11 +27,11 @@ from healthcode.trust.assembly import Rejected, TrustState
 from healthcode.trust.bootstrap import Adopted, Bootstrap, bootstrap_mark, read_bootstrap, write_adopted
 from healthcode.trust.choice import Candidate, SourceChoice, SourceLimits, SourceNote
 from healthcode.trust.contact import Contact, newest_contact, write_contact
-from healthcode.trust.fetcher import Cached, read_cache, update_national
+from healthcode.trust.fetcher import read_cache, update_national
 from healthcode.trust.generation import Checkpoint, current_generation, swap_timestamp, write_generation
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.refresh import Refresh
-from healthcode.trust.renewal import renew_timestamp
+from healthcode.trust.renewal import renew_national
 from healthcode.trust.source import TrustSource
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
@@ -71,7 +71,6 @@ class _Taken:
     """What was taken from the sources so far, verified, not kept yet."""
 
     candidate: Candidate
-    cached: Cached
     state: TrustState
     lists: dict[str, bytes | None]
 
@@ -179,30 +178,30 @@ class TrustClient:
     def _take_from(
         self, candidate: Candidate, store: TrustStore | None, bootstrap: Bootstrap, now: int
     ) -> _Taken:
-        accepted = None if store is None else store.state.files.national
-        follows = accepted is not None and bootstrap.anchor in accepted.roots
-        if store is not None and follows and not store.warnings:
-            renewed = renew_timestamp(store.state, candidate, self._limits, now)
-            if renewed is not None:
-                self._choice.succeed(candidate)
-                files = renewed.files.national
-                cached = Cached(files.roots, files.timestamp, files.snapshot, files.targets, files.adopted)
-                return _Taken(candidate, cached, renewed, {})
-        cache = self._directory / "cache" / hashlib.sha256(candidate.name.encode()).hexdigest()[:16]
-        update_national(cache, candidate, bootstrap.anchor, accepted, now, self._limits)
+        before = None if store is None else store.state
+        accepted = None if before is None else before.files.national
+        refresh = Refresh(before, candidate, self._limits, now, lists=self._lists)
+        national = None
+        if store is not None and not store.warnings and bootstrap.anchor in store.state.files.national.roots:
+            national = renew_national(store.state, candidate, self._limits, now)
+        if national is None:
+            cache = self._directory / "cache" / hashlib.sha256(candidate.name.encode()).hexdigest()[:16]
+            update_national(cache, candidate, bootstrap.anchor, accepted, now, self._limits)
+            cached = read_cache(cache, bootstrap.anchor)
+            older = bootstrap.before_anchor(() if accepted is None else accepted.roots)
+            cached = replace(cached, roots=(*older, *cached.roots), adopted=bootstrap.fingerprints)
+            national = refresh.national(cached)
         self._checkpoint("national.fetched")
-        cached = read_cache(cache, bootstrap.anchor)
-        before = bootstrap.before_anchor(() if accepted is None else accepted.roots)
-        cached = replace(cached, roots=(*before, *cached.roots), adopted=bootstrap.fingerprints)
-        state, lists = self._verify(candidate, None if store is None else store.state, cached, now)
+        state, lists = refresh.run(*national)
         self._checkpoint("verified")
         self._choice.succeed(candidate)
-        return _Taken(candidate, cached, state, lists)
+        return _Taken(candidate, state, lists)
 
     def _complete(self, candidate: Candidate, taken: _Taken, now: int) -> _Taken:
         """`taken`, with what `candidate` has of the files that were refused or missing."""
         before = taken.state.files.rejected
-        state, lists = self._verify(candidate, taken.state, taken.cached, now)
+        refresh = Refresh(taken.state, candidate, self._limits, now, lists=self._lists)
+        state, lists = refresh.run(taken.state.files.national, taken.state.national)
         still = {each.participant for each in state.files.rejected}
         for each in before:
             if each.participant not in still and each.reason not in _NO_SOURCES_FAULT:
@@ -216,11 +215,6 @@ class TrustClient:
             files = replace(state.files, rejected=(*state.files.rejected, *told))
             state = replace(state, files=files)
         return replace(taken, state=state, lists=lists)
-
-    def _verify(
-        self, candidate: Candidate, previous: TrustState | None, cached: Cached, now: int
-    ) -> tuple[TrustState, dict[str, bytes | None]]:
-        return Refresh(previous, candidate, self._limits, now, lists=self._lists).run(cached)
 
     def _learn(
         self,

@@ -55,6 +55,7 @@ from healthcode.trust.layout import (
 __all__ = [
     "Metadata",
     "Root",
+    "Signed",
     "Snapshot",
     "Targets",
     "Timestamp",
