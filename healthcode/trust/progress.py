@@ -29,6 +29,8 @@ def _versions_bind(previous: TrustState, national: National) -> bool:
     """Whether versions accepted before still count: the root in force has not replaced the online keys."""
     if national.roots is previous.national.roots:
         return True  # they were verified under this very root
+    if national.adopted > previous.national.root.version:
+        return True  # a person adopted another root: of the same tree, so nothing in it begins anew
     files = previous.files.national
     try:
         verify_threshold(national.root, "timestamp", decode_metadata(files.timestamp, Timestamp))

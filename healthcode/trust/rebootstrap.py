@@ -26,7 +26,7 @@ from healthcode.trust.client import RefreshResult, TrustClient
 from healthcode.trust.generation import Checkpoint
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.metadata import Root, decode_metadata, realm_of, verify_threshold
-from healthcode.trust.national import root_fingerprint, verify_roots
+from healthcode.trust.national import verify_roots
 from healthcode.trust.source import TrustSource
 from healthcode.trust.store import TrustStore
 
@@ -69,9 +69,10 @@ def adopt_root(
     in_force = _root_in_force(directory, begun, limits)
     version = decode_metadata(in_force, Root, limits.root_bytes).signed.version
     client = TrustClient(directory, several, limits=limits, checkpoint=checkpoint)
-    if fingerprint in (root_fingerprint(begun.anchor), root_fingerprint(in_force)):
-        found = decode_metadata(begun.anchor, Root, limits.root_bytes).signed.version
-        return Adoption(fingerprint, found, version, is_repeat=True, refresh=client.refresh(now))
+    if begun.adopted and fingerprint == begun.adopted[-1].fingerprint:
+        return Adoption(
+            fingerprint, begun.adopted[-1].version, version, is_repeat=True, refresh=client.refresh(now)
+        )
     root = find_root(several, fingerprint, limits)
     found = _verify_new_root(root, in_force, begun.realm, limits)
     adopted = Adopted(fingerprint, found, now, root)
