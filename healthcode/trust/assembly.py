@@ -379,16 +379,15 @@ def view_of(
     warnings += [f"{each.owner}: {each.message}" for each in faults]
     entries = national.participants.participants
     views = {code: replace(issuers[code].view, tls_ca=anchors[code]) for code in documents}
-    for code, entry in entries.items():
-        if entry.retirement is None:
-            continue
-        signs, codes = entry.retirement.signs_until, entry.retirement.codes_until
+    retirements = {code: entry.retirement for code, entry in entries.items() if entry.retirement is not None}
+    for code, retirement in retirements.items():
+        if code not in views:
+            continue  # it is over: its delegation was taken back
+        views[code] = _retiring(views[code], retirement)
         warnings.append(
-            f"participant {code} retires: it signs no code from {rfc3339(signs)} on, and its codes end by "
-            f"{rfc3339(codes)}"
+            f"participant {code} retires: it signs no code from {rfc3339(retirement.signs_until)} on, and its "
+            f"codes end by {rfc3339(retirement.codes_until)}"
         )
-        if code in views:
-            views[code] = _retiring(views[code], entry.retirement)
     return TrustView(
         realm=national.realm,
         root_version=national.root.version,
@@ -406,4 +405,5 @@ def view_of(
         authorities={
             code: (entry.chain[-1].seq, link_mark(entry.chain[-1])) for code, entry in entries.items()
         },
+        retirements=MappingProxyType(retirements),
     )

@@ -15,7 +15,7 @@ from healthcode.policy.tier import Freshness, TrustTier
 from healthcode.revocation.state import RevocationState
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.contact import Contact
-from healthcode.trust.document import ServiceEntry
+from healthcode.trust.document import Retirement, ServiceEntry
 
 __all__ = ["IssuerKey", "IssuerView", "TrustView"]
 
@@ -79,7 +79,8 @@ class TrustView:
     `warnings` are sentences for an operator. `earliest_expiry` is the first moment at
     which some metadata of this view expires. `contact` is what the last news said of this
     machine's clock. `authorities` gives (seq, mark) of the newest authority link that is
-    listed for a participant, in force or waiting; see link.link_mark.
+    listed for a participant, in force or waiting; see link.link_mark. `retirements` has every
+    participant that leaves or has left, also one that nobody delegates to any more.
     """
 
     realm: str
@@ -97,6 +98,7 @@ class TrustView:
     contact: Contact | None = None
     areas_version: int | None = None
     authorities: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    retirements: Mapping[str, Retirement] = field(default_factory=dict)
 
     def age_seconds(self, issuer: str, now: int) -> int | None:
         """The worse of two ages: of the registry's timestamp and of the issuer's own live signature.

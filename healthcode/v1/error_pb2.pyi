@@ -81,6 +81,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_QUESTION_EXPIRED: _ErrorReason.ValueType  # 46
     ERROR_REASON_ROOT_UNKNOWN: _ErrorReason.ValueType  # 47
     """no root of the fingerprint that was asked for"""
+    ERROR_REASON_ISSUER_RETIRED: _ErrorReason.ValueType  # 48
+    """this participant leaves, and the time until which it signs codes is over"""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 60
     """UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED"""
     ERROR_REASON_HOME_UNAVAILABLE: _ErrorReason.ValueType  # 61
@@ -178,6 +180,8 @@ ERROR_REASON_LIST_SHRANK: ErrorReason.ValueType  # 45
 ERROR_REASON_QUESTION_EXPIRED: ErrorReason.ValueType  # 46
 ERROR_REASON_ROOT_UNKNOWN: ErrorReason.ValueType  # 47
 """no root of the fingerprint that was asked for"""
+ERROR_REASON_ISSUER_RETIRED: ErrorReason.ValueType  # 48
+"""this participant leaves, and the time until which it signs codes is over"""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 60
 """UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED"""
 ERROR_REASON_HOME_UNAVAILABLE: ErrorReason.ValueType  # 61

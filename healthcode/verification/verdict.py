@@ -44,7 +44,8 @@ class Verdict(NamedTuple):
     """The id of the rule that decided; empty when none did, as for an item with a wrong field."""
     policy_version: str
     remedy: str | None
-    """What the person or the verifier can do now; None with PASS and CHECK_NOT_REQUIRED."""
+    """What the person or the verifier can do now; None with PASS and CHECK_NOT_REQUIRED, but
+    for a code whose issuer leaves: when it ends, and where a new one is had."""
     trust_version: int
     """The version of the TUF snapshot."""
     trust_tier: TrustTier

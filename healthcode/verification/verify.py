@@ -3,13 +3,14 @@
 Outcomes are looked for in one order, and the first that holds is the answer:
 
 1. MALFORMED         the text breaks a rule of the format (`code.text`)
-2. UNKNOWN_ISSUER    the participant it names is not in the trust
+2. UNKNOWN_ISSUER    the participant it names is not in the trust, or (issuer.retired) no longer
 3. UNKNOWN_KEY       no such key of that issuer, or one for another purpose, or iat out of its window
 4. BAD_SIGNATURE     the signature does not hold, or alg is not the registered key's
 5. KEY_REVOKED       the issuer killed the key, whatever the iat
 6. NOT_YET_VALID     iat or nbf ahead of the clock by more than the policy's skew; or the trust's
                      own signed times are, which shows that the clock is behind
-7. EXPIRED           now ≥ exp, or now ≥ iat + the policy's cap; no skew here. Where the last contact
+7. EXPIRED           now ≥ exp, or now ≥ iat + the policy's cap, or (issuer.retired) now ≥ the end of
+                     its issuer's codes; no skew here. Where the last contact
                      showed this clock to be ahead, only what had expired before that much;
                      the rest goes on, and ends as STALE_TRUST when nothing else is found
 8. REVOKED           the index is in the list of the day of exp
@@ -18,7 +19,8 @@ Outcomes are looked for in one order, and the first that holds is the answer:
 11. HOLDER_MISMATCH  a document was given, and it is not the holder's
 12. VALID
 
-Then the policy decides (`policy.decide`).
+Then the policy decides (`policy.decide`). What it says can be done is completed for an issuer
+that leaves (`retirement`), also where the code passes: its holder must be told in time.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from healthcode.revocation.state import RevocationStatus
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerView, TrustView
 from healthcode.verification.context import CheckContext
+from healthcode.verification.retirement import retirement_remedy
 from healthcode.verification.verdict import Verdict
 
 __all__ = ["render_verdict", "verify_code", "verify_decoded"]
@@ -92,9 +95,8 @@ def verify_decoded(
     policy = view.policy.in_force(now)
     issuer = view.issuers.get(decoded.claims.issuer)
     if issuer is None:
-        return render_verdict(
-            view, decoded, context, now, Outcome.UNKNOWN_ISSUER, "issuer.unknown", policy=policy
-        )
+        why = "issuer.retired" if decoded.claims.issuer in view.retirements else "issuer.unknown"
+        return render_verdict(view, decoded, context, now, Outcome.UNKNOWN_ISSUER, why, policy=policy)
     tier, age = view.tier(issuer.code, policy.freshness_at(context.place_type), now)
     outcome, detail = _find(view, issuer, policy, decoded, tier, now)
     match = HolderMatch.NOT_CHECKED
@@ -162,7 +164,8 @@ def _find_in_time(
         return Outcome.EXPIRED, "code.expired"
     expires_at = effective_expiry(claims, policy, issuer)
     if surely >= expires_at:
-        return Outcome.EXPIRED, "code.validity_capped"
+        is_retired = issuer.codes_until is not None and surely >= issuer.codes_until
+        return Outcome.EXPIRED, "issuer.retired" if is_retired else "code.validity_capped"
     if issuer.revocations is None:
         return Outcome.NOT_COVERED, "revocation.no_head"
     status = issuer.revocations.status(claims.index, claims.expires_at)
@@ -218,6 +221,11 @@ def render_verdict(
         warnings += ("CLOCK_AHEAD",)
     if answered and tier[0] is TrustTier.STALE:
         warnings += ("STALE_TRUST",)
+    remedy = ruling.remedy
+    if view.retirements and claims is not None and claims.issuer in view.retirements:
+        remedy = retirement_remedy(view.retirements[claims.issuer], claims.issuer, outcome, detail, remedy)
+        if outcome is Outcome.VALID:
+            warnings += ("ISSUER_RETIRES",)
     return Verdict(
         outcome,
         ruling.decision,
@@ -231,7 +239,7 @@ def render_verdict(
         expires_at,
         ruling.rule_id,
         policy.version,
-        ruling.remedy,
+        remedy,
         view.snapshot_version,
         tier[0],
         max(0, tier[1]),

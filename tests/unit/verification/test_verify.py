@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from healthcode.clock import rfc3339
 from healthcode.code.claims import Level, Presentation
 from healthcode.code.holder import HolderMatch, holder_tag
 from healthcode.errors import InvalidInputError
@@ -17,6 +18,7 @@ from healthcode.policy.enumeration import Decision, Outcome
 from healthcode.policy.tier import TrustTier
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.document import Retirement
 from healthcode.trust.view import TrustView
 from healthcode.v1 import verdict_pb2
 from healthcode.verification.context import CheckContext
@@ -341,3 +343,45 @@ def test_equal_arguments_give_equal_verdicts() -> None:
     trust = view(areas=AreaRisk(NOW, {}))
     assert verify(code(), trust) == verify(code(), trust)
     assert claims() == claims()
+
+
+SIGNS, ENDS = NOW + 3600, NOW + 2 * DAY_SECONDS
+RETIREMENT = Retirement(signs_until=SIGNS, codes_until=ENDS)
+
+
+def retiring() -> TrustView:
+    """A realm that participant 31 leaves."""
+    return view(issuer(signs_until=SIGNS, codes_until=ENDS), issuer("00"), retirements={"31": RETIREMENT})
+
+
+def test_a_code_of_a_province_that_leaves_passes_and_says_until_when() -> None:
+    """Its holder is told in time; the level's own remedy stays; nobody else's code says anything."""
+    verdict = verify(code(), retiring())
+    assert (verdict.outcome, verdict.decision) == (Outcome.VALID, Decision.PASS)
+    assert verdict.remedy is not None
+    assert rfc3339(ENDS) in verdict.remedy
+    assert "new code" in verdict.remedy
+    assert verdict.warnings == ("ISSUER_RETIRES",)
+    yellow = verify(code(level=Level.YELLOW), retiring()).remedy or ""
+    assert "temperature" in yellow
+    assert rfc3339(ENDS) in yellow
+    assert verify(code(issuer="00"), retiring()).remedy is None
+    # a code that is refused for another reason says that alone
+    forged = verify(code(FOREIGN), retiring())
+    assert "leaves" not in (forged.remedy or "")
+    assert forged.warnings == ()
+
+
+def test_codes_of_a_province_that_left_are_refused_and_say_why() -> None:
+    """From the end of its codes on: EXPIRED while it is still delegated to, UNKNOWN_ISSUER after; one detail."""
+    text = code(PAPER, presentation=Presentation.PAPER, expires_at=ENDS + DAY_SECONDS)
+    before = verify(text, retiring(), now=ENDS - 1)
+    assert before.code_expires_at == ENDS
+    over = verify(text, replace(retiring(), timestamp_signed_at=ENDS - 1), now=ENDS)
+    assert (over.outcome, over.detail) == (Outcome.EXPIRED, "issuer.retired")
+    gone = verify(text, view(issuer("00"), retirements={"31": RETIREMENT}), now=ENDS)
+    assert (gone.outcome, gone.detail) == (Outcome.UNKNOWN_ISSUER, "issuer.retired")
+    for verdict in (over, gone):
+        assert verdict.decision is not Decision.PASS
+        assert "has left" in (verdict.remedy or "")
+        assert rfc3339(ENDS) in (verdict.remedy or "")
