@@ -88,12 +88,17 @@ class GrpcServer:
         self.add(_HEALTH, self._health)  # type: ignore[arg-type]  # its stubs name the C class
 
     def add(self, service: ServiceDescriptor, servicer: object) -> None:
-        """Serves `service` with the methods of `servicer`. Before `start`."""
+        """Serves `service` with the methods of `servicer`. Before `start`.
+
+        A method that `servicer` lacks is UNIMPLEMENTED: a newer release of gRPC may add one to its Health.
+        """
         self._services.append(service.full_name)
         self._health.add(service.full_name)
         for method in service.methods:
             path = f"/{service.full_name}/{method.name}"
-            self._methods[path] = _handler(self._state, path, method, getattr(servicer, method.name))
+            function = getattr(servicer, method.name, None)
+            if function is not None:
+                self._methods[path] = _handler(self._state, path, method, function)
 
     async def start(self) -> None:
         """Listens; `port` then tells where. Raises UnavailableError when the port is in use, ConfigurationError when it is not ours to take."""

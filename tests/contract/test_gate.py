@@ -222,6 +222,18 @@ async def test_a_deadline_that_passes_ends_the_servicers_work(world: World) -> N
         await servicer.cancelled.wait()
 
 
+async def test_a_method_that_the_servicer_lacks_is_unimplemented(world: World) -> None:
+    """A newer gRPC whose Health has more methods than ours (List came after 1.81) stops no server."""
+
+    class Bare:
+        service = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
+
+    channel = await connect(world, Bare())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await GatewayServiceStub(channel).Ask(gateway_pb2.AskRequest(), timeout=5)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
 async def test_health_and_reflection_are_on_every_server(world: World) -> None:
     """By the whole and by service; an unknown service is NOT_FOUND; reflection lists what is served."""
     channel = await connect(world)

@@ -32,6 +32,8 @@ METHODS = {
     for file in FILES
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
+    # of gRPC's own services the table has what ours serve; newer releases add to them
+    if file not in (health_pb2, reflection_pb2) or f"/{service.full_name}/{method.name}" in ACCESS
 }
 REALM = "test-x"
 
