@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 from gateway.ask import Asking
 from gateway.cache import AnswerCache
+from gateway.deadline import own_deadlines
 from gateway.homes import GrpcHomes
 from gateway.metric import GatewayMetrics
 from gateway.service import GatewayServicer
 from gateway.settings import GatewaySettings, RegistrySettings
 from healthcode.clock import Clock, SystemClock
+from healthcode.deadline import DeadlineMetrics
 from healthcode.errors import ConfigurationError, HealthcodeError, Reason
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import TlsFiles, load_ca, load_tls
@@ -41,6 +43,7 @@ from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 __all__ = ["Gateway", "follow_registry", "load_identity", "registry_settings", "serve", "wire_gateway"]
 
 SERVICE = "healthcode-gateway"
+_MEASURE_SECONDS = 60
 CERTIFICATE_CHECK_SECONDS = 10.0
 
 # Callers are provinces alone. There is room for every home's bulkhead to be full at the
@@ -190,15 +193,27 @@ async def serve(settings: GatewaySettings, *, on_ready: Callable[[], None] | Non
             clock=clock,
             metrics=metrics,
         )
+        follower.on_rollback = reporter.report_soon
         with start_metrics_server(metrics, settings.metrics.listen):
             await run_until_stopped(
                 [gateway.server],
                 follower.run(),
                 gateway.certificate.follow(),
                 reporter.run(),
+                _measure_deadlines(settings, follower, DeadlineMetrics(metrics)),
                 on_ready=on_ready,
                 grace_seconds=settings.drain_seconds,
             )
+
+
+async def _measure_deadlines(
+    settings: GatewaySettings, follower: TrustFollower, shown: DeadlineMetrics
+) -> None:
+    """Each minute: certificates change under a running gateway."""
+    while True:
+        view = follower.view if follower.has_view else None
+        shown.set(await asyncio.to_thread(own_deadlines, settings, view))
+        await asyncio.sleep(_MEASURE_SECONDS)
 
 
 async def _begin_trust(

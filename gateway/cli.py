@@ -35,6 +35,8 @@ from healthcode.rpc.certificate import alternative_names
 
 __all__ = ["cli"]
 
+_SHOWN_APART = frozenset({"homes", "homes_note", "trust", "why", "act", "roles", "certificates", "policies"})
+
 _dir_option = click.option(
     "--dir",
     "root",
@@ -180,13 +182,16 @@ def serve(root: Path) -> None:
 @cli.command(
     examples="""
     healthcode-gateway status --dir gw
-    healthcode-gateway status --dir gw --json | jq '.homes[] | select(.breaker != "closed")'
+    healthcode-gateway status --dir gw --json | jq '.homes[] | select(.breaker == "open") | .home'
     """
 )
 @_dir_option
 @json_option
 def status(root: Path, as_json: bool) -> None:
-    """Show whether it runs, its trust, and how each home stands. Ends with 4 when it does not run."""
+    """Show whether it runs, its trust, what ends and who must act by when, and how each home stands.
+
+    How the homes stand comes from its metrics, so [metrics] listen must be set. Ends with 4 when it does not run.
+    """
     settings = load_gateway_settings(GatewayFolder(root).configuration)
     data = asyncio.run(read_status(settings, SystemClock()))
     print_result(data, as_json=as_json, table=_status_table)
@@ -195,7 +200,7 @@ def status(root: Path, as_json: bool) -> None:
 
 
 def _status_table(data: Mapping[str, Any]) -> RenderableType:
-    about = {name: value for name, value in data.items() if name not in {"homes", "trust", "why"}}
+    about = {name: value for name, value in data.items() if name not in _SHOWN_APART}
     about["health"] = data["health"] or data["why"]
     trust = data["trust"]
     if trust is None:
@@ -203,12 +208,26 @@ def _status_table(data: Mapping[str, Any]) -> RenderableType:
     else:
         about["trust"] = f"version {trust['version']}, {trust['age_seconds']} s old"
         about["issuers"] = trust["issuers"]
-    parts: list[RenderableType] = [details(about)]
-    if data["homes"]:
+    parts: list[RenderableType] = [
+        details(about),
+        rows(
+            ("role", "version", "expires", "note"), data["roles"], title="Roles, the first to expire on top"
+        ),
+        rows(("certificate", "expires", "note"), data["certificates"], title="Certificates"),
+        rows(("policy", "effective_from", "note"), data["policies"], title="Policy"),
+    ]
+    if not data["homes"]:
+        parts.append(Text(f"homes: {data['homes_note']}"))
+    else:
         lines = [{**home, "questions": _counts(home["questions"])} for home in data["homes"]]
         parts.append(
             rows(("home", "name", "breaker", "waiting", "questions"), lines, title="Homes, since the start")
         )
+    parts += [Text(each, style="yellow") for each in (trust or {}).get("warnings", ())]
+    parts += [
+        Text(f"by {each['by']}: {each['who']} must renew {each['what']}", style="bold yellow")
+        for each in data["act"]
+    ]
     return Group(*parts)
 
 

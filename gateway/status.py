@@ -12,14 +12,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.app import load_identity
+from gateway.deadline import deadlines_of
 from gateway.settings import GatewaySettings
 from healthcode.clock import Clock, rfc3339
+from healthcode.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import PARTICIPANTS
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.settings import split_address
+from healthcode.trust.assembly import TrustState
 from healthcode.trust.store import TrustStore
+from healthcode.trust.view import TrustView
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -35,6 +39,9 @@ async def read_status(settings: GatewaySettings, clock: Clock) -> dict[str, Any]
     """The state of a gateway as one document. Raises ConfigurationError when its certificate is unusable."""
     identity = load_identity(settings, clock).identity
     health, why = await _health(settings, clock)
+    state, now = _state(settings), clock.now()
+    deadlines = deadlines_of(settings, state)
+    homes, homes_note = _homes(settings.metrics.listen) if health == "SERVING" else ([], why)
     return {
         "running": health == "SERVING",
         "health": health,
@@ -42,8 +49,13 @@ async def read_status(settings: GatewaySettings, clock: Clock) -> dict[str, Any]
         "listen": settings.listen,
         "realm": settings.realm,
         "certificate_expires": rfc3339(identity.not_after),
-        "trust": _trust(settings, clock),
-        "homes": _homes(settings.metrics.listen) if health == "SERVING" else None,
+        "trust": None if state is None else _trust(state.view, now),
+        "act": acts_of(deadlines, now),
+        "roles": [describe_deadline(each, now) for each in deadlines if each.kind == "role"],
+        "certificates": [describe_deadline(each, now) for each in deadlines if each.kind == "certificate"],
+        "policies": [] if state is None else describe_policy(state.view.policy, now),
+        "homes": homes,
+        "homes_note": homes_note,
     }
 
 
@@ -81,28 +93,32 @@ def _near(listen: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _trust(settings: GatewaySettings, clock: Clock) -> dict[str, Any] | None:
+def _state(settings: GatewaySettings) -> TrustState | None:
     try:
-        view = TrustStore.open(settings.trust.folder).view
+        return TrustStore.open(settings.trust.folder).state
     except HealthcodeError:
         return None
+
+
+def _trust(view: TrustView, now: int) -> dict[str, Any]:
     return {
         "version": view.snapshot_version,
-        "age_seconds": clock.now() - view.timestamp_signed_at,
+        "age_seconds": now - view.timestamp_signed_at,
         "issuers": sorted(view.issuers),
         "earliest_expiry": rfc3339(view.earliest_expiry),
+        "warnings": list(view.warnings),
     }
 
 
-def _homes(listen: str | None) -> list[dict[str, Any]] | None:
-    """Each home that was asked since the start, from /metrics; None when that is not served."""
+def _homes(listen: str | None) -> tuple[list[dict[str, Any]], str | None]:
+    """Each home that was asked since the start, from /metrics; and why that is not known, if it is not."""
     if listen is None:
-        return None
+        return [], "not known: the gateway serves no metrics; set listen under [metrics] in gateway.toml"
     try:
         with urllib.request.urlopen(f"http://{_near(listen)}/metrics", timeout=REACH_SECONDS) as page:
             families = list(text_string_to_metric_families(page.read().decode()))
-    except (URLError, OSError, ValueError):
-        return None
+    except (URLError, OSError, ValueError) as error:
+        return [], f"not known: http://{_near(listen)}/metrics does not answer: {error}"
     samples = [sample for family in families for sample in family.samples]
     homes: dict[str, dict[str, Any]] = defaultdict(
         lambda: {"breaker": "closed", "waiting": 0, "questions": {}}
@@ -110,7 +126,8 @@ def _homes(listen: str | None) -> list[dict[str, Any]] | None:
     for sample in samples:
         _count(homes, sample.name, sample.labels, sample.value)
     names = {code: f"{one.english} {one.chinese}" for code, one in PARTICIPANTS.items()}
-    return [{"home": code, "name": names.get(code), **values} for code, values in sorted(homes.items())]
+    found = [{"home": code, "name": names.get(code), **values} for code, values in sorted(homes.items())]
+    return found, None if found else "none was asked since the start"
 
 
 def _count(homes: Mapping[str, dict[str, Any]], name: str, labels: Mapping[str, str], value: float) -> None:

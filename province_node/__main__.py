@@ -14,8 +14,9 @@ from province_node.cli.draw import draw
 from province_node.cli.issue import issue
 from province_node.cli.keys import keys, request
 from province_node.cli.revoke import revoke
-from province_node.cli.serve import check, serve, status
+from province_node.cli.serve import check, serve
 from province_node.cli.setup import chain, entry, init, join, publish
+from province_node.cli.status import status
 from province_node.cli.verify import query, verify
 
 __all__ = ["cli", "main"]

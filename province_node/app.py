@@ -37,6 +37,7 @@ from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from province_node.answer import AnswerUseCase
 from province_node.ask import AskUseCase
+from province_node.deadline import own_deadlines
 from province_node.entry import entry_of, watch_entry
 from province_node.issue import IssueUseCase
 from province_node.issuer_service import ProvinceIssuerServicer
@@ -48,6 +49,7 @@ from province_node.padding import Padding
 from province_node.publish import Publisher
 from province_node.record import HolderKey
 from province_node.remote import GatewayLink, RegistryLink, ServiceLink
+from province_node.resubmission import Resubmission
 from province_node.revoke import RevokeUseCase
 from province_node.service import FederationServicer, ProvinceNodeServicer
 from province_node.settings import NodeSettings
@@ -57,6 +59,7 @@ from province_node.store import NodeStore
 __all__ = ["Node", "refuse_foreign_certificate", "refuse_offline_keys", "serve"]
 
 _PRUNE_SECONDS = 600
+_MEASURE_SECONDS = 60
 _VERIFY_SECONDS = 86_400
 
 
@@ -188,6 +191,12 @@ class Node:
             answer_here=lambda question: answer.answer(question)[0],
             clock=clock,
         )
+        resubmission = Resubmission(
+            settings.participant,
+            settings.trust.folder,
+            RegistryLink(self._links["registry"]).publish_province,
+            self.publisher.sign_anew,
+        )
         self._reporter = NodeReporter(
             "province-node",
             realm=settings.realm,
@@ -196,7 +205,9 @@ class Node:
             tls=settings.tls,
             clock=clock,
             metrics=metrics,
+            on_lacking=resubmission.hand_in,
         )
+        self._follower.on_rollback = self._reporter.report_soon
         limits = ServerLimits(reuse_port=reuse_port, idle_seconds=settings.stream.idle_seconds)
         public = self._server(settings.listen, metrics, limits, self._client_cas)
         public.add(
@@ -246,7 +257,7 @@ class Node:
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the servers."""
-        work = [self._follower.run(), self._verify_store()]
+        work = [self._follower.run(), self._verify_store(), self._measure_deadlines()]
         if self._publishes:
             work += [self.publisher.run(), self._reporter.run(), self._prune()]
         else:
@@ -366,6 +377,15 @@ class Node:
         while True:
             await asyncio.to_thread(self._store.verify)
             await asyncio.sleep(_VERIFY_SECONDS)
+
+    async def _measure_deadlines(self) -> None:
+        """Each minute: files and published keys change under a running node."""
+        while True:
+            view = self._follower.view if self._follower.has_view else None
+            issuer = None if view is None else view.issuers.get(self._settings.participant)
+            deadlines = await asyncio.to_thread(own_deadlines, self._settings, issuer)
+            self._own_metrics.deadlines.set(deadlines)
+            await asyncio.sleep(_MEASURE_SECONDS)
 
     async def _prune(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from healthcode.code.question import QueryMode, Question
+from healthcode.deadline import DeadlineMetrics
 from healthcode.errors import HealthcodeError
 from healthcode.telemetry import Metrics
 from healthcode.verification.verdict import Verdict
@@ -26,6 +27,7 @@ class NodeMetrics:
         self._killed = metrics.counter("keys_killed_total", "Code keys killed by request", ("reason",))
         self._version = metrics.gauge("head_version", "Version of the revocation head acknowledged last")
         self._signed_at = metrics.gauge("head_signed_at", "When that was signed, epoch seconds")
+        self.deadlines = DeadlineMetrics(metrics)
         self._takeovers = metrics.counter(
             "database_takeovers_total", "Times the database was behind what is published, and caught up"
         )

@@ -326,7 +326,7 @@ def _look_at_nodes(registry: Registry, nodes: NodeStateStore, metrics: RegistryM
     interval = registry.settings.repository.report_seconds
     lags = lags_of(published, nodes.all(), now, interval_seconds=interval)
     metrics.measure_nodes(lags, published)
-    metrics.measure_ends(deadlines_of(registry, published))
+    metrics.deadlines.set(deadlines_of(registry, published))
     return lags
 
 

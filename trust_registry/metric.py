@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from healthcode.deadline import DeadlineMetrics
 from healthcode.errors import HealthcodeError
 from healthcode.telemetry import Metrics
-from trust_registry.deadline import Deadline
 from trust_registry.node_state import Lag, NodeLag, lag_seconds
 from trust_registry.published import Published
 
@@ -56,12 +56,7 @@ class RegistryMetrics:
             "The first expiry among a node's files",
             ("node",),
         )
-        self.warns = metrics.gauge(
-            "registry_warns_timestamp_seconds", "From when on a third of the life is left", ("kind", "name")
-        )
-        self.ends = metrics.gauge(
-            "registry_ends_timestamp_seconds", "When a role, key or certificate ends", ("kind", "name")
-        )
+        self.deadlines = DeadlineMetrics(metrics, "registry_")
         self.groups = metrics.histogram(
             "registry_group_size", "Publications in one snapshot", buckets=(1, 2, 4, 8, 16, 32, 64)
         )
@@ -86,16 +81,6 @@ class RegistryMetrics:
             self.node_expiry.labels(each.node).set(report.earliest_expiry)
             if report.clock_offset_seconds is not None:
                 self.node_offset.labels(each.node).set(report.clock_offset_seconds)
-
-    def measure_ends(self, deadlines: Sequence[Deadline]) -> None:
-        """Shows what ends when; what is there no more is shown no more."""
-        self.ends.clear()
-        self.warns.clear()
-        for each in deadlines:
-            if each.replaced:
-                continue
-            self.ends.labels(each.kind, each.name).set(each.ends)
-            self.warns.labels(each.kind, each.name).set(each.warns)
 
     @contextmanager
     def publication(self, kind: str) -> Iterator[None]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from healthcode.clock import rfc3339
+from healthcode.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import participant
-from healthcode.trust.layout import authority_role, live_role
+from healthcode.policy.book import decode_policy
+from healthcode.trust.layout import POLICY_PATH, authority_role, live_role
 from healthcode.trust.metadata import signed_at
 from healthcode.trust.national import root_fingerprint
 from trust_registry.app import Registry
-from trust_registry.approval import state_of
-from trust_registry.deadline import Deadline, deadlines_of, note_of
+from trust_registry.approval import name_of, state_of
+from trust_registry.deadline import deadlines_of
+from trust_registry.holder import holder_names
 from trust_registry.join import is_admitted
 from trust_registry.node_state import Lag, NodeLag, NodeStateStore, lag_seconds, lags_of
 from trust_registry.proposal import ProposalState
@@ -30,27 +34,23 @@ def status_of(registry: Registry) -> dict[str, Any]:
     root = registry.repository.tree.read(f"metadata/{published.versions.root}.root.json")
     deadlines = deadlines_of(registry, published)
     nodes = nodes_of(registry, published)
+
+    def _lines(kind: str) -> list[dict[str, Any]]:
+        return [describe_deadline(each, now) for each in deadlines if each.kind == kind]
+
     return {
         "realm": published.realm,
         "now": rfc3339(now),
         "root_fingerprint": root_fingerprint(root),
         "timestamp_signed_at": rfc3339(signed_at(timestamp)),
         "timestamp_age_seconds": now - signed_at(timestamp),
-        "act": [
-            {"who": each.who, "what": _what(each), "by": rfc3339(each.ends)}
-            for each in deadlines
-            if note_of(each, now) not in {"ok", "ended"} and not each.replaced
-        ],
-        "roles": [
-            *({"role": each.name, **_line(each, now)} for each in deadlines if each.kind == "role"),
-            *_unreadable(published),
-        ],
-        "keys": [{"key": each.name, **_line(each, now)} for each in deadlines if each.kind == "key"],
-        "certificates": [
-            {"certificate": each.name, **_line(each, now)} for each in deadlines if each.kind == "certificate"
-        ],
+        "act": acts_of(deadlines, now),
+        "roles": [*_lines("role"), *_unreadable(published)],
+        "keys": _lines("key"),
+        "certificates": _lines("certificate"),
+        "policy": _policy(published, now),
         "certificates_left_out": [fault.message for fault in anchor_faults(published)],
-        "signers": _signers(published),
+        "signers": _signers(published, holder_names(registry.folder)),
         "participants": [
             _participant(published, code) for code in sorted(published.participants.participants)
         ],
@@ -107,20 +107,6 @@ def describe_node(each: NodeLag, published: Published) -> dict[str, Any]:
     }
 
 
-def _what(deadline: Deadline) -> str:
-    return " ".join(word for word in (deadline.kind, deadline.name, deadline.version) if word)
-
-
-def _line(deadline: Deadline, now: int) -> dict[str, Any]:
-    return {
-        "version": int(deadline.version) if deadline.kind == "role" else deadline.version,
-        "expires": rfc3339(deadline.ends),
-        "warns": rfc3339(deadline.warns),
-        "left_seconds": deadline.ends - now,
-        "note": note_of(deadline, now),
-    }
-
-
 def _unreadable(published: Published) -> list[dict[str, Any]]:
     """Roles whose metadata is damaged: they are told, not left out."""
     found = []
@@ -132,18 +118,37 @@ def _unreadable(published: Published) -> list[dict[str, Any]]:
     return found
 
 
-def _signers(published: Published) -> list[dict[str, Any]]:
-    """Whose keys count for each national role, by the first digits of their ids."""
+def _policy(published: Published, now: int) -> list[dict[str, Any]]:
+    try:
+        return describe_policy(decode_policy(published.file(published.targets, POLICY_PATH)), now)
+    except HealthcodeError as error:
+        return [{"policy": None, "effective_from": None, "note": error.message}]
+
+
+def _signers(published: Published, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Whose keys count for each national role: by name where one is known, and the first digits of the key's id."""
     root = published.root.signed
+    online = (keyid for role in ("snapshot", "timestamp") for keyid in root.roles[role].keyids)
+    names = {**dict.fromkeys(online, "this registry"), **names}
     found = [
-        {"role": name, "threshold": role.threshold, "keys": sorted(keyid[:16] for keyid in role.keyids)}
+        {
+            "role": name,
+            "threshold": role.threshold,
+            "keys": sorted(keyid[:16] for keyid in role.keyids),
+            "holders": sorted(name_of(keyid, names) for keyid in role.keyids),
+        }
         for name, role in root.roles.items()
     ]
     delegations = published.targets.signed.delegations
     areas = (delegations.roles or {}).get("areas") if delegations is not None else None
     if areas is not None:
         found.append(
-            {"role": "areas", "threshold": areas.threshold, "keys": [key[:16] for key in areas.keyids]}
+            {
+                "role": "areas",
+                "threshold": areas.threshold,
+                "keys": [key[:16] for key in areas.keyids],
+                "holders": [name_of(key, {key: "this registry"}) for key in areas.keyids],
+            }
         )
     return found
 

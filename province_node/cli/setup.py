@@ -42,8 +42,8 @@ from province_node.authority import (
 )
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
 from province_node.entry import accept_entry, entry_of, expect_entry, is_newer, read_entry_book
-from province_node.own_head import next_step
 from province_node.file import read_bounded, write_durable
+from province_node.own_head import next_step
 from province_node.remote import RegistryLink, ServiceLink
 from province_node.settings import NodeSettings, load_node_settings
 from province_node.setup import CLIENT_NAME, CLIENTS, NodePlan, check_plan, create_node

@@ -94,7 +94,10 @@ def _tell(data: Mapping[str, Any]) -> Group:
         ),
         rows(("key", "version", "expires", "note"), data["keys"], title="Keys of participants"),
         rows(("certificate", "expires", "note"), data["certificates"], title="Certificates"),
-        rows(("role", "threshold", "keys"), _joined(data["signers"]), title="Who signs the national roles"),
+        rows(("policy", "effective_from", "note"), data["policy"], title="Policy"),
+        rows(
+            ("role", "threshold", "holders"), _joined(data["signers"]), title="Who signs the national roles"
+        ),
         rows(
             ("participant", "title", "authority", "authority_link", "province_version", "live_version"),
             data["participants"],
@@ -116,4 +119,4 @@ def _tell(data: Mapping[str, Any]) -> Group:
 
 
 def _joined(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**line, "keys": " ".join(line["keys"])} for line in lines]
+    return [{**line, "holders": ", ".join(line["holders"])} for line in lines]

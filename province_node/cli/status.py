@@ -1,0 +1,193 @@
+"""`province-node status`: whether the node serves, what it decides with, and who must act by when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from healthcode.cli.console import (
+    EXIT_UNAVAILABLE,
+    Command,
+    details,
+    exit_with,
+    json_option,
+    print_result,
+    rows,
+)
+from healthcode.clock import SystemClock, rfc3339
+from healthcode.deadline import acts_of, describe_deadline, describe_policy
+from healthcode.errors import HealthcodeError
+from healthcode.rpc.certificate import decode_leaf
+from healthcode.trust.assembly import TrustState
+from healthcode.trust.store import TrustStore
+from healthcode.trust.view import TrustView
+from province_node.cli.health import is_serving
+from province_node.cli.keys import key_lines
+from province_node.cli.option import dir_option
+from province_node.deadline import deadlines_of
+from province_node.entry import EntryBook, read_entry_book
+from province_node.own_head import next_step
+from province_node.settings import NodeSettings, load_node_settings
+from province_node.store import NodeStore
+
+__all__ = ["status"]
+
+_SHOWN_APART = frozenset(
+    {
+        "keys",
+        "issuers",
+        "trust_snapshot",
+        "trust_root",
+        "published_head",
+        "roles",
+        "certificates",
+        "policies",
+        "act",
+        "warnings",
+    }
+)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node status --dir node-31
+    # who must act by when, for a script
+    province-node status --dir node-31 --json | jq '.act[]'
+    """,
+)
+@dir_option("The node's folder.")
+@json_option
+def status(root: Path, as_json: bool) -> None:
+    """Show whether the node serves, every role, key and certificate with its end, and who must act by when.
+
+    From a third of the life left something is named in `act`. Ends with 4 when it does not serve.
+    """
+    settings = load_node_settings(root)
+    now = SystemClock().now()
+    state = _state(settings)
+    view = None if state is None else state.view
+    book = read_entry_book(settings.trust.folder)
+    deadlines = deadlines_of(settings, state)
+    keys = {each.version: each.note(now) for each in deadlines if each.kind == "key"}
+    data: dict[str, Any] = {
+        "participant": settings.participant,
+        "realm": settings.realm,
+        "serving": asyncio.run(is_serving(root, settings)),
+        **_certificate(settings),
+        **_trust(settings, view, now),
+        "own_entry": f"ALARM: {book.alarm}" if book.alarm else "as this node asked for",
+        "own_head": f"ALARM: {book.head_alarm}" if book.head_alarm else "as this node made it",
+        "published_head": None,
+        **(_store(settings, now) if settings.database.exists() else {}),
+        "act": [*_alarms(book, now), *acts_of(deadlines, now)],
+        "roles": [describe_deadline(each, now) for each in deadlines if each.kind == "role"],
+        "keys": [{**line, "note": keys.get(str(line["kid"]), "")} for line in key_lines(settings, view, now)],
+        "certificates": [describe_deadline(each, now) for each in deadlines if each.kind == "certificate"],
+        "policies": [] if view is None else describe_policy(view.policy, now),
+        "issuers": [] if view is None else [_issuer_line(view, code, now) for code in sorted(view.issuers)],
+    }
+    print_result(data, as_json=as_json, table=_table)
+    if not data["serving"]:
+        click.echo(
+            f"warning: the node in {root} does not serve; start it with `province-node serve`", err=True
+        )
+        exit_with(EXIT_UNAVAILABLE)
+
+
+def _table(data: Mapping[str, Any]) -> RenderableType:
+    facts = {name: value for name, value in data.items() if name not in _SHOWN_APART}
+    snapshot, root, head = (data[name] for name in ("trust_snapshot", "trust_root", "published_head"))
+    facts["trust"] = "none yet" if snapshot is None else f"snapshot {snapshot}, root {root}"
+    facts["published"] = "nothing yet" if head is None else f"head {head}"
+    parts: list[RenderableType] = [
+        details(facts),
+        rows(
+            ("purpose", "kid", "state", "signs", "not_before", "not_after", "note"),
+            data["keys"],
+            title="Keys",
+        ),
+        rows(
+            ("role", "version", "expires", "note"), data["roles"], title="Roles, the first to expire on top"
+        ),
+        rows(("certificate", "expires", "note"), data["certificates"], title="Certificates"),
+        rows(("policy", "effective_from", "note"), data["policies"], title="Policy"),
+        rows(("issuer", "age_seconds", "head", "province"), data["issuers"], title="Participants"),
+    ]
+    parts += [Text(each, style="yellow") for each in data.get("warnings", ())]
+    parts += [
+        Text(f"by {each['by']}: {each['who']} must renew {each['what']}", style="bold yellow")
+        if each["what"].split()[0] in ("role", "key", "certificate")
+        else Text(f"now: {each['what']}", style="bold red")
+        for each in data["act"]
+    ]
+    return Group(*parts)
+
+
+def _alarms(book: EntryBook, now: int) -> list[dict[str, Any]]:
+    """What a person must do about an entry or head that is not of this node's making."""
+    if book.alarm is None and book.head_alarm is None:
+        return []
+    return [{"who": "this node's operators", "what": next_step(book), "by": rfc3339(now)}]
+
+
+def _certificate(settings: NodeSettings) -> dict[str, object]:
+    try:
+        leaf = decode_leaf(settings.tls.certificate.read_bytes())
+    except (OSError, HealthcodeError) as error:
+        return {"certificate": f"cannot be read: {error}"}
+    return {"certificate": leaf.peer.uri, "certificate_until": rfc3339(leaf.not_after)}
+
+
+def _state(settings: NodeSettings) -> TrustState | None:
+    try:
+        return TrustStore.open(settings.trust.folder).state
+    except HealthcodeError:
+        return None
+
+
+def _trust(settings: NodeSettings, view: TrustView | None, now: int) -> dict[str, object]:
+    if view is None:
+        return {"trust_snapshot": None, "trust_root": None, "admitted": False}
+    return {
+        "trust_snapshot": view.snapshot_version,
+        "trust_root": view.root_version,
+        "trust_age_seconds": now - view.timestamp_signed_at,
+        "trust_first_expiry": rfc3339(view.earliest_expiry),
+        "policy": view.policy.in_force(now).version,
+        "admitted": settings.participant in view.issuers,
+        "warnings": list(view.warnings),
+    }
+
+
+def _store(settings: NodeSettings, now: int) -> dict[str, object]:
+    store = NodeStore(settings.database)
+    try:
+        publication, counts = store.publication(), dict(store.counts(now))
+        waiting = store.last_revocation() - (publication.through if publication is not None else 0)
+    finally:
+        store.close()
+    if publication is None:
+        return {**counts, "published_head": None}
+    return {
+        **counts,
+        "published_head": publication.version,
+        "published_at": rfc3339(publication.signed_at),
+        "revocations_waiting": waiting,
+    }
+
+
+def _issuer_line(view: TrustView, code: str, now: int) -> dict[str, object]:
+    issuer = view.issuers[code]
+    return {
+        "issuer": code,
+        "age_seconds": view.age_seconds(code, now),
+        "head": issuer.head_version,
+        "province": issuer.province_version,
+    }
