@@ -777,7 +777,7 @@ def test_a_full_disk_is_no_sources_fault(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    realm.publish_live("31")
+    realm.publish_targets()  # under the same targets python-tuf is not asked
     realm.publish()
     monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
     error = refused(client, realm, Reason.STORAGE_FULL)
