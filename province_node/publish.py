@@ -14,6 +14,8 @@ Rules:
 * Before a version is sent it is recorded as attempted, and the first head of each run goes
   out at once: so a database that is behind what is published is seen (`takeover`), and
   catches up before anything is issued.
+* What the registry took and has lost, as one that was restored has, is signed anew within
+  seconds: it asks for it (`sign_anew`), or its newer timestamp shows that it does not have it.
 * Days are forgotten by the registry's signed time, never by this clock alone: one that
   runs ahead would leave codes uncovered which are still out.
 * Within a day a list only grows: it is made from the store, which forgets a
@@ -59,6 +61,7 @@ __all__ = ["COVER_MARGIN_DAYS", "Outgoing", "Publisher", "prepare"]
 
 COVER_MARGIN_DAYS = 8
 _MEND_SECONDS = 5.0
+"""So soon a head is signed anew that the registry has lost, or that does not hold under our newest keys."""
 _BEGIN_SECONDS = 5.0
 _RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
 
@@ -164,6 +167,15 @@ def _knows(last: Publication, killed: frozenset[bytes], realm: str, participant:
     return not killed or killed <= decode_head(last.head, realm=realm, issuer=participant).killed_kids
 
 
+def _is_forgotten(last: Publication | None, issuer: IssuerView, view: TrustView) -> bool:
+    """Whether the registry, which took our last head, has signed since and does not have it: it was restored."""
+    return (
+        last is not None
+        and (issuer.live_version or 0) < last.version
+        and view.timestamp_signed_at > last.signed_at + _MEND_SECONDS
+    )
+
+
 def _base_head(last: Publication | None, issuer: IssuerView, realm: str, participant: str) -> Head | None:
     """The newer of the head we know to be acknowledged and the one in the trust files."""
     known = decode_head(last.head, realm=realm, issuer=participant) if last is not None else None
@@ -210,6 +222,7 @@ class Publisher:
         self._padding = padding
         self._lists = DayLists(store, realm=realm, issuer=participant)
         self._whole = False
+        self._lost = False
         self._nudged = asyncio.Event()
         self._begun = threading.Event()
         self._loop = asyncio.get_running_loop()
@@ -218,6 +231,11 @@ class Publisher:
     def nudge(self) -> None:
         """Something was revoked; may be called from any thread."""
         self._loop.call_soon_threadsafe(self._nudged.set)
+
+    def sign_anew(self) -> None:
+        """The registry lacks our newest head: make the next one now. To be called in the event loop."""
+        self._lost = True
+        self._nudged.set()
 
     def begin(self) -> None:
         """Issuing need not wait for the first publication of this process: another one publishes."""
@@ -282,9 +300,12 @@ class Publisher:
         longest = max(view.policy.in_force(now).max_validity_seconds.values())
         if self._padding is not None:
             await asyncio.to_thread(self._padding.pad, now)
-        resign_seconds = 0.0 if first else self._settings.resign_seconds
-        if any(warning.startswith(f"{self._participant}: ") for warning in view.warnings):
-            # our own newest files do not hold together, as after another live key: a new head mends that
+        resign_seconds = 0.0 if first or self._lost else self._settings.resign_seconds
+        last = await asyncio.to_thread(self._store.publication)
+        is_refused = any(warning.startswith(f"{self._participant}: ") for warning in view.warnings)
+        if is_refused or _is_forgotten(last, issuer, view):
+            # our own newest files do not hold together, as after another live key, or the registry has lost
+            # what it took: a new head mends both
             resign_seconds = min(resign_seconds, _MEND_SECONDS)
         keys = [self._key] if isinstance(self._key, PrivateKey) else list(self._key(issuer))
         for position, key in enumerate(keys, start=1):
@@ -320,7 +341,7 @@ class Publisher:
                 if position == len(keys):
                     raise
                 continue
-            self._whole = False
+            self._whole = self._lost = False
             await asyncio.to_thread(self._store.record_publication, outgoing.record)
             self._on_published(outgoing.record)
             return outgoing.record

@@ -58,6 +58,9 @@ LONGEST_PAUSE_SECONDS = 2.0
 class TrustFollower:
     """One trust folder, followed. `on_view` is called in the event loop after each swap.
 
+    `on_rollback` is called when all that can be had is older than what is held: the registry
+    may have been restored from something older, and learns from a report what it must go on above.
+
     Without a `stub` there is nobody to watch, and the poll alone brings news: so with mirrors.
     """
 
@@ -78,6 +81,7 @@ class TrustFollower:
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._on_view = on_view
+        self.on_rollback: Callable[[], None] | None = None
         self._view: TrustView | None = None
         self._wake = asyncio.Event()
         self._refreshing = asyncio.Lock()
@@ -148,6 +152,8 @@ class TrustFollower:
                 self._refreshes.labels(error.reason).inc()
                 if self._budget.take(error.reason) is not None:
                     self._log.warning("trust_refresh_failed", reason=error.reason, why=error.message)
+                if error.reason is Reason.TRUST_ROLLBACK and self.on_rollback is not None:
+                    self.on_rollback()
                 self._tell_sources()
                 self._tell_clock()
                 raise

@@ -5,7 +5,11 @@ first expiry, and by how much the own clock differed from the registry's at the 
 report. The signed timestamp and snapshot go along: a registry that was rebuilt from
 an older mirror learns from them which versions were given out before.
 
-Nothing hangs on a report: one that fails is counted, logged by its reason, and the
+The answer names this service's own roles that the registry lacks, if it was restored from
+something older: `on_lacking` hands them in again. `report_soon` is for whoever notices
+that the registry has gone back: it learns from the report above what it must go on.
+
+Nothing else hangs on a report: one that fails is counted, logged by its reason, and the
 next one comes in its time. The registry's clock is never followed; a difference only
 shows, as a metric and at the registry.
 
@@ -17,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,6 +45,8 @@ __all__ = ["REPORT_SECONDS", "NodeReporter", "describe_state"]
 
 REPORT_SECONDS = 60.0
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 3600.0
+_SOON_SECONDS = 10.0
+"""Between two reports that were asked for: whoever serves an old file again and again costs no more."""
 _TIMEOUT_SECONDS = 10.0
 _LIMITS = TrustLimits()
 
@@ -79,6 +85,7 @@ class NodeReporter:
         clock: Clock,
         metrics: Metrics,
         interval_seconds: float = REPORT_SECONDS,
+        on_lacking: Callable[[Sequence[str]], Awaitable[None]] | None = None,
     ) -> None:
         self._software = f"{name} {version('healthcode')}"
         self._realm = realm
@@ -87,6 +94,8 @@ class NodeReporter:
         self._tls = tls
         self._clock = clock
         self._interval_seconds = interval_seconds
+        self._on_lacking = on_lacking
+        self._soon = asyncio.Event()
         self._offset_seconds: int | None = None
         self._log = get_logger("report")
         self._reports = metrics.counter("state_reports_total", "Reports to the registry", ("result",))
@@ -97,15 +106,19 @@ class NodeReporter:
             "trust_earliest_expiry_timestamp_seconds", "When the first of the trust files in use expires"
         )
 
+    def report_soon(self) -> None:
+        """What this service holds and what the registry serves do not fit: tell it now, not in a minute."""
+        self._soon.set()
+
     async def run(self) -> None:
         """Reports for ever; ends only by being cancelled."""
         told: Reason | None = None
         interval = self._interval_seconds
         wait = min(1.0, interval)
+        spacing = 0.0
         while True:
-            # jitter, so that the nodes of a country do not report in step
-            await asyncio.sleep(wait * random.uniform(0.9, 1.1))  # noqa: S311  no secret hangs on it
-            wait = interval
+            await self._until_due(wait, spacing)
+            wait, spacing = interval, min(_SOON_SECONDS, interval)
             try:
                 response = await self.report_once()
             except HealthcodeError as error:
@@ -119,6 +132,20 @@ class NodeReporter:
             if response.HasField("report_after"):
                 hint = response.report_after.ToNanoseconds() / 1e9
                 wait = interval = min(max(hint, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+            if response.lacking_roles and self._on_lacking is not None:
+                await self._on_lacking(tuple(response.lacking_roles))
+
+    async def _until_due(self, wait: float, spacing: float) -> None:
+        """Until the next report, or until one is asked for, `spacing` after the last one."""
+        # jitter, so that the nodes of a country do not report in step
+        jitter = random.uniform(0.9, 1.1)  # noqa: S311  no secret hangs on it
+        await asyncio.sleep(min(spacing, wait) * jitter)
+        try:
+            async with asyncio.timeout(max(0.0, wait - spacing) * jitter):
+                await self._soon.wait()
+        except TimeoutError:
+            return
+        self._soon.clear()
 
     async def report_once(self) -> ReportNodeStateResponse:
         """One report. Raises HealthcodeError: no trust yet, the registry out of reach, a certificate that is none."""

@@ -43,6 +43,7 @@ from healthcode.verification.verifier import Verifier
 from province_node.publish import Publisher
 from province_node.record import Request, Revocation, RevocationReason
 from province_node.remote import RegistryLink, ServiceLink
+from province_node.resubmission import Resubmission
 from province_node.settings import PublishSettings
 from province_node.store import NodeStore
 from tests.federation.history import REVOKED, Log, Look
@@ -168,6 +169,9 @@ class LightNode:
             ),
             on_published=lambda _record: None,
         )
+        resubmission = Resubmission(
+            code, self._folder, RegistryLink(self._link).publish_province, self._publisher.sign_anew
+        )
         self._reporter = NodeReporter(
             "light-node",
             realm=told.realm,
@@ -176,7 +180,9 @@ class LightNode:
             tls=self._tls,
             clock=self._clock,
             metrics=self.metrics,
+            on_lacking=resubmission.hand_in,
         )
+        self.follower.on_rollback = self._reporter.report_soon
 
     async def open(self) -> None:
         """Opens what is on disk; begins the folder, which needs the registry, the first time alone."""

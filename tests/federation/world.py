@@ -14,7 +14,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from tests.federation.node import Configuration, NodePlace
 from tests.simulator.process import Service, free_ports, start_service
 from tests.simulator.proxy import CuttingProxy
 from tests.simulator.registry import Province, admit, found_registry, plan
+from trust_registry.tree import TIMESTAMP_FILE
 
 __all__ = ["PROVINCES", "Federation", "NodeProcess", "open_federation"]
 
@@ -160,8 +161,18 @@ class Federation:
         self._serving.close()
 
     def back_up(self) -> None:
-        """A copy of the registry's folder, as a nightly job makes one."""
-        shutil.copytree(self.registry, self.root / "backup", symlinks=True)
+        """A copy of the registry's folder, as a nightly job makes one while it runs.
+
+        The timestamp first: what it names changes no more. What is under way is left out.
+        """
+        timestamp = (self.registry / "repository" / TIMESTAMP_FILE).read_bytes()
+        shutil.copytree(
+            self.registry,
+            self.root / "backup",
+            symlinks=True,
+            ignore=shutil.ignore_patterns(".upload-*", ".*.partial", ".timestamp*"),
+        )
+        (self.root / "backup/repository" / TIMESTAMP_FILE).write_bytes(timestamp)
 
     def restore(self) -> None:
         """Yesterday's folder in the place of today's; the registry must not run."""
@@ -207,16 +218,24 @@ class Federation:
             found |= answer["result"]
         return found
 
-    async def converge(self, seconds: float) -> float:
-        """Waits until every node refuses all that was acknowledged; how long it took. Then the final looks."""
+    async def converge(self, seconds: float, *, among: Collection[str] | None = None) -> float:
+        """Waits until every node refuses all that was acknowledged; how long it took. Then the final looks.
+
+        With `among` it is these nodes alone that are waited for, and no look is final.
+        """
         began = time.monotonic()
         owed = {revoke.code for revoke in self.revokes if revoke.ended is not None}
-        while any(owed & set(accepted) for accepted in (await self.finish(final=False)).values()):
+        while any(
+            owed & set(accepted)
+            for node, accepted in (await self.finish(final=False)).items()
+            if among is None or node in among
+        ):
             if time.monotonic() - began > seconds:
                 break
             await asyncio.sleep(0.2)
         took = time.monotonic() - began
-        await self.finish(final=True)
+        if among is None:
+            await self.finish(final=True)
         return took
 
     async def settle(self, seconds: float = 60) -> None:
