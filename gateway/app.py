@@ -200,7 +200,7 @@ async def serve(settings: GatewaySettings, *, on_ready: Callable[[], None] | Non
                 follower.run(),
                 gateway.certificate.follow(),
                 reporter.run(),
-                _measure_deadlines(settings, follower, DeadlineMetrics(metrics)),
+                _measure_deadlines(settings, follower, DeadlineMetrics.of_service(metrics)),
                 on_ready=on_ready,
                 grace_seconds=settings.drain_seconds,
             )

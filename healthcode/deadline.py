@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import Gauge
+
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import participant
@@ -31,6 +33,9 @@ from healthcode.trust.layout import (
 from healthcode.trust.metadata import expires_at
 
 __all__ = [
+    "DEADLINE_LABELS",
+    "ENDS_HELP",
+    "WARNS_HELP",
     "Deadline",
     "DeadlineMetrics",
     "actor_of",
@@ -45,6 +50,9 @@ __all__ = [
 ]
 
 WARN_FRACTION = 3
+WARNS_HELP = "From when on a third of the life is left"
+ENDS_HELP = "When a role, key or certificate ends"
+DEADLINE_LABELS = ("kind", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +92,17 @@ class Deadline:
 
 
 class DeadlineMetrics:
-    """`ends_timestamp_seconds` and `warns_timestamp_seconds`, by kind and name, under a service's prefix."""
+    """When each thing ends, and from when on a third of its life is left: two gauges by kind and name."""
 
-    def __init__(self, metrics: Metrics, prefix: str = "") -> None:
-        self._warns = metrics.gauge(
-            f"{prefix}warns_timestamp_seconds", "From when on a third of the life is left", ("kind", "name")
-        )
-        self._ends = metrics.gauge(
-            f"{prefix}ends_timestamp_seconds", "When a role, key or certificate ends", ("kind", "name")
+    def __init__(self, warns: Gauge, ends: Gauge) -> None:
+        self._warns, self._ends = warns, ends
+
+    @classmethod
+    def of_service(cls, metrics: Metrics) -> DeadlineMetrics:
+        """Those of a node or the gateway, of what is its own."""
+        return cls(
+            metrics.gauge("warns_timestamp_seconds", WARNS_HELP, DEADLINE_LABELS),
+            metrics.gauge("ends_timestamp_seconds", ENDS_HELP, DEADLINE_LABELS),
         )
 
     def set(self, deadlines: Iterable[Deadline]) -> None:

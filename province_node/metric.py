@@ -27,7 +27,7 @@ class NodeMetrics:
         self._killed = metrics.counter("keys_killed_total", "Code keys killed by request", ("reason",))
         self._version = metrics.gauge("head_version", "Version of the revocation head acknowledged last")
         self._signed_at = metrics.gauge("head_signed_at", "When that was signed, epoch seconds")
-        self.deadlines = DeadlineMetrics(metrics)
+        self.deadlines = DeadlineMetrics.of_service(metrics)
         self._takeovers = metrics.counter(
             "database_takeovers_total", "Times the database was behind what is published, and caught up"
         )

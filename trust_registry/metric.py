@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from healthcode.deadline import DeadlineMetrics
+from healthcode.deadline import DEADLINE_LABELS, ENDS_HELP, WARNS_HELP, DeadlineMetrics
 from healthcode.errors import HealthcodeError
 from healthcode.telemetry import Metrics
 from trust_registry.node_state import Lag, NodeLag, lag_seconds
@@ -56,7 +56,10 @@ class RegistryMetrics:
             "The first expiry among a node's files",
             ("node",),
         )
-        self.deadlines = DeadlineMetrics(metrics, "registry_")
+        self.deadlines = DeadlineMetrics(
+            metrics.gauge("registry_warns_timestamp_seconds", WARNS_HELP, DEADLINE_LABELS),
+            metrics.gauge("registry_ends_timestamp_seconds", ENDS_HELP, DEADLINE_LABELS),
+        )
         self.groups = metrics.histogram(
             "registry_group_size", "Publications in one snapshot", buckets=(1, 2, 4, 8, 16, 32, 64)
         )
