@@ -22,23 +22,33 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-if importlib.util.find_spec("healthcode") is None or importlib.util.find_spec("tuf") is None:
+
+def _is_here(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+if not (_is_here("healthcode") and _is_here("tuf")):
     # the suite runs us by our path, with whatever Python is first: go on in the environment of this repository
     python = REPOSITORY / ".venv" / "bin" / "python"
-    if not python.exists() or os.environ.get("TUF_CLIENT_IN_VENV"):
+    if python.exists() and not os.environ.get("TUF_CLIENT_IN_VENV"):
+        os.environ["TUF_CLIENT_IN_VENV"] = "1"
+        os.execv(python, [str(python), __file__, *sys.argv[1:]])
+    if not _is_here("tuf"):
         sys.exit("tuf_client.py needs the healthcode package: run `make setup`")
-    os.environ["TUF_CLIENT_IN_VENV"] = "1"
-    os.execv(python, [str(python), __file__, *sys.argv[1:]])
+    sys.path.insert(0, str(REPOSITORY))  # our requirements are installed, and we are not
 
 # ruff: noqa: E402  these are there in the environment that we went over to
 
 from tuf.api.exceptions import DownloadError, RepositoryError
 
-from healthcode.clock import SystemClock
+from healthcode.clock import Clock, SystemClock
 from healthcode.errors import HealthcodeError
 from healthcode.trust.fetcher import open_updater
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.mirror import HttpSource
+
+# any repository's, not one of ours: as much of each role as the reference client takes
+LIMITS = TrustLimits(snapshot_bytes=2_000_000, targets_bytes=5_000_000)
 
 
 class TwoPlaces:
@@ -63,17 +73,18 @@ def init(metadata_dir: Path, root: Path) -> None:
     shutil.copyfile(root, metadata_dir / "root.json")
 
 
-def refresh(metadata_dir: Path, metadata_url: str) -> None:
+def refresh(metadata_dir: Path, metadata_url: str, now: int) -> None:
     """Bring the top-level metadata up to date."""
     source = TwoPlaces(metadata_url, None)
-    open_updater(metadata_dir, source, None, SystemClock().now(), TrustLimits()).refresh()
+    open_updater(metadata_dir, source, None, now, LIMITS).refresh()
 
 
-def download(metadata_dir: Path, metadata_url: str, name: str, base_url: str, target_dir: Path) -> None:
+def download(
+    metadata_dir: Path, metadata_url: str, name: str, base_url: str, target_dir: Path, now: int
+) -> None:
     """Refresh, then download a target, unless it is there already. Raises LookupError for one that nobody signed."""
     source = TwoPlaces(metadata_url, base_url)
-    now, limits = SystemClock().now(), TrustLimits()
-    updater = open_updater(metadata_dir, source, None, now, limits, targets=target_dir)
+    updater = open_updater(metadata_dir, source, None, now, LIMITS, targets=target_dir)
     target = updater.get_targetinfo(name)
     if target is None:
         message = f"no role signs a target {name}"
@@ -104,14 +115,15 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     return given
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None, clock: Clock | None = None) -> int:
     """Run one command; its exit status."""
     given = _arguments(words)
+    now = (clock or SystemClock()).now()
     try:
         if given.command == "init":
             init(given.metadata_dir, given.trusted_root)
         elif given.command == "refresh":
-            refresh(given.metadata_dir, given.metadata_url)
+            refresh(given.metadata_dir, given.metadata_url, now)
         else:
             download(
                 given.metadata_dir,
@@ -119,6 +131,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 given.target_name,
                 given.target_base_url,
                 given.target_dir,
+                now,
             )
     except (RepositoryError, DownloadError, HealthcodeError, LookupError, ValueError, OSError) as error:
         sys.stderr.write(f"{given.command}: {type(error).__name__}: {error}\n")

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from healthcode.trust.mirror import HttpSource
 
-__all__ = ["Mirror", "Reply", "drip", "drip_headers", "endless", "run_mirror"]
+__all__ = ["Mirror", "Reply", "drip", "drip_headers", "endless", "hang_up", "run_mirror"]
 
 Reply = Callable[["BaseHTTPRequestHandler"], None]
 
@@ -88,6 +88,11 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
     handler.end_headers()
     while True:
         handler.wfile.write(b"x" * 65_536)
+
+
+def hang_up(handler: BaseHTTPRequestHandler) -> None:
+    """The line closes without an answer."""
+    handler.close_connection = True
 
 
 def drip(stopped: threading.Event) -> Reply:

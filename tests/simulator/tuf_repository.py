@@ -7,6 +7,8 @@ Change the signed parts (`root`, `targets`, …), then `publish` what clients sh
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -89,18 +91,29 @@ class TufRepository:
     def publish_snapshot(self, *, bump: bool = True) -> None:
         """Snapshot over the targets as they are, and timestamp over it."""
         for role, signed in {Targets.type: self.targets, **self.delegated}.items():
-            self.snapshot.meta[f"{role}.json"] = MetaFile(signed.version)
+            self.snapshot.meta[f"{role}.json"] = self._meta(role, signed.version)
         self.publish(Snapshot.type, bump=bump)
         self.publish_timestamp(bump=bump)
 
     def publish_timestamp(self, *, bump: bool = True) -> None:
         """Timestamp over the snapshot as it is."""
-        self.timestamp.snapshot_meta = MetaFile(self.snapshot.version)
-        if self.hashes:
-            data = self.files[f"metadata/{self.snapshot.version}.snapshot.json"]
-            digest = {"sha256": hashlib.sha256(data).hexdigest()}
-            self.timestamp.snapshot_meta = MetaFile(self.snapshot.version, len(data), digest)
+        self.timestamp.snapshot_meta = self._meta(Snapshot.type, self.snapshot.version)
         self.publish(Timestamp.type, bump=bump)
+
+    def _meta(self, role: str, version: int) -> MetaFile:
+        """How snapshot or timestamp names a role: by version alone, or (`hashes`) by length and hash too."""
+        data = self.files.get(f"metadata/{version}.{quote(role, '')}.json")
+        if not self.hashes or data is None:
+            return MetaFile(version)
+        return MetaFile(version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
+
+    def edit(self, role: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the JSON of what is served last for a role, after it was signed."""
+        version = getattr(self, role).version
+        place = f"metadata/{role}.json" if role == Timestamp.type else f"metadata/{version}.{role}.json"
+        document = json.loads(self.files[place])
+        change(document)
+        self.files[place] = json.dumps(document).encode()
 
     def delegate(self, parent: str, role: str, paths: list[str], *, terminating: bool = False) -> Targets:
         """`parent` delegates `paths` to a role with a key of its own; publish all next."""
