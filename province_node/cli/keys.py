@@ -160,11 +160,13 @@ def key_lines(settings: NodeSettings, view: TrustView | None, now: int) -> list[
     found = list_key_infos(settings.keys.folder)
     mine = {info.public for _, info in found}
     signs = {} if issuer is None else _signing(issuer, mine, settings.keys.settle_seconds, now)
+    live_keys = frozenset() if issuer is None else issuer.live_keys
+    live_since = max((info.created for _, info in found if info.public in live_keys), default=0)
     for path, info in found:
         kid = info.kid if info.public is not None else None
         state = "in use" if info.purpose not in SIGNING_PURPOSES else _NEW
         if info.purpose is KeyPurpose.HEAD and issuer is not None and info.public not in issuer.live_keys:
-            state = _NEW
+            state = _NEW if info.created >= live_since else "replaced"
         if kid in killed:
             state = "killed"
         elif info.public in published:

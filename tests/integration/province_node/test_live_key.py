@@ -1,0 +1,241 @@
+"""The live key, told in steps between real processes: stolen, seen, taken away; and rotated without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from healthcode.clock import SystemClock
+from healthcode.errors import SignatureError
+from healthcode.identity.peer import PeerKind
+from healthcode.revocation.day import day_of
+from healthcode.rpc.convert import duration
+from healthcode.signing.keyfile import read_key_file
+from healthcode.trust.store import TrustStore
+from healthcode.trust.view import IssuerView, TrustView
+from healthcode.v1 import province_issuer_pb2, verdict_pb2
+from province_node.publish import prepare
+from province_node.record import Request, Revocation, RevocationReason
+from province_node.remote import RegistryLink, ServiceLink
+from province_node.store import NodeStore
+from province_node.takeover import take_over
+from tests.integration.province_node.world import Federation, open_federation
+
+WITHIN_SECONDS = 20
+HOUR = duration(3600)
+
+pytestmark = pytest.mark.xdist_group("province_node_live_key")
+
+
+class Thief:
+    """Whoever copied Shanghai's live key and TLS key, and publishes in its name."""
+
+    def __init__(self, federation: Federation, folder: Path) -> None:
+        node = federation.node("31")
+        passphrase = (node / "passphrase").read_bytes().strip()
+        opened = [read_key_file(path, passphrase) for path in (node / "keys").glob("*.key")]
+        published = trust_of(federation, "44").issuers["31"].live_keys
+        (self._key,) = [each.private for each in opened if each.info.public in published]
+        self._federation = federation
+        self._store = NodeStore(folder / "thief.db")
+
+    async def revoke(self, code: province_issuer_pb2.IssuedCode) -> None:
+        """Publishes a head above the one that stands, which revokes a code. Raises what the registry says."""
+        clock = SystemClock()
+        view = trust_of(self._federation, "44")
+        issuer = view.issuers["31"]
+        take_over(self._store, issuer, clock.now())
+        item = Revocation(day_of(code.expires_at.seconds), code.index)
+        request = Request("thief", uuid.uuid4().hex, b"", clock.now() + 3600)
+        self._store.record_revocations(
+            [item], RevocationReason.FRAUD, request, lambda _newly, _already: b"", clock.now()
+        )
+        outgoing = prepare(
+            participant="31",
+            realm=view.realm,
+            store=self._store,
+            issuer=issuer,
+            key=self._key,
+            longest_code_seconds=14 * 86_400,
+            resign_seconds=0,
+            now=clock.now(),
+            whole=True,
+        )
+        assert outgoing is not None
+        link = ServiceLink(
+            "registry",
+            PeerKind.REGISTRY,
+            realm=view.realm,
+            trust=lambda: view,
+            tls=self._federation.settings("31").tls,
+            clock=clock,
+        )
+        try:
+            await RegistryLink(link).publish_revocations(outgoing)
+        finally:
+            await link.close()
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory):
+    with open_federation(tmp_path_factory.mktemp("live-key")) as made:
+        asyncio.run(until(lambda: is_valid(made)))
+        yield made
+
+
+def trust_of(federation: Federation, code: str) -> TrustView:
+    return TrustStore.open(federation.settings(code).trust.folder).view
+
+
+async def is_valid(federation: Federation) -> bool:
+    """Whether what Shanghai issues now passes in Guangdong."""
+    code = (await federation.issue(validity=HOUR)).code
+    return (await federation.verify(code)).outcome == verdict_pb2.OUTCOME_VALID
+
+
+async def until(holds: Callable[[], Any]) -> None:
+    give_up = time.monotonic() + WITHIN_SECONDS
+    while True:
+        try:
+            if await holds():
+                return
+        except Exception as error:  # the nodes still start, or a generation is being swapped
+            if time.monotonic() > give_up:
+                raise AssertionError from error
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.1)
+
+
+async def until_outcome(federation: Federation, text: str, outcome: int) -> None:
+    async def holds() -> bool:
+        return (await federation.verify(text)).outcome == outcome
+
+    await until(holds)
+
+
+async def revoke(federation: Federation, text: str) -> None:
+    request = province_issuer_pb2.RevokeCodesRequest(
+        request_id=str(uuid.uuid4()), codes=[text], reason=province_issuer_pb2.REVOCATION_REASON_FRAUD
+    )
+    async with federation.order("31") as stub:
+        await stub.RevokeCodes(request, timeout=5)
+
+
+async def command(federation: Federation, *arguments: str | Path, **options: Any) -> Any:
+    return await asyncio.to_thread(federation.command, "31", *arguments, **options)
+
+
+async def rotate(federation: Federation) -> None:
+    """The node makes the next live key, the authority signs, the node publishes."""
+    await command(federation, "keys", "rotate", "--purpose", "HEAD")
+    await command(federation, "publish", "--bundle", await asyncio.to_thread(federation.sign, "31"))
+
+
+def shanghai(federation: Federation) -> IssuerView:
+    return trust_of(federation, "44").issuers["31"]
+
+
+async def test_the_live_key_is_rotated_while_the_node_serves(federation):
+    """Heads go on under the new key, other nodes without a gap, and what was revoked before and after is refused."""
+    before, after, good = [(await federation.issue(validity=HOUR)).code for _ in range(3)]
+    # 1. Something is revoked under the old key.
+    await revoke(federation, before)
+    await until_outcome(federation, before, verdict_pb2.OUTCOME_REVOKED)
+    old_keys, old_version = shanghai(federation).live_keys, shanghai(federation).live_version
+    # 2. Guangdong verifies all the while.
+    seen: set[int] = set()
+    stop = asyncio.Event()
+
+    async def watch() -> None:
+        while not stop.is_set():
+            seen.add((await federation.verify(good)).outcome)
+            await asyncio.sleep(0.05)
+
+    watching = asyncio.create_task(watch())
+    # 3. The node makes the next key, the authority signs, the node publishes.
+    await rotate(federation)
+    # 4. The running node opens it by itself, and signs the next head with it.
+    await revoke(federation, after)
+    await until_outcome(federation, after, verdict_pb2.OUTCOME_REVOKED)
+
+    async def has_moved() -> bool:
+        now = shanghai(federation)
+        return now.live_keys.isdisjoint(old_keys) and now.live_version > old_version
+
+    await until(has_moved)
+    stop.set()
+    await watching
+    # 5. No verdict was lost on the way, nothing was un-revoked, nothing is refused, and no alarm rang.
+    assert seen == {verdict_pb2.OUTCOME_VALID}
+    for text in (before, after):
+        assert (await federation.verify(text)).outcome == verdict_pb2.OUTCOME_REVOKED
+    assert trust_of(federation, "44").warnings == ()
+    status = await command(federation, "status")
+    assert status["own_head"] == "as this node made it"
+    heads = [line["state"] for line in status["keys"] if line["purpose"] == "HEAD"]
+    assert "in use" in heads
+    assert set(heads) <= {"in use", "replaced"}
+
+
+async def test_a_stolen_live_key_is_seen_and_taken_away(federation, tmp_path):
+    """A head that the node never made rings at once; the node goes on above it; a new live key ends the theft."""
+    victim, other, good = [await federation.issue(validity=HOUR) for _ in range(3)]
+    # 1. A thief revokes in Shanghai's name: the live key can only subtract, but that it can.
+    thief = Thief(federation, tmp_path)
+    await thief.revoke(victim)
+    await until_outcome(federation, victim.code, verdict_pb2.OUTCOME_REVOKED)
+
+    # 2. The node says so: in its log, on /metrics, in `status` with what to do, and in `entry`.
+    async def rings() -> bool:
+        return '"own_head_foreign"' in log_of(federation)
+
+    await until(rings)
+    (line,) = [json.loads(each) for each in log_of(federation).splitlines() if '"own_head_foreign"' in each]
+    assert line["level"] == "error"
+    assert metric(federation, "healthcode_own_head_alarm") == 1
+    status = await command(federation, "status")
+    assert status["own_head"].startswith("ALARM: revocation head version")
+    assert any("keys rotate --purpose HEAD" in each["what"] for each in status["act"])
+    # 3. It is not brought down by it: what it revokes goes out above the thief's.
+    await revoke(federation, other.code)
+    await until_outcome(federation, other.code, verdict_pb2.OUTCOME_REVOKED)
+    assert (await federation.verify(victim.code)).outcome == verdict_pb2.OUTCOME_REVOKED
+    await until(lambda: is_valid(federation))
+    # 4. Another live key, signed by the authority: the thief's counts no more.
+    await rotate(federation)
+
+    async def is_refused() -> bool:
+        with pytest.raises(SignatureError):
+            await thief.revoke(good)
+        return True
+
+    await until(is_refused)
+    # 5. The alarm stays until a person has looked.
+    assert (await command(federation, "entry"))["head_alarm"] is not None
+    assert (await command(federation, "entry", "--accept"))["head_alarm"] is None
+    await revoke(federation, (await federation.issue(validity=HOUR)).code)
+
+    async def is_quiet() -> bool:
+        return metric(federation, "healthcode_own_head_alarm") == 0
+
+    await until(is_quiet)
+    assert (await federation.verify(good.code)).outcome == verdict_pb2.OUTCOME_VALID
+
+
+def log_of(federation: Federation) -> str:
+    return "".join(path.read_text() for path in federation.root.glob("31-*.log"))
+
+
+def metric(federation: Federation, name: str) -> float:
+    page = urllib.request.urlopen(f"http://{federation.settings('31').metrics.listen}/metrics", timeout=5)
+    with page:
+        lines = page.read().decode().splitlines()
+    return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")))
