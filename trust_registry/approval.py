@@ -6,7 +6,9 @@ and must be made again. What is shown to a signer is the whole difference
 between what is published and what would be. At the threshold it is published.
 
 A new root is judged twice, by the root before it and by itself; where it changes who
-the operators are, a companion (targets, signed by the new operators) goes with it.
+the operators are, a companion (targets, signed by the new operators) goes with it. Only a
+root that begins anew (bootstrap.py), since the keys before it are lost, is judged by itself
+alone; and no client takes it unless a person says so there.
 Who signed, who has not, and whose signature does not hold is told by name (`rolls_of`).
 """
 
@@ -23,6 +25,7 @@ from healthcode.trust.metadata import (
     Metadata,
     Root,
     Targets,
+    begins_anew,
     decode_metadata,
     public_of,
     sign_metadata,
@@ -304,7 +307,8 @@ def _papers(proposal: Proposal, basis: Basis | None) -> list[_Paper]:
         return [_Paper("targets", targets, (("the root in force", basis.root.signed),))]
     root = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
     new = ("the new root", root.signed)
-    judges = (new,) if basis is None else (("the root in force", basis.root.signed), new)
+    alone = basis is None or begins_anew(root.signed, basis.fingerprint)
+    judges = (new,) if basis is None or alone else (("the root in force", basis.root.signed), new)
     papers = [_Paper("root", root, judges)]
     if proposal.companion:
         companion = decode_metadata(proposal.companion, Targets, LIMITS.targets_bytes)

@@ -13,8 +13,8 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import load_tls
 from healthcode.signing.ed25519 import self_test
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, metadata_file
-from healthcode.trust.metadata import signed_at
-from healthcode.trust.national import NationalFiles, verify_national
+from healthcode.trust.metadata import bootstraps_in, signed_at
+from healthcode.trust.national import NationalFiles, root_fingerprint, verify_national
 from trust_registry.app import Registry, check_offline_keys, open_registry
 from trust_registry.folder import RegistryFolder
 from trust_registry.join import Join
@@ -83,19 +83,23 @@ def _verify_tree(registry: Registry) -> str:
     """The whole tree as a client would check it; what it holds."""
     published = registry.repository.published()
     tree = registry.repository.tree
+    roots = [tree.read(metadata_file("root", version)) for version in range(1, published.versions.root + 1)]
+    # where the row of roots begins anew is said by the root in force, which people have signed
+    anew = bootstraps_in(published.root.signed)
     national = verify_national(
         NationalFiles(
-            roots=tuple(
-                tree.read(metadata_file("root", version)) for version in range(1, published.versions.root + 1)
-            ),
+            roots=tuple(roots),
             timestamp=tree.read(TIMESTAMP_FILE),
             snapshot=tree.read(metadata_file("snapshot", published.versions.snapshot)),
             targets=published.role_bytes("targets"),
             participants=published.file(published.targets, PARTICIPANTS_PATH),
             policy=published.file(published.targets, POLICY_PATH),
+            adopted=frozenset(
+                root_fingerprint(root) for version, root in enumerate(roots, start=1) if str(version) in anew
+            ),
         )
     )
-    for code in national.participants.participants:
+    for code in published.members:
         authority_of(published, code)
     return f"{len(national.participants.participants)} participants, every signature holds"
 

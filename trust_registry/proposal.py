@@ -57,6 +57,7 @@ class ProposalKind(StrEnum):
     ONLINE = "ONLINE"
     AREAS = "AREAS"
     REONBOARDING = "REONBOARDING"
+    BOOTSTRAP = "BOOTSTRAP"
     RETIREMENT = "RETIREMENT"
 
 

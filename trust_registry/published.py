@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from healthcode.errors import ConfigurationError
+from healthcode.trust.delegation import delegated_participants
 from healthcode.trust.document import ParticipantsDocument, decode_document, load_json
 from healthcode.trust.layout import PARTICIPANTS_PATH, TrustLimits, metadata_file, target_file
 from healthcode.trust.metadata import (
@@ -25,6 +26,7 @@ from healthcode.trust.metadata import (
     realm_of,
     target_of,
 )
+from healthcode.trust.national import root_fingerprint
 from trust_registry.floor import Floor
 from trust_registry.tree import TIMESTAMP_FILE, TreeVersions, TrustTree
 
@@ -51,6 +53,11 @@ class Published:
         """The file of the root in force."""
         return self._tree.read(metadata_file("root", self.versions.root))
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the root in force."""
+        return root_fingerprint(self.root_bytes)
+
     @cached_property
     def targets(self) -> Metadata[Targets]:
         return decode_metadata(self.role_bytes("targets"), Targets, LIMITS.targets_bytes)
@@ -68,6 +75,13 @@ class Published:
     def participants(self) -> ParticipantsDocument:
         data = self.file(self.targets, PARTICIPANTS_PATH)
         return decode_document(ParticipantsDocument, data, LIMITS.participants_bytes)
+
+    @cached_property
+    def members(self) -> tuple[str, ...]:
+        """The participants that targets delegates to; not those who have left, whose chains stay."""
+        return tuple(
+            sorted(delegated_participants(self.targets.signed) & self.participants.participants.keys())
+        )
 
     @property
     def realm(self) -> str:

@@ -42,6 +42,7 @@ __all__ = [
     "find_root",
     "init_trust",
     "read_bootstrap",
+    "read_fingerprint",
     "write_adopted",
 ]
 
@@ -114,6 +115,16 @@ def check_fingerprint(text: str) -> None:
         raise ConfigurationError(
             "a root fingerprint is sha256: and 64 hex digits, as `trust-registry fingerprint` prints it"
         )
+
+
+def read_fingerprint(text: str) -> str:
+    """A root fingerprint as a person typed it, in groups or not, with `sha256:` or without; in its one form.
+
+    Raises ConfigurationError.
+    """
+    digits = "".join(text.lower().removeprefix("sha256:").replace("/", " ").replace("-", " ").split())
+    check_fingerprint(f"sha256:{digits}")
+    return f"sha256:{digits}"
 
 
 def init_trust(

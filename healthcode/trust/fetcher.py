@@ -33,7 +33,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError
 from healthcode.trust.layout import TrustLimits, metadata_file
-from healthcode.trust.metadata import Root, bootstraps_in, decode_metadata, realm_of
+from healthcode.trust.metadata import Root, begins_anew, decode_metadata, realm_of
 from healthcode.trust.national import NationalFiles, root_fingerprint, verify_roots
 from healthcode.trust.source import TrustSource
 
@@ -180,8 +180,7 @@ def _begins_anew(cache: Path, source: TrustSource, limits: TrustLimits) -> bool:
         root = decode_metadata(ours, Root, limits.root_bytes).signed
         data = source.fetch(metadata_file("root", root.version + 1), limits.root_bytes)
         (served,) = verify_roots([data], limits)
-        after = bootstraps_in(served).get(str(root.version + 1))
-        return realm_of(served) == realm_of(root) and after == root_fingerprint(ours)
+        return realm_of(served) == realm_of(root) and begins_anew(served, root_fingerprint(ours))
     except (HealthcodeError, OSError):
         return False
 

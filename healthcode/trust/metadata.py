@@ -59,6 +59,7 @@ __all__ = [
     "Snapshot",
     "Targets",
     "Timestamp",
+    "begins_anew",
     "bootstraps_in",
     "decode_metadata",
     "expires_at",
@@ -85,6 +86,7 @@ __all__ = [
     "with_province",
     "with_root",
     "with_targets",
+    "without_province",
 ]
 
 _Payload = TypeVar("_Payload", Root, Snapshot, Targets, Timestamp)
@@ -321,6 +323,11 @@ def bootstraps_in(root: Root) -> dict[str, str]:
     return dict(found)
 
 
+def begins_anew(root: Root, before: str) -> bool:
+    """Whether a root says of itself that it begins anew after the one of the fingerprint `before`."""
+    return bootstraps_in(root).get(str(root.version)) == before
+
+
 def reonboarded_in(root: Root) -> dict[str, str]:
     """Root's consents to authority links without a handover: `NN/seq` → SHA-256 (hex) of the link's statement.
 
@@ -381,6 +388,19 @@ def with_province(
     used = {keyid for each in changed.delegations.roles.values() for keyid in each.keyids}
     known = {**changed.delegations.keys, **_keys(keys)}
     changed.delegations.keys = {keyid: key for keyid, key in known.items() if keyid in used}
+    return Metadata(changed)
+
+
+def without_province(targets: Metadata[Targets], participant: str) -> Metadata[Targets]:
+    """An unsigned copy of `targets` that delegates no more to a participant's authority."""
+    changed = copy.deepcopy(targets.signed)
+    if changed.delegations is None or changed.delegations.roles is None:
+        raise DecodeError("metadata.format", "targets without delegations has no province")
+    changed.delegations.roles.pop(authority_role(participant), None)
+    used = {keyid for each in changed.delegations.roles.values() for keyid in each.keyids}
+    changed.delegations.keys = {
+        keyid: key for keyid, key in changed.delegations.keys.items() if keyid in used
+    }
     return Metadata(changed)
 
 

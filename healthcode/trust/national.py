@@ -34,6 +34,7 @@ __all__ = [
     "National",
     "NationalFiles",
     "root_fingerprint",
+    "spoken_fingerprint",
     "verify_national",
     "verify_participants",
     "verify_roots",
@@ -87,6 +88,13 @@ class National:
 def root_fingerprint(root: bytes) -> str:
     """`sha256:<hex>` of the bytes of a root file, as served."""
     return f"sha256:{hashlib.sha256(root).hexdigest()}"
+
+
+def spoken_fingerprint(fingerprint: str) -> str:
+    """A root fingerprint as people read it out: 16 groups of four digits, four groups a breath."""
+    digits = fingerprint.removeprefix("sha256:")
+    groups = [digits[place : place + 4] for place in range(0, len(digits), 4)]
+    return " / ".join(" ".join(groups[place : place + 4]) for place in range(0, len(groups), 4))
 
 
 def verify_roots(

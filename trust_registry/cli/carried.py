@@ -9,12 +9,14 @@ from typing import Any
 
 import click
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from healthcode.cli.console import details, error_console, rows
 from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.trust.layout import metadata_file
-from healthcode.trust.metadata import Root, decode_metadata, realm_of
+from healthcode.trust.metadata import Root, bootstraps_in, decode_metadata, realm_of
+from healthcode.trust.national import spoken_fingerprint
 from trust_registry.approval import add_signature, changes_of, rolls_of, state_of, tally_of
 from trust_registry.basis import Basis, Carried, decode_carried, encode_carried
 from trust_registry.cli.option import open_key, show_changes, signing_purposes
@@ -22,13 +24,32 @@ from trust_registry.durable import read_file, write_file
 from trust_registry.proposal import Proposal, ProposalState
 
 __all__ = [
+    "begins_after",
     "carried_from",
     "describe_carried",
     "describe_proposal",
     "describe_table",
     "realm_in",
     "sign_carried",
+    "warn_of_bootstrap",
 ]
+
+
+_BEGINS_ANEW = "NEW BOOTSTRAP: the root in force does not sign this one. Every node refuses it until a person there adopts it"
+
+
+def begins_after(proposal: Proposal) -> str | None:
+    """The fingerprint of the root after which a proposal lets root begin anew; None for any other."""
+    if proposal.role != "root":
+        return None
+    root = decode_metadata(proposal.metadata, Root).signed
+    return bootstraps_in(root).get(str(root.version))
+
+
+def warn_of_bootstrap(proposal: Proposal) -> None:
+    """Says to who signs that a root begins anew, if it does."""
+    if begins_after(proposal) is not None:
+        error_console().print(Text(_BEGINS_ANEW, style="bold red"), soft_wrap=True)
 
 
 def carried_from(path: str) -> Carried:
@@ -63,6 +84,7 @@ def describe_proposal(
     state = ProposalState.OPEN if basis is None else state_of(proposal, basis)
     rolls = rolls_of(proposal, basis, names) if state is ProposalState.OPEN else []
     return {
+        **_beginning(proposal, basis),
         "proposal": proposal.id,
         "title": proposal.title,
         "realm": realm,
@@ -86,6 +108,21 @@ def describe_proposal(
     }
 
 
+def _beginning(proposal: Proposal, basis: Basis | None) -> dict[str, Any]:
+    """Of a root that begins anew: that it does; and once it is in force, what everybody must be told."""
+    after = begins_after(proposal)
+    if after is None or basis is None:
+        return {}
+    if basis.root.signed.version < proposal.version:
+        return {"begins_anew": f"{_BEGINS_ANEW} (the root in force is {after})"}
+    return {
+        "root_fingerprint": basis.fingerprint,
+        "read_out": spoken_fingerprint(basis.fingerprint),
+        "next": "call everybody and read the fingerprint out: each refuses this registry until `rebootstrap` was run there; "
+        "`trust-registry nodes` shows who did, by root_version",
+    }
+
+
 def describe_table(data: Mapping[str, Any]) -> RenderableType:
     """The same for people: who must sign each paper, a line each."""
     facts = {name: value for name, value in data.items() if name not in {"rolls", "changes"}}
@@ -103,6 +140,7 @@ def sign_carried(
     proposal, realm = carried.proposal, realm_in(carried)
     if not quiet:
         show_changes(f"You sign, in realm {realm}: {proposal.title}", changes_of(proposal, carried.basis))
+        warn_of_bootstrap(proposal)
         if carried.basis is None:
             error_console().print("This founds the realm: nothing was in force before.")
         else:

@@ -21,7 +21,8 @@ from healthcode.signing.passphrase import MIN_PASSPHRASE_CHARACTERS, check_passp
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import ServiceEntry
 from healthcode.trust.layout import metadata_file
-from healthcode.trust.national import root_fingerprint
+from healthcode.trust.metadata import bootstraps_in
+from healthcode.trust.national import root_fingerprint, spoken_fingerprint
 from trust_registry.ceremony import (
     CeremonyPlan,
     CeremonyResult,
@@ -169,13 +170,20 @@ def init(
 @dir_option
 @json_option
 def fingerprint(folder: Path, as_json: bool) -> None:
-    """Print the fingerprints of all roots: what a node is told when its trust folder begins."""
+    """Print the fingerprints of all roots: what a node is told when its trust folder begins.
+
+    `read_out` is the newest in groups, for the telephone. Where root began anew, older ones
+    begin nothing any more; `began_anew` names the first that does.
+    """
     registry = open_reading(folder)
     tree = registry.repository.tree
     found = {
         f"root_{version}": root_fingerprint(tree.read(metadata_file("root", version)))
         for version in range(1, tree.root_version() + 1)
     }
+    found["read_out"] = spoken_fingerprint(found[f"root_{tree.root_version()}"])
+    if anew := bootstraps_in(registry.repository.published().root.signed):
+        found["began_anew"] = f"root_{max(map(int, anew))}"
     print_result(found, as_json=as_json, table=details)
 
 

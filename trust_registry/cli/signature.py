@@ -10,7 +10,13 @@ import click
 from healthcode.cli.console import Command, details, json_option, print_result, rows
 from trust_registry.approval import changes_of, publish_proposal, sign_proposal, take_signatures
 from trust_registry.basis import encode_carried
-from trust_registry.cli.carried import carried_from, describe_carried, describe_table, sign_carried
+from trust_registry.cli.carried import (
+    carried_from,
+    describe_carried,
+    describe_table,
+    sign_carried,
+    warn_of_bootstrap,
+)
 from trust_registry.cli.carried_areas import (
     collect_areas,
     describe_areas,
@@ -138,6 +144,7 @@ def sign(
     changes = changes_of(proposal, registry.repository.published())
     if not as_json:
         show_changes(f"You sign, in realm {registry.settings.realm}: {proposal.title}", changes)
+        warn_of_bootstrap(proposal)
     if not yes:
         click.confirm("Sign exactly this?", abort=True, err=True)
     key = open_key(

@@ -218,7 +218,9 @@ def test_an_authority_that_does_not_follow_is_refused_under_the_new_root_too(
     other = realm.fork().new_province("31")
     province.authority = [realm.key(f"31 stolen-{number}") for number in (1, 2, 3)]
     realm.key("31 stolen-1")
-    province.chain = (other.chain[0].model_copy(update={"keys": tuple(k.public for k in province.authority)}),)
+    province.chain = (
+        other.chain[0].model_copy(update={"keys": tuple(k.public for k in province.authority)}),
+    )
     realm.publish_targets()
     realm.publish_province("31")
     fingerprint = begin_anew(realm)
@@ -248,7 +250,9 @@ def test_a_chain_that_was_accepted_under_old_operators_still_opens(
     assert set(store.state.files.witnesses) == {"31"}
 
 
-@pytest.mark.parametrize("harm", ["mistyped", "malformed", "realm", "older", "ordinary", "unsigned", "offline"])
+@pytest.mark.parametrize(
+    "harm", ["mistyped", "malformed", "realm", "older", "ordinary", "unsigned", "offline"]
+)
 def test_what_is_refused_changes_nothing(
     client: TrustClient, realm: SimulatedRealm, folder: Path, harm: str
 ) -> None:
@@ -328,7 +332,8 @@ adopt_root(Path(sys.argv[1]), FolderSource(Path(sys.argv[2])), sys.argv[3], int(
 
 
 @pytest.mark.parametrize(
-    "step", ["national.fetched", "verified", "root.adopted", "files.written", "generation.synced", "current.swapped"]
+    "step",
+    ["national.fetched", "verified", "root.adopted", "files.written", "generation.synced", "current.swapped"],
 )
 def test_a_kill_leaves_the_old_or_the_new(
     client: TrustClient, realm: SimulatedRealm, folder: Path, tmp_path: Path, step: str

@@ -13,7 +13,7 @@ from healthcode.signing.keyfile import read_key_file, read_key_info
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.layout import metadata_file
 from healthcode.trust.metadata import Root, Targets, decode_metadata, realm_of
-from healthcode.trust.national import root_fingerprint
+from healthcode.trust.national import root_fingerprint, spoken_fingerprint
 from healthcode.trust.source import FolderSource
 from healthcode.trust.store import init_trust
 from tests.simulator.registry import HandClock, plan
@@ -153,7 +153,8 @@ def test_a_development_ceremony_asks_nothing_and_a_node_can_begin(tmp_path: Path
     assert told["root_fingerprint"] == root_fingerprint(root)
     init_trust(tmp_path / "trust", FolderSource(folder / "repository"), told["root_fingerprint"])
     assert json.loads(run("fingerprint", "--dir", str(folder), "--json").stdout) == {
-        "root_1": told["root_fingerprint"]
+        "root_1": told["root_fingerprint"],
+        "read_out": spoken_fingerprint(told["root_fingerprint"]),
     }
     assert run("check", "--dir", str(folder)).exit_code == 0
     for path in [*folder.rglob("*.key"), *folder.rglob("passphrase")]:
