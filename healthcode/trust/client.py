@@ -28,7 +28,8 @@ from healthcode.trust.bootstrap import Adopted, Bootstrap, bootstrap_mark, read_
 from healthcode.trust.choice import Candidate, SourceChoice, SourceLimits, SourceNote
 from healthcode.trust.contact import Contact, newest_contact, write_contact
 from healthcode.trust.fetcher import read_cache, update_national
-from healthcode.trust.generation import Checkpoint, current_generation, swap_timestamp, write_generation
+from healthcode.trust.generation import current_generation
+from healthcode.trust.generation_writer import Checkpoint, swap_timestamp, write_generation
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.refresh import Refresh
 from healthcode.trust.renewal import renew_national

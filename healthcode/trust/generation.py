@@ -6,27 +6,20 @@
                      /metadata/…  /targets/…  /lists/…  /witness/…
     DIR/cache/                       python-tuf's; never trusted, may be deleted
 
-Three generations are kept. A file that did not change is a hard link to the generation
-*before the last*, so two neighbours never share one: damage to a file leaves a whole
-generation beside it. Every file is fsynced before `current` names it. A newer timestamp
-over the same snapshot replaces that one file, by rename.
+Here they are found and read; generation_writer.py makes them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-import os
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
 from healthcode.errors import DecodeError, Reason, TrustError
 from healthcode.trust.assembly import AreaFiles, IssuerFiles, ListReader, Rejected, TrustFiles, Witness
 from healthcode.trust.document import load_json
-from healthcode.trust.durable import replace_file, sync, sync_all
 from healthcode.trust.layout import (
     AREAS_ROLE,
     PARTICIPANTS_PATH,
@@ -40,30 +33,31 @@ from healthcode.trust.layout import (
 from healthcode.trust.national import NationalFiles
 
 __all__ = [
-    "KEPT",
-    "Checkpoint",
+    "FOLDERS",
+    "FORMAT",
+    "MANIFEST",
+    "TIMESTAMP",
     "current_generation",
     "generation_numbers",
+    "places_of",
+    "read_file",
     "read_generation",
-    "swap_timestamp",
-    "write_generation",
+    "read_manifest",
 ]
 
-KEPT = 3
+FOLDERS = ("metadata", "targets", "lists", "witness")
 MANIFEST = "manifest.json"
-_FORMAT = "healthcode/generation/1"
-_TIMESTAMP = "metadata/timestamp.json"
+FORMAT = "healthcode/generation/1"
+TIMESTAMP = "metadata/timestamp.json"
 _MAX_DIGITS = 18
 _MAX_MANIFEST_BYTES = 4_194_304
-
-Checkpoint = Callable[[str], None]
-"""Called with a step's name before the next one begins; tests cut the power there."""
 
 
 def _metadata(role: str) -> str:
     return f"metadata/{role}.json"
 
 
+@lru_cache(maxsize=512)
 def _target(path: str) -> str:
     return f"targets/{quote(path, '')}"
 
@@ -89,11 +83,11 @@ def current_generation(directory: Path) -> int | None:
     return int(name) if _is_number(name) else None
 
 
-def _layout(files: TrustFiles) -> dict[str, bytes]:
+def places_of(files: TrustFiles) -> dict[str, bytes]:
     """Every file of a generation by its place, without lists."""
     national = files.national
     placed = {
-        _TIMESTAMP: national.timestamp,
+        TIMESTAMP: national.timestamp,
         _metadata("snapshot"): national.snapshot,
         _metadata("targets"): national.targets,
         _target(PARTICIPANTS_PATH): national.participants,
@@ -122,16 +116,16 @@ def read_generation(directory: Path, number: int, bootstrap: bytes) -> tuple[Tru
     Raises TrustError naming the file that is missing or damaged.
     """
     folder = directory / "generations" / str(number)
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     listed: dict[str, str] = manifest["files"]
     found: dict[str, bytes] = {}
     for place, digest in listed.items():
         if not place.startswith("lists/"):
-            found[place] = _read(folder, place, digest)
-    found[_TIMESTAMP] = _read(folder, _TIMESTAMP, None)
+            found[place] = read_file(folder, place, digest)
+    found[TIMESTAMP] = read_file(folder, TIMESTAMP, None)
 
     def read_list(path: str, max_bytes: int) -> bytes:
-        return _read(folder, path, listed.get(path, ""), max_bytes)
+        return read_file(folder, path, listed.get(path, ""), max_bytes)
 
     try:
         return _collect(found, bootstrap, manifest), read_list
@@ -145,7 +139,7 @@ def _collect(found: Mapping[str, bytes], bootstrap: bytes, manifest: Mapping[str
         roots.append(root)
     national = NationalFiles(
         tuple(roots),
-        found[_TIMESTAMP],
+        found[TIMESTAMP],
         found[_metadata("snapshot")],
         found[_metadata("targets")],
         found[_target(PARTICIPANTS_PATH)],
@@ -168,7 +162,7 @@ def _collect(found: Mapping[str, bytes], bootstrap: bytes, manifest: Mapping[str
     known = frozenset(Reason)
     rejected = tuple(
         Rejected(str(who), Reason(why) if why in known else Reason.INTERNAL, str(text))
-        for who, why, text in manifest.get("rejected", ())  # type: ignore[attr-defined]  # checked in _read_manifest
+        for who, why, text in manifest.get("rejected", ())  # type: ignore[attr-defined]  # checked in read_manifest
     )
     sightings = manifest.get("sightings", {})
     seen = (
@@ -184,7 +178,8 @@ def _strings(manifest: Mapping[str, object], name: str) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-def _read_manifest(folder: Path) -> dict[str, dict[str, str]]:
+def read_manifest(folder: Path) -> dict[str, dict[str, str]]:
+    """The manifest of a generation. Raises TrustError unless it is one of ours."""
     where = f"generation {folder.name}: {MANIFEST}"
     try:
         manifest = load_json((folder / MANIFEST).read_bytes(), _MAX_MANIFEST_BYTES)
@@ -194,7 +189,7 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, str]]:
         raise TrustError(f"{where} is damaged: {error.message}") from error
     sound = (
         isinstance(manifest, dict)
-        and manifest.get("format") == _FORMAT
+        and manifest.get("format") == FORMAT
         and isinstance(manifest.get("files"), dict)
         and all(isinstance(digest, str) for digest in manifest["files"].values())
         and all(".." not in place and not place.startswith("/") for place in manifest["files"])
@@ -207,7 +202,8 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, str]]:
     return manifest
 
 
-def _read(folder: Path, place: str, digest: str | None, max_bytes: int | None = None) -> bytes:
+def read_file(folder: Path, place: str, digest: str | None, max_bytes: int | None = None) -> bytes:
+    """A file of a generation. Raises TrustError when it is missing, or has not this SHA-256 (hex)."""
     where = f"generation {folder.name}: {place}"
     try:
         with (folder / place).open("rb") as file:
@@ -217,130 +213,3 @@ def _read(folder: Path, place: str, digest: str | None, max_bytes: int | None = 
     if digest is not None and hashlib.sha256(data).hexdigest() != digest:
         raise TrustError(f"{where} is damaged: it is not the file that was written")
     return data
-
-
-def write_generation(
-    directory: Path,
-    files: TrustFiles,
-    lists: Mapping[str, bytes | None],
-    *,
-    base: int | None,
-    checkpoint: Checkpoint = lambda _step: None,
-) -> int:
-    """Make a generation durable, then current; its number.
-
-    `base` is the generation that serves now, if any. `lists` is by place (`lists/<hex>`):
-    new bytes, or None for one that `base` holds. Raises TrustError(STORAGE_FULL) when the disk does not take it; the
-    current generation then stays.
-    """
-    number = max([current_generation(directory) or 0, *generation_numbers(directory)]) + 1
-    folder = directory / "generations" / str(number)
-    try:
-        _write(directory, folder, files, lists, base, checkpoint)
-        checkpoint("generation.synced")
-        _swap_current(directory, number)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(folder)
-        raise _storage(directory, error) from error
-    checkpoint("current.swapped")
-    _prune(directory, number)
-    return number
-
-
-def _write(
-    directory: Path,
-    folder: Path,
-    files: TrustFiles,
-    lists: Mapping[str, bytes | None],
-    base: int | None,
-    checkpoint: Checkpoint,
-) -> None:
-    folder.mkdir(parents=True)
-    for name in ("metadata", "targets", "lists", "witness"):
-        (folder / name).mkdir()
-    elder = _elder(directory, base)
-    unchanged = {} if elder is None else _sound_files(elder)
-    contents: dict[str, bytes | None] = {**_layout(files), **lists}
-    digests: dict[str, str] = {}
-    written = [folder / MANIFEST]
-    # plain strings: of a hundred files most are links, and a path object costs more than the link
-    here, there = f"{folder}/", f"{elder}/"
-    for place, data in contents.items():
-        # a list is named by its own digest
-        digest = place.removeprefix("lists/") if data is None else hashlib.sha256(data).hexdigest()
-        if place != _TIMESTAMP:
-            digests[place] = digest
-        if elder is not None and place != _TIMESTAMP and unchanged.get(place) == digest:
-            os.link(there + place, here + place)
-            continue
-        if data is None:
-            data = _read(directory / "generations" / str(base), place, digest)  # noqa: PLW2901  read late, to hold one at a time
-        (folder / place).write_bytes(data)
-        written.append(folder / place)
-    checkpoint("files.written")
-    manifest = {
-        "format": _FORMAT,
-        "files": digests,
-        "issuers": sorted(files.issuers),
-        "witnesses": sorted(files.witnesses),
-        "sightings": dict(files.sightings),
-        "rejected": [[each.participant, each.reason, each.message] for each in files.rejected],
-    }
-    (folder / MANIFEST).write_bytes(json.dumps(manifest, ensure_ascii=False).encode())
-    sync_all(written)
-    names = ("metadata", "targets", "lists", "witness", ".")
-    sync_all([*(folder / each for each in names), folder.parent])
-
-
-def _elder(directory: Path, base: int | None) -> Path | None:
-    """The generation before the one that serves, to link unchanged files from."""
-    older = [number for number in generation_numbers(directory) if base is not None and number < base]
-    return directory / "generations" / str(older[0]) if older else None
-
-
-def _sound_files(folder: Path) -> dict[str, str]:
-    """The files of a generation (place to digest) that nobody wrote to after its manifest was made."""
-    try:
-        finished = (folder / MANIFEST).stat().st_mtime_ns
-        listed = _read_manifest(folder)["files"]
-        here = f"{folder}/"
-        return {
-            place: digest
-            for place, digest in listed.items()
-            if os.stat(here + place).st_mtime_ns <= finished  # noqa: PTH116  as in _write
-        }
-    except (OSError, TrustError):
-        return {}
-
-
-def _swap_current(directory: Path, number: int) -> None:
-    fresh = directory / "current.new"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(Path("generations") / str(number))
-    fresh.replace(directory / "current")
-    sync(directory)
-
-
-def _prune(directory: Path, current: int) -> None:
-    """Keep the current generation and the two before it; what was never finished goes."""
-    numbers = generation_numbers(directory)
-    kept = [number for number in numbers if number <= current][:KEPT]
-    for number in numbers:
-        if number not in kept:
-            shutil.rmtree(directory / "generations" / str(number), ignore_errors=True)
-
-
-def swap_timestamp(directory: Path, number: int, timestamp: bytes) -> None:
-    """Replace the timestamp of a generation by a newer one over the same snapshot, durably."""
-    try:
-        replace_file(directory / "generations" / str(number) / _TIMESTAMP, timestamp)
-    except OSError as error:
-        raise _storage(directory, error) from error
-
-
-def _storage(directory: Path, error: OSError) -> TrustError:
-    return TrustError(
-        f"the trust folder {directory} cannot be written: {error.strerror}; what it held before stays",
-        reason=Reason.STORAGE_FULL,
-    )

@@ -23,7 +23,7 @@ from pathlib import Path
 from healthcode.errors import HealthcodeError, PreconditionError, Reason, RefusedTrustError, TrustError
 from healthcode.trust.bootstrap import Adopted, Bootstrap, check_fingerprint, find_root, read_bootstrap
 from healthcode.trust.client import RefreshResult, TrustClient
-from healthcode.trust.generation import Checkpoint
+from healthcode.trust.generation_writer import Checkpoint
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.metadata import Root, decode_metadata, realm_of, verify_threshold
 from healthcode.trust.national import verify_roots

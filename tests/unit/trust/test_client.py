@@ -137,13 +137,15 @@ def test_two_processes_may_share_a_folder(client: TrustClient, realm: SimulatedR
     assert result.view.issuers["31"].head_version == 2
 
 
-def test_three_generations_are_kept(client: TrustClient, realm: SimulatedRealm, folder: Path) -> None:
-    """Older ones go."""
+def test_three_generations_are_kept_beside_the_newest(
+    client: TrustClient, realm: SimulatedRealm, folder: Path
+) -> None:
+    """Older ones go: their folder is the next one's."""
     for _ in range(5):
         realm.publish_live("31")
         realm.publish()
         client.refresh(realm.now)
-    assert generation_numbers(folder) == [6, 5, 4]
+    assert generation_numbers(folder) == [6, 5, 4, 3]
     assert current_generation(folder) == 6
 
 
