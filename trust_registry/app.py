@@ -222,7 +222,8 @@ def _measure(registry: Registry, published: Published, metrics: RegistryMetrics)
         metadata = published.role(role)
         if metadata is not None:
             metrics.expires.labels(role).set(expires_at(metadata.signed))
-    metrics.participants.set(len(published.participants.participants))
+    metrics.participants.set(len(published.members))
+    metrics.measure_retirements(published)
     waiting = [join for join in registry.joins.all() if not is_admitted(join, published)]
     metrics.joins_waiting.set(len(waiting))
     opened = [each for each in registry.proposals.all() if state_of(each, published) is ProposalState.OPEN]

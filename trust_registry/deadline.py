@@ -12,6 +12,7 @@ from healthcode.deadline import (
     role_deadline,
 )
 from healthcode.errors import HealthcodeError
+from healthcode.trust.layout import participant_of_role
 from healthcode.trust.metadata import expires_at
 from trust_registry.publication import authority_of
 from trust_registry.published import Published
@@ -25,7 +26,7 @@ __all__ = ["deadlines_of"]
 def deadlines_of(registry: Registry, published: Published) -> list[Deadline]:
     """Everything that ends, the first on top. What is damaged is left out; `check` names it."""
     found = [*_roles(published), *_certificates(registry, published)]
-    for code in sorted(published.participants.participants):
+    for code in published.members:
         try:
             found += participant_deadlines(code, authority_of(published, code).document)
         except HealthcodeError:
@@ -41,6 +42,8 @@ def _roles(published: Published) -> list[Deadline]:
         role_deadline("timestamp", versions.timestamp, expires_at(published.timestamp.signed)),
     ]
     for role, version in versions.roles.items():
+        if (owner := participant_of_role(role)) is not None and owner[0] not in published.members:
+            continue  # it has left: its last files stay in snapshot, and nobody renews them
         try:
             metadata = published.role(role)
         except HealthcodeError:

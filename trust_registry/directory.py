@@ -55,7 +55,7 @@ class CaDirectory:
         versions: dict[str, tuple[int, int]] = {}
         targets = published.version_of("targets")
         document = published.participants
-        for code in document.participants:
+        for code in published.members:
             versions[code] = (targets, published.version_of(authority_role(code)))
             if self._versions.get(code) == versions[code]:
                 held[code] = self._published.get(code, ())

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from healthcode.clock import rfc3339
 from healthcode.errors import ConflictError, InvalidInputError, Reason
 from healthcode.policy.book import check_notice, decode_policy
 from healthcode.trust.document import (
     ParticipantEntry,
     ParticipantsDocument,
-    Retirement,
     ServiceEntry,
+    decode_document,
     encode_document,
 )
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role
@@ -33,12 +32,20 @@ from healthcode.trust.metadata import (
 from trust_registry.approval import state_of
 from trust_registry.join import Join, chain_of, is_admitted, retirement_of
 from trust_registry.proposal import Proposal, ProposalKind, ProposalState, ProposalStore, Publication
-from trust_registry.publication import check_first_publication, check_national
-from trust_registry.published import Published
+from trust_registry.publication import check_first_publication, check_national, check_retirements
+from trust_registry.published import LIMITS, Published
 from trust_registry.repository import Repository
 from trust_registry.writing import Writing
 
-__all__ = ["draft_admission", "draft_policy", "draft_renewal", "draft_retirement", "draft_service"]
+__all__ = [
+    "draft_admission",
+    "draft_policy",
+    "draft_renewal",
+    "draft_service",
+    "encode_participants",
+    "keep_targets",
+    "next_targets",
+]
 
 
 def draft_admission(repository: Repository, store: ProposalStore, joins: Sequence[Join]) -> Proposal:
@@ -76,8 +83,8 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
                 for join in joins
             }
         )
-        files = {PARTICIPANTS_PATH: _encode(document, participants=entries)}
-        targets = _next_targets(writing, files)
+        files = {PARTICIPANTS_PATH: encode_participants(document, participants=entries)}
+        targets = next_targets(writing, files)
         for join in joins:
             link = join.request.link
             targets = with_province(targets, join.request.participant, link.keys, link.threshold)
@@ -88,7 +95,7 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
             )
             for join in joins
         }
-        return _keep(writing, store, ProposalKind.ADMIT, title, targets, files, publications, requests)
+        return keep_targets(writing, store, ProposalKind.ADMIT, title, targets, files, publications, requests)
 
 
 def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) -> Proposal:
@@ -102,31 +109,8 @@ def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) ->
         present = writing.current.file(writing.current.targets, POLICY_PATH)
         check_notice(decode_policy(present), book, writing.now)
         files = {POLICY_PATH: policy}
-        targets = _next_targets(writing, files)
-        return _keep(writing, store, ProposalKind.POLICY, "change the national policy", targets, files)
-
-
-def draft_retirement(
-    repository: Repository, store: ProposalStore, code: str, retirement: Retirement
-) -> Proposal:
-    """The proposal by which a participant leaves; operators sign it.
-
-    Raises InvalidInputError for one who is not there, or times that are past or turned round.
-    """
-    with repository.writing() as writing:
-        document = writing.current.participants
-        entry = document.participants.get(code)
-        if entry is None:
-            raise InvalidInputError(f"participant {code} is not admitted")
-        if not writing.now <= retirement.signs_until < retirement.codes_until:
-            raise InvalidInputError("a participant stops signing in the future, and its codes end after that")
-        entries = {**document.participants, code: entry.model_copy(update={"retirement": retirement})}
-        files = {PARTICIPANTS_PATH: _encode(document, participants=entries)}
-        title = (
-            f"participant {code} retires: signs until {rfc3339(retirement.signs_until)}, codes until "
-            f"{rfc3339(retirement.codes_until)}"
-        )
-        return _keep(writing, store, ProposalKind.RETIREMENT, title, _next_targets(writing, files), files)
+        targets = next_targets(writing, files)
+        return keep_targets(writing, store, ProposalKind.POLICY, "change the national policy", targets, files)
 
 
 def draft_service(
@@ -135,18 +119,22 @@ def draft_service(
     """The proposal of another CA or endpoint for a national service."""
     with repository.writing() as writing:
         document = writing.current.participants
-        files = {PARTICIPANTS_PATH: _encode(document, services={**document.services, name: entry})}
-        targets = _next_targets(writing, files)
+        files = {
+            PARTICIPANTS_PATH: encode_participants(document, services={**document.services, name: entry})
+        }
+        targets = next_targets(writing, files)
         title = f"change where the {name} is reached, and its CA"
-        return _keep(writing, store, ProposalKind.SERVICE, title, targets, files)
+        return keep_targets(writing, store, ProposalKind.SERVICE, title, targets, files)
 
 
 def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["root", "targets"]) -> Proposal:
     """The proposal that signs a role again as it is, with a new expiry."""
     with repository.writing() as writing:
         if role == "targets":
-            targets = _next_targets(writing, {})
-            return _keep(writing, store, ProposalKind.RENEWAL, "renew targets as they are", targets, {})
+            targets = next_targets(writing, {})
+            return keep_targets(
+                writing, store, ProposalKind.RENEWAL, "renew targets as they are", targets, {}
+            )
         renewed = with_root(writing.current.root.signed, {}, now=writing.now)
         proposal = Proposal(
             kind=ProposalKind.RENEWAL,
@@ -161,12 +149,12 @@ def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["r
         return proposal
 
 
-def _next_targets(writing: Writing, files: Mapping[str, bytes]) -> Metadata[Targets]:
+def next_targets(writing: Writing, files: Mapping[str, bytes]) -> Metadata[Targets]:
     version = writing.current.next_version("targets")
     return with_targets(writing.current.targets, version=version, files=files, now=writing.now)
 
 
-def _encode(document: ParticipantsDocument, **changes: object) -> bytes:
+def encode_participants(document: ParticipantsDocument, **changes: object) -> bytes:
     return encode_document(document.model_copy(update=changes))
 
 
@@ -174,7 +162,7 @@ def _open(store: ProposalStore, published: Published) -> list[Proposal]:
     return [proposal for proposal in store.all() if state_of(proposal, published) is ProposalState.OPEN]
 
 
-def _keep(
+def keep_targets(
     writing: Writing,
     store: ProposalStore,
     kind: ProposalKind,
@@ -192,11 +180,11 @@ def _keep(
     }
     consents = reonboarded_in(published.root.signed)
     check_national(targets.signed, whole, published.participants, published.realm, consents)
+    document = decode_document(ParticipantsDocument, whole[PARTICIPANTS_PATH], LIMITS.participants_bytes)
+    check_retirements(targets.signed, document, published.participants, writing.now)
     for role, publication in (publications or {}).items():
         check_first_publication(targets.signed, role, publication, published, writing.now)
-    if kind is not ProposalKind.RENEWAL and all(
-        published.file(published.targets, path) == data for path, data in files.items()
-    ):
+    if files and all(published.file(published.targets, path) == data for path, data in files.items()):
         raise InvalidInputError("nothing would change: what is published is the same already")
     proposal = Proposal(
         kind=kind,

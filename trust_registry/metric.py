@@ -10,6 +10,7 @@ from healthcode.errors import HealthcodeError
 from healthcode.telemetry import Metrics
 from trust_registry.node_state import Lag, NodeLag, lag_seconds
 from trust_registry.published import Published
+from trust_registry.retirement import retirements_of
 
 __all__ = ["RegistryMetrics"]
 
@@ -60,6 +61,11 @@ class RegistryMetrics:
             metrics.gauge("registry_warns_timestamp_seconds", WARNS_HELP, DEADLINE_LABELS),
             metrics.gauge("registry_ends_timestamp_seconds", ENDS_HELP, DEADLINE_LABELS),
         )
+        self._retirements = metrics.gauge(
+            "registry_retirement_timestamp_seconds",
+            "When a participant that leaves signs its last code (signs), and when its last code ends (codes)",
+            ("participant", "what"),
+        )
         self.groups = metrics.histogram(
             "registry_group_size", "Publications in one snapshot", buckets=(1, 2, 4, 8, 16, 32, 64)
         )
@@ -84,6 +90,14 @@ class RegistryMetrics:
             self.node_expiry.labels(each.node).set(report.earliest_expiry)
             if report.clock_offset_seconds is not None:
                 self.node_offset.labels(each.node).set(report.clock_offset_seconds)
+
+    def measure_retirements(self, published: Published) -> None:
+        """Shows who leaves and when; who has left and is delegated to no more is shown no more."""
+        self._retirements.clear()
+        for code, retirement in retirements_of(published).items():
+            if code in published.members:
+                self._retirements.labels(code, "signs").set(retirement.signs_until)
+                self._retirements.labels(code, "codes").set(retirement.codes_until)
 
     @contextmanager
     def publication(self, kind: str) -> Iterator[None]:

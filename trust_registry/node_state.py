@@ -162,7 +162,7 @@ def _behind(report: NodeReport, published: Published) -> tuple[str, ...]:
     ]
     pairs += [
         (live_role(code), report.head_versions.get(code, 0), published.version_of(live_role(code)))
-        for code in sorted(published.participants.participants)
+        for code in published.members
     ]
     found = [f"{role} {has} < {ours}" for role, has, ours in pairs if has < ours]
     policy = decode_policy(published.file(published.targets, POLICY_PATH)).in_force(report.received).version
@@ -176,7 +176,7 @@ def lags_of(
 ) -> list[NodeLag]:
     """How everybody stands who should report: each participant, and the gateway when one is published."""
     found = []
-    for code in [*sorted(published.participants.participants), "gateway"]:
+    for code in [*published.members, "gateway"]:
         if code == "gateway" and "gateway" not in published.participants.services:
             continue
         title = code if code == "gateway" else f"{participant(code).chinese} {participant(code).english}"

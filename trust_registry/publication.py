@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from healthcode.errors import HealthcodeError, PermissionDeniedError, Reason, TrustError
+from healthcode.clock import rfc3339
+from healthcode.errors import HealthcodeError, PermissionDeniedError, PreconditionError, Reason, TrustError
 from healthcode.policy.book import decode_policy
 from healthcode.trust.admission import CurrentProvince, check_province_publication
 from healthcode.trust.anchor import AnchorFault, published_anchors, select_anchors, verify_anchors
@@ -38,6 +39,7 @@ __all__ = [
     "check_anchors",
     "check_first_publication",
     "check_national",
+    "check_retirements",
 ]
 
 
@@ -52,7 +54,8 @@ def check_national(
 
     The fixed paths and roles; each participant one that the realm may have; each
     authority chain an extension of the one before, nobody dropped; each delegation
-    the head of its chain. `consents` are those of the root in force. Raises TrustError, SignatureError, DecodeError.
+    the head of its chain, and none missing but of those who left. `consents` are those of the
+    root in force. Raises TrustError, SignatureError, DecodeError.
     """
     verify_targets_form(targets, realm)
     document = verify_participants(targets, files[PARTICIPANTS_PATH], realm)
@@ -64,7 +67,9 @@ def check_national(
             f"{PARTICIPANTS_PATH} drops participant {dropped[0]}: a chain only grows",
             reason=Reason.AUTHORITY_EXISTS,
         )
-    if delegated_participants(targets) != frozenset(document.participants):
+    delegated = delegated_participants(targets)
+    left = {code for code, entry in document.participants.items() if entry.retirement is not None}
+    if not document.participants.keys() - left <= delegated <= document.participants.keys():
         raise TrustError(
             f"targets delegates to other participants than {PARTICIPANTS_PATH} names",
             reason=Reason.PARTICIPANT_UNKNOWN,
@@ -72,7 +77,34 @@ def check_national(
     for code, entry in document.participants.items():
         known = accepted[code].chain if code in accepted else ()
         head = verify_extension(code, known, entry.chain, realm, consents or {})
-        verify_delegation(targets, code, head)
+        if code in delegated:
+            verify_delegation(targets, code, head)
+
+
+def check_retirements(
+    targets: Targets, document: ParticipantsDocument, before: ParticipantsDocument, now: int
+) -> None:
+    """Checks that nobody who has left comes back in silence, and nobody is sent away before their time.
+
+    A retirement may be withdrawn or changed until the participant signs no more; a delegation
+    may be taken back once the last code has ended. Raises PreconditionError (ISSUER_RETIRED).
+    """
+    delegated = delegated_participants(targets)
+    for code, entry in before.participants.items():
+        retirement = entry.retirement
+        after = document.participants[code].retirement if code in document.participants else None
+        if retirement is not None and retirement.signs_until <= now and after != retirement:
+            raise PreconditionError(
+                f"participant {code} signs no code since {rfc3339(retirement.signs_until)}: its retirement can "
+                "be neither withdrawn nor changed any more",
+                reason=Reason.ISSUER_RETIRED,
+            )
+    for code, entry in document.participants.items():
+        if code not in delegated and (entry.retirement is None or entry.retirement.codes_until > now):
+            raise PreconditionError(
+                f"the codes of participant {code} have not ended: its delegation cannot be taken back yet",
+                reason=Reason.ISSUER_RETIRED,
+            )
 
 
 def check_first_publication(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from healthcode.errors import Reason, TrustError
+from healthcode.trust.document import ParticipantsDocument, decode_document
 from healthcode.trust.layout import AREAS_ROLE, PARTICIPANTS_PATH, POLICY_PATH
 from healthcode.trust.metadata import (
     Metadata,
@@ -22,7 +23,7 @@ from healthcode.trust.metadata import (
     verify_threshold,
 )
 from trust_registry.proposal import Proposal
-from trust_registry.publication import check_first_publication, check_national
+from trust_registry.publication import check_first_publication, check_national, check_retirements
 from trust_registry.published import LIMITS
 from trust_registry.writing import Receipt, RoleUpdate, Writing
 
@@ -76,6 +77,8 @@ def _targets_updates(
     }
     consents = reonboarded_in(published.root.signed)
     check_national(metadata.signed, files, published.participants, published.realm, consents)
+    document = decode_document(ParticipantsDocument, files[PARTICIPANTS_PATH], LIMITS.participants_bytes)
+    check_retirements(metadata.signed, document, published.participants, writing.now)
     updates = {"targets": RoleUpdate(metadata.signed.version, data, changed)}
     if signing_keys(metadata.signed, AREAS_ROLE) != signing_keys(published.targets.signed, AREAS_ROLE):
         areas = published.role(AREAS_ROLE)

@@ -22,6 +22,7 @@ from trust_registry.node_state import Lag, NodeLag, NodeStateStore, lag_seconds,
 from trust_registry.proposal import ProposalState
 from trust_registry.publication import anchor_faults
 from trust_registry.published import Published
+from trust_registry.retirement import left_by, retirements_of
 
 __all__ = ["describe_node", "nodes_of", "status_of"]
 
@@ -52,7 +53,12 @@ def status_of(registry: Registry) -> dict[str, Any]:
         "certificates_left_out": [fault.message for fault in anchor_faults(published)],
         "signers": _signers(published, holder_names(registry.folder)),
         "participants": [
-            _participant(published, code) for code in sorted(published.participants.participants)
+            _participant(published, code, now) for code in sorted(published.participants.participants)
+        ],
+        "delegations_to_take_back": [
+            f"participant {code} has left: operators may take its delegation back "
+            f"(`propose retirement {code} --take-back`)"
+            for code in left_by(published, now)
         ],
         "nodes": {state.value: [each.node for each in nodes if each.state is state] for state in Lag},
         "services": {
@@ -153,7 +159,28 @@ def _signers(published: Published, names: Mapping[str, str]) -> list[dict[str, A
     return found
 
 
-def _participant(published: Published, code: str) -> dict[str, Any]:
+def _retirement(published: Published, code: str, now: int) -> dict[str, Any] | None:
+    """When a participant leaves, and how far that is; None for one that stays."""
+    retirement = retirements_of(published).get(code)
+    if retirement is None:
+        return None
+    if code not in published.members:
+        note = "has left; nobody delegates to it"
+    elif now >= retirement.codes_until:
+        note = "has left: its delegation can be taken back"
+    elif now >= retirement.signs_until:
+        note = "signs no more; its last codes are out"
+    else:
+        note = "is announced, and can be withdrawn"
+    return {
+        "signs_until": rfc3339(retirement.signs_until),
+        "codes_until": rfc3339(retirement.codes_until),
+        "days_left": max(0, retirement.codes_until - now) // 86_400,
+        "note": note,
+    }
+
+
+def _participant(published: Published, code: str, now: int) -> dict[str, Any]:
     member = participant(code)
     link = published.participants.participants[code].chain[-1]
     return {
@@ -163,4 +190,5 @@ def _participant(published: Published, code: str) -> dict[str, Any]:
         "authority": f"{link.threshold} of {len(link.keys)} keys",
         "province_version": published.version_of(authority_role(code)),
         "live_version": published.version_of(live_role(code)),
+        "retirement": _retirement(published, code, now),
     }

@@ -17,9 +17,10 @@ from click.testing import CliRunner
 
 from healthcode.clock import rfc3339
 from healthcode.code.claims import Presentation
-from healthcode.errors import Reason
+from healthcode.errors import InvalidInputError, PreconditionError, Reason
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import RefreshResult, TrustClient
+from healthcode.trust.document import Retirement
 from healthcode.trust.layout import REONBOARDING_WAIT_SECONDS
 from healthcode.trust.source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
@@ -27,10 +28,13 @@ from healthcode.verification.verify import effective_expiry
 from province_node.__main__ import cli as node_cli
 from province_node.authority import decode_bundle
 from province_node.entry import entry_of, expect_entry, watch_entry
-from tests.simulator.registry import PASSPHRASE, HandClock, found_registry, plan
+from tests.simulator.registry import PASSPHRASE, HandClock, found_registry, operator, plan
 from trust_registry.__main__ import cli as registry_cli
-from trust_registry.app import open_registry
+from trust_registry.app import Registry, open_registry
+from trust_registry.approval import sign_proposal
 from trust_registry.folder import RegistryFolder
+from trust_registry.retirement import draft_removal, draft_retirement
+from trust_registry.status import status_of
 from trust_registry.submission import Publisher
 
 REALM = "test-registry"
@@ -122,6 +126,10 @@ class Country:
         self.now += hours * HOUR + 1
         open_registry(RegistryFolder(self.root / "registry"), HandClock(self.now), {}).repository.renew()
         return {name: client.refresh(self.now) for name, client in self.clients.items()}
+
+    def registry_at(self, now: int) -> Registry:
+        """The registry as it is at a time to come."""
+        return open_registry(RegistryFolder(self.root / "registry"), HandClock(now), {})
 
     def alarm(self) -> str | None:
         """What the node says of its own entry."""
@@ -262,6 +270,80 @@ def test_a_province_retires(country: Country) -> None:
         assert effective_expiry(claims, result.view.policy.in_force(country.now), issuer) == codes  # type: ignore[arg-type]  # all that is looked at
         assert any("participant 31 retires" in warning for warning in result.view.warnings)
     assert any("retires" in each for each in country.province("status", at=country.node)["warnings"])
+
+
+def announce(country: Country, *arguments: str) -> None:
+    """Operators sign what `propose retirement` says."""
+    proposal = country.here("propose", "retirement", "31", *arguments)["proposal"]
+    for name in ("operator-1", "operator-3"):
+        country.here("sign", proposal, *country.holder(name))
+
+
+def test_a_province_that_was_to_leave_stays(country: Country) -> None:
+    """What was announced is withdrawn while the province still signs, and not after."""
+    signs, codes = country.now + 2 * HOUR, country.now + 60 * HOUR
+    announce(country, "--signs-until", rfc3339(signs), "--codes-until", rfc3339(codes))
+    assert all(result.view.retirements for result in country.refresh().values())
+    line = country.here("status")["participants"][0]["retirement"]
+    assert (line["days_left"], line["note"]) == (2, "is announced, and can be withdrawn")
+    # 1. It stays: its keys have their whole windows again, and nobody is told anything.
+    announce(country, "--withdraw")
+    for result in country.refresh().values():
+        issuer = result.view.issuers["31"]
+        assert (issuer.signs_until, issuer.codes_until) == (None, None)
+        assert issuer.keys_for(KeyPurpose.LIVE, signs + HOUR)
+        assert not result.view.retirements
+        assert not any("retires" in warning for warning in result.view.warnings)
+    assert "nothing was announced" in country.here("propose", "retirement", "31", "--withdraw", refused=True)
+    # 2. Announced again, and signed to be withdrawn too late: it is refused at the publication.
+    announce(country, "--signs-until", rfc3339(signs), "--codes-until", rfc3339(codes))
+    country.refresh()
+    late = country.here("propose", "retirement", "31", "--withdraw")["proposal"]
+    registry = country.registry_at(signs)
+    sign_proposal(registry.repository, registry.proposals, late, operator(registry, "operator-1"))
+    with pytest.raises(PreconditionError, match="signs no code since") as refused:
+        sign_proposal(registry.repository, registry.proposals, late, operator(registry, "operator-2"))
+    assert refused.value.reason is Reason.ISSUER_RETIRED
+    # 3. Nor is its end moved, once it signs no more.
+    later = Retirement(signs_until=signs + HOUR, codes_until=codes + HOUR)
+    with pytest.raises(PreconditionError):
+        draft_retirement(registry.repository, registry.proposals, "31", later)
+
+
+def test_a_province_has_left(country: Country) -> None:
+    """After its last code nobody delegates to it: its codes are refused by name, and nothing is an alarm."""
+    signs, codes = country.now + HOUR, country.now + 30 * HOUR
+    announce(country, "--signs-until", rfc3339(signs), "--codes-until", rfc3339(codes))
+    country.refresh()
+    # 1. Not before its last code has ended.
+    assert "codes of participant 31 live until" in country.here(
+        "propose", "retirement", "31", "--take-back", refused=True
+    )
+    early = country.registry_at(codes - 1)
+    assert status_of(early)["delegations_to_take_back"] == []
+    # 2. Then `status` says that it can be, and two operators do.
+    country.now = codes
+    registry = country.registry_at(codes)
+    registry.repository.renew()
+    assert "--take-back" in status_of(registry)["delegations_to_take_back"][0]
+    proposal = draft_removal(registry.repository, registry.proposals, "31")
+    for name in ("operator-1", "operator-2"):
+        sign_proposal(registry.repository, registry.proposals, proposal.id, operator(registry, name))
+    # 3. Clients let it go without a refusal; who opens the folder anew sees the same.
+    for name, result in country.refresh().items():
+        assert result.rejected == ()
+        assert "31" not in result.view.issuers
+        assert result.view.retirements["31"].codes_until == codes
+        folder = country.node / "trust" if name == "node" else country.root / name
+        assert "31" not in TrustStore.open(folder).view.issuers
+    # 4. The registry goes on: nothing of it is due, nobody waits for its node.
+    told = status_of(registry)
+    assert told["delegations_to_take_back"] == []
+    assert told["participants"][0]["retirement"]["note"] == "has left; nobody delegates to it"
+    assert told["nodes"]["UNKNOWN"] == []
+    assert not [each for each in told["roles"] if "province-31" in each["role"]]
+    with pytest.raises(InvalidInputError, match="already"):
+        draft_removal(registry.repository, registry.proposals, "31")
 
 
 @pytest.mark.parametrize("purpose", ["LIVE", "PAPER", "ANSWER", "QUESTION"])

@@ -105,6 +105,15 @@ def _tell(data: Mapping[str, Any]) -> Group:
         ),
         details({name: entry["endpoint"] for name, entry in data["services"].items()}),
     ]
+    leaving = [
+        {"participant": each["participant"], **each["retirement"]}
+        for each in data["participants"]
+        if each["retirement"]
+    ]
+    if leaving:
+        columns = ("participant", "signs_until", "codes_until", "days_left", "note")
+        parts.append(rows(columns, leaving, title="Participants that leave"))
+    parts += [Text(why, style="bold yellow") for why in data["delegations_to_take_back"]]
     for state, style in (("LAGGING", "yellow"), ("UNKNOWN", "yellow")):
         if data["nodes"][state]:
             parts.append(Text(f"nodes {state}: {', '.join(data['nodes'][state])}", style=style))

@@ -9,19 +9,17 @@ from typing import Literal, cast
 import click
 
 from healthcode.cli.console import CommandGroup, details, json_option, print_result
-from healthcode.clock import SystemClock, parse_rfc3339
+from healthcode.clock import SystemClock
 from healthcode.errors import InvalidInputError
 from healthcode.identity.realm import check_realm, is_test_realm
 from healthcode.signing.ed25519 import PrivateKey, self_test
 from healthcode.signing.keyfile import Cost, create_key_file
 from healthcode.signing.passphrase import check_passphrase, read_passphrase
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.document import Retirement
 from trust_registry.app import Registry
 from trust_registry.cli.admission import find_join
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.cli.proposal import print_proposal, propose
-from trust_registry.draft import draft_retirement
 from trust_registry.holder import find_holder, holder_names, make_card, note_holders, read_card, write_card
 from trust_registry.online_key import create_next_key
 from trust_registry.proposal import Proposal
@@ -203,37 +201,6 @@ def propose_reonboarding(request: str, out: Path | None, folder: Path, as_json: 
         link.seq,
         join.link_digest(published),
     )
-    print_proposal(registry, proposal, as_json=as_json, out=out)
-
-
-@propose.command(
-    "retirement",
-    examples="""
-    trust-registry propose retirement 31 --signs-until 2027-01-01T00:00:00Z --codes-until 2027-01-15T00:00:00Z
-    """,
-)
-@click.argument("code", metavar="PARTICIPANT")
-@click.option("--signs-until", required=True, metavar="RFC3339", help="It signs no code from then on.")
-@click.option("--codes-until", required=True, metavar="RFC3339", help="Its codes end by then at the latest.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there, to be carried.")
-@dir_option
-@json_option
-def propose_retirement(
-    code: str, signs_until: str, codes_until: str, out: Path | None, folder: Path, as_json: bool
-) -> None:
-    """Propose that a participant leaves: it signs until one time, and its codes live until another.
-
-    Its node goes on serving, answering and publishing what it revokes until the second.
-    PAPER codes live up to 14 days: leave that much between the two, or they end early.
-    """
-    registry = open_reading(folder)
-    try:
-        retirement = Retirement(
-            signs_until=parse_rfc3339(signs_until), codes_until=parse_rfc3339(codes_until)
-        )
-    except ValueError as error:
-        raise InvalidInputError(f"the times are RFC 3339, like 2027-01-01T00:00:00Z: {error}") from error
-    proposal = draft_retirement(registry.repository, registry.proposals, code, retirement)
     print_proposal(registry, proposal, as_json=as_json, out=out)
 
 
