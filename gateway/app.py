@@ -223,10 +223,10 @@ async def _begin_trust(
     folder = settings.trust.folder
     if (folder / "trust.json").exists():
         begun = await asyncio.to_thread(read_bootstrap, folder)
-        if begun.fingerprint != registry.root_fingerprint:
+        if not begun.knows(registry.root_fingerprint):
             raise ConfigurationError(
                 f"{folder} was begun with root {begun.fingerprint}, and gateway.toml names another: "
-                "one of them is wrong"
+                "one of them is wrong; or, after a new bootstrap, `healthcode-gateway rebootstrap` is still to be run"
             )
     else:
         begun = await asyncio.to_thread(

@@ -17,6 +17,7 @@ from gateway.folder import GatewayFolder
 from gateway.settings import load_gateway_settings
 from gateway.setup import make_folder, name_registry
 from gateway.status import read_status
+from healthcode.cli.adoption import adopt, fingerprint_option, name_root
 from healthcode.cli.console import (
     EXIT_UNAVAILABLE,
     CommandGroup,
@@ -30,8 +31,10 @@ from healthcode.cli.console import (
 from healthcode.cli.finding import print_findings
 from healthcode.cli.parameter import ADDRESS, ENDPOINT, FINGERPRINT
 from healthcode.clock import SystemClock
+from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import alternative_names
+from healthcode.rpc.certificate import alternative_names, load_ca
+from healthcode.rpc.source import connect_source, open_mirrors
 
 __all__ = ["cli"]
 
@@ -177,6 +180,29 @@ def serve(root: Path) -> None:
         )
 
     asyncio.run(app.serve(settings, on_ready=on_ready))
+
+
+@cli.command(
+    examples="""
+    # as the key holders read it out, after a new bootstrap of root
+    healthcode-gateway rebootstrap --dir gw --root-fingerprint "7f3a 9c21 …"
+    """
+)
+@_dir_option
+@fingerprint_option
+@json_option
+def rebootstrap(root: Path, fingerprint: str, as_json: bool) -> None:
+    """Adopt the root of a new bootstrap, which the root in force did not sign; a running gateway follows at once."""
+    configuration = GatewayFolder(root).configuration
+    settings = load_gateway_settings(configuration)
+    registry = settings.registry
+    if registry is None:
+        raise ConfigurationError(f"{configuration} names no registry: `healthcode-gateway init` does")
+    with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca)) as source:
+        mirrors = open_mirrors(settings.trust.mirrors, settings.trust.mirror_ca)
+        result = adopt(settings.trust.folder, (source, *mirrors), fingerprint)
+    result["configuration"] = name_root(configuration, registry.root_fingerprint, fingerprint)
+    print_result(result, as_json=as_json, table=details)
 
 
 @cli.command(

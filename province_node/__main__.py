@@ -13,6 +13,7 @@ from province_node.cli.backup import backup, restore
 from province_node.cli.draw import draw
 from province_node.cli.issue import issue
 from province_node.cli.keys import keys, request
+from province_node.cli.rebootstrap import rebootstrap
 from province_node.cli.revoke import revoke
 from province_node.cli.serve import check, serve
 from province_node.cli.setup import chain, entry, init, join, publish
@@ -54,6 +55,7 @@ for command in (
     entry,
     request,
     publish,
+    rebootstrap,
     check,
     serve,
     status,

@@ -17,6 +17,7 @@ from healthcode.settings import split_address
 __all__ = ["ADDRESS", "ENDPOINT", "FINGERPRINT"]
 
 _HOST = re.compile(r"[A-Za-z0-9._\-:]{1,253}")
+_GROUPING = re.compile(r"[\s/-]")
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -41,7 +42,9 @@ class _Fingerprint(click.ParamType):  # type: ignore[type-arg]  # as above
     name = "sha256:hex"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value).strip().lower()
+        # as people read it out: in groups, and without the word before it
+        digits = _GROUPING.sub("", str(value).lower().removeprefix("sha256:"))
+        text = f"sha256:{digits}"
         if _FINGERPRINT.fullmatch(text) is None:
             self.fail(
                 "it is sha256: and 64 hex digits, as `trust-registry fingerprint` prints it", param, ctx
@@ -56,4 +59,4 @@ ENDPOINT = _Address(1)
 """host:port where somebody is reached."""
 
 FINGERPRINT = _Fingerprint()
-"""The SHA-256 of a root file."""
+"""The SHA-256 of a root file: `sha256:` and 64 hex digits, or the digits in groups."""

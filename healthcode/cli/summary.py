@@ -14,12 +14,15 @@ from healthcode.cli.console import details, print_result, rows
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, NotFoundError
 from healthcode.identity.participant import participant
+from healthcode.trust.assembly import TrustState
 from healthcode.trust.client import RefreshResult
 from healthcode.trust.contact import TOLERANCE_SECONDS
+from healthcode.trust.metadata import bootstraps_in
+from healthcode.trust.national import root_fingerprint
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import IssuerView, TrustView
 
-__all__ = ["describe_trust", "print_refresh", "trust_table"]
+__all__ = ["describe_root", "describe_trust", "print_refresh", "trust_table"]
 
 
 def print_refresh(folder: Path, result: RefreshResult, *, as_json: bool) -> None:
@@ -66,6 +69,7 @@ def describe_trust(store: TrustStore, now: int) -> dict[str, Any]:
         "generation": store.generation,
         "trust_version": view.snapshot_version,
         "root_version": view.root_version,
+        **describe_root(store.state),
         "targets_version": view.targets_version,
         "signed_at": rfc3339(view.timestamp_signed_at),
         "age_seconds": now - view.timestamp_signed_at,
@@ -75,6 +79,21 @@ def describe_trust(store: TrustStore, now: int) -> dict[str, Any]:
         "clock_ahead_seconds": view.clock_ahead_seconds(now),
         "warnings": [*store.warnings, *view.warnings, *_clock_warnings(view, now)],
         "issuers": [_issuer(view, issuer, now) for _, issuer in sorted(view.issuers.items())],
+    }
+
+
+def describe_root(state: TrustState) -> dict[str, Any]:
+    """The root in force by its fingerprint, and where its row began anew without the signature of the one before."""
+    national = state.files.national
+    return {
+        "root_fingerprint": root_fingerprint(national.roots[-1]),
+        "root_began_anew": [
+            f"version {version}, after {after}"
+            for version, after in sorted(
+                bootstraps_in(state.national.root).items(), key=lambda each: int(each[0])
+            )
+        ],
+        "root_adopted_here": state.national.adopted or None,
     }
 
 

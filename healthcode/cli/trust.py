@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from healthcode.cli.console import CommandGroup, json_option, print_result
+from healthcode.cli.adoption import adopt, fingerprint_option
+from healthcode.cli.console import CommandGroup, details, json_option, print_result
 from healthcode.cli.folder import open_trust, trust_option
 from healthcode.cli.source import SourceName, name_sources, open_sources, read_sources, write_sources
 from healthcode.cli.summary import describe_trust, print_refresh, trust_table
@@ -99,6 +100,34 @@ def sync(urls: tuple[str, ...], ca: Path | None, folder: Path, as_json: bool) ->
     with open_sources(sources) as files:
         result = TrustClient(folder, files).refresh(SystemClock().now())
     print_refresh(folder, result, as_json=as_json)
+
+
+@trust.command(
+    examples="""
+    # what the key holders read out, in groups or as sha256:…; from the sources that the folder remembers
+    healthcode trust rebootstrap --trust /var/lib/healthcode/trust --root-fingerprint "7f3a 9c21 …"
+    healthcode trust rebootstrap --source grpcs://registry.example:7444 --ca registry-ca.pem --root-fingerprint sha256:…
+    """
+)
+@click.option(
+    "--source", "urls", multiple=True, metavar="URL|DIR", help="Other sources than the folder was begun with."
+)
+@click.option("--ca", type=_FILE, help=_CA_HELP)
+@fingerprint_option
+@trust_option("--trust")
+@json_option
+def rebootstrap(
+    urls: tuple[str, ...], ca: Path | None, fingerprint: str, folder: Path, as_json: bool
+) -> None:
+    """Adopt the root of a new bootstrap, which the root in force did not sign.
+
+    Needed once, when a refresh ends with ROOT_REPLACED and the key holders announced a new
+    bootstrap. All else is verified as ever: nothing goes back a version, and what is revoked
+    stays revoked. Whatever is refused leaves the folder as it was.
+    """
+    with open_sources(_sources(folder, urls, ca)) as files:
+        result = adopt(folder, files, fingerprint)
+    print_result(result, as_json=as_json, table=details)
 
 
 @trust.command(

@@ -12,6 +12,9 @@ of the whole (`trust_refresh_failed`, trust_refresh_total), of one participant's
 (`trust_rejected`, trust_rejected_total), and of one whose last word is old while the
 registry's is fresh (`trust_issuer_behind`, trust_issuer_behind_total).
 
+A next root that the one in force did not sign is an alarm (`trust_root_alarm` in the log and as a
+metric): an attack, or a new bootstrap that a person must adopt (trust/rebootstrap.py).
+
 A clock that signed times show to be wrong is told the same way (`trust_clock_alarm`,
 trust_clock_ahead_seconds: ahead, or behind where negative), and every source that was
 passed over (`trust_source_passed_over`, trust_source_passed_over_total).
@@ -109,6 +112,11 @@ class TrustFollower:
             "trust_clock_ahead_seconds",
             "By how much signed times show this clock to be ahead; negative when behind; 0 when neither",
         )
+        self._root_alarm = metrics.gauge(
+            "trust_root_alarm",
+            "1 while a source serves a next root that the one in force did not sign, and no person adopted it",
+        )
+        self._root_alarm.set(0)
         self._version = metrics.gauge("trust_snapshot_version", "Version of the trust snapshot in use")
         self._signed_at = metrics.gauge("trust_timestamp_signed_at", "When that was signed, epoch seconds")
 
@@ -155,6 +163,7 @@ class TrustFollower:
                 if error.reason is Reason.TRUST_ROLLBACK and self.on_rollback is not None:
                     self.on_rollback()
                 self._tell_sources()
+                self._tell_root()
                 self._tell_clock()
                 raise
             self._refreshes.labels("changed" if result.changed else "unchanged").inc()
@@ -176,6 +185,7 @@ class TrustFollower:
                 self._swap(result.view)
             self._tell_behind(result.view)
             self._tell_sources()
+            self._tell_root()
             self._tell_clock()
             return result
 
@@ -235,6 +245,13 @@ class TrustFollower:
                     "trust_source_passed_over", source=note.source, reason=note.reason, why=note.message
                 )
 
+    def _tell_root(self) -> None:
+        """Whoever serves such a root was passed over, also where it is the one source."""
+        noted = [each for each in self._client.passed_over if each.reason is Reason.ROOT_REPLACED]
+        self._root_alarm.set(1 if noted else 0)
+        if noted and self._budget.take("root") is not None:
+            self._log.error("trust_root_alarm", source=noted[0].source, why=noted[0].message)
+
     def _tell_clock(self) -> None:
         """What signed times say of our clock; a refresh that failed may have learnt of it too."""
         learnt = self._client.view
@@ -264,12 +281,12 @@ class TrustFollower:
             age = None if issuer.live_signed_at is None else now - issuer.live_signed_at
             if age is None or age <= fresh_seconds:
                 continue
-            self._behind.labels(issuer.code, Reason.TRUST_FROZEN).inc()
+            self._behind.labels(issuer.code, Reason.ISSUER_BEHIND).inc()
             if self._budget.take(f"{issuer.code} behind") is not None:
                 self._log.warning(
                     "trust_issuer_behind",
                     participant=issuer.code,
-                    reason=Reason.TRUST_FROZEN,
+                    reason=Reason.ISSUER_BEHIND,
                     age_seconds=age,
                     why="its node signs nothing new, or what it signs is kept from us, while the registry's own is fresh",
                 )

@@ -42,7 +42,6 @@ __all__ = [
     "find_root",
     "init_trust",
     "read_bootstrap",
-    "read_fingerprint",
     "write_adopted",
 ]
 
@@ -115,16 +114,6 @@ def check_fingerprint(text: str) -> None:
         raise ConfigurationError(
             "a root fingerprint is sha256: and 64 hex digits, as `trust-registry fingerprint` prints it"
         )
-
-
-def read_fingerprint(text: str) -> str:
-    """A root fingerprint as a person typed it, in groups or not, with `sha256:` or without; in its one form.
-
-    Raises ConfigurationError.
-    """
-    digits = "".join(text.lower().removeprefix("sha256:").replace("/", " ").replace("-", " ").split())
-    check_fingerprint(f"sha256:{digits}")
-    return f"sha256:{digits}"
 
 
 def init_trust(

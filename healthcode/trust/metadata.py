@@ -315,10 +315,13 @@ def with_bootstrap(metadata: Metadata[Root], after: str) -> Metadata[Root]:
 def bootstraps_in(root: Root) -> dict[str, str]:
     """Where the row of roots began anew: version → fingerprint of the root before, which did not sign it.
 
-    Each later root repeats it. Raises DecodeError(metadata.bootstraps) unless it is a table of texts.
+    Each later root repeats it. Raises DecodeError(metadata.bootstraps) unless it is such a table.
     """
     found = root.unrecognized_fields.get(BOOTSTRAPS_FIELD, {})
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+    if not isinstance(found, dict) or not all(
+        version.isascii() and version.isdecimal() and isinstance(after, str)
+        for version, after in found.items()
+    ):
         raise DecodeError("metadata.bootstraps", "root names its bootstraps in a form that is not known here")
     return dict(found)
 

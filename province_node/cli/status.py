@@ -20,6 +20,7 @@ from healthcode.cli.console import (
     print_result,
     rows,
 )
+from healthcode.cli.summary import describe_root
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.errors import HealthcodeError
@@ -82,6 +83,7 @@ def status(root: Path, as_json: bool) -> None:
         "serving": asyncio.run(is_serving(root, settings)),
         **_certificate(settings),
         **_trust(settings, view, now),
+        **({} if state is None else describe_root(state)),
         "own_entry": f"ALARM: {book.alarm}" if book.alarm else "as this node asked for",
         "own_head": f"ALARM: {book.head_alarm}" if book.head_alarm else "as this node made it",
         "published_head": None,

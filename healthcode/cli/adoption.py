@@ -1,0 +1,69 @@
+"""What the `rebootstrap` commands share: adopting a new bootstrap's root in a trust folder, and naming it in a configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from healthcode.cli.parameter import FINGERPRINT
+from healthcode.clock import SystemClock
+from healthcode.trust.durable import replace_file
+from healthcode.trust.national import spoken_fingerprint
+from healthcode.trust.rebootstrap import adopt_root
+from healthcode.trust.source import TrustSource
+
+__all__ = ["adopt", "fingerprint_option", "name_root"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def fingerprint_option(function: _Function) -> _Function:
+    """`--root-fingerprint` of a new bootstrap, passed as `fingerprint`."""
+    return click.option(
+        "--root-fingerprint",
+        "fingerprint",
+        type=FINGERPRINT,
+        required=True,
+        help="Of the new root, as the key holders read it out to you; in groups or not. Never copy it from this "
+        "machine, a log or the registry: they may be the attack.",
+    )(function)
+
+
+def adopt(folder: Path, sources: Sequence[TrustSource], fingerprint: str) -> dict[str, Any]:
+    """Adopts the root, and tells what came of it. Raises as adopt_root."""
+    done = adopt_root(folder, sources, fingerprint, SystemClock().now())
+    view = done.refresh.view
+    return {
+        "folder": str(folder),
+        "realm": view.realm,
+        "root_fingerprint": done.fingerprint,
+        "read_back": spoken_fingerprint(done.fingerprint),
+        "root_before": done.before,
+        "root_version": view.root_version,
+        "adopted": "it was adopted before" if done.is_repeat else "now",
+        "trust_version": view.snapshot_version,
+        "issuers": sorted(view.issuers),
+        "rejected": [f"{each.participant}: {each.message} ({each.reason})" for each in done.refresh.rejected],
+    }
+
+
+def name_root(configuration: Path, before: str, fingerprint: str) -> str:
+    """Puts the new fingerprint in the place of the old one in a configuration; what a person is told of it.
+
+    The trust folder knows both, so a service starts with either; a folder that is made anew needs the new one.
+    """
+    if before == fingerprint:
+        return f"{configuration.name} names it already"
+    try:
+        text, was = configuration.read_text(encoding="utf-8"), configuration.stat()
+        replace_file(configuration, text.replace(before, fingerprint).encode())
+        configuration.chmod(was.st_mode & 0o777)
+        if os.geteuid() == 0:
+            os.chown(configuration, was.st_uid, was.st_gid)
+    except OSError as error:
+        return f"write it into {configuration} as root_fingerprint; this command could not: {error}"
+    return f"{configuration.name} names it now"
