@@ -21,7 +21,7 @@ from healthcode.trust.layout import TrustLimits
 from healthcode.trust.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold
 from trust_registry.durable import read_file, write_file
 
-__all__ = ["Floor", "read_floor", "verify_evidence", "write_floor"]
+__all__ = ["Floor", "check_floor", "read_floor", "verify_evidence", "write_floor"]
 
 _HIGHEST = 10**9
 """No registry gets there by publishing; a version above would use up the numbers that file names have."""
@@ -68,7 +68,11 @@ def verify_evidence(root: Root, timestamp: bytes, snapshot: bytes) -> Floor:
         found = decode_metadata(snapshot, Snapshot, _LIMITS.snapshot_bytes)
         verify_threshold(root, "snapshot", found)
         versions = {name.removesuffix(".json"): meta.version for name, meta in found.signed.meta.items()}
-    floor = Floor(timestamp=signed.signed.version, snapshot=named.version, roles=versions)
+    return check_floor(Floor(timestamp=signed.signed.version, snapshot=named.version, roles=versions))
+
+
+def check_floor(floor: Floor) -> Floor:
+    """The floor, if a registry can have got there. Raises TrustError (VERSION_CONFLICT)."""
     if max(floor.timestamp, floor.snapshot, *floor.roles.values()) > _HIGHEST:
         raise TrustError("a version beyond all that was ever published", reason=Reason.VERSION_CONFLICT)
     return floor

@@ -1,9 +1,9 @@
 """A registry anew, after its machine is lost: from mirrors, and the keys that were kept elsewhere.
 
-Every mirror is verified from the root down; the newest that holds is taken over, and
-the versions of all the others count as given out, so that nothing is published below
-them. A node that holds more proves it when it reports (`Repository.resume_above`); what
-only that node has is brought by its trust folder as one more source.
+The newest of everything that holds is taken from all sources together (`salvage`), and
+the versions of all of them count as given out, so that nothing is published below any. A
+node that holds more proves it when it reports (`Repository.resume_above`); what only that
+node has is brought by its trust folder as one more source, or by the province itself.
 
 The online keys come from a backup, or new ones are made. New ones sign nothing until
 root names them (and targets that of areas): two proposals wait then for their holders.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from healthcode.clock import Clock
-from healthcode.errors import ConfigurationError, HealthcodeError, TrustError
+from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import is_test_realm
 from healthcode.rpc.certificate import CertifiedKey, issue_leaf, load_ca
@@ -36,7 +36,7 @@ from trust_registry.folder import RegistryFolder
 from trust_registry.online_key import OnlineKeys, create_online_keys
 from trust_registry.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.published import Published
-from trust_registry.salvage import Salvage, fetch_roots, salvage
+from trust_registry.salvage import Salvage, salvage
 from trust_registry.tree import TIMESTAMP_FILE, TrustTree
 
 __all__ = ["Rebuilt", "Restored", "rebuild"]
@@ -60,7 +60,10 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What was made. `refused` says why a source was not taken; `proposals` wait for signatures."""
+    """What was made. `refused` says why a source was not taken; `proposals` wait for signatures.
+
+    `lacking` are the roles whose newest version no source had; its owner hands it in again.
+    """
 
     realm: str
     source: str
@@ -69,6 +72,7 @@ class Rebuilt:
     timestamp_version: int
     floor: Floor
     participants: int
+    lacking: Mapping[str, int]
     missing_deltas: int
     refused: Mapping[str, str]
     proposals: tuple[Proposal, ...]
@@ -90,16 +94,12 @@ def rebuild(
     target = folder.root.absolute()
     if target.exists() and any(target.iterdir()):
         raise ConfigurationError(f"{target} is not empty: a registry is rebuilt in a new folder")
-    found, refused = _salvage_all(sources, fingerprint)
-    best = max(found, key=lambda each: each.order)
-    floor = Floor()
-    for each in found:
-        floor = floor.raised(each.floor)
+    found = salvage(sources, fingerprint)
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = target.parent / f".{target.name}.rebuild-{secrets.token_hex(4)}"
     staging.mkdir(mode=0o700)
     try:
-        proposals, needs_tls = _write(best, floor, RegistryFolder(staging), restored, clock.now())
+        proposals, needs_tls = _write(found, RegistryFolder(staging), restored, clock.now())
         if target.exists():
             target.rmdir()
         staging.rename(target)
@@ -107,56 +107,35 @@ def rebuild(
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    root, snapshot, timestamp = best.order
+    national = found.national
     return Rebuilt(
-        realm=best.state.national.realm,
-        source=best.name,
-        root_version=root,
-        snapshot_version=snapshot,
-        timestamp_version=timestamp,
-        floor=floor,
-        participants=len(best.state.issuers),
-        missing_deltas=best.missing_deltas,
-        refused=refused,
+        realm=national.realm,
+        source=found.source,
+        root_version=national.root.version,
+        snapshot_version=national.snapshot.version,
+        timestamp_version=national.timestamp.version,
+        floor=found.floor,
+        participants=len(found.issuers),
+        lacking=found.lacking,
+        missing_deltas=found.missing_deltas,
+        refused=found.refused,
         proposals=proposals,
         needs_tls=needs_tls,
     )
 
 
-def _salvage_all(sources: Sequence[TrustSource], fingerprint: str) -> tuple[list[Salvage], dict[str, str]]:
-    roots: dict[int, bytes] = {}
-    refused: dict[str, str] = {}
-    for source in sources:
-        try:
-            roots = {**fetch_roots(source), **roots}
-        except HealthcodeError as error:
-            refused[source.name] = error.message
-    found = []
-    for source in sources:
-        if source.name in refused:
-            continue
-        try:
-            found.append(salvage(source, fingerprint, roots))
-        except HealthcodeError as error:
-            refused[source.name] = error.message
-    if not found:
-        reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
-        raise TrustError(f"no source holds, so nothing was rebuilt. {reasons}")
-    return found, refused
-
-
 def _write(
-    best: Salvage, floor: Floor, folder: RegistryFolder, restored: Restored, now: int
+    found: Salvage, folder: RegistryFolder, restored: Restored, now: int
 ) -> tuple[tuple[Proposal, ...], bool]:
     for path in (folder.keys, folder.tls, folder.joins, folder.proposals):
         path.mkdir(mode=0o700)
     tree = TrustTree(folder.repository)
-    for name in sorted(best.files, key=lambda path: path == TIMESTAMP_FILE):
-        write_file(tree.locate(name), best.files[name])
-    write_floor(folder.floor, floor)
-    realm = best.state.national.realm
-    _write_configuration(best, folder, restored.configuration)
-    published = Published(tree, floor)
+    for name in sorted(found.files, key=lambda path: path == TIMESTAMP_FILE):
+        write_file(tree.locate(name), found.files[name])
+    write_floor(folder.floor, found.floor)
+    realm = found.national.realm
+    _write_configuration(found, folder, restored.configuration)
+    published = Published(tree, found.floor)
     proposals: tuple[Proposal, ...] = ()
     if restored.keys is None:
         passphrase = secrets.token_urlsafe(32).encode()
@@ -166,7 +145,7 @@ def _write(
         proposals = _propose(ProposalStore(folder.proposals), published, keys, now)
     else:
         _restore_keys(folder, restored)
-    return proposals, not _write_tls(best, folder, restored.tls, now)
+    return proposals, not _write_tls(found, folder, restored.tls, now)
 
 
 def _propose(store: ProposalStore, published: Published, keys: OnlineKeys, now: int) -> tuple[Proposal, ...]:
@@ -211,20 +190,20 @@ def _restore_keys(folder: RegistryFolder, restored: Restored) -> None:
         write_file(folder.keys / path.name, path.read_bytes(), mode=0o600)
 
 
-def _write_configuration(best: Salvage, folder: RegistryFolder, kept: Path | None) -> None:
+def _write_configuration(found: Salvage, folder: RegistryFolder, kept: Path | None) -> None:
     if kept is not None:
         try:
             write_file(folder.configuration, kept.read_bytes())
         except OSError as error:
             raise ConfigurationError(f"{kept} cannot be read: {error.strerror}") from error
         return
-    entry = best.state.view.services.get("registry")
+    entry = found.national.participants.services.get("registry")
     if entry is None or entry.public_endpoint is None:
         raise ConfigurationError(
             "the trust files do not say where the registry is reached: give --configuration"
         )
     listen = [f"0.0.0.0:{split_address(text)[1]}" for text in (entry.endpoint, entry.public_endpoint)]
-    realm = best.state.national.realm
+    realm = found.national.realm
     text = f"""\
 # Trust registry of realm {realm}, rebuilt. An unknown key is an error. Paths count from this file's folder.
 realm = "{realm}"
@@ -244,7 +223,7 @@ passphrase_file = "passphrase"
     write_file(folder.configuration, text.encode())
 
 
-def _write_tls(best: Salvage, folder: RegistryFolder, kept: Path | None, now: int) -> bool:
+def _write_tls(found: Salvage, folder: RegistryFolder, kept: Path | None, now: int) -> bool:
     """The registry's certificate, from what was kept; whether there is one now."""
     if kept is None:
         return False
@@ -259,11 +238,11 @@ def _write_tls(best: Salvage, folder: RegistryFolder, kept: Path | None, now: in
         raise ConfigurationError(
             f"{kept} lacks ca.pem with registry.pem and registry.key, or with the CA's ca.key: {error}"
         ) from error
-    entry = best.state.view.services.get("registry")
+    entry = found.national.participants.services.get("registry")
     addresses = [] if entry is None else [entry.endpoint, *filter(None, [entry.public_endpoint])]
     leaf = issue_leaf(
         ca,
-        PeerId(best.state.national.realm, PeerKind.REGISTRY),
+        PeerId(found.national.realm, PeerKind.REGISTRY),
         dns_names=tuple(dict.fromkeys(split_address(address)[0] for address in addresses)),
         days=_LEAF_DAYS,
         now=now,

@@ -9,17 +9,23 @@ version all the same, and asks the province for it (docs/adr/0016).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from healthcode.errors import DecodeError, HealthcodeError, NotFoundError, Reason, TrustError
+from healthcode.errors import HealthcodeError, NotFoundError, TrustError
 from healthcode.revocation.head import Head
-from healthcode.trust.assembly import AreaFiles, IssuerFiles, IssuerTrust, verify_areas, verify_issuer
-from healthcode.trust.delegation import verify_delegation
+from healthcode.trust.assembly import (
+    AreaFiles,
+    IssuerFiles,
+    IssuerTrust,
+    listed_chain,
+    verify_areas,
+    verify_issuer,
+)
+from healthcode.trust.delegation import delegated_participants, verify_delegation
 from healthcode.trust.layout import (
     AREAS_ROLE,
-    PARTICIPANTS_PATH,
-    POLICY_PATH,
     RISK_PATH,
     authority_role,
     head_path,
@@ -28,25 +34,16 @@ from healthcode.trust.layout import (
     metadata_file,
     participant_of_role,
     province_path,
-    target_file,
 )
 from healthcode.trust.link import verify_chain
-from healthcode.trust.metadata import (
-    Snapshot,
-    Targets,
-    Timestamp,
-    decode_metadata,
-    reonboarded_in,
-    target_of,
-)
-from healthcode.trust.national import National, NationalFiles, root_fingerprint, verify_national
+from healthcode.trust.metadata import reonboarded_in
+from healthcode.trust.national import National
 from healthcode.trust.source import TrustSource
-from trust_registry.floor import Floor, check_floor
-from trust_registry.node_folder import NodeFolderSource
+from trust_registry.floor import Floor
 from trust_registry.published import LIMITS
-from trust_registry.tree import TIMESTAMP_FILE
+from trust_registry.survey import Survey, fetch_roots, place_of, survey
 
-__all__ = ["Salvage", "fetch_roots", "salvage"]
+__all__ = ["Salvage", "salvage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +65,6 @@ class Salvage:
     missing_deltas: int
 
 
-def fetch_roots(source: TrustSource) -> dict[int, bytes]:
-    """Every root that a source holds, by version; verified later, as a chain."""
-    found: dict[int, bytes] = {}
-    for version in range(1, LIMITS.root_rotations + 1):
-        try:
-            found[version] = source.fetch(metadata_file("root", version), LIMITS.root_bytes)
-        except NotFoundError:
-            if found:
-                break
-    return found
-
-
 def salvage(sources: Sequence[TrustSource], fingerprint: str) -> Salvage:
     """Takes from `sources` the newest of everything that holds.
 
@@ -93,12 +78,12 @@ def salvage(sources: Sequence[TrustSource], fingerprint: str) -> Salvage:
         except HealthcodeError as error:
             refused[source.name] = error.message
     together = {version: data for each in reversed(roots.values()) for version, data in each.items()}
-    found: list[_Found] = []
+    found: list[Survey] = []
     for source in sources:
         if source.name in refused:
             continue
         try:
-            found.append(_survey(source, fingerprint, roots[source.name], together))
+            found.append(survey(source, fingerprint, roots[source.name], together))
         except HealthcodeError as error:
             refused[source.name] = error.message
     if not found:
@@ -107,99 +92,7 @@ def salvage(sources: Sequence[TrustSource], fingerprint: str) -> Salvage:
     return _gather(sorted(found, key=lambda each: each.order, reverse=True), refused)
 
 
-@dataclass(slots=True)
-class _Found:
-    """The national part of one source, verified; what was read of it so far."""
-
-    reader: _Reader
-    national: National
-    floor: Floor
-
-    @property
-    def order(self) -> tuple[int, int, int]:
-        """What is newer: by root, then snapshot, then timestamp."""
-        national = self.national
-        return (national.root.version, national.snapshot.version, national.timestamp.version)
-
-    def versions_of(self, role: str) -> set[int]:
-        """The versions of a role that this source may have."""
-        found = {self.national.version_of(role) or 0}
-        if isinstance(self.reader.source, NodeFolderSource):
-            found.add(self.reader.source.held_version(role))
-        return found - {0}
-
-
-@dataclass(slots=True)
-class _Reader:
-    """Reads the files of one source once, and keeps them."""
-
-    source: TrustSource
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    def read(self, path: str, max_bytes: int) -> bytes:
-        if path not in self.files:
-            self.files[path] = self.source.fetch(path, max_bytes)
-        return self.files[path]
-
-    def role(self, role: str, version: int, max_bytes: int) -> tuple[bytes, Targets]:
-        data = self.read(metadata_file(role, version), max_bytes)
-        return data, decode_metadata(data, Targets, max_bytes).signed
-
-    def target(self, targets: Targets, path: str, max_bytes: int) -> bytes:
-        listed = target_of(targets, path)
-        if listed is None:
-            raise TrustError(f"{path} is not listed by its role", reason=Reason.FILE_UNKNOWN)
-        return self.read(_place(targets, path), min(listed.length, max_bytes))
-
-
-def _place(targets: Targets, path: str) -> str:
-    try:
-        return target_file(path, targets.targets[path].hashes["sha256"])
-    except (KeyError, ValueError) as error:
-        raise DecodeError("metadata.format", f"{path} is listed without a hash") from error
-
-
-def _survey(
-    source: TrustSource, fingerprint: str, own: Mapping[int, bytes], together: Mapping[int, bytes]
-) -> _Found:
-    """The national part of a source. `together` are the roots of all: a node's folder does not begin at the first."""
-    newest = max(own, default=0)
-    roots = {**{version: data for version, data in together.items() if version < newest}, **own}
-    chain = [roots[version] for version in sorted(roots)]
-    if fingerprint not in map(root_fingerprint, chain):
-        raise TrustError(
-            f"{source.name} serves no root with fingerprint {fingerprint}: it is of another realm"
-        )
-    reader = _Reader(source, {metadata_file("root", version): data for version, data in roots.items()})
-    timestamp = reader.read(TIMESTAMP_FILE, LIMITS.timestamp_bytes)
-    named = decode_metadata(timestamp, Timestamp, LIMITS.timestamp_bytes).signed.snapshot_meta
-    snapshot = reader.read(metadata_file("snapshot", named.version), LIMITS.snapshot_bytes)
-    meta = decode_metadata(snapshot, Snapshot, LIMITS.snapshot_bytes).signed.meta.get("targets.json")
-    if meta is None:
-        raise TrustError("snapshot names no targets", reason=Reason.FILE_UNKNOWN)
-    data, targets = reader.role("targets", meta.version, LIMITS.targets_bytes)
-    files = NationalFiles(
-        tuple(chain),
-        timestamp,
-        snapshot,
-        data,
-        reader.target(targets, PARTICIPANTS_PATH, LIMITS.participants_bytes),
-        reader.target(targets, POLICY_PATH, LIMITS.policy_bytes),
-    )
-    national = verify_national(files, LIMITS)
-    floor = check_floor(
-        Floor(
-            timestamp=national.timestamp.version,
-            snapshot=national.snapshot.version,
-            roles={
-                name.removesuffix(".json"): each.version for name, each in national.snapshot.meta.items()
-            },
-        )
-    )
-    return _Found(reader, national, floor)
-
-
-def _gather(found: Sequence[_Found], refused: Mapping[str, str]) -> Salvage:
+def _gather(found: Sequence[Survey], refused: Mapping[str, str]) -> Salvage:
     """The newest national files, and of each role the newest that holds; `found` begins with the newest."""
     best = found[0]
     national = best.national
@@ -218,9 +111,7 @@ def _gather(found: Sequence[_Found], refused: Mapping[str, str]) -> Salvage:
         participant, is_live = participant_of_role(role) or ("", True)
         if is_live:
             continue
-        entry = national.participants.participants.get(participant)
-        delegated = national.targets.delegations
-        if entry is None or delegated is None or role not in (delegated.roles or {}):
+        if participant not in delegated_participants(national.targets):
             held |= _unread(found, participant, files)
             continue
         issuer = _issuer(found, participant, national, files)
@@ -235,7 +126,7 @@ def _gather(found: Sequence[_Found], refused: Mapping[str, str]) -> Salvage:
     return Salvage(best.reader.source.name, national, files, issuers, floor, lacking, refused, missing)
 
 
-def _areas(found: Sequence[_Found], national: National) -> tuple[int, dict[str, bytes]] | None:
+def _areas(found: Sequence[Survey], national: National) -> tuple[int, dict[str, bytes]] | None:
     """(version, files) of the newest area risk that holds."""
     for version, each in _newest_first(found, AREAS_ROLE):
         try:
@@ -244,23 +135,26 @@ def _areas(found: Sequence[_Found], national: National) -> tuple[int, dict[str, 
             trust = verify_areas(AreaFiles(metadata, risk), national, limits=LIMITS)
         except HealthcodeError:
             continue
-        names = {metadata_file(AREAS_ROLE, version): metadata, _place(targets, RISK_PATH): risk}
+        names = {metadata_file(AREAS_ROLE, version): metadata, place_of(targets, RISK_PATH): risk}
         return trust.version, names
     return None
 
 
-def _newest_first(found: Sequence[_Found], role: str) -> list[tuple[int, _Found]]:
+def _newest_first(found: Sequence[Survey], role: str) -> list[tuple[int, Survey]]:
     pairs = [(version, each) for each in found for version in each.versions_of(role)]
     return sorted(pairs, key=lambda pair: -pair[0])
 
 
 def _issuer(
-    found: Sequence[_Found], participant: str, national: National, files: dict[str, bytes]
+    found: Sequence[Survey], participant: str, national: National, files: dict[str, bytes]
 ) -> IssuerTrust | None:
     """The newest files of a participant that hold, put into `files`; None when no authority's do."""
-    chain = national.participants.participants[participant].chain
-    verify_chain(participant, chain, national.realm, reonboarded_in(national.root))
-    verify_delegation(national.targets, participant, chain[-1])
+    chain = listed_chain(national.participants, participant)
+    try:
+        verify_chain(participant, chain, national.realm, reonboarded_in(national.root))
+        verify_delegation(national.targets, participant, chain[-1])
+    except HealthcodeError:
+        return None
     role, limit = authority_role(participant), LIMITS.province_metadata_bytes
     for version, each in _newest_first(found, role):
         try:
@@ -272,13 +166,13 @@ def _issuer(
         except HealthcodeError:
             continue
         files[metadata_file(role, version)] = metadata
-        files[_place(targets, province_path(participant))] = province
+        files[place_of(targets, province_path(participant))] = province
         return _with_live(found, participant, authority, national, files) or authority
     return None
 
 
 def _with_live(
-    found: Sequence[_Found],
+    found: Sequence[Survey],
     participant: str,
     authority: IssuerTrust,
     national: National,
@@ -308,7 +202,7 @@ def _with_live(
             continue
         files |= lists
         files[metadata_file(role, version)] = metadata
-        files[_place(targets, head_path(participant))] = head
+        files[place_of(targets, head_path(participant))] = head
         return issuer
     return None
 
@@ -317,19 +211,19 @@ def _no_list(path: str, _max_bytes: int) -> bytes:
     raise NotFoundError(f"{path} was not asked for")
 
 
-def _first(found: Sequence[_Found], path: str, max_bytes: int) -> bytes:
+def _first(found: Sequence[Survey], path: str, max_bytes: int) -> bytes:
     """A file that is named by its hash, from the first source that has it. Raises NotFoundError."""
     for each in found:
         try:
             data = each.reader.read(path, max_bytes)
         except HealthcodeError:
             continue
-        if list_file(_sha256(data)) == path:
+        if list_file(hashlib.sha256(data).hexdigest()) == path:
             return data
     raise NotFoundError(f"no source has the file {path}")
 
 
-def _deltas(found: Sequence[_Found], head: Head, files: dict[str, bytes]) -> int:
+def _deltas(found: Sequence[Survey], head: Head, files: dict[str, bytes]) -> int:
     """Puts the deltas that a head names into `files`; how many nobody has."""
     missing = 0
     for day in head.days.values():
@@ -342,7 +236,7 @@ def _deltas(found: Sequence[_Found], head: Head, files: dict[str, bytes]) -> int
     return missing
 
 
-def _unread(found: Sequence[_Found], participant: str, files: dict[str, bytes]) -> dict[str, int]:
+def _unread(found: Sequence[Survey], participant: str, files: dict[str, bytes]) -> dict[str, int]:
     """What is left of a participant that nobody delegates to any more: kept, and read by no client."""
     held: dict[str, int] = {}
     parts = (
@@ -357,7 +251,7 @@ def _unread(found: Sequence[_Found], participant: str, files: dict[str, bytes]) 
             except HealthcodeError:
                 continue
             files[metadata_file(role, version)] = metadata
-            files[_place(targets, path)] = target
+            files[place_of(targets, path)] = target
             held[role] = version
             break
     return held

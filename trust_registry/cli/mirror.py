@@ -10,13 +10,14 @@ import click
 
 from healthcode.cli.console import Command, details, json_option, print_json, print_result
 from healthcode.clock import SystemClock
+from healthcode.rpc.certificate import load_ca
 from healthcode.rpc.source import open_source
 from healthcode.trust.source import TrustSource
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.export import Exported, export_tree, watch_tree
 from trust_registry.folder import RegistryFolder
+from trust_registry.node_folder import NodeFolderSource, is_node_folder
 from trust_registry.rebuild import Rebuilt, Restored, rebuild
-from trust_registry.salvage import GenerationSource, is_trust_folder
 
 __all__ = ["export", "rebuild_command"]
 
@@ -75,7 +76,14 @@ def export(target: Path, folder: Path, watch: bool, as_json: bool) -> None:
     "mirrors",
     multiple=True,
     required=True,
-    help="A mirror (folder or URL) or a node's trust folder; several are compared, and the newest is taken.",
+    help="A mirror (folder or URL), a node's trust folder, a registry's old folder `repository`, or a registry "
+    "(grpcs://host:port). Of several the newest of everything is taken.",
+)
+@click.option(
+    "--ca",
+    "ca",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="CA of a registry at grpcs://, or of an https mirror that the system does not know.",
 )
 @click.option("--root-fingerprint", required=True, help="sha256:…, as nodes were told it.")
 @click.option(
@@ -98,6 +106,7 @@ def export(target: Path, folder: Path, watch: bool, as_json: bool) -> None:
 def rebuild_command(
     folder: Path,
     mirrors: tuple[str, ...],
+    ca: Path | None,
     root_fingerprint: str,
     configuration: Path | None,
     keys: Path | None,
@@ -108,15 +117,16 @@ def rebuild_command(
     """Rebuild a registry whose machine is lost, from mirrors; it resumes above the highest version of them all."""
     restored = Restored(configuration, keys, passphrase_file, tls)
     with ExitStack() as stack:
-        sources = [_open(stack, mirror) for mirror in mirrors]
+        ca_pem = None if ca is None else load_ca(ca)
+        sources = [_open(stack, mirror, ca_pem) for mirror in mirrors]
         result = rebuild(sources, root_fingerprint, RegistryFolder(folder), restored, SystemClock())
     print_result(_describe_rebuilt(result, folder), as_json=as_json, table=details)
 
 
-def _open(stack: ExitStack, mirror: str) -> TrustSource:
-    if "://" not in mirror and is_trust_folder(Path(mirror)):
-        return GenerationSource(Path(mirror))
-    return stack.enter_context(open_source(mirror))
+def _open(stack: ExitStack, mirror: str, ca_pem: str | None) -> TrustSource:
+    if "://" not in mirror and is_node_folder(Path(mirror)):
+        return NodeFolderSource(Path(mirror))
+    return stack.enter_context(open_source(mirror, ca_pem=ca_pem))
 
 
 def _describe_export(exported: Exported) -> dict[str, Any]:
@@ -142,6 +152,7 @@ def _describe_rebuilt(result: Rebuilt, folder: Path) -> dict[str, Any]:
         "timestamp_version": result.timestamp_version,
         "resumes_above": {"snapshot": result.floor.snapshot, "timestamp": result.floor.timestamp},
         "participants": result.participants,
+        "lacking": dict(result.lacking),
         "missing_deltas": result.missing_deltas,
         "refused": dict(result.refused),
         "next": steps,

@@ -2,91 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from healthcode.errors import ConflictError, Reason
-from healthcode.revocation.day import day_of
-from healthcode.trust.client import RefreshResult, TrustClient
 from healthcode.trust.layout import AREAS_ROLE, metadata_file
-from healthcode.trust.national import root_fingerprint
-from healthcode.trust.source import FolderSource
-from healthcode.trust.store import TrustStore, init_trust
-from tests.simulator.realm import NOW
-from tests.simulator.registry import HandClock, Province, admit, found_registry
-from trust_registry.app import Registry, open_registry
+from tests.simulator.country import REALM, Country
+from tests.simulator.registry import Province, admit
 from trust_registry.export import export_tree
-from trust_registry.folder import RegistryFolder
 from trust_registry.retention import remove_superseded
-from trust_registry.submission import Publisher
 from trust_registry.tree import TIMESTAMP_FILE
-
-REALM = "test-registry"
-TODAY = day_of(NOW)
-
-
-class Country:
-    """A registry, two provinces, what each has sent, and the trust folders of whoever follows."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.clock = HandClock()
-        self.registry = found_registry(root / "registry", clock=self.clock)
-        self.provinces = {code: Province(code, REALM) for code in ("31", "44")}
-        self.versions = dict.fromkeys(self.provinces, 0)
-        self.revoked: dict[str, set[int]] = {code: set() for code in self.provinces}
-        admit(self.registry, *self.provinces.values())
-
-    def revoke(self, code: str, *indices: int) -> None:
-        """The province's node publishes that it revoked these, too, in the version that it counts by itself."""
-        self.revoked[code] |= set(indices)
-        self.provinces[code].revoke(TODAY, self.revoked[code])
-        self.publish(code)
-
-    def publish(self, code: str) -> None:
-        self.versions[code] += 1
-        metadata, head = self.provinces[code].live_publication(self.versions[code])
-        spooled = self.provinces[code].spool(self.root / "spool")
-        Publisher(self.registry.repository).publish_revocations(code, metadata, head, spooled)
-
-    def publish_province(self, code: str, version: int) -> None:
-        metadata, document = self.provinces[code].publication(version)
-        Publisher(self.registry.repository).publish_province(code, metadata, document)
-
-    def refresh(self, name: str) -> RefreshResult:
-        """A node, which begins its folder the first time, takes what the registry has."""
-        return follow(self.registry, self.root / name, self.clock.time)
-
-    def back_up(self) -> None:
-        shutil.copytree(self.registry.folder.root, self.root / "backup")
-
-    def restore(self) -> None:
-        shutil.rmtree(self.registry.folder.root)
-        shutil.copytree(self.root / "backup", self.registry.folder.root)
-        self.registry = open_registry(RegistryFolder(self.root / "registry"), self.clock, {})
-
-    def prove(self, name: str) -> bool:
-        """The node's report, with the signed files that it holds."""
-        held = self.root / name / "current" / "metadata"
-        return self.registry.repository.resume_above(
-            (held / "timestamp.json").read_bytes(), (held / "snapshot.json").read_bytes()
-        )
-
-    def refused(self, name: str, code: str) -> set[int]:
-        """What a node refuses of a province, as its folder says when it is opened anew."""
-        revocations = TrustStore.open(self.root / name).view.issuers[code].revocations
-        assert revocations is not None
-        return {int(index) for index in revocations.lists[TODAY]}
-
-
-def follow(registry: Registry, folder: Path, now: int) -> RefreshResult:
-    source = FolderSource(registry.folder.repository)
-    if not folder.exists():
-        init_trust(folder, source, root_fingerprint(registry.repository.tree.read(metadata_file("root", 1))))
-    return TrustClient(folder, source).refresh(now)
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""One source looked through for a rebuild: its roots, and its national files, verified from the root down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from healthcode.errors import DecodeError, NotFoundError, Reason, TrustError
+from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, metadata_file, target_file
+from healthcode.trust.metadata import Snapshot, Targets, Timestamp, decode_metadata, target_of
+from healthcode.trust.national import National, NationalFiles, root_fingerprint, verify_national
+from healthcode.trust.source import TrustSource
+from trust_registry.floor import Floor, check_floor
+from trust_registry.node_folder import NodeFolderSource
+from trust_registry.published import LIMITS
+from trust_registry.tree import TIMESTAMP_FILE
+
+__all__ = ["FileReader", "Survey", "fetch_roots", "place_of", "survey"]
+
+
+@dataclass(slots=True)
+class FileReader:
+    """Reads the files of one source once, and keeps them."""
+
+    source: TrustSource
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        if path not in self.files:
+            self.files[path] = self.source.fetch(path, max_bytes)
+        return self.files[path]
+
+    def role(self, role: str, version: int, max_bytes: int) -> tuple[bytes, Targets]:
+        data = self.read(metadata_file(role, version), max_bytes)
+        return data, decode_metadata(data, Targets, max_bytes).signed
+
+    def target(self, targets: Targets, path: str, max_bytes: int) -> bytes:
+        listed = target_of(targets, path)
+        if listed is None:
+            raise TrustError(f"{path} is not listed by its role", reason=Reason.FILE_UNKNOWN)
+        return self.read(place_of(targets, path), min(listed.length, max_bytes))
+
+
+def fetch_roots(source: TrustSource) -> dict[int, bytes]:
+    """Every root that a source holds, by version; verified later, as a chain."""
+    found: dict[int, bytes] = {}
+    for version in range(1, LIMITS.root_rotations + 1):
+        try:
+            found[version] = source.fetch(metadata_file("root", version), LIMITS.root_bytes)
+        except NotFoundError:
+            if found:
+                break
+    return found
+
+
+@dataclass(slots=True)
+class Survey:
+    """The national part of one source, verified; what was read of it so far."""
+
+    reader: FileReader
+    national: National
+    floor: Floor
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """What is newer: by root, then snapshot, then timestamp."""
+        national = self.national
+        return (national.root.version, national.snapshot.version, national.timestamp.version)
+
+    def versions_of(self, role: str) -> set[int]:
+        """The versions of a role that this source may have."""
+        found = {self.national.version_of(role) or 0}
+        if isinstance(self.reader.source, NodeFolderSource):
+            found.add(self.reader.source.held_version(role))
+        return found - {0}
+
+
+def place_of(targets: Targets, path: str) -> str:
+    try:
+        return target_file(path, targets.targets[path].hashes["sha256"])
+    except (KeyError, ValueError) as error:
+        raise DecodeError("metadata.format", f"{path} is listed without a hash") from error
+
+
+def survey(
+    source: TrustSource, fingerprint: str, own: Mapping[int, bytes], together: Mapping[int, bytes]
+) -> Survey:
+    """The national part of a source. `together` are the roots of all: a node's folder does not begin at the first."""
+    newest = max(own, default=0)
+    roots = {**{version: data for version, data in together.items() if version < newest}, **own}
+    chain = [roots[version] for version in sorted(roots)]
+    if fingerprint not in map(root_fingerprint, chain):
+        raise TrustError(
+            f"{source.name} serves no root with fingerprint {fingerprint}: it is of another realm"
+        )
+    reader = FileReader(source, {metadata_file("root", version): data for version, data in roots.items()})
+    timestamp = reader.read(TIMESTAMP_FILE, LIMITS.timestamp_bytes)
+    named = decode_metadata(timestamp, Timestamp, LIMITS.timestamp_bytes).signed.snapshot_meta
+    snapshot = reader.read(metadata_file("snapshot", named.version), LIMITS.snapshot_bytes)
+    meta = decode_metadata(snapshot, Snapshot, LIMITS.snapshot_bytes).signed.meta.get("targets.json")
+    if meta is None:
+        raise TrustError("snapshot names no targets", reason=Reason.FILE_UNKNOWN)
+    data, targets = reader.role("targets", meta.version, LIMITS.targets_bytes)
+    files = NationalFiles(
+        tuple(chain),
+        timestamp,
+        snapshot,
+        data,
+        reader.target(targets, PARTICIPANTS_PATH, LIMITS.participants_bytes),
+        reader.target(targets, POLICY_PATH, LIMITS.policy_bytes),
+    )
+    national = verify_national(files, LIMITS)
+    floor = check_floor(
+        Floor(
+            timestamp=national.timestamp.version,
+            snapshot=national.snapshot.version,
+            roles={name.removesuffix(".json"): each.version for name, each in national.snapshot.meta.items()},
+        )
+    )
+    return Survey(reader, national, floor)
