@@ -110,10 +110,15 @@ class Proposal:
         return int(self.signed["version"])
 
     @property
-    def id(self) -> str:
-        """First 12 hex digits of the SHA-256 of what is signed."""
+    def digest(self) -> str:
+        """SHA-256 (hex) of what is signed: what signers read out to one another."""
         canonical = _canonical(self.signed) + (_canonical(self.companion_signed) if self.companion else b"")
-        return hashlib.sha256(canonical).hexdigest()[:12]
+        return hashlib.sha256(canonical).hexdigest()
+
+    @property
+    def id(self) -> str:
+        """The first 12 digits of its digest."""
+        return self.digest[:12]
 
     @property
     def companion_signed(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from healthcode.identity.realm import is_test_realm
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.link import is_without_handover
+from healthcode.trust.metadata import tuf_key
 from trust_registry.app import Registry
 from trust_registry.approval import changes_of, sign_proposal
 from trust_registry.cli.option import (
@@ -25,6 +27,7 @@ from trust_registry.cli.option import (
     signing_options,
 )
 from trust_registry.draft import draft_admission
+from trust_registry.holder import holder_names
 from trust_registry.join import Join, is_admitted
 
 __all__ = ["approve", "find_join", "joins"]
@@ -108,10 +111,16 @@ def approve(
     if not as_json:
         for join in found:
             error_console().print(details(_describe(join)))
-        show_changes(f"You sign, in realm {registry.settings.realm}: {proposal.title}", changes)
+        show_changes(
+            f"You sign, in realm {registry.settings.realm}: {proposal.title}",
+            changes,
+            names={**holder_names(registry.folder), **_authority_kids(found)},
+            digest=proposal.digest,
+        )
     if not yes:
+        digests = ", ".join(f"{join.digest} ({join.title})" for join in found)
         click.confirm(
-            "Did each province read out this same digest to you, on a line that you trust?",
+            f"Did each province read out this same digest to you, on a line that you trust: {digests}?",
             abort=True,
             err=True,
         )
@@ -125,6 +134,7 @@ def approve(
     signing = sign_proposal(registry.repository, registry.proposals, proposal.id, key.private)
     result: dict[str, Any] = {
         "proposal": proposal.id,
+        "digest": f"sha256:{proposal.digest}",
         "participants": [join.request.participant for join in found],
         "digests": [join.digest for join in found],
         "signed_by": key.info.name,
@@ -150,6 +160,16 @@ def find_join(registry: Registry, reference: str) -> Join:
         registry.joins.put(join, bounded=False)
         return join
     return registry.joins.find(reference)
+
+
+def _authority_kids(found: Sequence[Join]) -> dict[str, str]:
+    """How the authorities' keys are called, by id and by public key in hex, as the difference shows them."""
+    said: dict[str, str] = {}
+    for join in found:
+        for key in join.request.link.keys:
+            called = f"authority {join.request.participant}, kid {kid(key).hex()}"
+            said |= {key.hex(): called, str(tuf_key(key).keyid): called}
+    return said
 
 
 def _demand_digests(references: tuple[str, ...]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -19,7 +18,7 @@ from healthcode.trust.metadata import Root, bootstraps_in, decode_metadata, real
 from healthcode.trust.national import spoken_fingerprint
 from trust_registry.approval import add_signature, changes_of, rolls_of, state_of, tally_of
 from trust_registry.basis import Basis, Carried, decode_carried, encode_carried
-from trust_registry.cli.option import open_key, show_changes, signing_purposes
+from trust_registry.cli.option import ask_to_sign, open_key, show_changes, signing_purposes
 from trust_registry.durable import read_file, write_file
 from trust_registry.proposal import Proposal, ProposalState
 
@@ -86,6 +85,7 @@ def describe_proposal(
     return {
         **_beginning(proposal, basis),
         "proposal": proposal.id,
+        "digest": f"sha256:{proposal.digest}",
         "title": proposal.title,
         "realm": realm,
         "role": proposal.role,
@@ -139,7 +139,12 @@ def sign_carried(
     carried = carried_from(str(path))
     proposal, realm = carried.proposal, realm_in(carried)
     if not quiet:
-        show_changes(f"You sign, in realm {realm}: {proposal.title}", changes_of(proposal, carried.basis))
+        show_changes(
+            f"You sign, in realm {realm}: {proposal.title}",
+            changes_of(proposal, carried.basis),
+            names=carried.names,
+            digest=proposal.digest,
+        )
         warn_of_bootstrap(proposal)
         if carried.basis is None:
             error_console().print("This founds the realm: nothing was in force before.")
@@ -148,7 +153,7 @@ def sign_carried(
                 f"Root in force, compare it with what you know: {carried.basis.fingerprint}"
             )
     if not yes:
-        click.confirm("Sign exactly this?", abort=True, err=True)
+        ask_to_sign(proposal.digest)
     key = open_key(key_path, passphrase_file, realm=realm, purposes=signing_purposes(proposal), folder=None)
     signed = replace(carried, proposal=add_signature(proposal, carried.basis, key.private))
     write_file(out or path, encode_carried(signed))

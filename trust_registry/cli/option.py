@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from trust_registry.proposal import Proposal
 from trust_registry.settings import load_registry_settings
 
 __all__ = [
+    "ask_to_sign",
     "dir_option",
     "open_key",
     "open_reading",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_HEX_ID = re.compile(r"\b[0-9a-f]{64}\b")
 _STYLES = {ChangeKind.ADDED: "green", ChangeKind.REMOVED: "red", ChangeKind.CHANGED: "yellow"}
 
 
@@ -129,10 +132,32 @@ def _ask_passphrase(text: str) -> str:
     return answer
 
 
-def show_changes(title: str, changes: list[Change]) -> None:
-    """Shows, on standard error, every value that a signature would change."""
+def show_changes(
+    title: str,
+    changes: list[Change],
+    *,
+    names: Mapping[str, str] | None = None,
+    digest: str | None = None,
+) -> None:
+    """Shows, on standard error, every value that a signature would change.
+
+    `names` says whose each key is, by its id or its public key in hex: they are put behind it.
+    `digest` (hex) is of all that is signed.
+    """
     console = error_console()
     console.print(Text(title, style="bold"))
     for change in changes:
-        console.print(Text(f"  {change}", style=_STYLES[change.kind]), soft_wrap=True)
+        text = _HEX_ID.sub(lambda found: _named(found.group(), names or {}), str(change))
+        console.print(Text(f"  {text}", style=_STYLES[change.kind]), soft_wrap=True)
     console.print(Text(f"  {len(changes)} values in all; nothing else is signed", style="dim"))
+    if digest is not None:
+        console.print(f"  digest sha256:{digest}, the same for every signer", highlight=False, soft_wrap=True)
+
+
+def ask_to_sign(digest: str) -> None:
+    """Asks once more, with the digest (hex) of what is signed. Raises Abort for a no."""
+    click.confirm(f"Sign exactly this, sha256:{digest}?", abort=True, err=True)
+
+
+def _named(keyid: str, names: Mapping[str, str]) -> str:
+    return f"{keyid} ({names[keyid]})" if keyid in names else keyid

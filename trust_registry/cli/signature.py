@@ -26,6 +26,7 @@ from trust_registry.cli.carried_areas import (
 )
 from trust_registry.cli.founding import collect_founding
 from trust_registry.cli.option import (
+    ask_to_sign,
     dir_option,
     open_key,
     open_reading,
@@ -91,7 +92,7 @@ def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
     )
     changes = changes_of(carried.proposal, carried.basis)
     if not as_json:
-        show_changes(carried.proposal.title, changes)
+        show_changes(carried.proposal.title, changes, names=carried.names, digest=carried.proposal.digest)
     if out is not None:
         write_file(out, encode_carried(carried))
     data = {**describe_carried(carried), "file": None if out is None else str(out)}
@@ -143,10 +144,15 @@ def sign(
     proposal = registry.proposals.find(reference)
     changes = changes_of(proposal, registry.repository.published())
     if not as_json:
-        show_changes(f"You sign, in realm {registry.settings.realm}: {proposal.title}", changes)
+        show_changes(
+            f"You sign, in realm {registry.settings.realm}: {proposal.title}",
+            changes,
+            names=holder_names(registry.folder),
+            digest=proposal.digest,
+        )
         warn_of_bootstrap(proposal)
     if not yes:
-        click.confirm("Sign exactly this?", abort=True, err=True)
+        ask_to_sign(proposal.digest)
     key = open_key(
         key_path,
         passphrase_file,

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from healthcode.clock import SystemClock
 from healthcode.errors import ConflictError, InvalidInputError, PermissionDeniedError, Reason
 from healthcode.policy.book import default_policy_bytes
+from healthcode.signing.ed25519 import kid
 from tests.simulator.realm import PEM
 from tests.simulator.registry import PASSPHRASE, Province, found_registry, put_join
 from trust_registry.__main__ import cli
@@ -55,6 +56,36 @@ def test_an_operator_sees_the_digest_and_the_whole_change_before_the_passphrase(
     ]
     assert places == sorted(places)
     assert PASSPHRASE.decode() not in result.output
+
+
+def test_what_is_signed_is_named_by_kid_and_digest_and_asked_for_by_it(
+    registry: Registry, shanghai: Province
+) -> None:
+    """`approve` calls the authority's keys by their kids; the same digest is shown, asked for and in the result."""
+    put_join(registry, shanghai)
+    keyboard = f"y\n{PASSPHRASE.decode()}\n"
+    approved = run(registry, "approve", "31", "--key", "operator-1", keyboard=keyboard).output
+    kids = [kid(key.public).hex() for key in shanghai.authority]
+    assert all(f"(authority 31, kid {each})" in approved for each in kids)
+    (proposal,) = registry.proposals.all()
+    assert f"digest sha256:{proposal.digest}, the same for every signer" in approved
+    result = run(registry, "sign", proposal.id, "--key", "operator-2", keyboard=keyboard).output
+    assert f"digest sha256:{proposal.digest}" in result
+    assert f"Sign exactly this, sha256:{proposal.digest}? [y/N]" in result
+
+
+def test_status_calls_each_signer_by_name(registry: Registry) -> None:
+    """Beside each key's id stands its holder, as the ceremony noted it; online keys are the registry's."""
+    signers = json.loads(run(registry, "status", "--json").stdout)["signers"]
+    called = {line["role"]: line["holders"] for line in signers}
+    assert [name.partition(" ")[0] for name in called["targets"]] == [
+        "operator-1",
+        "operator-2",
+        "operator-3",
+    ]
+    assert all(name.startswith("root-") for name in called["root"])
+    for role in ("snapshot", "timestamp", "areas"):
+        assert [name.partition(" (")[0] for name in called[role]] == ["this registry"]
 
 
 def test_who_says_no_signs_nothing(registry: Registry, shanghai: Province) -> None:
