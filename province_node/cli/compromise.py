@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from pathlib import Path
 
 import click
 
 from healthcode.cli.console import details, json_option, print_result
-from healthcode.clock import rfc3339
+from healthcode.clock import SystemClock, rfc3339
 from healthcode.code.claims import Presentation
+from healthcode.revocation.head import decode_head
 from healthcode.rpc.convert import enum_member, enum_number
 from healthcode.rpc.errors import rpc_errors
+from healthcode.trust.store import TrustStore
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from province_node.cli.connection import back_end, name_of
-from province_node.cli.keys import keys
+from province_node.cli.keys import key_lines, keys
 from province_node.cli.option import confirm, dir_option, yes_option
 from province_node.record import RevocationReason
 from province_node.settings import NodeSettings, load_node_settings
+from province_node.store import NodeStore
 
 __all__ = ["compromise", "holders"]
 
 _TIMEOUT_SECONDS = 60.0
+_PUBLISHED_SECONDS = 10.0
+_LOOK_SECONDS = 0.1
 
 
 @keys.command(
@@ -49,25 +55,54 @@ def compromise(root: Path, kid: str, yes: bool, as_json: bool) -> None:
     settings = load_node_settings(root)
     confirm(f"kill key {kid}: every code that it signed is refused from now on, for ever?", yes=yes)
     response = asyncio.run(_kill(root, settings, kid))
-    if response.next_kid:
-        following = (
-            f"codes are signed with {response.next_kid} now; new ones for their holders: "
-            f"`province-node issue --file holders.ndjson --replacing {kid}`"
-        )
-    else:
-        following = (
-            "NOTHING CAN BE ISSUED: no other key of its purpose is published and in its window. Now: "
-            "`province-node keys rotate --purpose …`; `province-node authority sign --request request.json` "
-            "on the authority's machine; `province-node publish --bundle bundle.json`"
-        )
+    head = _wait_until_published(settings, bytes.fromhex(kid))
     result = {
         "kid": kid,
         "killed": "before" if response.already_killed else "now",
+        "published": f"head {head}: other nodes refuse its codes within seconds"
+        if head is not None
+        else "NOT YET: the registry is out of reach. This node refuses its codes now, the others as soon as it answers; "
+        "see `province-node status`",
         "codes_out": response.codes_out,
         "next_kid": response.next_kid or None,
-        "next": following,
+        "next": _following(settings, kid, response.next_kid),
     }
     print_result(result, as_json=as_json, table=details)
+
+
+def _wait_until_published(settings: NodeSettings, kid: bytes) -> int | None:
+    """The version of the acknowledged head that names the key; None when that does not come."""
+    store = NodeStore(settings.database)
+    try:
+        until = time.monotonic() + _PUBLISHED_SECONDS
+        while time.monotonic() < until:
+            last = store.publication()
+            if last is not None:
+                head = decode_head(last.head, realm=settings.realm, issuer=settings.participant)
+                if kid in head.killed_kids:
+                    return last.version
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        store.close()
+    return None
+
+
+def _following(settings: NodeSettings, kid: str, next_kid: str) -> str:
+    """What to do now, command by command."""
+    replacing = f"new codes for their holders: `province-node issue --file holders.ndjson --replacing {kid}`"
+    if next_kid:
+        return f"codes are signed with {next_kid} now; {replacing}. Then publish another key ahead: `keys rotate`"
+    lines = key_lines(settings, TrustStore.open(settings.trust.folder).view, SystemClock().now())
+    purpose = next(str(line["purpose"]) for line in lines if line["kid"] == kid.lower())
+    to_come = [
+        line for line in lines if line["purpose"] == purpose and line["state"] == "published, not begun"
+    ]
+    begins = "".join(f" before key {line['kid']} begins at {line['not_before']}" for line in to_come[:1])
+    return (
+        f"NOTHING {purpose} CAN BE ISSUED{begins}: no other {purpose} key is published and in its window. Now: "
+        f"`province-node keys rotate --purpose {purpose}`; `province-node authority sign --request request.json` "
+        f"on the authority's machine; `province-node publish --bundle bundle.json`; then {replacing}"
+    )
 
 
 async def _kill(root: Path, settings: NodeSettings, kid: str) -> province_issuer_pb2.KillKeyResponse:

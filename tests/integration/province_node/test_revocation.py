@@ -124,6 +124,7 @@ async def test_a_stolen_key_is_killed_by_one_command_and_holders_get_codes_from_
     assert killed["killed"] == "now"
     assert killed["next_kid"] not in {None, stolen.kid}
     assert killed["codes_out"] >= 1
+    assert killed["published"].startswith("head ")
     await _until(federation, verdict_pb2.OUTCOME_KEY_REVOKED, stolen.code)
     assert (await federation.issue(validity=HOUR)).kid == killed["next_kid"]
     out = tmp_path / "codes.ndjson"
@@ -137,6 +138,21 @@ async def test_a_stolen_key_is_killed_by_one_command_and_holders_get_codes_from_
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert rows[0]["kid"] == killed["next_kid"]
     assert rows[1]["refused_reason"] == "CODE_UNKNOWN"
+    # and the last one, with no key published ahead: nothing can be issued, and each command that mends it is named
+    last = await command(federation, "keys", "compromise", killed["next_kid"], "--yes")
+    assert last["next_kid"] is None
+    assert "NOTHING LIVE CAN BE ISSUED: no other LIVE key" in last["next"]
+    await _until(federation, verdict_pb2.OUTCOME_KEY_REVOKED, rows[0]["code"])
+    for step in (
+        "keys rotate --purpose LIVE",
+        "authority sign",
+        "publish --bundle",
+        f"--replacing {last['kid']}",
+    ):
+        assert step in last["next"]
+    await command(federation, "keys", "rotate", "--purpose", "LIVE")
+    await command(federation, "publish", "--bundle", await asyncio.to_thread(federation.sign, "31"))
+    await _until(federation, verdict_pb2.OUTCOME_VALID)
 
 
 async def test_a_restored_node_un_revokes_nothing_and_goes_on(federation, tmp_path):
