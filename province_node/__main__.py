@@ -14,6 +14,7 @@ from province_node.cli.draw import draw
 from province_node.cli.issue import issue
 from province_node.cli.keys import keys, request
 from province_node.cli.rebootstrap import rebootstrap
+from province_node.cli.retirement import retirement
 from province_node.cli.revoke import revoke
 from province_node.cli.serve import check, serve
 from province_node.cli.setup import chain, entry, init, join, publish
@@ -61,6 +62,7 @@ for command in (
     status,
     issue,
     draw,
+    retirement,
     revoke,
     verify,
     query,

@@ -337,6 +337,7 @@ class Node:
 
     def _on_view(self, view: TrustView) -> None:
         """Keys that were made while we serve are opened when the authority's publication names them."""
+        self._own_metrics.set_retirement(view.retirements.get(self._settings.participant))
         issuer = view.issuers.get(self._settings.participant)
         if issuer is None:
             return

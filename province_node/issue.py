@@ -6,7 +6,8 @@ Rules:
   durable (`NodeStore.record_issue`); the same request then gives the same answer.
 * One bad order refuses itself and no other.
 * A code never outlives the revocation lists (NOT_COVERED), the policy's cap for
-  its presentation, or the stated end of the level.
+  its presentation, the stated end of the level, or the end of all codes of a
+  province that leaves; which issues none from when it signs no more (ISSUER_RETIRED).
 * The holder tag costs about 36 core-ms (Argon2id, outside the GIL): drawn once
   a holder and day, on all cores, and kept.
 
@@ -22,7 +23,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from healthcode.clock import Clock
+from healthcode.clock import Clock, rfc3339
 from healthcode.code.claims import CodeClaims, Presentation
 from healthcode.code.holder import holder_tag
 from healthcode.code.text import sign_code
@@ -195,6 +196,7 @@ class IssueUseCase:
 
     def _check(self, order: IssueOrder, now: int) -> None:
         """All that can be refused before anything costs."""
+        self._check_not_retired(now)
         check_level(order.statement, issuer=self._participant, now=now)
         validity = self._validity(order)
         cap = self._trust().policy.in_force(now).max_validity_seconds[order.presentation]
@@ -213,6 +215,17 @@ class IssueUseCase:
             )
         self._signing_key(order, now)
 
+    def _check_not_retired(self, now: int) -> None:
+        """Raises PreconditionError (ISSUER_RETIRED) once this province signs no more."""
+        retirement = self._trust().retirements.get(self._participant)
+        if retirement is not None and now >= retirement.signs_until:
+            raise PreconditionError(
+                f"this province leaves: it signs no code from {rfc3339(retirement.signs_until)} on. What is out "
+                f"is good until {rfc3339(retirement.codes_until)}; new codes come from the province that takes "
+                "its place",
+                reason=Reason.ISSUER_RETIRED,
+            )
+
     def _check_replaces(self, order: IssueOrder, kid: bytes, now: int) -> None:
         if not self._store.has_code_under(kid, self._holders.holder(order.document), now):
             raise InvalidInputError(
@@ -228,11 +241,16 @@ class IssueUseCase:
         return self._settings.live_validity_seconds
 
     def _expires_at(self, order: IssueOrder, issued_at: int) -> int:
-        expires_at = issued_at + self._validity(order)
-        until = order.statement.until
-        return expires_at if until is None else min(expires_at, until)
+        ends = [issued_at + self._validity(order)]
+        if order.statement.until is not None:
+            ends.append(order.statement.until)
+        retirement = self._trust().retirements.get(self._participant)
+        if retirement is not None:
+            ends.append(retirement.codes_until)
+        return min(ends)
 
     def _signing_key(self, order: IssueOrder, now: int) -> PrivateKey:
+        self._check_not_retired(now)
         issuer = self._trust().issuers.get(self._participant)
         return self._keyring.signing_key(_PURPOSE[order.presentation], issuer, now)
 

@@ -152,7 +152,8 @@ class ProvinceIssuerServicer:
     async def ListKeyHolders(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.ListKeyHoldersRequest, _: CallInfo
     ) -> province_issuer_pb2.ListKeyHoldersResponse:
-        kid = decode_kid(request.kid)
+        expires_from = request.expires_from.seconds if request.HasField("expires_from") else None
+        kid = None if expires_from is not None and not request.kid else decode_kid(request.kid)
         try:
             after = bytes.fromhex(request.page_token)
         except ValueError as error:
@@ -160,7 +161,7 @@ class ProvinceIssuerServicer:
         if not 0 <= request.page_size <= _MAX_PAGE:
             raise _field("page_size", f"0 to {_MAX_PAGE}")
         limit = request.page_size or _MAX_PAGE
-        found = await asyncio.to_thread(self._kill.holders, kid, after, limit)
+        found = await asyncio.to_thread(self._kill.holders, kid, after, limit, expires_from or 0)
         response = province_issuer_pb2.ListKeyHoldersResponse()
         for held in found:
             response.holders.add(

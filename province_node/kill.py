@@ -90,9 +90,12 @@ class KillUseCase:
         self._nudge()
         return response
 
-    def holders(self, kid: bytes, after: bytes, limit: int) -> Sequence[HeldCode]:
-        """The next holders who have a code of this key that has not expired. Blocks."""
-        return self._store.codes_under(kid, after, limit, self._clock.now())
+    def holders(
+        self, kid: bytes | None, after: bytes, limit: int, expires_from: int = 0
+    ) -> Sequence[HeldCode]:
+        """The next holders who have a code of this key (None: of any) that expires then or later. Blocks."""
+        # a code that expires now is over
+        return self._store.codes_under(kid, after, limit, max(self._clock.now(), expires_from - 1))
 
     def _purpose(self, kid: bytes) -> KeyPurpose:
         issuer = self._trust().issuers.get(self._participant)

@@ -8,6 +8,7 @@ from healthcode.code.question import QueryMode, Question
 from healthcode.deadline import DeadlineMetrics
 from healthcode.errors import HealthcodeError
 from healthcode.telemetry import Metrics
+from healthcode.trust.document import Retirement
 from healthcode.verification.verdict import Verdict
 from province_node.issue import IssuedCode
 from province_node.record import Publication, RevocationReason
@@ -34,10 +35,22 @@ class NodeMetrics:
         self._entry_alarm = metrics.gauge(
             "own_entry_alarm", "1 while this province's entry in the trust files is not of its own making"
         )
+        self._retirement = metrics.gauge(
+            "retirement_timestamp_seconds",
+            "When this province, if it leaves, signs its last code (signs), and when its last code ends (codes)",
+            ("what",),
+        )
         self._head_alarm = metrics.gauge(
             "own_head_alarm",
             "1 while a revocation head signed with this province's live key is not this node's",
         )
+
+    def set_retirement(self, retirement: Retirement | None) -> None:
+        """When this province leaves; nothing for one that stays."""
+        self._retirement.clear()
+        if retirement is not None:
+            self._retirement.labels("signs").set(retirement.signs_until)
+            self._retirement.labels("codes").set(retirement.codes_until)
 
     def set_head_alarm(self, standing: bool) -> None:
         self._head_alarm.set(1 if standing else 0)

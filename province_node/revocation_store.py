@@ -163,15 +163,19 @@ class RevocationStore:
             keep_response(db, request, response)
         return response
 
-    def codes_under(self, kid: bytes, after: bytes, limit: int, now: int) -> Sequence[HeldCode]:
+    def codes_under(self, kid: bytes | None, after: bytes, limit: int, now: int) -> Sequence[HeldCode]:
         """The next `limit` holders, in order of pseudonyms above `after`, with a code of `kid` that is out.
+
+        None: of any key. A code is out until it expires, `now` being the time.
 
         One row a holder and presentation, with the latest expiry; a holder's rows are never parted.
         """
         with self._database.read() as db:
             rows = db.all(
-                "SELECT holder, presentation, max(expires_at) FROM code WHERE kid = :kid AND expires_at > :now"
-                " AND holder IN (SELECT DISTINCT holder FROM code WHERE kid = :kid AND expires_at > :now"
+                "SELECT holder, presentation, max(expires_at) FROM code"
+                " WHERE (:kid IS NULL OR kid = :kid) AND expires_at > :now"
+                " AND holder IN (SELECT DISTINCT holder FROM code"
+                "  WHERE (:kid IS NULL OR kid = :kid) AND expires_at > :now"
                 "  AND holder > :after ORDER BY holder LIMIT :limit)"
                 " GROUP BY holder, presentation ORDER BY holder, presentation",
                 {"kid": kid, "after": after, "limit": limit, "now": now},

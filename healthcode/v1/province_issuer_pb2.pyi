@@ -585,20 +585,27 @@ class ListKeyHoldersRequest(_message.Message):
     KID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    EXPIRES_FROM_FIELD_NUMBER: _builtins.int
     kid: _builtins.str
+    """empty: codes of every key, with expires_from"""
     page_size: _builtins.int
     """at most 1,000; unset: 1,000"""
     page_token: _builtins.str
+    @_builtins.property
+    def expires_from(self) -> _timestamp_pb2.Timestamp:
+        """set: only codes that expire then or later"""
+
     def __init__(
         self,
         *,
         kid: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        expires_from: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_from", b"expires_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kid", b"kid", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_from", b"expires_from", "kid", b"kid", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,7 +22,7 @@ from province_node.key import SIGNING_PURPOSES, Keyring, create_online_key, list
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.setup import lacks_credential, make_request, open_keyring, write_request
 
-__all__ = ["key_lines", "keys", "request"]
+__all__ = ["key_lines", "keys", "passphrase_of", "request"]
 
 _NEW = "not published"
 _NOT_BEGUN = ", not begun"
@@ -86,7 +86,7 @@ def rotate(
     now = SystemClock().now()
     if not again:
         _check_none_waits(settings, KeyPurpose(purpose.upper()), now)
-    passphrase = _passphrase(settings, passphrase_file)
+    passphrase = passphrase_of(settings, passphrase_file)
     keyring = open_keyring(settings, os.environ, passphrase=passphrase)
     path = create_online_key(
         settings.keys.folder,
@@ -116,12 +116,12 @@ def request(root: Path, passphrase_file: Path | None, as_json: bool) -> None:
     """Make request.json for the authority from what stands: a renewal, a new CA or endpoint."""
     self_test()
     settings = load_node_settings(root)
-    keyring = open_keyring(settings, os.environ, passphrase=_passphrase(settings, passphrase_file))
+    keyring = open_keyring(settings, os.environ, passphrase=passphrase_of(settings, passphrase_file))
     result = _write_request(root, settings, keyring, SystemClock().now())
     print_result(result, as_json=as_json, table=details)
 
 
-def _passphrase(settings: NodeSettings, file: Path | None) -> bytes:
+def passphrase_of(settings: NodeSettings, file: Path | None) -> bytes:
     """What opens the keys here: what was named, or what is configured, or a person where systemd keeps it."""
     if file is not None or lacks_credential(settings, os.environ):
         return ask_passphrase(file, "the online keys")

@@ -34,6 +34,7 @@ from province_node.cli.option import dir_option
 from province_node.deadline import deadlines_of
 from province_node.entry import EntryBook, read_entry_book
 from province_node.own_head import next_step
+from province_node.retirement import describe_retirement
 from province_node.settings import NodeSettings, load_node_settings
 from province_node.store import NodeStore
 
@@ -51,6 +52,7 @@ _SHOWN_APART = frozenset(
         "policies",
         "act",
         "warnings",
+        "retirement",
     }
 )
 
@@ -86,6 +88,9 @@ def status(root: Path, as_json: bool) -> None:
         **({} if state is None else describe_root(state)),
         "own_entry": f"ALARM: {book.alarm}" if book.alarm else "as this node asked for",
         "own_head": f"ALARM: {book.head_alarm}" if book.head_alarm else "as this node made it",
+        "retirement": None
+        if view is None
+        else describe_retirement(view.retirements.get(settings.participant), now),
         "published_head": None,
         **(_store(settings, now) if settings.database.exists() else {}),
         "act": [*_alarms(book, now), *acts_of(deadlines, now)],
@@ -122,6 +127,9 @@ def _table(data: Mapping[str, Any]) -> RenderableType:
         rows(("policy", "effective_from", "note"), data["policies"], title="Policy"),
         rows(("issuer", "age_seconds", "head", "province"), data["issuers"], title="Participants"),
     ]
+    if data["retirement"]:
+        parts.append(Text("This province leaves:", style="bold yellow"))
+        parts.append(details(data["retirement"]))
     parts += [Text(each, style="yellow") for each in data.get("warnings", ())]
     parts += [
         Text(f"by {each['by']}: {each['who']} must renew {each['what']}", style="bold yellow")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from healthcode.code.claims import Level, Presentation
@@ -12,6 +14,7 @@ from healthcode.identity.document import decode_document
 from healthcode.policy.enumeration import Outcome
 from healthcode.revocation.day import day_of
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.document import Retirement
 from healthcode.verification.context import CheckContext
 from healthcode.verification.verify import verify_code
 from province_node.issue import IndexSource, IssuedCode, IssueOrder
@@ -183,3 +186,39 @@ def test_a_wait_for_holder_tags_leaves_the_other_threads_free(world):
     for thread in threads:
         thread.join(30)
     assert answers == [b"answer 4"] * 2
+
+
+def leave(world, *, signs: int, codes: int) -> None:
+    """The operators have announced that this province leaves."""
+    retirement = Retirement(signs_until=signs, codes_until=codes)
+    world.view = replace(world.view, retirements={"31": retirement})
+
+
+def test_no_code_outlives_the_province_that_leaves(world):
+    """A code of a province that leaves ends by the end of its codes, whatever was ordered."""
+    leave(world, signs=NOW + 3600, codes=NOW + 86_400)
+    paper = world.issue_one(presentation=Presentation.PAPER)
+    assert paper.expires_at == NOW + 86_400
+    assert world.issue_one().expires_at == NOW + 1800
+
+
+def test_a_province_that_left_issues_nothing_and_says_why(world):
+    """From when it signs no more on: ISSUER_RETIRED, not a key that is missing."""
+    leave(world, signs=NOW, codes=NOW + 86_400)
+    with pytest.raises(PreconditionError, match="this province leaves") as refused:
+        world.issue_one()
+    assert refused.value.reason is Reason.ISSUER_RETIRED
+    leave(world, signs=NOW + 1, codes=NOW + 86_400)
+    world.issue_one()
+
+
+def test_holders_whose_codes_outlast_the_last_signature_are_listed(world):
+    """Who can get no new code here once the present one ends, by pseudonym and presentation, page by page."""
+    world.issue_one()
+    for number in VALID_IDS[:3]:
+        world.issue_one(document=decode_document("10", number), presentation=Presentation.PAPER)
+    found = world.store.codes_under(None, b"", 2, NOW + 86_400)
+    rest = world.store.codes_under(None, found[-1].holder, 2, NOW + 86_400)
+    assert len({held.holder for held in [*found, *rest]}) == 3
+    assert {held.presentation for held in [*found, *rest]} == {Presentation.PAPER}
+    assert len(world.store.codes_under(None, b"", 10, NOW)) == 4

@@ -1,0 +1,126 @@
+"""`province-node retirement`: when this province leaves, and whose codes end with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from healthcode.cli.console import Command, details, json_option, print_result
+from healthcode.clock import SystemClock, rfc3339
+from healthcode.code.claims import Presentation
+from healthcode.errors import InvalidInputError, PreconditionError
+from healthcode.identity.document import decode_document
+from healthcode.rpc.convert import enum_member
+from healthcode.rpc.errors import rpc_errors
+from healthcode.trust.document import Retirement
+from healthcode.trust.store import TrustStore
+from healthcode.v1 import province_issuer_pb2, verdict_pb2
+from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
+from province_node.cli.connection import back_end, name_of
+from province_node.cli.holder import IssueDefaults, read_rows
+from province_node.cli.keys import passphrase_of
+from province_node.cli.option import dir_option, passphrase_option
+from province_node.record import HolderKey
+from province_node.retirement import describe_retirement
+from province_node.settings import NodeSettings, load_node_settings
+from province_node.setup import open_keyring
+
+__all__ = ["retirement"]
+
+_TIMEOUT_SECONDS = 60.0
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node retirement --dir node-31
+    # everybody who cannot get a new code here once the present one ends, by pseudonym
+    province-node retirement --dir node-31 --holders > concerned.ndjson
+    # of the people that your back end knows, those whom it must tell
+    province-node retirement --dir node-31 --among people.ndjson > to-tell.ndjson
+    """,
+)
+@dir_option("The node's folder.")
+@click.option("--holders", "with_holders", is_flag=True, help="List the holders as NDJSON, by pseudonym.")
+@click.option(
+    "--among",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Rows as `issue --file` takes; gives those of the holders concerned, as NDJSON. Opens the keys.",
+)
+@passphrase_option
+@json_option
+def retirement(
+    root: Path, among: Any, passphrase_file: Path | None, *, with_holders: bool, as_json: bool
+) -> None:
+    """Show when this province signs its last code and when its last code ends, and list whom that concerns.
+
+    Concerned is who has a code that is good after the last one can be signed: it ends by the
+    second time at the latest, and no new one is had here. The lists need the running node.
+    """
+    settings = load_node_settings(root)
+    found = TrustStore.open(settings.trust.folder).view.retirements.get(settings.participant)
+    if not with_holders and among is None:
+        told = describe_retirement(found, SystemClock().now())
+        result = {"participant": settings.participant, "retires": found is not None, **(told or {})}
+        print_result(result, as_json=as_json, table=details)
+        return
+    if found is None:
+        raise PreconditionError(f"participant {settings.participant} does not leave: nobody is concerned")
+    if among is None:
+        asyncio.run(_print(root, settings, found))
+        return
+    passphrase = passphrase_of(settings, passphrase_file)
+    key = HolderKey(open_keyring(settings, os.environ, passphrase=passphrase).holder_secret())
+    asyncio.run(_print_among(root, settings, found, key, among))
+
+
+async def _print(root: Path, settings: NodeSettings, found: Retirement) -> None:
+    async for line in _concerned(root, settings, found):
+        click.echo(json.dumps(line))
+
+
+async def _print_among(
+    root: Path, settings: NodeSettings, found: Retirement, key: HolderKey, among: Any
+) -> None:
+    ends: dict[str, dict[str, str]] = {}
+    async for line in _concerned(root, settings, found):
+        ends.setdefault(line["holder"], {})[line["presentation"]] = line["ends_at"]
+    for row in read_rows(among, IssueDefaults()):
+        if isinstance(row, InvalidInputError):
+            raise row
+        document = decode_document(row.document.document_type, row.document.number)
+        concerned = ends.get(key.holder(document).hex())
+        if concerned is not None:
+            person = {"document_type": document.type, "number": document.number, "name": row.name}
+            click.echo(json.dumps({**person, "ends": concerned}, ensure_ascii=False))
+
+
+async def _concerned(
+    root: Path, settings: NodeSettings, found: Retirement
+) -> AsyncIterator[Mapping[str, str]]:
+    """A line for each holder and presentation, with when the last code of these ends."""
+    request = province_issuer_pb2.ListKeyHoldersRequest()
+    request.expires_from.seconds = found.signs_until
+    async with back_end(root, settings) as channel:
+        stub = ProvinceIssuerServiceStub(channel)
+        while True:
+            with rpc_errors(name_of(settings.issuer_listen)):
+                page = await stub.ListKeyHolders(request, timeout=_TIMEOUT_SECONDS)
+            for row in page.holders:
+                yield {
+                    "holder": row.holder,
+                    "presentation": str(
+                        enum_member(verdict_pb2.Presentation, row.presentation, Presentation)
+                    ),
+                    "ends_at": rfc3339(min(row.expires_at.seconds, found.codes_until)),
+                }
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
