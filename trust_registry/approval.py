@@ -33,9 +33,10 @@ from healthcode.trust.metadata import (
     to_bytes,
 )
 from trust_registry.basis import Basis
+from trust_registry.content import verify_content, verify_same
 from trust_registry.difference import Change, differences
 from trust_registry.proposal import Proposal, ProposalState, ProposalStore
-from trust_registry.published import LIMITS, Published
+from trust_registry.published import LIMITS
 from trust_registry.publishing import publish_signed
 from trust_registry.repository import Repository
 from trust_registry.writing import Receipt, Writing
@@ -159,7 +160,11 @@ def tally_of(proposal: Proposal, basis: Basis | None) -> Tally:
 
 
 def changes_of(proposal: Proposal, basis: Basis | None) -> list[Change]:
-    """All that would change: the metadata of each paper, then each file, value by value."""
+    """All that would change: the metadata of each paper, then each file, value by value.
+
+    Raises as verify_content: nothing is shown that is not what would be signed.
+    """
+    verify_content(proposal, basis)
     changes = []
     papers = [(proposal.role, proposal.signed)]
     if proposal.companion:
@@ -176,8 +181,12 @@ def add_signature(proposal: Proposal, basis: Basis | None, key: PrivateKey) -> P
     """The proposal with this key's signature on each paper that it may sign.
 
     Raises PermissionDeniedError (METHOD_NOT_ALLOWED) for a key that no root names for
-    it, ConflictError (ALREADY_SIGNED) when it has signed.
+    it, ConflictError (ALREADY_SIGNED) when it has signed, (PROPOSAL_STALE) when it is too
+    late, and as verify_content.
     """
+    verify_content(proposal, basis)
+    if basis is not None:
+        _check_open(proposal, basis)
     papers = _papers(proposal, basis)
     mine = [paper for paper in papers if key.public in _keys(paper)]
     if not mine:
@@ -209,6 +218,7 @@ def merge_signatures(
         raise InvalidInputError(
             f"the file is of proposal {other.id}, and this is {proposal.id}: something else was signed there"
         )
+    verify_same(proposal, other)
     known = names or {}
     papers, added = _papers(proposal, basis), []
     for paper, theirs in zip(papers, _papers(other, basis), strict=True):
@@ -257,6 +267,7 @@ def take_signatures(
     with repository.writing() as writing:
         proposal = store.find(other.id)
         if state_of(proposal, writing.current) is ProposalState.PUBLISHED:
+            verify_same(proposal, other)
             return Signing(proposal, tally_of(proposal, writing.current), None), []
         _check_open(proposal, writing.current)
         proposal, added = merge_signatures(proposal, other, writing.current, names)
@@ -278,8 +289,8 @@ def _keep(writing: Writing, store: ProposalStore, proposal: Proposal) -> Signing
     return Signing(proposal, tally, receipt)
 
 
-def _check_open(proposal: Proposal, published: Published) -> None:
-    state = state_of(proposal, published)
+def _check_open(proposal: Proposal, basis: Basis) -> None:
+    state = state_of(proposal, basis)
     if state is ProposalState.PUBLISHED:
         raise ConflictError(
             f"proposal {proposal.id} is published already: nothing is left to sign",

@@ -42,6 +42,7 @@ __all__ = [
 
 FORMAT = "healthcode/proposal/1"
 MAX_PROPOSAL_BYTES = 16 * 1024 * 1024
+_MAX_TITLE = 1000
 
 
 class ProposalKind(StrEnum):
@@ -184,6 +185,9 @@ def decode_proposal(data: bytes) -> Proposal:
         raise DecodeError("proposal.too_large", f"a proposal of {len(data)} bytes is too large")
     try:
         file = _File.model_validate_json(data)
+        # it is not signed and is shown to signers: no control characters that hide what follows
+        if not file.title.isprintable() or len(file.title) > _MAX_TITLE:
+            raise ValueError("the title is no line of text")  # noqa: TRY301  caught below, with all else
         proposal = Proposal(
             kind=ProposalKind(file.kind),
             role=file.role,
