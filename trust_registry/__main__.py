@@ -7,6 +7,7 @@ import click
 from healthcode.cli.console import CommandGroup, run
 from trust_registry.cli.admission import approve, joins
 from trust_registry.cli.areas import areas
+from trust_registry.cli.bootstrap import propose_bootstrap
 from trust_registry.cli.ceremony import fingerprint, init
 from trust_registry.cli.mirror import export, rebuild_command
 from trust_registry.cli.nodes import nodes
@@ -58,6 +59,9 @@ for command in (
     rebuild_command,
 ):
     cli.add_command(command)
+
+
+propose.add_command(propose_bootstrap)
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
 """Publishing what people have signed: checked once more as every client will, then written.
 
+A root that begins anew (bootstrap.py) needs no signature of the root before; every client
+refuses it until a person adopts it there.
+
 A new root goes out first, then the targets that goes with it, then snapshot and
 timestamp, under the keys that the new root names. A kill in between leaves the proposal
 open, and publishing it again goes on where it stopped.
@@ -16,6 +19,7 @@ from healthcode.trust.metadata import (
     Metadata,
     Root,
     Targets,
+    begins_anew,
     decode_metadata,
     realm_of,
     reonboarded_in,
@@ -51,7 +55,8 @@ def _publish_root(writing: Writing, proposal: Proposal) -> Receipt:
     published = writing.current
     metadata = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
     root = metadata.signed
-    verify_threshold(published.root.signed, "root", metadata)
+    if not begins_anew(root, published.fingerprint):
+        verify_threshold(published.root.signed, "root", metadata)
     verify_threshold(root, "root", metadata)
     if realm_of(root) != published.realm:
         raise TrustError("a realm never changes its name", reason=Reason.REALM_MISMATCH)
