@@ -3,11 +3,12 @@
 In a real ceremony every holder is present, chooses a passphrase, sees what is
 signed, and leaves with a key file; nothing of root or operators stays on the
 machine that serves. A development ceremony asks nobody and makes a test realm;
-it can never make `cn`. Every new key signs, not only a threshold, so that each
-is proven to be held.
+it can never make `cn`. Every holder is asked to sign, not only a threshold, so that
+each key is proven to be held; who declines has not signed, and that is all. Below a
+threshold it stops there, and goes on over files (`founding`): nothing is lost.
 
-All is made in a folder beside its place and renamed at the end: an interrupted
-ceremony leaves nothing behind that looks like a registry.
+All is made in a folder beside its place and renamed at the end: a fault in between
+leaves nothing behind that looks like a registry.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,26 +32,19 @@ from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import Cost, create_key_file
 from healthcode.signing.passphrase import check_passphrase
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.document import ParticipantsDocument, ServiceEntry, encode_document, load_json
+from healthcode.trust.document import ParticipantsDocument, ServiceEntry, encode_document
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, RISK_PATH
-from healthcode.trust.metadata import (
-    Metadata,
-    Root,
-    Targets,
-    new_root,
-    new_targets,
-    sign_metadata,
-    to_bytes,
-    tuf_key,
-)
+from healthcode.trust.metadata import new_root, new_targets, to_bytes, tuf_key
 from healthcode.trust.national import root_fingerprint
-from trust_registry.difference import Change, differences
+from trust_registry.approval import add_signature, changes_of, tally_of
+from trust_registry.basis import Carried, encode_carried
+from trust_registry.difference import Change
 from trust_registry.durable import sync_folder, write_file
 from trust_registry.folder import RegistryFolder
 from trust_registry.holder import note_holders
 from trust_registry.online_key import OnlineKeys, create_online_keys
+from trust_registry.proposal import Proposal, ProposalKind
 from trust_registry.publication import check_national
-from trust_registry.published import LIMITS
 from trust_registry.repository import Repository
 from trust_registry.writing import RoleUpdate
 
@@ -62,6 +56,7 @@ __all__ = [
     "check_place",
     "check_shape",
     "configuration_of",
+    "draft_founding",
     "draw_passphrase",
     "hold_ceremony",
     "make_registry_tls",
@@ -149,31 +144,37 @@ def check_place(folder: RegistryFolder) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SigningStep:
-    """One signature that is about to be made: shown, and refused by raising."""
+    """One holder who is about to sign: what, as all see it, and by its digest (hex). `names` is by key id."""
 
-    document: str
     holder: Holder
+    proposal: Proposal
     changes: Sequence[Change]
+    names: Mapping[str, str]
     is_first: bool
 
 
 @dataclass(frozen=True, slots=True)
 class CeremonyResult:
-    """What was founded. `carry_away` must leave this machine; `fingerprint` is what nodes are told."""
+    """What was founded. `carry_away` must leave this machine; `fingerprint` is what nodes are told.
+
+    `fingerprint` None: too few have signed, and `waiting` says who has and who has not.
+    """
 
     realm: str
-    fingerprint: str
+    fingerprint: str | None
+    waiting: Carried
     carry_away: Sequence[Path]
     ca_certificate: Path
 
 
 def hold_ceremony(
-    plan: CeremonyPlan, folder: RegistryFolder, clock: Clock, *, confirm: Callable[[SigningStep], None]
+    plan: CeremonyPlan, folder: RegistryFolder, clock: Clock, *, confirm: Callable[[SigningStep], bool]
 ) -> CeremonyResult:
     """Founds the realm in `folder`, which must not exist or be empty.
 
-    `confirm` is asked before every signature of a person; what it raises ends the
-    ceremony and leaves nothing. Raises InvalidInputError, ConfigurationError.
+    `confirm` is asked once for each holder, whether they sign; what it raises ends the
+    ceremony and leaves nothing. Below a threshold the folder holds what was signed, to go on
+    as `founding` does. Raises InvalidInputError, ConfigurationError.
     """
     plan.check()
     check_place(folder)
@@ -182,7 +183,7 @@ def hold_ceremony(
     staging = target.parent / f".{target.name}.ceremony-{secrets.token_hex(4)}"
     staging.mkdir(mode=0o700)
     try:
-        result = _hold(plan, RegistryFolder(staging), clock, confirm)
+        fingerprint, waiting = _hold(plan, RegistryFolder(staging), clock, confirm)
         if target.exists():
             target.rmdir()
         staging.rename(target)
@@ -193,23 +194,25 @@ def hold_ceremony(
     final = RegistryFolder(folder.root)
     return CeremonyResult(
         realm=plan.realm,
-        fingerprint=result,
+        fingerprint=fingerprint,
+        waiting=waiting,
         carry_away=[*sorted(final.ceremony.glob("*.key")), final.tls / "ca.key"],
         ca_certificate=final.tls / "ca.pem",
     )
 
 
 def _hold(
-    plan: CeremonyPlan, folder: RegistryFolder, clock: Clock, confirm: Callable[[SigningStep], None]
-) -> str:
+    plan: CeremonyPlan, folder: RegistryFolder, clock: Clock, confirm: Callable[[SigningStep], bool]
+) -> tuple[str | None, Carried]:
     now = clock.now()
     cost: Cost = "development" if plan.development else "production"
     for path in (folder.ceremony, folder.keys, folder.tls, folder.joins, folder.proposals):
         path.mkdir(mode=0o700)
     passphrase = draw_passphrase(folder)
     online = create_online_keys(folder.keys, passphrase, realm=plan.realm, created=now, cost=cost)
-    keys = {holder.key_name: PrivateKey.generate() for holder in (*plan.roots, *plan.operators)}
-    for holder in (*plan.roots, *plan.operators):
+    holders = (*plan.roots, *plan.operators)
+    keys = {holder.key_name: PrivateKey.generate() for holder in holders}
+    for holder in holders:
         create_key_file(
             folder.ceremony / f"{holder.key_name}.key",
             keys[holder.key_name],
@@ -222,78 +225,71 @@ def _hold(
         )
     if plan.development:
         write_file(folder.ceremony / "passphrase", plan.roots[0].passphrase + b"\n", mode=0o600)
-    note_holders(
-        folder,
-        {
-            str(tuf_key(keys[holder.key_name].public).keyid): holder.key_name
-            if holder.person == holder.key_name
-            else f"{holder.key_name} {holder.person}"
-            for holder in (*plan.roots, *plan.operators)
-        },
+    names = {
+        str(tuf_key(keys[holder.key_name].public).keyid): holder.key_name
+        if holder.person == holder.key_name
+        else f"{holder.key_name} {holder.person}"
+        for holder in holders
+    }
+    note_holders(folder, names)
+    proposal = draft_founding(
+        plan,
+        root_keys=[keys[holder.key_name].public for holder in plan.roots],
+        operator_keys=[keys[holder.key_name].public for holder in plan.operators],
+        online=online,
+        files=national_files(plan, make_registry_tls(plan, folder, now)),
+        now=now,
     )
-    ca_pem = make_registry_tls(plan, folder, now)
-    root = _sign_root(plan, keys, online, confirm, now)
-    files = national_files(plan, ca_pem)
-    targets = _sign_targets(plan, keys, online, files, confirm, now)
-    check_national(targets.signed, files, None, plan.realm)
+    changes = changes_of(proposal, None)
+    for holder in holders:
+        step = SigningStep(holder, proposal, changes, names, is_first=holder is holders[0])
+        if confirm(step):
+            proposal = add_signature(proposal, None, keys[holder.key_name])
     write_file(folder.configuration, configuration_of(plan).encode())
-    data = to_bytes(root)
+    carried = Carried(proposal, None, names)
+    if not tally_of(proposal, None).is_complete:
+        write_file(folder.founding, encode_carried(carried))
+        return None, carried
     Repository(folder, online, clock).found(
-        data,
-        RoleUpdate(1, to_bytes(targets), files),
+        proposal.metadata,
+        RoleUpdate(1, proposal.companion, proposal.files),
         {RISK_PATH: encode_areas(AreaRisk(as_of=now))},
     )
-    return root_fingerprint(data)
+    return root_fingerprint(proposal.metadata), carried
 
 
-def _sign_root(
+def draft_founding(
     plan: CeremonyPlan,
-    keys: dict[str, PrivateKey],
+    *,
+    root_keys: Sequence[bytes],
+    operator_keys: Sequence[bytes],
     online: OnlineKeys,
-    confirm: Callable[[SigningStep], None],
+    files: Mapping[str, bytes],
     now: int,
-) -> Metadata[Root]:
+) -> Proposal:
+    """The first root and targets, which root holders and operators sign. Raises InvalidInputError."""
     root = new_root(
         plan.realm,
-        root_keys=[keys[holder.key_name].public for holder in plan.roots],
+        root_keys=root_keys,
         root_threshold=plan.root_threshold,
-        operator_keys=[keys[holder.key_name].public for holder in plan.operators],
+        operator_keys=operator_keys,
         operator_threshold=plan.operator_threshold,
         snapshot_keys=[online.snapshot.public],
         timestamp_keys=[online.timestamp.public],
         now=now,
     )
-    _sign(root, "root.json, version 1", plan.roots, keys, confirm, {})
-    return root
-
-
-def _sign_targets(
-    plan: CeremonyPlan,
-    keys: dict[str, PrivateKey],
-    online: OnlineKeys,
-    files: dict[str, bytes],
-    confirm: Callable[[SigningStep], None],
-    now: int,
-) -> Metadata[Targets]:
     targets = new_targets(version=1, files=files, area_keys=[online.areas.public], now=now)
-    contents = {path: load_json(data, LIMITS.policy_bytes) for path, data in files.items()}
-    _sign(targets, "targets.json, version 1", plan.operators, keys, confirm, contents)
-    return targets
-
-
-def _sign(
-    metadata: Metadata[Root] | Metadata[Targets],
-    document: str,
-    holders: Sequence[Holder],
-    keys: dict[str, PrivateKey],
-    confirm: Callable[[SigningStep], None],
-    contents: dict[str, object],
-) -> None:
-    signed = load_json(to_bytes(metadata), LIMITS.targets_bytes)["signed"]
-    changes = differences({}, {**signed, **contents})
-    for holder in holders:
-        confirm(SigningStep(document, holder, changes, is_first=holder is holders[0]))
-        sign_metadata(metadata, keys[holder.key_name])
+    check_national(targets.signed, files, None, plan.realm)
+    return Proposal(
+        kind=ProposalKind.FOUNDING,
+        role="root",
+        title=f"found realm {plan.realm}",
+        created=now,
+        metadata=to_bytes(root),
+        files=files,
+        publications={},
+        companion=to_bytes(targets),
+    )
 
 
 def draw_passphrase(folder: RegistryFolder) -> bytes:

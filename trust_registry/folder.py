@@ -44,6 +44,11 @@ class RegistryFolder:
         return self.root / "ceremony"
 
     @property
+    def founding(self) -> Path:
+        """What waits for the signatures that found the realm."""
+        return self.ceremony / "founding.json"
+
+    @property
     def tls(self) -> Path:
         return self.root / "tls"
 

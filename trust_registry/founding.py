@@ -18,7 +18,6 @@ from healthcode.policy.book import decode_policy
 from healthcode.signing.keyfile import Cost
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.layout import REALM_FIELD, RISK_PATH
-from healthcode.trust.metadata import new_root, new_targets, to_bytes
 from healthcode.trust.national import root_fingerprint
 from trust_registry.approval import Tally, merge_signatures, tally_of
 from trust_registry.basis import Carried, decode_carried, encode_carried
@@ -26,6 +25,7 @@ from trust_registry.ceremony import (
     CeremonyPlan,
     check_shape,
     configuration_of,
+    draft_founding,
     draw_passphrase,
     make_registry_tls,
     national_files,
@@ -34,15 +34,11 @@ from trust_registry.durable import read_file, write_file
 from trust_registry.folder import RegistryFolder
 from trust_registry.holder import HolderCard, note_holders
 from trust_registry.online_key import create_online_keys, read_online_keys
-from trust_registry.proposal import Proposal, ProposalKind
-from trust_registry.publication import check_national
 from trust_registry.repository import Repository
 from trust_registry.settings import KeySettings
 from trust_registry.writing import RoleUpdate
 
 __all__ = ["Founded", "collect_founding", "is_being_founded", "open_founding", "prepare_founding"]
-
-_FILE = "founding.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Founded:
 
 def is_being_founded(folder: RegistryFolder) -> bool:
     """Whether a founding by cards was begun here and waits for signatures."""
-    return (folder.ceremony / _FILE).is_file() and not (folder.repository / "metadata").exists()
+    return folder.founding.is_file() and not (folder.repository / "metadata").exists()
 
 
 def prepare_founding(
@@ -75,7 +71,9 @@ def prepare_founding(
         roots=(len(roots), plan.root_threshold),
         operators=(len(operators), plan.operator_threshold),
     )
-    if len({card.public for card in cards}) != len(cards) or len({card.name for card in cards}) != len(cards):
+    if len({card.public for card in cards}) != len(cards) or len(
+        {card.name.casefold() for card in cards}
+    ) != len(cards):
         raise InvalidInputError("two cards have one key or one name: each holder has their own")
     decode_policy(plan.policy)
     if folder.root.exists() and any(folder.root.iterdir()):
@@ -89,38 +87,24 @@ def prepare_founding(
     files = national_files(plan, make_registry_tls(plan, folder, now))
     names = {card.keyid: card.name for card in cards}
     note_holders(folder, names)
-    root = new_root(
-        plan.realm,
+    proposal = draft_founding(
+        plan,
         root_keys=[card.public for card in roots],
-        root_threshold=plan.root_threshold,
         operator_keys=[card.public for card in operators],
-        operator_threshold=plan.operator_threshold,
-        snapshot_keys=[online.snapshot.public],
-        timestamp_keys=[online.timestamp.public],
-        now=now,
-    )
-    targets = new_targets(version=1, files=files, area_keys=[online.areas.public], now=now)
-    check_national(targets.signed, files, None, plan.realm)
-    proposal = Proposal(
-        kind=ProposalKind.FOUNDING,
-        role="root",
-        title=f"found realm {plan.realm}",
-        created=now,
-        metadata=to_bytes(root),
+        online=online,
         files=files,
-        publications={},
-        companion=to_bytes(targets),
+        now=now,
     )
     write_file(folder.configuration, configuration_of(plan).encode())
     carried = Carried(proposal, None, names)
     # last, so that a folder with this file is a whole one
-    write_file(folder.ceremony / _FILE, encode_carried(carried))
+    write_file(folder.founding, encode_carried(carried))
     return carried
 
 
 def open_founding(folder: RegistryFolder) -> Carried:
     """What waits for signatures. Raises NotFoundError when no founding was begun here."""
-    data = read_file(folder.ceremony / _FILE)
+    data = read_file(folder.founding)
     if data is None:
         raise NotFoundError(
             f"no founding was begun in {folder.root}: `trust-registry init --card …` begins one"
@@ -139,7 +123,7 @@ def collect_founding(folder: RegistryFolder, others: Sequence[Carried], clock: C
         proposal, added = merge_signatures(proposal, other.proposal, None, carried.names)
         taken += added
     carried = Carried(proposal, None, carried.names)
-    write_file(folder.ceremony / _FILE, encode_carried(carried))
+    write_file(folder.founding, encode_carried(carried))
     tally = tally_of(proposal, None)
     if not tally.is_complete:
         return Founded(carried, tally, tuple(taken), None)

@@ -32,7 +32,7 @@ from trust_registry.ceremony import (
     check_shape,
     hold_ceremony,
 )
-from trust_registry.cli.carried import describe_table
+from trust_registry.cli.carried import describe_carried, describe_table
 from trust_registry.cli.founding import begin_founding
 from trust_registry.cli.option import dir_option, open_reading, show_changes
 from trust_registry.folder import RegistryFolder
@@ -132,7 +132,7 @@ def init(
     if not cards:
         check_place(RegistryFolder(folder))
     national_policy, gateway = _read_policy(policy), _gateway(gateway_ca, gateway_endpoint)
-    ask = _nobody(secrets.token_urlsafe(24)) if development else _ask_holder
+    ask = _nobody(secrets.token_urlsafe(24)) if development else _Desk()
     plan = CeremonyPlan(
         realm=realm,
         roots=[]
@@ -155,14 +155,24 @@ def init(
     if cards:
         print_result(begin_founding(plan, cards, folder, out), as_json=as_json, table=describe_table)
         return
-    confirm = _say_nothing if development else _ask_signature
+    confirm = _say_yes if development else _ask_signature
     result = hold_ceremony(plan, RegistryFolder(folder), SystemClock(), confirm=confirm)
     data = {
         "realm": result.realm,
+        "state": "OPEN" if result.fingerprint is None else "FOUNDED",
         "root_fingerprint": result.fingerprint,
         "ca_certificate": str(result.ca_certificate),
         "carry_away": [str(path) for path in result.carry_away],
     }
+    if result.fingerprint is None:
+        file = RegistryFolder(folder).founding
+        data |= describe_carried(result.waiting) | {
+            "file": str(file),
+            "next": f"each who is missing: `trust-registry sign {file} --key KEY`, here or on a machine of their own; "
+            f"then `trust-registry collect {file} --dir {folder}`",
+        }
+        print_result(data, as_json=as_json, table=describe_table)
+        return
     print_result(data, as_json=as_json, table=lambda _: _tell(result, folder, development=development))
 
 
@@ -192,36 +202,55 @@ def _nobody(passphrase: str) -> Callable[[KeyPurpose, str], Holder]:
     return lambda purpose, key_name: Holder(purpose, key_name, key_name, passphrase.encode())
 
 
-def _ask_holder(purpose: KeyPurpose, key_name: str) -> Holder:
-    what = "root key" if purpose is KeyPurpose.ROOT else "operator's key"
-    error_console().rule(f"{key_name}: the holder of this {what} comes to the keyboard")
-    person = click.prompt("Your name", err=True).strip()
-    while True:
-        passphrase = click.prompt(
-            f"Your passphrase, {MIN_PASSPHRASE_CHARACTERS} characters or more, known to nobody else",
-            hide_input=True,
-            confirmation_prompt="The same once more",
-            err=True,
-        )
-        try:
-            check_passphrase(passphrase)
-        except InvalidInputError as error:
-            click.echo(error.message, err=True)
-            continue
-        return Holder(purpose, key_name, person, passphrase.encode())
+class _Desk:
+    """Where holders come to the keyboard, one after another; it knows who was there."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[KeyPurpose, str]] = set()
+
+    def __call__(self, purpose: KeyPurpose, key_name: str) -> Holder:
+        what = "root key" if purpose is KeyPurpose.ROOT else "operator's key"
+        error_console().rule(f"{key_name}: the holder of this {what} comes to the keyboard")
+        while True:
+            person = click.prompt("Your name", err=True).strip()
+            if person and (purpose, person.casefold()) not in self._seen:
+                break
+            click.echo(f"{person} holds another {what} already: each is held by another person", err=True)
+        self._seen.add((purpose, person.casefold()))
+        while True:
+            passphrase = click.prompt(
+                f"Your passphrase, {MIN_PASSPHRASE_CHARACTERS} characters or more, known to nobody else",
+                hide_input=True,
+                confirmation_prompt="The same once more",
+                err=True,
+            )
+            try:
+                check_passphrase(passphrase)
+            except InvalidInputError as error:
+                click.echo(error.message, err=True)
+                continue
+            return Holder(purpose, key_name, person, passphrase.encode())
 
 
-def _ask_signature(step: SigningStep) -> None:
+def _ask_signature(step: SigningStep) -> bool:
+    """Shows everything to the first, and asks each; a no, or a keyboard that is left, is no signature."""
+    proposal, holder = step.proposal, step.holder
     if step.is_first:
-        error_console().rule(f"What is signed: {step.document}")
-        show_changes(step.document, list(step.changes))
-    click.confirm(
-        f"{step.holder.person} ({step.holder.key_name}): do you sign {step.document}?", abort=True, err=True
-    )
+        error_console().rule(f"What is signed: {proposal.title}")
+        show_changes(proposal.title, list(step.changes), names=step.names, digest=proposal.digest)
+    paper = "root.json" if holder.purpose is KeyPurpose.ROOT else "targets.json"
+    try:
+        return click.confirm(
+            f"{holder.person} ({holder.key_name}): do you sign {paper}, sha256:{proposal.digest}?", err=True
+        )
+    except click.Abort:
+        click.echo("not signed", err=True)
+        return False
 
 
-def _say_nothing(_: SigningStep) -> None:
+def _say_yes(_: SigningStep) -> bool:
     """A development ceremony asks nobody."""
+    return True
 
 
 def _read_policy(path: Path | None) -> bytes:
@@ -246,7 +275,7 @@ def _gateway(ca: Path | None, endpoint: str | None) -> ServiceEntry | None:
 def _tell(result: CeremonyResult, folder: Path, *, development: bool) -> Group:
     parts: list[RenderableType] = [
         Panel(
-            Text(result.fingerprint, style="bold"),
+            Text(result.fingerprint or "", style="bold"),
             title=f"Root of realm {result.realm}: tell every node this fingerprint",
         )
     ]

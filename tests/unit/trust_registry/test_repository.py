@@ -118,7 +118,7 @@ def test_superseded_files_go_and_current_ones_and_roots_stay(
 def test_a_ceremony_founds_once(registry: Registry, clock: HandClock) -> None:
     """A second ceremony in the same folder is refused, and changes nothing."""
     with pytest.raises(ConfigurationError, match="not empty"):
-        hold_ceremony(plan(), registry.folder, clock, confirm=lambda step: None)
+        hold_ceremony(plan(), registry.folder, clock, confirm=lambda step: True)
 
 
 def test_check_finds_what_is_wrong_and_says_what_to_do(registry: Registry, clock: HandClock) -> None:
