@@ -1,21 +1,20 @@
 """Files of a trust folder that are there after a power failure.
 
-What belongs together is written first and synced then, by several threads at once: the
-file system makes many syncs durable in one turn of its journal, and a generation of a
-hundred files takes a fifth of the time that a sync after each file takes.
+What belongs together is written first and synced then: all of it is sent to the disk
+before the first of it is waited for, so that the file system makes many syncs durable in
+one turn of its journal. A sync after each file takes several times as long.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 __all__ = ["replace_file", "sync", "sync_all"]
 
-_THREADS = 4
-_WORTH_A_THREAD = 3
+_OPEN_AT_ONCE = 32
 
 
 def sync(path: Path) -> None:
@@ -28,14 +27,30 @@ def sync(path: Path) -> None:
 
 
 def sync_all(paths: Sequence[Path]) -> None:
-    """Makes all of them durable, in no order. Raises OSError, the first there was."""
-    if len(paths) < _WORTH_A_THREAD:
+    """Makes all of them durable, files and folders, in no order. Raises OSError."""
+    for start in range(0, len(paths), _OPEN_AT_ONCE):
+        _sync_together(paths[start : start + _OPEN_AT_ONCE])
+
+
+def _sync_together(paths: Sequence[Path]) -> None:
+    handles: list[int] = []
+    try:
         for path in paths:
-            sync(path)
-        return
-    with ThreadPoolExecutor(min(_THREADS, len(paths)), thread_name_prefix="sync") as pool:
-        for _ in pool.map(sync, paths):
-            pass
+            handles.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            _begin_writing(handles[-1])
+        # the folders come last in `paths`: with the first of them the journal takes in all the names
+        for handle in reversed(handles):
+            os.fsync(handle)
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def _begin_writing(handle: int) -> None:
+    """Has the system begin to write what is dirty, as Linux does when it is told that it is not needed soon."""
+    if hasattr(os, "posix_fadvise"):  # not on a Mac, where it merely takes longer
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -101,7 +101,7 @@ def test_few_files_are_made_where_little_changed(
         "metadata/timestamp.json",
         "metadata/snapshot.json",
         "metadata/province-31-live.json",
-        *(place for place in after if place.startswith("lists/") or place.endswith(".head")),
+        *(place for place in after if place.startswith("lists/") or place.endswith("head")),
     }
 
 
