@@ -30,7 +30,15 @@ from healthcode.signing.kdf import SALT_BYTES, argon2id
 from healthcode.signing.passphrase import check_secret_file
 from healthcode.signing.purpose import KeyPurpose
 
-__all__ = ["Cost", "KeyInfo", "LoadedKey", "create_key_file", "read_key_file", "read_key_info"]
+__all__ = [
+    "Cost",
+    "KeyInfo",
+    "LoadedKey",
+    "create_key_file",
+    "read_key_cost",
+    "read_key_file",
+    "read_key_info",
+]
 
 FORMAT = "healthcode/key/1"
 _MAX_FILE_BYTES = 16 * 1024
@@ -216,6 +224,12 @@ def read_key_info(path: Path) -> KeyInfo:
     Raises ConfigurationError as `read_key_file` does.
     """
     return _decode_info(path, _read_document(path))
+
+
+def read_key_cost(path: Path) -> Cost:
+    """How slowly a key file opens. Raises ConfigurationError as `read_key_file` does."""
+    kdf = _read_document(path).kdf
+    return "development" if (kdf.operations, kdf.memory_bytes) == _COSTS["development"] else "production"
 
 
 def _read_document(path: Path) -> _Document:

@@ -1,0 +1,63 @@
+"""Changing a passphrase, as a command of each service: from files, a systemd credential, or a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from healthcode.cli.console import ask_secret
+from healthcode.signing.passphrase import check_passphrase, read_passphrase
+
+__all__ = ["new_passphrase", "new_passphrase_option", "old_passphrase", "say_changed"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def new_passphrase_option(function: _Function) -> _Function:
+    """`--new-passphrase-file`; without it a person is asked, twice."""
+    return click.option(
+        "--new-passphrase-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="A file of mode 0600 with the new passphrase; without it you are asked, twice.",
+    )(function)
+
+
+def old_passphrase(file: Path | None, label: str) -> bytes:
+    """The passphrase that opens a key now, from `file` or a person. Raises ConfigurationError."""
+    return read_passphrase(
+        file,
+        prompt=lambda: ask_secret(
+            f"present passphrase of {label}", instead="name a file with --passphrase-file"
+        ),
+    )
+
+
+def new_passphrase(file: Path | None, label: str) -> bytes:
+    """The new one, from `file` or a person. Raises ConfigurationError; InvalidInputError when it is too short."""
+
+    def check(text: str) -> None:
+        check_passphrase(text, label)
+
+    found = read_passphrase(
+        file,
+        prompt=lambda: ask_secret(
+            f"new passphrase of {label}",
+            new=True,
+            instead="name a file with --new-passphrase-file",
+            check=check,
+        ),
+    )
+    check(found.decode(errors="replace"))
+    return found
+
+
+def say_changed(paths: Sequence[Path], changed: Sequence[Path], following: str) -> dict[str, object]:
+    """What the command prints."""
+    return {
+        "changed": [str(path) for path in changed],
+        "had_it_already": [str(path) for path in paths if path not in changed],
+        "next": following,
+    }

@@ -1,0 +1,116 @@
+"""Another passphrase for key files, while the one that opens them is known.
+
+A key file is written anew beside the old one, opened to see that it holds the same key, and
+only then renamed over it, which is durable when this returns. So at every moment there is a
+whole file, which one of the two passphrases opens. Of several files that are to have one
+passphrase, some may have the new one when it breaks off: done again with the same two
+passphrases, the rest is done.
+
+The key stays the same, and an old copy of its file still opens with the old passphrase:
+where somebody else may have had both, the key must be rotated, not locked anew.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from healthcode.errors import ConfigurationError, InvalidInputError
+from healthcode.signing.keyfile import (
+    LoadedKey,
+    create_key_file,
+    read_key_cost,
+    read_key_file,
+    read_key_info,
+)
+from healthcode.signing.passphrase import check_passphrase
+from healthcode.signing.purpose import KeyPurpose
+
+__all__ = ["change_passphrase", "replace_passphrase_file"]
+
+
+def change_passphrase(paths: Sequence[Path], old: bytes, new: bytes) -> list[Path]:
+    """Gives key files the passphrase `new`; those that had it already are left alone. Which were changed.
+
+    Raises InvalidInputError for a new passphrase that is too short or is the old one;
+    ConfigurationError, which names the file, when neither passphrase opens one of them:
+    nothing is changed then.
+    """
+    check_passphrase(new.decode(errors="replace"))
+    if new == old:
+        raise InvalidInputError("the new passphrase is the old one: nothing would change")
+    found = [(path, _open(path, old, new)) for path in paths]
+    changed = [(path, key) for path, key in found if key is not None]
+    for path, key in changed:
+        _relock(path, key, new)
+    return [path for path, _ in changed]
+
+
+def replace_passphrase_file(path: Path, passphrase: bytes) -> None:
+    """Puts another passphrase into a passphrase file of mode 0600, whole or not at all. Raises ConfigurationError."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(passphrase + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise ConfigurationError(f"passphrase file {path} cannot be written: {error.strerror}") from error
+
+
+def _open(path: Path, old: bytes, new: bytes) -> LoadedKey | None:
+    """The opened key; None when the new passphrase opens it already."""
+    read_key_info(path)  # what is no key file is said to be that, and not a matter of passphrases
+    try:
+        return read_key_file(path, old)
+    except ConfigurationError:
+        try:
+            read_key_file(path, new)
+        except ConfigurationError:
+            pass
+        else:
+            return None
+        raise
+
+
+def _relock(path: Path, key: LoadedKey, passphrase: bytes) -> None:
+    info = key.info
+    # no name that a folder of keys is searched for
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        create_key_file(
+            beside,
+            key.secret if info.purpose is KeyPurpose.INDEX else key.private,
+            passphrase,
+            purpose=info.purpose,
+            realm=info.realm,
+            participant=info.participant,
+            name=info.name,
+            created=info.created,
+            not_before=info.not_before,
+            not_after=info.not_after,
+            cost=read_key_cost(path),
+        )
+        again = read_key_file(beside, passphrase)
+        if again.secret != key.secret or again.info != info:
+            raise ConfigurationError(f"{path} was not changed: what was written does not hold the same key")
+        beside.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ConfigurationError(f"key file {path} cannot be written: {error.strerror}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
