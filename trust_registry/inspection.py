@@ -13,8 +13,8 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import load_tls
 from healthcode.signing.ed25519 import self_test
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, metadata_file
-from healthcode.trust.metadata import bootstraps_in, signed_at
-from healthcode.trust.national import NationalFiles, root_fingerprint, verify_national
+from healthcode.trust.metadata import signed_at
+from healthcode.trust.national import NationalFiles, beginnings_in, verify_national
 from trust_registry.app import Registry, check_offline_keys, open_registry
 from trust_registry.folder import RegistryFolder
 from trust_registry.join import Join
@@ -84,8 +84,6 @@ def _verify_tree(registry: Registry) -> str:
     published = registry.repository.published()
     tree = registry.repository.tree
     roots = [tree.read(metadata_file("root", version)) for version in range(1, published.versions.root + 1)]
-    # where the row of roots begins anew is said by the root in force, which people have signed
-    anew = bootstraps_in(published.root.signed)
     national = verify_national(
         NationalFiles(
             roots=tuple(roots),
@@ -94,9 +92,7 @@ def _verify_tree(registry: Registry) -> str:
             targets=published.role_bytes("targets"),
             participants=published.file(published.targets, PARTICIPANTS_PATH),
             policy=published.file(published.targets, POLICY_PATH),
-            adopted=frozenset(
-                root_fingerprint(root) for version, root in enumerate(roots, start=1) if str(version) in anew
-            ),
+            adopted=beginnings_in(roots, roots[-1]),
         )
     )
     for code in published.members:

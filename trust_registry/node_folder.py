@@ -7,6 +7,7 @@ versions in their names, so each is compared with the version that is asked for.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,12 +32,16 @@ class NodeFolderSource:
         self._folder = folder
         self._source = FolderSource(folder / "current")
         try:
-            data = (folder / "root.json").read_bytes()
+            later = (folder / "current" / "metadata").glob("root+*.json")
+            found = [path.read_bytes() for path in (folder / "root.json", *later)]
         except OSError as error:
             raise ConfigurationError(
                 f"{folder}/root.json cannot be read: {error.strerror}; copy the whole trust folder"
             ) from error
-        self._first = decode_metadata(data, Root, LIMITS.root_bytes).signed.version
+        self.roots: Mapping[int, bytes] = {
+            decode_metadata(data, Root, LIMITS.root_bytes).signed.version: data for data in found
+        }
+        """By version; not all in a row, where a person adopted one after a new bootstrap."""
 
     @property
     def name(self) -> str:
@@ -62,10 +67,9 @@ class NodeFolderSource:
             return self._source.fetch(path, max_bytes)
         version, _, name = rest.partition(".")
         if name == "root.json":
-            number = int(version) - self._first
-            if number == 0:
-                return FolderSource(self._folder).fetch("root.json", max_bytes)
-            return self._source.fetch(f"metadata/root+{number}.json", max_bytes)
+            if int(version) not in self.roots:
+                raise NotFoundError(f"{self.name} has no file {path}")
+            return self.roots[int(version)]
         data = self._source.fetch(f"metadata/{name}", max_bytes)
         if str(self._version_of(data)) != version:
             raise NotFoundError(f"{self.name} has no file {path}")

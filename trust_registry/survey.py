@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from healthcode.errors import DecodeError, NotFoundError, Reason, TrustError
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, metadata_file, target_file
 from healthcode.trust.metadata import Snapshot, Targets, Timestamp, decode_metadata, target_of
-from healthcode.trust.national import National, NationalFiles, root_fingerprint, verify_national
+from healthcode.trust.national import (
+    National,
+    NationalFiles,
+    beginnings_in,
+    root_fingerprint,
+    verify_national,
+)
 from healthcode.trust.source import TrustSource
 from trust_registry.floor import Floor, check_floor
 from trust_registry.node_folder import NodeFolderSource
@@ -43,6 +49,8 @@ class FileReader:
 
 def fetch_roots(source: TrustSource) -> dict[int, bytes]:
     """Every root that a source holds, by version; verified later, as a chain."""
+    if isinstance(source, NodeFolderSource):
+        return dict(source.roots)
     found: dict[int, bytes] = {}
     for version in range(1, LIMITS.root_rotations + 1):
         try:
@@ -108,6 +116,7 @@ def survey(
         data,
         reader.target(targets, PARTICIPANTS_PATH, LIMITS.participants_bytes),
         reader.target(targets, POLICY_PATH, LIMITS.policy_bytes),
+        beginnings_in(chain, next(data for data in chain if root_fingerprint(data) == fingerprint)),
     )
     national = verify_national(files, LIMITS)
     floor = check_floor(

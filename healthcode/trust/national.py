@@ -24,6 +24,7 @@ from healthcode.trust.metadata import (
     Snapshot,
     Targets,
     Timestamp,
+    bootstraps_in,
     decode_metadata,
     realm_of,
     signed_at,
@@ -33,6 +34,7 @@ from healthcode.trust.metadata import (
 __all__ = [
     "National",
     "NationalFiles",
+    "beginnings_in",
     "root_fingerprint",
     "spoken_fingerprint",
     "verify_national",
@@ -130,6 +132,22 @@ def verify_roots(
         raise TrustError("there is no root to begin with")
     realm_of(found[-1])
     return tuple(found)
+
+
+def beginnings_in(roots: Sequence[bytes], known: bytes, limits: TrustLimits = _LIMITS) -> frozenset[str]:
+    """Fingerprints of the roots at which, by the word of `known`, the row up to it began anew.
+
+    For who holds a whole row and is sure of one root in it: a registry of its own, or one that
+    is rebuilt by a fingerprint. Raises DecodeError.
+    """
+    root = decode_metadata(known, Root, limits.root_bytes).signed
+    anew = bootstraps_in(root)
+    found: set[str] = set()
+    for data in roots if anew else ():
+        version = decode_metadata(data, Root, limits.root_bytes).signed.version
+        if version <= root.version and str(version) in anew:
+            found.add(root_fingerprint(data))
+    return frozenset(found)
 
 
 def verify_national(

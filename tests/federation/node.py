@@ -241,20 +241,33 @@ class LightNode:
         self._log.add(look)
         return look
 
+    def not_refused(self, codes: Sequence[str]) -> list[str]:
+        """Which of these it has never refused, after another look at them."""
+        pending = [code for code in codes if code not in self._refused]
+        if pending:
+            self.look(pending)
+        return [code for code in pending if code not in self._refused]
+
     @property
     def state(self) -> Mapping[str, int]:
         """Versions in use, how many issuers publish lists, and what refreshing came to, by result."""
+        samples = [sample for metric in self.metrics.registry.collect() for sample in metric.samples]
         counted = {
             str(sample.labels["result"]): int(sample.value)
-            for metric in self.metrics.registry.collect()
-            for sample in metric.samples
+            for sample in samples
             if sample.name == "healthcode_trust_refresh_total"
         }
+        alarm = next(each for each in samples if each.name == "healthcode_trust_root_alarm")
+        counted["root_alarm"] = int(alarm.value)
         if not self.follower.has_view:
             return counted
         view = self.follower.view
         covering = sum(issuer.revocations is not None for issuer in view.issuers.values())
-        versions = {"timestamp": view.timestamp_version, "snapshot": view.snapshot_version}
+        versions = {
+            "root": view.root_version,
+            "timestamp": view.timestamp_version,
+            "snapshot": view.snapshot_version,
+        }
         return {**versions, "covering": covering, **counted}
 
     def _look_at_news(self) -> None:
@@ -308,6 +321,7 @@ class Process:
         self._log = Log(told.log)
         self._watched: list[str] = []
         self._nodes: dict[str, LightNode] = {}
+        self._locks = {code: asyncio.Lock() for code in told.nodes}
 
     async def run(self) -> None:
         await asyncio.gather(*(self._start(code) for code in self._told.nodes))
@@ -327,6 +341,7 @@ class Process:
             "watch": self._watch,
             "revoke": self._revoke,
             "restart": self._restart,
+            "accepted": self._accepted,
             "finish": self._finish,
             "state": self._state,
         }
@@ -345,19 +360,29 @@ class Process:
         await self._nodes[node].open()
 
     async def _watch(self, codes: Sequence[str]) -> None:
+        """From now on; and at once, since this is what a process hears first when it was killed."""
         for code in codes:
             code_text(self._told.realm, self._told.founded, code)
         self._watched += codes
+        for node in self._nodes.values():
+            node.look(codes)
 
     async def _revoke(self, node: str, codes: Sequence[str]) -> None:
-        await self._nodes[node].revoke(codes)
+        async with self._locks[node]:  # a back end waits while its node is restarted
+            await self._nodes[node].revoke(codes)
 
     async def _restart(self, node: str) -> None:
-        await self._nodes.pop(node).close()
-        await self._start(node)
+        async with self._locks[node]:
+            await self._nodes.pop(node).close()
+            await self._start(node)
+            self._nodes[node].look(self._watched)
+
+    async def _accepted(self, codes: Sequence[str]) -> Mapping[str, list[str]]:
+        """Which of `codes` each node has not refused since it was started, after another look at these."""
+        return {number: node.not_refused(codes) for number, node in self._nodes.items()}
 
     async def _finish(self, final: bool) -> Mapping[str, list[str]]:
-        """One look at everything by each node; what it did not refuse."""
+        """A look at everything by each node; what it did not refuse."""
         looks = {code: node.look(self._watched, final=final) for code, node in self._nodes.items()}
         return {
             code: list(self._watched)

@@ -1,0 +1,251 @@
+"""Root below its threshold, told in steps: a registry, the nodes of two provinces, and a verifier at a gate.
+
+1. Two of three root holders are lost. No command names others without them, and none begins anew by mistake.
+2. New holders sign a new root. It is published, and everybody refuses it, loudly, and goes on with what they hold.
+3. One node and the verifier adopt it, by the fingerprint that was read out to them. Nothing is forgotten.
+4. The other node goes on with its last good trust, in alarm, until its people do the same.
+5. Whoever comes new begins with the new root; a registry that is lost is rebuilt from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from healthcode import TrustStore, Verifier
+from healthcode.cli.__main__ import cli as healthcode_cli
+from healthcode.errors import HealthcodeError, Reason
+from healthcode.policy.enumeration import Outcome
+from healthcode.trust.layout import metadata_file
+from healthcode.trust.national import root_fingerprint
+from tests.federation.history import check_history
+from tests.federation.node import code_text
+from tests.federation.world import REALM, Federation, open_federation
+from tests.simulator.registry import PASSPHRASE
+from trust_registry.__main__ import cli as registry_cli
+
+ADOPTER, SLEEPER = "31", "44"
+
+
+class People:
+    """Those who type: at the registry, at a new holder's own machine, at the verifier, on a node's machine."""
+
+    def __init__(self, root: Path, registry: Path) -> None:
+        self.root = root
+        self.registry = registry
+        settings = tomllib.loads((registry / "registry.toml").read_text())
+        self.source = ("--source", f"grpcs://{settings['server']['public_listen']}")
+        self.ca = ("--ca", str(registry / "tls" / "ca.pem"))
+        self.passphrase = root / "passphrase"
+        self.passphrase.write_bytes(PASSPHRASE)
+        self.passphrase.chmod(0o600)
+
+    async def type(self, cli: Any, *arguments: str, keyboard: str | None = None) -> Any:
+        """What a command that goes well prints. Raises the HealthcodeError that one is refused with."""
+        result = await asyncio.to_thread(CliRunner().invoke, cli, [*arguments, "--json"], input=keyboard)
+        if isinstance(result.exception, HealthcodeError):
+            raise result.exception
+        assert result.exit_code == 0, f"{arguments}\n{result.output}\n{result.exception}"
+        return json.loads(result.stdout)
+
+    async def here(self, *arguments: str, keyboard: str | None = None) -> Any:
+        """A command at the registry."""
+        return await self.type(registry_cli, *arguments, "--dir", str(self.registry), keyboard=keyboard)
+
+    async def refused(self, *arguments: str, cli: Any = registry_cli) -> HealthcodeError:
+        """Why a command at the registry, or elsewhere, is refused."""
+        more = ("--dir", str(self.registry)) if cli is registry_cli else ()
+        try:
+            await self.type(cli, *arguments, *more)
+        except HealthcodeError as error:
+            return error
+        raise AssertionError(f"{arguments} was not refused")
+
+    async def new_holder(self, name: str) -> str:
+        """A key made on a machine of its own; the path of its card."""
+        away = self.root / name
+        told = await self.type(
+            registry_cli,
+            *("key", "new", "root", "--realm", REALM, "--name", name, "--out", str(away), "--development"),
+            *("--passphrase-file", str(self.passphrase)),
+        )
+        return str(told["card"])
+
+    async def sign(self, file: Path, name: str) -> Any:
+        """A new holder signs a file that came, at home."""
+        key = self.root / name / f"{name}.key"
+        return await self.type(
+            registry_cli,
+            *("sign", str(file), "--key", str(key), "--passphrase-file", str(self.passphrase), "--yes"),
+        )
+
+    def adopt(self, folder: Path, fingerprint: str) -> tuple[str, ...]:
+        return (
+            *("trust", "rebootstrap", "--trust", str(folder), "--root-fingerprint", fingerprint),
+            *(*self.source, *self.ca),
+        )
+
+
+class Story:
+    """What the steps share: the federation, its people, the verifier at the gate, and both fingerprints."""
+
+    def __init__(self, federation: Federation, people: People, old: str) -> None:
+        self.federation = federation
+        self.people = people
+        self.old = old
+        self.new = ""
+        self.read_out = ""
+        self.gate = people.root / "gate"
+        self.founded: int = json.loads(federation.configurations[0].read_text())["founded"]
+
+    def outcomes(self, *codes: str, folder: Path | None = None) -> list[Outcome]:
+        """What a verifier says, offline: the one at the gate, if no other is named."""
+        verifier = Verifier(TrustStore.open(folder or self.gate))
+        return [verifier.verify(code_text(REALM, self.founded, code)).outcome for code in codes]
+
+    def trust_of(self, code: str) -> Path:
+        """The trust folder of a node."""
+        return next((self.people.root / f"node-{code}").rglob("trust.json")).parent
+
+    async def until(self, holds: Callable[[dict[str, dict[str, int]]], bool]) -> None:
+        for _ in range(300):
+            if holds(await self.federation.states()):
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"it did not come to that: {await self.federation.states()}")
+
+
+async def two_root_holders_are_lost(story: Story) -> tuple[str, ...]:
+    """No command begins anew by mistake. The command that does, but for its confirmation."""
+    people = story.people
+    for name in ("root-1", "root-2"):
+        (people.registry / "ceremony" / f"{name}.key").unlink()
+    cards = [await people.new_holder(name) for name in ("root-4", "root-5", "root-6")]
+    wanted = [part for card in cards for part in ("--card", card)]
+    wanted += ["--root-threshold", "2", "--reason", "a fire", "--out", str(people.root / "anew.json")]
+    begin = ("propose", "bootstrap", "--lost", "root-1")
+    enough = await people.refused(*begin, *wanted, "--realm", REALM)
+    assert "propose rotation root" in enough.message
+    begin = (*begin, "--lost", "root-2", *wanted)
+    assert (await people.refused(*begin, "--realm", "cn")).reason is Reason.REALM_MISMATCH
+    assert [each["role"] for each in (await people.here("proposals", "--all"))["proposals"]] == ["targets"]
+    return begin
+
+
+async def new_holders_sign_a_new_root(story: Story, begin: tuple[str, ...]) -> None:
+    """It is published, and everybody refuses it and serves on."""
+    people, federation = story.people, story.federation
+    proposed = await people.here(*begin, keyboard=f"{REALM}\n")
+    assert "does not sign this one" in proposed["begins_anew"]
+    assert [each["by"] for each in proposed["rolls"]] == ["the new root"]
+    anew = people.root / "anew.json"
+    for name in ("root-4", "root-5"):
+        await people.sign(anew, name)
+    published = await people.here("collect", str(anew))
+    story.read_out = published["read_out"]
+    data = (people.registry / "repository" / metadata_file("root", 2)).read_bytes()
+    story.new = root_fingerprint(data)
+    assert (published["state"], published["root_fingerprint"]) == ("PUBLISHED", story.new)
+    assert story.read_out.replace("/", "").replace(" ", "") == story.new.removeprefix("sha256:")
+    told = await people.here("fingerprint")
+    assert (told["root_1"], told["root_2"], told["began_anew"]) == (story.old, story.new, "root_2")
+    await story.until(lambda states: all(each["root_alarm"] == 1 for each in states.values()))
+    assert {each["root"] for each in (await federation.states()).values()} == {1}
+    log = federation.configurations[0].with_suffix(".err").read_text()
+    assert "trust_root_alarm" in log
+    assert story.new.removeprefix("sha256:") not in log, "the fingerprint comes from people, and nowhere else"
+    sync = ("trust", "sync", "--dir", str(story.gate))
+    assert (await people.refused(*sync, cli=healthcode_cli)).reason is Reason.ROOT_REPLACED
+    assert story.outcomes("31/1", "31/2") == [Outcome.REVOKED, Outcome.VALID]
+
+
+async def some_adopt_it(story: Story) -> None:
+    """Shanghai's people and the gate's have it read out to them; a mistake changes nothing."""
+    people = story.people
+    mistyped = await people.refused(*people.adopt(story.gate, "0" * 64), cli=healthcode_cli)
+    assert mistyped.reason is Reason.ROOT_UNKNOWN
+    for folder in (story.trust_of(ADOPTER), story.gate):
+        adopted = await people.type(healthcode_cli, *people.adopt(folder, story.read_out))
+        assert (adopted["root_fingerprint"], adopted["root_version"]) == (story.new, 2)
+    await story.until(lambda states: states[ADOPTER]["root"] == 2 and not states[ADOPTER]["root_alarm"])
+
+
+async def the_other_goes_on_in_alarm(story: Story) -> None:
+    """What is revoked from now on reaches whoever adopted; the sleeper serves what it holds, after a restart too."""
+    people, federation = story.people, story.federation
+    await federation.revoke(ADOPTER, [f"{ADOPTER}/2"])
+    for _ in range(60):
+        await people.type(healthcode_cli, "trust", "sync", "--dir", str(story.gate))
+        if story.outcomes("31/2") == [Outcome.REVOKED]:
+            break
+        await asyncio.sleep(0.3)
+    assert story.outcomes("31/1", "31/2", "31/3", "44/1") == [
+        Outcome.REVOKED, Outcome.REVOKED, Outcome.VALID, Outcome.VALID,
+    ]  # fmt: skip
+    await federation.restart(SLEEPER)
+    await story.until(lambda states: states[SLEEPER].get("root_alarm") == 1)
+    sleeper = (await federation.states())[SLEEPER]
+    assert sleeper["root"] == 1
+    assert sleeper["ROOT_REPLACED"] > 0
+    accepted = set((await federation.finish(final=False))[SLEEPER])
+    assert accepted & {"31/1", "31/2", "31/3"} == {"31/2", "31/3"}
+    await people.type(healthcode_cli, *people.adopt(story.trust_of(SLEEPER), story.new))
+    await federation.converge(30)
+    await story.until(lambda states: states[SLEEPER]["root"] == 2 and not states[SLEEPER]["root_alarm"])
+    assert check_history(federation.looks(), federation.revokes) == []
+
+
+async def whoever_comes_new_begins_there(story: Story) -> None:
+    """By the new fingerprint alone; a lost registry is rebuilt from it; and roots follow by themselves again."""
+    people = story.people
+    begin = ("trust", "init", *people.source, *people.ca, "--root-fingerprint")
+    late = people.root / "late"
+    await people.type(healthcode_cli, *begin, story.new, "--dir", str(late))
+    assert story.outcomes("31/1", "31/2", "31/3", folder=late) == [
+        Outcome.REVOKED, Outcome.REVOKED, Outcome.VALID,
+    ]  # fmt: skip
+    too_late = ("--dir", str(people.root / "too-late"))
+    refused = await people.refused(*begin, story.old, *too_late, cli=healthcode_cli)
+    assert refused.reason is Reason.ROOT_REPLACED
+    shown = await people.type(healthcode_cli, "trust", "show", "--dir", str(story.gate))
+    assert shown["root_fingerprint"] == story.new
+    assert shown["root_began_anew"] == [f"version 2, after {story.old}"]
+    mirror = str(people.root / "mirror")
+    await people.here("export", mirror)
+    rebuild = ("rebuild", "--dir", str(people.root / "rebuilt"), "--from", mirror, "--from", str(story.gate))
+    rebuilt = await people.type(registry_cli, *rebuild, "--root-fingerprint", story.new)
+    assert rebuilt["root_version"] == 2
+    renewal = people.root / "renewal.json"
+    await people.here("propose", "renewal", "root", "--out", str(renewal))
+    for name in ("root-5", "root-6"):
+        await people.sign(renewal, name)
+    await people.here("collect", str(renewal))
+    await story.until(lambda states: {each["root"] for each in states.values()} == {3})
+    findings = {each["what"]: each["grade"] for each in (await people.here("check"))["findings"]}
+    assert findings["trust tree"] == "OK"
+
+
+async def test_root_below_its_threshold(tmp_path: Path) -> None:
+    """Codes issued before stay VALID, what is revoked stays REVOKED, and nobody moves without a person's word."""
+    async with open_federation(
+        tmp_path, (ADOPTER, SLEEPER), processes=1, with_proxies=False, interval_seconds=0.3, poll_seconds=0.5
+    ) as federation:
+        await federation.settle()
+        people = People(tmp_path, federation.registry)
+        story = Story(federation, people, (await people.here("fingerprint"))["root_1"])
+        await federation.watch([f"{code}/{number}" for code in (ADOPTER, SLEEPER) for number in range(6)])
+        await federation.revoke(ADOPTER, [f"{ADOPTER}/1"])
+        await federation.converge(30)
+        begin = ("trust", "init", *people.source, *people.ca, "--root-fingerprint", story.old)
+        await people.type(healthcode_cli, *begin, "--dir", str(story.gate))
+        assert story.outcomes("31/1", "31/2", "44/1") == [Outcome.REVOKED, Outcome.VALID, Outcome.VALID]
+        await new_holders_sign_a_new_root(story, await two_root_holders_are_lost(story))
+        await some_adopt_it(story)
+        await the_other_goes_on_in_alarm(story)
+        await whoever_comes_new_begins_there(story)
