@@ -96,8 +96,7 @@ class Publisher:
                 try:
                     found = self._check(writing, submission)
                     if isinstance(found, _Checked):
-                        for sha256_hex, spooled in found.lists.items():
-                            writing.keep_list(sha256_hex, spooled)
+                        writing.keep_lists(found.lists)
                         checked[position] = found
                     else:
                         results[position] = found

@@ -35,7 +35,7 @@ from healthcode.trust.metadata import (
     to_bytes,
     verify_threshold,
 )
-from trust_registry.durable import move_file, write_file
+from trust_registry.durable import move_files, write_file, write_files
 from trust_registry.floor import Floor
 from trust_registry.online_key import OnlineKeys
 from trust_registry.published import LIMITS, Published
@@ -125,24 +125,27 @@ class Writing:
         """Whether the online keys are open."""
         return self.held is not None
 
-    def keep_list(self, sha256_hex: str, spooled: Path) -> None:
-        """Moves an uploaded list, checked against its hash by the caller, into the tree; durable on return."""
-        place = self.tree.locate(list_file(sha256_hex))
-        if place.is_file():
-            spooled.unlink()
-            return
-        move_file(spooled, place)
+    def keep_lists(self, lists: Mapping[str, Path]) -> None:
+        """Moves uploaded lists, checked by the caller against their SHA-256 (hex), into the tree; durable on return."""
+        fresh: dict[Path, Path] = {}
+        for sha256_hex, spooled in lists.items():
+            place = self.tree.locate(list_file(sha256_hex))
+            if place.is_file():
+                spooled.unlink()
+            else:
+                fresh[spooled] = place
+        move_files(fresh)
 
     def publish(self, updates: Mapping[str, RoleUpdate]) -> Receipt:
         """Publishes new versions of roles together; durable when it returns.
 
         Checks nothing about who signed them: that is done by those who call.
         """
+        fresh: dict[Path, bytes] = {}
         for role, update in updates.items():
             for path, data in update.files.items():
-                name = target_file(path, hashlib.sha256(data).hexdigest())
-                write_file(self.tree.locate(name), data)
-            write_file(self.tree.locate(metadata_file(role, update.version)), update.metadata)
+                fresh[self.tree.locate(target_file(path, hashlib.sha256(data).hexdigest()))] = data
+            fresh[self.tree.locate(metadata_file(role, update.version))] = update.metadata
         # never below what was given out, also where the file is lacking here: see Published
         versions = dict(self.published.given_out) if self.published else {}
         versions.update(
@@ -155,7 +158,8 @@ class Writing:
             self._key("snapshot", self.published.root.signed) if self.published else self.keys.snapshot,
         )
         data = to_bytes(snapshot)
-        write_file(self.tree.locate(metadata_file("snapshot", snapshot_version)), data)
+        fresh[self.tree.locate(metadata_file("snapshot", snapshot_version))] = data
+        write_files(fresh)
         newest = max((update.version for update in updates.values()), default=0)
         return self._publish_timestamp(newest, data, snapshot_version)
 

@@ -172,23 +172,23 @@ def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 DYING = """
 import json, os, signal, sys
 from pathlib import Path
-import trust_registry.writing as writing
+import trust_registry.durable as durable
 from tests.simulator.registry import HandClock, Province
 from trust_registry.app import open_registry
 from trust_registry.folder import RegistryFolder
 from trust_registry.submission import Publisher
 
 folder, version, step = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-write, writes = writing.write_file, []
+rename, renamed = durable.rename, []
 
-def dying(path, data, *, mode=0o644):
-    if len(writes) == step:
+def dying(source, path):
+    if len(renamed) == step:
         print(json.dumps({"before": path.name}), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
-    writes.append(path)
-    write(path, data, mode=mode)
+    renamed.append(path)
+    rename(source, path)
 
-writing.write_file = dying
+durable.rename = dying
 registry = open_registry(RegistryFolder(folder), HandClock(), {})
 shanghai = Province("31", "test-registry")
 Publisher(registry.repository).publish_province("31", *shanghai.publication(version, name=f"step {step}"))
