@@ -55,7 +55,7 @@ class Succession:
         link = verify_extension(participant, accepted, chain, national.realm, reonboarded_in(national.root))
         verify_delegation(national.targets, participant, link)
         if accepted:
-            self._let_wait(participant, accepted, chain)
+            self._let_wait(participant, accepted, chain, national)
         return link
 
     def witness(self, participant: str) -> Witness | None:
@@ -81,20 +81,28 @@ class Succession:
             return ()
 
     def _let_wait(
-        self, participant: str, accepted: Sequence[AuthorityLink], chain: Sequence[AuthorityLink]
+        self,
+        participant: str,
+        accepted: Sequence[AuthorityLink],
+        chain: Sequence[AuthorityLink],
+        national: National,
     ) -> None:
         """Raises TrustError(AUTHORITY_WAITS) while a link without handover was not seen for long enough.
 
-        Time for the province to see it, and to say that it did not ask for it.
+        Time for the province to see it, and to say that it did not ask for it. It counts from the
+        later, and to the earlier, of this clock and the registry's signed time: neither a clock
+        that is wrong, either way, nor a registry that signs ahead of time makes it shorter.
         """
+        signed = national.timestamp_signed_at
+        begun, reached = max(self._now, signed), min(self._now, signed)
         for before, link in zip(chain[len(accepted) - 1 :], chain[len(accepted) :], strict=False):
             if not is_without_handover(link):
                 continue
             key = f"{participant}/{link_digest(participant, link, before).hex()}"
             seen = {} if self._previous is None else self._previous.files.sightings
-            first = min(seen.get(key, self._now), self._now)
+            first = min(seen.get(key, begun), begun)
             until = first + REONBOARDING_WAIT_SECONDS
-            if self._now < until:
+            if reached < until:
                 self.sightings[key] = first
                 raise TrustError(
                     f"participant {participant} has a new authority (link {link.seq}) by root's word, without "

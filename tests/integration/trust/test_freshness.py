@@ -177,13 +177,17 @@ def test_a_registry_that_holds_one_province_back_shows(gate: Gate, realm: Simula
 
 
 def test_a_restart_in_the_dark(gate: Gate, realm: SimulatedRealm) -> None:
-    """The last generation serves at once, as old as it is."""
+    """The last generation serves at once, as old as it is; with the registry back, the first sync heals it."""
     realm.offline = True
     for later, seen in ((5 * MINUTE, TrustTier.FRESH), (HOUR, TrustTier.AGING), (DAY, TrustTier.STALE)):
         realm.now += later
         gate.restart()
         assert gate.see(code(realm))[2] is seen
     assert gate.see(code(realm)) == TOO_OLD
+    realm.offline = False
+    live(realm, MINUTE)
+    gate.sync()
+    assert gate.see(code(realm)) == (*PASSES, TrustTier.FRESH)
 
 
 def test_midnight_passes(gate: Gate, realm: SimulatedRealm) -> None:
