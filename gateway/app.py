@@ -193,7 +193,7 @@ async def serve(settings: GatewaySettings, *, on_ready: Callable[[], None] | Non
             clock=clock,
             metrics=metrics,
         )
-        follower.on_rollback = reporter.report_soon
+        follower.on_setback = reporter.report_soon
         with start_metrics_server(metrics, settings.metrics.listen):
             await run_until_stopped(
                 [gateway.server],

@@ -207,7 +207,7 @@ class Node:
             metrics=metrics,
             on_lacking=resubmission.hand_in,
         )
-        self._follower.on_rollback = self._reporter.report_soon
+        self._follower.on_setback = self._reporter.report_soon
         limits = ServerLimits(reuse_port=reuse_port, idle_seconds=settings.stream.idle_seconds)
         public = self._server(settings.listen, metrics, limits, self._client_cas)
         public.add(

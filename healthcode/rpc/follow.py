@@ -61,8 +61,8 @@ LONGEST_PAUSE_SECONDS = 2.0
 class TrustFollower:
     """One trust folder, followed. `on_view` is called in the event loop after each swap.
 
-    `on_rollback` is called when all that can be had is older than what is held: the registry
-    may have been restored from something older, and learns from a report what it must go on above.
+    `on_setback` is called when the registry was away and is back, and when all that can be had is
+    older than what is held: it may have been restored, and learns from a report what it has lost.
 
     Without a `stub` there is nobody to watch, and the poll alone brings news: so with mirrors.
     """
@@ -84,7 +84,7 @@ class TrustFollower:
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._on_view = on_view
-        self.on_rollback: Callable[[], None] | None = None
+        self.on_setback: Callable[[], None] | None = None
         self._view: TrustView | None = None
         self._wake = asyncio.Event()
         self._refreshing = asyncio.Lock()
@@ -160,8 +160,8 @@ class TrustFollower:
                 self._refreshes.labels(error.reason).inc()
                 if self._budget.take(error.reason) is not None:
                     self._log.warning("trust_refresh_failed", reason=error.reason, why=error.message)
-                if error.reason is Reason.TRUST_ROLLBACK and self.on_rollback is not None:
-                    self.on_rollback()
+                if error.reason is Reason.TRUST_ROLLBACK:
+                    self._tell_setback()
                 self._tell_sources()
                 self._tell_root()
                 self._tell_clock()
@@ -220,6 +220,7 @@ class TrustFollower:
 
     async def _watch(self, stub: TrustRegistryServiceAsyncStub) -> None:
         backoff = FIRST_BACKOFF_SECONDS
+        was_lost = False
         while True:
             known = 0 if self._view is None else self._view.timestamp_version
             try:
@@ -227,15 +228,23 @@ class TrustFollower:
                     request = trust_registry_pb2.WatchTrustRequest(known_timestamp_version=known)
                     async for news in stub.WatchTrust(request):
                         backoff = FIRST_BACKOFF_SECONDS
+                        if was_lost:
+                            was_lost = False
+                            self._tell_setback()
                         if self._view is None or news.timestamp_version != self._view.timestamp_version:
                             self._wake.set()
                 # the server ends its streams now and then, with OK: open the next
                 backoff = FIRST_BACKOFF_SECONDS
             except HealthcodeError as error:
+                was_lost = True
                 if self._budget.take(f"watch {error.reason}") is not None:
                     self._log.info("trust_watch_lost", reason=error.reason, why=error.message)
                 backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311  as above
+
+    def _tell_setback(self) -> None:
+        if self.on_setback is not None:
+            self.on_setback()
 
     def _tell_sources(self) -> None:
         for note in self._client.passed_over:

@@ -6,8 +6,8 @@ report. The signed timestamp and snapshot go along: a registry that was rebuilt 
 an older mirror learns from them which versions were given out before.
 
 The answer names this service's own roles that the registry lacks, if it was restored from
-something older: `on_lacking` hands them in again. `report_soon` is for whoever notices
-that the registry has gone back: it learns from the report above what it must go on.
+something older: `on_lacking` hands them in again. `report_soon` is for whoever notices that
+the registry was away, or has gone back: it learns from the report above what it must go on.
 
 Nothing else hangs on a report: one that fails is counted, logged by its reason, and the
 next one comes in its time. The registry's clock is never followed; a difference only

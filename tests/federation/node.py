@@ -182,7 +182,7 @@ class LightNode:
             metrics=self.metrics,
             on_lacking=resubmission.hand_in,
         )
-        self.follower.on_rollback = self._reporter.report_soon
+        self.follower.on_setback = self._reporter.report_soon
 
     async def open(self) -> None:
         """Opens what is on disk; begins the folder, which needs the registry, the first time alone."""

@@ -14,6 +14,7 @@ import json
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ from tests.federation.node import Configuration, NodePlace
 from tests.simulator.process import Service, free_ports, start_service
 from tests.simulator.proxy import CuttingProxy
 from tests.simulator.registry import Province, admit, found_registry, plan
+from trust_registry.app import Registry, open_registry
+from trust_registry.folder import RegistryFolder
+from trust_registry.submission import Publisher
 from trust_registry.tree import TIMESTAMP_FILE
 
 __all__ = ["PROVINCES", "Federation", "NodeProcess", "open_federation"]
@@ -138,6 +142,8 @@ class Federation:
     proxies: dict[str, Sequence[CuttingProxy]] = field(default_factory=dict)
     revokes: list[Revoke] = field(default_factory=list)
     watched: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    provinces: dict[str, Province] = field(default_factory=dict)
     service: Service | None = None
     _serving: ExitStack = field(default_factory=ExitStack)
 
@@ -157,6 +163,7 @@ class Federation:
 
     def kill_registry(self) -> None:
         assert self.service is not None
+        self.counts["kills of the registry"] += 1
         self.service.kill()
         self._serving.close()
 
@@ -176,8 +183,38 @@ class Federation:
 
     def restore(self) -> None:
         """Yesterday's folder in the place of today's; the registry must not run."""
+        self.counts["restores of the registry"] += 1
         shutil.rmtree(self.registry)
         shutil.copytree(self.root / "backup", self.registry, symlinks=True)
+
+    # partitions
+
+    def cut(self, code: str) -> None:
+        """Resets what is between a node and the registry, until `heal`."""
+        self.counts["cuts"] += 1
+        for proxy in self.proxies[code]:
+            proxy.cut()
+
+    def hold(self, code: str) -> None:
+        """Lets nothing pass between a node and the registry, nor fail, until `heal`."""
+        self.counts["holds"] += 1
+        for proxy in self.proxies[code]:
+            proxy.hold()
+
+    def deafen(self, code: str) -> None:
+        """The node can publish and hears nothing, until `heal`."""
+        self.counts["cuts"] += 1
+        self.proxies[code][0].cut()
+
+    def silence(self, code: str) -> None:
+        """The node hears all and cannot publish, until `heal`."""
+        self.counts["cuts"] += 1
+        self.proxies[code][1].cut()
+
+    def heal(self, *codes: str) -> None:
+        for code in codes:
+            for proxy in self.proxies[code]:
+                proxy.heal()
 
     # nodes
 
@@ -186,6 +223,7 @@ class Federation:
 
     async def kill(self, number: int) -> None:
         """SIGKILL of a process with all its nodes."""
+        self.counts["nodes killed"] += sum(home == number for home in self.homes.values())
         await self.processes[number].kill()
 
     async def revive(self, number: int) -> None:
@@ -195,12 +233,23 @@ class Federation:
 
     async def restart(self, code: str) -> None:
         """Ends and starts one node."""
+        self.counts["nodes restarted"] += 1
         await self.process_of(code).tell("restart", node=code)
 
     async def watch(self, codes: Sequence[str]) -> None:
         """All nodes look at these codes from now on."""
         self.watched += codes
         await asyncio.gather(*(process.tell("watch", codes=codes) for process in self.processes))
+
+    def opened(self) -> Registry:
+        """The registry's folder, as a command beside it opens it."""
+        return open_registry(RegistryFolder(self.registry), SystemClock(), {})
+
+    async def sign_province(self, code: str, version: int) -> None:
+        """The province's authority publishes its files anew, with a command beside the registry."""
+        metadata, document = self.provinces[code].publication(version)
+        publisher = Publisher((await asyncio.to_thread(self.opened)).repository)
+        await asyncio.to_thread(publisher.publish_province, code, metadata, document)
 
     async def revoke(self, code: str, codes: Sequence[str]) -> bool:
         """Revokes at a node; whether it acknowledged. What a kill cut off is in the history, too."""
@@ -211,32 +260,42 @@ class Federation:
         self.revokes += [Revoke(code, each, began, ended) for each in codes]
         return ended is not None
 
-    async def finish(self, *, final: bool) -> Mapping[str, list[str]]:
-        """A look at everything by every node; the codes that each does not refuse."""
+    async def accepted(self, codes: Collection[str]) -> Mapping[str, list[str]]:
+        """Which of these each node does not refuse yet."""
         found: dict[str, list[str]] = {}
-        for answer in await asyncio.gather(*(each.tell("finish", final=final) for each in self.processes)):
+        asked = (each.tell("accepted", codes=sorted(codes)) for each in self.processes)
+        for answer in await asyncio.gather(*asked):
             found |= answer["result"]
         return found
 
     async def converge(self, seconds: float, *, among: Collection[str] | None = None) -> float:
         """Waits until every node refuses all that was acknowledged; how long it took. Then the final looks.
 
-        With `among` it is these nodes alone that are waited for, and no look is final.
+        With `among` it is these nodes alone that are waited for, and no look is final. Raises AssertionError saying who accepts what, when that takes longer than `seconds`.
         """
         began = time.monotonic()
         owed = {revoke.code for revoke in self.revokes if revoke.ended is not None}
-        while any(
-            owed & set(accepted)
-            for node, accepted in (await self.finish(final=False)).items()
-            if among is None or node in among
-        ):
-            if time.monotonic() - began > seconds:
-                break
-            await asyncio.sleep(0.2)
-        took = time.monotonic() - began
-        if among is None:
-            await self.finish(final=True)
-        return took
+        while True:
+            accepted = {
+                node: codes
+                for node, codes in (await self.accepted(owed)).items()
+                if codes and (among is None or node in among)
+            }
+            took = time.monotonic() - began
+            if not accepted:
+                if among is None:
+                    await self.finish(final=True)
+                return took
+            if took > seconds:
+                raise AssertionError(f"after {took:.0f} s: {accepted}; {await self.states()}")
+            await asyncio.sleep(0.3)
+
+    async def finish(self, *, final: bool) -> Mapping[str, list[str]]:
+        """A look at everything by every node, `final` when all has come to rest; the codes that each does not refuse."""
+        found: dict[str, list[str]] = {}
+        for answer in await asyncio.gather(*(each.tell("finish", final=final) for each in self.processes)):
+            found |= answer["result"]
+        return found
 
     async def settle(self, seconds: float = 60) -> None:
         """Waits until every node has the first lists of every other."""
@@ -293,6 +352,7 @@ async def open_federation(
         toml.read_text().replace("[repository]", f"[repository]\nreport_seconds = {report_seconds}")
     )
     federation = Federation(root, root / "registry")
+    federation.provinces = {province.code: province for province in provinces}
     fingerprint = root_fingerprint(opened.repository.tree.read(metadata_file("root", 1)))
     try:
         federation.start_registry()

@@ -1,0 +1,230 @@
+"""A bad week of a federation, in one run: partitions, restarts, kills, and a registry restored from yesterday's copy.
+
+What is asserted is the history (history.py): whatever happens, no node un-revokes, goes back a
+version, or accepts after refusing. Beside that, that all comes to rest by itself, and that one
+province which is dark holds up nobody. How fast news travel is measured by `make bench`.
+
+    make federation          34 nodes, told as it happens
+    tests/federation/test_federation.py: the same with eight
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.federation.history import Anomaly, check_history
+from tests.federation.world import PROVINCES, Federation, open_federation
+
+__all__ = ["REST_SECONDS", "Load", "Summary", "open_tale", "tell"]
+
+REST_SECONDS = 90.0
+"""All comes to rest within seconds on an idle machine; a busy one is given time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What happened, and what was wrong with it.
+
+    `recovery_seconds` are from the start of the restored registry until all others had all.
+    """
+
+    nodes: int
+    revocations: int
+    acknowledged: int
+    looks: int
+    answers: int
+    counts: dict[str, int]
+    recovery_seconds: float
+    seconds: float
+    anomalies: list[Anomaly]
+
+    def __str__(self) -> str:
+        happened = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items()))
+        return (
+            f"{self.nodes} nodes: {self.revocations} revocations ({self.acknowledged} acknowledged), "
+            f"{self.looks} looks with {self.answers} answers in {self.seconds:.0f} s\n"
+            f"{happened}\n"
+            f"restored registry: all others current after {self.recovery_seconds:.1f} s, one province dark\n"
+            f"anomalies: {len(self.anomalies)}"
+        )
+
+
+def codes_each(provinces: Collection[str]) -> int:
+    """How many codes of each province are looked at: enough for the load, and not all are revoked."""
+    return max(6, 100 // len(provinces))
+
+
+class Load:
+    """Revocations at random provinces while something happens."""
+
+    def __init__(self, federation: Federation, seed: int) -> None:
+        self._federation = federation
+        self._chance = random.Random(seed)
+        # the last of each province is never revoked: a node that refused it would refuse without cause
+        count = codes_each(federation.homes) - 1
+        self._left = [f"{code}/{number}" for code in federation.homes for number in range(count)]
+        self._chance.shuffle(self._left)
+
+    def take(self, count: int, among: Iterable[str] | None = None) -> list[str]:
+        """So many codes that nobody has revoked, of these provinces."""
+        wanted = set(among if among is not None else self._federation.homes)
+        taken = [code for code in self._left if code[:2] in wanted][:count]
+        self._left = [code for code in self._left if code not in taken]
+        assert len(taken) == count, "the load has used up its codes"
+        return taken
+
+    async def go(self, count: int, among: Iterable[str] | None = None) -> None:
+        """Revokes `count` codes in small crowds; a province whose process is gone may not answer."""
+        codes = self.take(count, among)
+        while codes:
+            crowd, codes = codes[:3], codes[3:]
+            await asyncio.gather(*(self._federation.revoke(code[:2], [code]) for code in crowd))
+            await asyncio.sleep(self._chance.uniform(0.05, 0.25))
+
+
+@asynccontextmanager
+async def open_tale(folder: Path, codes: Sequence[str], *, processes: int) -> AsyncIterator[Federation]:
+    """A federation at rest, whose nodes look at their codes. Its intervals are those of real life, but the poll."""
+    async with open_federation(
+        folder,
+        codes,
+        processes=processes,
+        interval_seconds=0.5,
+        poll_seconds=2.0,
+        look_seconds=0.2 * len(codes) / 8,
+    ) as federation:
+        await federation.settle(REST_SECONDS)
+        await federation.watch([f"{code}/{number}" for code in codes for number in range(codes_each(codes))])
+        yield federation
+
+
+async def tell(federation: Federation, say: Callable[[str], None] = lambda _: None, seed: int = 1) -> Summary:
+    """The whole tale. Raises AssertionError for what does not come to rest; anomalies are in the summary."""
+    began = time.monotonic()
+    load = Load(federation, seed)
+    codes = list(federation.homes)
+    say("revocations, and all is well")
+    await load.go(6)
+    await federation.converge(REST_SECONDS, among=codes)
+    await _partitions(federation, load, codes, say)
+    await _kills(federation, load, say)
+    await federation.converge(REST_SECONDS)
+    recovery_seconds = await _restore(federation, load, codes, say)
+    await federation.converge(REST_SECONDS)
+    await _until_whole(federation)
+    looks = federation.looks()
+    return Summary(
+        nodes=len(codes),
+        revocations=len(federation.revokes),
+        acknowledged=sum(revoke.ended is not None for revoke in federation.revokes),
+        looks=len(looks),
+        answers=sum(len(look.outcomes) for look in looks),
+        counts=dict(federation.counts),
+        recovery_seconds=recovery_seconds,
+        seconds=time.monotonic() - began,
+        anomalies=check_history(looks, federation.revokes),
+    )
+
+
+async def _partitions(
+    federation: Federation, load: Load, codes: Sequence[str], say: Callable[[str], None]
+) -> None:
+    off, held, deaf, mute, restarted = codes[1:6]
+    say(f"{off} is cut off, {held} held up, {deaf} hears nothing, {mute} cannot publish; revocations go on")
+    federation.cut(off)
+    federation.hold(held)
+    federation.deafen(deaf)
+    federation.silence(mute)
+    before = (await federation.states())[off]["snapshot"]
+    await load.go(6)
+    await federation.revoke(mute, load.take(1, [mute]))
+    await federation.revoke(deaf, load.take(1, [deaf]))
+    say(f"{restarted} is restarted, and {off}, which opens what it has")
+    await asyncio.gather(federation.restart(restarted), federation.restart(off), load.go(3))
+    assert (await federation.states())[off]["snapshot"] == before, "a node that is cut off stays as it was"
+    federation.heal(off, held, deaf, mute)
+
+
+async def _kills(federation: Federation, load: Load, say: Callable[[str], None]) -> None:
+    say("kill -9 of a process with its nodes, while they revoke; and of the registry")
+    under_way = asyncio.create_task(load.go(6))
+    await asyncio.sleep(0.2)
+    await federation.kill(0)
+    await under_way
+    federation.kill_registry()
+    await asyncio.gather(federation.revive(0), load.go(3, _alive(federation, 0)))
+    await asyncio.to_thread(federation.start_registry)
+
+
+async def _restore(
+    federation: Federation, load: Load, codes: Sequence[str], say: Callable[[str], None]
+) -> float:
+    """Yesterday's copy in place of today's registry, one province dark; how long until all others were current."""
+    dark, renewed = codes[3], codes[0]
+    say("the nightly copy is made; then a day goes by")
+    await asyncio.to_thread(federation.back_up)
+    await federation.sign_province(renewed, 2)
+    await federation.revoke(dark, load.take(2, [dark]))
+    await load.go(6)
+    await federation.converge(REST_SECONDS, among=codes)
+    before = await federation.states()
+    say(
+        f"the registry is lost, and restored from the copy, while {dark} is dark; a process of nodes is killed"
+    )
+    federation.cut(dark)
+    federation.kill_registry()
+    await asyncio.to_thread(federation.restore)
+    await federation.kill(1)
+    await asyncio.to_thread(federation.start_registry)
+    began = time.monotonic()
+    others = [code for code in codes if code != dark]
+    await asyncio.gather(federation.revive(1), load.go(4, _alive(federation, 1) - {dark}))
+    await load.go(2, others)
+    await federation.converge(REST_SECONDS, among=others)
+    took = time.monotonic() - began
+    states = await federation.states()
+    assert states[dark]["snapshot"] == before[dark]["snapshot"], "dark is dark"
+    assert all(states[code]["snapshot"] > before[code]["snapshot"] for code in others)
+    say(f"after {took:.1f} s all others are current; {dark} comes back")
+    federation.heal(dark)
+    await load.go(2, [dark])
+    return took
+
+
+async def _until_whole(federation: Federation) -> None:
+    """Each province has handed in again what the restored registry had lost, without waiting for its next report."""
+    until = time.monotonic() + REST_SECONDS / 2
+    while lacking := await asyncio.to_thread(lambda: federation.opened().repository.published().lacking):
+        assert time.monotonic() < until, f"the registry still lacks {dict(lacking)}"
+        await asyncio.sleep(0.3)
+
+
+def _alive(federation: Federation, dead: int) -> set[str]:
+    return {code for code, number in federation.homes.items() if number != dead}
+
+
+async def _main() -> int:
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        sys.stdout.write(f"{time.monotonic() - began:5.1f} s  {text}\n")
+        sys.stdout.flush()
+
+    say(f"a federation of {len(PROVINCES)} nodes is founded")
+    with tempfile.TemporaryDirectory(prefix="federation-") as folder:
+        async with open_tale(Path(folder), PROVINCES, processes=3) as federation:
+            summary = await tell(federation, say)
+    say("\n".join([f"the end\n{summary}", *map(str, summary.anomalies[:20])]))
+    return 1 if summary.anomalies else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(asyncio.run(_main()))
