@@ -33,19 +33,28 @@ def test_a_file_is_read_once(tmp_path: Path) -> None:
     assert fetch(hot, "metadata/7.snapshot.json") == b"seven"
 
 
-def test_the_timestamp_is_read_each_time(tmp_path: Path) -> None:
-    """It is the only file that is ever replaced."""
+def test_the_timestamp_is_read_whenever_it_was_replaced(tmp_path: Path) -> None:
+    """It is the only file that ever is, by rename; the same one is not read twice."""
     hot = HotFiles(TrustTree(tmp_path))
-    for data in (b"one", b"two"):
-        put(tmp_path, TIMESTAMP_FILE, data)
+    with pytest.raises(NotFoundError):
+        fetch(hot, TIMESTAMP_FILE)
+    for data in (b"one", b"two", b"six"):
+        put(tmp_path, "metadata/partial", data)
+        (tmp_path / "metadata/partial").rename(tmp_path / TIMESTAMP_FILE)
+        assert hot.find(TIMESTAMP_FILE) is None
         assert fetch(hot, TIMESTAMP_FILE) == data
+        assert hot.find(TIMESTAMP_FILE) == data
+    (tmp_path / TIMESTAMP_FILE).unlink()
+    with pytest.raises(NotFoundError):
+        fetch(hot, TIMESTAMP_FILE)
 
 
 def test_what_is_not_there_may_come(tmp_path: Path) -> None:
     """That a file is missing is not remembered: the next root is asked for until there is one."""
     hot = HotFiles(TrustTree(tmp_path))
-    with pytest.raises(NotFoundError):
-        fetch(hot, "metadata/2.root.json")
+    for path in ("metadata/2.root.json", "../registry.toml"):
+        with pytest.raises(NotFoundError):
+            hot.find(path)
     put(tmp_path, "metadata/2.root.json", b"root")
     assert fetch(hot, "metadata/2.root.json") == b"root"
 
