@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test bench alerts lint types generate generate-check lock vectors clean
+.PHONY: help setup demo test federation bench alerts lint types generate generate-check lock vectors clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -26,6 +26,9 @@ WORKERS ?= 4
 
 test: $(READY) ## every test, over real sockets
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+federation: $(READY) ## 34 nodes through partitions, kills and a restored registry; about a minute (make test has eight)
+	@timeout --kill-after 10 300 $(BIN)/python -m tests.federation.tale
 
 bench: $(READY) ## ratios beside their goals, into benchmarks/results.json (ONLY=id for one)
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
