@@ -3,54 +3,28 @@
 It runs on another machine than the node, opens no socket, and reads and writes
 files alone:
 
-    request.json   node → authority   what the node would like published (`ProvinceRequest`)
-    bundle.json    authority → node   the same, signed (`JoinRequest`: authority link,
-                                      TUF metadata of role province-NN, province.json)
+    request.json   node → authority   what the node would like published (`request`)
+    bundle.json    authority → node   the same, signed (`bundle`)
 
 Each key holder adds a signature to the bundle; at the threshold it is complete.
 Before signing, every key of the request must prove its possession, and the holder
-sees a plain diff against what was signed last. One version is signed with one
-content: signing another needs to be said (`replace`).
+sees a plain diff of all that is signed against what was signed last. One version is
+signed with one content: signing another needs to be said (`replace`).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field
-
-from healthcode.clock import rfc3339
 from healthcode.errors import ConfigurationError, ConflictError, InvalidInputError, Reason, SignatureError
-from healthcode.signing.ed25519 import PrivateKey, is_valid_point, kid
+from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.admission import CurrentProvince, check_province_publication
-from healthcode.trust.delegation import delegator_of
-from healthcode.trust.document import (
-    AuthorityLink,
-    Document,
-    Key32,
-    ParticipantCode,
-    ProvinceDocument,
-    ProvinceKey,
-    Time,
-    decode_document,
-    encode_document,
-)
-from healthcode.trust.issuer import AuthorityPart
-from healthcode.trust.join import JoinRequest, decode_join_request, encode_join_request
-from healthcode.trust.layout import authority_role
-from healthcode.trust.link import (
-    new_link,
-    sign_handover,
-    verify_key_possession,
-    verify_link,
-    verify_possession,
-)
+from healthcode.trust.document import AuthorityLink, encode_document
+from healthcode.trust.join import JoinRequest, encode_join_request
+from healthcode.trust.link import new_link, sign_handover, verify_link, verify_possession
 from healthcode.trust.metadata import (
     Targets,
     decode_metadata,
@@ -58,196 +32,26 @@ from healthcode.trust.metadata import (
     sign_metadata,
     to_bytes,
 )
+from province_node.bundle import (
+    decode_bundle,
+    describe_change,
+    missing_signatures,
+    verify_bundle,
+    verify_content,
+)
 from province_node.file import read_bounded, write_durable
+from province_node.handover import (
+    MAX_HANDOVER_BYTES,
+    AuthorityDocument,
+    HandoverDocument,
+    decode_authority,
+)
+from province_node.request import ProvinceRequest, verify_request
 
-__all__ = [
-    "Authority",
-    "HandoverDocument",
-    "ProvinceRequest",
-    "bundle_digest",
-    "check_new_authority",
-    "decode_bundle",
-    "decode_handover",
-    "decode_link",
-    "decode_request",
-    "describe_change",
-    "encode_handover",
-    "encode_link",
-    "encode_request",
-    "missing_signatures",
-    "province_of",
-    "verify_bundle",
-]
+__all__ = ["Authority", "check_new_authority"]
 
-MAX_REQUEST_BYTES = 131_072
 AUTHORITY_FILE = "authority.json"
 HISTORY_FOLDER = "history"
-
-
-class AuthorityDocument(Document):
-    """authority.json: whose authority this is, and its link of the chain. Nothing in it is secret."""
-
-    format: Literal["healthcode/authority/1"] = "healthcode/authority/1"
-    realm: str
-    participant: ParticipantCode
-    link: AuthorityLink
-    previous: AuthorityLink | None = None
-
-
-class HandoverDocument(Document):
-    """handover.json: the link of a new authority, with the consents that it has so far of the one before."""
-
-    format: Literal["healthcode/handover/1"] = "healthcode/handover/1"
-    realm: str
-    participant: ParticipantCode
-    previous: AuthorityLink
-    link: AuthorityLink
-
-    @property
-    def missing(self) -> int:
-        """How many consents it still needs."""
-        return max(0, self.previous.threshold - len(self.link.handover))
-
-
-class ProvinceRequest(Document):
-    """request.json: what a node asks its authority to sign, as version `version` of its role."""
-
-    format: Literal["healthcode/province-request/1"] = "healthcode/province-request/1"
-    realm: str
-    participant: ParticipantCode
-    version: int = Field(ge=1)
-    live_public: Key32
-    created: Time
-    province: ProvinceDocument
-
-
-def decode_handover(data: bytes) -> HandoverDocument:
-    """Untrusted bytes as a handover: handover.json, or authority.json of an authority that follows another.
-
-    Raises DecodeError, and InvalidInputError for an authority that follows none.
-    """
-    if b'"healthcode/authority/1"' not in data:
-        return decode_document(HandoverDocument, data, MAX_REQUEST_BYTES)
-    document = decode_document(AuthorityDocument, data, MAX_REQUEST_BYTES)
-    if document.previous is None:
-        raise InvalidInputError("this authority follows no other: make it with `authority init --after FILE`")
-    return HandoverDocument(
-        realm=document.realm,
-        participant=document.participant,
-        previous=document.previous,
-        link=document.link,
-    )
-
-
-def decode_link(data: bytes, *, realm: str, participant: str) -> AuthorityLink:
-    """The link of an authority, from its authority.json or from what `province-node chain` wrote.
-
-    Raises DecodeError, InvalidInputError for another realm or participant.
-    """
-    document = decode_document(AuthorityDocument, data, MAX_REQUEST_BYTES)
-    if (document.realm, document.participant) != (realm, participant):
-        raise InvalidInputError(
-            f"the file is of participant {document.participant} in realm {document.realm}, not of {participant} "
-            f"in {realm}"
-        )
-    return document.link
-
-
-def encode_link(link: AuthorityLink, *, realm: str, participant: str) -> bytes:
-    """A link as a file, for `authority init --after`."""
-    return encode_document(AuthorityDocument(realm=realm, participant=participant, link=link))
-
-
-def encode_handover(handover: HandoverDocument) -> bytes:
-    """The bytes of handover.json."""
-    return encode_document(handover)
-
-
-def encode_request(request: ProvinceRequest) -> bytes:
-    """The bytes of request.json."""
-    return encode_document(request)
-
-
-def decode_request(data: bytes) -> ProvinceRequest:
-    """Untrusted bytes as a request. Raises DecodeError."""
-    return decode_document(ProvinceRequest, data, MAX_REQUEST_BYTES)
-
-
-def decode_bundle(data: bytes) -> JoinRequest:
-    """Untrusted bytes as a bundle, complete or not. Raises DecodeError."""
-    return decode_join_request(data)
-
-
-def bundle_digest(bundle: JoinRequest) -> str:
-    """SHA-256 of what each key holder signs, hex: the same for all of them, so they can read it out to each other."""
-    return hashlib.sha256(decode_metadata(bundle.metadata, Targets).signed_bytes).hexdigest()
-
-
-def province_of(bundle: JoinRequest) -> ProvinceDocument:
-    """What the bundle says of the node. Raises DecodeError."""
-    return decode_document(ProvinceDocument, bundle.province_json, MAX_REQUEST_BYTES)
-
-
-def missing_signatures(bundle: JoinRequest) -> int:
-    """How many valid signatures of the link's keys the bundle still needs; 0 when it is complete."""
-    role = authority_role(bundle.participant)
-    metadata = decode_metadata(bundle.metadata, Targets)
-    result = delegator_of(bundle.participant, bundle.link).get_verification_result(
-        role, metadata.signed_bytes, metadata.signatures
-    )
-    return max(0, result.threshold - len(result.signed))
-
-
-def verify_bundle(bundle: JoinRequest, now: int) -> AuthorityPart:
-    """Checks a complete bundle as the registry will, but for its place in the order of versions.
-
-    Raises SignatureError, TrustError, DecodeError, PreconditionError.
-    """
-    version = decode_metadata(bundle.metadata, Targets).signed.version
-    return check_province_publication(
-        bundle.participant,
-        CurrentProvince(authority_version=version - 1),
-        delegator_of(bundle.participant, bundle.link),
-        bundle.metadata,
-        bundle.province_json,
-        bundle.realm,
-        now,
-    )
-
-
-def describe_change(before: ProvinceDocument | None, after: ProvinceDocument) -> list[str]:
-    """A plain diff, a line each: `+` comes, `-` goes, `~` changes."""
-    old_keys = {key.kid: key for key in before.keys} if before is not None else {}
-    new_keys = {key.kid: key for key in after.keys}
-    lines = [f"+ {_key_line(key)}" for key in after.keys if key.kid not in old_keys]
-    lines += [f"- {_key_line(key)}" for code, key in old_keys.items() if code not in new_keys]
-    lines += [
-        f"~ {_key_line(old_keys[key.kid])}  becomes  {_key_line(key)}"
-        for key in after.keys
-        if key.kid in old_keys and old_keys[key.kid] != key
-    ]
-    old_ca = {_fingerprint(pem) for pem in before.tls_ca} if before is not None else set()
-    new_ca = {_fingerprint(pem) for pem in after.tls_ca}
-    lines += [f"+ TLS CA {name}" for name in sorted(new_ca - old_ca)]
-    lines += [f"- TLS CA {name}" for name in sorted(old_ca - new_ca)]
-    old_ends = dict(before.endpoints) if before is not None else {}
-    new_ends = dict(after.endpoints)
-    lines += [f"+ endpoint {name} {new_ends[name]}" for name in sorted(new_ends.keys() - old_ends.keys())]
-    lines += [f"- endpoint {name} {old_ends[name]}" for name in sorted(old_ends.keys() - new_ends.keys())]
-    lines += [
-        f"~ endpoint {name} {old_ends[name]}  becomes  {new_ends[name]}"
-        for name in sorted(old_ends.keys() & new_ends.keys())
-        if old_ends[name] != new_ends[name]
-    ]
-    return lines
-
-
-def _key_line(key: ProvinceKey) -> str:
-    return f"{key.purpose} key {key.kid.hex()} from {rfc3339(key.not_before)} until {rfc3339(key.not_after)}"
-
-
-def _fingerprint(pem: str) -> str:
-    return f"sha256:{hashlib.sha256(pem.encode()).hexdigest()[:32]} (of the PEM)"
 
 
 def check_new_authority(folder: Path, *, keys: int, threshold: int) -> None:
@@ -309,10 +113,7 @@ class Authority:
         path = folder / AUTHORITY_FILE
         if not path.exists():
             raise ConfigurationError(f"{path} is missing: run `province-node authority init`, or name --dir")
-        document = decode_document(
-            AuthorityDocument, read_bounded(path, MAX_REQUEST_BYTES), MAX_REQUEST_BYTES
-        )
-        return cls(folder, document)
+        return cls(folder, decode_authority(read_bounded(path, MAX_HANDOVER_BYTES)))
 
     def last_completed(self, *, before: int) -> JoinRequest | None:
         """The newest bundle under version `before` that has all its signatures: what a change is shown against.
@@ -371,22 +172,8 @@ class Authority:
         without possession), ConflictError (this version was signed with another content).
         """
         mine = self.document
-        if (request.realm, request.participant) != (mine.realm, mine.participant):
-            raise InvalidInputError(
-                f"the request is for participant {request.participant} in realm {request.realm}; this is the "
-                f"authority of participant {mine.participant} in realm {mine.realm}"
-            )
-        province = request.province
-        if (province.realm, province.participant) != (mine.realm, mine.participant):
-            raise InvalidInputError(
-                "the province.json inside the request is for another participant or realm"
-            )
-        if not is_valid_point(request.live_public):
-            raise SignatureError("the HEAD key of the request is no valid Ed25519 key")
-        for key in province.keys:
-            verify_key_possession(mine.participant, key, mine.realm)
-        province_json = encode_document(province)
-        self._check_history(request.version, province_json, replace=replace)
+        verify_request(request, participant=mine.participant, realm=mine.realm)
+        province_json = encode_document(request.province)
         metadata = new_province_metadata(
             mine.participant,
             version=request.version,
@@ -394,13 +181,15 @@ class Authority:
             live_public=request.live_public,
             now=now,
         )
-        return JoinRequest(
+        bundle = JoinRequest(
             realm=mine.realm,
             participant=mine.participant,
             link=mine.link,
             metadata=to_bytes(metadata),
             province_json=province_json,
         )
+        self._check_history(bundle, replace=replace)
+        return bundle
 
     def sign(
         self, bundle: JoinRequest, keys: Sequence[PrivateKey], *, now: int, replace: bool = False
@@ -408,12 +197,13 @@ class Authority:
         """The bundle with the signatures of `keys` added; kept in the history.
 
         Raises SignatureError for a key that is not of this authority, or when the
-        complete bundle does not hold; ConflictError as `begin`.
+        complete bundle does not hold; as verify_content; ConflictError as `begin`.
         """
-        if bundle.link != self.document.link or bundle.realm != self.document.realm:
+        mine = self.document
+        if (bundle.realm, bundle.participant, bundle.link) != (mine.realm, mine.participant, mine.link):
             raise InvalidInputError("the bundle belongs to another authority")
+        self._check_history(bundle, replace=replace)
         metadata = decode_metadata(bundle.metadata, Targets)
-        self._check_history(metadata.signed.version, bundle.province_json, replace=replace)
         for key in keys:
             if key.public not in bundle.link.keys:
                 raise SignatureError(f"key {kid(key.public).hex()} is not of this authority")
@@ -429,13 +219,14 @@ class Authority:
     def _history(self, version: int) -> Path:
         return self.folder / HISTORY_FOLDER / f"{version}.json"
 
-    def _check_history(self, version: int, province_json: bytes, *, replace: bool) -> None:
-        path = self._history(version)
+    def _check_history(self, bundle: JoinRequest, *, replace: bool) -> None:
+        asked = verify_content(bundle)
+        path = self._history(asked.version)
         if replace or not path.exists():
             return
-        if decode_bundle(path.read_bytes()).province_json != province_json:
+        if describe_change(verify_content(decode_bundle(path.read_bytes())), asked):
             raise ConflictError(
-                f"version {version} was signed before with another content ({path}); if that was never "
+                f"version {asked.version} was signed before with another content ({path}); if that was never "
                 "published, sign again with --replace, else make the request anew from the running node",
                 reason=Reason.VERSION_CONFLICT,
             )

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +25,13 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import issue_leaf, load_ca, make_ca, write_private
 from healthcode.signing.keyfile import KeyInfo
 from healthcode.signing.passphrase import read_passphrase
+from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.anchor import split_pem
 from healthcode.trust.document import ProvinceDocument, ProvinceKey
-from healthcode.trust.link import new_province_key
-from province_node.authority import ProvinceRequest, encode_request
+from healthcode.trust.link import new_province_key, prove_key
 from province_node.file import write_durable
 from province_node.key import ONLINE_PURPOSES, SIGNING_PURPOSES, Keyring, create_online_key
+from province_node.request import ProvinceRequest, encode_request
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 
 __all__ = [
@@ -55,6 +56,7 @@ _LEAF_DAYS = 365
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 # a key stays published for as long as a code may still bear it, and a little longer
 _KEPT_AFTER_WINDOW_SECONDS = 16 * 86_400
+_CODE_PURPOSES = frozenset({KeyPurpose.LIVE.value, KeyPurpose.PAPER.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,19 @@ def open_keyring(
     )
 
 
-def make_request(settings: NodeSettings, keyring: Keyring, *, version: int, now: int) -> ProvinceRequest:
-    """What this node would like published as version `version`: its keys, CA and endpoint."""
+def make_request(
+    settings: NodeSettings,
+    keyring: Keyring,
+    *,
+    version: int,
+    now: int,
+    published: Sequence[ProvinceKey] = (),
+) -> ProvinceRequest:
+    """What this node would like published as version `version`: its keys, CA and endpoint.
+
+    `published` are the keys of the version before. Those that codes may still bear stay, also
+    where the key itself is lost: its codes are as good as they were.
+    """
     keys: list[ProvinceKey] = []
     for purpose in SIGNING_PURPOSES:
         for info, key in keyring.signers(purpose):
@@ -173,6 +186,14 @@ def make_request(settings: NodeSettings, keyring: Keyring, *, version: int, now:
                         not_after=not_after,
                     )
                 )
+    mine = {key.public for key in keys}
+    keys += [
+        key
+        for key in published
+        if key.public not in mine
+        and key.purpose in _CODE_PURPOSES
+        and key.not_after + _KEPT_AFTER_WINDOW_SECONDS > now
+    ]
     province = ProvinceDocument(
         realm=settings.realm,
         participant=settings.participant,
@@ -180,11 +201,13 @@ def make_request(settings: NodeSettings, keyring: Keyring, *, version: int, now:
         tls_ca=split_pem(load_ca(settings.tls.ca)),
         endpoints={"federation": settings.advertised},
     )
+    head = keyring.head_key()
     return ProvinceRequest(
         realm=settings.realm,
         participant=settings.participant,
         version=version,
-        live_public=keyring.head_key().public,
+        live_public=head.public,
+        live_possession=prove_key(settings.participant, KeyPurpose.HEAD, head, settings.realm),
         created=now,
         province=province,
     )

@@ -39,7 +39,7 @@ from healthcode.trust.metadata import (
     verify_threshold,
 )
 
-__all__ = ["AuthorityPart", "LivePart", "verify_authority_part", "verify_live_part", "verify_target"]
+__all__ = ["AuthorityPart", "LivePart", "verify_authority_content", "verify_authority_part", "verify_live_part", "verify_target"]
 
 _LIMITS = TrustLimits()
 
@@ -127,8 +127,16 @@ def verify_authority_part(
     role = authority_role(participant)
     metadata = decode_metadata(metadata_bytes, Targets, limits.province_metadata_bytes)
     verify_threshold(delegator, role, metadata)
-    verify_province_form(metadata.signed, participant)
-    verify_target(metadata.signed, province_path(participant), province_bytes)
+    return verify_authority_content(participant, metadata.signed, province_bytes, realm, limits)
+
+
+def verify_authority_content(
+    participant: str, targets: Targets, province_bytes: bytes, realm: str, limits: TrustLimits = _LIMITS
+) -> AuthorityPart:
+    """The same without the signatures: what holders look at before they sign."""
+    role = authority_role(participant)
+    verify_province_form(targets, participant)
+    verify_target(targets, province_path(participant), province_bytes)
     document = decode_document(ProvinceDocument, province_bytes, limits.province_bytes)
     where = province_path(participant)
     if document.realm != realm:
@@ -138,12 +146,12 @@ def verify_authority_part(
             f"{where} speaks for participant {document.participant}", reason=Reason.PATH_FORBIDDEN
         )
     _verify_keys(document, participant, realm)
-    live_keys, _ = signing_keys(metadata.signed, live_role(participant))
+    live_keys, _ = signing_keys(targets, live_role(participant))
     if not all(is_valid_point(key) for key in live_keys):
         raise TrustError(
             f"{role} delegates to a key that is not a valid Ed25519 key", reason=Reason.POSSESSION_UNPROVEN
         )
-    return AuthorityPart(participant, metadata.signed, document)
+    return AuthorityPart(participant, targets, document)
 
 
 def _verify_keys(document: ProvinceDocument, participant: str, realm: str) -> None:

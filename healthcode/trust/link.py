@@ -43,6 +43,7 @@ __all__ = [
     "verify_key_possession",
     "verify_link",
     "verify_possession",
+    "verify_proof",
 ]
 
 Consents = Mapping[str, str]
@@ -251,13 +252,24 @@ def verify_key_possession(participant: str, key: ProvinceKey, realm: str) -> Non
 
     Raises SignatureError(POSSESSION_UNPROVEN).
     """
-    where = f"participant {participant}: {key.purpose} key {key.kid.hex()}"
-    if not is_valid_point(key.public):
-        raise SignatureError(f"{where} is not a valid Ed25519 key", reason=Reason.POSSESSION_UNPROVEN)
     if key.kid != kid(key.public):
-        raise SignatureError(f"{where} bears the id of another key", reason=Reason.POSSESSION_UNPROVEN)
-    statement = _key_statement(participant, key.purpose, key.public)
-    if not verify_detached(statement, key.possession, key.public, Context.POSSESSION, realm):
+        raise SignatureError(
+            f"participant {participant}: {key.purpose} key {key.kid.hex()} bears the id of another key",
+            reason=Reason.POSSESSION_UNPROVEN,
+        )
+    verify_proof(participant, key.purpose, key.public, key.possession, realm)
+
+
+def verify_proof(participant: str, purpose: KeyPurpose, public: bytes, proof: bytes, realm: str) -> None:
+    """Check that a key is a valid point, and that its holder says it is this participant's for this purpose.
+
+    Raises SignatureError(POSSESSION_UNPROVEN).
+    """
+    where = f"participant {participant}: {purpose} key {kid(public).hex()}"
+    if not is_valid_point(public):
+        raise SignatureError(f"{where} is not a valid Ed25519 key", reason=Reason.POSSESSION_UNPROVEN)
+    statement = _key_statement(participant, purpose, public)
+    if not verify_detached(statement, proof, public, Context.POSSESSION, realm):
         raise SignatureError(f"{where} has no proof of possession", reason=Reason.POSSESSION_UNPROVEN)
 
 

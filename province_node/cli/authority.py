@@ -18,23 +18,18 @@ from healthcode.signing.keyfile import read_key_file
 from healthcode.signing.passphrase import check_secret_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.join import encode_join_request, join_digest
-from healthcode.trust.metadata import Targets, decode_metadata, expires_at
-from province_node.authority import (
-    MAX_REQUEST_BYTES,
-    Authority,
+from province_node.authority import Authority, check_new_authority
+from province_node.bundle import (
     bundle_digest,
-    check_new_authority,
     decode_bundle,
-    decode_handover,
-    decode_link,
-    decode_request,
     describe_change,
-    encode_handover,
     missing_signatures,
-    province_of,
+    verify_content,
 )
 from province_node.cli.option import ask_passphrase, confirm, dir_option, passphrase_option, yes_option
 from province_node.file import read_bounded, write_durable
+from province_node.handover import MAX_HANDOVER_BYTES, decode_handover, decode_link, encode_handover
+from province_node.request import MAX_REQUEST_BYTES, decode_request
 
 __all__ = ["authority"]
 
@@ -111,7 +106,7 @@ def init(
         raise ConfigurationError("--development makes test realms alone, and never cn")
     previous = None
     if after_file is not None:
-        data = read_bounded(after_file, MAX_REQUEST_BYTES)
+        data = read_bounded(after_file, MAX_HANDOVER_BYTES)
         previous = decode_link(data, realm=realm, participant=code)
     # before anybody is asked for a passphrase
     check_new_authority(root, keys=keys, threshold=threshold)
@@ -187,19 +182,19 @@ def sign(
         bundle = mine.begin(request, now=now, replace=replace)
     else:
         bundle = decode_bundle(read_bounded(bundle_file or Path(), MAX_BUNDLE_BYTES))
-    targets = decode_metadata(bundle.metadata, Targets).signed
+    asked = verify_content(bundle)
     console = error_console()
     console.print(
-        f"[bold]To sign: participant {bundle.participant}, realm {bundle.realm}, version {targets.version}[/], "
-        f"good until {rfc3339(expires_at(targets))}"
+        f"[bold]To sign: participant {bundle.participant}, realm {bundle.realm}, version {asked.version}[/], "
+        f"good until {rfc3339(asked.expires)}"
     )
-    last = mine.last_completed(before=targets.version)
+    last = mine.last_completed(before=asked.version)
     if last is None:
         console.print("  nothing was completed in this folder before, so this is all of it")
     else:
-        console.print(f"  compared with version {decode_metadata(last.metadata, Targets).signed.version}")
-    before = None if last is None else province_of(last)
-    for line in describe_change(before, province_of(bundle)) or ["no change, a renewal alone"]:
+        console.print(f"  compared with version {verify_content(last).version}")
+    before = None if last is None else verify_content(last)
+    for line in describe_change(before, asked) or ["no change, a renewal alone"]:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     digest = f"sha256:{bundle_digest(bundle)}"
     console.print(f"  digest {digest}, the same for every holder", highlight=False, soft_wrap=True)
@@ -212,7 +207,7 @@ def sign(
         "bundle": str(out),
         "participant": signed.participant,
         "realm": signed.realm,
-        "version": targets.version,
+        "version": asked.version,
         "signed_by": [kid(key.public).hex() for key in keys],
         "missing_signatures": missing,
         "digest": digest,
@@ -257,7 +252,7 @@ def handover(
     """Consent, as the present authority, to the keys that take its place."""
     self_test()
     mine = Authority.open(root)
-    wanted = decode_handover(read_bounded(to_file, MAX_REQUEST_BYTES))
+    wanted = decode_handover(read_bounded(to_file, MAX_HANDOVER_BYTES))
     console = error_console()
     console.print(f"[bold]To hand over: participant {wanted.participant}, realm {wanted.realm}[/]")
     before, after = wanted.previous, wanted.link
@@ -296,7 +291,7 @@ def handover(
 def accept(root: Path, handover_file: Path, as_json: bool) -> None:
     """Take a complete handover into the new authority's folder; then it signs as any authority does."""
     self_test()
-    mine = Authority.open(root).accept(decode_handover(read_bounded(handover_file, MAX_REQUEST_BYTES)))
+    mine = Authority.open(root).accept(decode_handover(read_bounded(handover_file, MAX_HANDOVER_BYTES)))
     result = {
         **_describe(mine),
         "next": "sign the node's request: `authority sign --request request.json --out bundle.json`; the node hands it in by `join`",

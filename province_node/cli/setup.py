@@ -32,17 +32,11 @@ from healthcode.trust.metadata import Targets, decode_metadata
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
-from province_node.authority import (
-    decode_bundle,
-    describe_change,
-    encode_link,
-    missing_signatures,
-    province_of,
-    verify_bundle,
-)
+from province_node.bundle import decode_bundle, describe_change, missing_signatures, verify_bundle
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
 from province_node.entry import accept_entry, entry_of, expect_entry, is_newer, read_entry_book
 from province_node.file import read_bounded, write_durable
+from province_node.handover import encode_link
 from province_node.own_head import next_step
 from province_node.remote import RegistryLink, ServiceLink
 from province_node.settings import NodeSettings, load_node_settings
@@ -253,8 +247,10 @@ def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
     self_test()
     settings = load_node_settings(root)
     bundle = _read_bundle(bundle_file, settings)
-    verify_bundle(bundle, SystemClock().now())
-    standing = TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
+    sent = verify_bundle(bundle, SystemClock().now())
+    store = TrustStore.open(settings.trust.folder)
+    standing = store.view.issuers.get(settings.participant)
+    before = store.state.issuers.get(settings.participant)
     if standing is not None and not is_newer(bundle, standing):
         result = {
             "participant": settings.participant,
@@ -266,15 +262,16 @@ def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
         return
     expect_entry(settings.trust.folder, bundle)
     version = asyncio.run(_publish(settings, bundle))
-    sent = decode_metadata(bundle.metadata, Targets).signed.version
-    if version != sent:
-        raise ConflictError(f"version {sent} is not the one published, which is {version}: nothing was done")
+    if version != sent.version:
+        raise ConflictError(
+            f"version {sent.version} is not the one published, which is {version}: nothing was done"
+        )
     seen = _wait_until_seen(settings, version)
     settle = settings.keys.settle_seconds
     result = {
         "participant": settings.participant,
         "version": version,
-        "published": [line for line in describe_change(None, province_of(bundle)) if " key " in line],
+        "published": describe_change(None if before is None else before.authority, sent),
         "seen_by_node": seen,
         "next": f"a new key signs {settle} s after the node saw it published, by itself"
         if seen

@@ -6,6 +6,7 @@ them is files, and what the registry serves is read from its folder.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 
 from healthcode.clock import rfc3339
 from healthcode.code.claims import Presentation
-from healthcode.errors import InvalidInputError, PreconditionError, Reason
+from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import RefreshResult, TrustClient
 from healthcode.trust.document import Retirement
@@ -26,7 +27,7 @@ from healthcode.trust.source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.verification.verify import effective_expiry
 from province_node.__main__ import cli as node_cli
-from province_node.authority import decode_bundle
+from province_node.bundle import decode_bundle
 from province_node.entry import entry_of, expect_entry, watch_entry
 from tests.simulator.registry import PASSPHRASE, HandClock, found_registry, operator, plan
 from trust_registry.__main__ import cli as registry_cli
@@ -221,6 +222,51 @@ def test_a_lost_authority_comes_back_by_root_s_word_after_72_hours(country: Coun
     init_trust(country.root / "late", source, country.fingerprint)
     late = TrustClient(country.root / "late", source).refresh(country.now)
     assert late.view.issuers["31"].province_version == 2
+
+
+def test_a_clock_that_is_wrong_makes_the_wait_no_shorter(country: Country) -> None:
+    """Behind at first sight, or ahead later, by minutes or by days: 72 hours are 72 hours, and then it rules."""
+    # 1. Clients like any other, until their clocks go wrong.
+    source = FolderSource(country.root / "registry" / "repository")
+    wrong = {"behind": -100 * HOUR, "ahead": 100 * HOUR, "a little ahead": HOUR // 2}
+    clients = {}
+    for name in wrong:
+        init_trust(country.root / name, source, country.fingerprint)
+        clients[name] = TrustClient(country.root / name, source)
+        clients[name].refresh(country.now)
+
+    def look(**offsets: int) -> set[int]:
+        """What each has in force after a look by its own clock, whether or not it got anything."""
+        for name, client in clients.items():
+            with contextlib.suppress(HealthcodeError):
+                client.refresh(country.now + offsets.get(name, 0))
+        views = (TrustStore.open(country.root / name).view for name in clients)
+        return {view.issuers["31"].province_version for view in views}
+
+    # 2. The authority is lost, and comes back by root's word.
+    chain = country.root / "chain.json"
+    country.province("chain", "--out", str(chain), at=country.node)
+    country.authority("authority-new", "--after", str(chain))
+    request = str(country.root / "join.json")
+    country.hand_in("authority-new", refused=True)
+    country.province(
+        "join", "--bundle", str(country.root / "bundle.json"), "--lost-authority", "--out", request,
+        at=country.node,
+    )  # fmt: skip
+    proposal = country.here("propose", "reonboarding", request)["proposal"]
+    for name in ("root-1", "root-3"):
+        country.here("sign", proposal, *country.holder(name))
+    country.approve()
+    # 3. First sight, and every look since, by clocks that are wrong.
+    country.refresh()
+    assert look(**wrong) == {1}
+    country.refresh(hours=70)
+    assert look(**wrong) == {1}
+    # 4. The clocks are set right: nobody has waited for less.
+    assert look() == {1}
+    # 5. And with time it rules everywhere, by itself.
+    country.refresh(hours=REONBOARDING_WAIT_SECONDS // HOUR)
+    assert look() == {2}
 
 
 def test_a_node_alarms_at_a_change_of_its_entry_that_it_did_not_make(country: Country) -> None:

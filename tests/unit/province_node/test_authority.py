@@ -12,25 +12,25 @@ from healthcode.errors import (
     ConflictError,
     HealthcodeError,
     InvalidInputError,
+    Reason,
     SignatureError,
+    TrustError,
 )
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import read_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import ProvinceDocument
 from healthcode.trust.join import encode_join_request, verify_join_request
-from healthcode.trust.link import new_province_key
-from province_node.authority import (
-    Authority,
-    ProvinceRequest,
+from healthcode.trust.link import new_province_key, prove_key
+from province_node.authority import Authority
+from province_node.bundle import (
     decode_bundle,
-    decode_request,
     describe_change,
-    encode_request,
     missing_signatures,
-    province_of,
     verify_bundle,
+    verify_content,
 )
+from province_node.request import ProvinceRequest, decode_request, encode_request
 from tests.simulator.realm import NOW, PEM
 
 REALM = "test-authority"
@@ -61,19 +61,25 @@ def office(tmp_path: Path) -> Office:
 
 
 def request(
-    version: int = 1, code: str = "31", realm: str = REALM, endpoint: str = "127.0.0.1:1"
+    version: int = 1,
+    code: str = "31",
+    realm: str = REALM,
+    endpoint: str = "127.0.0.1:1",
+    live: bytes = b"h",
 ) -> ProvinceRequest:
-    live = new_province_key(
+    head = PrivateKey(live * 32)
+    code_key = new_province_key(
         code, KeyPurpose.LIVE, PrivateKey(b"l" * 32), realm, not_before=NOW, not_after=NOW + 86_400
     )
     return ProvinceRequest(
         realm=realm,
         participant=code,
         version=version,
-        live_public=PrivateKey(b"h" * 32).public,
+        live_public=head.public,
+        live_possession=prove_key(code, KeyPurpose.HEAD, head, realm),
         created=NOW,
         province=ProvinceDocument(
-            realm=realm, participant=code, keys=(live,), tls_ca=(PEM,), endpoints={"federation": endpoint}
+            realm=realm, participant=code, keys=(code_key,), tls_ca=(PEM,), endpoints={"federation": endpoint}
         ),
     )
 
@@ -133,26 +139,60 @@ def test_one_version_has_one_content(office):
 
 
 def test_a_window_that_no_node_would_accept_is_found_before_it_is_published(office):
-    """A complete bundle is checked as the registry will."""
+    """A request is checked as the registry will check it, before anybody signs."""
     asked = request()
     long = new_province_key(
         "31", KeyPurpose.LIVE, PrivateKey(b"l" * 32), REALM, not_before=NOW, not_after=NOW + 8 * 86_400
     )
     province = asked.province.model_copy(update={"keys": (long,)})
-    begun = office.authority.begin(asked.model_copy(update={"province": province}), now=NOW)
     with pytest.raises(HealthcodeError):
-        office.authority.sign(begun, office.keys[:2], now=NOW)
+        office.authority.begin(asked.model_copy(update={"province": province}), now=NOW)
 
 
 def test_the_diff_names_all_that_changes(office):
-    """Keys, CA and endpoints that come, go or change stand in the diff, a line each; nothing else does."""
-    before, after = request().province, request(endpoint="127.0.0.1:2").province
+    """Keys, CA, endpoints and the live key that come, go or change stand in the diff, a line each; nothing else does."""
+
+    def part(**changes):
+        asked = request()
+        province = asked.province.model_copy(update=changes)
+        return verify_content(
+            office.authority.begin(asked.model_copy(update={"province": province}), now=NOW, replace=True)
+        )
+
+    before, after = part(), part(endpoints={"federation": "127.0.0.1:2"})
     assert describe_change(before, before) == []
     assert describe_change(before, after) == ["~ endpoint federation 127.0.0.1:1  becomes  127.0.0.1:2"]
-    gone = before.model_copy(update={"keys": (), "tls_ca": ()})
+    gone = part(keys=(), tls_ca=())
     assert [line[:1] for line in describe_change(gone, before)] == ["+", "+"]
     assert [line[:1] for line in describe_change(before, gone)] == ["-", "-"]
-    assert len(describe_change(None, before)) == 3
+    assert [line[:6] for line in describe_change(None, before)][-1] == "+ HEAD"
+    assert len(describe_change(None, before)) == 4
+    other = verify_content(office.authority.begin(request(live=b"i"), now=NOW))
+    (line,) = describe_change(before, other)
+    assert line.startswith("~ HEAD key")
+    assert "becomes" in line
+
+
+def test_a_live_key_that_the_node_does_not_hold_is_refused(office):
+    """A live key that somebody slipped into the request on its way would let that one revoke: nobody signs it."""
+    asked = request()
+    with pytest.raises(SignatureError) as caught:
+        office.authority.begin(
+            asked.model_copy(update={"live_public": PrivateKey(b"x" * 32).public}), now=NOW
+        )
+    assert caught.value.reason is Reason.POSSESSION_UNPROVEN
+
+
+def test_a_bundle_that_shows_something_else_is_not_signed(office):
+    """A province.json beside metadata that signs another one is refused before a holder sees it, also unsigned."""
+    evil = office.authority.begin(request(endpoint="evil.example:443"), now=NOW)
+    shown = evil.model_copy(
+        update={"province_json": office.authority.begin(request(), now=NOW).province_json}
+    )
+    with pytest.raises(TrustError):
+        verify_content(shown)
+    with pytest.raises(TrustError):
+        office.authority.sign(shown, office.keys[:1], now=NOW)
 
 
 def test_history_remembers_the_last_version(office):
@@ -163,7 +203,8 @@ def test_history_remembers_the_last_version(office):
     again = Authority.open(office.authority.folder)
     last = again.last_completed(before=3)
     assert last is not None
-    assert province_of(last) == province_of(signed) == second.province
+    assert last == signed
+    assert verify_content(last).document == second.province
     third = office.authority.begin(request(3, endpoint="127.0.0.1:8"), now=NOW)
     office.authority.sign(third, office.keys[:1], now=NOW)
     assert again.last_completed(before=4) == signed  # what only some have signed is passed over

@@ -15,9 +15,9 @@ from healthcode.clock import SystemClock
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import ProvinceDocument
-from healthcode.trust.link import new_province_key
+from healthcode.trust.link import new_province_key, prove_key
 from province_node.__main__ import cli
-from province_node.authority import ProvinceRequest, encode_request
+from province_node.request import ProvinceRequest, encode_request
 from tests.simulator.realm import PEM
 
 REALM = "test-authority"
@@ -43,11 +43,13 @@ def request(path: Path, version: int, keys: int) -> Path:
     document = ProvinceDocument(
         realm=REALM, participant="31", keys=live, tls_ca=(PEM,), endpoints={"federation": "127.0.0.1:1"}
     )
+    head = PrivateKey(b"h" * 32)
     asked = ProvinceRequest(
         realm=REALM,
         participant="31",
         version=version,
-        live_public=PrivateKey(b"h" * 32).public,
+        live_public=head.public,
+        live_possession=prove_key("31", KeyPurpose.HEAD, head, REALM),
         created=now,
         province=document,
     )

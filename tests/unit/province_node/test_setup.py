@@ -14,7 +14,7 @@ from healthcode.rpc.certificate import load_tls, make_ca
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.link import verify_key_possession
 from province_node.__main__ import cli
-from province_node.authority import decode_request
+from province_node.request import decode_request
 from province_node.settings import load_node_settings
 from province_node.setup import NodePlan, check_plan, create_node, open_keyring
 from tests.simulator.realm import NOW
