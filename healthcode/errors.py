@@ -84,6 +84,17 @@ class Reason(StrEnum):
     TRUST_EXPIRED = "TRUST_EXPIRED"
     SOURCE_SLOW = "SOURCE_SLOW"
     AUTHORITY_WAITS = "AUTHORITY_WAITS"
+    LIST_CORRUPT = "LIST_CORRUPT"
+    LIST_TRUNCATED = "LIST_TRUNCATED"
+    LIST_TOO_LARGE = "LIST_TOO_LARGE"
+    LIST_WRONG_DAY = "LIST_WRONG_DAY"
+    LIST_WRONG_ISSUER = "LIST_WRONG_ISSUER"
+    LIST_WRONG_REALM = "LIST_WRONG_REALM"
+    LIST_ROLLBACK = "LIST_ROLLBACK"
+    TRUST_FAST_FORWARD = "TRUST_FAST_FORWARD"
+    SIGNATURE_FOREIGN = "SIGNATURE_FOREIGN"
+    TARGETS_OVERREACH = "TARGETS_OVERREACH"
+    ISSUER_BEHIND = "ISSUER_BEHIND"
     ROOT_REPLACED = "ROOT_REPLACED"
 
 
@@ -123,13 +134,14 @@ class DecodeError(InvalidInputError):
     """Bytes from outside are not what they claim to be.
 
     `detail` is a stable dotted word that names the rule which was broken,
-    e.g. `cbor.not_canonical`.
+    e.g. `cbor.not_canonical`; `reason` is given where who reads a metric must tell
+    it from others.
     """
 
     default_reason = Reason.MALFORMED_MESSAGE
 
-    def __init__(self, detail: str, message: str) -> None:
-        super().__init__(f"{message} [{detail}]")
+    def __init__(self, detail: str, message: str, *, reason: Reason | None = None) -> None:
+        super().__init__(f"{message} [{detail}]", reason=reason)
         self.detail = detail
 
 

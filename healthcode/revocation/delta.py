@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from pyroaring import BitMap
 
-from healthcode.errors import DecodeError
+from healthcode.errors import DecodeError, Reason
 from healthcode.revocation.head import DayEntry, DeltaEntry, Head
 from healthcode.revocation.list import DecodedList, ListKind, RevocationList, decode_list, encode_list
 
@@ -73,9 +73,14 @@ def decode_named(
     Raises DecodeError: list.length, list.digest, list.count, and those of decode_list.
     """
     if len(data) != byte_count:
-        raise DecodeError("list.length", f"the list has {len(data)} bytes, its head says {byte_count}")
+        reason = Reason.LIST_TRUNCATED if len(data) < byte_count else Reason.LIST_TOO_LARGE
+        raise DecodeError(
+            "list.length", f"the list has {len(data)} bytes, its head says {byte_count}", reason=reason
+        )
     if hashlib.sha256(data).digest() != sha256:
-        raise DecodeError("list.digest", "the list is not the one that its head names")
+        raise DecodeError(
+            "list.digest", "the list is not the one that its head names", reason=Reason.LIST_CORRUPT
+        )
     decoded = decode_list(
         data,
         realm=head.realm,
@@ -86,5 +91,9 @@ def decode_named(
         max_entries=count,
     )
     if decoded.count != count:
-        raise DecodeError("list.count", f"the list has {decoded.count} entries, its head says {count}")
+        raise DecodeError(
+            "list.count",
+            f"the list has {decoded.count} entries, its head says {count}",
+            reason=Reason.LIST_CORRUPT,
+        )
     return decoded

@@ -29,7 +29,7 @@ from typing import Any
 
 from healthcode.clock import LAST_SECOND
 from healthcode.code import cbor
-from healthcode.errors import DecodeError, InvalidInputError
+from healthcode.errors import DecodeError, InvalidInputError, Reason
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.revocation.list import MAX_ENTRIES, MAX_LIST_BYTES
 
@@ -130,9 +130,13 @@ def decode_head(data: bytes, *, realm: str, issuer: str, max_bytes: int = MAX_HE
         raise DecodeError("head.format", "this format of head is not known here")
     version = _integer(fields[2], 1, _MAX_VERSION, "head.version")
     if fields[3] != realm:
-        raise DecodeError("head.realm", f"the head is of another realm than {realm}")
+        raise DecodeError(
+            "head.realm", f"the head is of another realm than {realm}", reason=Reason.LIST_WRONG_REALM
+        )
     if fields[4] != issuer:
-        raise DecodeError("head.issuer", f"the head is of another issuer than {issuer}")
+        raise DecodeError(
+            "head.issuer", f"the head is of another issuer than {issuer}", reason=Reason.LIST_WRONG_ISSUER
+        )
     covered_from = _integer(fields[5], 0, _MAX_DAY, "head.range")
     covered_to = _integer(fields[6], covered_from, _MAX_DAY, "head.range")
     days = _days_in(fields[7], covered_from, covered_to)

@@ -30,7 +30,7 @@ from enum import IntEnum
 import numpy as np
 from pyroaring import BitMap
 
-from healthcode.errors import DecodeError, InvalidInputError
+from healthcode.errors import DecodeError, InvalidInputError, Reason
 from healthcode.revocation.index import INDEX_LIMIT, SERIES_LIMIT
 from healthcode.revocation.rice import RiceCode, Values, decode_rice, encode_rice, remainder_bytes
 from healthcode.revocation.roaring import to_bitmap
@@ -120,19 +120,37 @@ def decode_list(
     list.day, list.section, list.count, list.truncated, list.trailing, list.checksum, rice.….
     """
     if len(data) > max_bytes:
-        raise DecodeError("list.too_large", f"a list of {len(data)} bytes is over the limit of {max_bytes}")
+        raise DecodeError(
+            "list.too_large",
+            f"a list of {len(data)} bytes is over the limit of {max_bytes}",
+            reason=Reason.LIST_TOO_LARGE,
+        )
     headers, offset = _decode_header(data, realm=realm, issuer=issuer, day=day, kind=kind)
     total = sum(count for _, _, count, _ in headers)
     if total > max_entries:
-        raise DecodeError("list.count", f"a list of {total} entries is over the limit of {max_entries}")
+        raise DecodeError(
+            "list.count",
+            f"a list of {total} entries is over the limit of {max_entries}",
+            reason=Reason.LIST_CORRUPT,
+        )
     end = len(data) - 4
     need = offset + sum(unary + remainder_bytes(count, k) for _, k, count, unary in headers)
     if need != end:
-        word = "list.truncated" if need > end else "list.trailing"
-        raise DecodeError(word, f"the streams take {need - offset} bytes, {end - offset} are there")
+        word, reason = (
+            ("list.truncated", Reason.LIST_TRUNCATED)
+            if need > end
+            else ("list.trailing", Reason.LIST_CORRUPT)
+        )
+        raise DecodeError(
+            word, f"the streams take {need - offset} bytes, {end - offset} are there", reason=reason
+        )
     view = memoryview(data)
     if zlib.crc32(view[:end]) != int.from_bytes(data[end:], "big"):
-        raise DecodeError("list.checksum", "the checksum does not hold: the list was damaged on its way")
+        raise DecodeError(
+            "list.checksum",
+            "the checksum does not hold: the list was damaged on its way",
+            reason=Reason.LIST_CORRUPT,
+        )
     values = np.empty(total, np.uint32) if len(headers) > 1 else None
     done = 0
     for series, k, count, unary_bytes in headers:
@@ -153,7 +171,7 @@ def _decode_header(
 ) -> tuple[list[tuple[int, int, int, int]], int]:
     """The section headers (series, k, count, unary bytes) and where the streams begin."""
     if data[:4] != _MAGIC:
-        raise DecodeError("list.magic", "this is no revocation list")
+        raise DecodeError("list.magic", "this is no revocation list", reason=Reason.LIST_CORRUPT)
     try:
         list_format, list_kind, realm_bytes = data[4:7]
         offset = 7 + realm_bytes
@@ -161,29 +179,47 @@ def _decode_header(
         found_day, section_count = struct.unpack_from(">IB", data, offset + 2)
         offset += 7
         if list_format != _FORMAT:
-            raise DecodeError("list.format", f"list format {list_format} is not known here")
+            raise DecodeError(
+                "list.format", f"list format {list_format} is not known here", reason=Reason.LIST_CORRUPT
+            )
         if list_kind != kind:
             raise DecodeError(
-                "list.kind", f"this is a list of kind {list_kind}, not a {kind.name.lower()} list"
+                "list.kind",
+                f"this is a list of kind {list_kind}, not a {kind.name.lower()} list",
+                reason=Reason.LIST_CORRUPT,
             )
         if realm_bytes > _MAX_REALM_BYTES or found_realm != realm.encode():
-            raise DecodeError("list.realm", f"the list is of another realm than {realm}")
+            raise DecodeError(
+                "list.realm", f"the list is of another realm than {realm}", reason=Reason.LIST_WRONG_REALM
+            )
         if found_issuer != issuer.encode():
-            raise DecodeError("list.issuer", f"the list is of another issuer than {issuer}")
+            raise DecodeError(
+                "list.issuer", f"the list is of another issuer than {issuer}", reason=Reason.LIST_WRONG_ISSUER
+            )
         if found_day != day:
-            raise DecodeError("list.day", f"the list is of day {found_day}, not {day}")
+            raise DecodeError(
+                "list.day", f"the list is of day {found_day}, not {day}", reason=Reason.LIST_WRONG_DAY
+            )
         if section_count > SERIES_LIMIT:
-            raise DecodeError("list.section", f"{section_count} sections, where {SERIES_LIMIT} series exist")
+            raise DecodeError(
+                "list.section",
+                f"{section_count} sections, where {SERIES_LIMIT} series exist",
+                reason=Reason.LIST_CORRUPT,
+            )
         headers = [
             _SECTION.unpack_from(data, offset + number * _SECTION.size) for number in range(section_count)
         ]
     except (struct.error, ValueError) as error:
-        raise DecodeError("list.truncated", "the list ends within its header") from error
+        raise DecodeError(
+            "list.truncated", "the list ends within its header", reason=Reason.LIST_TRUNCATED
+        ) from error
     series = [header[0] for header in headers]
     if any(second <= first for first, second in itertools.pairwise(series)):
-        raise DecodeError("list.section", "the sections do not stand in rising order of series")
+        raise DecodeError(
+            "list.section", "the sections do not stand in rising order of series", reason=Reason.LIST_CORRUPT
+        )
     if series and series[-1] >= SERIES_LIMIT:
-        raise DecodeError("list.section", f"there is no series {series[-1]}")
+        raise DecodeError("list.section", f"there is no series {series[-1]}", reason=Reason.LIST_CORRUPT)
     return headers, offset + section_count * _SECTION.size
 
 

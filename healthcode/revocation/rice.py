@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from healthcode.errors import DecodeError, InvalidInputError
+from healthcode.errors import DecodeError, InvalidInputError, Reason
 
 __all__ = ["VALUE_LIMIT", "RiceCode", "Values", "decode_rice", "encode_rice", "parameter", "remainder_bytes"]
 
@@ -84,17 +84,23 @@ def decode_rice(code: RiceCode) -> Values:
     """
     count, k = code.count, code.k
     if count <= 0:
-        raise DecodeError("rice.count", "an encoded set is never empty")
+        raise DecodeError("rice.count", "an encoded set is never empty", reason=Reason.LIST_CORRUPT)
     if not 0 <= k <= MAX_PARAMETER or count << k > VALUE_LIMIT:
-        raise DecodeError("rice.parameter", f"k = {k} cannot be right for {count} entries")
+        raise DecodeError(
+            "rice.parameter", f"k = {k} cannot be right for {count} entries", reason=Reason.LIST_CORRUPT
+        )
     most_bits = count + (VALUE_LIMIT >> k)
     if not count <= 8 * len(code.unary) <= most_bits + 7:
         raise DecodeError(
-            "rice.length", f"a unary stream of {len(code.unary)} bytes does not fit {count} entries"
+            "rice.length",
+            f"a unary stream of {len(code.unary)} bytes does not fit {count} entries",
+            reason=Reason.LIST_CORRUPT,
         )
     if len(code.remainders) != remainder_bytes(count, k):
         raise DecodeError(
-            "rice.length", f"{count} remainders of {k} bits do not take {len(code.remainders)} bytes"
+            "rice.length",
+            f"{count} remainders of {k} bits do not take {len(code.remainders)} bytes",
+            reason=Reason.LIST_CORRUPT,
         )
     # value i is 2^k times the zeros before its one, plus the remainders up to its own, plus i
     values = _unpack(code.remainders, count, k)
@@ -102,7 +108,9 @@ def decode_rice(code: RiceCode) -> Values:
     np.cumsum(values, out=values)
     unary = np.frombuffer(code.unary, np.uint8)
     if unary[-1] == 0:
-        raise DecodeError("rice.padding", "the unary stream does not end with its last bit")
+        raise DecodeError(
+            "rice.padding", "the unary stream does not end with its last bit", reason=Reason.LIST_CORRUPT
+        )
     order = np.arange(min(8 * _PIECE_BYTES, 8 * len(unary)), dtype=np.uint32)
     done = 0
     for start in range(0, len(unary), _PIECE_BYTES):
@@ -110,19 +118,31 @@ def decode_rice(code: RiceCode) -> Values:
         zeros = np.flatnonzero(piece).astype(np.uint32)
         found = len(zeros)
         if done + found > count:
-            raise DecodeError("rice.count", f"the unary stream holds more than the {count} entries declared")
+            raise DecodeError(
+                "rice.count",
+                f"the unary stream holds more than the {count} entries declared",
+                reason=Reason.LIST_CORRUPT,
+            )
         zeros -= order[:found]
         zeros += np.uint32(8 * start - done)
         zeros <<= np.uint32(k)
         values[done : done + found] += zeros
         done += found
     if done != count:
-        raise DecodeError("rice.count", f"the unary stream holds {done} entries, {count} were declared")
+        raise DecodeError(
+            "rice.count",
+            f"the unary stream holds {done} entries, {count} were declared",
+            reason=Reason.LIST_CORRUPT,
+        )
     last = int(values[-1])
     if last >= VALUE_LIMIT:
-        raise DecodeError("rice.range", "an entry is not below 2^26")
+        raise DecodeError("rice.range", "an entry is not below 2^26", reason=Reason.LIST_CORRUPT)
     if parameter(count, last) != k:
-        raise DecodeError("rice.parameter", f"k = {k}, where the rule gives {parameter(count, last)}")
+        raise DecodeError(
+            "rice.parameter",
+            f"k = {k}, where the rule gives {parameter(count, last)}",
+            reason=Reason.LIST_CORRUPT,
+        )
     return values
 
 
@@ -147,7 +167,9 @@ def _unpack(stream: bytes | memoryview, count: int, k: int) -> Values:
         return np.zeros(count, np.uint32)
     spare = 8 * len(stream) - count * k
     if spare and stream[-1] >> (8 - spare):
-        raise DecodeError("rice.padding", "the remainder stream is not filled with zeros")
+        raise DecodeError(
+            "rice.padding", "the remainder stream is not filled with zeros", reason=Reason.LIST_CORRUPT
+        )
     row_count = (count + 7) // 8
     packed = np.frombuffer(stream, np.uint8)
     if len(packed) != row_count * k:

@@ -5,7 +5,7 @@ not change. Rules:
 
 - each list's length and SHA-256 are held against the head before it is parsed;
 - within a day a list only grows, killed keys only grow, and versions never go
-  back: `check_growth` refuses the rest with LIST_SHRANK;
+  back: `check_growth` refuses the rest with LIST_SHRANK or LIST_ROLLBACK;
 - a code whose day is out of the head's range is NOT_COVERED, never CLEAR.
 """
 
@@ -113,13 +113,15 @@ def _grow(head: Head, day: int, held_version: int, held: BitMap, deltas: DeltaSo
 
 
 def check_growth(old: RevocationState, new: RevocationState, *, now: int | None = None) -> None:
-    """Refuses a state that takes back what an earlier one revoked; raises TrustError(LIST_SHRANK).
+    """Refuses a state that takes back what an earlier one revoked.
+
+    Raises TrustError: LIST_ROLLBACK for an older head or list, LIST_SHRANK for a newer one that lost something.
 
     A day that is over may go. Without `now` a day may go as soon as `covered_from`
     passes it: its codes are then NOT_COVERED, which never lets anybody pass.
     """
     if new.head.version < old.head.version:
-        raise _shrank(f"the head went back from version {old.head.version} to {new.head.version}")
+        raise _back("the head", old.head.version, new.head.version)
     if not old.head.killed_kids <= new.head.killed_kids:
         raise _shrank("the head no longer names a key that it had killed")
     if new.head.covered_from < old.head.covered_from:
@@ -128,7 +130,9 @@ def check_growth(old: RevocationState, new: RevocationState, *, now: int | None 
         if day < new.head.covered_from or (now is not None and is_dead(day, now)):
             continue
         entry = new.head.days.get(day)
-        if entry is None or entry.count < was.count or entry.version < was.version:
+        if entry is not None and entry.version < was.version:
+            raise _back(f"the list of day {day}", was.version, entry.version)
+        if entry is None or entry.count < was.count:
             raise _shrank(f"the list of day {day} shrank from {was.count} entries")
         if entry.full_sha256 != was.full_sha256 and not old.lists[day] <= new.lists[day]:
             raise _shrank(f"the list of day {day} no longer holds an entry that it had")
@@ -155,6 +159,10 @@ def check_deltas(
             made = old.lists[day] | added
         if made != new.lists[day] or not added <= made:
             raise DecodeError("delta.result", f"the delta of day {day} does not make the list that is named")
+
+
+def _back(what: str, was: int, found: int) -> TrustError:
+    return TrustError(f"{what} went back from version {was} to {found}", reason=Reason.LIST_ROLLBACK)
 
 
 def _shrank(message: str) -> TrustError:

@@ -79,7 +79,11 @@ _CLASS_BY_REASON: Mapping[Reason, type[HealthcodeError]] = MappingProxyType(
         Reason.TRUST_MIXED: TrustError,
         Reason.TRUST_FROZEN: TrustError,
         Reason.TRUST_EXPIRED: TrustError,
+        Reason.TRUST_FAST_FORWARD: TrustError,
+        Reason.TARGETS_OVERREACH: TrustError,
         Reason.LIST_SHRANK: TrustError,
+        Reason.LIST_ROLLBACK: TrustError,
+        Reason.SIGNATURE_FOREIGN: SignatureError,
         Reason.SIGNATURE_INVALID: SignatureError,
         Reason.SIGNATURE_THRESHOLD: SignatureError,
         Reason.POSSESSION_UNPROVEN: SignatureError,
@@ -164,7 +168,7 @@ def decode_status(status: status_pb2.Status, *, peer: str = "the server") -> Hea
     kind = _CLASS_BY_REASON.get(reason, kind)
     message = status.message[:MAX_MESSAGE_CHARACTERS] or f"{peer} answered {code.name}"
     if detail and kind is InvalidInputError:
-        return DecodeError(detail, message.removesuffix(f" [{detail}]"))
+        return DecodeError(detail, message.removesuffix(f" [{detail}]"), reason=reason)
     return kind(message, reason=reason, fields=fields, retry_after_seconds=retry_after)
 
 

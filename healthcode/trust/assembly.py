@@ -242,7 +242,7 @@ def verify_issuer(
                 raise TrustError(
                     f"participant {participant} names a list of {entry.full_bytes} bytes; "
                     f"{limits.list_bytes} are allowed",
-                    reason=Reason.TOO_LARGE,
+                    reason=Reason.LIST_TOO_LARGE,
                 )
             return read_list(list_file(entry.full_sha256.hex()), entry.full_bytes)
 

@@ -47,15 +47,17 @@ __all__ = [
 ]
 
 
-def _forbidden(message: str) -> TrustError:
-    return TrustError(message, reason=Reason.PATH_FORBIDDEN)
+def _forbidden(message: str, who: str) -> TrustError:
+    """By name: that the operators overreach is another alarm than that a province does."""
+    overreach = who == "targets"
+    return TrustError(message, reason=Reason.TARGETS_OVERREACH if overreach else Reason.PATH_FORBIDDEN)
 
 
 def _roles(targets: Targets, who: str) -> Mapping[str, DelegatedRole]:
     if targets.delegations is None:
         return {}
     if targets.delegations.roles is None:
-        raise _forbidden(f"{who} delegates in a form that is not used here (succinct roles)")
+        raise _forbidden(f"{who} delegates in a form that is not used here (succinct roles)", who)
     roles: Mapping[str, DelegatedRole] = targets.delegations.roles
     return roles
 
@@ -63,7 +65,7 @@ def _roles(targets: Targets, who: str) -> Mapping[str, DelegatedRole]:
 def _verify_paths(targets: Targets, allowed: frozenset[str], who: str) -> None:
     foreign = sorted(set(targets.targets) - allowed)
     if foreign:
-        raise _forbidden(f"{who} lists {foreign[0]}, which is not its own")
+        raise _forbidden(f"{who} lists {foreign[0]}, which is not its own", who)
     missing = sorted(allowed - set(targets.targets))
     if missing:
         raise TrustError(f"{who} does not list {missing[0]}", reason=Reason.FILE_UNKNOWN)
@@ -72,7 +74,8 @@ def _verify_paths(targets: Targets, allowed: frozenset[str], who: str) -> None:
 def _verify_patterns(role: DelegatedRole, patterns: tuple[str, ...], who: str) -> None:
     if role.paths is None or sorted(role.paths) != sorted(patterns) or not role.terminating:
         raise _forbidden(
-            f"{who} delegates to {role.name} other paths than {' and '.join(patterns)}, or lets others answer for them"
+            f"{who} delegates to {role.name} other paths than {' and '.join(patterns)}, or lets others answer for them",
+            who,
         )
 
 
@@ -83,7 +86,7 @@ def delegated_participants(targets: Targets) -> frozenset[str]:
 
 
 def verify_targets_form(targets: Targets, realm: str) -> None:
-    """Check the paths and role names of targets; raises TrustError(PATH_FORBIDDEN).
+    """Check the paths and role names of targets; raises TrustError(TARGETS_OVERREACH).
 
     What stands in a province's delegation is for verify_delegation, which concerns that
     province alone.
@@ -95,15 +98,19 @@ def verify_targets_form(targets: Targets, realm: str) -> None:
             continue
         found = participant_of_role(name)
         if found is None or found[1]:
-            raise _forbidden(f"targets delegates to a role {name!r} that has no place in a trust tree")
+            raise _forbidden(
+                f"targets delegates to a role {name!r} that has no place in a trust tree", "targets"
+            )
         if not may_join(realm, found[0]):
-            raise _forbidden(f"targets delegates to participant {found[0]}, which realm {realm} cannot have")
+            raise _forbidden(
+                f"targets delegates to participant {found[0]}, which realm {realm} cannot have", "targets"
+            )
 
 
 def verify_delegation(targets: Targets, participant: str, link: AuthorityLink) -> None:
     """Check that targets delegates to a participant as its chain's head says, no more and no less.
 
-    Raises TrustError: PARTICIPANT_UNKNOWN when it does not delegate at all, PATH_FORBIDDEN
+    Raises TrustError: PARTICIPANT_UNKNOWN when it does not delegate at all, TARGETS_OVERREACH
     for other patterns, AUTHORITY_EXISTS for other keys or another threshold.
     """
     name = authority_role(participant)
@@ -145,7 +152,7 @@ def verify_province_form(province: Targets, participant: str) -> None:
     _verify_paths(province, frozenset({province_path(participant)}), who)
     roles = _roles(province, who)
     if list(roles) != [live_role(participant)]:
-        raise _forbidden(f"{who} must delegate to {live_role(participant)} and to no other role")
+        raise _forbidden(f"{who} must delegate to {live_role(participant)} and to no other role", who)
     _verify_patterns(roles[live_role(participant)], (live_pattern(participant),), who)
     signing_keys(province, live_role(participant))
 
@@ -159,4 +166,4 @@ def verify_live_form(live: Targets, participant: str) -> None:
 
 def _verify_no_roles(targets: Targets, who: str) -> None:
     if _roles(targets, who):
-        raise _forbidden(f"{who} delegates, which it may not")
+        raise _forbidden(f"{who} delegates, which it may not", who)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tuf.api.exceptions import LengthOrHashMismatchError
 
-from healthcode.errors import DecodeError, Reason, TrustError
+from healthcode.errors import DecodeError, Reason, SignatureError, TrustError
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import Head, decode_head
 from healthcode.signing.ed25519 import is_valid_point
@@ -30,12 +30,14 @@ from healthcode.trust.layout import (
 )
 from healthcode.trust.link import verify_key_possession
 from healthcode.trust.metadata import (
+    Metadata,
     Targets,
     decode_metadata,
     expires_at,
     signed_at,
     signing_keys,
     target_of,
+    tuf_key,
     verify_threshold,
 )
 
@@ -111,6 +113,20 @@ def verify_target(targets: Targets, path: str, data: bytes) -> None:
         ) from error
 
 
+def _verify_signed(delegator: Targets, role: str, metadata: Metadata[Targets]) -> None:
+    """As verify_threshold; SIGNATURE_FOREIGN where nobody of the role's own has signed, but somebody else has."""
+    try:
+        verify_threshold(delegator, role, metadata)
+    except SignatureError as error:
+        own, _ = signing_keys(delegator, role)
+        signers = set(metadata.signatures)
+        if not signers or signers & {tuf_key(key).keyid for key in own}:
+            raise
+        raise SignatureError(
+            f"{error.message}; whoever signed it has no key of that role now", reason=Reason.SIGNATURE_FOREIGN
+        ) from error
+
+
 def verify_authority_part(
     participant: str,
     delegator: Targets,
@@ -126,7 +142,7 @@ def verify_authority_part(
     """
     role = authority_role(participant)
     metadata = decode_metadata(metadata_bytes, Targets, limits.province_metadata_bytes)
-    verify_threshold(delegator, role, metadata)
+    _verify_signed(delegator, role, metadata)
     return verify_authority_content(participant, metadata.signed, province_bytes, realm, limits)
 
 
@@ -187,7 +203,7 @@ def verify_live_part(
     participant = authority.participant
     role = live_role(participant)
     metadata = decode_metadata(metadata_bytes, Targets, limits.province_metadata_bytes)
-    verify_threshold(authority.targets, role, metadata)
+    _verify_signed(authority.targets, role, metadata)
     verify_live_form(metadata.signed, participant)
     verify_target(metadata.signed, head_path(participant), head_bytes)
     head = decode_head(head_bytes, realm=realm, issuer=participant, max_bytes=limits.head_bytes)
@@ -206,7 +222,7 @@ def _verify_pace(part: LivePart, role: str) -> None:
     if newest > part.version:
         raise TrustError(
             f"{head_path(part.participant)} is at version {newest}, ahead of {role} at version {part.version}",
-            reason=Reason.VERSION_CONFLICT,
+            reason=Reason.TRUST_FAST_FORWARD,
         )
     if part.head.covered_from > day_of(part.signed_at):
         raise TrustError(

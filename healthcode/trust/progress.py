@@ -1,6 +1,6 @@
 """Trust only goes forward: what a newer state may not do to the one that was accepted before.
 
-Rollback, mix-and-match and shrunk lists are refused here against our own durable
+Rollback, fast-forward and shrunk lists are refused here against our own durable
 generation, beside what python-tuf refuses against its cache. When root has replaced the
 snapshot or timestamp keys, versions may begin anew: that is how a fast-forward by a
 stolen key is healed (TUF 5.3.11).
@@ -16,6 +16,10 @@ from healthcode.trust.metadata import Snapshot, Timestamp, decode_metadata, veri
 from healthcode.trust.national import National
 
 __all__ = ["verify_issuer_progress", "verify_national_progress"]
+
+# far above what a registry does, and far below what would use up its numbers
+_MAX_VERSIONS_A_SECOND = 100
+_MAX_LEAP = 100_000
 
 
 def _back(what: str, was: int, found: int) -> TrustError:
@@ -40,8 +44,20 @@ def _versions_bind(previous: TrustState, national: National) -> bool:
     return True
 
 
-def verify_national_progress(previous: TrustState, national: National) -> None:
-    """Raises TrustError(TRUST_ROLLBACK) when a national role went back, or one vanished from snapshot."""
+def _verify_pace(what: str, was: int, found: int, seconds: int) -> None:
+    """A registry publishes a few times a second at most; who holds its key and jumps would bar its successors."""
+    if found - was > _MAX_LEAP + _MAX_VERSIONS_A_SECOND * max(0, seconds):
+        raise TrustError(
+            f"{what} leapt from version {was} to {found} in {seconds} s, which no registry publishes: "
+            "its key may be in wrong hands",
+            reason=Reason.TRUST_FAST_FORWARD,
+        )
+
+
+def verify_national_progress(previous: TrustState, national: National, now: int) -> None:
+    """Raises TrustError: TRUST_ROLLBACK when a national role went back, or one vanished from snapshot;
+    TRUST_FAST_FORWARD when timestamp or snapshot leapt ahead.
+    """  # noqa: D205  one sentence
     was = previous.national
     if national.root.version < was.root.version:
         raise _back("root", was.root.version, national.root.version)
@@ -51,6 +67,9 @@ def verify_national_progress(previous: TrustState, national: National) -> None:
         raise _back("timestamp", was.timestamp.version, national.timestamp.version)
     if national.snapshot.version < was.snapshot.version:
         raise _back("snapshot", was.snapshot.version, national.snapshot.version)
+    seconds = now - was.timestamp_signed_at
+    _verify_pace("timestamp", was.timestamp.version, national.timestamp.version, seconds)
+    _verify_pace("snapshot", was.snapshot.version, national.snapshot.version, seconds)
     for name, meta in was.snapshot.meta.items():
         found = national.snapshot.meta.get(name)
         if found is None:
@@ -63,7 +82,7 @@ def verify_issuer_progress(previous: IssuerTrust, issuer: IssuerTrust, now: int)
     """Refuse a participant's newer files that take back what it revoked.
 
     Versions need no look here: they are snapshot's, which never goes back. Raises
-    TrustError(LIST_SHRANK), or TRUST_ROLLBACK when its node's part is gone.
+    TrustError(LIST_SHRANK | LIST_ROLLBACK), or TRUST_ROLLBACK when its node's part is gone.
     """
     if previous.revocations is None:
         return

@@ -75,13 +75,13 @@ class Refresh:
     def national(self, cached: Cached) -> tuple[NationalFiles, National]:
         """The national part of what the Updater brought, with what targets lists, verified.
 
-        Raises what verify_national raises, and TrustError(TRUST_ROLLBACK).
+        Raises what verify_national raises, and TrustError(TRUST_ROLLBACK | TRUST_FAST_FORWARD).
         """
         files = self._national_files(cached)
         before = None if self._previous is None else (self._previous.files.national, self._previous.national)
         national = verify_national(files, self._limits, previous=before)
         if self._previous is not None:
-            verify_national_progress(self._previous, national)
+            verify_national_progress(self._previous, national, self._now)
         return files, national
 
     def run(

@@ -56,7 +56,7 @@ def renew_national(
         fresh = replace(fresh, snapshot=snapshot)
     try:
         national = verify_national(fresh, limits, previous=(files, was))
-        verify_national_progress(previous, national)
+        verify_national_progress(previous, national, now)
     except HealthcodeError:
         return None
     if national.snapshot.meta[_TARGETS] != was.snapshot.meta[_TARGETS]:

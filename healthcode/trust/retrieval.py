@@ -100,15 +100,30 @@ class Retrieval:
         return self.fetch(place, listed.length)
 
     def read_list(self, path: str, max_bytes: int) -> bytes:
-        """A list by its place, which is its hash."""
+        """A list by its place, which is its hash; `max_bytes` is the length that its head names.
+
+        Raises TrustError: LIST_CORRUPT, LIST_TRUNCATED, LIST_TOO_LARGE.
+        """
         if path not in self.lists:
-            data = self.fetch(path, max_bytes)
-            if list_file(hashlib.sha256(data).hexdigest()) != path:
-                raise TrustError(
-                    f"{path} is not the file of that name: its hash differs", reason=Reason.SIGNATURE_INVALID
-                )
-            self.lists[path] = data
+            self.lists[path] = self._fetch_list(path, max_bytes)
         return self.lists[path]
+
+    def _fetch_list(self, path: str, byte_count: int) -> bytes:
+        try:
+            data = self.fetch(path, byte_count)
+        except TrustError as error:
+            if error.reason is not Reason.TOO_LARGE:
+                raise
+            raise TrustError(error.message, reason=Reason.LIST_TOO_LARGE) from error
+        if len(data) < byte_count:
+            raise TrustError(
+                f"{path} has {len(data)} bytes, its head says {byte_count}", reason=Reason.LIST_TRUNCATED
+            )
+        if list_file(hashlib.sha256(data).hexdigest()) != path:
+            raise TrustError(
+                f"{path} is not the file of that name: its hash differs", reason=Reason.LIST_CORRUPT
+            )
+        return data
 
     def fetch(self, path: str, max_bytes: int) -> bytes:
         """As TrustSource.fetch; UnavailableError at once when the source is out of reach."""

@@ -114,6 +114,29 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """an authority came back without a handover, by root's word: its 72 hours are not over"""
     ERROR_REASON_ROOT_REPLACED: _ErrorReason.ValueType  # 76
     """a root that the one before did not sign: an attack, or a new bootstrap, which people must adopt"""
+    ERROR_REASON_LIST_CORRUPT: _ErrorReason.ValueType  # 80
+    """what a client, or the registry, refused of a revocation list or of the head that names it
+    not the bytes that were signed, or no list in them
+    """
+    ERROR_REASON_LIST_TRUNCATED: _ErrorReason.ValueType  # 81
+    """shorter than its head or its own header says"""
+    ERROR_REASON_LIST_TOO_LARGE: _ErrorReason.ValueType  # 82
+    """longer than its head says, or than any list may be"""
+    ERROR_REASON_LIST_WRONG_DAY: _ErrorReason.ValueType  # 83
+    ERROR_REASON_LIST_WRONG_ISSUER: _ErrorReason.ValueType  # 84
+    ERROR_REASON_LIST_WRONG_REALM: _ErrorReason.ValueType  # 85
+    ERROR_REASON_LIST_ROLLBACK: _ErrorReason.ValueType  # 86
+    """an older head, or an older list of a day, is named again"""
+    ERROR_REASON_TRUST_FAST_FORWARD: _ErrorReason.ValueType  # 90
+    """and of the rest of the trust files
+    a version is further ahead than it can have come by honest publications
+    """
+    ERROR_REASON_SIGNATURE_FOREIGN: _ErrorReason.ValueType  # 91
+    """a participant's file is signed by keys of somebody else alone"""
+    ERROR_REASON_TARGETS_OVERREACH: _ErrorReason.ValueType  # 92
+    """targets lists or delegates what belongs to a participant"""
+    ERROR_REASON_ISSUER_BEHIND: _ErrorReason.ValueType  # 93
+    """one participant's node is silent, or held back, while the rest is fresh"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused or failed. It travels as the `reason` of a
@@ -213,4 +236,27 @@ ERROR_REASON_AUTHORITY_WAITS: ErrorReason.ValueType  # 75
 """an authority came back without a handover, by root's word: its 72 hours are not over"""
 ERROR_REASON_ROOT_REPLACED: ErrorReason.ValueType  # 76
 """a root that the one before did not sign: an attack, or a new bootstrap, which people must adopt"""
+ERROR_REASON_LIST_CORRUPT: ErrorReason.ValueType  # 80
+"""what a client, or the registry, refused of a revocation list or of the head that names it
+not the bytes that were signed, or no list in them
+"""
+ERROR_REASON_LIST_TRUNCATED: ErrorReason.ValueType  # 81
+"""shorter than its head or its own header says"""
+ERROR_REASON_LIST_TOO_LARGE: ErrorReason.ValueType  # 82
+"""longer than its head says, or than any list may be"""
+ERROR_REASON_LIST_WRONG_DAY: ErrorReason.ValueType  # 83
+ERROR_REASON_LIST_WRONG_ISSUER: ErrorReason.ValueType  # 84
+ERROR_REASON_LIST_WRONG_REALM: ErrorReason.ValueType  # 85
+ERROR_REASON_LIST_ROLLBACK: ErrorReason.ValueType  # 86
+"""an older head, or an older list of a day, is named again"""
+ERROR_REASON_TRUST_FAST_FORWARD: ErrorReason.ValueType  # 90
+"""and of the rest of the trust files
+a version is further ahead than it can have come by honest publications
+"""
+ERROR_REASON_SIGNATURE_FOREIGN: ErrorReason.ValueType  # 91
+"""a participant's file is signed by keys of somebody else alone"""
+ERROR_REASON_TARGETS_OVERREACH: ErrorReason.ValueType  # 92
+"""targets lists or delegates what belongs to a participant"""
+ERROR_REASON_ISSUER_BEHIND: ErrorReason.ValueType  # 93
+"""one participant's node is silent, or held back, while the rest is fresh"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -178,7 +178,7 @@ async def test_a_province_does_not_publish_under_anothers_path(running: Running)
     await refused(running, shanghai, head, Reason.PATH_FORBIDDEN, "provinces/44/revocations/head")
     # the neighbour's own good publication, in the wrong hands
     stolen = authority_request(*guangdong.publication(2))
-    await refused(running, shanghai, stolen, Reason.SIGNATURE_THRESHOLD, "province-31")
+    await refused(running, shanghai, stolen, Reason.SIGNATURE_FOREIGN, "province-31")
 
 
 async def test_old_versions_and_jumps_are_refused(running: Running) -> None:
@@ -210,30 +210,38 @@ async def test_nothing_is_taken_back_and_nothing_jumps_ahead(running: Running) -
         running, guangdong, live_request(guangdong, 2, later), Reason.NOT_COVERED, "covers no day before"
     )
     far = head_with(guangdong, 1 << 50, day, whole, 2)
-    await refused(running, guangdong, live_request(guangdong, 2, far), Reason.VERSION_CONFLICT, "ahead of")
+    await refused(running, guangdong, live_request(guangdong, 2, far), Reason.TRUST_FAST_FORWARD, "ahead of")
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
-    [({"realm": "test-other"}, "list.realm"), ({"issuer": "44"}, "list.issuer"), ({"day": 1}, "list.day")],
+    ("changes", "reason", "says"),
+    [
+        ({"realm": "test-other"}, Reason.LIST_WRONG_REALM, "list.realm"),
+        ({"issuer": "44"}, Reason.LIST_WRONG_ISSUER, "list.issuer"),
+        ({"day": 1}, Reason.LIST_WRONG_DAY, "list.day"),
+    ],
 )
 async def test_a_list_of_something_else_is_refused(
-    running: Running, changes: dict[str, object], says: str
+    running: Running, changes: dict[str, object], reason: Reason, says: str
 ) -> None:
     """Before it is spooled for anybody: the head may name it, and sign it, and it is still not that list."""
     shanghai = running.provinces["31"]
     day, data = list_of(shanghai, [7], **changes)
     request = live_request(shanghai, 1, head_with(shanghai, 1, day, data, 1), [data])
-    await refused(running, shanghai, request, Reason.MALFORMED_MESSAGE, says)
+    await refused(running, shanghai, request, reason, says)
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"), [({"realm": "test-other"}, "head.realm"), ({"issuer": "44"}, "head.issuer")]
+    ("changes", "reason", "says"),
+    [
+        ({"realm": "test-other"}, Reason.LIST_WRONG_REALM, "head.realm"),
+        ({"issuer": "44"}, Reason.LIST_WRONG_ISSUER, "head.issuer"),
+    ],
 )
 async def test_a_head_of_another_realm_or_province_is_refused(
-    running: Running, changes: dict[str, str], says: str
+    running: Running, changes: dict[str, str], reason: Reason, says: str
 ) -> None:
     """It says whom it speaks for, and where."""
     shanghai = running.provinces["31"]
     request = live_request(shanghai, 1, replace(shanghai.head, **changes))
-    await refused(running, shanghai, request, Reason.MALFORMED_MESSAGE, says)
+    await refused(running, shanghai, request, reason, says)

@@ -148,7 +148,7 @@ async def test_a_running_service_heals_by_itself(
     client = Client(folder, realm, layers.sources[layer], log, poll_seconds=0.1)
     running = asyncio.create_task(client.follower.run())
     try:
-        await until(lambda: client.count("trust_refresh", result=Reason.PATH_FORBIDDEN) >= 2)
+        await until(lambda: client.count("trust_refresh", result=Reason.TARGETS_OVERREACH) >= 2)
         assert client.outcomes() == AS_EVER
         scene.recover(realm)
         await until(lambda: client.outcomes() == HEALED)
@@ -162,7 +162,7 @@ async def test_a_running_service_heals_by_itself(
     [
         ("timestamp.json", Reason.MALFORMED_MESSAGE),
         (".snapshot.json", Reason.TRUST_MIXED),
-        ("lists/", Reason.SIGNATURE_INVALID),
+        ("lists/", Reason.LIST_CORRUPT),
     ],
 )
 async def test_of_two_sources_the_honest_one_serves(

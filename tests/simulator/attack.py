@@ -250,16 +250,19 @@ def _file_attacks() -> list[Attack]:
         garbage = Reason.MALFORMED_MESSAGE if name in metadata else Reason.SIGNATURE_INVALID
         if name == "snapshot":
             garbage = Reason.TRUST_MIXED  # its hash stands in the timestamp
+        cut, long_reason = garbage, Reason.TOO_LARGE
+        if name == "list":
+            garbage, cut, long_reason = Reason.LIST_CORRUPT, Reason.LIST_TRUNCATED, Reason.LIST_TOO_LARGE
         whom = _WHOM.get(name)
         found.append(Attack(f"arbitrary {name}", garbage, whom, _swapped(place, _arbitrary)))
         if name in _CUT:
-            found.append(Attack(f"truncated {name}", garbage, whom, _swapped(place, lambda data: data[:-9])))
+            found.append(Attack(f"truncated {name}", cut, whom, _swapped(place, lambda data: data[:-9])))
             found.append(Attack(f"missing {name}", Reason.FILE_UNKNOWN, whom, _swapped(place, None)))
         # what is not in the metadata that names it is bounded by its kind; the rest by its very length
         long = b" " * 600_000 if name in {*metadata, "snapshot"} else b"\0"
         if name in _LENGTHENED:
             long_one = _swapped(place, lambda data, long=long: data + long)  # type: ignore[misc]  # bound now
-            found.append(Attack(f"oversized {name}", Reason.TOO_LARGE, whom, long_one))
+            found.append(Attack(f"oversized {name}", long_reason, whom, long_one))
     return found
 
 
@@ -338,6 +341,21 @@ def _old_chain(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
     realm.publish_targets()
     realm.publish_province(VICTIM)
     realm.publish()
+
+
+# leaping ahead
+
+
+def _leapt(role: str) -> Harm:
+    """By a thief of the online keys, so that nothing honest is new any more."""
+
+    def harm(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
+        honest = getattr(realm, f"{role}_version")
+        setattr(realm, f"{role}_version", 1 << 40)
+        realm.publish()
+        setattr(realm, f"{role}_version", honest + 1)
+
+    return harm
 
 
 # freezing, mixing
@@ -658,7 +676,7 @@ def _members(members: list[int]) -> Harm:
 
 
 def _lists() -> list[Attack]:
-    malformed = Reason.MALFORMED_MESSAGE
+    corrupt = Reason.LIST_CORRUPT
 
     def damaged(realm: SimulatedRealm, members: list[int], day: int) -> bytes:
         data = bytearray(_encoded(realm, members, day))
@@ -668,36 +686,36 @@ def _lists() -> list[Attack]:
     return [
         Attack(
             "list of another day",
-            malformed,
+            Reason.LIST_WRONG_DAY,
             VICTIM,
             _list(lambda r, m, d: _encoded(r, m, d, day=d + 1)),
             "[list.day]",
         ),
         Attack(
             "list of another issuer",
-            malformed,
+            Reason.LIST_WRONG_ISSUER,
             VICTIM,
             _list(lambda r, m, d: _encoded(r, m, d, issuer=NEIGHBOUR)),
             "[list.issuer]",
         ),
         Attack(
             "list of another realm",
-            malformed,
+            Reason.LIST_WRONG_REALM,
             VICTIM,
             _list(lambda r, m, d: _encoded(r, m, d, realm="test-other")),
             "[list.realm]",
         ),
         Attack(
             "list cut by its issuer",
-            malformed,
+            Reason.LIST_TRUNCATED,
             VICTIM,
             _list(lambda r, m, d: _encoded(r, m, d)[:-9]),
             "[list.truncated]",
         ),
-        Attack("list damaged by its issuer", malformed, VICTIM, _list(damaged), "[list.checksum]"),
+        Attack("list damaged by its issuer", corrupt, VICTIM, _list(damaged), "[list.checksum]"),
         Attack(
             "list with a false count",
-            malformed,
+            corrupt,
             VICTIM,
             _list(_encoded, lambda count: count + 1),
             "[list.count]",
@@ -706,8 +724,14 @@ def _lists() -> list[Attack]:
             "shrunk list", Reason.LIST_SHRANK, VICTIM, _members([GOOD + 100, GOOD + 101]), "no longer holds"
         ),
         Attack("emptied list", Reason.LIST_SHRANK, VICTIM, _head(days={}), "shrank"),
-        Attack("older list", Reason.LIST_SHRANK, VICTIM, _members([REVOKED]), "shrank from 2 entries"),
+        Attack("older members", Reason.LIST_SHRANK, VICTIM, _members([REVOKED]), "shrank from 2 entries"),
+        Attack("older list", Reason.LIST_ROLLBACK, VICTIM, _head(days=_before), "list of day"),
     ]
+
+
+def _before(head: Head) -> dict[int, DayEntry]:
+    """The version before, which was one entry shorter."""
+    return {day: replace(entry, version=entry.version - 1) for day, entry in head.days.items()}
 
 
 def _far(head: Head) -> dict[int, DayEntry]:
@@ -740,7 +764,11 @@ ATTACKS = (
         _old_file("participants", PARTICIPANTS_PATH),
         PARTICIPANTS_PATH,
     ),
-    Attack("old head signed anew", Reason.LIST_SHRANK, VICTIM, _old_head, "head went back"),
+    *(
+        Attack(f"{role} far ahead", Reason.TRUST_FAST_FORWARD, None, _leapt(role), role)
+        for role in ("timestamp", "snapshot")
+    ),
+    Attack("old head signed anew", Reason.LIST_ROLLBACK, VICTIM, _old_head, "head went back"),
     Attack("old chain", Reason.AUTHORITY_EXISTS, VICTIM, _old_chain),
     # freeze, mix-and-match
     Attack("frozen registry", Reason.TRUST_FROZEN, None, _frozen),
@@ -748,15 +776,20 @@ ATTACKS = (
     Attack("mixed roles", Reason.TRUST_MIXED, VICTIM, _mixed_roles),
     Attack("timestamp key makes snapshot", Reason.SIGNATURE_THRESHOLD, None, _timestamp_key_alone),
     # operators that overreach; python-tuf alone accepts the first three
-    Attack("targets lists a province", Reason.PATH_FORBIDDEN, None, _targets_list_a_province, "provinces/31"),
-    Attack("province delegated anew", Reason.AUTHORITY_EXISTS, VICTIM, _redelegated),
-    Attack("wider sibling", Reason.PATH_FORBIDDEN, None, _sibling("evil"), "evil"),
     Attack(
-        "live role in targets", Reason.PATH_FORBIDDEN, None, _sibling(f"province-{VICTIM}-live", speaks=False)
+        "targets lists a province", Reason.TARGETS_OVERREACH, None, _targets_list_a_province, "provinces/31"
     ),
-    Attack("widened pattern", Reason.PATH_FORBIDDEN, VICTIM, _widened),
+    Attack("province delegated anew", Reason.AUTHORITY_EXISTS, VICTIM, _redelegated),
+    Attack("wider sibling", Reason.TARGETS_OVERREACH, None, _sibling("evil"), "evil"),
+    Attack(
+        "live role in targets",
+        Reason.TARGETS_OVERREACH,
+        None,
+        _sibling(f"province-{VICTIM}-live", speaks=False),
+    ),
+    Attack("widened pattern", Reason.TARGETS_OVERREACH, VICTIM, _widened),
     Attack("lower threshold", Reason.AUTHORITY_EXISTS, VICTIM, _lower_threshold),
-    Attack("impossible participant", Reason.PATH_FORBIDDEN, None, _impossible_participant, "38"),
+    Attack("impossible participant", Reason.TARGETS_OVERREACH, None, _impossible_participant, "38"),
     Attack("new chain", Reason.AUTHORITY_EXISTS, VICTIM, _new_chain),
     Attack("dropped chain", Reason.AUTHORITY_EXISTS, VICTIM, _dropped_chain),
     Attack("stolen handover", Reason.SIGNATURE_THRESHOLD, VICTIM, _stolen_handover, "1 of the 2 keys"),
@@ -766,8 +799,8 @@ ATTACKS = (
     Attack("root of another realm", Reason.REALM_MISMATCH, None, _foreign_root),
     Attack("root without its holders", Reason.SIGNATURE_THRESHOLD, None, _unsigned_root),
     # one province against another, and thieves of a province's keys
-    Attack("neighbour's authority", Reason.SIGNATURE_THRESHOLD, VICTIM, _neighbours_authority, "0 of the 2"),
-    Attack("neighbour's live key", Reason.SIGNATURE_THRESHOLD, VICTIM, _neighbours_live_key),
+    Attack("neighbour's authority", Reason.SIGNATURE_FOREIGN, VICTIM, _neighbours_authority, "0 of the 2"),
+    Attack("neighbour's live key", Reason.SIGNATURE_FOREIGN, VICTIM, _neighbours_live_key),
     Attack("neighbour's path", Reason.PATH_FORBIDDEN, VICTIM, _neighbours_path, "provinces/11/province.json"),
     Attack(
         "neighbour's head", Reason.PATH_FORBIDDEN, VICTIM, _node_lists_neighbour, "provinces/11/revocations"
@@ -790,9 +823,9 @@ ATTACKS = (
     # heads and lists that are signed, and wrong
     Attack("garbage head", Reason.MALFORMED_MESSAGE, VICTIM, _garbage_head, "[cbor."),
     Attack(
-        "head of another realm", Reason.MALFORMED_MESSAGE, VICTIM, _head(realm="test-other"), "[head.realm]"
+        "head of another realm", Reason.LIST_WRONG_REALM, VICTIM, _head(realm="test-other"), "[head.realm]"
     ),
-    Attack("head of a neighbour", Reason.MALFORMED_MESSAGE, VICTIM, _head(issuer=NEIGHBOUR), "[head.issuer]"),
+    Attack("head of a neighbour", Reason.LIST_WRONG_ISSUER, VICTIM, _head(issuer=NEIGHBOUR), "[head.issuer]"),
     Attack("killed key back", Reason.LIST_SHRANK, VICTIM, _head(killed_kids=frozenset()), "killed"),
     Attack("coverage reaches back", Reason.LIST_SHRANK, VICTIM, _head(covered_from=1), "reaches back"),
     Attack(
@@ -801,7 +834,7 @@ ATTACKS = (
         VICTIM,
         _head(covered_from=lambda head: head.covered_from + 9, days={}),
     ),
-    Attack("head far ahead", Reason.VERSION_CONFLICT, VICTIM, _head(version=1 << 50)),
-    Attack("list far ahead", Reason.VERSION_CONFLICT, VICTIM, _head(days=_far)),
+    Attack("head far ahead", Reason.TRUST_FAST_FORWARD, VICTIM, _head(version=1 << 50)),
+    Attack("list far ahead", Reason.TRUST_FAST_FORWARD, VICTIM, _head(days=_far)),
     *_lists(),
 )

@@ -166,16 +166,28 @@ def test_growth_is_accepted() -> None:
         make({DAY: [5, 7, 8]}, version=3, killed=frozenset({KID})),
         make({}, version=3, killed=frozenset({KID})),
         make({DAY: [5, 6]}, version=3),
-        make({DAY: [5, 6]}, version=1, killed=frozenset({KID})),
     ],
-    ids=["fewer", "swapped", "more but one lost", "day gone", "key alive again", "older version"],
+    ids=["fewer", "swapped", "more but one lost", "day gone", "key alive again"],
 )
 def test_nothing_is_ever_taken_back(new: RevocationState) -> None:
-    """A list that lost an entry, a key that lives again, and a version gone back are LIST_SHRANK."""
+    """A list that lost an entry, and a key that lives again, are LIST_SHRANK."""
     old = make({DAY: [5, 6]}, version=2, killed=frozenset({KID}))
     with pytest.raises(TrustError) as caught:
         check_growth(old, new)
     assert caught.value.reason is Reason.LIST_SHRANK
+
+
+def test_an_older_head_or_list_is_refused_by_name() -> None:
+    """LIST_ROLLBACK: of the head, and of one day in a newer head, also where nothing is missing."""
+    old = make({DAY: [5, 6]}, version=2, killed=frozenset({KID}))
+    newer = make({DAY: [5, 6]}, version=3, killed=frozenset({KID}))
+    entry = replace(newer.head.days[DAY], version=old.head.days[DAY].version - 1)
+    older_list = replace(newer, head=replace(newer.head, days={DAY: entry}))
+    older_head = make({DAY: [5, 6]}, version=1, killed=frozenset({KID}))
+    for new, says in ((older_head, "the head went back"), (older_list, f"the list of day {DAY} went back")):
+        with pytest.raises(TrustError, match=says) as caught:
+            check_growth(old, new)
+        assert caught.value.reason is Reason.LIST_ROLLBACK
 
 
 def test_a_dead_day_may_go() -> None:

@@ -101,10 +101,13 @@ def test_a_restored_registry_lets_a_node_pass_over_versions(
 
 def test_too_few_signatures_are_refused(realm: SimulatedRealm) -> None:
     """M of n for the authority, the live key for the node."""
-    for check in (lambda: accept(realm, signers=1), lambda: accept_live(realm, key="thief")):
+    for check, reason in (
+        (lambda: accept(realm, signers=1), Reason.SIGNATURE_THRESHOLD),
+        (lambda: accept_live(realm, key="thief"), Reason.SIGNATURE_FOREIGN),
+    ):
         with pytest.raises(HealthcodeError) as caught:
             check()
-        assert caught.value.reason is Reason.SIGNATURE_THRESHOLD
+        assert caught.value.reason is reason
 
 
 def test_metadata_that_has_expired_or_comes_from_the_future_is_refused(realm: SimulatedRealm) -> None:

@@ -102,10 +102,13 @@ def test_any_other_version_is_refused(publisher: Publisher, shanghai: Province, 
 
 def test_too_few_signatures_are_refused(publisher: Publisher, shanghai: Province) -> None:
     """One of two keys, or a neighbour's keys, publish nothing."""
-    for signers in (shanghai.authority[:1], Province("44", REALM).authority):
+    for signers, reason in (
+        (shanghai.authority[:1], Reason.SIGNATURE_THRESHOLD),
+        (Province("44", REALM).authority, Reason.SIGNATURE_FOREIGN),
+    ):
         with pytest.raises(HealthcodeError) as caught:
             publisher.publish_province("31", *shanghai.publication(2, signers=signers))
-        assert caught.value.reason is Reason.SIGNATURE_THRESHOLD
+        assert caught.value.reason is reason
 
 
 def test_a_province_cannot_publish_for_another(publisher: Publisher, shanghai: Province) -> None:
@@ -207,7 +210,7 @@ def test_another_live_key_publishes_nothing(publisher: Publisher, shanghai: Prov
     metadata, head = shanghai.live_publication(1, signer=Province("44", REALM).live_key)
     with pytest.raises(PermissionDeniedError) as caught:
         publisher.publish_revocations("31", metadata, head, {})
-    assert caught.value.reason is Reason.SIGNATURE_THRESHOLD
+    assert caught.value.reason is Reason.SIGNATURE_FOREIGN
 
 
 def test_a_head_of_the_future_is_refused(publisher: Publisher, shanghai: Province) -> None:
