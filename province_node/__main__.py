@@ -7,7 +7,11 @@ from typing import NoReturn
 import click
 
 from healthcode.cli.console import CommandGroup, run
-from province_node.cli import compromise  # noqa: F401  adds its commands to `keys`
+from province_node.cli import (
+    authority_passphrase,  # noqa: F401  adds its command to `authority`
+    compromise,  # noqa: F401  adds its commands to `keys`
+    replacement,  # noqa: F401  as this does
+)
 from province_node.cli.authority import authority
 from province_node.cli.backup import backup, restore
 from province_node.cli.draw import draw

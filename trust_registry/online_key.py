@@ -18,7 +18,7 @@ from healthcode.signing.purpose import KeyPurpose
 from trust_registry.folder import RegistryFolder
 from trust_registry.settings import KeySettings
 
-__all__ = ["OnlineKeys", "create_next_key", "create_online_keys", "offline_keys_in", "read_online_keys"]
+__all__ = ["OnlineKeys", "create_next_key", "create_online_keys", "offline_keys_in", "online_key_files", "read_online_keys"]
 
 _PURPOSES = (KeyPurpose.SNAPSHOT, KeyPurpose.TIMESTAMP, KeyPurpose.AREAS)
 _OFFLINE = frozenset({KeyPurpose.ROOT, KeyPurpose.OPERATOR, KeyPurpose.AUTHORITY})
@@ -104,7 +104,7 @@ def read_online_keys(
     passphrase = read_passphrase(settings.passphrase_file, settings.credential, environ=environ)
     found: dict[KeyPurpose, list[PrivateKey]] = {purpose: [] for purpose in _PURPOSES}
     first = [folder.keys / f"{purpose.lower()}.key" for purpose in _PURPOSES]
-    for path in [*(path for path in first if path.exists()), *sorted(folder.keys.glob("*-*.key"))]:
+    for path in online_key_files(folder):
         loaded = read_key_file(path, passphrase)
         if loaded.info.purpose not in found:
             raise ConfigurationError(
@@ -128,6 +128,12 @@ def read_online_keys(
     spare = tuple(key for keys in found.values() for key in keys[1:])
     snapshot, timestamp, areas = (found[purpose][0] for purpose in _PURPOSES)
     return OnlineKeys(snapshot, timestamp, areas, spare)
+
+
+def online_key_files(folder: RegistryFolder) -> list[Path]:
+    """The files of the online keys: the first of each purpose, then those that were made later."""
+    first = [folder.keys / f"{purpose.lower()}.key" for purpose in _PURPOSES]
+    return [*(path for path in first if path.exists()), *sorted(folder.keys.glob("*-*.key"))]
 
 
 def offline_keys_in(root: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from province_node.backup import restore_node, write_backup
 from province_node.cli.option import dir_option
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 
-__all__ = ["backup", "restore"]
+__all__ = ["backup", "current_trust", "refuse_running", "restore"]
 
 
 @click.command(cls=Command, examples="province-node backup --dir node-31 /backup/node-31-$(date +%F).tar")
@@ -59,9 +59,9 @@ def restore(root: Path, file: Path, replace: bool, as_json: bool) -> None:
     were stated after the backup are not in it: state them again.
     """
     if NodeFolder(root).configuration.exists() and replace:
-        _refuse_running(load_node_settings(root))
+        refuse_running(load_node_settings(root))
     now = SystemClock().now()
-    restored = restore_node(file, root.resolve(), trust=_current_trust, now=now, replace=replace)
+    restored = restore_node(file, root.resolve(), trust=current_trust, now=now, replace=replace)
     settings = load_node_settings(root)
     opens = settings.keys.passphrase_file
     result = {
@@ -79,7 +79,7 @@ def restore(root: Path, file: Path, replace: bool, as_json: bool) -> None:
     print_result(result, as_json=as_json, table=details)
 
 
-def _current_trust(settings: NodeSettings) -> TrustView:
+def current_trust(settings: NodeSettings) -> TrustView:
     """What the registry publishes now, verified; it becomes the restored node's trust folder."""
     registry = settings.registry
     with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca)) as source:
@@ -87,7 +87,8 @@ def _current_trust(settings: NodeSettings) -> TrustView:
         return TrustClient(settings.trust.folder, source).refresh(SystemClock().now()).view
 
 
-def _refuse_running(settings: NodeSettings) -> None:
+def refuse_running(settings: NodeSettings) -> None:
+    """Raises ConfigurationError while the node runs."""
     host, port = split_address(settings.issuer_listen)
     try:
         socket.create_connection((host, port), timeout=1).close()

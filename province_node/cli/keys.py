@@ -22,7 +22,7 @@ from province_node.key import SIGNING_PURPOSES, Keyring, create_online_key, list
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.setup import lacks_credential, make_request, open_keyring, write_request
 
-__all__ = ["key_lines", "keys", "passphrase_of", "request"]
+__all__ = ["key_lines", "keys", "passphrase_of", "request", "write_next_request"]
 
 _NEW = "not published"
 _NOT_BEGUN = ", not begun"
@@ -103,7 +103,7 @@ def rotate(
         "key": str(path),
         "kid": read_key_info(path).kid.hex(),
         "not_before": rfc3339(now + start_in),
-        **_write_request(root, settings, keyring, now),
+        **write_next_request(root, settings, keyring, now),
     }
     print_result(result, as_json=as_json, table=details)
 
@@ -117,7 +117,7 @@ def request(root: Path, passphrase_file: Path | None, as_json: bool) -> None:
     self_test()
     settings = load_node_settings(root)
     keyring = open_keyring(settings, os.environ, passphrase=passphrase_of(settings, passphrase_file))
-    result = _write_request(root, settings, keyring, SystemClock().now())
+    result = write_next_request(root, settings, keyring, SystemClock().now())
     print_result(result, as_json=as_json, table=details)
 
 
@@ -139,11 +139,15 @@ def _check_none_waits(settings: NodeSettings, purpose: KeyPurpose, now: int) -> 
             )
 
 
-def _write_request(root: Path, settings: NodeSettings, keyring: Keyring, now: int) -> dict[str, object]:
-    view = _view(settings)
-    issuer = view.issuers.get(settings.participant) if view is not None else None
-    version = 1 if issuer is None else issuer.province_version + 1
-    made = make_request(settings, keyring, version=version, now=now)
+def write_next_request(root: Path, settings: NodeSettings, keyring: Keyring, now: int) -> dict[str, object]:
+    """Makes request.json of the version that comes next; what the command says of it."""
+    try:
+        issuer = TrustStore.open(settings.trust.folder).state.issuers.get(settings.participant)
+    except HealthcodeError:
+        issuer = None
+    version = 1 if issuer is None else issuer.authority.version + 1
+    published = () if issuer is None else issuer.authority.document.keys
+    made = make_request(settings, keyring, version=version, now=now, published=published)
     return {
         "request": str(write_request(NodeFolder(root), made)),
         "version": version,

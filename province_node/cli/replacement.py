@@ -1,0 +1,139 @@
+"""`province-node keys passphrase` and `keys replace`: the passphrase changes, or is lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from healthcode.cli.console import details, json_option, print_result
+from healthcode.cli.passphrase import new_passphrase, new_passphrase_option, say_changed
+from healthcode.clock import SystemClock
+from healthcode.errors import ConfigurationError
+from healthcode.signing.ed25519 import self_test
+from healthcode.signing.keyfile import read_key_file
+from healthcode.signing.relock import change_passphrase, replace_passphrase_file
+from province_node.cli.backup import current_trust, refuse_running
+from province_node.cli.keys import keys, passphrase_of, write_next_request
+from province_node.cli.option import confirm, dir_option, passphrase_option, yes_option
+from province_node.key import list_key_infos
+from province_node.replacement import is_index_file, replace_index_key, replace_keys
+from province_node.settings import NodeFolder, NodeSettings, load_node_settings
+from province_node.setup import open_keyring
+
+__all__ = ["passphrase", "replace"]
+
+_LABEL = "the online keys"
+
+
+@keys.command(
+    examples="""
+    province-node keys passphrase --dir node-31
+    # by script, with systemd's credential
+    province-node keys passphrase --dir /var/lib/province-node --passphrase-file /etc/healthcode/node-passphrase \\
+        --new-passphrase-file /etc/healthcode/node-passphrase.new
+    """
+)
+@dir_option("The node's folder.")
+@passphrase_option
+@new_passphrase_option
+@json_option
+def passphrase(
+    root: Path, passphrase_file: Path | None, new_passphrase_file: Path | None, as_json: bool
+) -> None:
+    """Change the passphrase of the online keys, which have one together.
+
+    Each file is there whole at every moment; when it breaks off, run it again with the same two.
+    """
+    self_test()
+    settings = load_node_settings(root)
+    old = passphrase_of(settings, passphrase_file)
+    paths = [path for path, _ in list_key_infos(settings.keys.folder)]
+    new = new_passphrase(new_passphrase_file, _LABEL)
+    changed = change_passphrase(paths, old, new)
+    print_result(say_changed(paths, changed, _put(settings, new)), as_json=as_json, table=details)
+
+
+@keys.command(
+    examples="""
+    # the passphrase is lost: new keys, which the authority signs
+    province-node keys replace --dir node-31
+    # the other keys open, and the INDEX key is gone: no signature is needed
+    province-node keys replace --dir node-31 --index-only
+    """
+)
+@dir_option("The node's folder.")
+@click.option(
+    "--index-only", is_flag=True, help="Only the INDEX key; the present passphrase opens the others."
+)
+@passphrase_option
+@new_passphrase_option
+@yes_option
+@json_option
+def replace(
+    root: Path,
+    passphrase_file: Path | None,
+    new_passphrase_file: Path | None,
+    *,
+    index_only: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Replace online keys that nobody can open any more. Needs the registry; stop the node first.
+
+    The codes that are out stay good. The old files are kept aside. The next series of indices is
+    opened, so none is given twice. Holders go by other pseudonyms from then on: codes issued before
+    can be revoked by code, by rule and by operator, not by holder.
+    """
+    self_test()
+    settings = load_node_settings(root)
+    refuse_running(settings)
+    confirm(
+        "replace the INDEX key?" if index_only else "put all online keys aside, and make new ones?", yes=yes
+    )
+    development = NodeFolder(root).passphrase.exists()
+    now = SystemClock().now()
+    if index_only:
+        opens = passphrase_of(settings, passphrase_file)
+        _check_others(settings, opens)
+        issuer = current_trust(settings).issuers.get(settings.participant)
+        done = replace_index_key(settings, issuer, opens, now=now, development=development)
+        result: dict[str, object] = {
+            "next": "`province-node check`, `serve`; it issues once it has published"
+        }
+    else:
+        opens = new_passphrase(new_passphrase_file, _LABEL)
+        issuer = current_trust(settings).issuers.get(settings.participant)
+        done = replace_keys(settings, issuer, opens, now=now, development=development)
+        placed = _put(settings, opens)
+        keyring = open_keyring(settings, os.environ, passphrase=opens)
+        result = write_next_request(root, settings, keyring, now)
+        result["next"] = f"{placed}; {result['next']}"
+    result = {
+        "kept_aside": None if done.aside is None else str(done.aside),
+        "first_series": done.first_series,
+        **result,
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+def _check_others(settings: NodeSettings, passphrase: bytes) -> None:
+    """Raises ConfigurationError unless the passphrase opens the other keys."""
+    others = [path for path in sorted(settings.keys.folder.glob("*.key")) if not is_index_file(path)]
+    if not others:
+        raise ConfigurationError("there is no other key: leave out --index-only")
+    for path in others:
+        read_key_file(path, passphrase)
+
+
+def _put(settings: NodeSettings, passphrase: bytes) -> str:
+    """Puts the passphrase where the service reads it, if that is a file; what is left to do."""
+    file = settings.keys.passphrase_file
+    if file is None:
+        return (
+            f"put the new passphrase where systemd's credential {settings.keys.credential} is read from, and "
+            "(re)start the node"
+        )
+    replace_passphrase_file(file, passphrase)
+    return f"{file} has the new passphrase: (re)start the node"

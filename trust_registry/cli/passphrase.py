@@ -1,0 +1,98 @@
+"""`trust-registry key passphrase`: another passphrase for a holder's key, or for the registry's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from healthcode.cli.console import details, json_option, print_result
+from healthcode.cli.passphrase import new_passphrase, new_passphrase_option, old_passphrase, say_changed
+from healthcode.errors import InvalidInputError
+from healthcode.signing.ed25519 import self_test
+from healthcode.signing.keyfile import read_key_info
+from healthcode.signing.passphrase import read_passphrase
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.signing.relock import change_passphrase, replace_passphrase_file
+from trust_registry.cli.option import dir_option
+from trust_registry.cli.rotation import key
+from trust_registry.folder import RegistryFolder
+from trust_registry.online_key import online_key_files
+from trust_registry.settings import load_registry_settings
+
+__all__ = ["passphrase"]
+
+_HOLDERS = frozenset({KeyPurpose.ROOT, KeyPurpose.OPERATOR})
+
+
+@key.command(
+    "passphrase",
+    examples="""
+    # a holder, on a machine of their own
+    trust-registry key passphrase /media/holder/root-1.key
+    # at the registry: snapshot, timestamp and areas, which have one passphrase
+    trust-registry key passphrase --online --dir registry
+    """,
+)
+@click.argument("files", nargs=-1, metavar="[KEY]...", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--online", is_flag=True, help="The registry's own keys, in --dir, all together.")
+@dir_option
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of mode 0600 with the present passphrase; asked for, or for --online as configured, if left out.",
+)
+@new_passphrase_option
+@json_option
+def passphrase(
+    files: tuple[Path, ...],
+    folder: Path,
+    passphrase_file: Path | None,
+    new_passphrase_file: Path | None,
+    *,
+    online: bool,
+    as_json: bool,
+) -> None:
+    """Change the passphrase of a root holder's or operator's key, or of the registry's own keys.
+
+    It needs the present one: a key whose passphrase is lost is lost, and is rotated. Old copies of
+    the file still open with the old one.
+    """
+    self_test()
+    if online == bool(files):
+        raise InvalidInputError("name the key files of holders, or say --online: one of the two")
+    if online:
+        result = _online(folder, passphrase_file, new_passphrase_file)
+    else:
+        for path in files:
+            info = read_key_info(path)
+            if info.purpose not in _HOLDERS:
+                raise InvalidInputError(
+                    f"{path} is a key of purpose {info.purpose}: here are those of root holders and operators"
+                )
+        label = ", ".join(path.name for path in files)
+        old = old_passphrase(passphrase_file, label)
+        changed = change_passphrase(files, old, new_passphrase(new_passphrase_file, label))
+        result = say_changed(files, changed, "lock or destroy the old copies of the file")
+    print_result(result, as_json=as_json, table=details)
+
+
+def _online(folder: Path, passphrase_file: Path | None, new_file: Path | None) -> dict[str, object]:
+    place = RegistryFolder(folder)
+    settings = load_registry_settings(place.configuration).keys
+    if passphrase_file is not None or (settings.credential and "CREDENTIALS_DIRECTORY" not in os.environ):
+        old = old_passphrase(passphrase_file, "the online keys")
+    else:
+        old = read_passphrase(settings.passphrase_file, settings.credential, environ=os.environ)
+    new = new_passphrase(new_file, "the online keys")
+    paths = online_key_files(place)
+    changed = change_passphrase(paths, old, new)
+    if settings.passphrase_file is not None:
+        replace_passphrase_file(settings.passphrase_file, new)
+        following = f"{settings.passphrase_file} has the new one: restart the registry"
+    else:
+        following = (
+            f"put the new one where systemd's credential {settings.credential} is read from; restart the registry"
+        )
+    return say_changed(paths, changed, following)
