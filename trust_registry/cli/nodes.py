@@ -51,7 +51,23 @@ def _tell(data: Mapping[str, Any]) -> Group:
         "software",
     )
     lines = [{name: line.get(name) for name in columns} for line in data["nodes"]]
-    parts: list[RenderableType] = [rows(columns, lines)]
+    spoken = [line for line in data["nodes"] if "reported" in line]
+    parts: list[RenderableType] = [
+        rows(columns, lines),
+        rows(
+            (
+                "node",
+                "root_version",
+                "policy_version",
+                "areas_version",
+                "snapshot_version",
+                "earliest_expiry",
+            ),
+            spoken,
+            title="What each decides with, as it says",
+            empty="nobody has reported yet",
+        ),
+    ]
     parts += [
         Text(f"{line['node']} decides with {', '.join(line['behind'])}", style="yellow")
         for line in data["nodes"]

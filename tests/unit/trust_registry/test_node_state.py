@@ -195,6 +195,7 @@ def test_nodes_shows_it_and_metrics_measure_it(
     assert lines["31"]["head_versions"] == {"31": 1, "44": 1}
     table = CliRunner().invoke(cli, ["nodes", "--dir", str(registry.folder.root)])
     assert "UNKNOWN" in table.output
+    assert "What each decides with" in table.output
     metrics = Metrics("trust-registry")
     RegistryMetrics(metrics).measure_nodes(
         list(lags(registry, store).values()), registry.repository.published()
