@@ -40,7 +40,7 @@ from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.settings import split_address
 from healthcode.trust.mirror import HttpSource, check_mirror_url
-from healthcode.trust.source import FolderSource, TrustSource, too_large
+from healthcode.trust.source import FolderSource, TrustSource, allowed_seconds, too_large
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 
@@ -53,7 +53,10 @@ REGISTRY_NAME = "registry.healthcode"
 
 
 class GrpcSource:
-    """A TrustSource over FetchFile. `fetch` must be called from another thread than the loop's."""
+    """A TrustSource over FetchFile. `fetch` must be called from another thread than the loop's.
+
+    A file may take `timeout_seconds`, and a second for each 64 KiB that it may be long.
+    """
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class GrpcSource:
         loop: asyncio.AbstractEventLoop,
         *,
         name: str = "the registry",
-        timeout_seconds: float = 30.0,
+        timeout_seconds: float = 10.0,
     ) -> None:
         self._stub = stub
         self._loop = loop
@@ -98,21 +101,22 @@ class GrpcSource:
     async def _fetch(self, path: str, max_bytes: int) -> bytes:
         request = trust_registry_pb2.FetchFileRequest(path=path, max_bytes=max_bytes)
         data = bytearray()
+        seconds = allowed_seconds(self._timeout_seconds, max_bytes)
         try:
             with rpc_errors(self._name):
-                call = self._stub.FetchFile(request, timeout=self._timeout_seconds)
+                call = self._stub.FetchFile(request, timeout=seconds)
                 async for response in call:
                     data += response.chunk
                     if len(data) > max_bytes:
                         call.cancel()
                         break
         except HealthcodeError as error:
-            raise self._told(error, path, max_bytes) from error
+            raise self._told(error, path, max_bytes, seconds) from error
         if len(data) > max_bytes:
             raise too_large(path, max_bytes, self._name)
         return bytes(data)
 
-    def _told(self, error: HealthcodeError, path: str, max_bytes: int) -> HealthcodeError:
+    def _told(self, error: HealthcodeError, path: str, max_bytes: int, seconds: float) -> HealthcodeError:
         """What a failed call means for a source; the reasons of trust are ours to find, never the server's to tell."""
         if isinstance(error, NotFoundError):
             return NotFoundError(f"{self._name} has no file {path}")
@@ -122,7 +126,7 @@ class GrpcSource:
             return too_large(path, max_bytes, self._name)
         if error.reason is Reason.DEADLINE_EXCEEDED:
             return UnavailableError(
-                f"{self._name}: {path} did not come in {self._timeout_seconds:.0f} s",
+                f"{self._name}: {path} did not come in {seconds:.0f} s",
                 reason=Reason.SOURCE_SLOW,
             )
         return UnavailableError(
@@ -133,7 +137,7 @@ class GrpcSource:
 
 
 @contextmanager
-def connect_source(target: str, *, ca_pem: str, timeout_seconds: float = 30.0) -> Iterator[GrpcSource]:
+def connect_source(target: str, *, ca_pem: str, timeout_seconds: float = 10.0) -> Iterator[GrpcSource]:
     """The registry's public listener at `target` as a source, with an event loop in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="trust-source", daemon=True)

@@ -29,14 +29,13 @@ from healthcode.errors import (
     TrustError,
     UnavailableError,
 )
-from healthcode.trust.source import too_large
+from healthcode.trust.source import allowed_seconds, too_large
 
 __all__ = ["HttpSource", "check_mirror_url"]
 
 _CHUNK_BYTES = 65_536
 _MAX_REDIRECTS = 3
 _MISSING = frozenset({403, 404, 410})  # object stores answer 403 for what is not there
-_MIN_BYTES_PER_SECOND = 65_536
 _PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
 
 
@@ -83,7 +82,7 @@ class HttpSource:
     def fetch(self, path: str, max_bytes: int) -> bytes:
         """The whole file; see TrustSource.fetch. UnavailableError(SOURCE_SLOW) when its time is up."""
         url = f"{self._base}/{quote(path, safe=_PATH_CHARACTERS)}"
-        seconds = self._timeout_seconds + max_bytes / _MIN_BYTES_PER_SECOND
+        seconds = allowed_seconds(self._timeout_seconds, max_bytes)
         with self._lock, self._watchdog(seconds) as cut:
             try:
                 data = self._fetch(url, path, max_bytes)

@@ -11,7 +11,9 @@ from typing import Protocol
 
 from healthcode.errors import NotFoundError, Reason, TrustError, UnavailableError
 
-__all__ = ["FolderSource", "TrustSource", "too_large"]
+__all__ = ["FolderSource", "TrustSource", "allowed_seconds", "too_large"]
+
+_MIN_BYTES_PER_SECOND = 65_536
 
 
 class TrustSource(Protocol):
@@ -30,6 +32,11 @@ class TrustSource(Protocol):
         be reached now.
         """
         ...
+
+
+def allowed_seconds(timeout_seconds: float, max_bytes: int) -> float:
+    """How long a file may take over a network: `timeout_seconds`, and a second for each 64 KiB that it may be long."""
+    return timeout_seconds + max_bytes / _MIN_BYTES_PER_SECOND
 
 
 def too_large(path: str, max_bytes: int, source: str) -> TrustError:

@@ -11,10 +11,10 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
-from healthcode.errors import Reason, TrustError
+from healthcode.errors import Reason, TrustError, UnavailableError
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.source import REGISTRY_NAME
-from healthcode.v1.trust_registry_pb2 import WatchTrustResponse
+from healthcode.v1.trust_registry_pb2 import FetchFileRequest, FetchFileResponse, WatchTrustResponse
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.attack.client import AS_EVER, HEALED, Client
 from tests.attack.conftest import Layers
@@ -83,6 +83,22 @@ async def test_retrieval_that_does_not_end_is_cut(
         assert await client.refresh() is None
         assert client.outcomes() == HEALED
         mirror_source.close()
+
+
+def test_a_large_file_may_take_longer_than_a_small_one(layers: Layers) -> None:
+    """At the slowest rate that is allowed a long list arrives; a small file that takes as long is cut."""
+
+    async def steady(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
+        for _ in range(10):
+            yield FetchFileResponse(chunk=bytes(10), total_bytes=100)
+            await asyncio.sleep(0.15)
+
+    layers.registry.behave = lambda _path: steady
+    with layers.registry.source(timeout_seconds=TIMEOUT_SECONDS) as source:
+        assert source.fetch("lists/large", 10 * 65_536) == bytes(100)
+        with pytest.raises(UnavailableError) as cut:
+            source.fetch("lists/small", 100)
+        assert cut.value.reason is Reason.SOURCE_SLOW
 
 
 async def until(condition: Callable[[], bool]) -> None:
