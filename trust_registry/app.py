@@ -228,6 +228,7 @@ def _measure(registry: Registry, published: Published, metrics: RegistryMetrics)
     metrics.joins_waiting.set(len(waiting))
     opened = [each for each in registry.proposals.all() if state_of(each, published) is ProposalState.OPEN]
     metrics.proposals_open.set(len(opened))
+    metrics.lacking.set(len(published.lacking))
 
 
 async def _renew(registry: Registry, watch: TreeWatch, metrics: RegistryMetrics) -> None:

@@ -27,6 +27,10 @@ class RegistryMetrics:
         self.participants = metrics.gauge("registry_participants", "Participants that are admitted")
         self.joins_waiting = metrics.gauge("registry_joins_waiting", "Requests to join that wait")
         self.proposals_open = metrics.gauge("registry_proposals_open", "Proposals that wait for signatures")
+        self.lacking = metrics.gauge(
+            "registry_lacking_roles",
+            "Roles whose newest version was given out and is lost here, as after a restore",
+        )
         self.timestamp_signed = metrics.gauge(
             "registry_timestamp_signed_timestamp_seconds", "When the timestamp was signed last"
         )

@@ -10,7 +10,7 @@ from healthcode.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import participant
 from healthcode.policy.book import decode_policy
-from healthcode.trust.layout import POLICY_PATH, authority_role, live_role
+from healthcode.trust.layout import POLICY_PATH, authority_role, live_role, participant_of_role
 from healthcode.trust.metadata import signed_at
 from healthcode.trust.national import root_fingerprint
 from trust_registry.app import Registry
@@ -61,6 +61,7 @@ def status_of(registry: Registry) -> dict[str, Any]:
             for code in left_by(published, now)
         ],
         "nodes": {state.value: [each.node for each in nodes if each.state is state] for state in Lag},
+        "lacking": _lacking(published),
         "services": {
             name: {"endpoint": entry.endpoint, "public_endpoint": entry.public_endpoint}
             for name, entry in sorted(published.participants.services.items())
@@ -111,6 +112,21 @@ def describe_node(each: NodeLag, published: Published) -> dict[str, Any]:
         "areas_version": report.areas_version,
         "head_versions": dict(sorted(report.head_versions.items())),
     }
+
+
+def _lacking(published: Published) -> list[dict[str, Any]]:
+    """Roles whose newest version was given out and is lost here, and who brings it back."""
+    found = []
+    for role, version in sorted(published.lacking.items()):
+        owner = participant_of_role(role)
+        if owner is None:
+            what = "rebuild from a mirror or a node's trust folder that has it, or sign a new version"
+        else:
+            how = "signs anew" if owner[1] else "hands it in again"
+            what = f"the node of {participant(owner[0]).english} {how} when it reports"
+        held = published.held_version(role)
+        found.append({"role": role, "version": version, "held": held, "what": what})
+    return found
 
 
 def _unreadable(published: Published) -> list[dict[str, Any]]:

@@ -123,6 +123,13 @@ def _tell(data: Mapping[str, Any]) -> Group:
     ]
     parts += [Text(why, style="bold yellow") for why in data["certificates_left_out"]]
     parts += [Text(f"waits to be admitted: {title}", style="yellow") for title in data["joins_waiting"]]
+    parts += [
+        Text(
+            f"lost here: {each['role']} version {each['version']}, which nodes hold; {each['what']}",
+            style="bold red",
+        )
+        for each in data["lacking"]
+    ]
     parts += [Text(f"waits for signatures: {title}", style="yellow") for title in data["proposals_open"]]
     return Group(*parts)
 

@@ -13,6 +13,7 @@ from tests.simulator.country import REALM, Country
 from tests.simulator.registry import Province, admit
 from trust_registry.export import export_tree
 from trust_registry.retention import remove_superseded
+from trust_registry.status import status_of
 from trust_registry.tree import TIMESTAMP_FILE
 
 
@@ -189,3 +190,17 @@ def test_a_kill_while_resuming_is_made_good_at_the_next_start(
     assert (country.registry.folder.repository / TIMESTAMP_FILE).read_bytes() != before
     assert country.registry.repository.published().version_of("province-31-live") == 2
     assert country.refresh("A").rejected == ()
+
+
+def test_status_names_what_is_lacking_and_who_brings_it(country: Country) -> None:
+    """An operator sees each role, what is held in its place, and what will mend it."""
+    lacking = {each["role"]: each for each in status_of(country.registry)["lacking"]}
+    assert lacking["province-31-live"] == {
+        "role": "province-31-live",
+        "version": 3,
+        "held": 1,
+        "what": "the node of Shanghai signs anew when it reports",
+    }
+    country.revoke("31", 4)
+    country.revoke("44", 3)
+    assert status_of(country.registry)["lacking"] == []
