@@ -12,7 +12,7 @@ from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import load_tls
 from healthcode.signing.ed25519 import self_test
-from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, metadata_file
+from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role, metadata_file
 from healthcode.trust.metadata import signed_at
 from healthcode.trust.national import NationalFiles, beginnings_in, verify_national
 from trust_registry.app import Registry, check_offline_keys, open_registry
@@ -43,6 +43,7 @@ def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, s
         _inspect_offline_keys(registry),
         look("certificate", lambda: _certificate(registry.settings, now)),
         look("trust tree", lambda: _verify_tree(registry)),
+        _inspect_lacking(registry),
         *_inspect_anchors(registry),
         _inspect_clock(registry, now),
         look_at_port("listen", server.listen),
@@ -96,8 +97,23 @@ def _verify_tree(registry: Registry) -> str:
         )
     )
     for code in published.members:
-        authority_of(published, code)
+        if published.held_version(authority_role(code)):
+            authority_of(published, code)
     return f"{len(national.participants.participants)} participants, every signature holds"
+
+
+def _inspect_lacking(registry: Registry) -> Finding:
+    """What was given out, and lost with an older registry: only whoever signed it can hand it in again."""
+    what = "lost files"
+    try:
+        lacking = registry.repository.published().lacking
+    except HealthcodeError as error:
+        return Finding(what, Grade.FAILED, error.message)
+    if lacking:
+        named = ", ".join(f"{role} version {version}" for role, version in sorted(lacking.items()))
+        text = f"given out, and not here: {named}; each is handed in again by its owner, or comes with the next one"
+        return Finding(what, Grade.WARNING, text)
+    return Finding(what, Grade.OK, "all that was given out is here")
 
 
 def _inspect_anchors(registry: Registry) -> list[Finding]:

@@ -87,6 +87,7 @@ def surroundings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
             "NODE_ISSUER_AT": free_address(),
             "KEYBOARD": f"--passphrase-file {passphrase}",
             "YES": "--yes",
+            "SURE": "--realm test-rehearsal",
             "WEAK": "--development",
             "NODE_TLS": "--development",
             "NO_COLOR": "1",
@@ -129,5 +130,6 @@ def test_every_command_of_the_page_works_in_its_order(
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    # the last block ends with a node that says that the new authority waits
+    # near its end the page has a node that says that the new authority waits, and all that adopted a new root
     assert "AUTHORITY_WAITS" in done.stdout
+    assert done.stdout.count("read back") == 2
