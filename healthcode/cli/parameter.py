@@ -43,7 +43,7 @@ class _Fingerprint(click.ParamType):  # type: ignore[type-arg]  # as above
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         # as people read it out: in groups, and without the word before it
-        digits = _GROUPING.sub("", str(value).lower().removeprefix("sha256:"))
+        digits = _GROUPING.sub("", str(value).lower()).removeprefix("sha256:")
         text = f"sha256:{digits}"
         if _FINGERPRINT.fullmatch(text) is None:
             self.fail(

@@ -227,6 +227,7 @@ async def whoever_comes_new_begins_there(story: Story) -> None:
         await people.sign(renewal, name)
     await people.here("collect", str(renewal))
     await story.until(lambda states: {each["root"] for each in states.values()} == {3})
+    assert (await people.here("fingerprint"))["began_anew"] == "root_2", "later roots repeat it"
     findings = {each["what"]: each["grade"] for each in (await people.here("check"))["findings"]}
     assert findings["trust tree"] == "OK"
 

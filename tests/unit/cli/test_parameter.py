@@ -6,6 +6,7 @@ import click
 import pytest
 
 from healthcode.cli.parameter import ADDRESS, ENDPOINT, FINGERPRINT
+from healthcode.trust.national import spoken_fingerprint
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:8443", "[::1]:8443", "gateway.example:7445"])
@@ -32,8 +33,10 @@ def test_nobody_is_reached_at_port_0() -> None:
 
 
 def test_a_fingerprint_is_64_hex_digits() -> None:
-    """Copied from a paper in capitals is the same one."""
-    assert FINGERPRINT.convert(" SHA256:" + "AB" * 32, None, None) == "sha256:" + "ab" * 32
-    for text in ("nonsense", "ab" * 32, "sha256:" + "ab" * 31):
+    """Copied from a paper in capitals, or typed in groups as it was read out, is the same one."""
+    whole = "sha256:" + "ab" * 32
+    for text in (" SHA256:" + "AB" * 32, spoken_fingerprint(whole), "ab" * 32, "abab-" * 15 + "abab"):
+        assert FINGERPRINT.convert(text, None, None) == whole
+    for text in ("nonsense", "", "sha256:" + "ab" * 31, "ab" * 33, "xy" * 32):
         with pytest.raises(click.BadParameter, match="64 hex digits"):
             FINGERPRINT.convert(text, None, None)
