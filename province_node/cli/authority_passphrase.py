@@ -57,17 +57,15 @@ def passphrase(
     together = not key_files
     if together and not beside.exists():
         raise InvalidInputError("name your key file with --key: each holder has a passphrase of their own")
-    if not together and any((path.parent / _DEVELOPMENT_FILE).exists() for path in key_files):
-        raise InvalidInputError(
-            "these keys have one passphrase in a file beside them: name their folder, --dir"
-        )
     paths = sorted(root.glob("*.key")) if together else list(key_files)
     for path in paths:
         info = read_key_info(path)
         if info.purpose is not KeyPurpose.AUTHORITY:
             raise ConfigurationError(f"{path} is a key for {info.purpose}, not of an authority")
     label = ", ".join(path.name for path in paths)
-    old = old_passphrase(passphrase_file or (beside if together else None), label)
+    # the keys of a rehearsal have one passphrase, in a file beside them
+    rehearsal = [path.parent / _DEVELOPMENT_FILE for path in paths]
+    old = old_passphrase(passphrase_file or next((each for each in rehearsal if each.exists()), None), label)
     new = new_passphrase(new_passphrase_file, label)
     changed = change_passphrase(paths, old, new)
     if together:

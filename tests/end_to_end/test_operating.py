@@ -26,16 +26,20 @@ BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 _SYSTEMCTL = """\
 #!/bin/bash
-# starts a service as its unit would, and waits until it listens
+# starts a service as its unit would, and waits until it listens; stops it, and waits until it is gone
 set -euo pipefail
-[ "$1" = start ]
+if [ "$1" != start ]; then
+    kill -TERM "$(cat "$LOGS/$2.pid")"
+    while kill -0 "$(cat "$LOGS/$2.pid")" 2>/dev/null; do sleep 0.1; done
+    if [ "$1" = stop ]; then exit 0; fi
+fi
 case "$2" in
     trust-registry) folder=$REGISTRY address=$REGISTRY_AT ;;
     healthcode-gateway) folder=$GATEWAY address=$GATEWAY_AT ;;
     province-node) folder=$NODE address=$NODE_AT ;;
 esac
 "$2" serve --dir "$folder" > "$LOGS/$2.log" 2>&1 &
-echo $! >> "$LOGS/pids"
+echo $! | tee "$LOGS/$2.pid" >> "$LOGS/pids"
 for attempt in $(seq 200); do
     if (exec 3<>"/dev/tcp/${address%:*}/${address#*:}") 2>/dev/null; then exit 0; fi
     sleep 0.1
@@ -64,6 +68,9 @@ def surroundings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("a passphrase for a rehearsal")
     passphrase.chmod(0o600)
+    another = tmp_path / "another"
+    another.write_text("another one, for a rehearsal")
+    another.chmod(0o600)
     server = subprocess.Popen([sys.executable, "-m", "tests.end_to_end.forkserver", str(address)], cwd=ROOT)
     until = time.monotonic() + 30
     while not address.exists() and time.monotonic() < until:
@@ -86,6 +93,7 @@ def surroundings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
             "NODE_AT": free_address(),
             "NODE_ISSUER_AT": free_address(),
             "KEYBOARD": f"--passphrase-file {passphrase}",
+            "NEW_KEYBOARD": f"--new-passphrase-file {another}",
             "YES": "--yes",
             "SURE": "--realm test-rehearsal",
             "WEAK": "--development",
