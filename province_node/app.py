@@ -13,6 +13,7 @@ of reach is no reason when there is trust on disk.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,8 @@ class Node:
         self._log = get_logger("node")
         self._entry_alarm: str | None = None
         self._head_alarm: str | None = None
+        self._republished = asyncio.Event()
+        self._measured: int | None = None
         self._own_ca = load_ca(settings.tls.ca)
         self._own_metrics = NodeMetrics(metrics)
         self._follower = self._make_follower(metrics)
@@ -343,6 +346,8 @@ class Node:
             return
         self._watch_entry(view)
         self._watch_head(issuer)
+        if issuer.province_version != self._measured:
+            self._republished.set()
         self._keyring.observe(issuer, self._clock.now())
         if self._keyring.lacks(issuer) or _is_refused(view, self._settings.participant):
             asyncio.get_running_loop().run_in_executor(None, self._rescan)
@@ -380,13 +385,16 @@ class Node:
             await asyncio.sleep(_VERIFY_SECONDS)
 
     async def _measure_deadlines(self) -> None:
-        """Each minute: files and published keys change under a running node."""
+        """Each minute, and when our own publication changes: files and keys change under a running node."""
         while True:
+            self._republished.clear()
             view = self._follower.view if self._follower.has_view else None
             issuer = None if view is None else view.issuers.get(self._settings.participant)
             deadlines = await asyncio.to_thread(own_deadlines, self._settings, issuer)
             self._own_metrics.deadlines.set(deadlines)
-            await asyncio.sleep(_MEASURE_SECONDS)
+            self._measured = None if issuer is None else issuer.province_version
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._republished.wait(), _MEASURE_SECONDS)
 
     async def _prune(self) -> None:
         while True:

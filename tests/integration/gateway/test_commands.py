@@ -8,6 +8,7 @@ import json
 import logging
 import signal
 import sys
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -167,11 +168,30 @@ async def test_from_nothing_to_an_answer(place: Place) -> None:
         assert status.json()["health"] == "SERVING"
         assert status.json()["trust"]["issuers"] == ["11", "31", "44"]
         assert [(one["home"], one["breaker"]) for one in status.json()["homes"]] == [("31", "closed")]
+        shown = {line["certificate"]: line["note"] for line in status.json()["certificates"]}
+        assert shown == dict.fromkeys(("gateway.pem", "own CA", "registry CA", "published CA"), "ok")
+        assert {"root", "timestamp", "snapshot", "targets", "areas"} <= {
+            line["role"] for line in status.json()["roles"]
+        }
+        page = await asyncio.to_thread(_read, f"http://{place.metrics}/metrics")
+        assert 'healthcode_warns_timestamp_seconds{kind="certificate",name="gateway.pem"}' in page
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 15) == 0
     await place.registry.stop(0)
+    # without metrics it does not know how the homes stand, says why, and scripts find a list all the same
+    configuration = place.folder / "gateway.toml"
+    configuration.write_text(configuration.read_text().replace(f'listen = "{place.metrics}"', ""))
     async with place.serving():
         await ask_until_answered(place)
+        status = await run("status", "--dir", place.folder, "--json")
+        assert status.status == 0
+        assert status.json()["homes"] == []
+        assert "[metrics]" in status.json()["homes_note"]
+
+
+def _read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as page:
+        return str(page.read().decode())
 
 
 async def ask_until_answered(place: Place) -> None:
@@ -204,6 +224,8 @@ async def test_status_of_one_that_does_not_run(place: Place) -> None:
     done = await run("status", "--dir", place.folder, "--json")
     assert done.status == 4
     assert done.json()["running"] is False
+    assert done.json()["homes"] == []
+    assert done.json()["certificates"]
 
 
 @pytest.mark.parametrize(

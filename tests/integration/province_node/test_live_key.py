@@ -201,6 +201,12 @@ async def test_a_stolen_live_key_is_seen_and_taken_away(federation, tmp_path):
     (line,) = [json.loads(each) for each in log_of(federation).splitlines() if '"own_head_foreign"' in each]
     assert line["level"] == "error"
     assert metric(federation, "healthcode_own_head_alarm") == 1
+    for ends in (
+        'kind="key",name="LIVE"',
+        'kind="certificate",name="node.pem"',
+        'kind="role",name="province-31"',
+    ):
+        assert metric(federation, f"healthcode_warns_timestamp_seconds{{{ends}}}") > time.time()
     status = await command(federation, "status")
     assert status["own_head"].startswith("ALARM: revocation head version")
     assert any("keys rotate --purpose HEAD" in each["what"] for each in status["act"])
