@@ -29,6 +29,7 @@ from healthcode.errors import (
     TrustError,
     UnavailableError,
 )
+from healthcode.trust.proxy import Proxy, proxy_of
 from healthcode.trust.source import allowed_seconds, too_large
 
 __all__ = ["HttpSource", "check_mirror_url"]
@@ -59,12 +60,19 @@ class HttpSource:
 
     `ca_pem`: the CA that the server's certificate must come from, instead of the system's.
     A file may take `timeout_seconds`, and a second for each 64 KiB that it may be long.
+    `use_proxy`: by the proxy that the environment names for it, if any.
     """
 
-    def __init__(self, url: str, *, ca_pem: str | None = None, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, ca_pem: str | None = None, timeout_seconds: float = 10.0, use_proxy: bool = True
+    ) -> None:
         check_mirror_url(url)
         self._url = url.rstrip("/")
-        self._base = urlsplit(self._url).path
+        parts = urlsplit(self._url)
+        self._base = parts.path
+        self._proxy = proxy_of(self._url) if use_proxy else None
+        # a proxy is asked for a whole address over http, and for a tunnel over https
+        self._origin = f"http://{parts.netloc}" if self._proxy is not None and parts.scheme == "http" else ""
         self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
         self._line = _Line()
@@ -94,11 +102,16 @@ class HttpSource:
                 if "CERTIFICATE_VERIFY_FAILED" in str(error):
                     raise RefusedServerError(f"{self._url}: {_plain(error)}") from error
                 raise UnavailableError(
-                    f"{self._url} is out of reach: {_plain(error)}", reason=Reason.TRUST_UNAVAILABLE
+                    f"{self._url} is out of reach{self._through}: {_plain(error)}",
+                    reason=Reason.TRUST_UNAVAILABLE,
                 ) from error
             if cut.is_set():  # a cut can look like the end of the file
                 raise self._slow(path, seconds)
             return data
+
+    @property
+    def _through(self) -> str:
+        return "" if self._proxy is None else f" through the proxy {self._proxy.name}"
 
     def _slow(self, path: str, seconds: float) -> UnavailableError:
         return UnavailableError(
@@ -127,9 +140,14 @@ class HttpSource:
     def _get(self, url: str) -> urllib3.BaseHTTPResponse:
         return self._pool.urlopen(
             "GET",
-            url,
-            headers={"Accept-Encoding": "identity", "User-Agent": "healthcode"},
+            f"{self._origin}{url}",
+            headers={
+                "Accept-Encoding": "identity",
+                "User-Agent": "healthcode",
+                **(self._proxy.headers if self._proxy is not None and self._origin else {}),
+            },
             redirect=False,
+            assert_same_host=False,  # over http the pool is of connections to the proxy
             retries=False,
             preload_content=False,
             decode_content=False,
@@ -141,7 +159,8 @@ class HttpSource:
             raise NotFoundError(f"{self._url} has no file {path}")
         if response.status != 200:
             raise UnavailableError(
-                f"{self._url} answers {response.status} for {path}", reason=Reason.TRUST_UNAVAILABLE
+                f"{self._url} answers {response.status} for {path}{self._through}",
+                reason=Reason.TRUST_UNAVAILABLE,
             )
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise TrustError(
@@ -156,8 +175,13 @@ class HttpSource:
         return bytes(data)
 
     def _redirected(self, url: str, target: str) -> str:
-        parts = urlsplit(target)
         here = urlsplit(self._url)
+        try:
+            parts = urlsplit(target)
+        except ValueError as error:
+            raise UnavailableError(
+                f"{self._url} redirects to what is no address", reason=Reason.TRUST_UNAVAILABLE
+            ) from error
         if (parts.scheme or here.scheme, parts.netloc or here.netloc) != (here.scheme, here.netloc):
             raise UnavailableError(
                 f"{self._url} redirects to another server, which is not followed; name that one instead",
@@ -168,7 +192,7 @@ class HttpSource:
     def _open_pool(self, ca_pem: str | None) -> urllib3.HTTPConnectionPool:
         base: type[HTTPConnection] = HTTPConnection
         if urlsplit(self._url).scheme == "http":
-            pool = urllib3.connection_from_url(self._url, maxsize=1)
+            pool = _pool(self._url, self._proxy)
         else:
             base = HTTPSConnection
             try:
@@ -177,7 +201,7 @@ class HttpSource:
                 raise ConfigurationError(
                     f"the CA given for {self._url} is not a certificate (PEM)"
                 ) from error
-            pool = urllib3.connection_from_url(self._url, maxsize=1, ssl_context=context)
+            pool = _pool(self._url, self._proxy, context)
         line = self._line
 
         class Watched(base):  # type: ignore[misc, valid-type]  # one of two classes, chosen by the scheme
@@ -209,6 +233,13 @@ class HttpSource:
             raise
         finally:
             timer.cancel()
+
+
+def _pool(url: str, proxy: Proxy | None, context: ssl.SSLContext | None = None) -> urllib3.HTTPConnectionPool:
+    manager = urllib3.PoolManager(maxsize=1, ssl_context=context)
+    if proxy is not None:
+        manager = urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, maxsize=1, ssl_context=context)
+    return manager.connection_from_url(url)
 
 
 class _Line:

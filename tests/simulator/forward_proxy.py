@@ -1,0 +1,93 @@
+"""A forward proxy as companies have them: whole addresses over http, CONNECT over https, names that it alone resolves.
+
+It takes every name for one server, and notes what it was asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+__all__ = ["ForwardProxy", "run_forward_proxy"]
+
+
+class ForwardProxy:
+    """`credentials` ("user:password") are demanded where they are given."""
+
+    def __init__(self, credentials: str = "") -> None:
+        self.asked: list[str] = []
+        self.address = ""
+        self.credentials = credentials
+
+
+@contextmanager
+def run_forward_proxy(upstream: str, *, credentials: str = "") -> Iterator[ForwardProxy]:
+    """A proxy on 127.0.0.1 to the server at `upstream` (host:port), as long as the block runs."""
+    proxy = ForwardProxy(credentials)
+    wanted = f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else None
+
+    class Handler(BaseHTTPRequestHandler):
+        def _is_let_in(self) -> bool:
+            proxy.asked.append(f"{self.command} {self.path}")
+            if wanted is None or self.headers.get("Proxy-Authorization") == wanted:
+                return True
+            self.send_error(407)
+            return False
+
+        def do_GET(self) -> None:
+            if not self._is_let_in():
+                return
+            line = HTTPConnection(upstream, timeout=5)
+            line.request("GET", urlsplit(self.path).path)
+            answer = line.getresponse()
+            body = answer.read()
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            line.close()
+
+        def do_CONNECT(self) -> None:
+            if not self._is_let_in():
+                return
+            host, _, port = upstream.rpartition(":")
+            with socket.create_connection((host, int(port)), timeout=5) as far:
+                self.send_response(200)
+                self.end_headers()
+                back = threading.Thread(target=_pass_on, args=(far, self.connection), daemon=True)
+                back.start()
+                _pass_on(self.connection, far)
+                back.join(5)
+            self.close_connection = True
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name
+            return
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        block_on_close = False
+
+    server = Server(("127.0.0.1", 0), Handler)
+    proxy.address = f"127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _pass_on(near: socket.socket, far: socket.socket) -> None:
+    with suppress(OSError):
+        while data := near.recv(65_536):
+            far.sendall(data)
+    with suppress(OSError):
+        far.shutdown(socket.SHUT_WR)
