@@ -15,7 +15,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError, UnavailableError
+from healthcode.errors import (
+    HealthcodeError,
+    InternalError,
+    NotFoundError,
+    Reason,
+    TrustError,
+    UnavailableError,
+)
 from healthcode.trust.layout import TrustLimits, metadata_file
 from healthcode.trust.metadata import Timestamp, decode_metadata, signed_at
 from healthcode.trust.source import TrustSource, too_large
@@ -171,6 +178,8 @@ class SourceChoice:
                 )
             except HealthcodeError as error:
                 answers.put((place, error))
+            except Exception as fault:  # noqa: BLE001  a thread that dies would count as slow, and tell nobody why
+                answers.put((place, InternalError(f"a fault of ours: {type(fault).__name__}")))
 
         for place in places:
             # daemons: a source that hangs must not hold up the end of the process

@@ -17,22 +17,25 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableError
+from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError, UnavailableError
 from healthcode.trust.assembly import Rejected, TrustState
 from healthcode.trust.bootstrap import Adopted, Bootstrap, bootstrap_mark, read_bootstrap, write_adopted
 from healthcode.trust.choice import Candidate, SourceChoice, SourceLimits, SourceNote
 from healthcode.trust.contact import Contact, newest_contact, write_contact
 from healthcode.trust.fetcher import read_cache, update_national
-from healthcode.trust.generation import current_generation
+from healthcode.trust.generation import generation_numbers, holds_list, is_in_place, lost_files
 from healthcode.trust.generation_writer import Checkpoint, swap_timestamp, write_generation
-from healthcode.trust.layout import TrustLimits
+from healthcode.trust.layout import TrustLimits, list_file
+from healthcode.trust.progress import verify_above, verify_national_progress
 from healthcode.trust.refresh import Refresh
 from healthcode.trust.renewal import renew_national
+from healthcode.trust.retrieval import Retrieval
 from healthcode.trust.source import TrustSource
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
@@ -44,6 +47,9 @@ _SOURCE_LIMITS = SourceLimits()
 
 # lists that were fetched and could not be kept (a full disk) wait in memory, up to here
 _MAX_HELD_BYTES = 268_435_456
+
+_LOCK_SECONDS = 120
+_LOCK_PAUSE_SECONDS = 0.05
 
 # these lie in the national files, which are the same wherever they come from
 _NO_SOURCES_FAULT = frozenset({Reason.PARTICIPANT_UNKNOWN, Reason.AUTHORITY_EXISTS, Reason.AUTHORITY_WAITS})
@@ -164,7 +170,14 @@ class TrustClient:
                     taken = self._take_from(candidate, store, bootstrap, now)
                 elif candidate.timestamp is not None:
                     taken = self._complete(candidate, taken, now)
-            except HealthcodeError as error:
+            except Exception as fault:
+                error = (
+                    fault
+                    if isinstance(fault, HealthcodeError)
+                    else InternalError(
+                        f"{candidate.name}: a fault of ours: {type(fault).__name__}; please report it"
+                    )
+                )
                 if error.reason is Reason.STORAGE_FULL:
                     raise  # no source's fault
                 self._choice.fail(candidate, error)
@@ -193,10 +206,17 @@ class TrustClient:
             cached = replace(cached, roots=(*older, *cached.roots), adopted=bootstrap.fingerprints)
             national = refresh.national(cached)
         self._checkpoint("national.fetched")
+        verify_above(self._lost(store), national[1])
         state, lists = refresh.run(*national)
         self._checkpoint("verified")
         self._choice.succeed(candidate)
         return _Taken(candidate, state, lists)
+
+    def _lost(self, store: TrustStore | None) -> tuple[bytes, ...]:
+        """Timestamps and snapshots of generations that no longer hold: what is accepted next is not older."""
+        if store is not None:
+            return store.lost
+        return lost_files(self._directory, generation_numbers(self._directory))
 
     def _complete(self, candidate: Candidate, taken: _Taken, now: int) -> _Taken:
         """`taken`, with what `candidate` has of the files that were refused or missing."""
@@ -249,12 +269,32 @@ class TrustClient:
             if changed:
                 swap_timestamp(self._directory, number, state.files.national.timestamp)
         else:
-            base = None if store is None else store.generation
-            number = write_generation(
-                self._directory, state.files, taken.lists, base=base, checkpoint=self._checkpoint
-            )
+            number = self._write(taken, None if store is None else store.generation)
         self._store = TrustStore(self._directory, state, number, ())
         return RefreshResult(changed, number, state.files.rejected, state.view, taken.candidate.name)
+
+    def _write(self, taken: _Taken, base: int | None) -> int:
+        """The number of the generation that was written; lists that the folder has lost are fetched again."""
+        files, lists = taken.state.files, taken.lists
+        try:
+            return write_generation(self._directory, files, lists, base=base, checkpoint=self._checkpoint)
+        except TrustError as error:
+            if error.reason is Reason.STORAGE_FULL:
+                raise
+            lists = self._refetched(taken, base)
+        return write_generation(self._directory, files, lists, base=base, checkpoint=self._checkpoint)
+
+    def _refetched(self, taken: _Taken, base: int | None) -> dict[str, bytes | None]:
+        """The lists, those fetched again that the damaged folder no longer holds. Raises as TrustSource.fetch."""
+        lists = dict(taken.lists)
+        retrieval = Retrieval(taken.candidate, self._limits, {})
+        for place in (each for each, data in taken.lists.items() if data is None):
+            if base is None or not holds_list(self._directory, base, place):
+                data = retrieval.fetch(place, self._limits.list_bytes)
+                if list_file(hashlib.sha256(data).hexdigest()) != place:
+                    raise TrustError(f"{place} is not the file of that name", reason=Reason.SIGNATURE_INVALID)
+                lists[place] = data
+        return lists
 
     def _begun(self) -> Bootstrap:
         """How the folder was begun; read again when a person has adopted another root since."""
@@ -265,17 +305,20 @@ class TrustClient:
         return self._bootstrap
 
     def _serving(self) -> TrustStore | None:
-        """What serves now; read again if another process moved on."""
-        if self._store is not None and self._store.generation == current_generation(self._directory):
-            return self._store
-        if current_generation(self._directory) is None:
-            return None
-        try:
-            return self.open()
-        except TrustError:
-            # nothing on disk holds any more: begin anew from the root, which was verified
-            self._store = None
-            return None
+        """What serves now: read again if another process moved on, and never behind what this one accepted."""
+        held = self._store
+        if held is not None and is_in_place(self._directory, held.generation, held.state.files.national):
+            return held
+        opened: TrustStore | None = None
+        with suppress(TrustError):  # where nothing on disk holds any more, it begins anew from the root
+            opened = TrustStore.open(self._directory, limits=self._limits)
+        if held is not None and (opened is None or _went_back(held.state, opened.state)):
+            # what this process accepted is gone from the folder, which is made whole by the next generation
+            lost = (*held.warnings, "what was accepted is no longer in the folder; it goes on from memory")
+            held = TrustStore(self._directory, held.state, held.generation, lost)
+            opened = held
+        self._store = opened
+        return opened
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -288,10 +331,34 @@ class TrustClient:
                 reason=Reason.STORAGE_FULL,
             ) from error
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._wait_for(handle)
             yield
         finally:
             os.close(handle)
+
+    def _wait_for(self, handle: int) -> None:
+        """Takes the lock. Raises UnavailableError when another process has it for longer than a refresh takes."""
+        until = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() >= until:
+                    raise UnavailableError(
+                        f"another process has held {self._directory / 'lock'} for {_LOCK_SECONDS} s: find it with "
+                        f"`fuser {self._directory / 'lock'}`, and stop it if it hangs",
+                        reason=Reason.TRUST_UNAVAILABLE,
+                    ) from error
+            time.sleep(_LOCK_PAUSE_SECONDS)
+
+
+def _went_back(held: TrustState, opened: TrustState) -> bool:
+    """Whether what lies in the folder is older than what was accepted."""
+    try:
+        verify_national_progress(held, opened.national, opened.national.timestamp_signed_at)
+    except TrustError as error:
+        return error.reason is Reason.TRUST_ROLLBACK
+    return False
 
 
 def _same_but_timestamp(before: TrustState, after: TrustState) -> bool:

@@ -12,7 +12,8 @@ Here they are found and read; generation_writer.py makes them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
@@ -39,6 +40,9 @@ __all__ = [
     "TIMESTAMP",
     "current_generation",
     "generation_numbers",
+    "holds_list",
+    "is_in_place",
+    "lost_files",
     "places_of",
     "read_file",
     "read_generation",
@@ -51,6 +55,7 @@ FORMAT = "healthcode/generation/1"
 TIMESTAMP = "metadata/timestamp.json"
 _MAX_DIGITS = 18
 _MAX_MANIFEST_BYTES = 4_194_304
+_MAX_LOST_BYTES = 1_048_576
 
 
 def _metadata(role: str) -> str:
@@ -81,6 +86,35 @@ def current_generation(directory: Path) -> int | None:
     except OSError:
         return None
     return int(name) if _is_number(name) else None
+
+
+def is_in_place(directory: Path, number: int, national: NationalFiles) -> bool:
+    """Whether `current` names that generation, and its timestamp is that of `national`: nobody moved on."""
+    if current_generation(directory) != number:
+        return False
+    try:
+        return (directory / "generations" / str(number) / TIMESTAMP).read_bytes() == national.timestamp
+    except OSError:
+        return False
+
+
+def holds_list(directory: Path, number: int, place: str) -> bool:
+    """Whether a generation has the list at `place` (`lists/<hex>`), undamaged."""
+    try:
+        read_file(directory / "generations" / str(number), place, place.removeprefix("lists/"))
+    except TrustError:
+        return False
+    return True
+
+
+def lost_files(directory: Path, numbers: Sequence[int]) -> tuple[bytes, ...]:
+    """Timestamp and snapshot of generations that no longer hold, where they can be read: not verified."""
+    found = []
+    for number in numbers:
+        for place in (TIMESTAMP, _metadata("snapshot")):
+            with suppress(TrustError):
+                found.append(read_file(directory / "generations" / str(number), place, None, _MAX_LOST_BYTES))
+    return tuple(found)
 
 
 def places_of(files: TrustFiles) -> dict[str, bytes]:

@@ -8,14 +8,17 @@ stolen key is healed (TUF 5.3.11).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.revocation.state import check_growth
 from healthcode.trust.assembly import IssuerTrust, TrustState
 from healthcode.trust.layout import live_role
-from healthcode.trust.metadata import Snapshot, Timestamp, decode_metadata, verify_threshold
+from healthcode.trust.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold
 from healthcode.trust.national import National
 
-__all__ = ["verify_issuer_progress", "verify_national_progress"]
+__all__ = ["verify_above", "verify_issuer_progress", "verify_national_progress"]
 
 # far above what a registry does, and far below what would use up its numbers
 _MAX_VERSIONS_A_SECOND = 100
@@ -52,6 +55,35 @@ def _verify_pace(what: str, was: int, found: int, seconds: int) -> None:
             "its key may be in wrong hands",
             reason=Reason.TRUST_FAST_FORWARD,
         )
+
+
+def verify_above(lost: Sequence[bytes], national: National) -> None:
+    """Check that snapshot is not older than what a damaged folder is seen to have held.
+
+    `lost` are timestamps and snapshots, unverified: those count that the root in force says
+    are signed. Raises TrustError(TRUST_ROLLBACK).
+    """
+    for data in lost:
+        version = _signed_snapshot_version(data, national.root)
+        if version > national.snapshot.version:
+            raise TrustError(
+                f"snapshot is at version {national.snapshot.version}, and this folder held version {version} before "
+                "it was damaged: an old file is served; a source that is up to date mends it",
+                reason=Reason.TRUST_ROLLBACK,
+            )
+
+
+def _signed_snapshot_version(data: bytes, root: Root) -> int:
+    """The version of snapshot that a timestamp names, or a snapshot has; 0 where neither is signed by root's keys."""
+    with suppress(HealthcodeError):
+        timestamp = decode_metadata(data, Timestamp)
+        verify_threshold(root, "timestamp", timestamp)
+        return timestamp.signed.snapshot_meta.version
+    with suppress(HealthcodeError):
+        snapshot = decode_metadata(data, Snapshot)
+        verify_threshold(root, "snapshot", snapshot)
+        return snapshot.signed.version
+    return 0
 
 
 def verify_national_progress(previous: TrustState, national: National, now: int) -> None:

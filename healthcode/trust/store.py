@@ -14,7 +14,7 @@ from healthcode.errors import HealthcodeError, TrustError
 from healthcode.trust.assembly import TrustState, assemble
 from healthcode.trust.bootstrap import Bootstrap, init_trust, read_bootstrap
 from healthcode.trust.contact import Contact, read_contact
-from healthcode.trust.generation import current_generation, generation_numbers, read_generation
+from healthcode.trust.generation import current_generation, generation_numbers, lost_files, read_generation
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.view import TrustView
 
@@ -27,12 +27,19 @@ class TrustStore:
     """A trust folder as it was when it was opened; `view` is what to verify with."""
 
     def __init__(
-        self, directory: Path, state: TrustState, generation: int, warnings: tuple[str, ...]
+        self,
+        directory: Path,
+        state: TrustState,
+        generation: int,
+        warnings: tuple[str, ...],
+        lost: tuple[bytes, ...] = (),
     ) -> None:
+        """`lost`: what is left of newer generations that no longer hold (`lost_files`)."""
         self.directory = directory
         self.state = state
         self.generation = generation
         self.warnings = warnings
+        self.lost = lost
         self._view = state.view
 
     @property
@@ -69,7 +76,8 @@ class TrustStore:
                 continue
             if warnings:
                 warnings.append(f"generation {number} serves in its place; refresh to repair the folder")
-            store = cls(directory, state, number, tuple(warnings))
+            damaged = [each for each in numbers if each > number]
+            store = cls(directory, state, number, tuple(warnings), lost_files(directory, damaged))
             store.tell(read_contact(directory, state.national.root, limits))
             return store
         if not warnings:

@@ -144,6 +144,9 @@ def test_a_redirect_stays_where_it_is(mirror: Mirror) -> None:
         mirror.behave = lambda _path, to=elsewhere: answering(301, Location=to)  # type: ignore[misc]  # bound now
         with pytest.raises(UnavailableError, match="another server"):
             source.fetch("metadata/timestamp.json", 5)
+    mirror.behave = lambda _path: answering(302, Location="http://[")
+    with pytest.raises(UnavailableError, match="no address"):
+        source.fetch("metadata/timestamp.json", 5)
     mirror.behave = lambda _path: answering(302, Location="/trust/round")
     with pytest.raises(UnavailableError, match="again and again"):
         source.fetch("metadata/timestamp.json", 5)

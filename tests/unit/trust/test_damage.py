@@ -1,0 +1,188 @@
+"""A trust folder that lost something, and a source that lags: nothing that was accepted goes back."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableError
+from healthcode.revocation.state import RevocationStatus
+from healthcode.trust import client as client_module
+from healthcode.trust.client import TrustClient
+from healthcode.trust.store import TrustStore
+from healthcode.trust.view import TrustView
+from tests.simulator.realm import SimulatedRealm
+
+
+def unlink_current(folder: Path) -> None:
+    (folder / "current").unlink()
+
+
+def current_is_a_file(folder: Path) -> None:
+    (folder / "current").unlink()
+    (folder / "current").write_text("generations/1")
+
+
+def flip(place: str) -> Callable[[Path], None]:
+    def harm(folder: Path) -> None:
+        path = folder / "current" / place
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.unlink()  # it may be a link to another generation's
+        path.write_bytes(data)
+
+    harm.__name__ = f"flip {place}"
+    return harm
+
+
+def no_lists(folder: Path) -> None:
+    for path in (folder / "current" / "lists").iterdir():
+        path.unlink()
+
+
+def everything(folder: Path) -> None:
+    shutil.rmtree(folder / "generations")
+
+
+HARMS = [
+    unlink_current,
+    current_is_a_file,
+    flip("metadata/snapshot.json"),
+    flip("metadata/timestamp.json"),
+    flip("metadata/targets.json"),
+    flip("metadata/province-31-live.json"),
+    flip("manifest.json"),
+    no_lists,
+]
+
+
+def name_of(harm: Callable[[Path], None]) -> str:
+    return harm.__name__
+
+
+def is_revoked(view: TrustView, expires: int) -> bool:
+    state = view.issuers["31"].revocations
+    assert state is not None
+    return state.status(7, expires) is RevocationStatus.REVOKED
+
+
+@pytest.fixture
+def expires(realm: SimulatedRealm) -> int:
+    return realm.now + 3600
+
+
+@pytest.fixture
+def older(realm: SimulatedRealm, client: TrustClient, expires: int) -> SimulatedRealm:
+    """The source as it was before 31 revoked its code 7, which the client has heard of."""
+    before = realm.fork()
+    realm.revoke("31", 7, expires)
+    realm.publish_live("31")
+    realm.publish()
+    client.refresh(realm.now)
+    return before
+
+
+@pytest.mark.parametrize("generations", [1, 2])
+@pytest.mark.parametrize("harm", HARMS, ids=name_of)
+def test_a_restart_with_a_damaged_folder_never_goes_back(
+    realm: SimulatedRealm,
+    older: SimulatedRealm,
+    folder: Path,
+    expires: int,
+    harm: Callable[[Path], None],
+    generations: int,
+) -> None:
+    """What one harm leaves of the folder is enough to refuse an older source; an honest one mends it."""
+    if generations == 1:
+        shutil.rmtree(folder / "generations" / "1")
+    harm(folder)
+    lagging = TrustClient(folder, older)
+    with pytest.raises(TrustError) as caught:
+        lagging.refresh(realm.now)
+    assert caught.value.reason is Reason.TRUST_ROLLBACK
+    mended = TrustClient(folder, realm).refresh(realm.now)
+    assert is_revoked(mended.view, expires)
+    store = TrustStore.open(folder)
+    assert store.warnings == ()
+    assert is_revoked(store.view, expires)
+
+
+@pytest.mark.parametrize("harm", [*HARMS, everything], ids=name_of)
+def test_a_running_client_goes_on_from_memory(
+    realm: SimulatedRealm,
+    older: SimulatedRealm,
+    client: TrustClient,
+    folder: Path,
+    expires: int,
+    harm: Callable[[Path], None],
+) -> None:
+    """A client that runs holds what it accepted, whatever becomes of its folder, and writes it there again."""
+    running = TrustClient(folder, older)
+    running.open()
+    harm(folder)
+    with pytest.raises(HealthcodeError):
+        running.refresh(realm.now)
+    assert running.view is not None
+    assert is_revoked(running.view, expires)
+    realm.now += 60
+    realm.sign_timestamp()
+    assert is_revoked(client.refresh(realm.now).view, expires)
+    realm.publish_live("11")
+    realm.publish()
+    client.refresh(realm.now)
+    assert is_revoked(TrustStore.open(folder).view, expires)
+
+
+def test_two_processes_on_one_folder_keep_the_newer_timestamp(
+    realm: SimulatedRealm, client: TrustClient, folder: Path
+) -> None:
+    """A timestamp that another process took in meanwhile is not replaced by an older one."""
+    realm.now += 60
+    realm.sign_timestamp()
+    between = realm.fork()
+    realm.now += 60
+    realm.sign_timestamp()
+    service = TrustClient(folder, between)
+    service.open()
+    newest = client.refresh(realm.now).view.timestamp_version
+    with pytest.raises(TrustError) as caught:
+        service.refresh(realm.now)
+    assert caught.value.reason is Reason.TRUST_ROLLBACK
+    assert TrustStore.open(folder).view.timestamp_version == newest
+
+
+def test_a_folder_that_another_process_holds_is_waited_for_in_bounds(
+    realm: SimulatedRealm, client: TrustClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that hangs with the lock is told by an error, not by waiting for ever."""
+    monkeypatch.setattr(client_module, "_LOCK_SECONDS", 0.1)
+    handle = os.open(folder / "lock", os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(UnavailableError, match="fuser"):
+            client.refresh(realm.now)
+    finally:
+        os.close(handle)
+    client.refresh(realm.now)
+
+
+def test_a_fault_at_one_source_does_not_stop_the_others(
+    realm: SimulatedRealm, folder: Path, client: TrustClient
+) -> None:
+    """An exception of another kind than ours, whatever caused it, counts against the source that served it."""
+
+    class Bad(SimulatedRealm):
+        def fetch(self, path: str, max_bytes: int) -> bytes:
+            raise ValueError(path)
+
+    both = TrustClient(folder, [Bad(), realm])
+    realm.now += 60
+    realm.sign_timestamp()
+    result = both.refresh(realm.now)
+    assert result.changed
+    assert [note.reason for note in both.passed_over] == [Reason.INTERNAL]
