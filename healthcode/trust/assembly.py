@@ -406,4 +406,5 @@ def view_of(
             code: (entry.chain[-1].seq, link_mark(entry.chain[-1])) for code, entry in entries.items()
         },
         retirements=MappingProxyType(retirements),
+        held_back=MappingProxyType({each.participant: each.reason for each in files.rejected}),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from healthcode.errors import Reason
 from healthcode.policy.area import AreaRisk
 from healthcode.policy.book import PolicyBook
 from healthcode.policy.tier import Freshness, TrustTier
@@ -80,7 +81,9 @@ class TrustView:
     which some metadata of this view expires. `contact` is what the last news said of this
     machine's clock. `authorities` gives (seq, mark) of the newest authority link that is
     listed for a participant, in force or waiting; see link.link_mark. `retirements` has every
-    participant that leaves or has left, also one that nobody delegates to any more.
+    participant that leaves or has left, also one that nobody delegates to any more. `held_back`
+    names each participant (and "areas") whose newest files were refused, with the reason: what
+    this view has of it is known not to be current.
     """
 
     realm: str
@@ -99,6 +102,7 @@ class TrustView:
     areas_version: int | None = None
     authorities: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     retirements: Mapping[str, Retirement] = field(default_factory=dict)
+    held_back: Mapping[str, Reason] = field(default_factory=dict)
 
     def age_seconds(self, issuer: str, now: int) -> int | None:
         """The worse of two ages: of the registry's timestamp and of the issuer's own live signature.

@@ -3,8 +3,11 @@
 Outcomes are looked for in one order, and the first that holds is the answer:
 
 1. MALFORMED         the text breaks a rule of the format (`code.text`)
-2. UNKNOWN_ISSUER    the participant it names is not in the trust, or (issuer.retired) no longer
-3. UNKNOWN_KEY       no such key of that issuer, or one for another purpose, or iat out of its window
+2. UNKNOWN_ISSUER    the participant it names is not in the trust, or (issuer.retired) no longer,
+                     or (issuer.held_back) none of its files held yet; then as for key.held_back
+3. UNKNOWN_KEY       no such key of that issuer, or one for another purpose, or iat out of its window.
+                     Where the issuer's newest files are held back here, they may have the key: the
+                     policy decides as for STALE trust then (key.held_back)
 4. BAD_SIGNATURE     the signature does not hold, or alg is not the registered key's
 5. KEY_REVOKED       the issuer killed the key, whatever the iat
 6. NOT_YET_VALID     iat or nbf ahead of the clock by more than the policy's skew; or the trust's
@@ -29,7 +32,7 @@ from healthcode.code.claims import CodeClaims, Level, Presentation
 from healthcode.code.cose import ALG_ED25519, Context, verify_sign1
 from healthcode.code.holder import HolderMatch, match_holder
 from healthcode.code.text import DecodedCode, decode_code
-from healthcode.errors import DecodeError
+from healthcode.errors import DecodeError, Reason
 from healthcode.identity.document import IdentityDocument
 from healthcode.policy.book import Policy
 from healthcode.policy.decide import Facts, decide
@@ -46,6 +49,7 @@ __all__ = ["render_verdict", "verify_code", "verify_decoded"]
 
 _PURPOSES = {Presentation.LIVE: KeyPurpose.LIVE, Presentation.PAPER: KeyPurpose.PAPER}
 _ALGORITHMS = {"Ed25519": ALG_ED25519}
+_KEY_HELD_BACK = "key.held_back"
 # what the claims say of the person is proven by none of these; a killed key proves nothing either
 _UNPROVEN = frozenset(
     {
@@ -95,10 +99,11 @@ def verify_decoded(
     policy = view.policy.in_force(now)
     issuer = view.issuers.get(decoded.claims.issuer)
     if issuer is None:
-        why = "issuer.retired" if decoded.claims.issuer in view.retirements else "issuer.unknown"
-        return render_verdict(view, decoded, context, now, Outcome.UNKNOWN_ISSUER, why, policy=policy)
+        return _unknown_issuer(view, decoded, context, now, policy)
     tier, age = view.tier(issuer.code, policy.freshness_at(context.place_type), now)
     outcome, detail = _find(view, issuer, policy, decoded, tier, now)
+    if detail == _KEY_HELD_BACK:
+        tier = TrustTier.STALE  # however young: it is known not to be current
     match = HolderMatch.NOT_CHECKED
     if outcome is Outcome.VALID and (document is not None or holder_match is not None):
         match = holder_match or HolderMatch.NOT_CHECKED
@@ -120,6 +125,20 @@ def verify_decoded(
     )
 
 
+def _unknown_issuer(
+    view: TrustView, decoded: DecodedCode, context: CheckContext, now: int, policy: Policy
+) -> Verdict:
+    code = decoded.claims.issuer
+    why, tier = "issuer.unknown", None
+    if code in view.retirements:
+        why = "issuer.retired"
+    elif view.held_back.get(code, Reason.PARTICIPANT_UNKNOWN) is not Reason.PARTICIPANT_UNKNOWN:
+        why, tier = "issuer.held_back", (TrustTier.STALE, now - view.timestamp_signed_at)
+    return render_verdict(
+        view, decoded, context, now, Outcome.UNKNOWN_ISSUER, why, policy=policy, tier=tier
+    )
+
+
 def effective_expiry(claims: CodeClaims, policy: Policy, issuer: IssuerView | None = None) -> int:
     """When a code stops being good: its exp, or what is earlier of iat + the policy's cap and its issuer's end."""
     capped = min(claims.expires_at, claims.issued_at + policy.max_validity_seconds[claims.presentation])
@@ -133,7 +152,7 @@ def _find(
     claims, message = decoded.claims, decoded.sign1
     key = issuer.keys.get(message.kid)
     if key is None:
-        return Outcome.UNKNOWN_KEY, "key.unknown"
+        return Outcome.UNKNOWN_KEY, _KEY_HELD_BACK if issuer.code in view.held_back else "key.unknown"
     if key.purpose is not _PURPOSES[claims.presentation]:
         return Outcome.UNKNOWN_KEY, "key.purpose"
     issued_at = claims.issued_at

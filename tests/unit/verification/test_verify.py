@@ -11,7 +11,7 @@ import pytest
 from healthcode.clock import rfc3339
 from healthcode.code.claims import Level, Presentation
 from healthcode.code.holder import HolderMatch, holder_tag
-from healthcode.errors import InvalidInputError
+from healthcode.errors import InvalidInputError, Reason
 from healthcode.identity.document import decode_document
 from healthcode.policy.area import AreaRisk
 from healthcode.policy.enumeration import Decision, Outcome
@@ -109,7 +109,35 @@ CASES: list[tuple[str, TrustView | None, Outcome, str, Decision]] = [
     ("", None, Outcome.MALFORMED, "code.prefix", Decision.REFUSE),
     (code(realm="cn"), None, Outcome.MALFORMED, "code.other_realm", Decision.REFUSE),
     (code(issuer="44"), None, Outcome.UNKNOWN_ISSUER, "issuer.unknown", Decision.REFUSE),
+    (
+        code(issuer="44"),
+        view(held_back={"44": Reason.SIGNATURE_THRESHOLD}),
+        Outcome.UNKNOWN_ISSUER,
+        "issuer.held_back",
+        Decision.UNDECIDED,
+    ),
+    (
+        code(issuer="44"),
+        view(held_back={"44": Reason.PARTICIPANT_UNKNOWN}),
+        Outcome.UNKNOWN_ISSUER,
+        "issuer.unknown",
+        Decision.REFUSE,
+    ),
     (code(FOREIGN), None, Outcome.UNKNOWN_KEY, "key.unknown", Decision.REFUSE),
+    (
+        code(FOREIGN),
+        view(held_back={"31": Reason.AUTHORITY_WAITS}),
+        Outcome.UNKNOWN_KEY,
+        "key.held_back",
+        Decision.UNDECIDED,
+    ),
+    (
+        code(FOREIGN),
+        view(held_back={"44": Reason.AUTHORITY_WAITS}),
+        Outcome.UNKNOWN_KEY,
+        "key.unknown",
+        Decision.REFUSE,
+    ),
     (code(PAPER), None, Outcome.UNKNOWN_KEY, "key.purpose", Decision.REFUSE),
     (code(LIVE, presentation=Presentation.PAPER), None, Outcome.UNKNOWN_KEY, "key.purpose", Decision.REFUSE),
     (code(issued_at=NOW - 4 * DAY_SECONDS), None, Outcome.UNKNOWN_KEY, "key.window", Decision.REFUSE),
