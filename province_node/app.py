@@ -13,7 +13,6 @@ of reach is no reason when there is trust on disk.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,19 +32,17 @@ from healthcode.signing.ed25519 import self_test
 from healthcode.telemetry import Metrics, get_logger, start_metrics_server
 from healthcode.trust.client import TrustClient
 from healthcode.trust.store import init_trust
-from healthcode.trust.view import IssuerView, TrustView
+from healthcode.trust.view import TrustView
 from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from province_node.answer import AnswerUseCase
 from province_node.ask import AskUseCase
-from province_node.deadline import own_deadlines
-from province_node.entry import entry_of, watch_entry
 from province_node.issue import IssueUseCase
 from province_node.issuer_service import ProvinceIssuerServicer
 from province_node.key import Keyring, find_offline_keys
 from province_node.kill import KillUseCase
 from province_node.metric import NodeMetrics
-from province_node.own_head import FOREIGN_HEAD_REMEDY, watch_head
+from province_node.own_watch import OwnWatch
 from province_node.padding import Padding
 from province_node.publish import Publisher
 from province_node.record import HolderKey
@@ -60,7 +57,6 @@ from province_node.store import NodeStore
 __all__ = ["Node", "refuse_foreign_certificate", "refuse_offline_keys", "serve"]
 
 _PRUNE_SECONDS = 600
-_MEASURE_SECONDS = 60
 _VERIFY_SECONDS = 86_400
 
 
@@ -135,12 +131,9 @@ class Node:
         self._clock = clock
         self._publishes = publishes
         self._log = get_logger("node")
-        self._entry_alarm: str | None = None
-        self._head_alarm: str | None = None
-        self._republished = asyncio.Event()
-        self._measured: int | None = None
         self._own_ca = load_ca(settings.tls.ca)
         self._own_metrics = NodeMetrics(metrics)
+        self._watch = OwnWatch(settings, store, self._own_metrics, clock)
         self._follower = self._make_follower(metrics)
         trust = self._trust
         links = {
@@ -158,7 +151,7 @@ class Node:
             realm=settings.realm,
             padding=padding,
             store=store,
-            trust=lambda: self._follower.view if self._follower.has_view else None,
+            trust=self._view_or_none,
             refresh=self._follower.refresh_now,
             key=keyring.head_keys,
             send=RegistryLink(self._links["registry"]).publish_revocations,
@@ -203,7 +196,7 @@ class Node:
         self._reporter = NodeReporter(
             "province-node",
             realm=settings.realm,
-            trust=lambda: self._follower.view if self._follower.has_view else None,
+            trust=self._view_or_none,
             directory=settings.trust.folder,
             tls=settings.tls,
             clock=clock,
@@ -260,7 +253,7 @@ class Node:
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the servers."""
-        work = [self._follower.run(), self._verify_store(), self._measure_deadlines()]
+        work = [self._follower.run(), self._verify_store(), self._watch.measure(self._view_or_none)]
         if self._publishes:
             work += [self.publisher.run(), self._reporter.run(), self._prune()]
         else:
@@ -274,6 +267,9 @@ class Node:
         for link in self._links.values():
             await link.close()
         await self._channel.close()
+
+    def _view_or_none(self) -> TrustView | None:
+        return self._follower.view if self._follower.has_view else None
 
     def _trust(self) -> TrustView:
         return self._follower.view
@@ -329,7 +325,7 @@ class Node:
 
     def _ca_for(self, peer: PeerId) -> Sequence[str]:
         """The CAs published for an identity; our own also before anything is published."""
-        view = self._follower.view if self._follower.has_view else None
+        view = self._view_or_none()
         if peer.kind is PeerKind.GATEWAY:
             entry = view.services.get("gateway") if view is not None else None
             return () if entry is None else (entry.ca_pem,)
@@ -341,33 +337,13 @@ class Node:
     def _on_view(self, view: TrustView) -> None:
         """Keys that were made while we serve are opened when the authority's publication names them."""
         self._own_metrics.set_retirement(view.retirements.get(self._settings.participant))
+        self._watch.look(view)
         issuer = view.issuers.get(self._settings.participant)
         if issuer is None:
             return
-        self._watch_entry(view)
-        self._watch_head(issuer)
-        if issuer.province_version != self._measured:
-            self._republished.set()
         self._keyring.observe(issuer, self._clock.now())
         if self._keyring.lacks(issuer) or _is_refused(view, self._settings.participant):
             asyncio.get_running_loop().run_in_executor(None, self._rescan)
-
-    def _watch_entry(self, view: TrustView) -> None:
-        """Alarms at a change of our own entry that we did not make."""
-        found, now = entry_of(view, self._settings.participant), self._clock.now()
-        book = watch_entry(self._settings.trust.folder, found, now)
-        self._own_metrics.set_entry_alarm(book.alarm is not None)
-        if book.alarm is not None and book.alarm != self._entry_alarm:
-            self._log.error("own_entry_changed", why=book.alarm)
-        self._entry_alarm = book.alarm
-
-    def _watch_head(self, issuer: IssuerView) -> None:
-        """Alarms at a revocation head that is signed with our live key, and was not made here."""
-        book = watch_head(self._settings.trust.folder, self._store, issuer, self._clock.now())
-        self._own_metrics.set_head_alarm(book.head_alarm is not None)
-        if book.head_alarm is not None and book.head_alarm != self._head_alarm:
-            self._log.error("own_head_foreign", why=book.head_alarm, do=FOREIGN_HEAD_REMEDY)
-        self._head_alarm = book.head_alarm
 
     def _rescan(self) -> None:
         try:
@@ -383,18 +359,6 @@ class Node:
         while True:
             await asyncio.to_thread(self._store.verify)
             await asyncio.sleep(_VERIFY_SECONDS)
-
-    async def _measure_deadlines(self) -> None:
-        """Each minute, and when our own publication changes: files and keys change under a running node."""
-        while True:
-            self._republished.clear()
-            view = self._follower.view if self._follower.has_view else None
-            issuer = None if view is None else view.issuers.get(self._settings.participant)
-            deadlines = await asyncio.to_thread(own_deadlines, self._settings, issuer)
-            self._own_metrics.deadlines.set(deadlines)
-            self._measured = None if issuer is None else issuer.province_version
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._republished.wait(), _MEASURE_SECONDS)
 
     async def _prune(self) -> None:
         while True:

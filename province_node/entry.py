@@ -111,13 +111,23 @@ def is_newer(bundle: JoinRequest, published: IssuerView) -> bool:
     return False
 
 
-def watch_entry(trust: Path, found: Entry | None, now: int) -> EntryBook:
-    """Compares the entry that is in force with what this node knows; the book as it stands then, durably."""
+def watch_entry(trust: Path, found: Entry | None, now: int, *, leaves: bool = False) -> EntryBook:
+    """Compares the entry that is in force with what this node knows; the book as it stands then, durably.
+
+    `leaves`: a retirement is announced, so that the entry may go.
+    """
     book = read_entry_book(trust)
     # an alarm stays until a person has looked, also when what raised it is gone again
-    if found is None or found in (book.accepted, book.alarm_entry):
+    if found is None:
+        if book.accepted is None or book.alarm is not None or leaves:
+            return book
+        why: str | None = (
+            "operators took this province's delegation back, which nobody had announced: nobody takes its codes"
+        )
+    elif found in (book.accepted, book.alarm_entry):
         return book
-    why = _foreign(book, found)
+    else:
+        why = _foreign(book, found)
     if why is None:
         book = replace(book, accepted=found)
     else:

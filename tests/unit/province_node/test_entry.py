@@ -10,9 +10,9 @@ import pytest
 from healthcode.errors import ConflictError
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.trust.join import JoinRequest
-from healthcode.trust.link import new_link
+from healthcode.trust.link import link_mark, new_link
 from healthcode.trust.metadata import new_province_metadata, to_bytes
-from province_node.entry import is_newer
+from province_node.entry import Entry, accept_entry, expect_entry, is_newer, watch_entry
 from tests.simulator.realm import NOW
 
 REALM = "test-entry"
@@ -59,3 +59,19 @@ def test_another_content_of_the_version_that_stands():
     """Two files of one version: the other one is published."""
     with pytest.raises(ConflictError, match="published with another content"):
         is_newer(bundle(2, b'{"x":1}'), standing(2))
+
+
+def test_an_entry_that_is_gone_rings_unless_it_was_announced(tmp_path):
+    """Operators who take the delegation back are seen by whose it was; a retirement that was announced is none."""
+    asked = bundle(1)
+    expect_entry(tmp_path, asked)
+    # before it is admitted there is nothing to miss
+    assert watch_entry(tmp_path, None, NOW).alarm is None
+    entry = Entry(link_mark(asked.link), 1, hashlib.sha256(asked.province_json).hexdigest(), 1)
+    assert watch_entry(tmp_path, entry, NOW).alarm is None
+    assert watch_entry(tmp_path, None, NOW, leaves=True).alarm is None
+    assert "took this province's delegation back" in (watch_entry(tmp_path, None, NOW).alarm or "")
+    # it stays, also when the entry is back, until a person has looked
+    assert watch_entry(tmp_path, entry, NOW).alarm is not None
+    accept_entry(tmp_path, entry)
+    assert watch_entry(tmp_path, entry, NOW).alarm is None
