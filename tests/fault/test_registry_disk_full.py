@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +18,7 @@ from healthcode.trust.national import root_fingerprint
 from healthcode.trust.source import FolderSource
 from healthcode.trust.store import init_trust
 from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest
+from tests.simulator.disk import FullDisk
 from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry
 from trust_registry.app import Registry
@@ -28,42 +26,6 @@ from trust_registry.submission import Publisher
 from trust_registry.upload import receive_upload
 
 REALM = "test-registry"
-
-
-class FullDisk:
-    """Counts the calls that touch the disk, and fails the n-th and all after it, until it is emptied."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, code: int = errno.ENOSPC) -> None:
-        self.calls: list[str] = []
-        self.fails_at: int | None = None
-        self._code = code
-        for owner, name in (
-            (os, "fsync"),
-            (os, "open"),
-            (Path, "replace"),
-            (Path, "mkdir"),
-        ):
-            patch.setattr(owner, name, self._wrap(name, getattr(owner, name)))
-
-    def _wrap(self, name: str, real):
-        def call(*args, **kwargs):
-            writes = name != "open" or (len(args) > 1 and args[1] & os.O_CREAT and "lock" not in str(args[0]))
-            if writes:
-                self.calls.append(name)
-                if self.fails_at is not None and len(self.calls) > self.fails_at:
-                    raise OSError(self._code, os.strerror(self._code))
-            return real(*args, **kwargs)
-
-        return call
-
-    @contextmanager
-    def full_after(self, count: int | None) -> Iterator[None]:
-        self.calls.clear()
-        self.fails_at = count
-        try:
-            yield
-        finally:
-            self.fails_at = None
 
 
 @pytest.fixture
