@@ -79,6 +79,10 @@ class Country:
         """A command at the registry."""
         return self.run(registry_cli, *arguments, "--dir", str(self.root / "registry"), refused=refused)
 
+    def anywhere(self, *arguments: str, refused: bool = False) -> Any:
+        """A command of a holder, who has no registry."""
+        return self.run(registry_cli, *arguments, refused=refused)
+
     def province(self, *arguments: str, at: Path, refused: bool = False) -> Any:
         """A command of the province, in one of its folders."""
         return self.run(node_cli, *arguments, "--dir", str(at), refused=refused)

@@ -1,0 +1,135 @@
+"""A passphrase is lost, told in steps: what it opens is lost, and the others replace it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from healthcode.clock import rfc3339
+from tests.end_to_end.test_authorities import HOUR, REALM, Country, announce
+from tests.simulator.registry import PASSPHRASE
+
+LOST = "a passphrase that nobody knows"
+
+
+@pytest.fixture
+def country(tmp_path: Path) -> Country:
+    return Country(tmp_path)
+
+
+def secret(folder: Path, name: str, text: str) -> str:
+    """A passphrase file."""
+    path = folder / name
+    path.write_text(text + "\n")
+    path.chmod(0o600)
+    return str(path)
+
+
+def with_key(country: Country, key: Path, passphrase: str) -> list[str]:
+    return ["--key", str(key), "--passphrase-file", secret(country.root, "typed", passphrase), "--yes"]
+
+
+def test_an_operators_passphrase_is_lost(country: Country) -> None:
+    """The others name another operator; until then the threshold of the rest goes on, and then the lost key is nobody's."""
+    ceremony, known = country.root / "registry" / "ceremony", PASSPHRASE.decode()
+    key = ceremony / "operator-1.key"
+    copy = country.root / "an old copy of operator-1.key"
+    copy.write_bytes(key.read_bytes())
+    copy.chmod(0o600)
+    # 1. The holder changes the passphrase while it is known, and then forgets it.
+    old, new = secret(country.root, "old", known), secret(country.root, "new", LOST)
+    change = ("key", "passphrase", str(key), "--passphrase-file", old, "--new-passphrase-file", new)
+    assert country.anywhere(*change)["changed"] == [str(key)]
+    assert country.anywhere(*change)["had_it_already"] == [str(key)]
+    announce_arguments = (
+        "propose", "retirement", "31",
+        "--signs-until", rfc3339(country.now + HOUR), "--codes-until", rfc3339(country.now + 48 * HOUR),
+    )  # fmt: skip
+    proposal = country.here(*announce_arguments)["proposal"]
+    assert "does not open" in country.here("sign", proposal, *with_key(country, key, known), refused=True)
+    # 2. There is no way round it: the command that changes a passphrase needs the present one.
+    wrong = ("key", "passphrase", str(key), "--passphrase-file", old, "--new-passphrase-file", old)
+    assert "the old one" in country.anywhere(*wrong, refused=True)
+    # 3. Root holders name another operator, and the new operators sign targets again.
+    home = country.root / "home"
+    country.anywhere(
+        "key", "new", "operator", "--realm", REALM, "--name", "operator-4", "--out", str(home),
+        "--passphrase-file", secret(country.root, "fourth", "the fourth operator's own"), "--development",
+    )  # fmt: skip
+    rotation = country.here(
+        "propose",
+        "rotation",
+        "operators",
+        "--remove",
+        "operator-1",
+        "--add",
+        str(home / "operator-4.card.json"),
+    )["proposal"]
+    for name in ("root-1", "root-2", "operator-2"):
+        country.here("sign", rotation, *with_key(country, ceremony / f"{name}.key", known))
+    fourth = with_key(country, home / "operator-4.key", "the fourth operator's own")
+    assert country.here("sign", rotation, *fourth)["state"] == "PUBLISHED"
+    for result in country.refresh().values():
+        assert not result.rejected
+        assert result.view.root_version == 2
+    # 4. An old copy of the file still opens with the old passphrase, and signs nothing that counts.
+    again = country.here(*announce_arguments)["proposal"]
+    assert "not among" in country.here("sign", again, *with_key(country, copy, known), refused=True)
+    # 5. The operators go on, with the new one among them.
+    country.here("sign", again, *with_key(country, ceremony / "operator-3.key", known))
+    fourth = with_key(country, home / "operator-4.key", "the fourth operator's own")
+    assert country.here("sign", again, *fourth)["state"] == "PUBLISHED"
+    assert all(result.view.retirements for result in country.refresh().values())
+
+
+def test_a_root_shares_passphrase_changes(country: Country) -> None:
+    """The same key under another passphrase signs on: nothing is published for it."""
+    ceremony = country.root / "registry" / "ceremony"
+    key = ceremony / "root-3.key"
+    new = secret(country.root, "new", "another one, for root-3")
+    country.anywhere(
+        "key", "passphrase", str(key), "--passphrase-file", secret(country.root, "old", PASSPHRASE.decode()),
+        "--new-passphrase-file", new,
+    )  # fmt: skip
+    proposal = country.here("propose", "renewal", "root")["proposal"]
+    country.here("sign", proposal, *with_key(country, ceremony / "root-1.key", PASSPHRASE.decode()))
+    signed = country.here("sign", proposal, *with_key(country, key, "another one, for root-3"))
+    assert signed["state"] == "PUBLISHED"
+    assert all(result.view.root_version == 2 for result in country.refresh().values())
+
+
+def test_the_online_keys_take_another_passphrase_together(country: Country) -> None:
+    """Snapshot, timestamp and areas, also one that was made later; the registry opens them with the new one."""
+    country.here("propose", "rotation", "timestamp")
+    file = country.root / "registry" / "passphrase"
+    before = file.read_bytes()
+    new = secret(country.root, "new", "another one, for the registry")
+    changed = country.here("key", "passphrase", "--online", "--new-passphrase-file", new)["changed"]
+    assert len(changed) == 4
+    assert file.read_bytes() != before
+    assert file.stat().st_mode & 0o777 == 0o600
+    announce(
+        country,
+        "--signs-until", rfc3339(country.now + HOUR), "--codes-until", rfc3339(country.now + 48 * HOUR),
+    )  # fmt: skip
+    assert all(result.view.retirements for result in country.refresh().values())
+
+
+def test_a_nodes_online_keys_take_another_passphrase_together(country: Country) -> None:
+    """Its commands go on with the file that was written; the authority's holders change theirs alone."""
+    new = secret(country.root, "new", "another one, for the node")
+    changed = country.province("keys", "passphrase", "--new-passphrase-file", new, at=country.node)["changed"]
+    assert len(changed) == 6
+    assert (country.node / "passphrase").read_text() == "another one, for the node\n"
+    country.province("request", at=country.node)
+    authority = country.root / "authority"
+    one = country.province(
+        "authority", "passphrase", "--key", str(authority / "authority-1.key"), "--new-passphrase-file", new,
+        at=authority,
+    )  # fmt: skip
+    assert one["changed"] == [str(authority / "authority-1.key")]
+    assert "not of an authority" in country.province(
+        "authority", "passphrase", "--key", str(next((country.node / "keys").glob("live-*.key"))),
+        "--new-passphrase-file", new, at=authority, refused=True,
+    )  # fmt: skip
