@@ -93,12 +93,14 @@ def prepare(
     now: int,
     lists: DayLists | None = None,
     whole: bool = False,
+    above: int = 0,
     vouched_now: int | None = None,
 ) -> Outgoing | None:
     """What should be published now, or None when what stands will do. Reads the store; blocks.
 
     `lists` remembers from call to call, so that a publication costs what changed. `whole`
-    sends every list, for a registry that has lost what it had taken. `vouched_now` is a time
+    sends every list, for a registry that has lost what it had taken. The next version lies above
+    `above`, too. `vouched_now` is a time
     that the registry signed: no day is forgotten before it.
     """
     last = store.publication()
@@ -106,7 +108,7 @@ def prepare(
     killed = store.killed_kids()
     covered_from = day_of(min(now, now if vouched_now is None else vouched_now) - GRACE_SECONDS)
     covered_to = day_of(now + longest_code_seconds) + COVER_MARGIN_DAYS
-    published = max(last.version if last else 0, issuer.live_version or 0)
+    published = max(last.version if last else 0, issuer.live_version or 0, above)
     if not whole and last is not None and published == last.version and through == last.through:
         same_days = covered_from <= last.covered_from and covered_to <= last.covered_to
         if same_days and now - last.signed_at < resign_seconds and _knows(last, killed, realm, participant):
@@ -223,6 +225,8 @@ class Publisher:
         self._lists = DayLists(store, realm=realm, issuer=participant)
         self._whole = False
         self._lost = False
+        self._above = 0
+        self._unsure = store.attempted_version()
         self._nudged = asyncio.Event()
         self._begun = threading.Event()
         self._loop = asyncio.get_running_loop()
@@ -321,27 +325,35 @@ class Publisher:
                 now=now,
                 lists=self._lists,
                 whole=self._whole,
+                above=self._above,
                 vouched_now=view.timestamp_signed_at,
             )
             if outgoing is None:
                 return None
             made = hashlib.sha256(outgoing.metadata).digest()
             await asyncio.to_thread(self._store.record_attempt, outgoing.record.version, made)
+            unsure, self._unsure = self._unsure, max(self._unsure, outgoing.record.version)
             try:
                 await self._send(outgoing)
             except ConflictError:
                 # somebody has published above what we know, most likely we ourselves before a kill
+                self._unsure = unsure
                 await self._refresh()
+                if outgoing.record.version <= unsure:
+                    # we sent it, and never heard: if the trust files do not have it, a restored registry has
+                    # lost it, and others hold it
+                    self._above = outgoing.record.version
                 raise
             except InvalidInputError:
                 # a registry restored from a backup lacks lists that it had taken before: it gets them all
-                self._whole = True
+                self._unsure, self._whole = unsure, True
                 raise
             except SignatureError:
+                self._unsure = unsure
                 if position == len(keys):
                     raise
                 continue
-            self._whole = self._lost = False
+            self._whole, self._lost, self._above = False, False, 0
             await asyncio.to_thread(self._store.record_publication, outgoing.record)
             self._on_published(outgoing.record)
             return outgoing.record

@@ -202,6 +202,46 @@ async def test_a_conflict_looks_at_the_trust_and_goes_on_above_it(world, store):
     assert record.version == 42
 
 
+async def test_a_version_that_was_given_out_and_lost_is_passed_over(world, store):
+    """We sent it and never heard; others hold it, and the restored registry does not: the next one is above it."""
+    registry = FakeRegistry()
+    ours = publisher(world, store, registry)
+    first = await ours.publish_once()
+    assert first is not None
+    revoke(store, 1)
+    registry.errors = [UnavailableError("the line is cut"), given_out()]
+    for error in (UnavailableError, ConflictError):
+        with pytest.raises(error):
+            await ours.publish_once()
+    record = await ours.publish_once()
+    assert record is not None
+    assert record.version == first.version + 2
+    revoke(store, 2)
+    again = await ours.publish_once()
+    assert again is not None
+    assert again.version == record.version + 1
+
+
+async def test_a_version_that_we_never_sent_is_not_passed_over(world, store):
+    """A database that is behind, as the registry is: going on above what both forgot would un-revoke it."""
+    registry = FakeRegistry()
+    ours = publisher(world, store, registry)
+    first = await ours.publish_once()
+    assert first is not None
+    revoke(store, 1)
+    registry.errors = [given_out() for _ in range(3)]
+    for _ in range(3):
+        with pytest.raises(ConflictError):
+            await ours.publish_once()
+    record = await ours.publish_once()
+    assert record is not None
+    assert record.version == first.version + 1
+
+
+def given_out() -> ConflictError:
+    return ConflictError("it was given out", reason=Reason.VERSION_CONFLICT)
+
+
 async def test_a_node_that_is_not_admitted_waits(world, store):
     """Before the operators have approved, there is nothing to publish, and no error."""
     world.view = replace(world.view, issuers={})
@@ -239,6 +279,42 @@ async def test_publishing_comes_back_by_itself(world, store):
     await asyncio.gather(running, return_exceptions=True)
     assert isinstance(store.publication(), Publication)
     assert head_of(world, registry.taken[0]).days[TODAY].count == 1
+
+
+async def test_a_head_that_the_registry_asks_for_is_signed_anew_once(world, store):
+    """It has lost ours and says so: the next head goes out now, though nothing is new; and only one."""
+    registry = FakeRegistry()
+    ours = publisher(world, store, registry)
+    assert await ours.publish_once() is not None
+    assert await ours.publish_once() is None
+    ours.sign_anew()
+    registry.errors = [UnavailableError("out of reach")]
+    with pytest.raises(UnavailableError):
+        await ours.publish_once()
+    again = await ours.publish_once()
+    assert again is not None
+    assert again.version == registry.taken[0].record.version + 1
+    assert await ours.publish_once() is None
+
+
+async def test_a_head_that_the_registry_took_and_forgot_is_signed_anew_unasked(world, store):
+    """Its timestamp is newer than our acknowledged head, and it does not have it: it was restored."""
+    registry = FakeRegistry()
+    ours = publisher(world, store, registry)
+    first = await ours.publish_once()
+    assert first is not None
+    world.clock.at += 30
+    assert await ours.publish_once() is None, "the view is of before, so nothing is known"
+    world.view = replace(world.view, timestamp_signed_at=world.clock.at)
+    second = await ours.publish_once()
+    assert second is not None
+    assert second.version == first.version + 1
+    issuer = world.view.issuers[HOME]
+    made = hashlib.sha256(registry.taken[-1].metadata).digest()
+    there = replace(issuer, live_version=second.version, live_sha256=made)
+    world.view = replace(world.view, issuers={**world.view.issuers, HOME: there})
+    world.clock.at += 30
+    assert await ours.publish_once() is None, "it is there"
 
 
 async def test_a_registry_that_lost_its_lists_gets_them_all(world, store):
