@@ -62,6 +62,7 @@ __all__ = ["COVER_MARGIN_DAYS", "Outgoing", "Publisher", "prepare"]
 COVER_MARGIN_DAYS = 8
 _MEND_SECONDS = 5.0
 """So soon a head is signed anew that the registry has lost, or that does not hold under our newest keys."""
+_MOST_MENDED = 10
 _BEGIN_SECONDS = 5.0
 _RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
 
@@ -169,6 +170,14 @@ def _knows(last: Publication, killed: frozenset[bytes], realm: str, participant:
     return not killed or killed <= decode_head(last.head, realm=realm, issuer=participant).killed_kids
 
 
+def _is_refused(view: TrustView, participant: str) -> bool:
+    """Whether our own newest files do not hold together, as after another live key: a new head mends that.
+
+    A new authority that waits is nothing of the kind: the files of the one before go on to serve.
+    """
+    return view.held_back.get(participant, Reason.AUTHORITY_WAITS) is not Reason.AUTHORITY_WAITS
+
+
 def _is_forgotten(last: Publication | None, issuer: IssuerView, view: TrustView) -> bool:
     """Whether the registry, which took our last head, has signed since and does not have it: it was restored."""
     return (
@@ -226,6 +235,7 @@ class Publisher:
         self._whole = False
         self._lost = False
         self._above = 0
+        self._mended = 0
         self._unsure = store.attempted_version()
         self._nudged = asyncio.Event()
         self._begun = threading.Event()
@@ -306,11 +316,10 @@ class Publisher:
             await asyncio.to_thread(self._padding.pad, now)
         resign_seconds = 0.0 if first or self._lost else self._settings.resign_seconds
         last = await asyncio.to_thread(self._store.publication)
-        is_refused = any(warning.startswith(f"{self._participant}: ") for warning in view.warnings)
-        if is_refused or _is_forgotten(last, issuer, view):
-            # our own newest files do not hold together, as after another live key, or the registry has lost
-            # what it took: a new head mends both
-            resign_seconds = min(resign_seconds, _MEND_SECONDS)
+        needs_mending = _is_refused(view, self._participant) or _is_forgotten(last, issuer, view)
+        if needs_mending:
+            # each that does not help doubles the wait for the next: what it cannot mend, no head does
+            resign_seconds = min(resign_seconds, _MEND_SECONDS * 2**self._mended)
         keys = [self._key] if isinstance(self._key, PrivateKey) else list(self._key(issuer))
         for position, key in enumerate(keys, start=1):
             outgoing = await asyncio.to_thread(
@@ -354,6 +363,7 @@ class Publisher:
                     raise
                 continue
             self._whole, self._lost, self._above = False, False, 0
+            self._mended = min(self._mended + 1, _MOST_MENDED) if needs_mending else 0
             await asyncio.to_thread(self._store.record_publication, outgoing.record)
             self._on_published(outgoing.record)
             return outgoing.record
