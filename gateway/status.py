@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.app import load_identity
 from gateway.deadline import deadlines_of
 from gateway.settings import GatewaySettings
+from healthcode.cli.summary import describe_root
 from healthcode.clock import Clock, rfc3339
 from healthcode.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.errors import HealthcodeError
@@ -49,7 +50,7 @@ async def read_status(settings: GatewaySettings, clock: Clock) -> dict[str, Any]
         "listen": settings.listen,
         "realm": settings.realm,
         "certificate_expires": rfc3339(identity.not_after),
-        "trust": None if state is None else _trust(state.view, now),
+        "trust": None if state is None else {**_trust(state.view, now), **describe_root(state)},
         "act": acts_of(deadlines, now),
         "roles": [describe_deadline(each, now) for each in deadlines if each.kind == "role"],
         "certificates": [describe_deadline(each, now) for each in deadlines if each.kind == "certificate"],

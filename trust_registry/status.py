@@ -11,7 +11,7 @@ from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import participant
 from healthcode.policy.book import decode_policy
 from healthcode.trust.layout import POLICY_PATH, authority_role, live_role, participant_of_role
-from healthcode.trust.metadata import signed_at
+from healthcode.trust.metadata import bootstraps_in, signed_at
 from healthcode.trust.national import root_fingerprint
 from trust_registry.app import Registry
 from trust_registry.approval import name_of, state_of
@@ -43,6 +43,7 @@ def status_of(registry: Registry) -> dict[str, Any]:
         "realm": published.realm,
         "now": rfc3339(now),
         "root_fingerprint": root_fingerprint(root),
+        "root_began_anew": bootstraps_in(published.root.signed),
         "timestamp_signed_at": rfc3339(signed_at(timestamp)),
         "timestamp_age_seconds": now - signed_at(timestamp),
         "act": acts_of(deadlines, now),

@@ -13,17 +13,19 @@ from dataclasses import dataclass
 
 from tuf.api.exceptions import LengthOrHashMismatchError
 
-from healthcode.errors import Reason, TrustError
+from healthcode.errors import Reason, SignatureError, TrustError
 from healthcode.policy.book import PolicyBook, decode_policy
 from healthcode.trust.delegation import verify_targets_form
 from healthcode.trust.document import ParticipantsDocument, decode_document
 from healthcode.trust.issuer import verify_target
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, TrustLimits
 from healthcode.trust.metadata import (
+    Metadata,
     Root,
     Snapshot,
     Targets,
     Timestamp,
+    begins_anew,
     bootstraps_in,
     decode_metadata,
     realm_of,
@@ -106,9 +108,10 @@ def verify_roots(
 
     The first is taken as given: its fingerprint is the caller's to check. So is one whose
     fingerprint is among `adopted`, but that it is newer than the one before and of the same
-    realm. Raises SignatureError, TrustError(VERSION_CONFLICT | REALM_MISMATCH), DecodeError.
+    realm. Raises SignatureError, TrustError(VERSION_CONFLICT | REALM_MISMATCH | ROOT_REPLACED), DecodeError.
     """
     found: list[Root] = []
+    last = b""
     for data in roots:
         metadata = decode_metadata(data, Root, limits.root_bytes)
         root = metadata.signed
@@ -116,7 +119,7 @@ def verify_roots(
         if found:
             is_adopted = root_fingerprint(data) in adopted
             if not is_adopted:
-                verify_threshold(found[-1], "root", metadata)
+                _verify_successor(found[-1], last, metadata)
             if root.version <= found[-1].version or not (is_adopted or root.version == found[-1].version + 1):
                 raise TrustError(
                     f"root version {root.version} follows version {found[-1].version}",
@@ -128,10 +131,25 @@ def verify_roots(
                     reason=Reason.REALM_MISMATCH,
                 )
         found.append(root)
+        last = data
     if not found:
         raise TrustError("there is no root to begin with")
     realm_of(found[-1])
     return tuple(found)
+
+
+def _verify_successor(root: Root, data: bytes, following: Metadata[Root]) -> None:
+    """Check that `root`, whose file is `data`, signed the one after it; a new bootstrap is told as one."""
+    try:
+        verify_threshold(root, "root", following)
+    except SignatureError as error:
+        if not begins_anew(following.signed, root_fingerprint(data)):
+            raise
+        raise TrustError(
+            f"root version {following.signed.version} says that it begins anew, and version {root.version} did not "
+            "sign it: only who is told its fingerprint by the key holders may begin with it",
+            reason=Reason.ROOT_REPLACED,
+        ) from error
 
 
 def beginnings_in(roots: Sequence[bytes], known: bytes, limits: TrustLimits = _LIMITS) -> frozenset[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from pathlib import Path
 
 import click
 
+from healthcode.cli.adoption import name_root
 from healthcode.cli.console import Command, details, json_option, print_result
+from healthcode.cli.parameter import FINGERPRINT
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import ConfigurationError
 from healthcode.rpc.certificate import load_ca
@@ -50,8 +53,14 @@ def backup(root: Path, file: Path, as_json: bool) -> None:
 @dir_option("The folder to restore into.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--replace", is_flag=True, help="There is a node in DIR: keep it aside as DIR.replaced-….")
+@click.option(
+    "--root-fingerprint",
+    "fingerprint",
+    type=FINGERPRINT,
+    help="For a backup from before a new bootstrap of root: as the key holders announced it.",
+)
 @json_option
-def restore(root: Path, file: Path, replace: bool, as_json: bool) -> None:
+def restore(root: Path, file: Path, replace: bool, fingerprint: str | None, as_json: bool) -> None:
     """Restore a node from a backup. Needs the registry; stop the node first.
 
     Nothing is un-revoked: what is published as revoked or killed is taken in. No index is given
@@ -61,8 +70,12 @@ def restore(root: Path, file: Path, replace: bool, as_json: bool) -> None:
     if NodeFolder(root).configuration.exists() and replace:
         refuse_running(load_node_settings(root))
     now = SystemClock().now()
-    restored = restore_node(file, root.resolve(), trust=current_trust, now=now, replace=replace)
+    restored = restore_node(
+        file, root.resolve(), trust=partial(current_trust, fingerprint=fingerprint), now=now, replace=replace
+    )
     settings = load_node_settings(root)
+    if fingerprint is not None:
+        name_root(NodeFolder(root).configuration, settings.registry.root_fingerprint, fingerprint)
     opens = settings.keys.passphrase_file
     result = {
         "node": str(root),
@@ -79,11 +92,19 @@ def restore(root: Path, file: Path, replace: bool, as_json: bool) -> None:
     print_result(result, as_json=as_json, table=details)
 
 
-def current_trust(settings: NodeSettings) -> TrustView:
-    """What the registry publishes now, verified; it becomes the restored node's trust folder."""
+def current_trust(settings: NodeSettings, fingerprint: str | None = None) -> TrustView:
+    """What the registry publishes now, verified; it becomes the restored node's trust folder.
+
+    It begins with the root of `fingerprint`, else with the one that the configuration names.
+    """
     registry = settings.registry
     with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca)) as source:
-        init_trust(settings.trust.folder, source, registry.root_fingerprint, realm=settings.realm)
+        init_trust(
+            settings.trust.folder,
+            source,
+            fingerprint or registry.root_fingerprint,
+            realm=settings.realm,
+        )
         return TrustClient(settings.trust.folder, source).refresh(SystemClock().now()).view
 
 

@@ -11,19 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from healthcode import TrustStore, Verifier
 from healthcode.cli.__main__ import cli as healthcode_cli
-from healthcode.errors import HealthcodeError, Reason
+from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.policy.enumeration import Outcome
 from healthcode.trust.layout import metadata_file
 from healthcode.trust.national import root_fingerprint
+from healthcode.trust.store import init_trust
+from province_node.__main__ import cli as node_cli
+from province_node.cli.backup import current_trust
+from province_node.settings import load_node_settings
 from tests.federation.history import check_history
 from tests.federation.node import code_text
 from tests.federation.world import REALM, Federation, open_federation
@@ -201,6 +207,31 @@ async def the_other_goes_on_in_alarm(story: Story) -> None:
     assert check_history(federation.looks(), federation.revokes) == []
 
 
+async def a_node_comes_back_from_a_backup(story: Story) -> None:
+    """Its configuration names the old root: by that it gets nothing, by the new one all, and names that from then on."""
+    people, folder = story.people, story.people.root / "node-51"
+    await people.type(
+        node_cli, "init", "--dir", str(folder), "--participant", "51", "--realm", REALM, "--development",
+        "--registry", people.source[1].removeprefix("grpcs://"), "--registry-ca", people.ca[1],
+        "--root-fingerprint", story.old,
+    )  # fmt: skip
+    settings = load_node_settings(folder)
+    with pytest.raises(TrustError) as refused:
+        await asyncio.to_thread(current_trust, settings)
+    assert refused.value.reason is Reason.ROOT_REPLACED
+    told = await people.type(
+        node_cli, "rebootstrap", "--dir", str(folder), "--root-fingerprint", story.read_out
+    )
+    assert (told["root_before"], told["root_version"]) == (1, 2)
+    named = load_node_settings(folder)
+    assert named.registry.root_fingerprint == story.new
+    assert named.model_copy(update={"registry": settings.registry}) == settings, "nothing else has changed"
+    for each in (settings, named):  # a start compares the fingerprint that is configured with the folder
+        await asyncio.to_thread(init_trust, settings.trust.folder, (), each.registry.root_fingerprint)
+    shutil.rmtree(settings.trust.folder)
+    assert (await asyncio.to_thread(current_trust, settings, story.new)).root_version == 2
+
+
 async def whoever_comes_new_begins_there(story: Story) -> None:
     """By the new fingerprint alone; a lost registry is rebuilt from it; and roots follow by themselves again."""
     people = story.people
@@ -249,4 +280,5 @@ async def test_root_below_its_threshold(tmp_path: Path) -> None:
         await new_holders_sign_a_new_root(story, await two_root_holders_are_lost(story))
         await some_adopt_it(story)
         await the_other_goes_on_in_alarm(story)
+        await a_node_comes_back_from_a_backup(story)
         await whoever_comes_new_begins_there(story)

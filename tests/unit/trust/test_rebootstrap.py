@@ -26,7 +26,7 @@ from healthcode.trust.client import TrustClient
 from healthcode.trust.generation import current_generation
 from healthcode.trust.layout import metadata_file
 from healthcode.trust.metadata import bootstraps_in, sign_metadata, to_bytes, with_bootstrap, with_root
-from healthcode.trust.national import root_fingerprint
+from healthcode.trust.national import beginnings_in, root_fingerprint, verify_roots
 from healthcode.trust.rebootstrap import adopt_root
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.view import TrustView
@@ -157,6 +157,18 @@ def test_it_may_happen_twice(client: TrustClient, realm: SimulatedRealm, folder:
         assert TrustStore.open(each).warnings == ()
     assert [each.version for each in read_bootstrap(folder).adopted] == [2, 3]
     assert sorted(bootstraps_in(realm.root.signed)) == ["2", "3"]
+
+
+def test_a_row_of_roots_says_where_it_began_anew(realm: SimulatedRealm) -> None:
+    """Checked offline it does not hold, by the same reason; with the word of the newest root it does, and nothing more."""
+    fingerprint = begin_anew(realm)
+    row = [realm.files[metadata_file("root", version)] for version in (1, 2)]
+    with pytest.raises(TrustError) as refused:
+        verify_roots(row)
+    assert refused.value.reason is Reason.ROOT_REPLACED
+    assert beginnings_in(row, row[1]) == {fingerprint}
+    assert beginnings_in(row, row[0]) == frozenset()
+    assert [root.version for root in verify_roots(row, adopted=beginnings_in(row, row[1]))] == [1, 2]
 
 
 def test_a_new_client_begins_with_the_new_root(realm: SimulatedRealm, tmp_path: Path) -> None:
