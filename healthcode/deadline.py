@@ -60,7 +60,8 @@ class Deadline:
     """One thing that ends: from `begins` to `ends`, in epoch seconds; `who` must act before.
 
     `kind` is role, key or certificate: a closed word, since it labels a metric. `replaced`:
-    another one stands in for it already, so nobody must act.
+    another one stands in for it already, so nobody must act. One that is missing altogether
+    has no version, and ended at 0.
     """
 
     kind: str
@@ -84,6 +85,8 @@ class Deadline:
         """What to tell an operator of it."""
         if self.replaced:
             return "ended" if now >= self.ends else "replaced: ends by itself"
+        if self.ends == 0:
+            return f"MISSING: {self.who} must act now"
         if now >= self.ends:
             return f"EXPIRED: {self.who} must act now"
         if self.must_act(now):
@@ -120,9 +123,9 @@ def describe_deadline(deadline: Deadline, now: int) -> dict[str, Any]:
     return {
         deadline.kind: deadline.name,
         "version": int(deadline.version) if deadline.kind == "role" else deadline.version,
-        "expires": rfc3339(deadline.ends),
-        "warns": rfc3339(deadline.warns),
-        "left_seconds": deadline.ends - now,
+        "expires": rfc3339(deadline.ends) if deadline.ends else None,
+        "warns": rfc3339(deadline.warns) if deadline.ends else None,
+        "left_seconds": deadline.ends - now if deadline.ends else 0,
         "note": deadline.note(now),
     }
 
@@ -133,7 +136,7 @@ def acts_of(deadlines: Iterable[Deadline], now: int) -> list[dict[str, Any]]:
         {
             "who": each.who,
             "what": " ".join(word for word in (each.kind, each.name, each.version) if word),
-            "by": rfc3339(each.ends),
+            "by": rfc3339(each.ends or now),
         }
         for each in deadlines
         if each.must_act(now)

@@ -65,6 +65,8 @@ def _keys(settings: NodeSettings, issuer: IssuerView) -> list[Deadline]:
             else f"the authority (request.json with key {made.kid.hex()}; then `province-node publish`)"
         )
         leaves = issuer.signs_until is not None and purpose in _CODE_PURPOSES
+        if not keys and not leaves:
+            found.append(Deadline("key", str(purpose), "", 0, 0, who))  # as after the only one was killed
         found += [
             Deadline(
                 "key",

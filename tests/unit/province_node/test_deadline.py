@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 import pytest
 
+from healthcode.clock import rfc3339
+from healthcode.deadline import acts_of, describe_deadline
 from healthcode.rpc.certificate import make_ca
 from healthcode.settings import TlsSettings
 from healthcode.signing.ed25519 import PrivateKey
@@ -94,6 +96,19 @@ def test_a_key_that_ends_names_the_command_then_the_authority_then_nobody(
     rotated = replace(issuer, keys=MappingProxyType({**issuer.keys, kid: made}))
     shown = notes(settings, rotated)
     assert (shown["LIVE before"], shown["LIVE"]) == ("replaced: ends by itself", "ok")
+
+
+def test_a_purpose_whose_only_key_was_killed_is_missing(world: World, settings: NodeSettings) -> None:
+    """Nothing LIVE can be issued: that is told at once, and on /metrics as something that has ended."""
+    issuer = world.view.issuers[HOME]
+    kid = next(key.kid for key in issuer.keys.values() if key.purpose is KeyPurpose.LIVE)
+    assert issuer.revocations is not None
+    head = replace(issuer.revocations.head, killed_kids=frozenset({kid}))
+    killed = replace(issuer, revocations=replace(issuer.revocations, head=head))
+    (found,) = [each for each in own_deadlines(settings, killed) if each.name == "LIVE"]
+    assert found.note(NOW).startswith("MISSING: this node (`province-node keys rotate --purpose LIVE`)")
+    assert acts_of([found], NOW) == [{"who": found.who, "what": "key LIVE", "by": rfc3339(NOW)}]
+    assert describe_deadline(found, NOW)["expires"] is None
 
 
 def test_a_province_that_leaves_needs_no_next_code_key(world: World, settings: NodeSettings) -> None:
