@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from healthcode.code.claims import Level, Presentation
-from healthcode.errors import InvalidInputError
+from healthcode.errors import InvalidInputError, Reason
 from healthcode.identity.document import IdentityDocument
 from province_node.level import LevelStatement
 
@@ -32,6 +32,7 @@ __all__ = [
     "ListVersion",
     "PaddingStore",
     "Publication",
+    "PublishFailure",
     "Request",
     "Revocation",
     "RevocationReason",
@@ -184,7 +185,10 @@ class ListVersion:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """The last revocation head the registry acknowledged; `lists`: those that it changed."""
+    """The last revocation head the registry acknowledged; `lists`: those that it changed.
+
+    `root` is the fingerprint of the root that this node's configuration named then; empty when unknown.
+    """
 
     version: int
     signed_at: int
@@ -193,6 +197,16 @@ class Publication:
     through: int  # the last revocation sequence it holds
     head: bytes
     lists: tuple[ListVersion, ...] = ()
+    root: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishFailure:
+    """Why the registry does not have our newest head, and since when (seconds); `message` is for an operator."""
+
+    reason: Reason
+    message: str
+    since: int
 
 
 class IssueStore(Protocol):
@@ -292,6 +306,10 @@ class PublishStore(Protocol):
     def record_attempt(self, version: int, sha256: bytes) -> None: ...
 
     def record_publication(self, publication: Publication) -> None: ...
+
+    def publish_failure(self) -> PublishFailure | None: ...
+
+    def record_failure(self, reason: Reason, message: str, now: int) -> None: ...
 
 
 class StatusStore(Protocol):

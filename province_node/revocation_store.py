@@ -1,4 +1,4 @@
-"""The node's store, the part that takes back: revocations, killed keys, padding, what was published.
+"""The node's store, the part that takes back: revocations, killed keys, padding.
 
 `NodeStore` is this and issuing in one file (`store`, which says what makes a write durable).
 """
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from healthcode.code.claims import Presentation
 from healthcode.errors import InvalidInputError, Reason
-from healthcode.stores.sqlite import Database, Session
+from healthcode.stores.sqlite import Session
+from province_node.publication_store import PublicationStore, number
 from province_node.record import (
     HeldCode,
     IssuedUnder,
-    Publication,
     Request,
     Revocation,
     RevocationReason,
@@ -25,8 +25,6 @@ _PADDING = "PADDING"
 """The reason of an entry that is no code's."""
 _RESTORED = "RESTORED"
 """The reason of an entry that was found published, and was not in the backup."""
-_KEPT_VERSIONS = 1000
-_KEPT_ATTEMPTS = 1000
 
 
 FIRST_SERIES = "SELECT coalesce(max(series), 0) FROM first_series WHERE until_day >= ?"
@@ -61,11 +59,8 @@ def _count_selected(db: Session, selection: IssuedUnder, now: int) -> tuple[int,
     return matched - already, already
 
 
-class RevocationStore:
+class RevocationStore(PublicationStore):
     """What a node has revoked, and what of it is published."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     # -- revoking --------------------------------------------------------------
 
@@ -321,66 +316,6 @@ class RevocationStore:
                 "SELECT DISTINCT day FROM revocation WHERE day BETWEEN ? AND ?", (covered_from, covered_to)
             )
             return frozenset(row[0] for row in rows)
-
-    def publication(self) -> Publication | None:
-        """The last head that the registry acknowledged."""
-        with self._database.read() as db:
-            row = db.one(
-                "SELECT version, signed_at, covered_from, covered_to, through, head FROM publication"
-            )
-            return Publication(*row) if row is not None else None
-
-    def attempted_version(self) -> int:
-        """The highest version that was ever sent, or about to be, from this database; 0 for none."""
-        with self._database.read() as db:
-            return number(db, "SELECT coalesce(max(version), 0) FROM attempt")
-
-    def record_attempt(self, version: int, sha256: bytes) -> None:
-        """A version is about to be sent, as metadata of this digest; durable when this returns."""
-        forgotten = version - _KEPT_ATTEMPTS
-        with self._database.transaction() as db:
-            db.execute(
-                "INSERT INTO attempt VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE"
-                " SET version = excluded.version, unknown_through = max(unknown_through, ?)",
-                (version, max(forgotten, 0), forgotten),
-            )
-            db.execute("INSERT OR IGNORE INTO made_head VALUES (?, ?)", (version, sha256))
-            db.execute("DELETE FROM made_head WHERE version <= ?", (forgotten,))
-
-    def has_made(self, version: int, sha256: bytes) -> bool | None:
-        """Whether this database made the live metadata of this version and digest; None: it cannot tell."""
-        with self._database.read() as db:
-            if db.one("SELECT 1 FROM made_head WHERE version = ? AND sha256 = ?", (version, sha256)):
-                return True
-            known_from = number(db, "SELECT coalesce(max(unknown_through), 0) FROM attempt")
-            return None if version <= known_from else False
-
-    def record_publication(self, publication: Publication) -> None:
-        """Remembers what the registry acknowledged."""
-        with self._database.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO publication VALUES (1, ?, ?, ?, ?, ?, ?)",
-                (
-                    publication.version,
-                    publication.signed_at,
-                    publication.covered_from,
-                    publication.covered_to,
-                    publication.through,
-                    publication.head,
-                ),
-            )
-            for made in publication.lists:
-                db.execute(
-                    "INSERT OR REPLACE INTO list_version VALUES (?, ?, ?)",
-                    (made.day, made.version, made.through),
-                )
-                oldest = max(made.base_version, made.version - _KEPT_VERSIONS)
-                db.execute("DELETE FROM list_version WHERE day = ? AND version < ?", (made.day, oldest))
-
-
-def number(db: Session, sql: str, *values: int) -> int:
-    row = db.one(sql, values)
-    return 0 if row is None else int(row[0])
 
 
 def find_response(db: Session, request: Request, now: int) -> bytes | None:

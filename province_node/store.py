@@ -169,6 +169,17 @@ _MIGRATIONS = (
         PRIMARY KEY (version, sha256)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- the fingerprint of the root that the registry then had: '' is of an older release
+    ALTER TABLE publication ADD COLUMN root TEXT NOT NULL DEFAULT '';
+
+    CREATE TABLE publish_failure (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        reason TEXT NOT NULL,
+        message TEXT NOT NULL,
+        since INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
 
 
