@@ -98,6 +98,8 @@ def _cell(value: object) -> Text:
         return Text("-", style="dim")
     if isinstance(value, bool):
         return Text("yes" if value else "no")
+    if isinstance(value, Mapping):
+        return Text(", ".join(f"{name} {each}" for name, each in value.items()) or "none")
     if isinstance(value, list | tuple):
         return Text(", ".join(str(item) for item in value) or "none")
     return Text(str(value))

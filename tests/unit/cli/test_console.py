@@ -211,11 +211,14 @@ def test_a_table_of_nothing_is_a_sentence(capsys: pytest.CaptureFixture[str]) ->
 def test_values_are_shown_to_people(capsys: pytest.CaptureFixture[str]) -> None:
     """No Python words: yes and no, none, and a dash for what is not known."""
     out = printed(capsys, details({"serving": True, "admitted": False, "warnings": [], "age": None}))
+    out += printed(capsys, details({"above": {"snapshot": 1, "timestamp": 3}, "lacking": {}}))
     assert [line.split() for line in out.splitlines()] == [
         ["serving", "yes"],
         ["admitted", "no"],
         ["warnings", "none"],
         ["age", "-"],
+        ["above", "snapshot", "1,", "timestamp", "3"],
+        ["lacking", "none"],
     ]
 
 
