@@ -26,7 +26,8 @@ from healthcode.v1 import province_issuer_pb2, province_node_pb2, verdict_pb2
 from tests.integration.province_node.world import VALID_IDS, Federation, item, open_federation
 
 Item = province_node_pb2.VerifyItem
-WITHIN_SECONDS = 10
+WITHIN_SECONDS = 30
+"""Seconds on an idle machine, which `make bench` measures; a busy one is given time."""
 
 # one federation for all of these, also when workers share the tests out by group
 pytestmark = pytest.mark.xdist_group("province_node")
@@ -44,7 +45,7 @@ def _until_issuing(federation: Federation) -> None:
 
     async def ready() -> None:
         for home, visited in (("31", "44"), ("44", "31")):
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while True:
                 try:
                     code = (await federation.issue(home)).code
@@ -164,6 +165,24 @@ async def _until_refused(federation: Federation, text: str) -> float:
     return time.monotonic() - began
 
 
+async def _until_issued_with(federation: Federation, kid: str) -> province_issuer_pb2.IssuedCode:
+    """A code under this key, which the running node opens when it sees it published."""
+    give_up = time.monotonic() + WITHIN_SECONDS
+    while (issued := await federation.issue()).kid != kid:
+        assert time.monotonic() < give_up, f"still issued under {issued.kid}"
+        await asyncio.sleep(0.1)
+    return issued
+
+
+async def _until_passed(federation: Federation, text: str) -> None:
+    """Until the other node, too, has the key of a new code."""
+    give_up = time.monotonic() + WITHIN_SECONDS
+    while (verdict := await federation.verify(text)).decision != verdict_pb2.DECISION_PASS:
+        assert verdict.outcome == verdict_pb2.OUTCOME_UNKNOWN_KEY, verdict
+        assert time.monotonic() < give_up, "it never heard of the key"
+        await asyncio.sleep(0.1)
+
+
 async def test_a_revoked_code_is_refused_elsewhere_within_seconds(federation):
     """Revoked in Shanghai, refused in Guangdong; asked live, the home says so at once."""
     issued, other = await federation.issue(), await federation.issue(number=VALID_IDS[1])
@@ -260,11 +279,10 @@ async def test_a_rotated_key_takes_over_and_old_codes_go_on(federation):
         federation.command, "31", "publish", "--bundle", federation.sign("31")
     )
     assert published["seen_by_node"]
-    new = await federation.issue()
-    assert new.kid == made["kid"]
+    new = await _until_issued_with(federation, made["kid"])
     assert old.kid != new.kid
-    for code in (old.code, new.code):
-        assert (await federation.verify(code)).decision == verdict_pb2.DECISION_PASS
+    await _until_passed(federation, new.code)
+    assert (await federation.verify(old.code)).decision == verdict_pb2.DECISION_PASS
 
 
 async def test_the_commands_go_all_the_way(federation, tmp_path):

@@ -121,7 +121,7 @@ class Federation:
     async def verify(self, text: str, code: str = "44") -> verdict_pb2.Verdict:
         async with self.ask(code) as stub:
             response = await stub.Verify(
-                province_node_pb2.VerifyRequest(item=province_node_pb2.VerifyItem(code=text)), timeout=5
+                province_node_pb2.VerifyRequest(item=province_node_pb2.VerifyItem(code=text)), timeout=20
             )
         return response.verdict
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ from trust_registry.writing import Receipt
 
 REALM = "test-registry"
 CODES = ("11", "12", "13", "31", "44")
+PATIENCE_SECONDS = 30
 
 
 @pytest.fixture
@@ -52,16 +53,24 @@ async def running(
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_the_first_after_a_quiet_time_goes_at_once(
+    registry: Registry, provinces: dict[str, Province]
+) -> None:
+    """It waits for no window, however long that is."""
+    async with running(Publisher(registry.repository), window_seconds=3600) as groups:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            receipt = await groups.submit(live(provinces["11"]))
+    assert receipt.version == 1
+
+
 async def test_what_comes_in_one_window_is_one_snapshot(
     registry: Registry, provinces: dict[str, Province]
 ) -> None:
-    """The first goes at once, the others together; everybody gets the own version and the common snapshot."""
+    """After the first the others go together; everybody gets the own version and the common snapshot."""
     before = registry.repository.published().versions.snapshot
     sizes: list[int] = []
     async with running(Publisher(registry.repository), sizes=sizes) as groups:
-        started = time.monotonic()
         first = await groups.submit(live(provinces["11"]))
-        assert time.monotonic() - started < 0.2
         others = await asyncio.gather(*(groups.submit(live(provinces[code])) for code in CODES[1:]))
     assert first.snapshot_version == before + 1
     assert {receipt.snapshot_version for receipt in others} == {before + 2}
@@ -108,12 +117,13 @@ class Obstructed(Publisher):
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry.repository)
         self.error: Exception | None = None
-        self.delay_seconds = 0.0
-        self.calls = 0
+        self.begun = threading.Event()
+        self.may_go = threading.Event()
+        self.may_go.set()
 
     def publish_together(self, submissions: Sequence[Submission]) -> list[Receipt | Exception]:
-        self.calls += 1
-        time.sleep(self.delay_seconds)
+        self.begun.set()
+        assert self.may_go.wait(PATIENCE_SECONDS)
         if self.error is not None:
             raise self.error
         return super().publish_together(submissions)
@@ -142,21 +152,28 @@ async def test_a_caller_that_goes_away_releases_its_files_in_any_case(
     """Withdrawn while it waits, or let finish when it is under way; the files are freed once each."""
     publisher = Obstructed(registry)
     released: list[str] = []
+    freed = threading.Event()
 
     def release(name: str) -> Callable[[], None]:
-        return lambda: released.append(name)
+        def free() -> None:
+            released.append(name)
+            if name == "under way":
+                freed.set()
+
+        return free
 
     async with running(publisher, window_seconds=0.3) as groups:
-        publisher.delay_seconds = 0.2
+        publisher.may_go.clear()
         under_way = asyncio.create_task(groups.submit(live(provinces["11"]), release=release("under way")))
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(publisher.begun.wait, PATIENCE_SECONDS)
         waiting = asyncio.create_task(groups.submit(live(provinces["12"]), release=release("waiting")))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # it is in the queue, where it stays while the other is under way
         for task in (under_way, waiting):
             task.cancel()
         await asyncio.gather(under_way, waiting, return_exceptions=True)
         assert released == ["waiting"]
-        await asyncio.sleep(0.4)
+        publisher.may_go.set()
+        assert await asyncio.to_thread(freed.wait, PATIENCE_SECONDS)
         assert released == ["waiting", "under way"]
     published = registry.repository.published()
     assert published.version_of("province-11-live") == 1
