@@ -61,8 +61,8 @@ def compromise(root: Path, kid: str, yes: bool, as_json: bool) -> None:
         "killed": "before" if response.already_killed else "now",
         "published": f"head {head}: other nodes refuse its codes within seconds"
         if head is not None
-        else "NOT YET: the registry is out of reach. This node refuses its codes now, the others as soon as it answers; "
-        "see `province-node status`",
+        else "NOT YET: the registry is out of reach. This node signs with it no more; its codes are refused as soon as "
+        "the registry answers: `keys_killed_waiting` of `province-node status` is then 0",
         "codes_out": response.codes_out,
         "next_kid": response.next_kid or None,
         "next": _following(settings, kid, response.next_kid),

@@ -24,6 +24,7 @@ from healthcode.cli.summary import describe_root
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.errors import HealthcodeError
+from healthcode.revocation.head import decode_head
 from healthcode.rpc.certificate import decode_leaf
 from healthcode.trust.assembly import TrustState
 from healthcode.trust.store import TrustStore
@@ -181,15 +182,18 @@ def _store(settings: NodeSettings, now: int) -> dict[str, object]:
     try:
         publication, counts = store.publication(), dict(store.counts(now))
         waiting = store.last_revocation() - (publication.through if publication is not None else 0)
+        killed = store.killed_kids()
     finally:
         store.close()
     if publication is None:
         return {**counts, "published_head": None}
+    head = decode_head(publication.head, realm=settings.realm, issuer=settings.participant)
     return {
         **counts,
         "published_head": publication.version,
         "published_at": rfc3339(publication.signed_at),
         "revocations_waiting": waiting,
+        "keys_killed_waiting": len(killed - head.killed_kids),
     }
 
 
