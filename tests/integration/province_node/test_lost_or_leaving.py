@@ -1,4 +1,7 @@
-"""A node's passphrase is lost, told in steps between real processes; and its INDEX key alone."""
+"""What becomes of a province's codes, told in steps between real processes.
+
+When the province leaves, or stays after all; when its node's passphrase is lost, or its INDEX key alone.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,25 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from healthcode.clock import SystemClock, rfc3339
 from healthcode.revocation.day import day_of
 from healthcode.rpc.convert import duration
 from healthcode.trust.store import TrustStore
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from province_node.__main__ import cli
-from tests.integration.province_node.world import Federation, open_federation
+from tests.integration.province_node.world import VALID_IDS, Federation, open_federation
+from trust_registry.__main__ import cli as registry_cli
 
 WITHIN_SECONDS = 30
 COUNT = 12
 VALID = verdict_pb2.OUTCOME_VALID
 
-pytestmark = pytest.mark.xdist_group("province_node_lost_passphrase")
+pytestmark = pytest.mark.xdist_group("province_node_lost_or_leaving")
 
 
-@pytest.fixture
-def federation(tmp_path):
-    with open_federation(tmp_path) as made:
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory):
+    with open_federation(tmp_path_factory.mktemp("lost-or-leaving")) as made:
         yield made
 
 
@@ -75,6 +80,75 @@ def outcome(federation: Federation, code: province_issuer_pb2.IssuedCode) -> int
 
 def places(codes: list[province_issuer_pb2.IssuedCode]) -> set[tuple[int, int]]:
     return {(day_of(code.expires_at.seconds), code.index) for code in codes}
+
+
+def operators(federation: Federation, *arguments: str) -> None:
+    """Two operators sign what `propose retirement 31` says."""
+    registry = federation.root / "registry"
+    here = ("--dir", str(registry), "--json")
+    proposed = CliRunner().invoke(registry_cli, ["propose", "retirement", "31", *arguments, *here])
+    assert proposed.exit_code == 0, proposed.output
+    for number in (1, 2):
+        key = ("--key", f"operator-{number}", "--passphrase-file", str(registry / "ceremony" / "passphrase"))
+        proposal = json.loads(proposed.stdout)["proposal"]
+        signed = CliRunner().invoke(registry_cli, ["sign", proposal, *key, "--yes", *here])
+        assert signed.exit_code == 0, signed.output
+
+
+def test_a_province_that_leaves_tells_whom_it_concerns(federation: Federation, tmp_path: Path) -> None:
+    """Codes end with it, verdicts and the node say so, holders are listed; withdrawn, all is as before."""
+    issue_some(federation)
+    people = tmp_path / "people.ndjson"
+    rows = [{"document_type": "10", "number": number, "name": "张小三"} for number in VALID_IDS[:3]]
+    people.write_text("\n".join(json.dumps(row) for row in rows))
+    now = SystemClock().now()
+    signs, codes = now + 2 * 3600, now + 3 * 86_400 - 3600
+    # 1. One holder has a PAPER code for a week, before anything is announced; another only a LIVE one.
+    paper = {"presentation": verdict_pb2.PRESENTATION_PAPER, "number": VALID_IDS[1]}
+    early = asyncio.run(federation.issue(validity=duration(7 * 86_400), **paper))
+    assert early.expires_at.seconds > codes
+    operators(federation, "--signs-until", rfc3339(signs), "--codes-until", rfc3339(codes))
+
+    async def is_told() -> bool:
+        verdict = await federation.verify(early.code)
+        assert verdict.outcome == VALID
+        return "ISSUER_RETIRES" in verdict.warnings and rfc3339(codes) in verdict.remedy
+
+    asyncio.run(until(is_told))
+
+    async def is_known_at_home() -> bool:
+        return bool(command(federation, "retirement")["retires"])
+
+    asyncio.run(until(is_known_at_home))
+    # 2. What is issued now ends with it; the one before ends early.
+    late = asyncio.run(federation.issue(validity=duration(7 * 86_400), **{**paper, "number": VALID_IDS[2]}))
+    assert late.expires_at.seconds == codes
+    assert asyncio.run(federation.verify(early.code)).code_expires_at.seconds == codes
+    # 3. The node says when, and lists whom it concerns: by pseudonym, and of those whom the back end knows.
+    told = command(federation, "status")["retirement"]
+    assert (told["codes_until"], told["codes_days_left"]) == (rfc3339(codes), 2)
+    concerned = lines(federation, "--holders")
+    assert [line["ends_at"] for line in concerned] == [rfc3339(codes)] * 2
+    assert not any(number in json.dumps(concerned) for number in VALID_IDS)
+    known = lines(federation, "--among", people)
+    assert [line["number"] for line in known] == list(VALID_IDS[1:3])
+    assert all(line["ends"] == {"PAPER": rfc3339(codes)} for line in known)
+    # 4. It stays after all: everything is as it was.
+    operators(federation, "--withdraw")
+
+    async def is_over() -> bool:
+        verdict = await federation.verify(early.code)
+        return not verdict.warnings and verdict.code_expires_at.seconds == early.expires_at.seconds
+
+    asyncio.run(until(is_over))
+
+
+def lines(federation: Federation, *arguments: str | Path) -> list[dict[str, Any]]:
+    """What `province-node retirement` lists."""
+    everything = ["retirement", *map(str, arguments), "--dir", str(federation.node("31"))]
+    result = CliRunner().invoke(cli, everything)
+    assert result.exit_code == 0, f"{result.output}\n{result.exception}"
+    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def test_a_lost_passphrase_takes_no_code_and_gives_no_index_twice(
@@ -127,6 +201,7 @@ def test_a_lost_passphrase_takes_no_code_and_gives_no_index_twice(
     federation.start("31")
     last = issue_some(federation)
     assert not places(last) & (places(before) | places(after))
-    assert TrustStore.open(federation.settings("44").trust.folder).view.issuers["31"].province_version == 3
+    view = TrustStore.open(federation.settings("44").trust.folder).view
+    assert view.issuers["31"].province_version == 3
     for code in (before[0], after[0], last[0]):
         assert outcome(federation, code) == VALID
