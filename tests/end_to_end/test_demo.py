@@ -46,7 +46,7 @@ def test_every_step_goes_as_told_and_nothing_is_left(tmp_path: Path) -> None:
     assert [pid for pid in report["processes"] if _alive(pid)] == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
     """Interrupted while services run, the demo stops them and ends with 130."""
     folder, told = tmp_path / "demo", tmp_path / "steps.json"
@@ -58,13 +58,13 @@ def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + 150  # a ceremony comes before, which a busy machine does slowly
         while not (folder / "pids").exists():
             assert demo.poll() is None, "the demo ended before it started anything"
-            assert time.monotonic() < give_up, "nothing was started in a minute"
+            assert time.monotonic() < give_up, "nothing was started in two minutes and a half"
             time.sleep(0.1)
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(60) == 130
+        assert demo.wait(120) == 130
         report = json.loads(told.read_text())
         assert report["processes"], "nothing was running when it was interrupted"
         assert [pid for pid in report["processes"] if _alive(pid)] == []
