@@ -60,7 +60,10 @@ class SourceNote:
 
 
 class Candidate:
-    """A source within one refresh: a TrustSource that ends when its time or its bytes are used up."""
+    """A source within one refresh: a TrustSource that ends when its time or its bytes are used up.
+
+    Safe to fetch from by several threads.
+    """
 
     def __init__(self, source: TrustSource, limits: SourceLimits, timestamp: bytes | None = None) -> None:
         self.source = source
@@ -69,6 +72,7 @@ class Candidate:
         self._limits = limits
         self._deadline = time.monotonic() + limits.refresh_seconds
         self._left = limits.refresh_bytes
+        self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -87,13 +91,25 @@ class Candidate:
                 f"{self.name} did not give all in {self._limits.refresh_seconds:.0f} s",
                 reason=Reason.SOURCE_SLOW,
             )
-        if self._left <= 0:
-            raise too_large("all of it", self._limits.refresh_bytes, self.name)
-        data = self.source.fetch(path, min(max_bytes, self._left))
-        self._left -= len(data)
+        granted = self._grant(max_bytes)
+        data = b""
+        try:
+            data = self.source.fetch(path, granted)
+        finally:
+            with self._lock:
+                self._left += granted - len(data)
         if path == _TIMESTAMP:
             self.timestamp = data
         return data
+
+    def _grant(self, max_bytes: int) -> int:
+        """Takes what a fetch may need from what is left; what it did not need is given back."""
+        with self._lock:
+            if self._left <= 0:
+                raise too_large("all of it", self._limits.refresh_bytes, self.name)
+            granted = min(max_bytes, self._left)
+            self._left -= granted
+            return granted
 
     def peek(self, path: str, max_bytes: int) -> bytes | None:
         """As fetch, None where there is no such file; the next fetch gives the same without asking."""

@@ -8,7 +8,8 @@ keys, and the other way round.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
@@ -49,6 +50,8 @@ from healthcode.trust.succession import Succession
 
 __all__ = ["Refresh"]
 
+_AT_ONCE = 8
+
 _T = TypeVar("_T")
 
 
@@ -70,7 +73,7 @@ class Refresh:
         self._now = now
         self._retrieval = Retrieval(source, limits, {} if lists is None else lists)
         self._succession = Succession(previous, limits, now)
-        self._rejected: list[Rejected] = []
+        self._rejected: dict[str, list[Rejected]] = {}  # by participant, or AREAS_ROLE
 
     def national(self, cached: Cached) -> tuple[NationalFiles, National]:
         """The national part of what the Updater brought, with what targets lists, verified.
@@ -100,8 +103,8 @@ class Refresh:
         if self._previous is not None:
             known |= set(self._previous.issuers) | set(self._previous.files.witnesses)
             known |= set(self._previous.national.participants.participants)
-        for participant in sorted(known):
-            issuer, witness = self._isolated(participant, national)
+        found = self._all_of(sorted(known), national)
+        for participant, (issuer, witness) in found.items():
             if issuer is not None:
                 issuers[participant] = issuer
             if witness is not None:
@@ -111,7 +114,7 @@ class Refresh:
             None if areas is None else areas.files,
             {code: issuer.files for code, issuer in issuers.items()},
             witnesses,
-            tuple(self._rejected),
+            tuple(each for who in (AREAS_ROLE, *found) for each in self._rejected.get(who, ())),
             self._succession.sightings,
         )
         state = TrustState(files, national, areas, issuers, view_of(files, national, areas, issuers))
@@ -174,6 +177,36 @@ class Refresh:
         except HealthcodeError:
             return None
 
+    def _all_of(
+        self, participants: Sequence[str], national: National
+    ) -> dict[str, tuple[IssuerTrust | None, Witness | None]]:
+        """What _isolated gives of each; of those with something to fetch, some at a time.
+
+        Each fetches its metadata, then its head, then its lists: one participant after the
+        other would wait for the network a hundred times where all have news. One of them
+        computes while the others wait.
+        """
+        news = [each for each in participants if self._has_news(each, national)]
+        found: dict[str, tuple[IssuerTrust | None, Witness | None]] = {}
+        if len(news) > 1:
+            with ThreadPoolExecutor(min(_AT_ONCE, len(news)), thread_name_prefix="trust-fetch") as pool:
+
+                def in_turn(participant: str) -> tuple[IssuerTrust | None, Witness | None]:
+                    with self._retrieval.turn:
+                        return self._isolated(participant, national)
+
+                found = dict(zip(news, pool.map(in_turn, news), strict=True))
+        return {each: found.get(each) or self._isolated(each, national) for each in participants}
+
+    def _has_news(self, participant: str, national: National) -> bool:
+        """Whether snapshot names another version of what the participant publishes than we hold."""
+        held = None if self._previous is None else self._previous.issuers.get(participant)
+        named = (
+            national.version_of(authority_role(participant)),
+            national.version_of(live_role(participant)),
+        )
+        return held is None or (held.authority.version, live_version_of(held)) != named
+
     def _isolated(self, participant: str, national: National) -> tuple[IssuerTrust | None, Witness | None]:
         """As _participant, and a fault of ours in one province's files stops that province alone."""
         try:
@@ -224,14 +257,14 @@ class Refresh:
         """What serves while a new authority waits: the one before, with what its node goes on revoking."""
         if held is None:
             return None
-        told = len(self._rejected)
+        told = len(self._rejected.get(participant, ()))
         try:
             return self._issuer(participant, held.link, national, held)
         except HealthcodeError:
             return held
         finally:
             # that the new authority's files do not hold under the old one is what waiting means
-            del self._rejected[told:]
+            del self._rejected.get(participant, [])[told:]
 
     def _issuer(
         self, participant: str, link: AuthorityLink, national: National, held: IssuerTrust | None
@@ -298,4 +331,5 @@ class Refresh:
             return error
 
     def _reject(self, participant: str, error: HealthcodeError) -> None:
-        self._rejected.append(Rejected(participant, error.reason, error.message))
+        told = self._rejected.setdefault(participant, [])
+        told.append(Rejected(participant, error.reason, error.message))

@@ -7,6 +7,9 @@ by whoever takes it.
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from healthcode.errors import Reason, TrustError, UnavailableError
 from healthcode.trust.assembly import IssuerTrust
@@ -31,14 +34,48 @@ NO_LIVE: tuple[None, None] = (None, None)
 _MAX_FAILED_FETCHES = 3
 
 
+class Turn:
+    """Whose turn it is to compute, of several threads that fetch: one has it, but for the time in which it waits.
+
+    Threads that all compute would only get into each other's way, and who has the turn
+    shares nothing with the others.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._holder = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        self._holder = None
+        self._lock.release()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Gives the turn to others while the block waits; nothing for a thread that is alone, and has none."""
+        if self._holder != threading.get_ident():
+            yield
+            return
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
+
+
 class Retrieval:
     """Fetches from `source`. `lists` holds lists by their place, fetched before and hashed; new ones are put there.
 
-    A source that fails several times in a row is asked no more.
+    A source that fails several times in a row is asked no more. Several threads may fetch
+    if each has the `turn`.
     """
 
     def __init__(self, source: TrustSource, limits: TrustLimits, lists: dict[str, bytes]) -> None:
         self.lists = lists
+        self.turn = Turn()
         self._source = source
         self._limits = limits
         self._failed = 0
@@ -133,7 +170,8 @@ class Retrieval:
                 reason=Reason.TRUST_UNAVAILABLE,
             )
         try:
-            data = self._source.fetch(path, max_bytes)
+            with self.turn.lent():
+                data = self._source.fetch(path, max_bytes)
         except UnavailableError:
             self._failed += 1
             raise
