@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError
 from healthcode.trust.layout import AREAS_ROLE, metadata_file
+from healthcode.trust.metadata import signed_at
+from healthcode.trust.progress import verify_pace
 from trust_registry.durable import exclusive, write_file
 from trust_registry.floor import Floor, read_floor, verify_evidence, write_floor
 from trust_registry.folder import RegistryFolder
@@ -57,7 +59,8 @@ class Repository:
     def resume_above(self, timestamp: bytes, snapshot: bytes) -> bool:
         """Goes on above what a node proves to hold; whether that is more than is published. Durable.
 
-        Raises SignatureError, TrustError or DecodeError for evidence that proves nothing.
+        Raises SignatureError, TrustError or DecodeError for evidence that proves nothing, and
+        TrustError(TRUST_FAST_FORWARD) for versions that nobody can have published since.
         """
         with self.writing() as writing:
             published = writing.current
@@ -73,6 +76,9 @@ class Repository:
                 and found.snapshot < published.next_snapshot
             ):
                 return False
+            seconds = self.clock.now() - signed_at(published.timestamp.signed)
+            verify_pace("timestamp", published.next_timestamp, found.timestamp, seconds)
+            verify_pace("snapshot", published.next_snapshot, found.snapshot, seconds)
             write_floor(self.folder.floor, read_floor(self.folder.floor).raised(found))
         if writing.can_publish:
             with self.writing() as writing:

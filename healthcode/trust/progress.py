@@ -18,7 +18,7 @@ from healthcode.trust.layout import live_role
 from healthcode.trust.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold
 from healthcode.trust.national import National
 
-__all__ = ["verify_above", "verify_issuer_progress", "verify_national_progress"]
+__all__ = ["verify_above", "verify_issuer_progress", "verify_national_progress", "verify_pace"]
 
 # far above what a registry does, and far below what would use up its numbers
 _MAX_VERSIONS_A_SECOND = 100
@@ -47,8 +47,12 @@ def _versions_bind(previous: TrustState, national: National) -> bool:
     return True
 
 
-def _verify_pace(what: str, was: int, found: int, seconds: int) -> None:
-    """A registry publishes a few times a second at most; who holds its key and jumps would bar its successors."""
+def verify_pace(what: str, was: int, found: int, seconds: int) -> None:
+    """Refuse a version that `seconds` of publishing cannot have reached; raises TrustError(TRUST_FAST_FORWARD).
+
+    Nothing goes back, so whoever jumps ahead with a stolen online key would bar what is
+    honest until root replaces the key.
+    """
     if found - was > _MAX_LEAP + _MAX_VERSIONS_A_SECOND * max(0, seconds):
         raise TrustError(
             f"{what} leapt from version {was} to {found} in {seconds} s, which no registry publishes: "
@@ -100,8 +104,8 @@ def verify_national_progress(previous: TrustState, national: National, now: int)
     if national.snapshot.version < was.snapshot.version:
         raise _back("snapshot", was.snapshot.version, national.snapshot.version)
     seconds = now - was.timestamp_signed_at
-    _verify_pace("timestamp", was.timestamp.version, national.timestamp.version, seconds)
-    _verify_pace("snapshot", was.snapshot.version, national.snapshot.version, seconds)
+    verify_pace("timestamp", was.timestamp.version, national.timestamp.version, seconds)
+    verify_pace("snapshot", was.snapshot.version, national.snapshot.version, seconds)
     for name, meta in was.snapshot.meta.items():
         found = national.snapshot.meta.get(name)
         if found is None:

@@ -328,6 +328,21 @@ def test_nobody_raises_the_floor_by_a_claim(registry: Registry) -> None:
     assert not registry.folder.floor.exists()
 
 
+def test_nobody_makes_the_registry_leap_ahead(registry: Registry) -> None:
+    """With its own keys, stolen, either: clients would refuse all that it publishes afterwards."""
+    with registry.repository.writing() as writing:
+        keys = writing.keys
+    versions = dict.fromkeys(registry.repository.published().versions.roles, 1)
+    snapshot = new_snapshot(version=10**8, versions=versions, now=NOW)
+    sign_metadata(snapshot, keys.snapshot)
+    timestamp = new_timestamp(version=10**8, snapshot=to_bytes(snapshot), snapshot_version=10**8, now=NOW)
+    sign_metadata(timestamp, keys.timestamp)
+    with pytest.raises(TrustError, match="leapt") as refused:
+        registry.repository.resume_above(to_bytes(timestamp), to_bytes(snapshot))
+    assert refused.value.reason is Reason.TRUST_FAST_FORWARD
+    assert not registry.folder.floor.exists()
+
+
 def test_with_new_online_keys_two_proposals_bring_it_back(
     registry: Registry, tmp_path: Path, clock: HandClock
 ) -> None:
