@@ -15,13 +15,15 @@ from province_node.cli import (
 from province_node.cli.authority import authority
 from province_node.cli.backup import backup, restore
 from province_node.cli.draw import draw
+from province_node.cli.entry import chain, entry
 from province_node.cli.issue import issue
+from province_node.cli.join import join, publish
 from province_node.cli.keys import keys, request
 from province_node.cli.rebootstrap import rebootstrap
 from province_node.cli.retirement import retirement
 from province_node.cli.revoke import revoke
 from province_node.cli.serve import check, serve
-from province_node.cli.setup import chain, entry, init, join, publish
+from province_node.cli.setup import init
 from province_node.cli.status import status
 from province_node.cli.verify import query, verify
 

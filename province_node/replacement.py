@@ -20,7 +20,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from healthcode.errors import ConfigurationError
+from healthcode.errors import ConfigurationError, PreconditionError, Reason
+from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.signing.keyfile import read_key_info
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerView
@@ -90,9 +91,17 @@ def replace_index_key(
 def _open_next_series(settings: NodeSettings, issuer: IssuerView | None, now: int) -> int:
     store = NodeStore(settings.database)
     try:
-        return take_over(store, issuer, now).first_series
+        first_series = take_over(store, issuer, now).first_series
     finally:
         store.close()
+    if first_series >= SERIES_LIMIT:
+        # padding by another INDEX key would meet codes of the last series
+        raise PreconditionError(
+            "every series of indices was opened for the days to come, so there is none for another INDEX key: "
+            "do it again once the published head has forgotten them (about a month)",
+            reason=Reason.INDEX_EXHAUSTED,
+        )
+    return first_series
 
 
 def _create(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from healthcode.errors import ConfigurationError
+from healthcode.errors import ConfigurationError, PreconditionError, Reason
 from healthcode.revocation.day import day_of
+from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.signing.purpose import KeyPurpose
 from province_node.issue import IndexSource
 from province_node.key import ONLINE_PURPOSES, Keyring
@@ -126,3 +127,16 @@ def test_without_a_published_head_the_next_series_is_opened_as_well(
     replace_keys(settings, issuer, NEW, now=NOW, development=True)
     assert not take(world, opened(settings, NEW)) & before
     assert opened(settings, NEW).signers(KeyPurpose.LIVE)
+
+
+def test_when_every_series_was_opened_the_old_index_key_stays(world: World, settings: NodeSettings) -> None:
+    """Another key has no series of its own then: INDEX_EXHAUSTED, and no file was touched."""
+    issuer = world.view.issuers["31"]
+    for number in range(1, SERIES_LIMIT):
+        replace_index_key(settings, issuer, PASSPHRASE, now=NOW + number, development=True)
+    held = {path.name: path.read_bytes() for path in settings.keys.folder.iterdir()}
+    for again in (replace_index_key, replace_keys):
+        with pytest.raises(PreconditionError) as refused:
+            again(settings, issuer, PASSPHRASE, now=NOW + SERIES_LIMIT, development=True)
+        assert refused.value.reason is Reason.INDEX_EXHAUSTED
+    assert {path.name: path.read_bytes() for path in settings.keys.folder.iterdir()} == held
