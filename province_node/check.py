@@ -11,9 +11,10 @@ from pathlib import Path
 
 from healthcode.cli.finding import Finding, Grade, look, look_at_port
 from healthcode.clock import rfc3339
+from healthcode.deadline import certificate_deadline
 from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import decode_leaf, load_ca, load_tls
+from healthcode.rpc.certificate import load_ca, load_tls
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.settings import TlsSettings
@@ -32,7 +33,6 @@ __all__ = ["check_node"]
 
 _REACH_SECONDS = 5.0
 _SKEW_SECONDS = 300
-_WARN_SECONDS = 14 * 86_400
 
 
 def check_node(
@@ -114,16 +114,19 @@ def _certificate(files: TlsSettings, settings: NodeSettings, now: int, kind: Pee
     what = f"certificate {files.certificate.name}"
     try:
         tls = load_tls(files.certificate, files.private_key, files.ca, now=now, realm=settings.realm)
-        peer, not_after = tls.identity.peer, decode_leaf(tls.certificate_pem).not_after
+        peer = tls.identity.peer
+        life = certificate_deadline(files.certificate.name, tls.certificate_pem.decode(), "its holder")
         if peer.kind is not kind or peer.participant != settings.participant:
             raise ConfigurationError(
                 f"{files.certificate} names {peer.uri}, which is not this node's {kind.lower()}"
             )
     except HealthcodeError as error:
         return Finding(what, Grade.FAILED, error.message, error.exit_status)
-    text = f"{peer.uri} until {rfc3339(not_after)}"
-    if not_after - now < _WARN_SECONDS:
-        return Finding(what, Grade.WARNING, f"{text}: have it issued anew")
+    text = f"{peer.uri} until {rfc3339(life.ends)}"
+    if life.must_act(now):
+        return Finding(
+            what, Grade.WARNING, f"{text}: less than a third of its life is left, have it issued anew"
+        )
     return Finding(what, Grade.OK, text)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from healthcode.cli.finding import Finding, Grade, look, look_at_port
 from healthcode.clock import Clock, rfc3339
+from healthcode.deadline import certificate_deadline
 from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import load_tls
@@ -41,7 +42,7 @@ def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, s
         *findings,
         Finding("configuration and keys", Grade.OK, f"realm {realm}, the online keys open"),
         _inspect_offline_keys(registry),
-        look("certificate", lambda: _certificate(registry.settings, now)),
+        _certificate(registry.settings, now),
         look("trust tree", lambda: _verify_tree(registry)),
         _inspect_lacking(registry),
         *_inspect_anchors(registry),
@@ -59,14 +60,23 @@ def _keep_rule() -> str:
     return "keeps the rule of docs/wire-format.md"
 
 
-def _certificate(settings: RegistrySettings, now: int) -> str:
-    tls, wanted = settings.tls, PeerId(settings.realm, PeerKind.REGISTRY)
-    files = load_tls(tls.certificate, tls.private_key, tls.ca, now=now, realm=settings.realm)
-    if files.identity.peer != wanted:
-        raise ConfigurationError(
-            f"{tls.certificate} names {files.identity.peer.uri}; the registry's names {wanted.uri}"
+def _certificate(settings: RegistrySettings, now: int) -> Finding:
+    what, tls, wanted = "certificate", settings.tls, PeerId(settings.realm, PeerKind.REGISTRY)
+    try:
+        files = load_tls(tls.certificate, tls.private_key, tls.ca, now=now, realm=settings.realm)
+        if files.identity.peer != wanted:
+            raise ConfigurationError(
+                f"{tls.certificate} names {files.identity.peer.uri}; the registry's names {wanted.uri}"
+            )
+        life = certificate_deadline(what, files.certificate_pem.decode(), "its holder")
+    except HealthcodeError as error:
+        return Finding(what, Grade.FAILED, error.message, error.exit_status)
+    text = f"{wanted.uri} until {rfc3339(life.ends)}"
+    if life.must_act(now):
+        return Finding(
+            what, Grade.WARNING, f"{text}: less than a third of its life is left, have it issued anew"
         )
-    return f"{wanted.uri} until {rfc3339(files.identity.not_after)}"
+    return Finding(what, Grade.OK, text)
 
 
 def _inspect_offline_keys(registry: Registry) -> Finding:

@@ -35,8 +35,16 @@ def node(tmp_path: Path) -> Path:
     return tmp_path / "node"
 
 
-def checked(node: Path) -> dict[str, Finding]:
-    return {found.what: found for found in check_node(node, load_node_settings(node), now=NOW, environ={})}
+def checked(node: Path, now: int = NOW) -> dict[str, Finding]:
+    return {found.what: found for found in check_node(node, load_node_settings(node), now=now, environ={})}
+
+
+def test_a_certificate_warns_from_a_third_of_its_life_left(node: Path) -> None:
+    """As `status` and the alerts do: a year's certificate in its last four months."""
+    day = 86_400
+    assert checked(node, NOW + 240 * day)["certificate node.pem"].grade is Grade.OK
+    found = checked(node, NOW + 250 * day)["certificate node.pem"]
+    assert (found.grade, "have it issued anew" in found.detail) == (Grade.WARNING, True)
 
 
 @pytest.mark.parametrize("purpose", ["live", "paper", "answer", "question"])
