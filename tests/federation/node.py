@@ -49,7 +49,7 @@ from province_node.store import NodeStore
 from tests.federation.history import REVOKED, Log, Look
 from tests.simulator.registry import Province
 
-__all__ = ["CODE_SECONDS", "Configuration", "NodePlace", "code_text"]
+__all__ = ["CODE_SECONDS", "Configuration", "NodePlace", "code_text", "numbers"]
 
 CODE_SECONDS = 1500
 LOOKED_AT_ONCE = 12
@@ -236,7 +236,7 @@ class LightNode:
             outcomes[code] = verifier.verify(text).outcome.value
             if outcomes[code] == REVOKED:
                 self._refused.add(code)
-        growing, contents = _numbers(view, day_of(self._told.founded + CODE_SECONDS))
+        growing, contents = numbers(view, day_of(self._told.founded + CODE_SECONDS))
         look = Look(self.code, began, time.monotonic(), outcomes, growing, contents, final)
         self._log.add(look)
         return look
@@ -289,7 +289,7 @@ class LightNode:
         return replace(view, services={**view.services, "registry": registry})
 
 
-def _numbers(view: TrustView, day: int) -> tuple[dict[str, int], dict[str, str]]:
+def numbers(view: TrustView, day: int) -> tuple[dict[str, int], dict[str, str]]:
     """(what only grows, what is the same wherever it has that name)."""
     growing = {
         "root": view.root_version,

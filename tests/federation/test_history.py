@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from healthcode.trust.store import TrustStore
+from healthcode.verification.verifier import Verifier
 from tests.federation.history import Log, Look, Revoke, Rule, check_history, read_looks
+from tests.federation.node import code_text, numbers
+from tests.simulator.country import REALM as COUNTRY_REALM
+from tests.simulator.country import TODAY, Country
+from tests.simulator.realm import NOW
 
 CODE = "31/7"
 
@@ -65,6 +72,31 @@ BAD = {
             look(3, "VALID", growing={"31.revoked": 8}),
         ],
     ),
+    "a list lost an entry: somebody un-revoked": (
+        Rule.WENT_BACK,
+        [
+            look(1, "REVOKED", growing={"31.revoked": 2, "31.head": 4}),
+            look(2, "STALE_TRUST", growing={"31.revoked": 1, "31.head": 5}),
+        ],
+    ),
+    "accepted after refusing, and after a restart in between": (
+        Rule.ACCEPTED_AFTER_REFUSING,
+        [look(1, "REVOKED"), look(30, "STALE_TRUST"), look(31, "VALID"), look(32, "REVOKED", final=True)],
+    ),
+    "a restored registry brought back a version": (
+        Rule.WENT_BACK,
+        [
+            look(1, "VALID", growing={"timestamp": 90, "snapshot": 50, "31.live": 9}),
+            look(2, "VALID", growing={"timestamp": 91, "snapshot": 51, "31.live": 8}),
+        ],
+    ),
+    "a restored registry gave a version a second content": (
+        Rule.FORKED,
+        [
+            look(1, "VALID", contents={"31.head@9": "aa"}),
+            look(60, "VALID", node="11", contents={"31.head@9": "bb"}),
+        ],
+    ),
     "refused before anybody revoked": (Rule.REFUSED_WITHOUT_CAUSE, [look(-5, "REVOKED")]),
     "two contents under one version": (
         Rule.FORKED,
@@ -103,6 +135,51 @@ def test_a_code_that_nobody_revoked_is_refused_without_cause() -> None:
     """However late."""
     (anomaly,) = check_history([look(9, "REVOKED")], [])
     assert anomaly.rule is Rule.REFUSED_WITHOUT_CAUSE
+
+
+def test_what_a_killed_process_logged_is_held_against_the_next(tmp_path: Path) -> None:
+    """A node is the same node after kill -9: what it refused before binds it, though another log tells of it."""
+    first, second = Log(tmp_path / "first"), Log(tmp_path / "second")
+    first.add(look(1, "REVOKED", growing={"snapshot": 7}))
+    second.add(look(9, "VALID", growing={"snapshot": 6}))
+    for log in (first, second):
+        log.close()
+    looks = read_looks([tmp_path / "second", tmp_path / "first"])
+    found = {each.rule for each in check_history(looks, [revoke()])}
+    assert found == {Rule.ACCEPTED_AFTER_REFUSING, Rule.WENT_BACK}
+
+
+def test_a_node_whose_folder_is_put_back_is_caught(tmp_path: Path) -> None:
+    """Real files, a real verifier, and a real fault: a trust folder of yesterday in place of today's, at a restart."""
+    country = Country(tmp_path)
+    code = "31/1"
+    country.revoke("31", 2)
+    country.refresh("A")
+    shutil.copytree(tmp_path / "A", tmp_path / "yesterday", symlinks=True)
+    country.revoke("31", 1)
+    country.refresh("A")
+
+    def see(began: float) -> Look:
+        """What the node answers when it opens its folder."""
+        view = TrustStore.open(tmp_path / "A").view
+        text = code_text(COUNTRY_REALM, NOW, code)
+        outcome = Verifier(view).verify(text, now=NOW).outcome.value
+        growing, contents = numbers(view, TODAY)
+        return Look("A", began, began + 0.1, {code: outcome}, growing, contents)
+
+    asked = [Revoke("31", "31/2", 0, 0.1), Revoke("31", code, 0.2, 0.3)]
+    looks = [see(1), see(2)]
+    assert looks[0].outcomes == {code: "REVOKED"}
+    assert check_history(looks, asked) == []
+    shutil.rmtree(tmp_path / "A")
+    shutil.copytree(tmp_path / "yesterday", tmp_path / "A", symlinks=True)
+    looks.append(see(3))
+    found = check_history(looks, asked)
+    assert {each.rule for each in found} == {Rule.ACCEPTED_AFTER_REFUSING, Rule.WENT_BACK}
+    fell = {each.what.partition(":")[0] for each in found if each.rule is Rule.WENT_BACK}
+    assert {"snapshot", "timestamp", "31.live", "31.head", "31.revoked"} <= fell
+    country.refresh("A")
+    assert {each.rule for each in check_history([*looks[:2], see(4)], asked)} == set()
 
 
 def test_a_log_is_read_up_to_where_it_was_cut_off(tmp_path: Path) -> None:
