@@ -93,6 +93,11 @@ class PublicationStore:
                 (reason.value, message, now),
             )
 
+    def forget_failure(self) -> None:
+        """Publishing fails no more."""
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM publish_failure")
+
 
 def number(db: Session, sql: str, *values: int) -> int:
     row = db.one(sql, values)

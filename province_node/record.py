@@ -311,6 +311,8 @@ class PublishStore(Protocol):
 
     def record_failure(self, reason: Reason, message: str, now: int) -> None: ...
 
+    def forget_failure(self) -> None: ...
+
 
 class StatusStore(Protocol):
     """What answering a question needs."""
