@@ -15,19 +15,13 @@ Who signed, who has not, and whose signature does not hold is told by name (`rol
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from healthcode.errors import ConflictError, InvalidInputError, PermissionDeniedError, Reason, SignatureError
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.trust.document import load_json
 from healthcode.trust.metadata import (
-    Metadata,
-    Root,
-    Targets,
-    begins_anew,
-    decode_metadata,
-    public_of,
     sign_metadata,
     target_of,
     to_bytes,
@@ -35,6 +29,7 @@ from healthcode.trust.metadata import (
 from trust_registry.basis import Basis
 from trust_registry.content import verify_content, verify_same
 from trust_registry.difference import Change, differences
+from trust_registry.paper import papers_of, with_papers
 from trust_registry.proposal import Proposal, ProposalState, ProposalStore
 from trust_registry.published import LIMITS
 from trust_registry.publishing import publish_signed
@@ -94,15 +89,6 @@ class Roll:
     wrong: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Paper:
-    """One document under signature, and the roots that judge it."""
-
-    role: str
-    metadata: Metadata[Root] | Metadata[Targets]
-    judges: tuple[tuple[str, Root], ...]
-
-
 def state_of(proposal: Proposal, basis: Basis) -> ProposalState:
     """Whether a proposal can still be signed.
 
@@ -127,7 +113,7 @@ def rolls_of(proposal: Proposal, basis: Basis | None, names: Mapping[str, str] |
     """Who must sign what: one line for each paper and each root that judges it."""
     known = names or {}
     found = []
-    for paper in _papers(proposal, basis):
+    for paper in papers_of(proposal, basis):
         metadata = paper.metadata
         for by, root in paper.judges:
             result = root.get_verification_result(paper.role, metadata.signed_bytes, metadata.signatures)
@@ -187,15 +173,15 @@ def add_signature(proposal: Proposal, basis: Basis | None, key: PrivateKey) -> P
     verify_content(proposal, basis)
     if basis is not None:
         _check_open(proposal, basis)
-    papers = _papers(proposal, basis)
-    mine = [paper for paper in papers if key.public in _keys(paper)]
+    papers = papers_of(proposal, basis)
+    mine = [paper for paper in papers if key.public in paper.keys]
     if not mine:
         roles = " and ".join(paper.role for paper in papers)
         raise PermissionDeniedError(
-            f"this key is not among the {sum(len(_keys(paper)) for paper in papers)} that may sign {roles}: "
+            f"this key is not among the {sum(len(paper.keys) for paper in papers)} that may sign {roles}: "
             + ("use a root holder's key" if proposal.role == "root" else "use an operator's key")
         )
-    open_papers = [paper for paper in mine if not _has_signed(paper, key.public)]
+    open_papers = [paper for paper in mine if not paper.has_signed(key.public)]
     if not open_papers:
         raise ConflictError(
             f"this key has signed proposal {proposal.id} already: another person's signature is needed",
@@ -203,7 +189,7 @@ def add_signature(proposal: Proposal, basis: Basis | None, key: PrivateKey) -> P
         )
     for paper in open_papers:
         sign_metadata(paper.metadata, key)
-    return _with_papers(proposal, papers)
+    return with_papers(proposal, papers)
 
 
 def merge_signatures(
@@ -220,9 +206,9 @@ def merge_signatures(
         )
     verify_same(proposal, other)
     known = names or {}
-    papers, added = _papers(proposal, basis), []
-    for paper, theirs in zip(papers, _papers(other, basis), strict=True):
-        allowed = _keys(paper).values()
+    papers, added = papers_of(proposal, basis), []
+    for paper, theirs in zip(papers, papers_of(other, basis), strict=True):
+        allowed = paper.keys.values()
         for keyid, signature in theirs.metadata.signatures.items():
             whose = name_of(keyid, known)
             if keyid not in allowed:
@@ -242,7 +228,7 @@ def merge_signatures(
             if paper.metadata.signatures.get(keyid) != signature:
                 paper.metadata.signatures[keyid] = signature
                 added.append(whose)
-    return _with_papers(proposal, papers), sorted(set(added))
+    return with_papers(proposal, papers), sorted(set(added))
 
 
 def sign_proposal(repository: Repository, store: ProposalStore, proposal_id: str, key: PrivateKey) -> Signing:
@@ -306,48 +292,7 @@ def _check_open(proposal: Proposal, basis: Basis) -> None:
 
 def signers_of(proposal: Proposal, basis: Basis | None) -> dict[bytes, str]:
     """The public keys that may sign a proposal, and the id that each signs under."""
-    return {public: keyid for paper in _papers(proposal, basis) for public, keyid in _keys(paper).items()}
-
-
-def _papers(proposal: Proposal, basis: Basis | None) -> list[_Paper]:
-    """What is to be signed, and whose word counts."""
-    if proposal.role == "targets":
-        if basis is None:
-            raise InvalidInputError("this proposal was carried without what is in force: carry it again")
-        targets = decode_metadata(proposal.metadata, Targets, LIMITS.targets_bytes)
-        return [_Paper("targets", targets, (("the root in force", basis.root.signed),))]
-    root = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
-    new = ("the new root", root.signed)
-    alone = basis is None or begins_anew(root.signed, basis.fingerprint)
-    judges = (new,) if basis is None or alone else (("the root in force", basis.root.signed), new)
-    papers = [_Paper("root", root, judges)]
-    if proposal.companion:
-        companion = decode_metadata(proposal.companion, Targets, LIMITS.targets_bytes)
-        papers.append(_Paper("targets", companion, (new,)))
-    return papers
-
-
-def _with_papers(proposal: Proposal, papers: list[_Paper]) -> Proposal:
-    files = [to_bytes(paper.metadata) for paper in papers]
-    return replace(proposal, metadata=files[0], companion=files[1] if len(files) > 1 else b"")
-
-
-def _keys(paper: _Paper) -> dict[bytes, str]:
-    """The keys that any judge of a paper names, and the id that each signs under."""
-    return {
-        public_of(root.keys[keyid]): keyid
-        for _, root in paper.judges
-        for keyid in root.roles[paper.role].keyids
-    }
-
-
-def _has_signed(paper: _Paper, public: bytes) -> bool:
-    """Whether a signature of this key is there and holds."""
-    keyid, metadata = _keys(paper)[public], paper.metadata
-    return any(
-        keyid in root.get_verification_result(paper.role, metadata.signed_bytes, metadata.signatures).signed
-        for _, root in paper.judges
-    )
+    return {public: keyid for paper in papers_of(proposal, basis) for public, keyid in paper.keys.items()}
 
 
 def _current_signed(role: str, basis: Basis) -> dict[str, Any]:
