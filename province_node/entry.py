@@ -12,9 +12,11 @@ it is. It changes nothing in what is verified; that is for people to decide.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ __all__ = [
     "Entry",
     "EntryBook",
     "accept_entry",
+    "entry_lock",
     "entry_of",
     "expect_entry",
     "is_newer",
@@ -40,6 +43,7 @@ __all__ = [
 ]
 
 _FILE = "entry.json"
+_LOCK = ".entry.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +86,16 @@ def entry_of(view: TrustView, participant: str) -> Entry | None:
 
 def expect_entry(trust: Path, bundle: JoinRequest) -> None:
     """Notes, durably, what is about to be sent, so that it raises no alarm when it appears."""
-    book = read_entry_book(trust)
     entry = Entry(
         link=link_mark(bundle.link),
         link_seq=bundle.link.seq,
         province=hashlib.sha256(bundle.province_json).hexdigest(),
         version=decode_metadata(bundle.metadata, Targets).signed.version,
     )
-    others = tuple(each for each in book.expected if each != entry)
-    write_entry_book(trust, replace(book, expected=(*others[-15:], entry)))
+    with entry_lock(trust):
+        book = read_entry_book(trust)
+        others = tuple(each for each in book.expected if each != entry)
+        write_entry_book(trust, replace(book, expected=(*others[-15:], entry)))
 
 
 def is_newer(bundle: JoinRequest, published: IssuerView) -> bool:
@@ -116,6 +121,11 @@ def watch_entry(trust: Path, found: Entry | None, now: int, *, leaves: bool = Fa
 
     `leaves`: a retirement is announced, so that the entry may go.
     """
+    with entry_lock(trust):
+        return _watch(trust, found, now, leaves=leaves)
+
+
+def _watch(trust: Path, found: Entry | None, now: int, *, leaves: bool) -> EntryBook:
     book = read_entry_book(trust)
     # an alarm stays until a person has looked, also when what raised it is gone again
     if found is None:
@@ -138,16 +148,26 @@ def watch_entry(trust: Path, found: Entry | None, now: int, *, leaves: bool = Fa
 
 def accept_entry(trust: Path, found: Entry | None) -> EntryBook:
     """A person has looked: the entry as it is becomes the accepted one, and the alarms end."""
-    book = replace(
-        read_entry_book(trust),
-        accepted=found,
-        alarm=None,
-        alarmed_at=None,
-        alarm_entry=None,
-        head_alarm=None,
-    )
-    write_entry_book(trust, book)
+    with entry_lock(trust):
+        book = replace(
+            read_entry_book(trust),
+            accepted=found,
+            alarm=None,
+            alarmed_at=None,
+            alarm_entry=None,
+            head_alarm=None,
+        )
+        write_entry_book(trust, book)
     return book
+
+
+@contextlib.contextmanager
+def entry_lock(trust: Path) -> Iterator[None]:
+    """Held from reading the book to writing it: the running node and a command beside it both do."""
+    trust.mkdir(parents=True, exist_ok=True)
+    with (trust / _LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_entry_book(trust: Path) -> EntryBook:
@@ -192,7 +212,6 @@ def write_entry_book(trust: Path, book: EntryBook) -> None:
         "head_alarm": book.head_alarm,
         "head_version": book.head_version,
     }
-    trust.mkdir(parents=True, exist_ok=True)
     write_durable(trust / _FILE, json.dumps(body, indent=1, ensure_ascii=False).encode())
 
 

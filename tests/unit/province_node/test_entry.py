@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,14 @@ from healthcode.signing.ed25519 import PrivateKey
 from healthcode.trust.join import JoinRequest
 from healthcode.trust.link import link_mark, new_link
 from healthcode.trust.metadata import new_province_metadata, to_bytes
-from province_node.entry import Entry, accept_entry, expect_entry, is_newer, watch_entry
+from province_node.entry import (
+    Entry,
+    accept_entry,
+    expect_entry,
+    is_newer,
+    read_entry_book,
+    watch_entry,
+)
 from tests.simulator.realm import NOW
 
 REALM = "test-entry"
@@ -75,3 +83,12 @@ def test_an_entry_that_is_gone_rings_unless_it_was_announced(tmp_path):
     assert watch_entry(tmp_path, entry, NOW).alarm is not None
     accept_entry(tmp_path, entry)
     assert watch_entry(tmp_path, entry, NOW).alarm is None
+
+
+def test_a_command_and_the_running_node_lose_nothing_of_each_other(tmp_path):
+    """The book is read and written under a lock: what two note at once is noted twice."""
+    asked = [bundle(version, b'{"v":%d}' % version) for version in range(1, 13)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda each: expect_entry(tmp_path, each), asked))
+    noted = {entry.version for entry in read_entry_book(tmp_path).expected}
+    assert noted == set(range(1, 13))
