@@ -95,17 +95,34 @@ class IndexSource:
         self._store = store
         self._secret = secret
         self._lock = threading.Lock()
+        self._held: str | None = None
         self._blocks: dict[int, IndexBlock] = {}
         self._schemes: dict[tuple[int, int], IndexScheme] = {}
 
     def take(self, day: int) -> int:
-        """A new index for a code that expires on `day`. Raises PreconditionError(INDEX_EXHAUSTED)."""
+        """A new index for a code that expires on `day`.
+
+        Raises PreconditionError: INDEX_EXHAUSTED, or NOT_COVERED while held.
+        """
         with self._lock:
+            if self._held is not None:
+                raise PreconditionError(self._held, reason=Reason.NOT_COVERED)
             block = self._blocks.get(day)
             if block is None or block.first == block.end:
                 block = self._store.reserve_block(day, _BLOCK)
             self._blocks[day] = replace(block, first=block.first + 1)
             return self._scheme(day, block.series).index(block.first)
+
+    def forget(self) -> None:
+        """Another database may have given out what was reserved: begin anew, in the series that is open now."""
+        with self._lock:
+            self._blocks = {}
+
+    def hold(self, why: str | None) -> None:
+        """Give no index from now on, saying why; None: give them again."""
+        with self._lock:
+            self._held = why
+            self._blocks = {}
 
     def _scheme(self, day: int, series: int) -> IndexScheme:
         scheme = self._schemes.get((day, series))
@@ -144,7 +161,7 @@ class IssueUseCase:
         self._clock = clock
         self._settings = settings
         self._holders = HolderKey(keyring.holder_secret())
-        self._indices = IndexSource(store, keyring.index_secret())
+        self.indices = IndexSource(store, keyring.index_secret())
         threads = settings.tag_threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="holder-tag")
 
@@ -271,7 +288,7 @@ class IssueUseCase:
         tag = tags[holder]
         expires_at = self._expires_at(order, issued_at)
         day = day_of(expires_at)
-        index = self._indices.take(day)
+        index = self.indices.take(day)
         claims = CodeClaims(
             issuer=self._participant,
             issued_at=issued_at,

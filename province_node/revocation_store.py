@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from healthcode.code.claims import Presentation
 from healthcode.errors import InvalidInputError, Reason
+from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.stores.sqlite import Session
 from province_node.publication_store import PublicationStore, number
 from province_node.record import (
@@ -226,8 +227,7 @@ class RevocationStore(PublicationStore):
             row = db.one(
                 "SELECT coalesce(max(series), 0), coalesce(max(day), 0) FROM series WHERE day >= ?", (day,)
             )
-            drawn, last = (0, 0) if row is None else (int(row[0]), int(row[1]))
-            return max(drawn, number(db, FIRST_SERIES, day)), last
+            return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
     # -- padding ---------------------------------------------------------------
 
@@ -252,7 +252,8 @@ class RevocationStore(PublicationStore):
         with self._database.transaction() as db:
             row = db.one("SELECT max(series) FROM series WHERE day = ?", (day,))
             lowest = number(db, FIRST_SERIES, day)
-            series = max(lowest, 0 if row is None or row[0] is None else row[0])
+            # when every series was opened, padding still has its own part of the last
+            series = min(max(lowest, 0 if row is None or row[0] is None else row[0]), SERIES_LIMIT - 1)
             padded = number(db, "SELECT coalesce(sum(used), 0) FROM padding WHERE day = ?", day)
             used = number(db, "SELECT used FROM padding WHERE day = ? AND series = ?", day, series)
             entries = number(db, "SELECT count(*) FROM revocation WHERE day = ?", day)
@@ -271,6 +272,13 @@ class RevocationStore(PublicationStore):
         """The sequence of the newest revocation; 0 when there is none."""
         with self._database.read() as db:
             return number(db, "SELECT coalesce(max(sequence), 0) FROM revocation")
+
+    def count_revoked(self, first_day: int, last_day: int) -> int:
+        """How many entries, padding too, the lists of these days have."""
+        with self._database.read() as db:
+            return number(
+                db, "SELECT count(*) FROM revocation WHERE day BETWEEN ? AND ?", first_day, last_day
+            )
 
     def changed_days(self, after: int) -> frozenset[int]:
         """The days of expiry that have revocations with a sequence above `after`."""

@@ -214,6 +214,12 @@ class NodeStore(RevocationStore):
                 series, first = lowest, 0
             if first >= ISSUABLE:
                 series, first = series + 1, 0
+            if lowest >= SERIES_LIMIT:
+                raise PreconditionError(
+                    "every series of indices was opened, by restores or by two nodes of one province: nothing can "
+                    "be issued before the published head has forgotten them, which takes about a month",
+                    reason=Reason.INDEX_EXHAUSTED,
+                )
             if series >= SERIES_LIMIT:
                 raise PreconditionError(
                     "every index for codes that expire on this day was given out: issue for another day",

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from healthcode.errors import PreconditionError, Reason
 from healthcode.revocation.day import GRACE_SECONDS, day_of
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.trust.view import IssuerView
@@ -39,6 +38,11 @@ class Takeover:
     revocations: int
     killed_keys: int
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether no series is left: nothing can be issued for about a month."""
+        return self.first_series >= SERIES_LIMIT
+
 
 def is_behind(store: NodeStore, issuer: IssuerView) -> bool:
     """Whether something is published for this participant that was never attempted from this database.
@@ -50,25 +54,22 @@ def is_behind(store: NodeStore, issuer: IssuerView) -> bool:
     )
 
 
-def take_over(store: NodeStore, issuer: IssuerView | None, now: int) -> Takeover:
+def take_over(store: NodeStore, issuer: IssuerView | None, now: int, *, opens: bool = True) -> Takeover:
     """Takes in what is published and opens the next series, in one durable transaction.
 
-    Raises PreconditionError (INDEX_EXHAUSTED) when every series was opened.
+    When every series was opened, the one that is noted does not exist: nothing is issued
+    (INDEX_EXHAUSTED) until the published head has forgotten them, and all else goes on.
+    Without `opens` (see `rival`) a series that was noted, and not published yet, is not left for another.
     """
     state = None if issuer is None else issuer.revocations
     published = {} if state is None else state.lists
     killed = frozenset() if state is None else state.head.killed_kids
     today = day_of(now - GRACE_SECONDS)
     drawn, last_day = store.highest_series(today)
+    noted = store.first_series(today) or 0
     seen = [drawn, 0 if state is None else state.head.first_series]
     seen += [max(indices) >> 26 for indices in published.values() if indices]
-    first_series = max(seen) + 1
-    if first_series >= SERIES_LIMIT:
-        raise PreconditionError(
-            "every series of indices was opened for the days to come: no code can be issued before they are "
-            "over. Restore again once the published head has forgotten them (about a month)",
-            reason=Reason.INDEX_EXHAUSTED,
-        )
+    first_series = min(max(noted + opens, max(seen) + 1), SERIES_LIMIT)
     # nothing was ever issued beyond what a published head covered
     covered = [0 if state is None else state.head.covered_to, today + _LONGEST_DAYS]
     publication = store.publication()

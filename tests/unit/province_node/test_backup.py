@@ -172,8 +172,8 @@ def test_series_come_back_once_their_days_are_over(node, tmp_path):
     assert (node.store.first_series(TODAY), node.store.first_series(TODAY + 200)) == (1, 0)
 
 
-def test_when_every_series_was_opened_the_restore_says_so_and_changes_nothing(node, tmp_path):
-    """After fifteen restores within a month there is no index left that is surely new."""
+def test_when_every_series_was_opened_a_restored_node_revokes_and_does_not_issue(node, tmp_path):
+    """After fifteen restores within a month no index is surely new; what is revoked goes out all the same."""
     write_backup(node.root, tmp_path / "b.tar", now=NOW)
     issuer = node.world.view.issuers[HOME]
     state = issuer.revocations
@@ -181,13 +181,13 @@ def test_when_every_series_was_opened_the_restore_says_so_and_changes_nothing(no
     node.world.view = replace(
         node.world.view, issuers={**node.world.view.issuers, HOME: replace(issuer, revocations=worn)}
     )
-    marker = node.root / "marker"
-    marker.touch()
+    assert node.restore(tmp_path / "b.tar").first_series == SERIES_LIMIT
     with pytest.raises(PreconditionError) as caught:
-        node.restore(tmp_path / "b.tar")
+        node.draw()
     assert caught.value.reason is Reason.INDEX_EXHAUSTED
-    assert marker.exists()
-    node.reopen()
+    node.revoke(7)
+    assert node.publish().first_series == SERIES_LIMIT
+    assert 7 in node.world.view.issuers[HOME].revocations.lists[TODAY]
 
 
 def test_without_the_registry_nothing_is_restored(node, tmp_path):
