@@ -18,7 +18,14 @@ from healthcode.signing.purpose import KeyPurpose
 from trust_registry.folder import RegistryFolder
 from trust_registry.settings import KeySettings
 
-__all__ = ["OnlineKeys", "create_next_key", "create_online_keys", "offline_keys_in", "online_key_files", "read_online_keys"]
+__all__ = [
+    "OnlineKeys",
+    "create_next_key",
+    "create_online_keys",
+    "offline_keys_in",
+    "online_key_files",
+    "read_online_keys",
+]
 
 _PURPOSES = (KeyPurpose.SNAPSHOT, KeyPurpose.TIMESTAMP, KeyPurpose.AREAS)
 _OFFLINE = frozenset({KeyPurpose.ROOT, KeyPurpose.OPERATOR, KeyPurpose.AUTHORITY})

@@ -134,9 +134,7 @@ def _unknown_issuer(
         why = "issuer.retired"
     elif view.held_back.get(code, Reason.PARTICIPANT_UNKNOWN) is not Reason.PARTICIPANT_UNKNOWN:
         why, tier = "issuer.held_back", (TrustTier.STALE, now - view.timestamp_signed_at)
-    return render_verdict(
-        view, decoded, context, now, Outcome.UNKNOWN_ISSUER, why, policy=policy, tier=tier
-    )
+    return render_verdict(view, decoded, context, now, Outcome.UNKNOWN_ISSUER, why, policy=policy, tier=tier)
 
 
 def effective_expiry(claims: CodeClaims, policy: Policy, issuer: IssuerView | None = None) -> int:

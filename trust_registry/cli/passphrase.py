@@ -92,7 +92,5 @@ def _online(folder: Path, passphrase_file: Path | None, new_file: Path | None) -
         replace_passphrase_file(settings.passphrase_file, new)
         following = f"{settings.passphrase_file} has the new one: restart the registry"
     else:
-        following = (
-            f"put the new one where systemd's credential {settings.credential} is read from; restart the registry"
-        )
+        following = f"put the new one where systemd's credential {settings.credential} is read from; restart the registry"
     return say_changed(paths, changed, following)
