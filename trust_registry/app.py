@@ -29,6 +29,7 @@ from trust_registry.deadline import deadlines_of
 from trust_registry.directory import CaDirectory
 from trust_registry.durable import exclusive
 from trust_registry.folder import RegistryFolder
+from trust_registry.founding import check_founded
 from trust_registry.group import PublicationGroups
 from trust_registry.join import JoinStore, is_admitted
 from trust_registry.metric import RegistryMetrics
@@ -71,6 +72,7 @@ def open_registry(
     signed, but nothing published.
     """
     settings = load_registry_settings(folder.configuration)
+    check_founded(folder)
 
     def reopen() -> OnlineKeys:
         return read_online_keys(folder, settings.keys, settings.realm, environ)

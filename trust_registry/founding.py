@@ -19,7 +19,7 @@ from healthcode.signing.keyfile import Cost
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.layout import REALM_FIELD, RISK_PATH
 from healthcode.trust.national import root_fingerprint
-from trust_registry.approval import Tally, merge_signatures, tally_of
+from trust_registry.approval import Tally, merge_signatures, rolls_of, tally_of
 from trust_registry.basis import Carried, decode_carried, encode_carried
 from trust_registry.ceremony import (
     CeremonyPlan,
@@ -38,7 +38,15 @@ from trust_registry.repository import Repository
 from trust_registry.settings import KeySettings
 from trust_registry.writing import RoleUpdate
 
-__all__ = ["Founded", "collect_founding", "is_being_founded", "open_founding", "prepare_founding"]
+__all__ = [
+    "Founded",
+    "check_founded",
+    "collect_founding",
+    "is_being_founded",
+    "next_of",
+    "open_founding",
+    "prepare_founding",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,30 @@ class Founded:
 def is_being_founded(folder: RegistryFolder) -> bool:
     """Whether a founding by cards was begun here and waits for signatures."""
     return folder.founding.is_file() and not (folder.repository / "metadata").exists()
+
+
+def check_founded(folder: RegistryFolder) -> None:
+    """Refuses a folder whose realm is not founded yet: ConfigurationError says who has not signed, and what is next."""
+    if not is_being_founded(folder):
+        return
+    carried = open_founding(folder)
+    papers = [
+        f"{roll.paper} has {roll.tally.signatures} of {roll.tally.threshold} signatures"
+        + ("" if roll.tally.is_complete else f", missing {', '.join(roll.missing)}")
+        for roll in rolls_of(carried.proposal, None, carried.names)
+    ]
+    raise ConfigurationError(
+        f"realm {carried.proposal.signed[REALM_FIELD]} is being founded here: {'; '.join(papers)}. "
+        f"Next: {next_of(folder)}"
+    )
+
+
+def next_of(folder: RegistryFolder) -> str:
+    """What brings a founding forward, in commands."""
+    return (
+        f"each who is missing signs, `trust-registry sign {folder.founding} --key KEY` or a copy that is carried; "
+        f"then `trust-registry collect FILE --dir {folder.root}`"
+    )
 
 
 def prepare_founding(

@@ -62,7 +62,7 @@ def papers_of(proposal: Proposal, basis: Basis | None) -> list[Paper]:
         targets = decode_metadata(proposal.metadata, Targets, LIMITS.targets_bytes)
         return [Paper("targets", targets, (("the root in force", basis.root.signed),))]
     root = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
-    new = ("the new root", root.signed)
+    new = ("the new root" if basis is not None else "the first root", root.signed)
     alone = basis is None or begins_anew(root.signed, basis.fingerprint)
     judges = (new,) if basis is None or alone else (("the root in force", basis.root.signed), new)
     papers = [Paper("root", root, judges)]

@@ -40,6 +40,7 @@ class Hall:
         self.secret = root / "passphrase"
         self.secret.write_text(PASSPHRASE)
         self.secret.chmod(0o600)
+        self.next = ""
 
     def run(self, *arguments: str, status: int = 0) -> Result:
         result = CliRunner().invoke(cli, [*arguments, "--json"])
@@ -71,7 +72,7 @@ class Hall:
         """A holder signs a copy at home, without a registry; the copy comes back."""
         copy = self.root / f"home-{name}" / f"{name}.json"
         copy.write_bytes(file.read_bytes())
-        self.run("sign", str(copy), *self.key(name))
+        self.next = str(json.loads(self.run("sign", str(copy), *self.key(name)).stdout)["next"])
         return copy
 
     def key(self, name: str) -> Sequence[str]:
@@ -128,13 +129,27 @@ def test_a_realm_is_founded_over_files_and_nobody_s_key_leaves_their_machine(hal
     )  # fmt: skip
     # 2. The first signatures come back; the ceremony stops for the night, nothing is founded.
     shown = hall.collect(hall.sign("root-1", file))
-    missing = rolls(shown)["root.json", "the new root"]["missing"]
+    missing = rolls(shown)["root.json", "the first root"]["missing"]
     assert [name.partition(" ")[0] for name in missing] == ["root-2", "root-3"]
     assert not (hall.registry / "repository").exists()
+    # Whoever looks meanwhile is told what is missing and what is next, and not that something is damaged.
+    assert hall.here("proposals")["state"] == "BEING FOUNDED"
+    status = CliRunner().invoke(cli, ["status", "--dir", str(hall.registry), "--json"])
+    assert status.exit_code == 4
+    assert rolls(json.loads(status.stdout)) == rolls(shown)
+    for looked in ("fingerprint", "check"):
+        result = CliRunner().invoke(cli, [looked, "--dir", str(hall.registry), "--json"])
+        said = result.output + str(result.exception)
+        assert "is being founded" in said
+        assert "root.json has 1 of 2" in said
+        assert "trust-registry sign" in said
     # 3. It goes on the next day, one signature after another in one file.
     for name in ("root-3", "operator-1"):
         copy = hall.sign(name, file)
         file.write_bytes(copy.read_bytes())
+    # The file says to whom it goes now, and that it comes back.
+    assert "1 more on targets.json by the first root (of operator-2" in hall.next
+    assert "trust-registry collect" in hall.next
     hall.collect(file)
     done = hall.collect(hall.sign("operator-2", file))
     assert done["state"] == "FOUNDED"

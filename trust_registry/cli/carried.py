@@ -28,6 +28,7 @@ __all__ = [
     "describe_carried",
     "describe_proposal",
     "describe_table",
+    "next_after_signing",
     "realm_in",
     "sign_carried",
     "warn_of_bootstrap",
@@ -128,8 +129,24 @@ def describe_table(data: Mapping[str, Any]) -> RenderableType:
     facts = {name: value for name, value in data.items() if name not in {"rolls", "changes"}}
     if not data.get("rolls"):
         return details(facts)
+    # of several papers these are the one that lacks most: beside a line for each they would read as another count
+    facts = {name: value for name, value in facts.items() if name not in {"signatures", "threshold"}}
     columns = ("paper", "by", "signatures", "signed", "missing", "wrong")
     return Group(details(facts), rows(columns, data["rolls"], title="Who signs"))
+
+
+def next_after_signing(carried: Carried, file: Path) -> str:
+    """Who has still to sign the file, or that it goes back."""
+    rolls = rolls_of(carried.proposal, carried.basis, carried.names)
+    lacking = [
+        f"{roll.tally.threshold - roll.tally.signatures} more on {roll.paper} by {roll.by} (of {', '.join(roll.missing)})"
+        for roll in rolls
+        if not roll.tally.is_complete
+    ]
+    back = f"`trust-registry collect {file.name}`"
+    if not lacking:
+        return f"all have signed: carry the file back to the registry, and there {back}"
+    return f"{'; '.join(lacking)}: carry the file to the next who signs, or back to the registry, and there {back}"
 
 
 def sign_carried(

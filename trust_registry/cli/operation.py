@@ -25,6 +25,7 @@ from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock
 from trust_registry.app import open_registry
 from trust_registry.app import serve as serve_registry
+from trust_registry.cli.founding import tell_founding
 from trust_registry.cli.health import is_serving
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.folder import RegistryFolder
@@ -72,8 +73,10 @@ def serve(folder: Path) -> None:
 def status(folder: Path, as_json: bool) -> None:
     """Show whether it serves, what is published, until when it holds, and who must act.
 
-    Ends with 4 when it does not serve.
+    Ends with 4 when it does not serve; as long as a realm is being founded, shows who has not signed.
     """
+    if tell_founding(folder, as_json=as_json):
+        exit_with(EXIT_UNAVAILABLE)
     registry = open_reading(folder)
     serving = asyncio.run(is_serving(registry.settings))
     print_result({"serving": serving, **status_of(registry)}, as_json=as_json, table=_tell)

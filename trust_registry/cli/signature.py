@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,6 +13,7 @@ from trust_registry.cli.carried import (
     carried_from,
     describe_carried,
     describe_table,
+    next_after_signing,
     sign_carried,
     warn_of_bootstrap,
 )
@@ -24,7 +24,7 @@ from trust_registry.cli.carried_areas import (
     read_areas,
     sign_areas,
 )
-from trust_registry.cli.founding import collect_founding
+from trust_registry.cli.founding import collect_founding, tell_founding
 from trust_registry.cli.option import (
     ask_to_sign,
     dir_option,
@@ -48,7 +48,9 @@ __all__ = ["collect", "proposals", "publish", "show", "sign"]
 @click.option("--all", "with_done", is_flag=True, help="Also those that are published or stale.")
 @json_option
 def proposals(folder: Path, with_done: bool, as_json: bool) -> None:
-    """List what waits for signatures."""
+    """List what waits for signatures; a realm that is being founded, too."""
+    if tell_founding(folder, as_json=as_json):
+        return
     registry = open_reading(folder)
     lines = [describe_here(registry, proposal) for proposal in registry.proposals.all()]
     if not with_done:
@@ -138,7 +140,9 @@ def sign(
         return
     if Path(reference).is_file():
         carried = sign_carried(Path(reference), out, key_path, passphrase_file, yes=yes, quiet=as_json)
-        print_result(describe_carried(carried), as_json=as_json, table=describe_table)
+        data = describe_carried(carried)
+        data["next"] = next_after_signing(carried, out or Path(reference))
+        print_result(data, as_json=as_json, table=describe_table)
         return
     registry = open_writing(folder)
     proposal = registry.proposals.find(reference)
@@ -161,7 +165,7 @@ def sign(
         folder=folder,
     )
     signing = sign_proposal(registry.repository, registry.proposals, proposal.id, key.private)
-    data: dict[str, Any] = {**describe_here(registry, signing.proposal), "signed_by": key.info.name}
+    data = {**describe_here(registry, signing.proposal), "signed_by": key.info.name}
     print_result(data, as_json=as_json, table=describe_table)
 
 
