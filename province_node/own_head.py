@@ -18,16 +18,16 @@ from typing import Protocol
 
 from healthcode.clock import rfc3339
 from healthcode.trust.view import IssuerView
-from province_node.entry import EntryBook, read_entry_book, write_entry_book
+from province_node.entry import EntryBook, entry_lock, read_entry_book, write_entry_book
 
-__all__ = ["FOREIGN_HEAD_REMEDY", "MadeHeads", "next_step", "watch_head"]
+__all__ = ["FOREIGN_HEAD_REMEDY", "MadeHeads", "next_step", "note_rival", "watch_head"]
 
 _ENTRY_REMEDY = (
     "call the registry's operators and the authority's holders: who did this? Then `province-node entry --accept`, "
     "or undo it"
 )
 FOREIGN_HEAD_REMEDY = (
-    "take the live key from whoever has it: `province-node keys rotate --purpose HEAD`, `province-node authority "
+    "if a second copy of this node runs anywhere, stop it, then `province-node entry --accept`; if none does, take the live key from whoever has it: `province-node keys rotate --purpose HEAD`, `province-node authority "
     "sign --request request.json` on the authority's machine, `province-node publish --bundle bundle.json`; then "
     "issue anew what was revoked wrongly, and `province-node entry --accept`"
 )
@@ -45,6 +45,13 @@ def next_step(book: EntryBook) -> str:
         step for alarm, step in ((book.alarm, _ENTRY_REMEDY), (book.head_alarm, FOREIGN_HEAD_REMEDY)) if alarm
     ]
     return "; ".join(steps) or "nothing: it is as this node asked for and made"
+
+
+def note_rival(trust: Path, now: int) -> None:
+    """Alarms, durably: another node publishes in this province's name (`rival`). Blocks."""
+    alarm = f"another node publishes in this province's name, each time this one has: stop it, seen {rfc3339(now)}"
+    with entry_lock(trust):
+        write_entry_book(trust, replace(read_entry_book(trust), head_alarm=alarm))
 
 
 def watch_head(trust: Path, store: MadeHeads, issuer: IssuerView, now: int) -> EntryBook:
