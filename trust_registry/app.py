@@ -48,6 +48,7 @@ from trust_registry.watch import TreeWatch
 __all__ = ["Registry", "check_offline_keys", "open_registry", "serve"]
 
 _RETENTION_INTERVAL_SECONDS = 3600
+_GAUGE_SECONDS = 1.0
 _SERVICE = trust_registry_pb2.DESCRIPTOR.services_by_name["TrustRegistryService"]
 
 
@@ -191,7 +192,8 @@ async def _serve(registry: Registry, on_ready: Callable[[Mapping[str, int]], Non
             watch.run(),
             groups.run(),
             _observe(registry, nodes, metrics),
-            _follow(registry, watch, directory, metrics),
+            _follow(watch, directory),
+            _gauge(registry, watch, metrics),
             _renew(registry, watch, metrics),
             _publish_complete(registry, watch),
             _publish_areas(registry, watch),
@@ -200,15 +202,22 @@ async def _serve(registry: Registry, on_ready: Callable[[Mapping[str, int]], Non
         )
 
 
-async def _follow(
-    registry: Registry, watch: TreeWatch, directory: CaDirectory, metrics: RegistryMetrics
-) -> None:
-    """Keeps the CA table and the gauges current."""
+async def _follow(watch: TreeWatch, directory: CaDirectory) -> None:
+    """Keeps the CA table current."""
     changes: AsyncIterator[object] = watch.follow(0)
     async for _ in changes:
-        published = await asyncio.to_thread(registry.repository.published)
         await asyncio.to_thread(directory.renew)
+
+
+async def _gauge(registry: Registry, watch: TreeWatch, metrics: RegistryMetrics) -> None:
+    """Keeps the gauges current: at the start, then a moment after each change, since with it all nodes come at once."""
+    changes: AsyncIterator[object] = watch.follow(0)
+    pause = 0.0
+    async for _ in changes:
+        await asyncio.sleep(pause)
+        published = await asyncio.to_thread(registry.repository.published)
         await asyncio.to_thread(_measure, registry, published, metrics)
+        pause = _GAUGE_SECONDS
 
 
 def _measure(registry: Registry, published: Published, metrics: RegistryMetrics) -> None:
