@@ -12,6 +12,10 @@ Where things live:
       durable                 durable
     published, tree,        what is current, for us and for readers; what watchers hear,
       watch, retention        and what is removed
+    floor                   versions given out before a restore, never given out again
+    export, rebuild,        mirrors, and a lost registry made anew: of everything the newest
+      salvage, survey,        that holds, from all that is left
+      node_folder
     upload, ledger,         the service: lists on their way in, request ids,
       directory, service      whose CA is whose, the servicer
     app                     the wiring, and what `serve` does by itself
