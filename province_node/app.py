@@ -42,6 +42,7 @@ from province_node.issuer_service import ProvinceIssuerServicer
 from province_node.key import Keyring, find_offline_keys
 from province_node.kill import KillUseCase
 from province_node.metric import NodeMetrics
+from province_node.own_head import note_rival
 from province_node.own_watch import OwnWatch
 from province_node.padding import Padding
 from province_node.publish import Publisher
@@ -49,10 +50,12 @@ from province_node.record import HolderKey
 from province_node.remote import GatewayLink, RegistryLink, ServiceLink
 from province_node.resubmission import Resubmission
 from province_node.revoke import RevokeUseCase
+from province_node.rival import RIVAL_REMEDY
 from province_node.service import FederationServicer, ProvinceNodeServicer
 from province_node.settings import NodeSettings
 from province_node.setup import open_keyring
 from province_node.store import NodeStore
+from province_node.takeover import Takeover
 
 __all__ = ["Node", "refuse_foreign_certificate", "refuse_offline_keys", "serve"]
 
@@ -108,7 +111,7 @@ async def serve(
 
 def _is_refused(view: TrustView, participant: str) -> bool:
     """Whether the newest files of a participant were refused, as ours are until our new live key signs."""
-    return any(warning.startswith(f"{participant}: ") for warning in view.warnings)
+    return participant in view.held_back
 
 
 class Node:
@@ -158,7 +161,10 @@ class Node:
             clock=clock,
             settings=settings.publish,
             on_published=self._own_metrics.set_publication,
-            on_taken_over=lambda _: self._own_metrics.count_takeover(),
+            on_taken_over=self._on_taken_over,
+            on_rival=self._on_rival,
+            on_failing=self._own_metrics.set_publish_failing,
+            root=settings.registry.root_fingerprint,
         )
         self._issue = IssueUseCase(
             **own,
@@ -344,6 +350,16 @@ class Node:
         self._keyring.observe(issuer, self._clock.now())
         if self._keyring.lacks(issuer) or _is_refused(view, self._settings.participant):
             asyncio.get_running_loop().run_in_executor(None, self._rescan)
+
+    def _on_taken_over(self, _: Takeover) -> None:
+        self._own_metrics.count_takeover()
+        self._issue.indices.forget()
+
+    def _on_rival(self, stands: bool) -> None:
+        self._own_metrics.set_rival(stands)
+        self._issue.indices.hold(RIVAL_REMEDY if stands else None)
+        if stands:
+            note_rival(self._settings.trust.folder, self._clock.now())
 
     def _rescan(self) -> None:
         try:

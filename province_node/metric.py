@@ -28,6 +28,10 @@ class NodeMetrics:
         self._killed = metrics.counter("keys_killed_total", "Code keys killed by request", ("reason",))
         self._version = metrics.gauge("head_version", "Version of the revocation head acknowledged last")
         self._signed_at = metrics.gauge("head_signed_at", "When that was signed, epoch seconds")
+        self._publish_failing = metrics.gauge(
+            "publish_failing",
+            "1 while the registry does not take this node's revocations, or cannot be reached",
+        )
         self.deadlines = DeadlineMetrics.of_service(metrics)
         self._takeovers = metrics.counter(
             "database_takeovers_total", "Times the database was behind what is published, and caught up"
@@ -44,6 +48,9 @@ class NodeMetrics:
             "own_head_alarm",
             "1 while a revocation head signed with this province's live key is not this node's",
         )
+        self._rival = metrics.gauge(
+            "rival_node", "1 while another node publishes in this province's name, and nothing is issued here"
+        )
 
     def set_retirement(self, retirement: Retirement | None) -> None:
         """When this province leaves; nothing for one that stays."""
@@ -54,6 +61,12 @@ class NodeMetrics:
 
     def set_head_alarm(self, standing: bool) -> None:
         self._head_alarm.set(1 if standing else 0)
+
+    def set_publish_failing(self, failing: bool) -> None:
+        self._publish_failing.set(1 if failing else 0)
+
+    def set_rival(self, standing: bool) -> None:
+        self._rival.set(1 if standing else 0)
 
     def count_takeover(self) -> None:
         self._takeovers.inc()

@@ -27,6 +27,7 @@ from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from province_node.cli.connection import back_end, name_of
 from province_node.cli.holder import IssueDefaults, read_items
 from province_node.cli.option import confirm, dir_option, yes_option
+from province_node.cli.publishing import wait_for_publication
 from province_node.level import LevelReason
 from province_node.record import RevocationReason
 from province_node.revoke import MAX_HOLDERS, MAX_REVOCATIONS
@@ -131,7 +132,12 @@ def revoke(
             from_stdin=code == "-" or (holders is not None and holders.name == "<stdin>"),
         )
     done = asyncio.run(_send_all(root, settings, requests, count_only=False))
-    result = {"newly_revoked": done.newly, "already_revoked": done.already, "reason": reason}
+    result = {
+        "newly_revoked": done.newly,
+        "already_revoked": done.already,
+        "reason": reason,
+        "published": wait_for_publication(settings),
+    }
     print_result(result, as_json=as_json, table=details)
 
 

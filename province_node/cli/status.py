@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,15 @@ from healthcode.trust.view import TrustView
 from province_node.cli.health import is_serving
 from province_node.cli.keys import key_lines
 from province_node.cli.option import dir_option
+from province_node.cli.publishing import publishing_warnings
 from province_node.deadline import deadlines_of
 from province_node.entry import EntryBook, read_entry_book
+from province_node.key import list_key_infos
 from province_node.own_head import next_step
 from province_node.retirement import describe_retirement
 from province_node.settings import NodeSettings, load_node_settings
 from province_node.store import NodeStore
+from province_node.warning import key_warnings, trust_warnings
 
 __all__ = ["status"]
 
@@ -94,6 +98,7 @@ def status(root: Path, as_json: bool) -> None:
         else describe_retirement(view.retirements.get(settings.participant), now),
         "published_head": None,
         **(_store(settings, now) if settings.database.exists() else {}),
+        "warnings": _warnings(settings, view, now),
         "act": [*_alarms(book, now), *acts_of(deadlines, now)],
         "roles": [describe_deadline(each, now) for each in deadlines if each.kind == "role"],
         "keys": [{**line, "note": keys.get(str(line["kid"]), "")} for line in key_lines(settings, view, now)],
@@ -173,8 +178,18 @@ def _trust(settings: NodeSettings, view: TrustView | None, now: int) -> dict[str
         "trust_first_expiry": rfc3339(view.earliest_expiry),
         "policy": view.policy.in_force(now).version,
         "admitted": settings.participant in view.issuers,
-        "warnings": list(view.warnings),
     }
+
+
+def _warnings(settings: NodeSettings, view: TrustView | None, now: int) -> list[str]:
+    """What is wrong, each with what to do."""
+    found = list(publishing_warnings(settings, now))
+    if view is None:
+        return ["there is no trust here yet: `province-node join`, or `serve` begins it", *found]
+    issuer = view.issuers.get(settings.participant)
+    with contextlib.suppress(HealthcodeError):  # `check` says what is wrong with the folder of keys
+        found += key_warnings([info for _, info in list_key_infos(settings.keys.folder)], issuer, now)
+    return [*trust_warnings(view, now), *found, *view.warnings]
 
 
 def _store(settings: NodeSettings, now: int) -> dict[str, object]:

@@ -63,6 +63,7 @@ async def test_codes_of_a_holder_are_counted_then_revoked(federation, tmp_path):
     assert (await federation.verify(codes[0])).outcome == verdict_pb2.OUTCOME_VALID
     done = await command(federation, *revoke, "--yes")
     assert (done["newly_revoked"], done["already_revoked"]) == (2, 0)
+    assert done["published"].startswith("head ")
     for code in codes:
         await _until(federation, verdict_pb2.OUTCOME_REVOKED, code)
 
