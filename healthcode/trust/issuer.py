@@ -41,7 +41,14 @@ from healthcode.trust.metadata import (
     verify_threshold,
 )
 
-__all__ = ["AuthorityPart", "LivePart", "verify_authority_content", "verify_authority_part", "verify_live_part", "verify_target"]
+__all__ = [
+    "AuthorityPart",
+    "LivePart",
+    "verify_authority_content",
+    "verify_authority_part",
+    "verify_live_part",
+    "verify_target",
+]
 
 _LIMITS = TrustLimits()
 
