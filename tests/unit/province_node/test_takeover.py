@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import replace
 
 import pytest
 
-from healthcode.errors import UnavailableError
+from healthcode.errors import PreconditionError, Reason, UnavailableError
 from healthcode.revocation.day import DAY_SECONDS, day_of
 from healthcode.revocation.head import Head, decode_head
+from healthcode.revocation.index import SERIES_LIMIT
 from province_node.issue import IndexSource
 from province_node.publish import Outgoing, Publisher
 from province_node.record import Revocation, RevocationReason
+from province_node.rival import QUIET_SECONDS
 from province_node.settings import PublishSettings
 from province_node.store import NodeStore
 from province_node.takeover import is_behind
@@ -31,6 +34,7 @@ class Run:
         self.store = NodeStore(path)
         self.out_of_reach = False
         self.taken_over: list[object] = []
+        self.rivals: list[bool] = []
         self.sent: list[Head] = []
         self.publisher: Publisher | None = None
 
@@ -47,6 +51,7 @@ class Run:
             settings=PublishSettings(interval_seconds=0.2),
             on_published=lambda _: None,
             on_taken_over=self.taken_over.append,
+            on_rival=self.rivals.append,
         )
 
     async def start(self) -> None:
@@ -193,3 +198,90 @@ async def test_a_clock_ahead_leaves_no_day_uncovered(run, world):
     with pytest.raises(UnavailableError):
         await first.publish()
     assert first.sent[-1].covered_from <= TODAY < first.sent[-1].covered_to
+
+
+async def two_nodes(run, tmp_path) -> tuple[Run, Run]:
+    """The rightful node, and one on a copy of its database, that both run."""
+    first = run()
+    await first.start()
+    first.store.close()
+    shutil.copy(tmp_path / "node-31.db", tmp_path / "copy.db")
+    rightful, wrong = run(), run("copy.db")
+    await rightful.start()
+    await wrong.start()
+    rightful.publisher.begin()
+    wrong.publisher.begin()
+    return rightful, wrong
+
+
+async def test_two_live_nodes_of_one_province_use_up_no_series_and_lose_no_revocation(run, world, tmp_path):
+    """However long both publish, a handful of series is opened; what either revokes is published; neither issues."""
+    rightful, wrong = await two_nodes(run, tmp_path)
+    for index in range(40):
+        world.clock.at += 1
+        at = (rightful, wrong)[index % 2]
+        at.revoke(index)
+        await rightful.publish()
+        await wrong.publish()
+        assert index in rightful.published()
+    assert set(range(40)) <= rightful.published()
+    assert max(head.first_series for head in rightful.sent + wrong.sent) <= 4
+    assert (rightful.rivals, wrong.rivals) == ([True], [True])
+    for each in (rightful, wrong):
+        with pytest.raises(PreconditionError, match="stop it") as caught:
+            each.publisher.acknowledged()
+        assert caught.value.reason is Reason.NOT_COVERED
+
+
+async def test_two_live_nodes_with_nothing_to_say_leave_each_other_alone(run, world, tmp_path):
+    """Without news a node does not answer the other's heads with its own, over and over."""
+    rightful, wrong = await two_nodes(run, tmp_path)
+    for _ in range(290):
+        world.clock.at += 1
+        await rightful.publish()
+        await wrong.publish()
+    assert len(rightful.sent) + len(wrong.sent) < 12
+
+
+async def test_once_the_wrong_node_is_stopped_the_rightful_one_issues_from_a_series_of_its_own(
+    run, world, tmp_path
+):
+    """After a quiet time a new series is published, and what both drew before never comes again."""
+    rightful, wrong = await two_nodes(run, tmp_path)
+    drawn = rightful.draw() | wrong.draw()
+    for index in range(10):
+        world.clock.at += 1
+        (rightful, wrong)[index % 2].revoke(index)
+        await rightful.publish()
+        await wrong.publish()
+    await rightful.publish()
+    world.clock.at += QUIET_SECONDS + 301
+    await rightful.publish()
+    await rightful.publish()
+    assert rightful.rivals == [True, False]
+    assert rightful.publisher.acknowledged() is not None
+    issued = rightful.draw()
+    assert not drawn & issued
+    assert {index >> 26 for index in issued} == {rightful.sent[-1].first_series}
+
+
+async def test_when_every_series_was_opened_revocations_go_out_all_the_same(run, world):
+    """An empty database without a series left issues nothing, and publishes what is revoked and killed."""
+    first = run()
+    await first.start()
+    issuer = world.view.issuers[HOME]
+    worn = replace(issuer.revocations.head, first_series=SERIES_LIMIT - 1)
+    state = replace(issuer.revocations, head=worn)
+    world.view = replace(world.view, issuers={**world.view.issuers, HOME: replace(issuer, revocations=state)})
+    again = run("empty.db")
+    await again.start()
+    again.revoke(7)
+    await again.publish()
+    assert 7 in again.published()
+    assert again.sent[-1].first_series == SERIES_LIMIT
+    with pytest.raises(PreconditionError) as caught:
+        again.draw()
+    assert caught.value.reason is Reason.INDEX_EXHAUSTED
+    again.store.kill_key(b"k" * 8, RevocationReason.FRAUD, world.request("k"), lambda _n: b"", NOW)
+    await again.publish()
+    assert again.sent[-1].killed_kids == {b"k" * 8}
