@@ -7,18 +7,23 @@ it: what opens the keys, and the trust folder, which the registry gives again.
 What happened after the backup is gone from it, but not from the world: see `takeover`.
 
 `restore` works in a folder beside the target, and puts it in place by one rename at the end.
+What node.toml keeps elsewhere, database or keys, is put there just before.
 """
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import io
 import itertools
 import json
 import os
+import secrets
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -38,6 +43,7 @@ _DATABASE = "node.db"
 _MAX_SMALL_BYTES = 1 << 20
 _FOLDERS = ("keys", "tls")
 _FILES = ("node.toml", "request.json")
+_ABANDONED_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +64,12 @@ def write_backup(root: Path, target: Path, *, now: int) -> list[str]:
     Durable when this returns. Raises ConfigurationError when the target exists or cannot be written.
     """
     settings = load_node_settings(root)
-    if target.exists():
+    if target.exists() or target.is_symlink():
         raise ConfigurationError(f"{target} exists: a backup never replaces another")
-    beside = target.with_name(f".{target.name}.part")
-    copy = target.with_name(f".{target.name}.db")
+    _sweep(target)
+    # a name that nobody can guess: in a folder that others write to, it might be a link of theirs
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    copy = beside.with_suffix(".db")
     try:
         copy_database(settings.database, copy)
         files = {_DATABASE: copy, **_small_files(root, settings)}
@@ -73,7 +81,7 @@ def write_backup(root: Path, target: Path, *, now: int) -> list[str]:
             "made_at": now,
             "files": digests,
         }
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as out:
             with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
                 _add(archive, _MANIFEST, json.dumps(manifest, indent=1).encode())
@@ -85,7 +93,7 @@ def write_backup(root: Path, target: Path, *, now: int) -> list[str]:
             out.flush()
             os.fsync(out.fileno())
         beside.replace(target)
-        _sync_folder(target.parent)
+        _sync(target.parent)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from error
     finally:
@@ -107,7 +115,7 @@ def restore_node(
     `trust` brings the trust files of the moment from the registry; without them a restore
     would un-revoke. `replace` puts the node that is there aside. Raises InvalidInputError for a
     file that is no sound backup, ConfigurationError when the folder holds a node, what `trust`
-    raises, PreconditionError (INDEX_EXHAUSTED) when every series was opened.
+    raises.
     """
     if NodeFolder(root).configuration.exists() and not replace:
         raise ConfigurationError(
@@ -119,14 +127,16 @@ def restore_node(
     try:
         manifest = _unpack(source, staging)
         settings = load_node_settings(staging)
+        elsewhere = _arrange(staging, settings, replace=replace)
         if (settings.participant, settings.realm) != (manifest["participant"], manifest["realm"]):
             raise InvalidInputError(f"{source}: node.toml is of another node than the manifest says")
         issuer = trust(settings).issuers.get(settings.participant)
-        store = NodeStore(staging / _DATABASE)
+        store = NodeStore(settings.database if settings.database not in elsewhere else staging / _DATABASE)
         try:
             taken = take_over(store, issuer, now)
         finally:
             store.close()
+        _put_elsewhere(elsewhere, now)
         aside = _put_in_place(staging, root, now)
     except OSError as error:
         raise ConfigurationError(f"{root} cannot be written: {error.strerror}") from error
@@ -186,14 +196,16 @@ def _read_manifest(archive: tarfile.TarFile, source: Path) -> dict[str, Any]:
     data = None if first is None or first.name != _MANIFEST else archive.extractfile(first)
     try:
         manifest = json.loads(b"" if data is None else data.read(_MAX_SMALL_BYTES))
-    except ValueError:
+    except (ValueError, RecursionError):
         manifest = None
     sound = (
         isinstance(manifest, dict)
         and manifest.get("format") == _FORMAT
         and isinstance(manifest.get("files"), dict)
         and _DATABASE in manifest["files"]
-        and all(_is_place(name) for name in manifest["files"])
+        and all(_is_place(name) and isinstance(digest, str) for name, digest in manifest["files"].items())
+        and isinstance(manifest.get("participant"), str)
+        and isinstance(manifest.get("realm"), str)
         and isinstance(manifest.get("made_at"), int)
     )
     if not sound:
@@ -220,6 +232,70 @@ def _is_place(name: object) -> bool:
     return name in {_DATABASE, *_FILES} or (folder in _FOLDERS and rest not in {"", ".", ".."})
 
 
+def _arrange(staging: Path, settings: NodeSettings, *, replace: bool) -> dict[Path, Path]:
+    """Puts database and keys where the restored node.toml has them; what goes out of the folder: place → staged.
+
+    Raises ConfigurationError when something is there already, and may not be replaced.
+    """
+    elsewhere: dict[Path, Path] = {}
+    for staged, place in (
+        (staging / _DATABASE, settings.database),
+        (staging / "keys", settings.keys.folder),
+    ):
+        if place == staging.resolve() / staged.name:
+            continue
+        if place.is_relative_to(staging.resolve()):
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            staged.rename(place)
+            continue
+        if place.exists() and not replace:
+            raise ConfigurationError(
+                f"node.toml of the backup has {place}, and it is there: it may be newer than the backup. Move it "
+                "away, or say --replace, which keeps it aside"
+            )
+        elsewhere[place] = staged
+    return elsewhere
+
+
+def _put_elsewhere(elsewhere: Mapping[Path, Path], now: int) -> None:
+    """Moves what lies outside the node's folder into place; what was there is kept aside. All copies come first."""
+    fresh: dict[Path, Path] = {}
+    try:
+        for place, staged in elsewhere.items():
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh[place] = place.with_name(f".{place.name}.{secrets.token_hex(8)}.restoring")
+            (shutil.copytree if staged.is_dir() else shutil.copy2)(staged, fresh[place])
+            for path in (fresh[place], *fresh[place].rglob("*")):
+                _sync(path)
+    except OSError as error:
+        for path in fresh.values():
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        raise ConfigurationError(f"{error.filename} cannot be written: {error.strerror}") from error
+    for place, path in fresh.items():
+        for old in (place, *(place.with_name(f"{place.name}{each}") for each in ("-wal", "-shm"))):
+            if old.exists():
+                old.rename(next(each for each in _asides(old, now) if not each.exists()))
+        path.rename(place)
+        _sync(place.parent)
+    for staged in elsewhere.values():
+        shutil.rmtree(staged) if staged.is_dir() else staged.unlink()
+
+
+def _asides(path: Path, now: int) -> Iterator[Path]:
+    return (path.with_name(f"{path.name}.replaced-{now}-{number}") for number in itertools.count(1))
+
+
+def _sweep(target: Path) -> None:
+    """Takes away what backups of this name left that were killed: it holds keys."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        if path.suffix not in (".part", ".db"):
+            continue
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            if status.st_uid == os.getuid() and time.time() - status.st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
+
+
 def _put_in_place(staging: Path, root: Path, now: int) -> Path | None:
     """Renames the restored folder into place; where the one that was there went."""
     aside = None
@@ -227,11 +303,10 @@ def _put_in_place(staging: Path, root: Path, now: int) -> Path | None:
         passphrase = NodeFolder(root).passphrase
         if passphrase.is_file():  # a development node's; a backup never holds it
             shutil.copy2(passphrase, NodeFolder(staging).passphrase)
-        names = (f"{root.name}.replaced-{now}-{number}" for number in itertools.count(1))
-        aside = next(path for path in map(root.with_name, names) if not path.exists())
+        aside = next(path for path in _asides(root, now) if not path.exists())
         root.rename(aside)
     staging.rename(root)
-    _sync_folder(root.parent)
+    _sync(root.parent)
     return aside
 
 
@@ -246,8 +321,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -190,7 +190,8 @@ def copy_database(source: Path, target: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"the copy {target} cannot be made: {error.strerror}") from error
     except sqlite3.Error as error:
-        _raise_ours(error, source)
+        is_full = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _FULL
+        _raise_ours(error, target if is_full else source)  # nothing is written at the source
 
 
 def _raise_ours(error: sqlite3.Error, path: Path) -> NoReturn:

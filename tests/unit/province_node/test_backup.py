@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from dataclasses import replace
 
@@ -260,3 +261,82 @@ def test_a_manifest_names_no_place_outside(node, tmp_path):
         archive.addfile(info, io.BytesIO(data))
     with pytest.raises(InvalidInputError):
         restore_node(source, tmp_path / "new", trust=lambda _s: node.world.view, now=NOW)
+
+
+@pytest.mark.parametrize("fault", ["participant", "realm", "deep", "digest"])
+def test_a_manifest_that_lacks_something_is_refused_by_name(node, tmp_path, fault):
+    """Whatever a manifest is, the answer is a clear error and nothing is left behind."""
+    source = tmp_path / "b.tar"
+    manifest = {
+        "format": "healthcode/node-backup/1",
+        "made_at": 1,
+        "participant": HOME,
+        "realm": "test",
+        "files": {"node.db": 1 if fault == "digest" else ""},
+    }
+    manifest.pop(fault, None)
+    data = b"[" * 200_000 if fault == "deep" else json.dumps(manifest).encode()
+    with tarfile.open(source, "w") as archive:
+        info = tarfile.TarInfo("manifest.json")
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    with pytest.raises(InvalidInputError, match=r"b\.tar is no backup"):
+        restore_node(source, tmp_path / "new", trust=lambda _s: node.world.view, now=NOW)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_a_restore_puts_database_and_keys_where_node_toml_has_them(node, tmp_path, where):
+    """Restored data is what the node reads, also when node.toml keeps it on another volume."""
+    volume = tmp_path / "volume" if where == "outside" else node.root / "data"
+    text = (node.root / "node.toml").read_text()
+    database = str(volume / "31.db") if where == "outside" else "data/31.db"
+    folder = str(volume / "keys") if where == "outside" else "data/keys"
+    text = f'database = "{database}"\n{text}'.replace("[keys]", f'[keys]\nfolder = "{folder}"')
+    (node.root / "node.toml").write_text(text)
+    node.revoke(1, 2)
+    node.store.close()
+    volume.mkdir()
+    (node.root / "node.db").rename(volume / "31.db")
+    (node.root / "keys").rename(volume / "keys")
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    before = (volume / "31.db").read_bytes()
+    if where == "outside":
+        with pytest.raises(ConfigurationError, match=r"31\.db"):
+            restore_node(tmp_path / "b.tar", tmp_path / "new", trust=lambda _s: node.world.view, now=NOW)
+        assert (volume / "31.db").read_bytes() == before
+    restore_node(tmp_path / "b.tar", node.root, trust=lambda _s: node.world.view, now=NOW, replace=True)
+    store = NodeStore(volume / "31.db")
+    try:
+        assert store.revoked_indices(TODAY, store.last_revocation()) == [1, 2]
+        assert store.first_series(TODAY) == 1
+    finally:
+        store.close()
+    assert (volume / "keys" / "live.key").read_text() == "sealed"
+    assert not (node.root / "node.db").exists()
+    if where == "outside":
+        (aside,) = volume.glob("31.db.replaced-*")
+        assert aside.read_bytes() == before
+
+
+def test_nobody_prepares_the_place_of_a_backup(node, tmp_path):
+    """A link or a file at any name that can be guessed is neither followed nor taken over."""
+    victim = tmp_path / "victim"
+    victim.write_text("old")
+    victim.chmod(0o644)
+    (tmp_path / ".b.tar.part").symlink_to(victim)
+    (tmp_path / ".b.tar.db").write_text("left by a kill")
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    assert not (tmp_path / "b.tar").is_symlink()
+    assert (tmp_path / "b.tar").stat().st_mode & 0o777 == 0o600
+    assert victim.read_text() == "old"
+
+
+def test_what_a_killed_backup_left_goes_with_the_next_of_that_name(node, tmp_path):
+    """Leftovers hold keys: after an hour they are nobody's work any more."""
+    old, young = tmp_path / ".b.tar.0011.part", tmp_path / ".b.tar.0022.db"
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (NOW - 7200, NOW - 7200))
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    assert (old.exists(), young.exists()) == (False, True)

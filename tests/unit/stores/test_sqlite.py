@@ -150,6 +150,31 @@ def test_a_full_disk_is_told_and_loses_nothing(path: Path) -> None:
     assert count(database) == 2
 
 
+COPIER = """
+import resource, sys
+from pathlib import Path
+from healthcode.errors import OverloadedError
+from healthcode.stores.sqlite import copy_database
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+try:
+    copy_database(Path(sys.argv[1]), Path(sys.argv[2]))
+except OverloadedError as error:
+    print(error.message)
+"""
+
+
+def test_a_copy_to_a_full_disk_names_that_disk(path: Path, tmp_path: Path) -> None:
+    """Whoever reads the message at night clears the right disk: the copy's, not the database's."""
+    database = Database(path, MIGRATIONS)
+    with database.transaction() as db:
+        db.execute_many("INSERT INTO item VALUES (?, ?)", [(number, "x" * 4000) for number in range(9)])
+    database.close()
+    command = [sys.executable, "-c", COPIER, str(path), str(tmp_path / "stick.db")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "stick.db is full" in told
+    assert str(path) not in told
+
+
 def test_a_wrong_statement_is_a_fault_of_ours(path: Path) -> None:
     """Never sqlite3's own exception."""
     database = Database(path, MIGRATIONS)
