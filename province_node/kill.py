@@ -100,6 +100,12 @@ class KillUseCase:
     def _purpose(self, kid: bytes) -> KeyPurpose:
         issuer = self._trust().issuers.get(self._participant)
         key = None if issuer is None else issuer.keys.get(kid)
+        if issuer is not None and kid in {kid_of(public) for public in issuer.live_keys}:
+            raise InvalidInputError(
+                f"{kid.hex()} is the live key (HEAD): no code depends on it. `province-node keys compromise` begins "
+                "its rotation",
+                fields={"kid": "not a LIVE or PAPER key"},
+            )
         if key is None:
             raise InvalidInputError(
                 f"participant {self._participant} has published no key {kid.hex()}: "
@@ -108,8 +114,8 @@ class KillUseCase:
             )
         if key.purpose not in _CODE_PURPOSES:
             raise InvalidInputError(
-                f"{kid.hex()} is a key for {key.purpose}: no code depends on it. Rotate it, and have the "
-                "authority publish the keys without it",
+                f"{kid.hex()} is a key for {key.purpose}: no code depends on it. `province-node keys "
+                "compromise` makes another one, and the request without it",
                 fields={"kid": "not a LIVE or PAPER key"},
             )
         return key.purpose

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 import uuid
 from pathlib import Path
@@ -13,17 +14,25 @@ import click
 from healthcode.cli.console import details, json_option, print_result
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.code.claims import Presentation
+from healthcode.errors import HealthcodeError
 from healthcode.revocation.head import decode_head
 from healthcode.rpc.convert import enum_member, enum_number
 from healthcode.rpc.errors import rpc_errors
+from healthcode.signing.ed25519 import self_test
+from healthcode.signing.keyfile import read_key_info
+from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.store import TrustStore
+from healthcode.trust.view import IssuerView
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from province_node.cli.connection import back_end, name_of
-from province_node.cli.keys import key_lines, keys
-from province_node.cli.option import confirm, dir_option, yes_option
+from province_node.cli.keys import key_lines, keys, passphrase_of, write_next_request
+from province_node.cli.option import confirm, dir_option, passphrase_option, yes_option
+from province_node.exchange import StolenKey, exchange_key, find_stolen
+from province_node.kill import decode_kid
 from province_node.record import RevocationReason
-from province_node.settings import NodeSettings, load_node_settings
+from province_node.settings import NodeFolder, NodeSettings, load_node_settings
+from province_node.setup import open_keyring
 from province_node.store import NodeStore
 
 __all__ = ["compromise", "holders"]
@@ -31,6 +40,17 @@ __all__ = ["compromise", "holders"]
 _TIMEOUT_SECONDS = 60.0
 _PUBLISHED_SECONDS = 10.0
 _LOOK_SECONDS = 0.1
+_THEFT = {
+    KeyPurpose.HEAD: "who has it can revoke codes and kill keys in this province's name, and nothing more: no code can "
+    "be made with it, and none un-revoked",
+    KeyPurpose.ANSWER: "who has it, and sits between this node and who asks, can answer in this province's name what a "
+    "code is worth; codes are not concerned",
+    KeyPurpose.QUESTION: "who has it, and a certificate of this province, can ask others about their codes in its name",
+}
+_AFTER = {
+    KeyPurpose.HEAD: "Then `province-node status` shows heads that this node did not make: issue anew what they revoked, "
+    "and `province-node entry --accept`"
+}
 
 
 @keys.command(
@@ -40,19 +60,31 @@ _LOOK_SECONDS = 0.1
     # then: who needs a new code, and new codes for them from the next key
     province-node keys holders --dir node-31 5f0c9a2b7d31e864 > concerned.ndjson
     province-node issue --dir node-31 --file holders.ndjson --replacing 5f0c9a2b7d31e864 --out codes.ndjson
+    # an ANSWER, QUESTION or HEAD key: another one is made, and request.json for the authority
+    province-node keys compromise --dir node-31 90ab16fe22c4d0b3
     """
 )
 @dir_option("The node's folder.")
 @click.argument("kid")
+@passphrase_option
 @yes_option
 @json_option
-def compromise(root: Path, kid: str, yes: bool, as_json: bool) -> None:
-    """Kill a LIVE or PAPER key for ever: every node refuses its codes within seconds.
+def compromise(root: Path, kid: str, passphrase_file: Path | None, yes: bool, as_json: bool) -> None:
+    """A key is in wrong hands: take it away, whatever it is for.
 
-    Needs the running node and no offline key. New codes are signed with the next published
-    key at once. Nothing brings a killed key back.
+    A LIVE or PAPER key is killed for ever: every node refuses its codes within seconds. It needs
+    the running node and no offline key; new codes are signed with the next published key at once,
+    and nothing brings a killed key back. An ANSWER, QUESTION or HEAD key counts until the
+    authority has signed the keys without it: another one is made at once, and request.json.
     """
     settings = load_node_settings(root)
+    issuer = _issuer(settings)
+    stolen = find_stolen(settings, issuer, decode_kid(kid))
+    if not stolen.is_killed:
+        print_result(
+            _exchange(root, settings, stolen, passphrase_file, yes=yes), as_json=as_json, table=details
+        )
+        return
     confirm(f"kill key {kid}: every code that it signed is refused from now on, for ever?", yes=yes)
     response = asyncio.run(_kill(root, settings, kid))
     head = _wait_until_published(settings, bytes.fromhex(kid))
@@ -68,6 +100,45 @@ def compromise(root: Path, kid: str, yes: bool, as_json: bool) -> None:
         "next": _following(settings, kid, response.next_kid),
     }
     print_result(result, as_json=as_json, table=details)
+
+
+def _issuer(settings: NodeSettings) -> IssuerView | None:
+    """This participant as its node sees it; None before it is admitted."""
+    try:
+        return TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
+    except HealthcodeError:
+        return None
+
+
+def _exchange(
+    root: Path, settings: NodeSettings, stolen: StolenKey, passphrase_file: Path | None, *, yes: bool
+) -> dict[str, object]:
+    """Takes a key away on which no code depends, or which is not published yet; what there is to tell."""
+    self_test()
+    what = f"{stolen.purpose} key {stolen.kid.hex()}"
+    confirm(f"{what} is in wrong hands: make another one, and the request without it?", yes=yes)
+    passphrase = passphrase_of(settings, passphrase_file)
+    keyring = open_keyring(settings, os.environ, passphrase=passphrase)
+    now = SystemClock().now()
+    development = NodeFolder(root).passphrase.exists()
+    exchanged = exchange_key(settings, stolen, passphrase, now=now, development=development)
+    # opened anew: the one that was put aside is in no request
+    keyring = open_keyring(settings, os.environ, passphrase=passphrase)
+    written = write_next_request(root, settings, keyring, now)
+    return {
+        "kid": stolen.kid.hex(),
+        "purpose": stolen.purpose.value,
+        "next_kid": read_key_info(exchanged.file).kid.hex(),
+        "put_aside": None if exchanged.aside is None else str(exchanged.aside),
+        "until_then": _THEFT[stolen.purpose]
+        if stolen.is_published
+        else "it is not published: it counts nowhere",
+        **written,
+        "next": f"{written['next']}: it counts until then, so at once. The node goes on meanwhile: do not restart it"
+        + (f". {_AFTER[stolen.purpose]}" if stolen.purpose in _AFTER else "")
+        if stolen.is_published
+        else written["next"],
+    }
 
 
 def _wait_until_published(settings: NodeSettings, kid: bytes) -> int | None:

@@ -215,8 +215,15 @@ async def test_a_stolen_live_key_is_seen_and_taken_away(federation, tmp_path):
     await until_outcome(federation, other.code, verdict_pb2.OUTCOME_REVOKED)
     assert (await federation.verify(victim.code)).outcome == verdict_pb2.OUTCOME_REVOKED
     await until(lambda: is_valid(federation))
-    # 4. Another live key, signed by the authority: the thief's counts no more.
-    await rotate(federation)
+    # 4. One command makes another live key, and says what the thief can do until the authority has signed it.
+    stolen = next(
+        line["kid"] for line in status["keys"] if line["purpose"] == "HEAD" and line["state"] == "in use"
+    )
+    said = await command(federation, "keys", "compromise", stolen, "--yes")
+    assert "can revoke codes and kill keys" in said["until_then"]
+    again = await command(federation, "keys", "compromise", stolen, "--yes")
+    assert again["next_kid"] == said["next_kid"], "the one that waits is taken, not another one made"
+    await command(federation, "publish", "--bundle", await asyncio.to_thread(federation.sign, "31"))
 
     async def is_refused() -> bool:
         with pytest.raises(SignatureError):
@@ -234,6 +241,67 @@ async def test_a_stolen_live_key_is_seen_and_taken_away(federation, tmp_path):
 
     await until(is_quiet)
     assert (await federation.verify(good.code)).outcome == verdict_pb2.OUTCOME_VALID
+
+
+async def test_a_stolen_answer_key_is_taken_away_by_one_command(federation):
+    """Another one is made, the old one is put aside, and what the authority signs has the new one alone."""
+
+    def published() -> set[str]:
+        return {key.kid.hex() for key in shanghai(federation).keys.values() if key.purpose == "ANSWER"}
+
+    (stolen,) = published()
+    refused = await command(federation, "keys", "compromise", "00" * 8, "--yes", status=2)
+    assert "has no key 0000000000000000" in refused["error"]["message"]
+    said = await command(federation, "keys", "compromise", stolen, "--yes")
+    assert said["purpose"] == "ANSWER"
+    assert Path(said["put_aside"]).is_file()
+    assert "authority sign" in said["next"]
+    await command(federation, "publish", "--bundle", await asyncio.to_thread(federation.sign, "31"))
+
+    async def is_gone() -> bool:
+        return published() == {said["next_kid"]}
+
+    await until(is_gone)
+
+
+async def test_a_backup_from_before_the_rotation_says_that_it_cannot_publish_and_how_it_can_again(
+    federation, tmp_path
+):
+    """restore, check, revoke, status and the metric name the cause; the authority publishes the key that is here."""
+    # 1. A backup, and then the live key is rotated.
+    file = tmp_path / "node-31.tar"
+    await command(federation, "backup", file)
+    before = shanghai(federation).live_keys
+    victim = (await federation.issue(validity=HOUR)).code
+    await rotate(federation)
+
+    async def has_moved() -> bool:
+        return shanghai(federation).live_keys.isdisjoint(before)
+
+    await until(has_moved)
+    # 2. The backup is restored: it says so at once, and `check` again.
+    federation.kill("31")
+    (warning,) = (await command(federation, "restore", file, "--replace"))["warnings"]
+    assert "no HEAD key in this node's folder is the published one" in warning
+    findings = (await command(federation, "check"))["findings"]
+    assert warning in [each["detail"] for each in findings if each["grade"] == "WARNING"]
+    # 3. It serves. What it revokes is recorded, and it says that nobody else knows.
+    await asyncio.to_thread(federation.start, "31")
+    done = await command(federation, "revoke", victim, "--reason", "LOST_OR_STOLEN")
+    assert done["newly_revoked"] == 1
+    assert done["published"].startswith("recorded, NOT published yet: SIGNATURE_")
+    assert warning in done["published"]
+    warnings = (await command(federation, "status"))["warnings"]
+    assert any("nothing is published since" in each and warning in each for each in warnings)
+    assert metric(federation, "healthcode_publish_failing") == 1
+    assert (await federation.verify(victim)).outcome == verdict_pb2.OUTCOME_VALID
+    # 4. As it said: the authority signs a request with the key that is here.
+    await command(federation, "request")
+    await command(federation, "publish", "--bundle", await asyncio.to_thread(federation.sign, "31"))
+    await until_outcome(federation, victim, verdict_pb2.OUTCOME_REVOKED)
+    await until(lambda: is_valid(federation))
+    assert metric(federation, "healthcode_publish_failing") == 0
+    assert not any("published" in each for each in (await command(federation, "status"))["warnings"])
 
 
 def log_of(federation: Federation) -> str:
