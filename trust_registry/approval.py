@@ -20,7 +20,7 @@ from typing import Any
 
 from healthcode.errors import ConflictError, InvalidInputError, PermissionDeniedError, Reason, SignatureError
 from healthcode.signing.ed25519 import PrivateKey
-from healthcode.trust.document import load_json
+from healthcode.strict_json import load_json
 from healthcode.trust.metadata import (
     sign_metadata,
     target_of,

@@ -38,7 +38,7 @@ from healthcode.errors import (
 )
 from healthcode.policy.area import AreaRisk, decode_areas, encode_areas
 from healthcode.signing.ed25519 import PrivateKey, verify
-from healthcode.trust.document import load_json
+from healthcode.strict_json import load_json
 from healthcode.trust.layout import AREAS_ROLE, RISK_PATH
 from healthcode.trust.metadata import Root, public_of, tuf_key
 from trust_registry.difference import Change, differences

@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from healthcode.errors import ConfigurationError
+from healthcode.strict_json import load_json
 from healthcode.trust.delegation import delegated_participants
-from healthcode.trust.document import ParticipantsDocument, decode_document, load_json
+from healthcode.trust.document import ParticipantsDocument, decode_document
 from healthcode.trust.layout import PARTICIPANTS_PATH, TrustLimits, metadata_file, target_file
 from healthcode.trust.metadata import (
     Metadata,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import DecodeError
+from healthcode.strict_json import load_json
 
 __all__ = ["Document", "Rfc3339", "parse_document", "write_document"]
 
@@ -38,26 +39,9 @@ _Model = TypeVar("_Model", bound=Document)
 
 
 def parse_document(data: bytes, model: type[_Model], *, max_bytes: int) -> _Model:
-    """`data` as `model`. Raises DecodeError: json.too_large, json.encoding, json.syntax,
-    json.duplicate_key, json.number, document.field (which names the field).
-    """  # noqa: D205  the list of details is one sentence
-    if len(data) > max_bytes:
-        raise DecodeError("json.too_large", f"the document has {len(data)} bytes; {max_bytes} are allowed")
+    """`data` as `model`. Raises DecodeError: those of load_json, and document.field, which names the field."""
     try:
-        value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer
-        )
-        # an escaped half of a surrogate pair is text that nobody could send on
-        json.dumps(value, ensure_ascii=False).encode()
-        return model.model_validate(value)
-    except UnicodeError as error:
-        raise DecodeError("json.encoding", "the document is not UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise DecodeError(
-            "json.syntax", f"the document is not JSON: line {error.lineno}: {error.msg}"
-        ) from error
-    except RecursionError as error:
-        raise DecodeError("json.syntax", "the document is nested too deep") from error
+        return model.model_validate(load_json(data, max_bytes))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
@@ -67,20 +51,3 @@ def parse_document(data: bytes, model: type[_Model], *, max_bytes: int) -> _Mode
 def write_document(value: Mapping[str, Any]) -> bytes:
     """The bytes to sign."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise DecodeError("json.duplicate_key", "the document has the same key twice in one object")
-    return found
-
-
-def _constant(_name: str) -> Any:
-    raise DecodeError("json.number", "NaN and Infinity are not JSON numbers")
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > 19:
-        raise DecodeError("json.number", "the document has a number of more than 19 digits")
-    return int(digits)

@@ -27,6 +27,7 @@ from pydantic import (
 from healthcode.clock import parse_rfc3339, rfc3339
 from healthcode.errors import DecodeError
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.strict_json import load_json
 
 __all__ = [
     "ALG_NAME",
@@ -42,68 +43,12 @@ __all__ = [
     "ServiceEntry",
     "decode_document",
     "encode_document",
-    "load_json",
 ]
 
 ALG_NAME = "Ed25519"
 PUBLISHED_PURPOSES = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION})
-_MAX_DEPTH = 16
 
 _Model = TypeVar("_Model", bound=BaseModel)
-
-
-def load_json(data: bytes, max_bytes: int) -> Any:
-    """Parse JSON from outside.
-
-    Raises DecodeError: json.too_large, json.encoding, json.syntax, json.duplicate_key,
-    json.number, json.depth.
-    """
-    if len(data) > max_bytes:
-        raise DecodeError("json.too_large", f"the document has {len(data)} bytes; {max_bytes} are allowed")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DecodeError("json.encoding", "the document is not UTF-8") from error
-    try:
-        value = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_bounded_int
-        )
-    except RecursionError as error:
-        raise DecodeError("json.depth", "the document is nested too deeply") from error
-    except json.JSONDecodeError as error:
-        raise DecodeError(
-            "json.syntax", f"the document is not JSON: line {error.lineno}: {error.msg}"
-        ) from error
-    _check_depth(value, _MAX_DEPTH)
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise DecodeError("json.duplicate_key", "the document has the same key twice in one object")
-    return found
-
-
-def _refuse_constant(_name: str) -> Any:
-    raise DecodeError("json.number", "NaN and Infinity are not JSON numbers")
-
-
-def _bounded_int(digits: str) -> int:
-    if len(digits) > 19:
-        raise DecodeError("json.number", "the document has a number of more than 19 digits")
-    return int(digits)
-
-
-def _check_depth(value: Any, left: int) -> None:
-    if left == 0:
-        raise DecodeError("json.depth", "the document is nested too deeply")
-    if isinstance(value, dict):
-        for item in value.values():
-            _check_depth(item, left - 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check_depth(item, left - 1)
 
 
 def _hex_in(value: Any, info: ValidationInfo) -> Any:

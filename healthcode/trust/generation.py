@@ -19,8 +19,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from healthcode.errors import DecodeError, Reason, TrustError
+from healthcode.strict_json import load_json
 from healthcode.trust.assembly import AreaFiles, IssuerFiles, ListReader, Rejected, TrustFiles, Witness
-from healthcode.trust.document import load_json
 from healthcode.trust.layout import (
     AREAS_ROLE,
     PARTICIPANTS_PATH,

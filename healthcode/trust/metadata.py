@@ -35,7 +35,7 @@ from healthcode.clock import parse_rfc3339, rfc3339
 from healthcode.errors import DecodeError, Reason, SignatureError
 from healthcode.identity.realm import check_realm
 from healthcode.signing.ed25519 import PrivateKey
-from healthcode.trust.document import load_json
+from healthcode.strict_json import load_json
 from healthcode.trust.layout import (
     AREAS_PATTERN,
     AREAS_ROLE,
@@ -185,12 +185,19 @@ def verify_threshold(delegator: Root | Targets, role: str, metadata: Metadata[An
     # one key under two ids is one signature
     signers = {repr(sorted(key.keyval.items())) for key in result.signed.values()}
     if len(signers) < result.threshold:
-        missing = ", ".join(keyid[:16] for keyid in sorted(result.unsigned)) or "none is known"
+        missing = ", ".join(_called(role, result.unsigned)) or "none is known"
         raise SignatureError(
             f"{role} version {metadata.signed.version} has {len(signers)} of the {result.threshold} valid "
             f"signatures it needs; no valid signature by {missing}",
             reason=Reason.SIGNATURE_THRESHOLD,
         )
+
+
+def _called(role: str, keys: Mapping[str, Key]) -> list[str]:
+    """How keys are called where people read: a participant's by kid, as its own commands do, else by id."""
+    if participant_of_role(role) is None:
+        return sorted(keyid[:16] for keyid in keys)
+    return sorted(f"kid {kid(public_of(key)).hex()}" for key in keys.values())
 
 
 def signing_keys(delegator: Root | Targets, role: str) -> tuple[frozenset[bytes], int]:

@@ -6,12 +6,12 @@ import pytest
 
 from healthcode.errors import DecodeError
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.strict_json import load_json
 from healthcode.trust.document import (
     ParticipantsDocument,
     ProvinceDocument,
     decode_document,
     encode_document,
-    load_json,
 )
 from tests.simulator.realm import SimulatedRealm
 
