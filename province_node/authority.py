@@ -23,15 +23,10 @@ from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import AuthorityLink, encode_document
+from healthcode.trust.drafting import new_province_metadata
 from healthcode.trust.join import JoinRequest, encode_join_request
 from healthcode.trust.link import new_link, sign_handover, verify_link, verify_possession
-from healthcode.trust.metadata import (
-    Targets,
-    decode_metadata,
-    new_province_metadata,
-    sign_metadata,
-    to_bytes,
-)
+from healthcode.trust.metadata import Targets, decode_metadata, sign_metadata, to_bytes
 from province_node.bundle import (
     decode_bundle,
     describe_change,

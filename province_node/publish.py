@@ -50,7 +50,8 @@ from healthcode.revocation.day import GRACE_SECONDS, day_of
 from healthcode.revocation.head import Head, decode_head, encode_head
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.telemetry import get_logger
-from healthcode.trust.metadata import new_live_metadata, sign_metadata, to_bytes
+from healthcode.trust.drafting import new_live_metadata
+from healthcode.trust.metadata import sign_metadata, to_bytes
 from healthcode.trust.view import IssuerView, TrustView
 from province_node.day_list import DayLists
 from province_node.padding import Padding

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from healthcode.errors import InvalidInputError, PreconditionError
 from healthcode.identity.realm import is_test_realm
-from healthcode.trust.metadata import public_of, to_bytes, with_bootstrap, with_root, with_targets
+from healthcode.trust.drafting import with_bootstrap, with_root, with_targets
+from healthcode.trust.metadata import public_of, to_bytes
 from trust_registry.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.published import Published
 from trust_registry.repository import Repository

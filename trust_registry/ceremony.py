@@ -33,8 +33,9 @@ from healthcode.signing.keyfile import Cost, create_key_file
 from healthcode.signing.passphrase import check_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import ParticipantsDocument, ServiceEntry, encode_document
+from healthcode.trust.drafting import new_root, new_targets
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, RISK_PATH
-from healthcode.trust.metadata import new_root, new_targets, to_bytes, tuf_key
+from healthcode.trust.metadata import to_bytes, tuf_key
 from healthcode.trust.national import root_fingerprint
 from trust_registry.approval import add_signature, changes_of, tally_of
 from trust_registry.basis import Carried, encode_carried

@@ -19,16 +19,9 @@ from healthcode.trust.document import (
     decode_document,
     encode_document,
 )
+from healthcode.trust.drafting import with_province, with_root, with_targets
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role
-from healthcode.trust.metadata import (
-    Metadata,
-    Targets,
-    reonboarded_in,
-    to_bytes,
-    with_province,
-    with_root,
-    with_targets,
-)
+from healthcode.trust.metadata import Metadata, Targets, reonboarded_in, to_bytes
 from trust_registry.approval import state_of
 from trust_registry.join import Join, chain_of, is_admitted, retirement_of
 from trust_registry.proposal import Proposal, ProposalKind, ProposalState, ProposalStore, Publication

@@ -27,8 +27,9 @@ from healthcode.rpc.certificate import CertifiedKey, issue_leaf, load_ca
 from healthcode.settings import split_address
 from healthcode.signing.keyfile import Cost
 from healthcode.signing.passphrase import check_secret_file
+from healthcode.trust.drafting import with_areas_key, with_root, with_targets
 from healthcode.trust.layout import AREAS_ROLE
-from healthcode.trust.metadata import to_bytes, with_areas_key, with_root, with_targets
+from healthcode.trust.metadata import to_bytes
 from healthcode.trust.source import TrustSource
 from trust_registry.durable import sync_folder, write_file
 from trust_registry.floor import Floor, write_floor

@@ -14,8 +14,8 @@ from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
 from healthcode.trust.delegation import delegated_participants
 from healthcode.trust.document import ParticipantEntry, ParticipantsDocument, Retirement
+from healthcode.trust.drafting import without_province
 from healthcode.trust.layout import PARTICIPANTS_PATH
-from healthcode.trust.metadata import without_province
 from trust_registry.draft import encode_participants, keep_targets, next_targets
 from trust_registry.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.published import Published

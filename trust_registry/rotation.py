@@ -14,17 +14,9 @@ from typing import Literal
 
 from healthcode.errors import InvalidInputError
 from healthcode.identity.realm import is_test_realm
+from healthcode.trust.drafting import with_areas_key, with_root, with_targets
 from healthcode.trust.layout import AREAS_ROLE
-from healthcode.trust.metadata import (
-    Metadata,
-    Root,
-    public_of,
-    signing_keys,
-    to_bytes,
-    with_areas_key,
-    with_root,
-    with_targets,
-)
+from healthcode.trust.metadata import Metadata, Root, public_of, signing_keys, to_bytes
 from trust_registry.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.published import Published
 from trust_registry.repository import Repository

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from healthcode.errors import ConfigurationError, SignatureError
 from healthcode.signing.ed25519 import PrivateKey
+from healthcode.trust.drafting import new_areas_metadata, new_snapshot, new_timestamp
 from healthcode.trust.layout import AREAS_ROLE, expiry_seconds, list_file, metadata_file, target_file
 from healthcode.trust.metadata import (
     Metadata,
@@ -27,9 +28,6 @@ from healthcode.trust.metadata import (
     Targets,
     decode_metadata,
     expires_at,
-    new_areas_metadata,
-    new_snapshot,
-    new_timestamp,
     sign_metadata,
     signing_keys,
     to_bytes,

@@ -26,15 +26,9 @@ from healthcode.rpc.certificate import CertifiedKey
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.source import connect_source
+from healthcode.trust.drafting import new_live_metadata
 from healthcode.trust.layout import metadata_file, province_path
-from healthcode.trust.metadata import (
-    Targets,
-    Timestamp,
-    decode_metadata,
-    new_live_metadata,
-    sign_metadata,
-    to_bytes,
-)
+from healthcode.trust.metadata import Targets, Timestamp, decode_metadata, sign_metadata, to_bytes
 from healthcode.v1.trust_registry_pb2 import PublishProvinceRequest, PublishRevocationsRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import Service, free_ports, start_service

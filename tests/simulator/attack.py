@@ -27,6 +27,7 @@ from healthcode.revocation.list import RevocationList, encode_list
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import ParticipantEntry, encode_document
+from healthcode.trust.drafting import new_live_metadata, new_province_metadata, new_snapshot, new_timestamp
 from healthcode.trust.layout import (
     PARTICIPANTS_PATH,
     POLICY_PATH,
@@ -38,17 +39,7 @@ from healthcode.trust.layout import (
     target_file,
 )
 from healthcode.trust.link import new_link
-from healthcode.trust.metadata import (
-    Metadata,
-    Targets,
-    new_live_metadata,
-    new_province_metadata,
-    new_snapshot,
-    new_timestamp,
-    sign_metadata,
-    to_bytes,
-    tuf_key,
-)
+from healthcode.trust.metadata import Metadata, Targets, sign_metadata, to_bytes, tuf_key
 from tests.simulator.realm import SimulatedProvince, SimulatedRealm, fixed_key
 
 __all__ = [

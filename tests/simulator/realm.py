@@ -38,6 +38,16 @@ from healthcode.trust.document import (
     ServiceEntry,
     encode_document,
 )
+from healthcode.trust.drafting import (
+    new_areas_metadata,
+    new_live_metadata,
+    new_province_metadata,
+    new_root,
+    new_snapshot,
+    new_targets,
+    new_timestamp,
+    with_province,
+)
 from healthcode.trust.layout import (
     AREAS_ROLE,
     PARTICIPANTS_PATH,
@@ -52,22 +62,7 @@ from healthcode.trust.layout import (
     target_file,
 )
 from healthcode.trust.link import new_link, new_province_key
-from healthcode.trust.metadata import (
-    Metadata,
-    Root,
-    Targets,
-    decode_metadata,
-    new_areas_metadata,
-    new_live_metadata,
-    new_province_metadata,
-    new_root,
-    new_snapshot,
-    new_targets,
-    new_timestamp,
-    sign_metadata,
-    to_bytes,
-    with_province,
-)
+from healthcode.trust.metadata import Metadata, Root, Targets, decode_metadata, sign_metadata, to_bytes
 from healthcode.trust.national import root_fingerprint
 from healthcode.trust.source import too_large
 from healthcode.trust.store import init_trust

@@ -23,9 +23,10 @@ from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import read_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import AuthorityLink, ProvinceDocument, encode_document
+from healthcode.trust.drafting import new_live_metadata, new_province_metadata
 from healthcode.trust.join import JoinRequest, encode_join_request
 from healthcode.trust.link import new_link, new_province_key
-from healthcode.trust.metadata import new_live_metadata, new_province_metadata, sign_metadata, to_bytes
+from healthcode.trust.metadata import sign_metadata, to_bytes
 from tests.simulator.realm import NOW, fixed_key
 from trust_registry.app import Registry, open_registry
 from trust_registry.approval import sign_proposal

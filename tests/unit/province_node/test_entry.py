@@ -10,9 +10,10 @@ import pytest
 
 from healthcode.errors import ConflictError
 from healthcode.signing.ed25519 import PrivateKey
+from healthcode.trust.drafting import new_province_metadata
 from healthcode.trust.join import JoinRequest
 from healthcode.trust.link import link_mark, new_link
-from healthcode.trust.metadata import new_province_metadata, to_bytes
+from healthcode.trust.metadata import to_bytes
 from province_node.entry import (
     Entry,
     accept_entry,

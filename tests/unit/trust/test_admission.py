@@ -9,6 +9,7 @@ from healthcode.revocation.head import encode_head
 from healthcode.trust.admission import CurrentProvince, check_live_publication, check_province_publication
 from healthcode.trust.delegation import delegator_of
 from healthcode.trust.document import encode_document
+from healthcode.trust.drafting import new_live_metadata, new_province_metadata
 from healthcode.trust.issuer import AuthorityPart
 from healthcode.trust.join import (
     JoinRequest,
@@ -17,12 +18,7 @@ from healthcode.trust.join import (
     join_digest,
     verify_join_request,
 )
-from healthcode.trust.metadata import (
-    new_live_metadata,
-    new_province_metadata,
-    sign_metadata,
-    to_bytes,
-)
+from healthcode.trust.metadata import sign_metadata, to_bytes
 from tests.simulator.realm import SimulatedRealm, fixed_key
 
 

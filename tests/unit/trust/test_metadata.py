@@ -6,15 +6,13 @@ import pytest
 from securesystemslib.signer import SSlibKey
 
 from healthcode.errors import DecodeError, InvalidInputError, Reason, SignatureError
+from healthcode.trust.drafting import new_live_metadata, new_root, new_targets, with_province
 from healthcode.trust.metadata import (
     Root,
     Snapshot,
     Targets,
     Timestamp,
     decode_metadata,
-    new_live_metadata,
-    new_root,
-    new_targets,
     public_of,
     realm_of,
     sign_metadata,
@@ -23,7 +21,6 @@ from healthcode.trust.metadata import (
     to_bytes,
     tuf_key,
     verify_threshold,
-    with_province,
 )
 from tests.simulator.realm import NOW, SimulatedRealm, fixed_key
 

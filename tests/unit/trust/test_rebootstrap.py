@@ -23,9 +23,10 @@ from healthcode.revocation.state import RevocationStatus
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.trust.bootstrap import read_bootstrap
 from healthcode.trust.client import TrustClient
+from healthcode.trust.drafting import with_bootstrap, with_root
 from healthcode.trust.generation import current_generation
 from healthcode.trust.layout import metadata_file
-from healthcode.trust.metadata import bootstraps_in, sign_metadata, to_bytes, with_bootstrap, with_root
+from healthcode.trust.metadata import bootstraps_in, sign_metadata, to_bytes
 from healthcode.trust.national import beginnings_in, root_fingerprint, verify_roots
 from healthcode.trust.rebootstrap import adopt_root
 from healthcode.trust.store import TrustStore, init_trust

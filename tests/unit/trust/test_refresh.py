@@ -27,6 +27,7 @@ from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import RefreshResult, TrustClient
 from healthcode.trust.document import encode_document
+from healthcode.trust.drafting import new_live_metadata, new_timestamp
 from healthcode.trust.layout import (
     PARTICIPANTS_PATH,
     TrustLimits,
@@ -37,14 +38,7 @@ from healthcode.trust.layout import (
     target_file,
 )
 from healthcode.trust.link import new_link
-from healthcode.trust.metadata import (
-    SIGNED_AT_FIELD,
-    new_live_metadata,
-    new_timestamp,
-    sign_metadata,
-    to_bytes,
-    tuf_key,
-)
+from healthcode.trust.metadata import SIGNED_AT_FIELD, sign_metadata, to_bytes, tuf_key
 from healthcode.trust.national import verify_national
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.realm import PEM, SimulatedRealm, fixed_key

@@ -11,9 +11,10 @@ import pytest
 from healthcode.errors import HealthcodeError
 from healthcode.trust.choice import Candidate, SourceLimits
 from healthcode.trust.client import TrustClient
+from healthcode.trust.drafting import new_snapshot
 from healthcode.trust.fetcher import update_national
 from healthcode.trust.layout import TrustLimits, authority_role, live_role, metadata_file
-from healthcode.trust.metadata import new_snapshot, sign_metadata, to_bytes
+from healthcode.trust.metadata import sign_metadata, to_bytes
 from healthcode.trust.renewal import renew_national
 from healthcode.trust.store import TrustStore
 from tests.simulator.realm import SimulatedRealm, fixed_key

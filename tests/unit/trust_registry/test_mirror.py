@@ -11,8 +11,9 @@ import pytest
 from healthcode.errors import ConfigurationError, ConflictError, Reason, TrustError, UnavailableError
 from healthcode.revocation.day import day_of
 from healthcode.trust.client import TrustClient
+from healthcode.trust.drafting import new_snapshot, new_timestamp
 from healthcode.trust.layout import list_file, metadata_file
-from healthcode.trust.metadata import new_snapshot, new_timestamp, sign_metadata, to_bytes
+from healthcode.trust.metadata import sign_metadata, to_bytes
 from healthcode.trust.national import root_fingerprint
 from healthcode.trust.source import FolderSource
 from healthcode.trust.store import init_trust

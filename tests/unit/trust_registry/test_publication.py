@@ -20,8 +20,9 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
 from healthcode.rpc.certificate import make_ca
 from healthcode.trust.client import TrustClient
+from healthcode.trust.drafting import new_live_metadata
 from healthcode.trust.layout import authority_role, metadata_file, province_path
-from healthcode.trust.metadata import new_live_metadata, sign_metadata, to_bytes
+from healthcode.trust.metadata import sign_metadata, to_bytes
 from healthcode.trust.national import root_fingerprint
 from healthcode.trust.source import FolderSource
 from healthcode.trust.store import init_trust
