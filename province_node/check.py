@@ -24,10 +24,11 @@ from healthcode.trust.store import TrustStore
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from province_node.app import refuse_offline_keys
-from province_node.key import SIGNING_PURPOSES
+from province_node.key import SIGNING_PURPOSES, list_key_infos
 from province_node.settings import NodeFolder, NodeSettings
 from province_node.setup import CLIENTS, lacks_credential, open_keyring
 from province_node.store import NodeStore
+from province_node.warning import key_warnings
 
 __all__ = ["check_node"]
 
@@ -74,6 +75,7 @@ def check_node(
     yield look_at_port("issuer_listen", settings.issuer_listen)
     yield look_at_port("metrics", settings.metrics.listen)
     yield _trust(settings, now)
+    yield from _published_keys(settings, now)
     yield look("registry", lambda: asyncio.run(_reach(settings)))
 
 
@@ -146,6 +148,23 @@ def _trust(settings: NodeSettings, now: int) -> Finding:
     if store.warnings:
         return Finding("trust", Grade.WARNING, "; ".join(store.warnings))
     return Finding("trust", Grade.OK, text)
+
+
+def _published_keys(settings: NodeSettings, now: int) -> Iterator[Finding]:
+    """Whether the keys that lie here are those that the world knows, as far as the trust on disk says."""
+    what = "published keys"
+    try:
+        issuer = TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
+        infos = [info for _, info in list_key_infos(settings.keys.folder)]
+    except HealthcodeError:
+        return  # told above
+    if issuer is None:
+        return
+    faults = list(key_warnings(infos, issuer, now))
+    if not faults:
+        yield Finding(what, Grade.OK, "one of each purpose lies here and is in its window")
+    for fault in faults:
+        yield Finding(what, Grade.WARNING, fault)
 
 
 async def _reach(settings: NodeSettings) -> str:

@@ -17,11 +17,13 @@ from healthcode.rpc.certificate import load_ca
 from healthcode.rpc.source import connect_source
 from healthcode.settings import split_address
 from healthcode.trust.client import TrustClient
-from healthcode.trust.store import init_trust
+from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.view import TrustView
 from province_node.backup import restore_node, write_backup
 from province_node.cli.option import dir_option
+from province_node.key import list_key_infos
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
+from province_node.warning import key_warnings
 
 __all__ = ["backup", "current_trust", "refuse_running", "restore"]
 
@@ -85,11 +87,18 @@ def restore(root: Path, file: Path, replace: bool, fingerprint: str | None, as_j
         "revocations_taken_in": restored.revocations_taken_in,
         "killed_keys": restored.killed_keys,
         "replaced": None if restored.replaced is None else str(restored.replaced),
+        "warnings": _key_warnings(settings, now),
         "next": f"put the passphrase of the keys at {opens}, mode 0600; then `province-node check`, `serve`"
         if opens is not None and not opens.exists()
         else "`province-node check`, then `province-node serve`; it issues once it has published",
     }
     print_result(result, as_json=as_json, table=details)
+
+
+def _key_warnings(settings: NodeSettings, now: int) -> list[str]:
+    """Keys of a backup that are not those that the world knows: it is from before a rotation."""
+    issuer = TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
+    return list(key_warnings([info for _, info in list_key_infos(settings.keys.folder)], issuer, now))
 
 
 def current_trust(settings: NodeSettings, fingerprint: str | None = None) -> TrustView:

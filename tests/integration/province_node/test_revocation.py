@@ -168,6 +168,7 @@ async def test_a_restored_node_un_revokes_nothing_and_goes_on(federation, tmp_pa
     federation.kill("31")
     restored = await command(federation, "restore", file, "--replace")
     assert restored["first_series"] == 1
+    assert restored["warnings"] == []
     assert restored["revocations_taken_in"] >= 1
     await asyncio.to_thread(federation.start, "31")
     await _until(federation, verdict_pb2.OUTCOME_VALID)

@@ -12,7 +12,7 @@ from healthcode.rpc.certificate import make_ca
 from province_node.check import check_node
 from province_node.settings import load_node_settings
 from province_node.setup import NodePlan, create_node
-from tests.simulator.realm import NOW
+from tests.simulator.realm import NOW, SimulatedRealm
 
 
 @pytest.fixture
@@ -45,6 +45,21 @@ def test_a_certificate_warns_from_a_third_of_its_life_left(node: Path) -> None:
     assert checked(node, NOW + 240 * day)["certificate node.pem"].grade is Grade.OK
     found = checked(node, NOW + 250 * day)["certificate node.pem"]
     assert (found.grade, "have it issued anew" in found.detail) == (Grade.WARNING, True)
+
+
+def test_keys_that_the_world_does_not_know_are_told(node: Path) -> None:
+    """As after the restore of an old backup: serving goes, publishing and issuing do not."""
+    assert "published keys" not in checked(node), "before it has any trust"
+    SimulatedRealm(("31",)).client(node / "trust").refresh(NOW)
+    settings = load_node_settings(node)
+    found = [
+        each for each in check_node(node, settings, now=NOW, environ={}) if each.what == "published keys"
+    ]
+    assert {each.grade for each in found} == {Grade.WARNING}
+    assert any("no HEAD key" in each.detail for each in found)
+    assert any(
+        "keys rotate --purpose LIVE" in each.detail or "is not published" in each.detail for each in found
+    )
 
 
 @pytest.mark.parametrize("purpose", ["live", "paper", "answer", "question"])
