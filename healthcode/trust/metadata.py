@@ -1,8 +1,7 @@
 """TUF metadata read, signed and checked: who has signed what, until when. New metadata is made in drafting.py.
 
-Timestamp and live
-metadata carry a signed time, `healthcode.signed_at` (RFC 3339), by which freshness is
-told; root carries the realm, `healthcode.realm`.
+Timestamp and live metadata carry a signed time, `healthcode.signed_at` (RFC 3339), by
+which freshness is told; root carries the realm, `healthcode.realm`.
 """
 
 from __future__ import annotations
