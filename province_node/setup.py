@@ -22,7 +22,8 @@ from pathlib import Path
 
 from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import issue_leaf, load_ca, make_ca, write_private
+from healthcode.rpc.certificate import load_ca, write_private
+from healthcode.rpc.development_ca import issue_leaf, make_ca
 from healthcode.signing.keyfile import KeyInfo
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose

@@ -26,7 +26,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import check_realm, is_test_realm
 from healthcode.policy.area import AreaRisk, encode_areas
 from healthcode.policy.book import decode_policy
-from healthcode.rpc.certificate import issue_leaf, make_ca
+from healthcode.rpc.development_ca import issue_leaf, make_ca
 from healthcode.settings import split_address
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import Cost, create_key_file

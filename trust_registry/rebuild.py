@@ -23,7 +23,8 @@ from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import is_test_realm
-from healthcode.rpc.certificate import CertifiedKey, issue_leaf, load_ca
+from healthcode.rpc.certificate import CertifiedKey, load_ca
+from healthcode.rpc.development_ca import issue_leaf
 from healthcode.settings import split_address
 from healthcode.signing.keyfile import Cost
 from healthcode.signing.passphrase import check_secret_file

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from healthcode.errors import HealthcodeError, NotFoundError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import issue_leaf, make_ca
+from healthcode.rpc.development_ca import issue_leaf, make_ca
 from healthcode.rpc.server import CallInfo, GrpcServer, ServerTls
 from healthcode.rpc.source import GrpcSource, connect_source
 from healthcode.settings import TlsSettings

@@ -17,7 +17,7 @@ from healthcode.deadline import (
     participant_deadlines,
     state_deadlines,
 )
-from healthcode.rpc.certificate import make_ca
+from healthcode.rpc.development_ca import make_ca
 from healthcode.telemetry import Metrics
 from healthcode.trust.store import TrustStore
 from tests.simulator.realm import NOW, SimulatedRealm

@@ -22,8 +22,9 @@ from healthcode.code.question import QueryMode, QueryPurpose, Question, decode_q
 from healthcode.errors import HealthcodeError, NotFoundError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.call import CallInfo
-from healthcode.rpc.certificate import CertifiedKey, issue_leaf, make_ca
+from healthcode.rpc.certificate import CertifiedKey
 from healthcode.rpc.client import open_channel
+from healthcode.rpc.development_ca import issue_leaf, make_ca
 from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.identity import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerTls

@@ -10,7 +10,8 @@ import pytest
 
 from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import CertifiedKey, issue_leaf, make_ca
+from healthcode.rpc.certificate import CertifiedKey
+from healthcode.rpc.development_ca import issue_leaf, make_ca
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose

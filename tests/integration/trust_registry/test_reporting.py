@@ -16,8 +16,8 @@ import pytest
 from healthcode.clock import SystemClock
 from healthcode.errors import HealthcodeError, PermissionDeniedError, Reason
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import issue_leaf
 from healthcode.rpc.client import open_channel
+from healthcode.rpc.development_ca import issue_leaf
 from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.report import NodeReporter
 from healthcode.settings import TlsSettings

@@ -8,7 +8,7 @@ import pytest
 
 from healthcode.cli.finding import Finding, Grade
 from healthcode.errors import ConfigurationError
-from healthcode.rpc.certificate import make_ca
+from healthcode.rpc.development_ca import make_ca
 from province_node.check import check_node
 from province_node.settings import load_node_settings
 from province_node.setup import NodePlan, create_node

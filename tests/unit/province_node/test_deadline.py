@@ -10,7 +10,7 @@ import pytest
 
 from healthcode.clock import rfc3339
 from healthcode.deadline import acts_of, describe_deadline
-from healthcode.rpc.certificate import make_ca
+from healthcode.rpc.development_ca import make_ca
 from healthcode.settings import TlsSettings
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import create_key_file

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.rpc.certificate import make_ca
+from healthcode.rpc.development_ca import make_ca
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose

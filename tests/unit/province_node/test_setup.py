@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerKind
-from healthcode.rpc.certificate import load_tls, make_ca
+from healthcode.rpc.certificate import load_tls
+from healthcode.rpc.development_ca import make_ca
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.link import verify_key_possession
 from province_node.__main__ import cli

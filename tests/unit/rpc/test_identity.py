@@ -6,7 +6,7 @@ import pytest
 
 from healthcode.errors import Reason, UnauthenticatedError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import issue_leaf, make_ca
+from healthcode.rpc.development_ca import issue_leaf, make_ca
 from healthcode.rpc.identity import PeerVerifier, all_cas, leaf_of, published_cas
 from healthcode.trust.store import TrustStore
 from tests.simulator.realm import NOW, PEM, SimulatedRealm

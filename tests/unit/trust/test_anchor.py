@@ -8,7 +8,7 @@ from cryptography.x509.oid import NameOID
 
 from healthcode.errors import DecodeError, PreconditionError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import issue_leaf, make_ca
+from healthcode.rpc.development_ca import issue_leaf, make_ca
 from healthcode.trust.anchor import decode_anchor, select_anchors, split_pem, verify_anchors
 from tests.simulator.realm import NOW, PEM
 

@@ -22,7 +22,8 @@ from healthcode.errors import (
     UnavailableError,
 )
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import CertifiedKey, issue_leaf, make_ca
+from healthcode.rpc.certificate import CertifiedKey
+from healthcode.rpc.development_ca import issue_leaf, make_ca
 from healthcode.trust.mirror import HttpSource, check_mirror_url
 from tests.simulator.mirror import Mirror, Reply, drip, drip_headers, endless, run_mirror
 

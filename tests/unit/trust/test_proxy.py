@@ -11,7 +11,7 @@ import pytest
 
 from healthcode.errors import ConfigurationError, NotFoundError, RefusedServerError, UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import issue_leaf, make_ca
+from healthcode.rpc.development_ca import issue_leaf, make_ca
 from healthcode.trust.mirror import HttpSource
 from healthcode.trust.proxy import proxy_of
 from tests.simulator.forward_proxy import ForwardProxy, run_forward_proxy

@@ -22,7 +22,7 @@ from healthcode.policy.enumeration import RiskLevel
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import encode_head
 from healthcode.revocation.state import RevocationStatus
-from healthcode.rpc.certificate import make_ca
+from healthcode.rpc.development_ca import make_ca
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import RefreshResult, TrustClient

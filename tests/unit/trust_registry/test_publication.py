@@ -18,7 +18,7 @@ from healthcode.errors import (
 )
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
-from healthcode.rpc.certificate import make_ca
+from healthcode.rpc.development_ca import make_ca
 from healthcode.trust.client import TrustClient
 from healthcode.trust.drafting import new_live_metadata
 from healthcode.trust.layout import authority_role, metadata_file, province_path
