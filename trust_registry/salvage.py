@@ -41,7 +41,7 @@ from healthcode.trust.national import National
 from healthcode.trust.source import TrustSource
 from trust_registry.floor import Floor
 from trust_registry.published import LIMITS
-from trust_registry.survey import Survey, fetch_roots, place_of, survey
+from trust_registry.survey import Survey, candidates, fetch_roots, place_of, survey
 
 __all__ = ["Salvage", "salvage"]
 
@@ -77,7 +77,7 @@ def salvage(sources: Sequence[TrustSource], fingerprint: str) -> Salvage:
             roots[source.name] = fetch_roots(source)
         except HealthcodeError as error:
             refused[source.name] = error.message
-    together = {version: data for each in reversed(roots.values()) for version, data in each.items()}
+    together = candidates(roots.values())
     found: list[Survey] = []
     for source in sources:
         if source.name in refused:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from healthcode.errors import DecodeError, NotFoundError, Reason, TrustError
+from healthcode.errors import DecodeError, HealthcodeError, NotFoundError, Reason, TrustError
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, metadata_file, target_file
-from healthcode.trust.metadata import Snapshot, Targets, Timestamp, decode_metadata, target_of
+from healthcode.trust.metadata import Root, Snapshot, Targets, Timestamp, decode_metadata, target_of
 from healthcode.trust.national import (
     National,
     NationalFiles,
     beginnings_in,
     root_fingerprint,
     verify_national,
+    verify_roots,
 )
 from healthcode.trust.source import TrustSource
 from trust_registry.floor import Floor, check_floor
@@ -21,7 +23,7 @@ from trust_registry.node_folder import NodeFolderSource
 from trust_registry.published import LIMITS
 from trust_registry.tree import TIMESTAMP_FILE
 
-__all__ = ["FileReader", "Survey", "fetch_roots", "place_of", "survey"]
+__all__ = ["FileReader", "Survey", "candidates", "fetch_roots", "place_of", "survey"]
 
 
 @dataclass(slots=True)
@@ -61,6 +63,63 @@ def fetch_roots(source: TrustSource) -> dict[int, bytes]:
     return found
 
 
+def _row(
+    source: TrustSource, fingerprint: str, own: Mapping[int, bytes], together: Mapping[int, Sequence[bytes]]
+) -> dict[int, bytes]:
+    """The row of roots of a source, by version: its own, and where it has none, what holds beside its neighbour.
+
+    Built from the root with the known fingerprint, forwards up to the newest that the source has, and back.
+    """
+    newest = max(own, default=0)
+    offered = {version: found for version, found in together.items() if version <= newest}
+    offered |= {version: (data,) for version, data in own.items()}
+    known = [
+        (version, data)
+        for version, found in offered.items()
+        for data in found
+        if root_fingerprint(data) == fingerprint
+    ]
+    if not known:
+        has_it = any(root_fingerprint(data) == fingerprint for found in together.values() for data in found)
+        why = (
+            "another source has it"
+            if has_it
+            else "nor does any other source: name a mirror that has, if this is it"
+        )
+        raise TrustError(
+            f"{source.name} has no root with fingerprint {fingerprint}: it is of another realm, or damaged, or has lost "
+            f"its first roots ({why})",
+            reason=Reason.ROOT_UNKNOWN,
+        )
+    first, data = known[0]
+    adopted = beginnings_in([each for found in offered.values() for each in found if _is_root(each)], data)
+    row = {first: data}
+
+    def fits(each: bytes, beside: Sequence[bytes], *, before: bool) -> bool:
+        try:
+            verify_roots([*beside, each] if before else [each, *beside], LIMITS, adopted=adopted)
+        except HealthcodeError:
+            return False
+        return True
+
+    for version in (*range(first + 1, newest + 1), *range(first - 1, 0, -1)):
+        before = version > first
+        neighbour = version - 1 if before else version + 1
+        beside = [row[neighbour]] if neighbour in row else []
+        found = next((each for each in offered.get(version, ()) if fits(each, beside, before=before)), None)
+        if found is not None:
+            row[version] = found
+    return {**row, **own}
+
+
+def _is_root(data: bytes) -> bool:
+    try:
+        decode_metadata(data, Root, LIMITS.root_bytes)
+    except HealthcodeError:
+        return False
+    return True
+
+
 @dataclass(slots=True)
 class Survey:
     """The national part of one source, verified; what was read of it so far."""
@@ -90,17 +149,24 @@ def place_of(targets: Targets, path: str) -> str:
         raise DecodeError("metadata.format", f"{path} is listed without a hash") from error
 
 
+def candidates(held: Iterable[Mapping[int, bytes]]) -> dict[int, tuple[bytes, ...]]:
+    """What sources serve as the root of each version, unverified; what most of them serve comes first."""
+    counts: dict[int, Counter[bytes]] = {}
+    for roots in held:
+        for version, data in roots.items():
+            counts.setdefault(version, Counter())[data] += 1
+    return {version: tuple(data for data, _ in found.most_common()) for version, found in counts.items()}
+
+
 def survey(
-    source: TrustSource, fingerprint: str, own: Mapping[int, bytes], together: Mapping[int, bytes]
+    source: TrustSource,
+    fingerprint: str,
+    own: Mapping[int, bytes],
+    together: Mapping[int, Sequence[bytes]],
 ) -> Survey:
     """The national part of a source. `together` are the roots of all: a node's folder does not begin at the first."""
-    newest = max(own, default=0)
-    roots = {**{version: data for version, data in together.items() if version < newest}, **own}
+    roots = _row(source, fingerprint, own, together)
     chain = [roots[version] for version in sorted(roots)]
-    if fingerprint not in map(root_fingerprint, chain):
-        raise TrustError(
-            f"{source.name} serves no root with fingerprint {fingerprint}: it is of another realm"
-        )
     reader = FileReader(source, {metadata_file("root", version): data for version, data in roots.items()})
     timestamp = reader.read(TIMESTAMP_FILE, LIMITS.timestamp_bytes)
     named = decode_metadata(timestamp, Timestamp, LIMITS.timestamp_bytes).signed.snapshot_meta
