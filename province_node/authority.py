@@ -40,6 +40,8 @@ from province_node.handover import (
     AuthorityDocument,
     HandoverDocument,
     decode_authority,
+    decode_handover,
+    encode_handover,
 )
 from province_node.request import ProvinceRequest, verify_request
 
@@ -47,6 +49,7 @@ __all__ = ["Authority", "check_new_authority"]
 
 AUTHORITY_FILE = "authority.json"
 HISTORY_FOLDER = "history"
+HANDED_OVER_FILE = "handed-over.json"
 
 
 def check_new_authority(folder: Path, *, keys: int, threshold: int) -> None:
@@ -122,6 +125,14 @@ class Authority:
                 return bundle
         return None
 
+    @property
+    def successor(self) -> AuthorityLink | None:
+        """The authority that a holder consented to with this folder; None when none did here."""
+        path = self.folder / HANDED_OVER_FILE
+        if not path.exists():
+            return None
+        return decode_handover(read_bounded(path, MAX_HANDOVER_BYTES)).link
+
     def hand_over(self, handover: HandoverDocument, keys: Sequence[PrivateKey]) -> HandoverDocument:
         """The handover with the consent of `keys`, which are of this authority.
 
@@ -144,7 +155,10 @@ class Authority:
                 raise SignatureError(f"key {kid(key.public).hex()} is not of this authority")
             proofs[key.public] = sign_handover(mine.participant, handover.link, mine.link, key, mine.realm)
         link = handover.link.model_copy(update={"handover": tuple(proofs.values())})
-        return handover.model_copy(update={"link": link})
+        signed = handover.model_copy(update={"link": link})
+        # so that whoever signs with this folder later is told
+        write_durable(self.folder / HANDED_OVER_FILE, encode_handover(signed))
+        return signed
 
     def accept(self, handover: HandoverDocument) -> Authority:
         """This new authority with its link complete, durably.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 
 from healthcode.clock import rfc3339
+from healthcode.errors import InvalidInputError
 from healthcode.signing.ed25519 import kid
 from healthcode.trust.admission import CurrentProvince, check_province_publication
 from healthcode.trust.delegation import delegator_of
@@ -29,8 +30,16 @@ __all__ = [
 ]
 
 
+_REQUEST_MARK = b'"format":"healthcode/province-request/1"'
+
+
 def decode_bundle(data: bytes) -> JoinRequest:
-    """Untrusted bytes as a bundle, complete or not. Raises DecodeError."""
+    """Untrusted bytes as a bundle, complete or not. Raises DecodeError; InvalidInputError for a request, unsigned yet."""
+    if _REQUEST_MARK in data:
+        raise InvalidInputError(
+            "this is a request, which nobody has signed, and no bundle: `province-node authority sign --request FILE` "
+            "makes one of it"
+        )
     return decode_join_request(data)
 
 

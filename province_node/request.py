@@ -27,6 +27,7 @@ from healthcode.trust.link import verify_key_possession, verify_proof
 __all__ = ["MAX_REQUEST_BYTES", "ProvinceRequest", "decode_request", "encode_request", "verify_request"]
 
 MAX_REQUEST_BYTES = 131_072
+_BUNDLE_MARK = b'"format":"healthcode/join/1"'
 
 
 class ProvinceRequest(Document):
@@ -51,7 +52,12 @@ def encode_request(request: ProvinceRequest) -> bytes:
 
 
 def decode_request(data: bytes) -> ProvinceRequest:
-    """Untrusted bytes as a request. Raises DecodeError."""
+    """Untrusted bytes as a request. Raises DecodeError; InvalidInputError for a bundle, which somebody signed already."""
+    if _BUNDLE_MARK in data:
+        raise InvalidInputError(
+            "this is a bundle, which bears signatures, and no request: `province-node authority sign --bundle FILE` adds "
+            "one more"
+        )
     return decode_document(ProvinceRequest, data, MAX_REQUEST_BYTES)
 
 

@@ -81,7 +81,7 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
         for join in joins:
             link = join.request.link
             targets = with_province(targets, join.request.participant, link.keys, link.threshold)
-        title = "admit " + ", ".join(join.title for join in joins)
+        title = _admission_title(joins, published)
         publications = {
             authority_role(join.request.participant): Publication(
                 join.request.metadata, join.request.province_json
@@ -89,6 +89,14 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
             for join in joins
         }
         return keep_targets(writing, store, ProposalKind.ADMIT, title, targets, files, publications, requests)
+
+
+def _admission_title(joins: Sequence[Join], published: Published) -> str:
+    """E.g. `admit 11 …, 44 …; 31 … hands over to link 2, signed by 2 of 3 old keys`."""
+    first = [join.title for join in joins if not join.standing(published)]
+    parts = ["admit " + ", ".join(first)] if first else []
+    parts += [f"{join.title} {how}" for join in joins if (how := join.standing(published))]
+    return "; ".join(parts)
 
 
 def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) -> Proposal:

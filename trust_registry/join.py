@@ -63,6 +63,18 @@ class Join:
         member = participant(self.request.participant)
         return f"{member.code} {member.chinese} {member.english}"
 
+    def standing(self, published: Published) -> str:
+        """What approving it comes to: e.g. `hands over to link 2, signed by 2 of 3 old keys`; empty for the first."""
+        link = self.request.link
+        before = chain_of(published.participants, self.request.participant)[: link.seq - 1]
+        if link.seq == 1 or not before:
+            return ""
+        if is_without_handover(link):
+            return (
+                f"comes back as link {link.seq} by root's word, without its {len(before[-1].keys)} old keys"
+            )
+        return f"hands over to link {link.seq}, signed by {len(link.handover)} of {len(before[-1].keys)} old keys"
+
     @property
     def endpoints(self) -> Mapping[str, str]:
         """Where its node would be reached, as its authority signed it. Raises DecodeError."""
@@ -97,8 +109,9 @@ class Join:
 
     def link_digest(self, published: Published) -> bytes:
         """What root consents to."""
-        chain = chain_of(published.participants, self.request.participant)
-        return link_digest(self.request.participant, self.request.link, chain[-1] if chain else None)
+        link = self.request.link
+        before = chain_of(published.participants, self.request.participant)[: link.seq - 1]
+        return link_digest(self.request.participant, link, before[-1] if before else None)
 
 
 def chain_of(document: ParticipantsDocument, code: str) -> Sequence[AuthorityLink]:
@@ -155,14 +168,16 @@ class JoinStore:
                     found.append(Join.decode(data))
         return found
 
-    def find(self, reference: str) -> Join:
+    def find(self, reference: str, published: Published | None = None) -> Join:
         """The request that `reference` means: a digest (or its first 8 digits), or a participant's code.
 
-        Raises NotFoundError, and ConflictError when a code means several: then the digest must tell.
+        With `published` a code means the request that waits: those that were admitted count no more. Raises NotFoundError, and ConflictError when a code means several: then the digest must tell.
         """
         if len(reference) == 2:
             member = participant(reference)
             found = [join for join in self.all() if join.request.participant == member.code]
+            if published is not None:
+                found = [join for join in found if not is_admitted(join, published)] or found[:1]
         elif len(reference) >= _SHORTEST_DIGEST:
             found = [join for join in self.all() if join.digest.startswith(reference.lower())]
         else:

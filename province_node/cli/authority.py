@@ -18,6 +18,7 @@ from healthcode.signing.keyfile import read_key_file
 from healthcode.signing.passphrase import check_secret_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.join import encode_join_request, join_digest
+from healthcode.trust.link import link_digest
 from province_node.authority import Authority, check_new_authority
 from province_node.bundle import (
     bundle_digest,
@@ -196,6 +197,13 @@ def sign(
     before = None if last is None else verify_content(last)
     for line in describe_change(before, asked) or ["no change, a renewal alone"]:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    if (successor := mine.successor) is not None:
+        console.print(
+            f"[bold red]This authority has handed over to link {successor.seq}[/] (kid {kid(successor.keys[0]).hex()} …): once "
+            "that one is admitted, nothing counts that is signed here",
+            highlight=False,
+            soft_wrap=True,
+        )
     digest = f"sha256:{bundle_digest(bundle)}"
     console.print(f"  digest {digest}, the same for every holder", highlight=False, soft_wrap=True)
     keys = _open_keys(root, key_files, passphrase_file, f"Sign {digest}?", yes=yes)
@@ -210,12 +218,15 @@ def sign(
         "version": asked.version,
         "signed_by": [kid(key.public).hex() for key in keys],
         "missing_signatures": missing,
+        "handed_over_to": None if successor is None else f"link {successor.seq}",
         "digest": digest,
         # the operators compare it at `join`; it is not what it will be while signatures are missing
         "request_digest": join_digest(data) if missing == 0 else None,
-        "next": "carry the bundle to the node: `province-node join` the first time, `publish` after"
+        "link_digest": _link_digest(mine),
+        "next": _next_of(mine, asked.version, is_first=last is None)
         if missing == 0
-        else f"{missing} more: the next holder runs `authority sign --bundle {out} --out {out}`",
+        else f"{missing} more: the next holder runs `authority sign --bundle {out} --out {out}`, with a copy of "
+        "authority.json in --dir",
     }
     print_result(result, as_json=as_json, table=details)
 
@@ -334,6 +345,26 @@ def _find_key(root: Path, path: Path) -> Path:
     return path if path.exists() or not (root / path).exists() else root / path
 
 
+def _next_of(mine: Authority, version: int, *, is_first: bool) -> str:
+    """Where a complete bundle goes: an authority that is not admitted yet must be, before it publishes anything."""
+    link = mine.document.link
+    if version == 1 or (is_first and link.seq > 1):
+        return (
+            "carry the bundle to the node, and there `province-node join`: nothing of this authority counts before the "
+            "operators admitted it"
+        )
+    return "carry the bundle to the node, and there `province-node publish` (`join` while this authority is not admitted)"
+
+
+def _link_digest(made: Authority) -> str | None:
+    """What stands in the root that consents to this authority, when the one before handed nothing over."""
+    document = made.document
+    if document.link.seq == 1:
+        return None
+    digest = link_digest(document.participant, document.link, document.previous)
+    return f"{document.participant}/{document.link.seq}: {digest.hex()}"
+
+
 def _describe(made: Authority) -> dict[str, object]:
     link = made.document.link
     return {
@@ -344,4 +375,5 @@ def _describe(made: Authority) -> dict[str, object]:
         "threshold": f"{link.threshold} of {len(link.keys)}",
         "keys": [kid(key).hex() for key in link.keys],
         "created": rfc3339(link.created),
+        "link_digest": _link_digest(made),
     }

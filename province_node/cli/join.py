@@ -11,16 +11,17 @@ import click
 
 from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock
-from healthcode.errors import ConfigurationError, ConflictError, InvalidInputError
+from healthcode.errors import ConfigurationError, ConflictError, InvalidInputError, PreconditionError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import load_ca
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.source import connect_source
-from healthcode.signing.ed25519 import self_test
+from healthcode.signing.ed25519 import kid, self_test
 from healthcode.trust.admission import CurrentProvince
 from healthcode.trust.client import TrustClient
 from healthcode.trust.join import JoinRequest, encode_join_request, join_digest, verify_join_request
+from healthcode.trust.link import link_digest
 from healthcode.trust.metadata import Targets, decode_metadata
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.v1 import trust_registry_pb2
@@ -96,6 +97,7 @@ def join(root: Path, bundle_file: Path, out: Path | None, lost_authority: bool, 
         "participant": settings.participant,
         "realm": settings.realm,
         "digest": join_digest(data),
+        "link_digest": _link_digest(bundle, settings),
         "state": state,
         "file": None if out is None else str(out),
         "next": "read the digest to the operators; when they have approved, `province-node serve`",
@@ -142,6 +144,7 @@ def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
         }
         print_result(result, as_json=as_json, table=details)
         return
+    _check_admitted(bundle, settings)
     expect_entry(settings.trust.folder, bundle)
     version = asyncio.run(_publish(settings, bundle))
     if version != sent.version:
@@ -178,6 +181,30 @@ def _verify_request(bundle: JoinRequest, settings: NodeSettings, *, lost_authori
     )
 
 
+def _check_admitted(bundle: JoinRequest, settings: NodeSettings) -> None:
+    """Refuses what an authority signed that does not speak for this province, or does not yet. Raises PreconditionError."""
+    chain = chain_in(settings)
+    if bundle.link not in chain:
+        raise PreconditionError(
+            f"this authority (link {bundle.link.seq}, kid {kid(bundle.link.keys[0]).hex()} …) is not admitted yet: hand the "
+            "bundle in by `province-node join`, and read the digest to the operators"
+        )
+    if bundle.link != chain[-1]:
+        raise PreconditionError(
+            f"this authority (link {bundle.link.seq}) has handed over: link {chain[-1].seq} speaks for the province "
+            "now. Have that one sign request.json"
+        )
+
+
+def _link_digest(bundle: JoinRequest, settings: NodeSettings) -> str | None:
+    """What stands in the root that consents to an authority without handover; None for a first one."""
+    link = bundle.link
+    before = chain_in(settings)[: link.seq - 1]
+    if link.seq == 1 or not before:
+        return None
+    return f"{bundle.participant}/{link.seq}: {link_digest(bundle.participant, link, before[-1]).hex()}"
+
+
 def _wait_until_seen(settings: NodeSettings, version: int) -> bool:
     """Whether the running node has taken in its own publication, and short settling times are over."""
     until = time.monotonic() + _SEEN_SECONDS
@@ -201,7 +228,8 @@ def _read_bundle(path: Path, settings: NodeSettings) -> JoinRequest:
     missing = missing_signatures(bundle)
     if missing:
         raise InvalidInputError(
-            f"{path} lacks {missing} signatures of the authority: `authority sign --bundle`"
+            f"{path} lacks {missing} {'signature' if missing == 1 else 'signatures'} of the authority: the next holder "
+            f"runs `authority sign --bundle {path.name} --out {path.name}`"
         )
     return bundle
 

@@ -26,6 +26,7 @@ __all__ = ["key_lines", "keys", "passphrase_of", "request", "write_next_request"
 
 _NEW = "not published"
 _NOT_BEGUN = ", not begun"
+_HAND_IN = "`province-node publish --bundle bundle.json` (`join`, when another authority signs than the one that is admitted)"
 
 
 @click.group(
@@ -151,7 +152,8 @@ def write_next_request(root: Path, settings: NodeSettings, keyring: Keyring, now
     return {
         "request": str(write_request(NodeFolder(root), made)),
         "version": version,
-        "next": "the authority signs request.json (`authority sign --request request.json --out bundle.json`); then `province-node publish --bundle bundle.json`",
+        "next": "the authority signs request.json (`authority sign --request request.json --out bundle.json`); then here "
+        + ("`province-node join --bundle bundle.json`" if issuer is None else _HAND_IN),
     }
 
 

@@ -167,14 +167,25 @@ class Province:
             sign_metadata(metadata, key)
         return to_bytes(metadata), data
 
-    def join_request(self, now: int | None = None) -> bytes:
-        """Its wish to be admitted."""
-        metadata, data = self.publication(1, now=now)
+    def join_request(self, now: int | None = None, *, follows: Province | None = None) -> bytes:
+        """Its wish to be admitted; with `follows` as the authority to whom that one hands over."""
+        link = self.link
+        if follows is not None:
+            link = new_link(
+                self.code,
+                self.authority,
+                2,
+                self.realm,
+                created=self.now,
+                previous=follows.link,
+                previous_keys=follows.authority[:2],
+            )
+        metadata, data = self.publication(link.seq, now=now)
         return encode_join_request(
             JoinRequest(
                 realm=self.realm,
                 participant=self.code,
-                link=self.link,
+                link=link,
                 metadata=metadata,
                 province_json=data,
             )

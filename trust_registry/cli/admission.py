@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Group
+from rich.text import Text
 
 from healthcode.cli.console import Command, details, error_console, json_option, print_result, rows
 from healthcode.clock import rfc3339
@@ -14,7 +16,6 @@ from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.identity.realm import is_test_realm
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.link import is_without_handover
 from healthcode.trust.metadata import tuf_key
 from trust_registry.app import Registry
 from trust_registry.approval import changes_of, sign_proposal
@@ -29,6 +30,7 @@ from trust_registry.cli.option import (
 from trust_registry.draft import draft_admission
 from trust_registry.holder import holder_names
 from trust_registry.join import Join, is_admitted
+from trust_registry.published import Published
 
 __all__ = ["approve", "find_join", "joins"]
 
@@ -54,7 +56,7 @@ def joins(folder: Path, discard: str | None, with_done: bool, as_json: bool) -> 
     published = registry.repository.published()
     lines = []
     for join in registry.joins.all():
-        line = _describe(join)
+        line = _describe(join, published)
         if is_admitted(join, published):
             if not with_done:
                 continue
@@ -66,11 +68,8 @@ def joins(folder: Path, discard: str | None, with_done: bool, as_json: bool) -> 
             except HealthcodeError as error:
                 line["state"] = f"REFUSED: {error.message}"
         lines.append(line)
-    columns = ("participant", "title", "state", "authority", "digest")
     empty = "nobody asks to be admitted" + ("" if with_done else "; --all shows those who were")
-    print_result(
-        {"joins": lines}, as_json=as_json, table=lambda data: rows(columns, data["joins"], empty=empty)
-    )
+    print_result({"joins": lines}, as_json=as_json, table=lambda data: _tell(data["joins"], empty))
 
 
 @click.command(
@@ -110,7 +109,7 @@ def approve(
     changes = changes_of(proposal, published)
     if not as_json:
         for join in found:
-            error_console().print(details(_describe(join)))
+            error_console().print(details(_describe(join, published)))
         show_changes(
             f"You sign, in realm {registry.settings.realm}: {proposal.title}",
             changes,
@@ -118,7 +117,7 @@ def approve(
             digest=proposal.digest,
         )
     if not yes:
-        digests = ", ".join(f"{join.digest} ({join.title})" for join in found)
+        digests = ", ".join(f"{join.digest} ({_named(join, published)})" for join in found)
         click.confirm(
             f"Did each province read out this same digest to you, on a line that you trust: {digests}?",
             abort=True,
@@ -159,7 +158,22 @@ def find_join(registry: Registry, reference: str) -> Join:
         join.verify(registry.repository.published(), registry.clock.now(), on_arrival=True)
         registry.joins.put(join, bounded=False)
         return join
-    return registry.joins.find(reference)
+    return registry.joins.find(reference, registry.repository.published())
+
+
+def _tell(lines: Sequence[Mapping[str, Any]], empty: str) -> Group:
+    """A line each; and for one that needs root, the digest that root holders will see in what they sign."""
+    columns = ("participant", "title", "state", "authority", "digest")
+    return Group(
+        rows(columns, lines, empty=empty),
+        *(
+            Text(
+                f"root's consent, also in what root holders sign, is to {line['link_digest']}", style="yellow"
+            )
+            for line in lines
+            if line["state"] == "NEEDS ROOT"
+        ),
+    )
 
 
 def _authority_kids(found: Sequence[Join]) -> dict[str, str]:
@@ -181,15 +195,22 @@ def _demand_digests(references: tuple[str, ...]) -> None:
             )
 
 
-def _describe(join: Join) -> dict[str, Any]:
+def _named(join: Join, published: Published) -> str:
+    how = join.standing(published)
+    return f"{join.title} {how}" if how else join.title
+
+
+def _describe(join: Join, published: Published) -> dict[str, Any]:
     link = join.request.link
     return {
         "participant": join.request.participant,
         "title": join.title,
         "digest": join.digest,
         "authority": f"{link.threshold} of {len(link.keys)} keys"
-        + ("" if link.seq == 1 else f", link {link.seq}")
-        + (" without handover" if is_without_handover(link) else ""),
+        + (f"; {how}" if (how := join.standing(published)) else ""),
+        "link_digest": None
+        if link.seq == 1
+        else f"{join.request.participant}/{link.seq}: {join.link_digest(published).hex()}",
         "authority_kids": [kid(key).hex() for key in link.keys],
         "endpoints": sorted(join.endpoints.values()),
         "made": rfc3339(link.created),

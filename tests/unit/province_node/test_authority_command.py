@@ -153,3 +153,31 @@ def test_a_short_passphrase_is_refused_and_its_holder_named(tmp_path: Path) -> N
     assert status == 2
     assert "the passphrase of the authority's keys has 12 characters or more" in err
     assert not list(tmp_path.glob("a/*.key"))
+
+
+def test_a_bundle_is_told_from_a_request(office: Path, tmp_path: Path) -> None:
+    """Whoever mixes up the two files is told which option takes it."""
+    asked, bundle = request(tmp_path / "r.json", 1, 1), tmp_path / "b.json"
+    sign(office, "--request", asked, "--key", "authority-1.key", "--out", bundle)
+    for option, file, right in (("--request", bundle, "--bundle"), ("--bundle", asked, "--request")):
+        status, _, err = command("authority", "sign", "--dir", office, option, file, "--out", bundle)
+        assert status == 2
+        assert f"authority sign {right} FILE" in " ".join(err.split())
+
+
+def test_an_authority_that_handed_over_does_not_sign_unawares(office: Path, tmp_path: Path) -> None:
+    """Its next signature says who speaks now; and the new one shows the digest that root would consent to."""
+    after, asked = tmp_path / "after", request(tmp_path / "r.json", 1, 1)
+    status, out, err = command(
+        "authority", "init", "--dir", after, "--participant", "31", "--realm", REALM, "--development",
+        "--after", office / "authority.json", "--json",
+    )  # fmt: skip
+    assert status == 0, err
+    made = json.loads(out)
+    assert made["link_digest"].startswith("31/2: ")
+    assert command("authority", "show", "--dir", office, "--json")[1].count("31/2") == 0
+    handover = ("authority", "handover", "--dir", office, "--to", after / "authority.json", "--json")
+    assert command(*handover, "--out", tmp_path / "handover.json")[0] == 0
+    signed, said = sign(office, "--request", asked, "--out", tmp_path / "b.json")
+    assert "This authority has handed over to link 2" in said
+    assert signed["handed_over_to"] == "link 2"

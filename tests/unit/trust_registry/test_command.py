@@ -14,10 +14,11 @@ from healthcode.errors import ConflictError, InvalidInputError, PermissionDenied
 from healthcode.policy.book import default_policy_bytes
 from healthcode.signing.ed25519 import kid
 from tests.simulator.realm import PEM
-from tests.simulator.registry import PASSPHRASE, Province, found_registry, put_join
+from tests.simulator.registry import PASSPHRASE, Province, admit, found_registry, put_join
 from trust_registry.__main__ import cli
 from trust_registry.app import Registry
 from trust_registry.cli.admission import _demand_digests
+from trust_registry.join import Join
 
 REALM = "test-registry"
 
@@ -209,3 +210,19 @@ def test_a_slip_in_an_address_is_a_usage_error(registry: Registry) -> None:
     assert result.exit_code == 2
     assert "--endpoint" in result.output
     assert registry.proposals.all() == []
+
+
+def test_a_handover_is_called_one_and_the_admitted_request_counts_no_more(
+    registry: Registry, shanghai: Province
+) -> None:
+    """`approve 31` means the request that waits; what is signed and asked says who hands over, by whose consent."""
+    admit(registry, shanghai)
+    put_join(registry, shanghai)
+    after = Province("31", REALM, name=" after", now=int(time.time()))
+    registry.joins.put(Join.decode(after.join_request(int(time.time()), follows=shanghai)), bounded=False)
+    keyboard = f"y\n{PASSPHRASE.decode()}\n"
+    said = " ".join(run(registry, "approve", "31", "--key", "operator-1", keyboard=keyboard).output.split())
+    assert said.count("hands over to link 2, signed by 2 of 3 old keys") >= 3
+    assert "You sign, in realm test-registry: 31 上海 Shanghai hands over" in said
+    (line,) = json.loads(run(registry, "joins", "--json").stdout)["joins"]
+    assert line["link_digest"].startswith("31/2: ")
