@@ -10,7 +10,7 @@ import pytest
 
 from healthcode.errors import ConfigurationError, Reason, UnauthenticatedError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc import certificate
+from healthcode.rpc import development_ca
 from healthcode.rpc.certificate import (
     CertifiedKey,
     decode_leaf,
@@ -186,7 +186,7 @@ def test_a_service_needs_the_name_that_its_callers_look_for(
 ) -> None:
     """With the URI alone nobody could connect, so it is refused, and what it needs is spelled out."""
     with monkeypatch.context() as patch:
-        patch.setattr(certificate, "SERVERS", frozenset())  # a PKI that knows of the URI alone
+        patch.setattr(development_ca, "SERVERS", frozenset())  # a PKI that knows of the URI alone
         leaf = issue_leaf(ca, SHANGHAI, days=7, now=NOW)
     files["private_key"].unlink()
     leaf.write(files["certificate"], files["private_key"])
