@@ -1,8 +1,10 @@
 """Backup of a node, and its restore, which must neither give an index twice nor un-revoke anything.
 
 A backup is one tar file of mode 0600: a consistent copy of the database, node.toml, the
-key files (encrypted as they are), tls/, and a manifest with the SHA-256 of each. Not in
-it: what opens the keys, and the trust folder, which the registry gives again.
+key files (encrypted as they are), tls/, entry.json (what this node asked for, see `entry`), and
+a manifest with the SHA-256 of each. Not in it: what opens the keys, and the trust files, which
+the registry gives again. Those of a node that is replaced are taken over where they hold: what
+they have seen, as an authority that waits, a folder begun anew has not.
 
 What happened after the backup is gone from it, but not from the world: see `takeover`.
 
@@ -28,8 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from healthcode.errors import ConfigurationError, InvalidInputError
+from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputError
 from healthcode.stores.sqlite import copy_database
+from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.store import NodeStore
@@ -43,6 +46,7 @@ _DATABASE = "node.db"
 _MAX_SMALL_BYTES = 1 << 20
 _FOLDERS = ("keys", "tls")
 _FILES = ("node.toml", "request.json")
+_ENTRY = "entry.json"
 _ABANDONED_SECONDS = 3600
 
 
@@ -130,7 +134,9 @@ def restore_node(
         elsewhere = _arrange(staging, settings, replace=replace)
         if (settings.participant, settings.realm) != (manifest["participant"], manifest["realm"]):
             raise InvalidInputError(f"{source}: node.toml is of another node than the manifest says")
-        issuer = trust(settings).issuers.get(settings.participant)
+        kept = replace and _keep_trust(root, staging, settings)
+        _keep_entry(staging, settings)
+        issuer = _begin_trust(trust, settings, kept=kept).issuers.get(settings.participant)
         store = NodeStore(settings.database if settings.database not in elsewhere else staging / _DATABASE)
         try:
             taken = take_over(store, issuer, now)
@@ -155,6 +161,8 @@ def restore_node(
 def _small_files(root: Path, settings: NodeSettings) -> dict[str, Path]:
     """What is backed up beside the database, by its name in the archive."""
     found = {name: root / name for name in _FILES if (root / name).is_file()}
+    if (entry := settings.trust.folder / _ENTRY).is_file():
+        found[_ENTRY] = entry
     folders = {"keys": settings.keys.folder, "tls": NodeFolder(root).tls}
     for name in _FOLDERS:
         for path in sorted(folders[name].iterdir()):
@@ -229,7 +237,46 @@ def _is_place(name: object) -> bool:
     if not isinstance(name, str):
         return False
     folder, _, rest = name.rpartition("/")
-    return name in {_DATABASE, *_FILES} or (folder in _FOLDERS and rest not in {"", ".", ".."})
+    return name in {_DATABASE, _ENTRY, *_FILES} or (folder in _FOLDERS and rest not in {"", ".", ".."})
+
+
+def _keep_trust(root: Path, staging: Path, settings: NodeSettings) -> bool:
+    """Copies the trust folder of the node that is replaced, when it holds; else it begins anew."""
+    folder = settings.trust.folder
+    if not folder.is_relative_to(staging.resolve()):
+        return False  # outside of the node's folder: it is there
+    old = root / folder.relative_to(staging.resolve())
+    try:
+        TrustStore.open(old)
+    except HealthcodeError:
+        return False
+    shutil.copytree(old, folder, symlinks=True)
+    return True
+
+
+def _keep_entry(staging: Path, settings: NodeSettings) -> None:
+    """Puts entry.json of the backup beside the trust, unless a newer one is there."""
+    staged, place = staging / _ENTRY, settings.trust.folder / _ENTRY
+    if staged.exists() and not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(staged, place)
+    staged.unlink(missing_ok=True)
+
+
+def _begin_trust(
+    trust: Callable[[NodeSettings], TrustView], settings: NodeSettings, *, kept: bool
+) -> TrustView:
+    try:
+        return trust(settings)
+    except ConfigurationError:
+        if not kept:
+            raise
+        # what was kept is of another root than is to be begun with: only what this node asked for stays
+        folder = settings.trust.folder
+        for path in folder.iterdir():
+            if path.name != _ENTRY:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        return trust(settings)
 
 
 def _arrange(staging: Path, settings: NodeSettings, *, replace: bool) -> dict[Path, Path]:

@@ -20,6 +20,7 @@ from healthcode.errors import (
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import decode_head
 from healthcode.revocation.index import SERIES_LIMIT
+from healthcode.trust.store import TrustStore
 from province_node.backup import restore_node, write_backup
 from province_node.issue import IndexSource
 from province_node.publish import prepare
@@ -189,6 +190,52 @@ def test_when_every_series_was_opened_a_restored_node_revokes_and_does_not_issue
     node.revoke(7)
     assert node.publish().first_series == SERIES_LIMIT
     assert 7 in node.world.view.issuers[HOME].revocations.lists[TODAY]
+
+
+def seen_at_restore(node, source, root):
+    """(whether the trust folder holds at the moment when the registry is asked, what entry.json says then)."""
+    seen: list[tuple[bool, str]] = []
+
+    def look(settings):
+        folder = settings.trust.folder
+        entry = folder / "entry.json"
+        is_there = (folder / "trust.json").exists() and TrustStore.open(
+            folder
+        ).view.realm == node.world.realm.realm
+        seen.append((is_there, entry.read_text() if entry.exists() else ""))
+        return node.world.view
+
+    node.store.close()
+    restore_node(source, root, trust=look, now=NOW, replace=root.exists())
+    return seen[-1]
+
+
+def test_what_this_node_asked_for_comes_back_with_it(node, tmp_path):
+    """A new authority that it asked for raises no alarm after a restore into an empty folder."""
+    (node.root / "trust").mkdir()
+    (node.root / "trust" / "entry.json").write_text('{"expected": []}')
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    assert seen_at_restore(node, tmp_path / "b.tar", tmp_path / "elsewhere") == (False, '{"expected": []}')
+    assert not (tmp_path / "elsewhere" / "entry.json").exists()
+
+
+def test_a_node_that_is_replaced_leaves_its_trust_to_the_restored_one(node, tmp_path):
+    """What it has seen, as an authority that waits, and what it asked for since the backup, is not forgotten."""
+    (node.root / "trust").mkdir()
+    (node.root / "trust" / "entry.json").write_text("old")
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    node.world.realm.client(node.root / "trust").refresh(NOW)
+    (node.root / "trust" / "entry.json").write_text("newer")
+    assert seen_at_restore(node, tmp_path / "b.tar", node.root) == (True, "newer")
+    assert TrustStore.open(node.root / "trust").view.realm == node.world.realm.realm
+
+
+def test_trust_that_does_not_hold_is_begun_anew(node, tmp_path):
+    """The folder of a damaged node is no reason to refuse a restore."""
+    node.world.realm.client(node.root / "trust").refresh(NOW)
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    (node.root / "trust" / "trust.json").write_text("{")
+    assert seen_at_restore(node, tmp_path / "b.tar", node.root) == (False, "")
 
 
 def test_without_the_registry_nothing_is_restored(node, tmp_path):
