@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from healthcode.errors import HealthcodeError, NotFoundError, TrustError
+from healthcode.errors import HealthcodeError, NotFoundError, RefusedTrustError, TrustError
 from healthcode.revocation.head import Head
 from healthcode.trust.assembly import (
     AreaFiles,
@@ -68,9 +68,11 @@ class Salvage:
 def salvage(sources: Sequence[TrustSource], fingerprint: str) -> Salvage:
     """Takes from `sources` the newest of everything that holds.
 
-    Raises TrustError when none holds the national files, and says of each why.
+    Raises TrustError when none holds the national files, and says of each why; RefusedTrustError
+    (ROOT_UNKNOWN) when none has a root with that fingerprint.
     """
     refused: dict[str, str] = {}
+    foreign = 0
     roots: dict[str, dict[int, bytes]] = {}
     for source in sources:
         try:
@@ -86,6 +88,12 @@ def salvage(sources: Sequence[TrustSource], fingerprint: str) -> Salvage:
             found.append(survey(source, fingerprint, roots[source.name], together))
         except HealthcodeError as error:
             refused[source.name] = error.message
+            foreign += isinstance(error, RefusedTrustError)
+    if not found and foreign == len(sources):
+        raise RefusedTrustError(
+            f"no source has a root with fingerprint {fingerprint}: compare it with what the root holders announced. "
+            + "; ".join(refused.values())
+        )
     if not found:
         reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
         raise TrustError(f"no source holds, so nothing was rebuilt. {reasons}")

@@ -6,7 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from healthcode.errors import DecodeError, HealthcodeError, NotFoundError, Reason, TrustError
+from healthcode.errors import (
+    DecodeError,
+    HealthcodeError,
+    NotFoundError,
+    Reason,
+    RefusedTrustError,
+    TrustError,
+)
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, metadata_file, target_file
 from healthcode.trust.metadata import Root, Snapshot, Targets, Timestamp, decode_metadata, target_of
 from healthcode.trust.national import (
@@ -86,10 +93,9 @@ def _row(
             if has_it
             else "nor does any other source: name a mirror that has, if this is it"
         )
-        raise TrustError(
+        raise RefusedTrustError(
             f"{source.name} has no root with fingerprint {fingerprint}: it is of another realm, or damaged, or has lost "
-            f"its first roots ({why})",
-            reason=Reason.ROOT_UNKNOWN,
+            f"its first roots ({why})"
         )
     first, data = known[0]
     adopted = beginnings_in([each for found in offered.values() for each in found if _is_root(each)], data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -13,13 +13,14 @@ from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.cli.parameter import FINGERPRINT
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import ConfigurationError
+from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.rpc.certificate import load_ca
 from healthcode.rpc.source import connect_source
 from healthcode.settings import split_address
 from healthcode.trust.client import TrustClient
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.view import TrustView
-from province_node.backup import restore_node, write_backup
+from province_node.backup import Restored, restore_node, write_backup
 from province_node.cli.option import dir_option
 from province_node.key import list_key_infos
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
@@ -69,12 +70,19 @@ def restore(root: Path, file: Path, replace: bool, fingerprint: str | None, as_j
     twice: the next series is opened, and nothing is issued before that is published. Levels that
     were stated after the backup are not in it: state them again.
     """
-    if NodeFolder(root).configuration.exists() and replace:
-        refuse_running(load_node_settings(root))
+    _refuse_running_there(root)
     now = SystemClock().now()
-    restored = restore_node(
-        file, root.resolve(), trust=partial(current_trust, fingerprint=fingerprint), now=now, replace=replace
-    )
+    signed_at: list[int] = []
+
+    def trust(settings: NodeSettings) -> TrustView:
+        refuse_running(settings)  # where the backup's node listened, if that was on this machine
+        view = current_trust(settings, fingerprint)
+        issuer = view.issuers.get(settings.participant)
+        if issuer is not None and issuer.live_signed_at is not None:
+            signed_at.append(issuer.live_signed_at)
+        return view
+
+    restored = restore_node(file, root.resolve(), trust=trust, now=now, replace=replace)
     settings = load_node_settings(root)
     if fingerprint is not None:
         name_root(NodeFolder(root).configuration, settings.registry.root_fingerprint, fingerprint)
@@ -87,12 +95,45 @@ def restore(root: Path, file: Path, replace: bool, fingerprint: str | None, as_j
         "revocations_taken_in": restored.revocations_taken_in,
         "killed_keys": restored.killed_keys,
         "replaced": None if restored.replaced is None else str(restored.replaced),
-        "warnings": _key_warnings(settings, now),
+        "warnings": [*_key_warnings(settings, now), *_other_warnings(settings, restored, signed_at, now)],
         "next": f"put the passphrase of the keys at {opens}, mode 0600; then `province-node check`, `serve`"
         if opens is not None and not opens.exists()
         else "`province-node check`, then `province-node serve`; it issues once it has published",
     }
     print_result(result, as_json=as_json, table=details)
+
+
+def _refuse_running_there(root: Path) -> None:
+    """Raises ConfigurationError while the node that is to be replaced runs; one that is damaged is no obstacle."""
+    configuration = NodeFolder(root).configuration
+    if not configuration.exists():
+        return
+    try:
+        settings = load_node_settings(root)
+    except ConfigurationError as error:
+        click.echo(
+            f"warning: {configuration} cannot be used ({error.message}); where that node listened is taken from "
+            "the backup",
+            err=True,
+        )
+        return
+    refuse_running(settings)
+
+
+def _other_warnings(
+    settings: NodeSettings, restored: Restored, signed_at: Sequence[int], now: int
+) -> Iterator[str]:
+    """That the old node may still run elsewhere, and that no series of indices is left."""
+    if signed_at and now - signed_at[0] < 2 * settings.publish.resign_seconds:
+        yield (
+            f"a head of this province was signed {max(now - signed_at[0], 0)} s ago: if the old node still runs "
+            "anywhere, stop it before you start this one. Of two that run, neither issues"
+        )
+    if restored.first_series >= SERIES_LIMIT:
+        yield (
+            "every series of indices was opened by restores: this node publishes revocations, and issues nothing for "
+            "about a month"
+        )
 
 
 def _key_warnings(settings: NodeSettings, now: int) -> list[str]:

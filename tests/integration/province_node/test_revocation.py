@@ -166,9 +166,11 @@ async def test_a_restored_node_un_revokes_nothing_and_goes_on(federation, tmp_pa
     refused = await command(federation, "restore", file, "--replace", status=2)
     assert "stop it" in json.dumps(refused)
     federation.kill("31")
+    (federation.node("31") / "node.toml").write_text("[damaged")  # what one restores for is no obstacle
     restored = await command(federation, "restore", file, "--replace")
     assert restored["first_series"] == 1
-    assert restored["warnings"] == []
+    (warning,) = restored["warnings"]
+    assert "if the old node still runs" in warning
     assert restored["revocations_taken_in"] >= 1
     await asyncio.to_thread(federation.start, "31")
     await _until(federation, verdict_pb2.OUTCOME_VALID)

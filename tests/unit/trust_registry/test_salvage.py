@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from healthcode.errors import Reason, TrustError
+from healthcode.errors import Reason, RefusedTrustError
 from healthcode.trust.client import TrustClient
 from healthcode.trust.drafting import with_root
 from healthcode.trust.layout import metadata_file
@@ -92,7 +92,7 @@ def test_a_node_that_began_later_is_not_said_to_be_of_another_realm_for_sure(
     second = root_fingerprint(realm.files[metadata_file("root", 2)])
     init_trust(tmp_path / "node", realm, second)
     TrustClient(tmp_path / "node", realm).refresh(realm.now)
-    with pytest.raises(TrustError, match="name a mirror that has"):
+    with pytest.raises(RefusedTrustError, match="name a mirror that has"):
         salvage([NodeFolderSource(tmp_path / "node")], realm.fingerprint)
 
 
