@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from healthcode.errors import ConflictError, InvalidInputError, Reason
-from healthcode.policy.book import check_notice, decode_policy
+from healthcode.policy.book import check_freshness, check_notice, decode_policy
 from healthcode.trust.document import (
     ParticipantEntry,
     ParticipantsDocument,
@@ -103,12 +103,13 @@ def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) ->
     """The proposal of another policy/national.json.
 
     Raises DecodeError when it is no policy, InvalidInputError when it would change
-    the next 48 hours without being an emergency.
+    the next 48 hours without being an emergency, or make trust STALE between two signatures.
     """
     book = decode_policy(policy)
     with repository.writing() as writing:
         present = writing.current.file(writing.current.targets, POLICY_PATH)
         check_notice(decode_policy(present), book, writing.now)
+        check_freshness(decode_policy(present), book)
         files = {POLICY_PATH: policy}
         targets = next_targets(writing, files)
         return keep_targets(writing, store, ProposalKind.POLICY, "change the national policy", targets, files)

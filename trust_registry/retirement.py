@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
+from healthcode.policy.book import NOTICE_SECONDS, Policy
 from healthcode.trust.delegation import delegated_participants
 from healthcode.trust.document import ParticipantEntry, ParticipantsDocument, Retirement
 from healthcode.trust.drafting import without_province
@@ -21,7 +22,14 @@ from trust_registry.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.published import Published
 from trust_registry.repository import Repository
 
-__all__ = ["draft_removal", "draft_retirement", "draft_withdrawal", "left_by", "retirements_of"]
+__all__ = [
+    "draft_removal",
+    "draft_retirement",
+    "draft_withdrawal",
+    "left_by",
+    "retirement_warnings",
+    "retirements_of",
+]
 
 
 def draft_retirement(
@@ -45,6 +53,32 @@ def draft_retirement(
         return keep_targets(
             writing, store, ProposalKind.RETIREMENT, title, next_targets(writing, files), files
         )
+
+
+def retirement_warnings(policy: Policy, retirement: Retirement, now: int) -> list[str]:
+    """What about these times may be a slip of the pen, by the policy in force."""
+    found = []
+    notice = retirement.signs_until - now
+    if notice < NOTICE_SECONDS:
+        found.append(
+            f"it signs its last code in {_span(notice)}: less than the 48 hours' notice that a policy has. "
+            "Once it signs no more, nobody can take that back"
+        )
+    rest = retirement.codes_until - retirement.signs_until
+    for presentation, longest in sorted(policy.max_validity_seconds.items()):
+        if rest < longest:
+            found.append(
+                f"{presentation} codes live up to {_span(longest)}, and all end {_span(rest)} after the last is signed: "
+                "holders lose them early"
+            )
+    return found
+
+
+def _span(seconds: int) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} seconds"
 
 
 def draft_withdrawal(repository: Repository, store: ProposalStore, code: str) -> Proposal:

@@ -32,11 +32,13 @@ from healthcode.policy.tier import Freshness, TrustTier
 
 __all__ = [
     "MAX_POLICY_BYTES",
+    "MIN_AGING_SECONDS",
     "NOTICE_SECONDS",
     "POLICY_FORMAT",
     "Policy",
     "PolicyBook",
     "Rule",
+    "check_freshness",
     "check_notice",
     "decode_policy",
     "default_policy_bytes",
@@ -44,6 +46,8 @@ __all__ = [
 
 POLICY_FORMAT = "healthcode/policy/1"
 MAX_POLICY_BYTES = 1 << 20
+MIN_AGING_SECONDS = 900
+"""Nodes sign each five minutes; one signature that is late, and its way to every node, make nobody STALE."""
 NOTICE_SECONDS = 48 * 3600
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -111,6 +115,23 @@ class PolicyBook:
     def upcoming(self, now: int) -> tuple[Policy, ...]:
         """The policies that begin after `now`."""
         return self.policies[bisect_right(self._starts, now) :]
+
+
+def check_freshness(old: PolicyBook, new: PolicyBook) -> None:
+    """Refuses a book with a policy, not in `old`, by which trust is STALE between two signatures of a sound node.
+
+    Raises InvalidInputError naming the policy and the place: every province would be UNDECIDED there.
+    """
+    for policy in new.policies:
+        if policy in old.policies:
+            continue
+        by_place = ((str(place), each) for place, each in policy.freshness_by_place.items())
+        for place, freshness in (("default", policy.freshness), *by_place):
+            if freshness.aging_seconds < MIN_AGING_SECONDS:
+                raise InvalidInputError(
+                    f"policy {policy.version}: aging_seconds {freshness.aging_seconds} ({place}) is below "
+                    f"{MIN_AGING_SECONDS}: nodes sign each five minutes, so all codes would be UNDECIDED in between"
+                )
 
 
 def check_notice(old: PolicyBook, new: PolicyBook, now: int) -> None:

@@ -9,10 +9,17 @@ import click
 from healthcode.cli.console import json_option
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import InvalidInputError
+from healthcode.policy.book import decode_policy
 from healthcode.trust.document import Retirement
+from healthcode.trust.layout import POLICY_PATH
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.cli.proposal import print_proposal, propose
-from trust_registry.retirement import draft_removal, draft_retirement, draft_withdrawal
+from trust_registry.retirement import (
+    draft_removal,
+    draft_retirement,
+    draft_withdrawal,
+    retirement_warnings,
+)
 
 __all__ = ["propose_retirement"]
 
@@ -68,9 +75,12 @@ def propose_retirement(
     elif take_back:
         proposal = draft_removal(repository, proposals, code)
     else:
-        proposal = draft_retirement(
-            repository, proposals, code, _retirement(signs_until or "", codes_until or "")
-        )
+        retirement = _retirement(signs_until or "", codes_until or "")
+        proposal = draft_retirement(repository, proposals, code, retirement)
+        published, now = repository.published(), registry.clock.now()
+        policy = decode_policy(published.file(published.targets, POLICY_PATH)).in_force(now)
+        for warning in retirement_warnings(policy, retirement, now):
+            click.echo(f"warning: {warning}", err=True)
     print_proposal(registry, proposal, as_json=as_json, out=out)
 
 

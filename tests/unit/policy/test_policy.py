@@ -12,8 +12,10 @@ from healthcode.clock import parse_rfc3339
 from healthcode.code.claims import Level
 from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.policy.book import (
+    MIN_AGING_SECONDS,
     NOTICE_SECONDS,
     PolicyBook,
+    check_freshness,
     check_notice,
     decode_policy,
     default_policy_bytes,
@@ -181,6 +183,22 @@ def test_a_new_policy_needs_notice_or_an_emergency() -> None:
     with pytest.raises(InvalidInputError, match="48 hours"):
         check_notice(book(), book(two_policies("2026-12-01T00:00:00Z")), now + 1)
     check_notice(book(), book(two_policies("2026-12-01T00:00:00Z", emergency=True)), now + 1)
+
+
+def test_a_policy_that_makes_every_node_stale_between_two_signatures_is_refused() -> None:
+    """A zero that is missing in an emergency: refused by name, place and all; what stands already is let be."""
+    for freshness in (
+        {"default": {"fresh_seconds": 60, "aging_seconds": 90}},
+        {
+            "default": {"fresh_seconds": 900, "aging_seconds": 90000},
+            "places": {"HOSPITAL": {"fresh_seconds": 60, "aging_seconds": MIN_AGING_SECONDS - 1}},
+        },
+    ):
+        new = book(two_policies("2026-12-01T00:00:00Z", emergency=True, freshness=freshness))
+        with pytest.raises(InvalidInputError, match=r"policy 2026\.2: aging_seconds"):
+            check_freshness(book(), new)
+        check_freshness(new, new)
+    check_freshness(book(), book(two_policies("2026-12-01T00:00:00Z", emergency=True)))
 
 
 @pytest.mark.parametrize(
