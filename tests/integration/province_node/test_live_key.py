@@ -281,7 +281,8 @@ async def test_a_backup_from_before_the_rotation_says_that_it_cannot_publish_and
     await until(has_moved)
     # 2. The backup is restored: it says so at once, and `check` again.
     federation.kill("31")
-    (warning,) = (await command(federation, "restore", file, "--replace"))["warnings"]
+    warning, old_node = (await command(federation, "restore", file, "--replace"))["warnings"]
+    assert "if the old node still runs" in old_node
     assert "no HEAD key in this node's folder is the published one" in warning
     findings = (await command(federation, "check"))["findings"]
     assert warning in [each["detail"] for each in findings if each["grade"] == "WARNING"]
