@@ -239,6 +239,10 @@ class ProposalStore:
                     found.append(decode_proposal(data))
         return sorted(found, key=lambda proposal: (proposal.created, proposal.id))
 
+    def written_at(self, proposal: Proposal) -> int:
+        """When a proposal was kept last, made or signed, in seconds."""
+        return int(self._path(proposal.id).stat().st_mtime)
+
     def identity(self) -> int:
         """Changes whenever a proposal was made or signed; costs one stat."""
         return self._folder.stat().st_mtime_ns if self._folder.is_dir() else 0

@@ -23,6 +23,7 @@ from trust_registry.proposal import ProposalState
 from trust_registry.publication import anchor_faults
 from trust_registry.published import Published
 from trust_registry.retirement import left_by, retirements_of
+from trust_registry.waiting import waiting_authorities
 
 __all__ = ["describe_node", "nodes_of", "status_of"]
 
@@ -55,6 +56,16 @@ def status_of(registry: Registry) -> dict[str, Any]:
         "signers": _signers(published, holder_names(registry.folder)),
         "participants": [
             _participant(published, code, now) for code in sorted(published.participants.participants)
+        ],
+        "authorities_waiting": [
+            {
+                "participant": each.participant,
+                "link": each.link,
+                "since": rfc3339(each.since),
+                "until": rfc3339(each.until),
+                "what": str(each),
+            }
+            for each in waiting_authorities(registry, published, now)
         ],
         "delegations_to_take_back": [
             f"participant {code} has left: operators may take its delegation back "

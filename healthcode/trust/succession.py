@@ -91,22 +91,30 @@ class Succession:
 
         Time for the province to see it, and to say that it did not ask for it. It counts from the
         later, and to the earlier, of this clock and the registry's signed time: neither a clock
-        that is wrong, either way, nor a registry that signs ahead of time makes it shorter.
+        that is wrong, either way, nor a registry that signs ahead of time makes it shorter. Of
+        several such links each waits from its own first sight, and the head counts when all have.
         """
         signed = national.timestamp_signed_at
         begun, reached = max(self._now, signed), min(self._now, signed)
+        sightings: dict[str, int] = {}
+        last: tuple[int, AuthorityLink] | None = None
         for before, link in zip(chain[len(accepted) - 1 :], chain[len(accepted) :], strict=False):
             if not is_without_handover(link):
                 continue
             key = f"{participant}/{link_digest(participant, link, before).hex()}"
             seen = {} if self._previous is None else self._previous.files.sightings
             first = min(seen.get(key, begun), begun)
-            until = first + REONBOARDING_WAIT_SECONDS
-            if reached < until:
-                self.sightings[key] = first
-                raise TrustError(
-                    f"participant {participant} has a new authority (link {link.seq}) by root's word, without "
-                    f"handover by the one before; it was first seen here at {rfc3339(first)} and rules from "
-                    f"{rfc3339(until)} on. If the province did not ask for it, tell the root holders now",
-                    reason=Reason.AUTHORITY_WAITS,
-                )
+            sightings[key] = first
+            if reached < first + REONBOARDING_WAIT_SECONDS and (last is None or first >= last[0]):
+                last = (first, link)
+        if last is not None:
+            # also those whose time is over: while another link waits, none of them is accepted
+            self.sightings |= sightings
+            first, link = last
+            raise TrustError(
+                f"participant {participant} has a new authority (link {link.seq}) by root's word, without "
+                f"handover by the one before; it was first seen here at {rfc3339(first)} and rules from "
+                f"{rfc3339(first + REONBOARDING_WAIT_SECONDS)} on. If the province did not ask for it, tell the root "
+                "holders now",
+                reason=Reason.AUTHORITY_WAITS,
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -10,11 +11,12 @@ import click
 
 from healthcode.cli.console import Command, CommandGroup, details, json_option, print_result, rows
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.errors import HealthcodeError, PreconditionError
+from healthcode.errors import HealthcodeError, PreconditionError, Reason
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.keyfile import read_key_info
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.layout import authority_role
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import IssuerView, TrustView
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
@@ -142,13 +144,17 @@ def _check_none_waits(settings: NodeSettings, purpose: KeyPurpose, now: int) -> 
 
 def write_next_request(root: Path, settings: NodeSettings, keyring: Keyring, now: int) -> dict[str, object]:
     """Makes request.json of the version that comes next; what the command says of it."""
-    try:
-        issuer = TrustStore.open(settings.trust.folder).state.issuers.get(settings.participant)
-    except HealthcodeError:
-        issuer = None
-    version = 1 if issuer is None else issuer.authority.version + 1
-    published = () if issuer is None else issuer.authority.document.keys
-    made = make_request(settings, keyring, version=version, now=now, published=published)
+    issuer, version = None, 1
+    with contextlib.suppress(HealthcodeError):
+        store = TrustStore.open(settings.trust.folder)
+        issuer = store.state.issuers.get(settings.participant)
+        version = 1 if issuer is None else issuer.authority.version + 1
+        if store.view.held_back.get(settings.participant) is Reason.AUTHORITY_WAITS:
+            # what the authority that waits has published counts at the registry already
+            published = store.state.national.version_of(authority_role(settings.participant))
+            version = max(version, (published or 0) + 1)
+    held = () if issuer is None else issuer.authority.document.keys
+    made = make_request(settings, keyring, version=version, now=now, published=held)
     return {
         "request": str(write_request(NodeFolder(root), made)),
         "version": version,

@@ -228,6 +228,52 @@ def test_a_lost_authority_comes_back_by_root_s_word_after_72_hours(country: Coun
     assert late.view.issuers["31"].province_version == 2
 
 
+def test_an_authority_that_the_province_did_not_ask_for_is_overtaken_within_the_72_hours(
+    country: Country,
+) -> None:
+    """Root was deceived: the province's own authority follows the false one by root's word, and that one never rules."""
+    chain, request = country.root / "chain.json", str(country.root / "join.json")
+
+    def come_back(name: str, *root_holders: str) -> Any:
+        country.province("chain", "--out", str(chain), at=country.node)
+        country.authority(name, "--after", str(chain))
+        country.hand_in(name, refused=True)
+        bundle = str(country.root / "bundle.json")
+        joined = country.province(
+            "join", "--bundle", bundle, "--lost-authority", "--out", request, at=country.node
+        )
+        proposal = country.here("propose", "reonboarding", request)["proposal"]
+        for holder in root_holders:
+            country.here("sign", proposal, *country.holder(holder))
+        country.approve()
+        return joined
+
+    # 1. Somebody whom root believed comes in the province's name; what root signs is what was read out.
+    joined = come_back("authority-false", "root-1", "root-2")
+    assert joined["link_digest"].startswith("31/2: ")
+    assert all(result.view.authorities["31"][0] == 2 for result in country.refresh().values())
+    # 2. The registry says since when and until when it waits; whoever looks after the nodes sees it, too.
+    (waiting,) = country.here("status")["authorities_waiting"]
+    assert (waiting["participant"], waiting["link"]) == ("31", 2)
+    assert any(
+        "another authority (link 2) came by root's word" in each for each in country.here("nodes")["ahead"]
+    )
+    # 3. A day later the province was called at last: its own new authority follows.
+    country.refresh(hours=24)
+    come_back("authority-true", "root-1", "root-3")
+    country.refresh()
+    # 4. The false one never rules, neither at the end of its 72 hours nor after.
+    for hours in (47, 2, 21):
+        for result in country.refresh(hours=hours).values():
+            assert result.view.issuers["31"].province_version == 1
+            assert [each.reason for each in result.rejected] == [Reason.AUTHORITY_WAITS]
+    # 5. The true one does, 72 hours after it was seen first.
+    for result in country.refresh(hours=2).values():
+        assert not result.rejected
+        assert result.view.authorities["31"][0] == 3
+    assert json.loads(chain.read_text())["link"]["seq"] == 2
+
+
 def test_a_clock_that_is_wrong_makes_the_wait_no_shorter(country: Country) -> None:
     """Behind at first sight, or ahead later, by minutes or by days: 72 hours are 72 hours, and then it rules."""
     # 1. Clients like any other, until their clocks go wrong.

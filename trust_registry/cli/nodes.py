@@ -11,8 +11,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from healthcode.cli.console import Command, json_option, print_result, rows
+from healthcode.clock import rfc3339
 from trust_registry.cli.option import dir_option, open_reading
+from trust_registry.retirement import retirements_of
 from trust_registry.status import describe_node, nodes_of
+from trust_registry.waiting import waiting_authorities
 
 __all__ = ["nodes"]
 
@@ -35,6 +38,14 @@ def nodes(folder: Path, as_json: bool) -> None:
         "timestamp_version": published.versions.timestamp,
         "snapshot_version": published.versions.snapshot,
         "nodes": lines,
+        "ahead": [
+            *map(str, waiting_authorities(registry, published, registry.clock.now())),
+            *(
+                f"{code} leaves: it signs until {rfc3339(each.signs_until)}, its codes end by {rfc3339(each.codes_until)}"
+                for code, each in sorted(retirements_of(published).items())
+                if code in published.members
+            ),
+        ],
     }
     print_result(data, as_json=as_json, table=_tell)
 
@@ -73,4 +84,5 @@ def _tell(data: Mapping[str, Any]) -> Group:
         for line in data["nodes"]
         if line["behind"]
     ]
+    parts += [Text(what, style="yellow") for what in data["ahead"]]
     return Group(*parts)

@@ -116,6 +116,7 @@ def _tell(data: Mapping[str, Any]) -> Group:
     if leaving:
         columns = ("participant", "signs_until", "codes_until", "days_left", "note")
         parts.append(rows(columns, leaving, title="Participants that leave"))
+    parts += [Text(each["what"], style="bold red") for each in data["authorities_waiting"]]
     parts += [Text(why, style="bold yellow") for why in data["delegations_to_take_back"]]
     for state, style in (("LAGGING", "yellow"), ("UNKNOWN", "yellow")):
         if data["nodes"][state]:
