@@ -26,6 +26,11 @@ from trust_registry.tree import TIMESTAMP_FILE, TrustTree, is_served
 __all__ = ["Exported", "export_tree", "watch_tree"]
 
 _STALE_PARTIAL_SECONDS = 3600
+_OF_A_MIRROR = frozenset({"metadata", "targets", "lists"})
+_OF_THE_DISK = frozenset({"lost+found", "System Volume Information"})
+_PRIVATE = frozenset(
+    {"keys", "passphrase", "tls", "registry.toml", "gateway.toml", "node.toml", "node.db", "trust.json"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,13 @@ def export_tree(repository: Repository, target: Path, *, keep_seconds: int) -> E
 
     Superseded files stay for `keep_seconds`; files of other names are left alone.
     Raises ConflictError (VERSION_CONFLICT) when the mirror is ahead of this registry,
-    ConfigurationError (REALM_MISMATCH) when it is another realm's, UnavailableError
+    ConfigurationError when the folder holds something else, (REALM_MISMATCH) when it is another realm's, UnavailableError
     (STORAGE_FULL); then the mirror stays as it was.
     """
     source, mirror = repository.tree, TrustTree(target.absolute())
     if mirror.folder == source.folder.absolute():
         raise ConfigurationError("a mirror lies in another folder than the registry's own tree")
+    _check_folder(mirror.folder)
     timestamp, published = _consistent(repository)
     _check_mirror(source, mirror, published)
     names = current_files(published) - {TIMESTAMP_FILE}
@@ -104,6 +110,23 @@ def _consistent(repository: Repository) -> tuple[bytes, Published]:
         if json.loads(timestamp)["signed"]["version"] == published.versions.timestamp:
             return timestamp, published
     raise ConflictError("the tree changes faster than it can be read: try again", retry_after_seconds=1)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises ConfigurationError for a folder that is neither empty nor a mirror: a web server will show all of it."""
+    try:
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - _OF_THE_DISK
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be read: {error.strerror}") from error
+    private = sorted(names & _PRIVATE)
+    if private:
+        raise ConfigurationError(
+            f"{folder} holds {private[0]}, and a mirror is for everybody to read: name an empty folder"
+        )
+    if names - _OF_A_MIRROR and not (folder / metadata_file("root", 1)).exists():
+        raise ConfigurationError(f"{folder} is not empty, and no mirror: name an empty folder")
 
 
 def _check_mirror(source: TrustTree, mirror: TrustTree, published: Published) -> None:

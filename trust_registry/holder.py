@@ -14,7 +14,7 @@ from typing import Literal
 
 from healthcode.code.cbor import encode
 from healthcode.code.cose import Context, sign_detached, verify_detached
-from healthcode.errors import InvalidInputError, NotFoundError, Reason, SignatureError
+from healthcode.errors import ConfigurationError, InvalidInputError, NotFoundError, Reason, SignatureError
 from healthcode.signing.ed25519 import PrivateKey, is_valid_point
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import Document, Key32, Signature64, decode_document, encode_document
@@ -100,9 +100,16 @@ def read_card(path: Path, *, realm: str, purpose: KeyPurpose | None = None) -> H
 
 
 def holder_names(folder: RegistryFolder) -> dict[str, str]:
-    """Names by the id of the key; empty when none were noted."""
-    data = read_file(folder.root / _FILE)
-    found = json.loads(data) if data else {}
+    """Names by the id of the key; empty when none were noted. Raises ConfigurationError when the file is damaged."""
+    path = folder.root / _FILE
+    data = read_file(path)
+    try:
+        found = json.loads(data) if data else {}
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{path} is damaged; it holds the names of key holders for people alone: restore it from a backup, or move it "
+            "away, and holders go by their key ids"
+        ) from error
     return {str(keyid): str(name) for keyid, name in found.items()} if isinstance(found, dict) else {}
 
 

@@ -96,6 +96,22 @@ def rebuilt(
 # export
 
 
+@pytest.mark.parametrize("name", ["keys/online.key", "node.toml", "trust.json", "index.html"])
+def test_a_folder_with_something_else_in_it_becomes_no_mirror(
+    registry: Registry, tmp_path: Path, name: str
+) -> None:
+    """A web server shows all that lies in a mirror: beside keys, or among anything at all, none is begun."""
+    held = tmp_path / "held" / name
+    held.parent.mkdir(parents=True)
+    held.write_text("something")
+    with pytest.raises(ConfigurationError, match="empty folder"):
+        export(registry, tmp_path / "held")
+    with pytest.raises(ConfigurationError, match="empty folder"):
+        export(registry, registry.folder.root)
+    assert [path for path in (tmp_path / "held").rglob("*") if path.is_file()] == [held]
+    assert not (registry.folder.root / "metadata").exists()
+
+
 def test_a_client_follows_an_exported_mirror(registry: Registry, shanghai: Province, tmp_path: Path) -> None:
     """What is exported is what the registry serves, and a second export writes what changed alone."""
     mirror = tmp_path / "mirror"
@@ -377,7 +393,7 @@ def test_a_mirror_of_another_root_rebuilds_nothing(
     """The fingerprint decides, and a rebuild that fails leaves nothing behind."""
     other = found_registry(tmp_path / "other", clock=clock)
     export(other, tmp_path / "mirror")
-    with pytest.raises(TrustError, match="no source holds"):
+    with pytest.raises(TrustError, match="no source has a root with fingerprint"):
         rebuilt(registry, tmp_path / "anew", tmp_path / "mirror", clock=clock)
     with pytest.raises(ConfigurationError, match="not empty"):
         rebuilt(registry, tmp_path / "other", tmp_path / "mirror", clock=clock)
