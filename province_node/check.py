@@ -20,6 +20,8 @@ from healthcode.rpc.errors import rpc_errors
 from healthcode.settings import TlsSettings
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.passphrase import read_passphrase
+from healthcode.trust.layout import authority_role, metadata_file
+from healthcode.trust.metadata import Snapshot, Timestamp, decode_metadata
 from healthcode.trust.store import TrustStore
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
@@ -74,9 +76,10 @@ def check_node(
     yield look_at_port("listen", settings.listen)
     yield look_at_port("issuer_listen", settings.issuer_listen)
     yield look_at_port("metrics", settings.metrics.listen)
-    yield _trust(settings, now)
+    registry, is_named = _registry(settings)
+    yield _trust(settings, now, is_named=is_named)
     yield from _published_keys(settings, now)
-    yield look("registry", lambda: asyncio.run(_reach(settings)))
+    yield registry
 
 
 def _signature_rule() -> str:
@@ -132,7 +135,7 @@ def _certificate(files: TlsSettings, settings: NodeSettings, now: int, kind: Pee
     return Finding(what, Grade.OK, text)
 
 
-def _trust(settings: NodeSettings, now: int) -> Finding:
+def _trust(settings: NodeSettings, now: int, *, is_named: bool) -> Finding:
     try:
         store = TrustStore.open(settings.trust.folder)
     except HealthcodeError as error:
@@ -143,6 +146,10 @@ def _trust(settings: NodeSettings, now: int) -> Finding:
         text = f"the registry signed {ahead} s after this machine's time: set the clock"
         return Finding("clock", Grade.FAILED, text, ConfigurationError.exit_status)
     text = f"snapshot {view.snapshot_version}, signed {now - view.timestamp_signed_at} s ago"
+    if settings.participant not in view.issuers and is_named:
+        return Finding(
+            "trust", Grade.OK, f"{text}; admitted since, as the registry says: `serve` takes it in"
+        )
     if settings.participant not in view.issuers:
         return Finding("trust", Grade.WARNING, f"{text}; this participant is not admitted yet")
     if store.warnings:
@@ -167,7 +174,16 @@ def _published_keys(settings: NodeSettings, now: int) -> Iterator[Finding]:
         yield Finding(what, Grade.WARNING, fault)
 
 
-async def _reach(settings: NodeSettings) -> str:
+def _registry(settings: NodeSettings) -> tuple[Finding, bool]:
+    """Whether the registry answers, and names this participant: its word alone, which `serve` verifies."""
+    try:
+        is_named = asyncio.run(_reach(settings))
+    except HealthcodeError as error:
+        return Finding("registry", Grade.FAILED, error.message, error.exit_status), False
+    return Finding("registry", Grade.OK, f"{settings.registry.endpoint} answers"), is_named
+
+
+async def _reach(settings: NodeSettings) -> bool:
     registry = settings.registry
     channel = open_channel(
         registry.endpoint,
@@ -175,11 +191,19 @@ async def _reach(settings: NodeSettings) -> str:
         server=PeerId(settings.realm, PeerKind.REGISTRY),
         retries=False,
     )
+    stub = TrustRegistryServiceStub(channel)
+
+    async def fetch(path: str) -> bytes:
+        request, data = trust_registry_pb2.FetchFileRequest(path=path), bytearray()
+        async for part in stub.FetchFile(request, timeout=_REACH_SECONDS):
+            data += part.chunk
+        return bytes(data)
+
     try:
         with rpc_errors(f"the registry {registry.endpoint}"):
-            request = trust_registry_pb2.FetchFileRequest(path="metadata/timestamp.json")
-            async for _ in TrustRegistryServiceStub(channel).FetchFile(request, timeout=_REACH_SECONDS):
-                pass
+            timestamp = decode_metadata(await fetch("metadata/timestamp.json"), Timestamp)
+            version = timestamp.signed.snapshot_meta.version
+            snapshot = decode_metadata(await fetch(metadata_file("snapshot", version)), Snapshot)
     finally:
         await channel.close()
-    return f"{registry.endpoint} answers"
+    return f"{authority_role(settings.participant)}.json" in snapshot.signed.meta

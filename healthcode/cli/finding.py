@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from healthcode.cli.console import exit_with, print_result
+from healthcode.cli.console import EXIT_UNAVAILABLE, EXIT_USAGE, exit_with, print_result
 from healthcode.cli.table import rows
 from healthcode.errors import ConfigurationError, HealthcodeError, UnavailableError
 from healthcode.rpc.server import check_free
@@ -72,7 +72,12 @@ def look_at_port(what: str, listen: str | None) -> Finding:
 def print_findings(findings: Iterable[Finding], *, as_json: bool) -> None:
     """Shows them; ends the command with the status of a start when something failed."""
     found = tuple(findings)
-    failed = [one.exit_status for one in found if one.grade is Grade.FAILED]
+    # whatever it is, it stops a start: 4 when it may be back by itself, else it is to be set right here
+    failed = [
+        one.exit_status if one.exit_status == EXIT_UNAVAILABLE else EXIT_USAGE
+        for one in found
+        if one.grade is Grade.FAILED
+    ]
     lines = [{"what": one.what, "grade": one.grade.value, "detail": one.detail} for one in found]
     print_result({"ready": not failed, "findings": lines}, as_json=as_json, table=_table)
     if failed:

@@ -99,6 +99,7 @@ def surroundings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
             "WEAK": "--development",
             "NODE_TLS": "--development",
             "NO_COLOR": "1",
+            "COLUMNS": "300",
         }
     finally:
         for line in (logs / "pids").read_text().split() if (logs / "pids").exists() else ():
@@ -140,4 +141,6 @@ def test_every_command_of_the_page_works_in_its_order(
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     # near its end the page has a node that says that the new authority waits, and all that adopted a new root
     assert "AUTHORITY_WAITS" in done.stdout
+    # `check` after the operators' yes and before the first start knows what the folder does not say yet
+    assert "admitted since, as the registry says" in done.stdout
     assert done.stdout.count("read back") == 2

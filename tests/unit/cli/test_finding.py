@@ -58,3 +58,12 @@ def test_the_status_is_that_of_the_start(
     assert data["ready"] is (status == 0)
     assert data["findings"][0] == {"what": "a", "grade": "WARNING", "detail": "old"}
     assert [one["grade"] for one in data["findings"][1:]] == ["FAILED"] * len(errors)
+
+
+def test_a_refusal_is_something_to_set_right_here(capsys: pytest.CaptureFixture[str]) -> None:
+    """`check` ends with 2 or 4, whatever the finding was raised as."""
+    for status, wanted in ((1, 2), (2, 2), (4, 4)):
+        with pytest.raises(click.exceptions.Exit) as ended:
+            print_findings([Finding("registry", Grade.FAILED, "another CA", status)], as_json=True)
+        assert ended.value.exit_code == wanted
+    assert '"ready": false' in capsys.readouterr().out
