@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from healthcode.cli.console import Command, json_option, print_result, rows
+from healthcode.cli.console import EXIT_UNAVAILABLE, Command, exit_with, json_option, print_result, rows
 from healthcode.clock import rfc3339
+from trust_registry.cli.health import is_serving
 from trust_registry.cli.option import dir_option, open_reading
+from trust_registry.node_state import Lag, NodeLag
 from trust_registry.retirement import retirements_of
 from trust_registry.status import describe_node, nodes_of
 from trust_registry.waiting import waiting_authorities
@@ -30,11 +34,19 @@ __all__ = ["nodes"]
 @dir_option
 @json_option
 def nodes(folder: Path, as_json: bool) -> None:
-    """Show how each node and the gateway stand: CURRENT, LAGGING and since when, or UNKNOWN (silent)."""
+    """Show how each node and the gateway stand: CURRENT, LAGGING and since when, or UNKNOWN (silent).
+
+    Ends with 4 when the registry does not serve: then nobody can report, and all are UNKNOWN since their last word.
+    """
     registry = open_reading(folder)
     published = registry.repository.published()
-    lines = [describe_node(each, published) for each in nodes_of(registry, published)]
+    serving = asyncio.run(is_serving(registry.settings))
+    found = nodes_of(registry, published)
+    if not serving:
+        found = [_unheard(each) for each in found]
+    lines = [describe_node(each, published) for each in found]
     data = {
+        "serving": serving,
         "timestamp_version": published.versions.timestamp,
         "snapshot_version": published.versions.snapshot,
         "nodes": lines,
@@ -48,6 +60,20 @@ def nodes(folder: Path, as_json: bool) -> None:
         ],
     }
     print_result(data, as_json=as_json, table=_tell)
+    if not serving:
+        last = max((each.report.received for each in found if each.report is not None), default=None)
+        since = "it has heard nobody yet" if last is None else f"nothing is known since {rfc3339(last)}"
+        click.echo(
+            f"warning: nobody serves {folder}, so no node can report: {since}; `trust-registry serve`",
+            err=True,
+        )
+        exit_with(EXIT_UNAVAILABLE)
+
+
+def _unheard(each: NodeLag) -> NodeLag:
+    """How a node stands while nobody can report: nobody knows, since its last word."""
+    since = None if each.report is None else each.report.received
+    return replace(each, state=Lag.UNKNOWN, since=since, behind=())
 
 
 def _tell(data: Mapping[str, Any]) -> Group:

@@ -179,10 +179,13 @@ def test_a_damaged_report_file_is_a_silent_node(registry: Registry, store: NodeS
 def test_nodes_shows_it_and_metrics_measure_it(
     registry: Registry, store: NodeStateStore, tmp_path: Path
 ) -> None:
-    """The command tells the state of each by name; the gauges carry no more than participants' codes."""
+    """The command tells the state of each by name, UNKNOWN while nobody serves and can hear; the gauges carry no more than participants' codes."""
     report(registry, store, request_of(registry, view_of(registry, tmp_path / "trust"), offset=-90))
     result = CliRunner().invoke(cli, ["nodes", "--dir", str(registry.folder.root), "--json"])
+    assert result.exit_code == 4
+    assert "so no node can report: nothing is known since " in result.stderr
     lines = {line["node"]: line for line in json.loads(result.stdout)["nodes"]}
+    assert (lines["31"]["state"], lines["31"]["since"]) == ("UNKNOWN", lines["31"]["reported"])
     assert lines["44"] == {
         "node": "44",
         "title": "广东 Guangdong",
