@@ -29,6 +29,7 @@ __all__ = [
     "make_card",
     "note_holders",
     "read_card",
+    "read_holders",
     "write_card",
 ]
 
@@ -101,7 +102,11 @@ def read_card(path: Path, *, realm: str, purpose: KeyPurpose | None = None) -> H
 
 def holder_names(folder: RegistryFolder) -> dict[str, str]:
     """Names by the id of the key; empty when none were noted. Raises ConfigurationError when the file is damaged."""
-    path = folder.root / _FILE
+    return read_holders(folder.root / _FILE)
+
+
+def read_holders(path: Path) -> dict[str, str]:
+    """The names in a holders.json; as `holder_names`."""
     data = read_file(path)
     try:
         found = json.loads(data) if data else {}

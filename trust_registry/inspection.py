@@ -19,6 +19,7 @@ from healthcode.trust.national import NationalFiles, beginnings_in, verify_natio
 from trust_registry.app import Registry, check_offline_keys, open_registry
 from trust_registry.folder import RegistryFolder
 from trust_registry.join import Join
+from trust_registry.online_key import roles_without_key
 from trust_registry.proposal import decode_proposal
 from trust_registry.publication import anchor_faults, authority_of
 from trust_registry.settings import RegistrySettings
@@ -44,6 +45,7 @@ def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, s
         _inspect_offline_keys(registry),
         _certificate(registry.settings, now),
         look("trust tree", lambda: _verify_tree(registry)),
+        look("online keys", lambda: _verify_keys(registry)),
         _inspect_lacking(registry),
         *_inspect_anchors(registry),
         _inspect_clock(registry, now),
@@ -110,6 +112,19 @@ def _verify_tree(registry: Registry) -> str:
         if published.held_version(authority_role(code)):
             authority_of(published, code)
     return f"{len(national.participants.participants)} participants, every signature holds"
+
+
+def _verify_keys(registry: Registry) -> str:
+    """Raises ConfigurationError when nothing can be signed here."""
+    root = registry.repository.published().root.signed
+    missing = roles_without_key(registry.folder, root)
+    if missing:
+        raise ConfigurationError(
+            f"keys/ holds no key that root version {root.version} names for {' and '.join(missing)}. Has this registry "
+            "just been rebuilt? With new keys, have the proposals signed that name them; with kept ones, the sources may "
+            "be older than the keys: rebuild from a newer one. Else restore the keys from their backup"
+        )
+    return f"those that root version {root.version} names are here"
 
 
 def _inspect_lacking(registry: Registry) -> Finding:

@@ -15,6 +15,7 @@ from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.keyfile import Cost, create_key_file, read_key_file, read_key_info
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.metadata import Root, signing_keys
 from trust_registry.folder import RegistryFolder
 from trust_registry.settings import KeySettings
 
@@ -25,6 +26,7 @@ __all__ = [
     "offline_keys_in",
     "online_key_files",
     "read_online_keys",
+    "roles_without_key",
 ]
 
 _PURPOSES = (KeyPurpose.SNAPSHOT, KeyPurpose.TIMESTAMP, KeyPurpose.AREAS)
@@ -135,6 +137,15 @@ def read_online_keys(
     spare = tuple(key for keys in found.values() for key in keys[1:])
     snapshot, timestamp, areas = (found[purpose][0] for purpose in _PURPOSES)
     return OnlineKeys(snapshot, timestamp, areas, spare)
+
+
+def roles_without_key(folder: RegistryFolder, root: Root) -> list[str]:
+    """The roles for which no key file of the folder is of a key that root names: nothing can be signed for them.
+
+    Raises ConfigurationError for a file that is no key.
+    """
+    held = {read_key_info(path).public for path in online_key_files(folder)}
+    return [role for role in ("snapshot", "timestamp") if held.isdisjoint(signing_keys(root, role)[0])]
 
 
 def online_key_files(folder: RegistryFolder) -> list[Path]:

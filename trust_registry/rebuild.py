@@ -35,7 +35,8 @@ from healthcode.trust.source import TrustSource
 from trust_registry.durable import sync_folder, write_file
 from trust_registry.floor import Floor, write_floor
 from trust_registry.folder import RegistryFolder
-from trust_registry.online_key import OnlineKeys, create_online_keys
+from trust_registry.holder import note_holders, read_holders
+from trust_registry.online_key import OnlineKeys, create_online_keys, roles_without_key
 from trust_registry.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.published import Published
 from trust_registry.salvage import Salvage, salvage
@@ -52,12 +53,14 @@ class Restored:
 
     `configuration`: registry.toml. `keys`: a folder with the online keys, opened by
     `passphrase_file`. `tls`: a folder with ca.pem, and registry.pem and .key or the CA's ca.key.
+    `holders`: holders.json, the names of key holders.
     """
 
     configuration: Path | None = None
     keys: Path | None = None
     passphrase_file: Path | None = None
     tls: Path | None = None
+    holders: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,15 @@ def _write(
         proposals = _propose(ProposalStore(folder.proposals), published, keys, now)
     else:
         _restore_keys(folder, restored)
+        missing = roles_without_key(folder, published.root.signed)
+        if missing:
+            raise ConfigurationError(
+                f"{restored.keys} holds no key that root version {published.root.signed.version} names for "
+                f"{' and '.join(missing)}. That is the newest root of all sources: if the keys were rotated since, name a "
+                "newer source; if these keys are older, name the newer ones, or leave out --keys and have new ones signed"
+            )
+    if restored.holders is not None:
+        note_holders(folder, read_holders(restored.holders))
     return proposals, not _write_tls(found, folder, restored.tls, now)
 
 

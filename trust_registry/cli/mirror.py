@@ -102,6 +102,11 @@ def export(target: Path, folder: Path, watch: bool, as_json: bool) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder with ca.pem, and registry.pem and registry.key, or the CA's ca.key.",
 )
+@click.option(
+    "--holders",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The kept holders.json: the names of key holders, which no trust file has.",
+)
 @json_option
 def rebuild_command(
     folder: Path,
@@ -112,10 +117,11 @@ def rebuild_command(
     keys: Path | None,
     passphrase_file: Path | None,
     tls: Path | None,
+    holders: Path | None,
     as_json: bool,
 ) -> None:
     """Rebuild a registry whose machine is lost, from mirrors; it resumes above the highest version of them all."""
-    restored = Restored(configuration, keys, passphrase_file, tls)
+    restored = Restored(configuration, keys, passphrase_file, tls, holders)
     with ExitStack() as stack:
         ca_pem = None if ca is None else load_ca(ca)
         sources = [_open(stack, mirror, ca_pem) for mirror in mirrors]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from healthcode.errors import ConflictError, TrustError
+from healthcode.cli.finding import Grade
+from healthcode.errors import ConfigurationError, ConflictError, TrustError
 from healthcode.trust.layout import list_file, metadata_file
 from healthcode.trust.source import FolderSource, TrustSource
 from tests.simulator.country import TODAY, Country, fingerprint_of, follow
@@ -16,7 +17,10 @@ from trust_registry.app import Registry, open_registry
 from trust_registry.export import export_tree
 from trust_registry.floor import Floor
 from trust_registry.folder import RegistryFolder
+from trust_registry.holder import holder_names
+from trust_registry.inspection import inspect_folder
 from trust_registry.node_folder import NodeFolderSource, is_node_folder
+from trust_registry.online_key import create_online_keys
 from trust_registry.rebuild import Rebuilt, Restored, rebuild
 
 
@@ -182,3 +186,41 @@ def test_a_list_that_is_not_the_named_one_is_looked_for_elsewhere(country: Count
     country.revoke("31", 5)
     country.refresh("C")
     assert country.refused("C", "31") == {1, 5}
+
+
+def test_keys_that_the_newest_root_does_not_name_are_told_at_once(country: Country, tmp_path: Path) -> None:
+    """A mirror older than the kept keys would make a registry that cannot sign: nothing is made, and why is said."""
+    mirror, old = export(country, "mirror"), country.registry.folder.root
+    keys = tmp_path / "rotated"
+    keys.mkdir()
+    passphrase = (old / "passphrase").read_bytes().strip()
+    create_online_keys(
+        keys,
+        passphrase,
+        realm=country.registry.settings.realm,
+        created=country.clock.now(),
+        cost="development",
+    )
+    kept = Restored(old / "registry.toml", keys, old / "passphrase", old / "tls")
+    place = RegistryFolder(tmp_path / "anew")
+    with pytest.raises(ConfigurationError, match=r"snapshot and timestamp.*newer source"):
+        rebuild([FolderSource(mirror)], fingerprint_of(country.registry), place, kept, country.clock)
+    assert not place.root.exists()
+    for path in (old / "keys").glob("*.key"):
+        path.unlink()
+    for path in keys.iterdir():
+        shutil.copy(path, old / "keys")
+    found = {each.what: each for each in inspect_folder(country.registry.folder, country.clock, {})}
+    assert found["online keys"].grade is Grade.FAILED
+
+
+def test_the_names_of_holders_come_from_what_was_kept(country: Country, tmp_path: Path) -> None:
+    """No trust file has them; a kept holders.json gives them to the new registry."""
+    mirror, old = export(country, "mirror"), country.registry.folder.root
+    (tmp_path / "holders.json").write_text('{"0123": "operator-9"}')
+    kept = Restored(
+        old / "registry.toml", old / "keys", old / "passphrase", old / "tls", tmp_path / "holders.json"
+    )
+    place = RegistryFolder(tmp_path / "anew")
+    rebuild([FolderSource(mirror)], fingerprint_of(country.registry), place, kept, country.clock)
+    assert holder_names(place) == {"0123": "operator-9"}
