@@ -23,6 +23,7 @@ from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.settings import split_address
 from healthcode.trust.assembly import TrustState
+from healthcode.trust.silence import silence_warnings
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 
@@ -107,7 +108,7 @@ def _trust(view: TrustView, now: int) -> dict[str, Any]:
         "age_seconds": now - view.timestamp_signed_at,
         "issuers": sorted(view.issuers),
         "earliest_expiry": rfc3339(view.earliest_expiry),
-        "warnings": list(view.warnings),
+        "warnings": [*silence_warnings(view, now), *view.warnings],
     }
 
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from healthcode.clock import rfc3339
-from healthcode.policy.enumeration import PlaceType
-from healthcode.policy.tier import TrustTier
 from healthcode.signing.keyfile import KeyInfo
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.view import IssuerView, TrustView
+from healthcode.trust.view import IssuerView
 from province_node.key import SIGNING_PURPOSES
 from province_node.record import Publication, PublishFailure
 
@@ -22,11 +20,8 @@ __all__ = [
     "head_key_warning",
     "key_warnings",
     "publish_warnings",
-    "trust_warnings",
 ]
 
-_SILENT_SECONDS = 300
-"""The registry signs a timestamp each minute."""
 _CODE_PURPOSES = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER})
 _MISSED = 3
 """A head that so many re-sign intervals have passed since is late, whatever the reason."""
@@ -121,21 +116,3 @@ def publish_warnings(
             f"the last head is of {rfc3339(publication.signed_at)}, and one is due each {resign_seconds:g} s: "
             f"{held}does the node run, and what does its log say of publishing?"
         )
-
-
-def trust_warnings(view: TrustView, now: int) -> Iterator[str]:
-    """That the registry was not heard, what that has come to, and own files that it holds back."""
-    age = now - view.timestamp_signed_at
-    if age <= _SILENT_SECONDS:
-        return
-    thresholds = view.policy.in_force(now).freshness_at(PlaceType.OTHER)
-    tier = thresholds.tier(age)
-    said = f"the registry was not heard for {age} s (since {rfc3339(view.timestamp_signed_at)}): trust is {tier}. "
-    if tier is TrustTier.STALE:
-        said += "Every code is UNDECIDED at most places now. "
-    else:
-        stale = rfc3339(view.timestamp_signed_at + thresholds.aging_seconds)
-        said += f"Codes go on to pass until {stale} (policy; sooner at some places). "
-    yield (
-        said + "Look at the network and at the log (trust_refresh_failed), and call the registry's operators"
-    )

@@ -28,6 +28,7 @@ from healthcode.errors import HealthcodeError
 from healthcode.revocation.head import decode_head
 from healthcode.rpc.certificate import decode_leaf
 from healthcode.trust.assembly import TrustState
+from healthcode.trust.silence import silence_warnings
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from province_node.cli.health import is_serving
@@ -41,7 +42,7 @@ from province_node.own_head import next_step
 from province_node.retirement import describe_retirement
 from province_node.settings import NodeSettings, load_node_settings
 from province_node.store import NodeStore
-from province_node.warning import key_warnings, trust_warnings
+from province_node.warning import key_warnings
 
 __all__ = ["status"]
 
@@ -189,7 +190,7 @@ def _warnings(settings: NodeSettings, view: TrustView | None, now: int) -> list[
     issuer = view.issuers.get(settings.participant)
     with contextlib.suppress(HealthcodeError):  # `check` says what is wrong with the folder of keys
         found += key_warnings([info for _, info in list_key_infos(settings.keys.folder)], issuer, now)
-    return [*trust_warnings(view, now), *found, *view.warnings]
+    return [*silence_warnings(view, now), *found, *view.warnings]
 
 
 def _store(settings: NodeSettings, now: int) -> dict[str, object]:

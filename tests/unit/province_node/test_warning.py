@@ -10,7 +10,7 @@ from healthcode.errors import Reason
 from healthcode.signing.purpose import KeyPurpose
 from province_node.key import list_key_infos
 from province_node.record import Publication, PublishFailure
-from province_node.warning import head_key_warning, key_warnings, publish_warnings, trust_warnings
+from province_node.warning import head_key_warning, key_warnings, publish_warnings
 from tests.simulator.realm import NOW
 from tests.unit.province_node.world import HOME
 
@@ -27,9 +27,8 @@ def publishing(publication=PUBLISHED, failure=None, waiting: int = 0, now: int =
 
 
 def test_a_sound_node_has_no_warning(world, infos):
-    """Keys in their windows, trust that is young, a head of now."""
+    """Keys in their windows, and a head of now."""
     assert list(key_warnings(infos, world.view.issuers[HOME], NOW)) == []
-    assert list(trust_warnings(world.view, world.view.timestamp_signed_at + 60)) == []
     assert publishing() == []
     assert publishing(None) == [], "a node that has published nothing yet, and does not fail"
 
@@ -83,13 +82,3 @@ def test_revocations_that_do_not_go_out_are_told_with_the_reason(world):
     assert publishing(now=NOW + 900) == []
     (late,) = publishing(now=NOW + 901)
     assert "one is due each 300 s" in late
-
-
-def test_a_registry_out_of_reach_is_told_with_what_is_to_come(world):
-    """From five minutes on: AGING until when, and what STALE means."""
-    signed = world.view.timestamp_signed_at
-    assert list(trust_warnings(world.view, signed + 300)) == []
-    (said,) = trust_warnings(world.view, signed + 7200)
-    assert "Codes go on to pass until" in said
-    (stale,) = trust_warnings(world.view, signed + 8 * 86_400)
-    assert "UNDECIDED" in stale
