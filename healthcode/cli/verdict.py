@@ -28,11 +28,11 @@ _COLOURS = {
     Decision.REFUSE: "red",
 }
 _WORDS = {
-    Decision.PASS: "PASS  通过",
-    Decision.CHECK_NOT_REQUIRED: "CHECK NOT REQUIRED  无需查验",
-    Decision.FURTHER_CHECK: "FURTHER CHECK  进一步核验",
+    Decision.PASS: "PASS  通行",
+    Decision.CHECK_NOT_REQUIRED: "CHECK NOT REQUIRED  免查",
+    Decision.FURTHER_CHECK: "FURTHER CHECK  进一步核查",
     Decision.UNDECIDED: "UNDECIDED  无法判定",
-    Decision.REFUSE: "REFUSE  不予通过",
+    Decision.REFUSE: "REFUSE  不予通行",
 }
 
 

@@ -57,6 +57,8 @@ LONGEST_BACKOFF_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
 
+_REMIND_SECONDS = 3600.0
+
 
 class TrustFollower:
     """One trust folder, followed. `on_view` is called in the event loop after each swap.
@@ -91,6 +93,8 @@ class TrustFollower:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="trust")
         self._log = get_logger("trust")
         self._budget = LogBudget(burst=3, period_seconds=60)
+        # what stays as it is for days, as an authority that waits, is said once in a while
+        self._standing = LogBudget(burst=1, period_seconds=_REMIND_SECONDS)
         self._refreshes = metrics.counter("trust_refresh_total", "Refreshes of trust, by result", ("result",))
         self._rejections = metrics.counter(
             "trust_rejected_total", "Publications that were refused on arrival", ("participant", "reason")
@@ -169,7 +173,10 @@ class TrustFollower:
             self._refreshes.labels("changed" if result.changed else "unchanged").inc()
             for rejected in result.rejected:
                 self._rejections.labels(rejected.participant, rejected.reason).inc()
-                if self._budget.take(f"{rejected.participant} {rejected.reason}") is not None:
+                if (
+                    self._standing.take(f"{rejected.participant} {rejected.reason} {rejected.message}")
+                    is not None
+                ):
                     self._log.warning(
                         "trust_rejected",
                         participant=rejected.participant,
@@ -249,7 +256,7 @@ class TrustFollower:
     def _tell_sources(self) -> None:
         for note in self._client.passed_over:
             self._passed_over.labels(note.source, note.reason).inc()
-            if self._budget.take(f"{note.source} {note.reason}") is not None:
+            if self._standing.take(f"{note.source} {note.reason}") is not None:
                 self._log.warning(
                     "trust_source_passed_over", source=note.source, reason=note.reason, why=note.message
                 )
@@ -291,7 +298,7 @@ class TrustFollower:
             if age is None or age <= fresh_seconds:
                 continue
             self._behind.labels(issuer.code, Reason.ISSUER_BEHIND).inc()
-            if self._budget.take(f"{issuer.code} behind") is not None:
+            if self._standing.take(f"{issuer.code} behind") is not None:
                 self._log.warning(
                     "trust_issuer_behind",
                     participant=issuer.code,

@@ -24,7 +24,7 @@ from healthcode.errors import (
     UnavailableError,
 )
 from healthcode.trust.layout import TrustLimits, metadata_file
-from healthcode.trust.metadata import Timestamp, decode_metadata, signed_at
+from healthcode.trust.metadata import Root, Timestamp, decode_metadata, signed_at, verify_threshold
 from healthcode.trust.source import TrustSource, too_large
 
 __all__ = ["Candidate", "SourceChoice", "SourceLimits", "SourceNote"]
@@ -163,11 +163,20 @@ class SourceChoice:
         self.notes = [note for note in self.notes if note.source != candidate.name]
         self._fail(self._place(candidate.source), error)
 
-    def end(self, candidates: Sequence[Candidate], taken: Candidate) -> None:
-        """Note the sources that lag far behind the one that was taken."""
+    def end(self, candidates: Sequence[Candidate], taken: Candidate, roots: Sequence[Root]) -> None:
+        """Note the sources that were not needed and are not what they should be: they forge, or lag far behind.
+
+        A timestamp that no root of `roots` names the signer of is a forgery, however old it claims to be.
+        """
         newest = _signed_at(taken.timestamp, self._trust_limits)
+        noted = {note.source for note in self.notes}
         for each in candidates:
-            if each is taken or newest is None:
+            if each is taken or each.name in noted:
+                continue
+            if (error := _forgery(each.timestamp, roots, self._trust_limits)) is not None:
+                self.fail(each, error)
+                continue
+            if newest is None:
                 continue
             age = _signed_at(each.timestamp, self._trust_limits)
             if age is not None and newest - age > self._limits.lag_seconds:
@@ -220,6 +229,21 @@ class SourceChoice:
             text = f"{self._sources[place].name} did not answer in {self._limits.answer_seconds:g} s"
             self._fail(place, UnavailableError(text, reason=Reason.SOURCE_SLOW))
         return sorted(found, key=lambda each: each[1])
+
+
+def _forgery(timestamp: bytes | None, roots: Sequence[Root], limits: TrustLimits) -> HealthcodeError | None:
+    """Why a timestamp was signed by nobody who may, of any root; None for one that holds, or was not had."""
+    found: HealthcodeError | None = None
+    if timestamp is None:
+        return found
+    for root in reversed(roots):
+        try:
+            verify_threshold(root, "timestamp", decode_metadata(timestamp, Timestamp, limits.timestamp_bytes))
+        except HealthcodeError as error:
+            found = found or error
+        else:
+            return None
+    return found
 
 
 def _signed_at(timestamp: bytes | None, limits: TrustLimits) -> int | None:

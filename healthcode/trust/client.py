@@ -154,7 +154,7 @@ class TrustClient:
             result = self._keep(store, taken)
             self._lists.clear()
             contact = self._learn(candidates, store, now, taken.state)
-            self._choice.end(candidates, taken.candidate)
+            self._choice.end(candidates, taken.candidate, taken.state.national.roots)
             view = replace(result.view, contact=contact)
             return replace(result, view=view, passed_over=self.passed_over)
 
@@ -369,7 +369,11 @@ def _same_but_timestamp(before: TrustState, after: TrustState) -> bool:
 def _together(errors: Sequence[tuple[str, HealthcodeError]]) -> HealthcodeError:
     """Why no source gave anything: of several, what each said, and the reason of the first that was reached."""
     if len(errors) == 1:
-        return errors[0][1]
+        name, only = errors[0]
+        if name not in only.message:
+            only.message = f"{name}: {only.message}"
+            only.args = (only.message,)
+        return only
     said = (each.message if name in each.message else f"{name}: {each.message}" for name, each in errors)
     message = f"no source gives trust that holds: {'; '.join(said)}"
     bad = next((each for _, each in errors if not isinstance(each, UnavailableError)), None)

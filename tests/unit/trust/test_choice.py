@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -111,6 +112,24 @@ def test_a_liar_is_found_out_and_passed_over(realm: SimulatedRealm, start: Start
     result = client.refresh(realm.now)
     assert result.source == realm.name
     assert why(client) == {"liar": Reason.SIGNATURE_THRESHOLD}
+
+
+def test_a_forgery_that_claims_to_be_older_is_told_too(
+    realm: SimulatedRealm, start: Start, folder: Path
+) -> None:
+    """A source that was not needed is still noted when nobody whom root names signed its timestamp; alone it is named."""
+    forged = Copy("forged", realm)
+    signed = json.loads(forged.files[TIMESTAMP])
+    signed["signatures"][0]["sig"] = "00" * 64
+    forged.files[TIMESTAMP] = json.dumps(signed).encode()
+    client = start(realm, forged)
+    news(realm)
+    assert client.refresh(realm.now).source == realm.name
+    assert why(client) == {"forged": Reason.SIGNATURE_THRESHOLD}
+    alone = TrustClient(folder, (forged,), source_limits=LIMITS)
+    with pytest.raises(HealthcodeError, match="forged") as caught:
+        alone.refresh(realm.now)
+    assert caught.value.reason is Reason.SIGNATURE_THRESHOLD
 
 
 @pytest.mark.parametrize(
