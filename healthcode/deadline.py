@@ -7,7 +7,7 @@ a province, nor an operator for root's holders.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,8 @@ class Deadline:
     """One thing that ends: from `begins` to `ends`, in epoch seconds; `who` must act before.
 
     `kind` is role, key or certificate: a closed word, since it labels a metric. `replaced`:
-    another one stands in for it already, so nobody must act. One that is missing altogether
-    has no version, and ended at 0.
+    another one stands in for it already, so nobody must act; `killed`: a key that is refused
+    for ever, with or without another. One that is missing altogether has no version, and ended at 0.
     """
 
     kind: str
@@ -71,6 +71,7 @@ class Deadline:
     ends: int
     who: str
     replaced: bool = False
+    killed: bool = False
 
     @property
     def warns(self) -> int:
@@ -83,6 +84,8 @@ class Deadline:
 
     def note(self, now: int) -> str:
         """What to tell an operator of it."""
+        if self.killed:
+            return "killed: what it signed is refused for ever"
         if self.replaced:
             return "ended" if now >= self.ends else "replaced: ends by itself"
         if self.ends == 0:
@@ -202,23 +205,30 @@ def certificate_file_deadlines(files: Mapping[str, tuple[Path, str]]) -> list[De
     return found
 
 
-def participant_deadlines(code: str, document: ProvinceDocument) -> list[Deadline]:
-    """The published keys and CAs of one participant. The newest of each purpose needs a successor in time."""
+def participant_deadlines(
+    code: str, document: ProvinceDocument, killed: Collection[bytes] = ()
+) -> list[Deadline]:
+    """The published keys and CAs of one participant. The newest of each purpose needs a successor in time.
+
+    `killed` are the kids that its node killed: no such key stands in for another, and nobody renews it.
+    """
     who = f"the authority of {participant(code).english}"
     newest: dict[str, int] = {}
     for key in document.keys:
-        newest[key.purpose] = max(newest.get(key.purpose, 0), key.not_after)
+        if key.kid not in killed:
+            newest[key.purpose] = max(newest.get(key.purpose, 0), key.not_after)
     found = [
         Deadline(
             "key",
             f"{code} {key.purpose}"
-            if key.not_after == newest[key.purpose]
+            if key.not_after == newest.get(key.purpose)
             else f"{code} {key.purpose} before",
             key.kid.hex(),
             key.not_before,
             key.not_after,
             who,
-            replaced=key.not_after < newest[key.purpose],
+            replaced=key.kid in killed or key.not_after < newest.get(key.purpose, 0),
+            killed=key.kid in killed,
         )
         for key in document.keys
     ]

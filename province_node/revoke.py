@@ -131,7 +131,8 @@ class RevokeUseCase:
                 problems[f"codes[{position}]"] = error.message
         if problems:
             raise InvalidInputError(
-                f"{len(problems)} of {len(texts)} texts are no codes of participant {self._participant}; "
+                f"{len(problems)} of {len(texts)} {'text is no code' if len(problems) == 1 else 'texts are no codes'} of "
+                f"participant {self._participant}; "
                 "nothing was revoked",
                 reason=Reason.CODE_UNKNOWN,
                 fields=dict(list(problems.items())[:_NAMED_AT_MOST]),

@@ -13,6 +13,7 @@ from trust_registry.cli.mirror import export, rebuild_command
 from trust_registry.cli.nodes import nodes
 from trust_registry.cli.operation import check, serve, status
 from trust_registry.cli.passphrase import passphrase  # noqa: F401  it is a command of `key`
+from trust_registry.cli.policy import policy
 from trust_registry.cli.proposal import propose
 from trust_registry.cli.retirement import propose_retirement  # noqa: F401  it is a command of `propose`
 from trust_registry.cli.rotation import key
@@ -55,6 +56,7 @@ for command in (
     publish,
     key,
     areas,
+    policy,
     nodes,
     export,
     rebuild_command,

@@ -12,7 +12,8 @@ from healthcode.deadline import (
     role_deadline,
 )
 from healthcode.errors import HealthcodeError
-from healthcode.trust.layout import participant_of_role
+from healthcode.revocation.head import decode_head
+from healthcode.trust.layout import head_path, live_role, participant_of_role
 from healthcode.trust.metadata import expires_at
 from trust_registry.publication import authority_of
 from trust_registry.published import Published
@@ -28,10 +29,23 @@ def deadlines_of(registry: Registry, published: Published) -> list[Deadline]:
     found = [*_roles(published), *_certificates(registry, published)]
     for code in published.members:
         try:
-            found += participant_deadlines(code, authority_of(published, code).document)
+            document = authority_of(published, code).document
+            found += participant_deadlines(code, document, _killed(published, code))
         except HealthcodeError:
             continue
     return sorted(found, key=lambda deadline: (deadline.replaced, deadline.ends))
+
+
+def _killed(published: Published, code: str) -> frozenset[bytes]:
+    """The keys that a participant's node killed; none where it has published nothing, or what it did is damaged."""
+    try:
+        live = published.role(live_role(code))
+        if live is None:
+            return frozenset()
+        head = published.file(live, head_path(code))
+        return frozenset(decode_head(head, realm=published.realm, issuer=code).killed_kids)
+    except HealthcodeError:
+        return frozenset()
 
 
 def _roles(published: Published) -> list[Deadline]:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from healthcode.clock import parse_rfc3339
 from healthcode.code.claims import Level, Presentation
 from healthcode.errors import InvalidInputError
+from healthcode.identity.document import decode_document
 from healthcode.rpc.convert import enum_number
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from province_node.level import LevelReason
@@ -62,16 +63,21 @@ class IssueDefaults:
     shown_by_relative: bool = False
 
 
-def read_items(stream: BinaryIO, defaults: IssueDefaults) -> Iterator[province_issuer_pb2.IssueItem]:
-    """The items of a file, in order, all of them good. Raises InvalidInputError as `read_rows` gives it."""
-    for row in read_rows(stream, defaults):
+def read_items(
+    stream: BinaryIO, defaults: IssueDefaults, *, check_documents: bool = False
+) -> Iterator[province_issuer_pb2.IssueItem]:
+    """The items of a file, in order, all of them good. Raises InvalidInputError as `read_rows` gives it.
+
+    With `check_documents` also for a document that no node would take, which then has its line.
+    """
+    for row in read_rows(stream, defaults, check_documents=check_documents):
         if isinstance(row, InvalidInputError):
             raise row
         yield row
 
 
 def read_rows(
-    stream: BinaryIO, defaults: IssueDefaults
+    stream: BinaryIO, defaults: IssueDefaults, *, check_documents: bool = False
 ) -> Iterator[province_issuer_pb2.IssueItem | InvalidInputError]:
     """For each line of a file its item, or what is wrong with it: file, line and field, never a value."""
     file = getattr(stream, "name", None)
@@ -85,7 +91,10 @@ def read_rows(
         if not line.strip():
             continue
         try:
-            yield _item(line, defaults)
+            item = _item(line, defaults)
+            if check_documents:
+                _check(item)
+            yield item
         except InvalidInputError as error:
             yield InvalidInputError(f"{where}{error.message}")
 
@@ -105,6 +114,14 @@ def _item(line: bytes, defaults: IssueDefaults) -> province_issuer_pb2.IssueItem
         return make_item(row.model_dump(exclude_none=True), defaults)
     except InvalidInputError as error:
         raise InvalidInputError(f": {error.message}") from None
+
+
+def _check(item: province_issuer_pb2.IssueItem) -> None:
+    try:
+        decode_document(item.document.document_type, item.document.number)
+    except InvalidInputError as error:
+        what = "; ".join(f"{name}: {problem}" for name, problem in error.fields.items()) or error.message
+        raise InvalidInputError(f": {what}") from None
 
 
 def make_item(row: dict[str, object], defaults: IssueDefaults) -> province_issuer_pb2.IssueItem:

@@ -156,7 +156,8 @@ def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
     result = {
         "participant": settings.participant,
         "version": version,
-        "published": describe_change(None if before is None else before.authority, sent),
+        "published": describe_change(None if before is None else before.authority, sent)
+        or ["no change, a renewal alone"],
         "seen_by_node": seen,
         "next": f"a new key signs {settle} s after the node saw it published, by itself"
         if seen

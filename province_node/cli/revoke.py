@@ -121,7 +121,9 @@ def revoke(
             "would_revoke": counted.newly,
             "already_revoked": counted.already,
             "reason": reason,
-            "next": "the same without --dry-run",
+            "next": "the same without --dry-run"
+            if counted.newly
+            else "nothing: no code is left that this would revoke",
         }
         print_result(result, as_json=as_json, table=details)
         return
@@ -177,7 +179,7 @@ def _by_code(texts: Sequence[str], reason: province_issuer_pb2.RevocationReason.
 
 
 def _by_holder(stream: BinaryIO, reason: province_issuer_pb2.RevocationReason.ValueType) -> list[Request]:
-    documents = [item.document for item in read_items(stream, IssueDefaults())]
+    documents = [item.document for item in read_items(stream, IssueDefaults(), check_documents=True)]
     if not documents:
         raise InvalidInputError("the file names no holder")
     return [

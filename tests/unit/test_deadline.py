@@ -18,6 +18,7 @@ from healthcode.deadline import (
     state_deadlines,
 )
 from healthcode.rpc.development_ca import make_ca
+from healthcode.signing.purpose import KeyPurpose
 from healthcode.telemetry import Metrics
 from healthcode.trust.store import TrustStore
 from tests.simulator.realm import NOW, SimulatedRealm
@@ -82,6 +83,13 @@ def test_every_role_of_a_trust_folder_has_its_line_and_its_actor(tmp_path: Path)
     assert {each.version for each in participant_deadlines("31", document) if each.kind == "key"} == {
         published.kid.hex() for published in document.keys
     }
+    # a key that was killed is called that, and nobody must renew it
+    killed = next(each for each in document.keys if each.purpose is KeyPurpose.LIVE).kid
+    (line,) = [
+        each for each in participant_deadlines("31", document, {killed}) if each.version == killed.hex()
+    ]
+    assert line.note(NOW) == "killed: what it signed is refused for ever"
+    assert not line.must_act(line.ends)
 
 
 def test_certificates_are_read_from_their_files(tmp_path: Path) -> None:

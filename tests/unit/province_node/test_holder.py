@@ -51,3 +51,12 @@ def test_a_wrong_row_is_named_by_line_and_field_never_by_content(row, says):
     with pytest.raises(InvalidInputError, match=says) as refused:
         items(row)
     assert NUMBER[:17] not in refused.value.message
+
+
+def test_a_document_that_nobody_has_is_named_by_its_line():
+    """Where the whole file counts or none of it, the line is found here and not by the node."""
+    rows = f'{{"number": "{NUMBER}"}}\n{{"number": "110105194912310021"}}\n'.encode()
+    assert len(items(rows)) == 2
+    with pytest.raises(InvalidInputError, match=r"^line 2: number: ") as caught:
+        list(read_items(io.BytesIO(rows), IssueDefaults(), check_documents=True))
+    assert "1101051949" not in caught.value.message

@@ -226,3 +226,12 @@ def test_a_handover_is_called_one_and_the_admitted_request_counts_no_more(
     assert "You sign, in realm test-registry: 31 上海 Shanghai hands over" in said
     (line,) = json.loads(run(registry, "joins", "--json").stdout)["joins"]
     assert line["link_digest"].startswith("31/2: ")
+
+
+def test_the_present_policy_is_written_out_and_proposed_again(registry: Registry, tmp_path: Path) -> None:
+    """Whoever changes the policy begins with the one that is published; unchanged there is nothing to sign."""
+    file = tmp_path / "national.json"
+    shown = json.loads(run(registry, "policy", "--out", str(file), "--json").stdout)
+    assert file.read_bytes() == default_policy_bytes()
+    assert [each["note"] for each in shown["policies"]] == ["in force"]
+    assert "nothing would change" in str(run(registry, "propose", "policy", str(file)).exception)
