@@ -28,7 +28,7 @@ from healthcode.errors import (
     TrustError,
 )
 from healthcode.trust.document import Document, Time, decode_document, encode_document
-from healthcode.trust.durable import replace_file
+from healthcode.trust.durable import read_regular, replace_file
 from healthcode.trust.layout import TrustLimits, metadata_file
 from healthcode.trust.metadata import realm_of
 from healthcode.trust.national import root_fingerprint, verify_roots
@@ -193,8 +193,8 @@ def read_bootstrap(directory: Path, limits: TrustLimits = _LIMITS) -> Bootstrap:
     with is damaged.
     """
     try:
-        document = decode_document(_TrustDocument, (directory / "trust.json").read_bytes(), _MAX_BYTES)
-        root = (directory / "root.json").read_bytes()
+        document = decode_document(_TrustDocument, read_regular(directory / "trust.json"), _MAX_BYTES)
+        root = read_regular(directory / "root.json")
         adopted = tuple(
             Adopted(each.root_fingerprint, each.root_version, each.adopted_at, _adopted_root(directory, each))
             for each in document.adopted
@@ -267,4 +267,4 @@ def _adopted_path(directory: Path, fingerprint: str) -> Path:
 
 
 def _adopted_root(directory: Path, each: _AdoptedDocument) -> bytes:
-    return _adopted_path(directory, each.root_fingerprint).read_bytes()
+    return read_regular(_adopted_path(directory, each.root_fingerprint))

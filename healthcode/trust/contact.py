@@ -20,7 +20,7 @@ from typing import Literal
 
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.trust.document import Document, decode_document
-from healthcode.trust.durable import replace_file
+from healthcode.trust.durable import read_regular, replace_file
 from healthcode.trust.layout import TrustLimits
 from healthcode.trust.metadata import Root, Timestamp, decode_metadata, signed_at, verify_threshold
 
@@ -83,7 +83,7 @@ def newest_contact(
 def read_contact(directory: Path, root: Root, limits: TrustLimits) -> Contact | None:
     """The evidence that was kept, if it holds under `root`; what does not is as if it were not there."""
     try:
-        data = (directory / _FILE).read_bytes()
+        data = read_regular(directory / _FILE)
         document = decode_document(_ContactDocument, data, _MAX_FILE_BYTES)
         kept = document.timestamp.encode()
     except (OSError, UnicodeError, HealthcodeError):

@@ -8,11 +8,13 @@ one turn of its journal. A sync after each file takes several times as long.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["replace_file", "sync", "sync_all"]
+__all__ = ["read_regular", "replace_file", "sync", "sync_all"]
 
 _OPEN_AT_ONCE = 32
 
@@ -53,9 +55,22 @@ def _begin_writing(handle: int) -> None:
             os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def read_regular(path: Path, max_bytes: int | None = None) -> bytes:
+    """The bytes of a file, at most one more than `max_bytes`.
+
+    Raises OSError, also for what is no file: a pipe would be waited for without an end.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb") as file:  # noqa: PTH123  of a handle, not of a path
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return file.read() if max_bytes is None else file.read(max_bytes + 1)
+
+
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: fsync, then rename, which makes it durable. Raises OSError."""
     fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)  # what lies there may be a pipe, which would be waited for
     fresh.write_bytes(data)
     sync(fresh)
     fresh.replace(path)

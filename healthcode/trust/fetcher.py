@@ -32,6 +32,7 @@ from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError
+from healthcode.trust.durable import read_regular
 from healthcode.trust.layout import TrustLimits, metadata_file
 from healthcode.trust.metadata import Root, begins_anew, decode_metadata, realm_of
 from healthcode.trust.national import NationalFiles, root_fingerprint, verify_roots
@@ -90,7 +91,7 @@ class Cached:
 def read_cache(cache: Path, bootstrap: bytes) -> Cached:
     """What lies in `cache` after update_national. Raises TrustError when it cannot be read."""
     try:
-        last = decode_metadata((cache / "root.json").read_bytes(), Root).signed.version
+        last = decode_metadata(read_regular(cache / "root.json"), Root).signed.version
         first = decode_metadata(bootstrap, Root).signed.version
         roots = [
             (cache / "root_history" / f"{number}.root.json").read_bytes()
@@ -176,7 +177,7 @@ def update_national(
 def _begins_anew(cache: Path, source: TrustSource, limits: TrustLimits) -> bool:
     """Whether the next root that is served says that it begins anew after the one we follow, which did not sign it."""
     try:
-        ours = (cache / "root.json").read_bytes()
+        ours = read_regular(cache / "root.json")
         root = decode_metadata(ours, Root, limits.root_bytes).signed
         data = source.fetch(metadata_file("root", root.version + 1), limits.root_bytes)
         (served,) = verify_roots([data], limits)

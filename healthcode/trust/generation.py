@@ -21,6 +21,7 @@ from urllib.parse import quote
 from healthcode.errors import DecodeError, Reason, TrustError
 from healthcode.strict_json import load_json
 from healthcode.trust.assembly import AreaFiles, IssuerFiles, ListReader, Rejected, TrustFiles, Witness
+from healthcode.trust.durable import read_regular
 from healthcode.trust.layout import (
     AREAS_ROLE,
     PARTICIPANTS_PATH,
@@ -93,7 +94,7 @@ def is_in_place(directory: Path, number: int, national: NationalFiles) -> bool:
     if current_generation(directory) != number:
         return False
     try:
-        return (directory / "generations" / str(number) / TIMESTAMP).read_bytes() == national.timestamp
+        return read_regular(directory / "generations" / str(number) / TIMESTAMP) == national.timestamp
     except OSError:
         return False
 
@@ -216,7 +217,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, str]]:
     """The manifest of a generation. Raises TrustError unless it is one of ours."""
     where = f"generation {folder.name}: {MANIFEST}"
     try:
-        manifest = load_json((folder / MANIFEST).read_bytes(), _MAX_MANIFEST_BYTES)
+        manifest = load_json(read_regular(folder / MANIFEST, _MAX_MANIFEST_BYTES), _MAX_MANIFEST_BYTES)
     except OSError as error:
         raise TrustError(f"{where} cannot be read: {error.strerror}") from error
     except DecodeError as error:
@@ -240,8 +241,7 @@ def read_file(folder: Path, place: str, digest: str | None, max_bytes: int | Non
     """A file of a generation. Raises TrustError when it is missing, or has not this SHA-256 (hex)."""
     where = f"generation {folder.name}: {place}"
     try:
-        with (folder / place).open("rb") as file:
-            data = file.read() if max_bytes is None else file.read(max_bytes + 1)
+        data = read_regular(folder / place, max_bytes)
     except OSError as error:
         raise TrustError(f"{where} cannot be read: {error.strerror}") from error
     if digest is not None and hashlib.sha256(data).hexdigest() != digest:

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,7 +189,7 @@ def _sound_files(folder: Path) -> dict[str, tuple[str, int]]:
         here = f"{folder}/"
         for place, digest in read_manifest(folder)["files"].items():
             status = os.stat(here + place)  # noqa: PTH116  as in _write
-            if status.st_mtime_ns <= finished:
+            if status.st_mtime_ns <= finished and stat.S_ISREG(status.st_mode):
                 found[place] = (digest, status.st_ino)
     except (OSError, TrustError):
         return {}
@@ -198,8 +200,16 @@ def _swap_current(directory: Path, number: int) -> None:
     fresh = directory / "current.new"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(Path("generations") / str(number))
-    fresh.replace(directory / "current")
+    current = directory / "current"
+    if current.is_dir() and not current.is_symlink():
+        # a copy that followed links: it is in the way of every refresh, and nobody reads it
+        current.rename(next(path for path in map(current.with_name, _asides()) if not path.exists()))
+    fresh.replace(current)
     sync(directory)
+
+
+def _asides() -> Iterator[str]:
+    return (f"current.aside-{number}" for number in itertools.count(1))
 
 
 def swap_timestamp(directory: Path, number: int, timestamp: bytes) -> None:
@@ -211,7 +221,8 @@ def swap_timestamp(directory: Path, number: int, timestamp: bytes) -> None:
 
 
 def _storage(directory: Path, error: OSError) -> TrustError:
+    where = f" ({error.filename})" if error.filename else ""
     return TrustError(
-        f"the trust folder {directory} cannot be written: {error.strerror}; what it held before stays",
+        f"the trust folder {directory} cannot be written: {error.strerror}{where}; what it held before stays",
         reason=Reason.STORAGE_FULL,
     )

@@ -40,6 +40,23 @@ def flip(place: str) -> Callable[[Path], None]:
     return harm
 
 
+def pipe(place: str) -> Callable[[Path], None]:
+    def harm(folder: Path) -> None:
+        path = folder / place
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+
+    harm.__name__ = f"pipe {place}"
+    return harm
+
+
+def current_is_a_folder(folder: Path) -> None:
+    """As after a copy that followed links."""
+    there = (folder / "current").resolve()
+    (folder / "current").unlink()
+    shutil.copytree(there, folder / "current")
+
+
 def no_lists(folder: Path) -> None:
     for path in (folder / "current" / "lists").iterdir():
         path.unlink()
@@ -58,6 +75,13 @@ HARMS = [
     flip("metadata/province-31-live.json"),
     flip("manifest.json"),
     no_lists,
+    current_is_a_folder,
+    pipe("current/metadata/snapshot.json"),
+    pipe("current/manifest.json"),
+    pipe("clock.json"),
+    pipe("clock.json.new"),
+    pipe("current.new"),
+    pipe("source.json"),
 ]
 
 
