@@ -11,7 +11,7 @@ from trust_registry.cli.bootstrap import propose_bootstrap
 from trust_registry.cli.ceremony import fingerprint, init
 from trust_registry.cli.mirror import export, rebuild_command
 from trust_registry.cli.nodes import nodes
-from trust_registry.cli.operation import check, serve, status
+from trust_registry.cli.operation import certificate, check, serve, status
 from trust_registry.cli.passphrase import passphrase  # noqa: F401  it is a command of `key`
 from trust_registry.cli.policy import policy
 from trust_registry.cli.proposal import propose
@@ -57,6 +57,7 @@ for command in (
     key,
     areas,
     policy,
+    certificate,
     nodes,
     export,
     rebuild_command,

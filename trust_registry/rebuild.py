@@ -21,10 +21,8 @@ from pathlib import Path
 
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError
-from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import is_test_realm
 from healthcode.rpc.certificate import CertifiedKey, load_ca
-from healthcode.rpc.development_ca import issue_leaf
 from healthcode.settings import split_address
 from healthcode.signing.keyfile import Cost
 from healthcode.signing.passphrase import check_secret_file
@@ -32,6 +30,7 @@ from healthcode.trust.drafting import with_areas_key, with_root, with_targets
 from healthcode.trust.layout import AREAS_ROLE
 from healthcode.trust.metadata import to_bytes
 from healthcode.trust.source import TrustSource
+from trust_registry.certificate import registry_leaf
 from trust_registry.durable import sync_folder, write_file
 from trust_registry.floor import Floor, write_floor
 from trust_registry.folder import RegistryFolder
@@ -43,8 +42,6 @@ from trust_registry.salvage import Salvage, salvage
 from trust_registry.tree import TIMESTAMP_FILE, TrustTree
 
 __all__ = ["Rebuilt", "Restored", "rebuild"]
-
-_LEAF_DAYS = 398
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,15 +249,7 @@ def _write_tls(found: Salvage, folder: RegistryFolder, kept: Path | None, now: i
         raise ConfigurationError(
             f"{kept} lacks ca.pem with registry.pem and registry.key, or with the CA's ca.key: {error}"
         ) from error
-    entry = found.national.participants.services.get("registry")
-    addresses = [] if entry is None else [entry.endpoint, *filter(None, [entry.public_endpoint])]
-    leaf = issue_leaf(
-        ca,
-        PeerId(found.national.realm, PeerKind.REGISTRY),
-        dns_names=tuple(dict.fromkeys(split_address(address)[0] for address in addresses)),
-        days=_LEAF_DAYS,
-        now=now,
-    )
+    leaf = registry_leaf(ca, found.national.realm, found.national.participants.services, now)
     leaf.write(folder.tls / "registry.pem", folder.tls / "registry.key")
     write_file(folder.tls / "ca.pem", ca.certificate_pem)
     return True

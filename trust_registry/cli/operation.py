@@ -22,9 +22,10 @@ from healthcode.cli.console import (
     rows,
 )
 from healthcode.cli.finding import print_findings
-from healthcode.clock import SystemClock
+from healthcode.clock import SystemClock, rfc3339
 from trust_registry.app import open_registry
 from trust_registry.app import serve as serve_registry
+from trust_registry.certificate import renew_certificate
 from trust_registry.cli.founding import tell_founding
 from trust_registry.cli.health import is_serving
 from trust_registry.cli.option import dir_option, open_reading
@@ -32,7 +33,7 @@ from trust_registry.folder import RegistryFolder
 from trust_registry.inspection import inspect_folder
 from trust_registry.status import status_of
 
-__all__ = ["check", "serve", "status"]
+__all__ = ["certificate", "check", "serve", "status"]
 
 
 @click.command(cls=Command, examples="trust-registry check --dir registry")
@@ -44,6 +45,41 @@ def check(folder: Path, as_json: bool) -> None:
     Ends with 2 when something must be set right first; a warning stops nothing.
     """
     print_findings(inspect_folder(RegistryFolder(folder), SystemClock(), os.environ), as_json=as_json)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    # the CA's key comes out of the safe for this, and goes back
+    trust-registry certificate --dir registry --ca-key /media/safe/registry-ca.key
+    """,
+)
+@dir_option
+@click.option(
+    "--ca-key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The key of the registry's CA, kept since the ceremony.",
+)
+@json_option
+def certificate(folder: Path, ca_key: Path, as_json: bool) -> None:
+    """Issue the registry's certificate anew, from its CA. A service that runs takes it by itself."""
+    registry = open_reading(folder)
+    now = registry.clock.now()
+    made = renew_certificate(
+        registry.settings.tls,
+        ca_key,
+        realm=registry.settings.realm,
+        services=registry.repository.published().participants.services,
+        now=now,
+    )
+    result = {
+        "certificate": str(registry.settings.tls.certificate),
+        "names": made.identity.peer.uri,
+        "until": rfc3339(made.identity.not_after),
+        "next": "nothing: the service takes it at its next connection. Carry the CA's key back",
+    }
+    print_result(result, as_json=as_json, table=details)
 
 
 @click.command(cls=Command, examples="trust-registry serve --dir registry")

@@ -10,8 +10,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from healthcode.clock import SystemClock
-from healthcode.errors import ConflictError, InvalidInputError, PermissionDeniedError, Reason
+from healthcode.errors import (
+    ConfigurationError,
+    ConflictError,
+    InvalidInputError,
+    PermissionDeniedError,
+    Reason,
+)
 from healthcode.policy.book import default_policy_bytes
+from healthcode.rpc.certificate import load_tls
+from healthcode.rpc.development_ca import make_ca
 from healthcode.signing.ed25519 import kid
 from tests.simulator.realm import PEM
 from tests.simulator.registry import PASSPHRASE, Province, admit, found_registry, put_join
@@ -235,3 +243,20 @@ def test_the_present_policy_is_written_out_and_proposed_again(registry: Registry
     assert file.read_bytes() == default_policy_bytes()
     assert [each["note"] for each in shown["policies"]] == ["in force"]
     assert "nothing would change" in str(run(registry, "propose", "policy", str(file)).exception)
+
+
+def test_the_certificate_is_issued_anew_by_the_ca_that_was_kept(registry: Registry, tmp_path: Path) -> None:
+    """Another key and another certificate of the same CA; with a key that is not the CA's, the old ones stay."""
+    tls = registry.settings.tls
+    before = tls.certificate.read_bytes()
+    stranger = make_ca("another CA", days=10, now=int(time.time()))
+    stranger.write(tmp_path / "other.pem", tmp_path / "other.key")
+    refused = run(registry, "certificate", "--ca-key", str(tmp_path / "other.key")).exception
+    assert isinstance(refused, ConfigurationError)
+    assert tls.certificate.read_bytes() == before
+    safe = tmp_path / "ca.key"
+    (registry.folder.tls / "ca.key").rename(safe)
+    assert run(registry, "certificate", "--ca-key", str(safe)).exit_code == 0
+    assert tls.certificate.read_bytes() != before
+    load_tls(tls.certificate, tls.private_key, tls.ca, now=int(time.time()), realm=REALM)
+    assert not list(tls.certificate.parent.glob(".renewal-*"))
