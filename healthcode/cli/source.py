@@ -16,6 +16,7 @@ from typing import Literal
 from healthcode.errors import ConfigurationError, DecodeError
 from healthcode.rpc.source import check_source, open_source
 from healthcode.trust.document import Document, decode_document
+from healthcode.trust.durable import read_regular
 from healthcode.trust.source import TrustSource
 
 __all__ = ["MAX_SOURCES", "SourceName", "name_sources", "open_sources", "read_sources", "write_sources"]
@@ -73,7 +74,7 @@ def read_sources(folder: Path) -> tuple[SourceName, ...]:
     """The sources that the folder remembers. Raises ConfigurationError when there are none."""
     path = folder / FILE_NAME
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         try:
             rows = decode_document(_SourcesDocument, data, MAX_FILE_BYTES).sources
         except DecodeError:  # a folder begun when there was one source only

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from healthcode.cli.code import read_codes
-from healthcode.cli.console import Command, details, json_option, print_result
+from healthcode.cli.console import Command, details, error_console, json_option, print_result
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import InvalidInputError, UnavailableError
 from healthcode.rpc.convert import enum_number
@@ -38,6 +39,7 @@ __all__ = ["code_texts", "revoke"]
 _TIMEOUT_SECONDS = 120.0
 _ATTEMPTS = 4
 _MAX_LINE_BYTES = 8192
+_MAX_CHARACTERS = 32 << 20
 
 Request = province_issuer_pb2.RevokeCodesRequest | province_issuer_pb2.RevokeMatchingRequest
 
@@ -115,7 +117,7 @@ def revoke(
     else:
         requests = [_by_issue(number, rule, level_reason, issued_by, begin, end)]
     asks = dry_run or len(requests) > 1 or _size(requests[0]) != 1
-    counted = asyncio.run(_send_all(root, settings, requests, count_only=True)) if asks else _Count(1)
+    counted = _run_all(root, settings, requests, count_only=True) if asks else _Count(1)
     if dry_run:
         result: dict[str, object] = {
             "would_revoke": counted.newly,
@@ -133,7 +135,7 @@ def revoke(
             yes=yes,
             from_stdin=code == "-" or (holders is not None and holders.name == "<stdin>"),
         )
-    done = asyncio.run(_send_all(root, settings, requests, count_only=False))
+    done = _run_all(root, settings, requests, count_only=False)
     result = {
         "newly_revoked": done.newly,
         "already_revoked": done.already,
@@ -153,7 +155,14 @@ def _confirm(count: int, *, yes: bool, from_stdin: bool) -> None:
 
 def code_texts(argument: str) -> Iterator[str]:
     """The codes that were given; a line that is a JSON object has its code in `code`."""
+    read = 0
     for number, text in enumerate(read_codes(argument), start=1):
+        read += len(text) + 1
+        if read > _MAX_CHARACTERS:
+            raise InvalidInputError(
+                f"line {number} is beyond {_MAX_CHARACTERS >> 20} MiB, and nothing was done: give it in parts "
+                "(`split -l 100000`); a part given twice does no harm"
+            )
         if not text.startswith("{"):
             yield text
             continue
@@ -220,16 +229,46 @@ def _size(request: Request) -> int:
     return len(request.codes) if isinstance(request, province_issuer_pb2.RevokeCodesRequest) else 0
 
 
+def _run_all(root: Path, settings: NodeSettings, requests: Sequence[Request], *, count_only: bool) -> _Count:
+    """Sends all, showing how far it is; what stops it on the way is told with what is done by then."""
+    done: list[_Count] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = error_console()
+    hidden = len(requests) == 1 or not console.is_terminal
+    try:
+        with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+            task = progress.add_task("counting" if count_only else "revoking", total=len(requests))
+
+            def advance(count: _Count) -> None:
+                done.append(count)
+                progress.advance(task)
+
+            asyncio.run(_send_all(root, settings, requests, advance, count_only=count_only))
+    except BaseException:
+        if done and not count_only:
+            so_far = sum(done, _Count())
+            click.echo(
+                f"stopped after {len(done)} of {len(requests)} requests: newly revoked {so_far.newly}, already "
+                f"{so_far.already}. What is done stays; the same command again does the rest",
+                err=True,
+            )
+        raise
+    return sum(done, _Count())
+
+
 async def _send_all(
-    root: Path, settings: NodeSettings, requests: Iterable[Request], *, count_only: bool
-) -> _Count:
-    total = _Count()
+    root: Path,
+    settings: NodeSettings,
+    requests: Iterable[Request],
+    on_answer: Callable[[_Count], None],
+    *,
+    count_only: bool,
+) -> None:
     async with back_end(root, settings) as channel:
         stub = ProvinceIssuerServiceStub(channel)
         for request in requests:
             request.count_only = count_only
-            total += await _send(stub, request, name_of(settings.issuer_listen))
-    return total
+            on_answer(await _send(stub, request, name_of(settings.issuer_listen)))
 
 
 async def _send(stub: Any, request: Request, name: str) -> _Count:
