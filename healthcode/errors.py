@@ -37,6 +37,7 @@ class Reason(StrEnum):
     """Stable words for why; the same as ErrorReason in protos/healthcode/v1/error.proto."""
 
     INTERNAL = "INTERNAL"
+    CONFIGURATION_INVALID = "CONFIGURATION_INVALID"
     INVALID_REQUEST = "INVALID_REQUEST"
     MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
@@ -149,6 +150,7 @@ class ConfigurationError(HealthcodeError):
     """A setting, a key file or a certificate is missing or unusable; names it and says what to do."""
 
     exit_status = 2
+    default_reason = Reason.CONFIGURATION_INVALID
 
 
 class UnauthenticatedError(HealthcodeError):

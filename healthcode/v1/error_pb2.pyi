@@ -25,6 +25,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 1
     """INTERNAL: a fault of ours. The text never says more than an incident id."""
+    ERROR_REASON_CONFIGURATION_INVALID: _ErrorReason.ValueType  # 2
+    """a setting, key file or certificate of one's own machine; never told to a caller"""
     ERROR_REASON_INVALID_REQUEST: _ErrorReason.ValueType  # 10
     """INVALID_ARGUMENT
     a field is wrong; see BadRequest
@@ -147,6 +149,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 1
 """INTERNAL: a fault of ours. The text never says more than an incident id."""
+ERROR_REASON_CONFIGURATION_INVALID: ErrorReason.ValueType  # 2
+"""a setting, key file or certificate of one's own machine; never told to a caller"""
 ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 10
 """INVALID_ARGUMENT
 a field is wrong; see BadRequest

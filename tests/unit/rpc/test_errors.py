@@ -91,6 +91,12 @@ def test_a_fault_of_ours_keeps_its_text(error: HealthcodeError) -> None:
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
     assert error.message not in str(status)
     assert type(decode_status(status)) is InternalError
+    assert decode_status(status).reason is Reason.INTERNAL
+
+
+def test_a_file_of_ones_own_that_is_wrong_has_a_reason_of_its_own() -> None:
+    """What a log and `--json` call it is no fault of ours, but something that the reader can set right."""
+    assert ConfigurationError("node.key has mode 0644").reason is Reason.CONFIGURATION_INVALID
 
 
 def test_an_incident_id_reaches_the_caller() -> None:

@@ -272,7 +272,7 @@ def test_what_is_refused_changes_nothing(
     """By name: a wrong fingerprint, another realm's root, an older one, one that needs no adoption, a forgery."""
     errors: dict[str, tuple[type[HealthcodeError], Reason, str]] = {
         "mistyped": (RefusedTrustError, Reason.ROOT_UNKNOWN, "mistyped"),
-        "malformed": (ConfigurationError, Reason.INTERNAL, "64 hex digits"),
+        "malformed": (ConfigurationError, Reason.CONFIGURATION_INVALID, "64 hex digits"),
         "realm": (RefusedTrustError, Reason.REALM_MISMATCH, "is of realm test-other"),
         "older": (PreconditionError, Reason.VERSION_CONFLICT, "trust never goes back"),
         "ordinary": (PreconditionError, Reason.VERSION_CONFLICT, "needs no adoption"),
