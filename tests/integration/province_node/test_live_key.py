@@ -254,7 +254,7 @@ async def test_a_stolen_answer_key_is_taken_away_by_one_command(federation):
     assert "has no key 0000000000000000" in refused["error"]["message"]
     said = await command(federation, "keys", "compromise", stolen, "--yes")
     assert said["purpose"] == "ANSWER"
-    assert Path(said["put_aside"]).is_file()
+    assert await asyncio.to_thread(Path(said["put_aside"]).is_file)
     assert "authority sign" in said["next"]
     await command(federation, "publish", "--bundle", await asyncio.to_thread(federation.sign, "31"))
 
