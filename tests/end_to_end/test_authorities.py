@@ -172,6 +172,10 @@ def test_an_authority_hands_over(country: Country) -> None:
     # 4. The new authority signs the node's request, the node hands it in, two operators say yes.
     country.hand_in("authority-new")
     assert country.here("joins", "--all")["joins"]  # it is listed only once it is handed in
+    # `publish` is not yet for it, and says what is
+    bundle = str(root / "bundle.json")
+    early = country.province("publish", "--bundle", bundle, at=country.node, refused=True)
+    assert "not admitted yet: hand the bundle in by `province-node join`" in early
     country.approve()
     for result in country.refresh().values():
         assert not result.rejected

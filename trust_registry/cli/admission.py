@@ -16,9 +16,9 @@ from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.identity.realm import is_test_realm
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.metadata import tuf_key
 from trust_registry.app import Registry
 from trust_registry.approval import changes_of, sign_proposal
+from trust_registry.cli.carried import key_names
 from trust_registry.cli.option import (
     dir_option,
     open_key,
@@ -113,7 +113,7 @@ def approve(
         show_changes(
             f"You sign, in realm {registry.settings.realm}: {proposal.title}",
             changes,
-            names={**holder_names(registry.folder), **_authority_kids(found)},
+            names=key_names(proposal, published, holder_names(registry.folder)),
             digest=proposal.digest,
         )
     if not yes:
@@ -174,16 +174,6 @@ def _tell(lines: Sequence[Mapping[str, Any]], empty: str) -> Group:
             if line["state"] == "NEEDS ROOT"
         ),
     )
-
-
-def _authority_kids(found: Sequence[Join]) -> dict[str, str]:
-    """How the authorities' keys are called, by id and by public key in hex, as the difference shows them."""
-    said: dict[str, str] = {}
-    for join in found:
-        for key in join.request.link.keys:
-            called = f"authority {join.request.participant}, kid {kid(key).hex()}"
-            said |= {key.hex(): called, str(tuf_key(key).keyid): called}
-    return said
 
 
 def _demand_digests(references: tuple[str, ...]) -> None:

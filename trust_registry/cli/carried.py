@@ -13,14 +13,17 @@ from rich.text import Text
 from healthcode.cli.console import details, error_console, rows
 from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
-from healthcode.trust.layout import metadata_file
-from healthcode.trust.metadata import Root, bootstraps_in, decode_metadata, realm_of
+from healthcode.signing.ed25519 import kid
+from healthcode.trust.document import ParticipantsDocument, decode_document
+from healthcode.trust.layout import PARTICIPANTS_PATH, metadata_file
+from healthcode.trust.metadata import Root, bootstraps_in, decode_metadata, realm_of, tuf_key
 from healthcode.trust.national import spoken_fingerprint
 from trust_registry.approval import add_signature, changes_of, rolls_of, state_of, tally_of
 from trust_registry.basis import Basis, Carried, decode_carried, encode_carried
 from trust_registry.cli.option import ask_to_sign, open_key, show_changes, signing_purposes
 from trust_registry.durable import read_file, write_file
 from trust_registry.proposal import Proposal, ProposalState
+from trust_registry.published import LIMITS
 
 __all__ = [
     "begins_after",
@@ -28,6 +31,7 @@ __all__ = [
     "describe_carried",
     "describe_proposal",
     "describe_table",
+    "key_names",
     "next_after_signing",
     "realm_in",
     "sign_carried",
@@ -36,6 +40,21 @@ __all__ = [
 
 
 _BEGINS_ANEW = "NEW BOOTSTRAP: the root in force does not sign this one. Every node refuses it until a person there adopts it"
+
+
+def key_names(proposal: Proposal, basis: Basis | None, holders: Mapping[str, str]) -> dict[str, str]:
+    """How the keys in a difference are called, by id and by public key in hex: holders by name, authorities by kid."""
+    names = dict(holders)
+    files = [proposal.files.get(PARTICIPANTS_PATH)]
+    if basis is not None:
+        files.append(basis.file(basis.targets, PARTICIPANTS_PATH))
+    for data in filter(None, files):
+        document = decode_document(ParticipantsDocument, data, LIMITS.participants_bytes)
+        for code, entry in document.participants.items():
+            for key in (key for link in entry.chain for key in link.keys):
+                called = f"authority {code}, kid {kid(key).hex()}"
+                names |= {key.hex(): called, str(tuf_key(key).keyid): called}
+    return names
 
 
 def begins_after(proposal: Proposal) -> str | None:
@@ -159,7 +178,7 @@ def sign_carried(
         show_changes(
             f"You sign, in realm {realm}: {proposal.title}",
             changes_of(proposal, carried.basis),
-            names=carried.names,
+            names=key_names(proposal, carried.basis, carried.names),
             digest=proposal.digest,
         )
         warn_of_bootstrap(proposal)

@@ -13,6 +13,7 @@ from trust_registry.cli.carried import (
     carried_from,
     describe_carried,
     describe_table,
+    key_names,
     next_after_signing,
     sign_carried,
     warn_of_bootstrap,
@@ -94,7 +95,8 @@ def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
     )
     changes = changes_of(carried.proposal, carried.basis)
     if not as_json:
-        show_changes(carried.proposal.title, changes, names=carried.names, digest=carried.proposal.digest)
+        names = key_names(carried.proposal, carried.basis, carried.names)
+        show_changes(carried.proposal.title, changes, names=names, digest=carried.proposal.digest)
     if out is not None:
         write_file(out, encode_carried(carried))
     data = {**describe_carried(carried), "file": None if out is None else str(out)}
@@ -151,7 +153,7 @@ def sign(
         show_changes(
             f"You sign, in realm {registry.settings.realm}: {proposal.title}",
             changes,
-            names=holder_names(registry.folder),
+            names=key_names(proposal, registry.repository.published(), holder_names(registry.folder)),
             digest=proposal.digest,
         )
         warn_of_bootstrap(proposal)

@@ -80,6 +80,7 @@ def test_what_is_signed_is_named_by_kid_and_digest_and_asked_for_by_it(
     assert f"digest sha256:{proposal.digest}, the same for every signer" in approved
     result = run(registry, "sign", proposal.id, "--key", "operator-2", keyboard=keyboard).output
     assert f"digest sha256:{proposal.digest}" in result
+    assert all(f"(authority 31, kid {each})" in result for each in kids)
     assert f"Sign exactly this, sha256:{proposal.digest}? [y/N]" in result
 
 
