@@ -21,7 +21,7 @@ from healthcode.trust.view import TrustView
 from healthcode.v1 import gateway_pb2, province_node_pb2, trust_registry_pb2
 from healthcode.v1.gateway_pb2_grpc import GatewayServiceStub
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
-from province_node.publish import Outgoing
+from province_node.outgoing import Outgoing
 
 if TYPE_CHECKING:
     import grpc.aio

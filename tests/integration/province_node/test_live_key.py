@@ -22,7 +22,7 @@ from healthcode.signing.keyfile import read_key_file
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import IssuerView, TrustView
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
-from province_node.publish import prepare
+from province_node.outgoing import prepare
 from province_node.record import Request, Revocation, RevocationReason
 from province_node.remote import RegistryLink, ServiceLink
 from province_node.store import NodeStore

@@ -23,7 +23,7 @@ from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.trust.store import TrustStore
 from province_node.backup import restore_node, write_backup
 from province_node.issue import IndexSource
-from province_node.publish import prepare
+from province_node.outgoing import prepare
 from province_node.record import Revocation, RevocationReason
 from province_node.store import NodeStore
 from tests.simulator.realm import NOW

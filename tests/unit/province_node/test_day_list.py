@@ -13,7 +13,7 @@ from healthcode.revocation.head import decode_head
 from healthcode.revocation.list import decode_list
 from healthcode.revocation.state import RevocationState, build_state, check_growth
 from province_node.day_list import DayLists
-from province_node.publish import Outgoing, prepare
+from province_node.outgoing import Outgoing, prepare
 from province_node.record import Revocation, RevocationReason
 from province_node.store import NodeStore
 from tests.simulator.realm import NOW

@@ -11,7 +11,7 @@ from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from province_node.key import Keyring
 from province_node.kill import KilledKey, KillUseCase, decode_kid
-from province_node.publish import prepare
+from province_node.outgoing import prepare
 from province_node.record import RevocationReason
 from province_node.store import NodeStore
 from tests.simulator.realm import NOW

@@ -13,7 +13,8 @@ from healthcode.revocation.day import DAY_SECONDS, day_of
 from healthcode.revocation.head import decode_head
 from healthcode.revocation.list import decode_list
 from healthcode.trust.metadata import Targets, decode_metadata
-from province_node.publish import COVER_MARGIN_DAYS, Outgoing, Publisher, prepare
+from province_node.outgoing import COVER_MARGIN_DAYS, Outgoing, prepare
+from province_node.publish import Publisher
 from province_node.record import Publication, Request, Revocation, RevocationReason
 from province_node.settings import PublishSettings
 from province_node.store import NodeStore

@@ -13,7 +13,8 @@ from healthcode.revocation.day import DAY_SECONDS, day_of
 from healthcode.revocation.head import Head, decode_head
 from healthcode.revocation.index import SERIES_LIMIT
 from province_node.issue import IndexSource
-from province_node.publish import Outgoing, Publisher
+from province_node.outgoing import Outgoing
+from province_node.publish import Publisher
 from province_node.record import Revocation, RevocationReason
 from province_node.rival import QUIET_SECONDS
 from province_node.settings import PublishSettings

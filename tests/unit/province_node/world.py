@@ -14,7 +14,7 @@ from healthcode.trust.view import TrustView
 from province_node.issue import IssuedCode, IssueOrder, IssueUseCase
 from province_node.key import Keyring
 from province_node.level import LevelStatement
-from province_node.publish import COVER_MARGIN_DAYS
+from province_node.outgoing import COVER_MARGIN_DAYS
 from province_node.record import Publication, Request
 from province_node.settings import IssueSettings
 from province_node.store import NodeStore
