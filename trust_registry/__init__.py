@@ -3,10 +3,10 @@
 Where things live:
 
     folder, settings        what lies where, registry.toml
-    ceremony                founding a realm
+    ceremony, founding      founding a realm, in one room or over files
     proposal, difference,   what people sign: kept, shown whole, drafted and checked,
       draft, approval         signed one by one, published at the threshold
-    join                    requests of authorities to be admitted
+    join, waiting           requests of authorities to be admitted; those by root's word, while they wait
     publication             what participants sign: checked, then published
     repository, writing,    the one writer, its turn, and which write makes a publication
       durable                 durable
@@ -18,6 +18,7 @@ Where things live:
       node_folder
     upload, ledger,         the service: lists on their way in, request ids,
       directory, service      whose CA is whose, the servicer
+    certificate             the registry's own, issued anew by its CA
     app                     the wiring, and what `serve` does by itself
     inspection, status      `check` and `status`
     cli                     the command trust-registry
