@@ -16,7 +16,13 @@ from province_node.__main__ import cli as province_node
 from trust_registry.__main__ import cli as trust_registry
 
 ROOT = Path(__file__).parents[3]
-PAGES = ["README.md", "README.zh-CN.md", "docs/operating.md", "docs/integrating.md"]
+PAGES = [
+    "README.md",
+    "README.zh-CN.md",
+    "docs/operating.md",
+    "docs/operating.zh-CN.md",
+    "docs/integrating.md",
+]
 COMMANDS = {
     "healthcode": healthcode,
     "healthcode-gateway": gateway,
