@@ -20,6 +20,7 @@ from healthcode.rpc.errors import rpc_errors
 from healthcode.settings import TlsSettings
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.passphrase import read_passphrase
+from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.layout import authority_role, metadata_file
 from healthcode.trust.metadata import Snapshot, Timestamp, decode_metadata
 from healthcode.trust.store import TrustStore
@@ -106,11 +107,11 @@ def _offline_keys(root: Path) -> str:
 def _keys(settings: NodeSettings, environ: Mapping[str, str], passphrase_file: Path | None) -> str:
     given = None if passphrase_file is None else read_passphrase(passphrase_file)
     keyring = open_keyring(settings, environ, passphrase=given)
-    missing = [purpose for purpose in SIGNING_PURPOSES if not keyring.signers(purpose)]
+    missing = [purpose for purpose in (KeyPurpose.HEAD, *SIGNING_PURPOSES) if not keyring.signers(purpose)]
     if missing:
         raise ConfigurationError(
             f"no {' and no '.join(missing)} key lies in {settings.keys.folder}: restore the folder from its "
-            "backup, or make one with `province-node keys rotate --purpose`"
+            f"backup, or make one with `province-node keys rotate --purpose {missing[0]}`"
         )
     return f"{len(keyring.infos)} open: " + ", ".join(sorted({info.purpose for info in keyring.infos}))
 

@@ -11,6 +11,9 @@ Rules:
   publication); until then the one before goes on.
 * Offline keys (AUTHORITY, ROOT, OPERATOR) have no place on a machine with a
   socket; `find_offline_keys` finds them wherever they lie in the folder.
+* A lost key stops no start but INDEX: what it signs waits until another is made
+  and published. A damaged file stops it: a person moves it aside, so that no
+  key is given up unseen.
 * The INDEX key is a secret, no signing key; index permutation and holder
   pseudonyms use keys derived from it, and it is never rotated (indices would
   meet again; a new series is opened instead).
@@ -18,6 +21,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -28,7 +32,15 @@ from pathlib import Path
 
 from healthcode.errors import ConfigurationError, PreconditionError, Reason
 from healthcode.signing.ed25519 import SEED_BYTES, PrivateKey, kid
-from healthcode.signing.keyfile import KeyInfo, LoadedKey, create_key_file, read_key_file, read_key_info
+from healthcode.signing.keyfile import (
+    KeyFileDamageError,
+    KeyFileLockedError,
+    KeyInfo,
+    LoadedKey,
+    create_key_file,
+    read_key_file,
+    read_key_info,
+)
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.layout import DAY_SECONDS
 from healthcode.trust.view import IssuerView
@@ -97,7 +109,25 @@ def list_key_infos(folder: Path) -> list[tuple[Path, KeyInfo]]:
     """What the key files in `folder` say of themselves, without opening them. Raises ConfigurationError."""
     if not folder.is_dir():
         raise ConfigurationError(f"the key folder {folder} is missing: run `province-node init` first")
-    return [(path, read_key_info(path)) for path in sorted(folder.glob("*.key"))]
+    return [(path, _read_info(path)) for path in sorted(folder.glob("*.key"))]
+
+
+def _read_info(path: Path) -> KeyInfo:
+    try:
+        return read_key_info(path)
+    except KeyFileDamageError as error:
+        raise _without_backup(path, error) from None
+
+
+def _without_backup(path: Path, error: ConfigurationError) -> ConfigurationError:
+    """The same fault, with what to do where there is no backup. A damaged file tells its purpose by its name alone."""
+    purpose = path.name.partition("-")[0].removesuffix(".key").upper()
+    if purpose == KeyPurpose.INDEX:
+        make = "`province-node keys replace --index-only` puts it aside and makes another"
+    else:
+        named = purpose if purpose in (*SIGNING_PURPOSES, KeyPurpose.HEAD) else "PURPOSE"
+        make = f"move it aside, out of {path.parent}, then make another: `province-node keys rotate --purpose {named}`"
+    return ConfigurationError(f"{error.message}; where there is no backup, {make}")
 
 
 def find_offline_keys(root: Path) -> Iterator[Path]:
@@ -135,8 +165,8 @@ class Keyring:
     ) -> None:
         """Opens every key file in `folder`.
 
-        Raises ConfigurationError: a file is missing, readable by others, of another
-        realm or participant, or the passphrase does not open it.
+        Raises ConfigurationError: the INDEX key is missing, a file is damaged, readable by others,
+        of another realm or participant, or the passphrase does not open it.
         """
         self._folder = folder
         self._passphrase = passphrase
@@ -149,7 +179,6 @@ class Keyring:
         self._forbidden: frozenset[bytes] = frozenset()
         self.rescan()
         self._only(KeyPurpose.INDEX)
-        self.head_key()
 
     def __repr__(self) -> str:
         return f"Keyring({len(self._opened)} keys)"
@@ -167,11 +196,24 @@ class Keyring:
                 raise ConfigurationError(
                     f"{path} is an offline key ({info.purpose}): take it off this machine"
                 )
-            loaded = read_key_file(path, self._passphrase)
+            try:
+                loaded = read_key_file(path, self._passphrase)
+            except KeyFileDamageError as error:
+                raise _without_backup(path, error) from None
+            except KeyFileLockedError as error:
+                # one that opens the others is the right one, so this file is damaged
+                raise (_without_backup(path, error) if self._opens_another(path) else error) from None
             self._opened[path] = loaded
             if loaded.info.public is not None:
                 self._signers[loaded.info.public] = loaded.private
         return len(new)
+
+    def _opens_another(self, locked: Path) -> bool:
+        for path in sorted(self._folder.glob("*.key")):
+            with contextlib.suppress(ConfigurationError):
+                if path != locked and (path in self._opened or read_key_file(path, self._passphrase)):
+                    return True
+        return False
 
     def signers(self, purpose: KeyPurpose) -> list[tuple[KeyInfo, PrivateKey]]:
         """Every key of a purpose that is here, published or not."""
@@ -182,11 +224,20 @@ class Keyring:
         return [key.info for key in self._opened.values()]
 
     def head_key(self) -> PrivateKey:
-        """The TUF key of role province-NN-live: the newest, which the next request names."""
-        return self._heads()[0]
+        """The TUF key of role province-NN-live: the newest, which the next request names.
+
+        Raises ConfigurationError when there is none here.
+        """
+        heads = self._heads()
+        if not heads:
+            raise ConfigurationError(
+                f"the HEAD key is missing in {self._folder}: restore it from the backup of this folder, "
+                "or make another with `province-node keys rotate --purpose HEAD`"
+            )
+        return heads[0]
 
     def head_keys(self, issuer: IssuerView) -> Sequence[PrivateKey]:
-        """The live keys that are here: first the one that is published, then the newest.
+        """The live keys that are here, if any: first the one that is published, then the newest.
 
         While one is rotated, the registry takes the new one before the trust files show it.
         """
@@ -194,11 +245,6 @@ class Keyring:
 
     def _heads(self) -> list[PrivateKey]:
         found = [key for key in self._opened.values() if key.info.purpose is KeyPurpose.HEAD]
-        if not found:
-            raise ConfigurationError(
-                f"the HEAD key is missing in {self._folder}: restore it from the backup of this folder, "
-                "or make another with `province-node keys rotate --purpose HEAD`"
-            )
         return [key.private for key in sorted(found, key=lambda key: key.info.created, reverse=True)]
 
     def index_secret(self) -> bytes:
@@ -215,8 +261,9 @@ class Keyring:
             self._first_seen.setdefault(key.public, now)
 
     def lacks(self, issuer: IssuerView) -> bool:
-        """Whether the published keys name one that is not opened here."""
-        return any(key.public not in self._signers for key in issuer.keys.values())
+        """Whether the published keys name one that is not opened here, the live key too."""
+        published = {*issuer.live_keys, *(key.public for key in issuer.keys.values())}
+        return not published <= self._signers.keys()
 
     def forbid(self, kids: Iterable[bytes]) -> None:
         """These keys sign no more, whatever the trust files say yet."""

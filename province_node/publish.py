@@ -267,6 +267,8 @@ class Publisher:
     async def _send_next(self, issuer: IssuerView, last: Publication | None, **facts: Any) -> Outgoing | None:
         """Prepares by `facts` and sends, with one live key after the other; what the registry acknowledged, if anything."""
         keys = [self._key] if isinstance(self._key, PrivateKey) else list(self._key(issuer))
+        if not keys:
+            raise PreconditionError(head_key_fault([], issuer) or "", reason=Reason.KEY_UNAVAILABLE)
         for position, key in enumerate(keys, start=1):
             outgoing = await asyncio.to_thread(
                 prepare,

@@ -35,10 +35,17 @@ def head_key_fault(heads: Collection[bytes], issuer: IssuerView) -> str | None:
     """Why none of these HEAD keys (public) can publish for `issuer`; None when one of them can."""
     if any(key in issuer.live_keys for key in heads):
         return None
+    if not heads:
+        return (
+            "the HEAD key is missing in this node's folder, so nothing can be published: the registry takes no "
+            "revocation and no key is killed for others. Restore it from the backup of this folder; or make another: "
+            f"`province-node keys rotate --purpose HEAD`, {_BY_THE_AUTHORITY}. What is revoked meanwhile is kept, "
+            "and goes out then"
+        )
     return (
         "no HEAD key in this node's folder is the published one, so the registry takes no revocation and no key is "
-        "killed for others: the folder is from before the last `keys rotate --purpose HEAD`, as a backup may be. "
-        "Restore a newer backup; or publish the key that is here: `province-node request`, "
+        "killed for others: the published one was lost and another made, which waits; or the folder is from before the "
+        "last `keys rotate --purpose HEAD`, as a backup may be. Restore a newer backup; or publish the key that is here: `province-node request`, "
         f"{_BY_THE_AUTHORITY}. What is revoked meanwhile is kept, and goes out then"
     )
 

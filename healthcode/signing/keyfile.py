@@ -32,6 +32,8 @@ from healthcode.signing.purpose import KeyPurpose
 
 __all__ = [
     "Cost",
+    "KeyFileDamageError",
+    "KeyFileLockedError",
     "KeyInfo",
     "LoadedKey",
     "create_key_file",
@@ -47,6 +49,14 @@ _MIB = 1024 * _KIB
 
 Cost = Literal["production", "development"]
 _COSTS: dict[Cost, tuple[int, int]] = {"production": (3, 64 * _MIB), "development": (1, 64 * _KIB)}
+
+
+class KeyFileDamageError(ConfigurationError):
+    """A key file holds no key that can be used, whatever its passphrase."""
+
+
+class KeyFileLockedError(ConfigurationError):
+    """The passphrase does not open a key file: it is another one's, or the file is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,16 +215,16 @@ def read_key_file(path: Path, passphrase: bytes) -> LoadedKey:
     try:
         opened = bindings.crypto_secretbox_open(sealed, nonce, key)
     except CryptoError:
-        raise ConfigurationError(
+        raise KeyFileLockedError(
             f"the passphrase does not open {path}: check that it is the one of this file, "
             "or restore the file from its backup if it was damaged"
         ) from None
     seed, sealed_hash = opened[:SEED_BYTES], opened[SEED_BYTES:]
     if not bindings.sodium_memcmp(sealed_hash, document.sealed_hash()):
-        raise ConfigurationError(f"{path} was changed after it was made: restore it from its backup")
+        raise KeyFileDamageError(f"{path} was changed after it was made: restore it from its backup")
     loaded = LoadedKey(info, seed)
     if info.public is not None and loaded.private.public != info.public:
-        raise ConfigurationError(f"{path} holds another key than it names: restore it from its backup")
+        raise KeyFileDamageError(f"{path} holds another key than it names: restore it from its backup")
     return loaded
 
 
@@ -269,8 +279,8 @@ def _decode_info(path: Path, document: _Document) -> KeyInfo:
     return info
 
 
-def _foreign(path: Path, why: str) -> ConfigurationError:
-    return ConfigurationError(f"{path} is no key file of format {FORMAT} ({why}): restore it from its backup")
+def _foreign(path: Path, why: str) -> KeyFileDamageError:
+    return KeyFileDamageError(f"{path} is no key file of format {FORMAT} ({why}): restore it from its backup")
 
 
 def _b64(data: bytes) -> str:

@@ -58,8 +58,8 @@ def _check(done: Completed, status: int, *words: str) -> None:
 
 
 def test_a_missing_key_file(node: Path) -> None:
-    """A node without one of its online keys does not start, and says which."""
-    next((node / "keys").glob("head*")).unlink()
+    """A node without the one key that cannot be rotated does not start, and says which."""
+    next((node / "keys").glob("index*")).unlink()
     refused(node, 2, "missing", "keys")
 
 

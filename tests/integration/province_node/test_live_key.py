@@ -305,6 +305,46 @@ async def test_a_backup_from_before_the_rotation_says_that_it_cannot_publish_and
     assert not any("published" in each for each in (await command(federation, "status"))["warnings"])
 
 
+async def test_a_lost_live_key_is_replaced_by_the_command_that_is_named(federation):
+    """No file of it is left: the node serves, keeps what is revoked, and one rotation later it is refused everywhere."""
+    before, victim = [await federation.issue(validity=HOUR) for _ in range(2)]
+    await revoke(federation, before.code)
+    await until_outcome(federation, before.code, verdict_pb2.OUTCOME_REVOKED)
+    # 1. The node goes down, and the live key's file is lost. `check` names it, and the command.
+    federation.kill("31")
+    await asyncio.to_thread(remove_heads, federation.node("31"))
+    findings = (await command(federation, "check", status=2))["findings"]
+    (failed,) = [each["detail"] for each in findings if each["grade"] == "FAILED"]
+    assert "no HEAD key lies in" in failed
+    assert "keys rotate --purpose HEAD" in failed
+    # 2. It starts all the same: it verifies, and what it revokes is kept. Each says the same cause.
+    await asyncio.to_thread(federation.start, "31")
+    assert (await federation.verify(before.code)).outcome == verdict_pb2.OUTCOME_REVOKED
+    done = await command(federation, "revoke", victim.code, "--reason", "LOST_OR_STOLEN")
+    assert done["newly_revoked"] == 1
+    assert done["published"].startswith("recorded, NOT published yet: KEY_UNAVAILABLE")
+    status = await command(federation, "status")
+    for said in (done["published"], *status["warnings"][:1], log_of(federation)):
+        assert "the HEAD key is missing in this node's folder" in said
+        assert "keys rotate --purpose HEAD" in said
+    assert (await federation.verify(victim.code)).outcome == verdict_pb2.OUTCOME_VALID
+    # 3. That command, the authority's signature, `publish`: nothing else.
+    await rotate(federation)
+    await until_outcome(federation, victim.code, verdict_pb2.OUTCOME_REVOKED)
+    # 4. It goes on: nothing was un-revoked, it issues, and no index twice.
+    await until(lambda: is_valid(federation))
+    assert (await federation.verify(before.code)).outcome == verdict_pb2.OUTCOME_REVOKED
+    later = [await federation.issue(validity=HOUR) for _ in range(5)]
+    used = {(day_of(each.expires_at.seconds), each.index) for each in (before, victim, *later)}
+    assert len(used) == 7
+    assert not any("HEAD" in each for each in (await command(federation, "status"))["warnings"])
+
+
+def remove_heads(node: Path) -> None:
+    for path in (node / "keys").glob("head-*.key"):
+        path.unlink()
+
+
 def log_of(federation: Federation) -> str:
     return "".join(path.read_text() for path in federation.root.glob("31-*.log"))
 

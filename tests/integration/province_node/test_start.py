@@ -12,9 +12,10 @@ from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.certificate import CertifiedKey
 from healthcode.rpc.development_ca import issue_leaf, make_ca
-from healthcode.signing.ed25519 import PrivateKey
+from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
+from province_node.request import decode_request, verify_request
 from province_node.setup import NodePlan, create_node
 from tests.simulator.process import free_ports, run_command
 from tests.simulator.realm import SimulatedRealm
@@ -116,7 +117,11 @@ def loosen_key(node: Path) -> None:
 
 
 def remove_key(node: Path) -> None:
-    next(node.glob("keys/head-*.key")).unlink()
+    next(node.glob("keys/index-*.key")).unlink()
+
+
+def damage_key(node: Path) -> None:
+    next(node.glob("keys/live-*.key")).write_bytes(b"{}")
 
 
 def change_passphrase(node: Path) -> None:
@@ -152,7 +157,8 @@ def misspell(node: Path) -> None:
     ("spoil", "says"),
     [
         (loosen_key, "chmod 600"),
-        (remove_key, "HEAD key is missing"),
+        (remove_key, "INDEX key is missing"),
+        (damage_key, "keys rotate --purpose LIVE"),
         (change_passphrase, "passphrase does not open"),
         (loosen_passphrase, "chmod 600"),
         (foreign_certificate, "test-elsewhere"),
@@ -166,6 +172,24 @@ def test_what_does_not_hold_stops_the_start_with_what_to_do(trusting, spoil, say
     status, said = serve(trusting)
     assert status == 2
     assert says in said
+
+
+@pytest.mark.parametrize("purpose", ["HEAD", "LIVE"])
+def test_a_damaged_key_without_a_backup_is_moved_aside_and_made_anew(trusting, tmp_path, purpose):
+    """`keys rotate` says the same way out as `serve`; after it, the same command makes the key and the request."""
+    (path,) = trusting.glob(f"keys/{purpose.lower()}-*.key")
+    path.write_bytes(path.read_bytes()[:100])
+    rotate = ("keys", "rotate", "--dir", trusting, "--purpose", purpose, "--json")
+    refused = run_command("province_node", *rotate)
+    assert refused.returncode == 2
+    assert f"keys rotate --purpose {purpose}" in json.loads(refused.stderr)["error"]["message"]
+    path.rename(tmp_path / path.name)
+    done = run_command("province_node", *rotate)
+    assert done.returncode == 0, done.stderr
+    request = decode_request((trusting / "request.json").read_bytes())
+    verify_request(request, participant="31", realm=REALM)
+    kids = {key.kid.hex() for key in request.province.keys} | {kid(request.live_public).hex()}
+    assert json.loads(done.stdout)["kid"] in kids
 
 
 def test_check_finds_all_of_it_at_once_and_changes_nothing(node):

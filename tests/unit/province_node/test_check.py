@@ -62,7 +62,7 @@ def test_keys_that_the_world_does_not_know_are_told(node: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("purpose", ["live", "paper", "answer", "question"])
+@pytest.mark.parametrize("purpose", ["head", "live", "paper", "answer", "question"])
 def test_a_purpose_without_a_key_is_missed(node: Path, purpose: str) -> None:
     """A folder that was restored in part would not do its work."""
     assert checked(node)["online keys"].grade is Grade.OK
@@ -71,6 +71,7 @@ def test_a_purpose_without_a_key_is_missed(node: Path, purpose: str) -> None:
     found = checked(node)["online keys"]
     assert (found.grade, found.exit_status) == (Grade.FAILED, 2)
     assert f"no {purpose.upper()} key" in found.detail
+    assert f"keys rotate --purpose {purpose.upper()}" in found.detail
 
 
 def test_one_address_is_not_two(node: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -99,10 +102,73 @@ def test_a_world_readable_or_missing_key_stops_the_start_with_what_to_do(world):
         open_ring(world)
 
 
+def test_a_lost_head_key_stops_no_start(world):
+    """The keyring opens, so that another can be made; only a request without one is refused, with the command."""
+    (world.folder / "keys" / "head.key").unlink()
+    ring = open_ring(world)
+    assert list(ring.head_keys(world.view.issuers[HOME])) == []
+    with pytest.raises(ConfigurationError, match="keys rotate --purpose HEAD"):
+        ring.head_key()
+    path = create_online_key(
+        world.folder / "keys",
+        KeyPurpose.HEAD,
+        PASSPHRASE,
+        participant=HOME,
+        realm=world.realm.realm,
+        now=NOW,
+        development=True,
+    )
+    assert ring.rescan() == 1
+    assert ring.head_key().public == list_key_infos(path.parent)[1][1].public
+
+
+def test_a_published_head_key_that_is_not_here_is_lacked(world):
+    """So the folder is looked through again when the authority has published the next one."""
+    ring, issuer = open_ring(world), world.view.issuers[HOME]
+    assert not ring.lacks(issuer)
+    assert ring.lacks(replace(issuer, live_keys=frozenset({b"k" * 32})))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def change_box(path: Path) -> None:
+    """Still a key file by its form, which the right passphrase does not open."""
+    document = json.loads(path.read_text())
+    box = document["box"]
+    document["box"] = ("B" if box[0] == "A" else "A") + box[1:]
+    path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("damage", [cut, change_box])
+@pytest.mark.parametrize("purpose", [KeyPurpose.HEAD, KeyPurpose.LIVE, KeyPurpose.ANSWER])
+def test_a_damaged_key_file_names_the_way_out_without_a_backup_and_it_works(world, damage, purpose):
+    """Restore it, or move it aside and make another; with the file aside the keyring opens."""
+    path = world.folder / "keys" / f"{purpose.lower()}.key"
+    damage(path)
+    with pytest.raises(ConfigurationError, match="from its backup") as refused:
+        open_ring(world)
+    assert f"move it aside, out of {path.parent}" in refused.value.message
+    assert f"keys rotate --purpose {purpose}`" in refused.value.message
+    path.rename(world.folder / path.name)
+    assert len(open_ring(world).infos) == 5
+
+
+@pytest.mark.parametrize("damage", [cut, change_box])
+def test_a_damaged_index_key_names_its_own_way_out(world, damage):
+    """Another INDEX key never comes by `keys rotate`."""
+    damage(world.folder / "keys" / "index.key")
+    with pytest.raises(ConfigurationError, match="keys replace --index-only") as refused:
+        open_ring(world)
+    assert "rotate" not in refused.value.message
+
+
 def test_a_wrong_passphrase_is_said_plainly(world):
     """The message names the file and the passphrase, and nothing of either's content."""
-    with pytest.raises(ConfigurationError, match="passphrase does not open"):
+    with pytest.raises(ConfigurationError, match="passphrase does not open") as refused:
         Keyring(world.folder / "keys", b"wrong", participant=HOME, realm=world.realm.realm)
+    assert "aside" not in refused.value.message, "the keys are sound: nobody is told to give one up"
 
 
 @pytest.mark.parametrize("purpose", [KeyPurpose.AUTHORITY, KeyPurpose.ROOT, KeyPurpose.OPERATOR])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
-from healthcode.errors import ConflictError, Reason, SignatureError, UnavailableError
+from healthcode.errors import ConflictError, PreconditionError, Reason, SignatureError, UnavailableError
+from healthcode.signing.ed25519 import PrivateKey
 from province_node.publish import Publisher
 from province_node.settings import PublishSettings
 from province_node.store import NodeStore
@@ -29,6 +30,7 @@ def publisher(
     registry: FakeRegistry,
     *,
     root: str = "",
+    keys: Sequence[PrivateKey] | None = None,
     on_failing: Callable[[bool], None] = lambda _: None,
 ) -> Publisher:
     async def refresh() -> None:
@@ -40,7 +42,7 @@ def publisher(
         store=store,
         trust=world.trust,
         refresh=refresh,
-        key=world.keyring.head_key(),
+        key=world.keyring.head_key() if keys is None else lambda _: keys,
         send=registry.send,
         clock=world.clock,
         settings=PublishSettings(interval_seconds=0.2),
@@ -91,6 +93,20 @@ async def test_a_head_key_of_an_old_backup_is_named_as_the_cause(world, store):
     ) as info:
         await publisher(world, store, registry).publish_once()
     assert info.value.reason is Reason.SIGNATURE_THRESHOLD
+
+
+async def test_a_lost_head_key_is_named_as_the_cause(world, store):
+    """Nothing is sent; what is kept says that the file is missing and how to make another, and it goes on with that."""
+    registry, keys = FakeRegistry(), list[PrivateKey]()
+    made = publisher(world, store, registry, keys=keys)
+    revoke(store, 5)
+    with pytest.raises(PreconditionError, match="keys rotate --purpose HEAD") as info:
+        await made.publish_once(first=True)
+    assert info.value.reason is Reason.KEY_UNAVAILABLE
+    assert registry.taken == []
+    keys.append(world.keyring.head_key())
+    await made.publish_once()
+    assert len(registry.taken) == 1
 
 
 async def in_a_new_realm(world, store: NodeStore, *, root: str) -> FakeRegistry:

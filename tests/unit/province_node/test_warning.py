@@ -44,6 +44,17 @@ def test_a_head_key_that_is_not_published_is_told(world, infos):
     assert head_key_warning(infos, None) is None
 
 
+def test_a_lost_head_key_is_told_as_lost(world, infos):
+    """The cause is the file that is missing, not an old backup; and the command that makes another."""
+    issuer = world.view.issuers[HOME]
+    said = head_key_warning([info for info in infos if info.purpose is not KeyPurpose.HEAD], issuer)
+    assert said is not None
+    assert "the HEAD key is missing" in said
+    assert "keys rotate --purpose HEAD" in said
+    assert "publish --bundle" in said
+    assert "before the last" not in said
+
+
 def test_no_key_in_its_window_is_told_with_the_command_that_mends_it(world, infos):
     """LIVE keys that all ended, or that were killed: NOTHING can be issued, and how to go on."""
     issuer = world.view.issuers[HOME]
