@@ -84,6 +84,7 @@ def surroundings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
             "REGISTRY": str(tmp_path / "registry"),
             "NODE": str(tmp_path / "node"),
             "GATEWAY": str(tmp_path / "gateway"),
+            "TRUST": str(tmp_path / "trust"),
             "HOLDER": str(tmp_path / "holder"),
             "AUTHORITY": str(tmp_path / "authority-31"),
             "STICK": str(tmp_path / "stick"),
@@ -135,7 +136,7 @@ def test_every_command_of_the_page_works_in_its_order(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
@@ -143,4 +144,4 @@ def test_every_command_of_the_page_works_in_its_order(
     assert "AUTHORITY_WAITS" in done.stdout
     # `check` after the operators' yes and before the first start knows what the folder does not say yet
     assert "admitted since, as the registry says" in done.stdout
-    assert done.stdout.count("read back") == 2
+    assert done.stdout.count("read back") == 3
