@@ -223,13 +223,17 @@ def test_a_clock_that_is_behind(gate: Gate, realm: SimulatedRealm, wrong: int) -
     assert gate.see(code(realm))[:2] == PASSES
 
 
-def test_a_clock_that_is_an_hour_ahead(gate: Gate, realm: SimulatedRealm) -> None:
-    """News show it: what only this clock calls expired is UNDECIDED; what is surely over, or revoked, is refused."""
+@pytest.mark.parametrize("wrong", [50 * MINUTE, HOUR - 1, HOUR, HOUR + 1])
+def test_a_clock_that_is_an_hour_ahead(gate: Gate, realm: SimulatedRealm, wrong: int) -> None:
+    """What only this clock calls expired is UNDECIDED; what is surely over, or revoked, is refused.
+
+    From an hour on each timestamp that comes has expired by it: TRUST_FROZEN, and evidence all the same.
+    """
     realm.revoke("31", 9, realm.now + 20 * MINUTE)
     live(realm, MINUTE)
-    gate.wrong = 50 * MINUTE
+    gate.wrong = wrong
     gate.sync()
-    assert gate.refused is None
+    assert gate.refused is (None if wrong < HOUR else Reason.TRUST_FROZEN)
     good = gate.check(code(realm, life=20 * MINUTE))
     assert (good.outcome, good.decision, good.detail) == (
         Outcome.STALE_TRUST,
@@ -242,9 +246,13 @@ def test_a_clock_that_is_an_hour_ahead(gate: Gate, realm: SimulatedRealm) -> Non
         Outcome.REVOKED,
         Decision.REFUSE,
     )
-    # a code whose whole life is later than this clock passes still, and says so
-    longer = gate.check(code(realm, life=58 * MINUTE))
-    assert (longer.outcome, longer.warnings) == (Outcome.VALID, ("CLOCK_AHEAD",))
+    # a code whose life goes on by this clock too passes while its issuer's word is younger than an hour by it
+    longer = gate.check(code(realm, life=wrong + 8 * MINUTE))
+    is_old = wrong + MINUTE > HOUR
+    assert (longer.outcome, longer.decision) == (
+        (Outcome.STALE_TRUST, Decision.UNDECIDED) if is_old else (Outcome.VALID, PASSES[1])
+    )
+    assert "CLOCK_AHEAD" in longer.warnings
     gate.wrong = 0
     assert gate.see(code(realm, life=20 * MINUTE))[:2] == PASSES
     assert gate.check(code(realm)).warnings == ()
