@@ -7,31 +7,37 @@ from typing import NoReturn
 import click
 
 from healthcode.cli.console import CommandGroup, run
-from province_node.cli import (
-    authority_passphrase,  # noqa: F401  adds its command to `authority`
-    compromise,  # noqa: F401  adds its commands to `keys`
-    replacement,  # noqa: F401  as this does
-)
-from province_node.cli.authority import authority
-from province_node.cli.backup import backup, restore
-from province_node.cli.draw import draw
-from province_node.cli.entry import chain, entry
-from province_node.cli.issue import issue
-from province_node.cli.join import join, publish
-from province_node.cli.keys import keys, request
-from province_node.cli.rebootstrap import rebootstrap
-from province_node.cli.retirement import retirement
-from province_node.cli.revoke import revoke
-from province_node.cli.serve import check, serve
-from province_node.cli.setup import init
-from province_node.cli.status import status
-from province_node.cli.verify import query, verify
 
 __all__ = ["cli", "main"]
 
 
+_COMMANDS = {
+    "authority": "province_node.cli.authority:authority",
+    "init": "province_node.cli.setup:init",
+    "join": "province_node.cli.join:join",
+    "chain": "province_node.cli.entry:chain",
+    "entry": "province_node.cli.entry:entry",
+    "request": "province_node.cli.keys:request",
+    "publish": "province_node.cli.join:publish",
+    "rebootstrap": "province_node.cli.rebootstrap:rebootstrap",
+    "check": "province_node.cli.serve:check",
+    "serve": "province_node.cli.serve:serve",
+    "status": "province_node.cli.status:status",
+    "issue": "province_node.cli.issue:issue",
+    "draw": "province_node.cli.draw:draw",
+    "retirement": "province_node.cli.retirement:retirement",
+    "revoke": "province_node.cli.revoke:revoke",
+    "verify": "province_node.cli.verify:verify",
+    "query": "province_node.cli.verify:query",
+    "keys": "province_node.cli.keys:keys",
+    "backup": "province_node.cli.backup:backup",
+    "restore": "province_node.cli.backup:restore",
+}
+
+
 @click.group(
     cls=CommandGroup,
+    lazy=_COMMANDS,
     examples="""
     # on the authority's own machine, which has no network
     province-node authority init --dir authority-31 --participant 31 --realm test-demo --development
@@ -52,31 +58,6 @@ def cli() -> None:
     Exit status: 0 done, PASS or CHECK_NOT_REQUIRED; 1 refused; 2 usage or
     configuration; 3 FURTHER_CHECK or UNDECIDED; 4 unavailable; 70 a fault of ours.
     """
-
-
-for command in (
-    authority,
-    init,
-    join,
-    chain,
-    entry,
-    request,
-    publish,
-    rebootstrap,
-    check,
-    serve,
-    status,
-    issue,
-    draw,
-    retirement,
-    revoke,
-    verify,
-    query,
-    keys,
-    backup,
-    restore,
-):
-    cli.add_command(command)
 
 
 def main() -> NoReturn:

@@ -5,25 +5,37 @@ from __future__ import annotations
 import click
 
 from healthcode.cli.console import CommandGroup, run
-from trust_registry.cli.admission import approve, joins
-from trust_registry.cli.areas import areas
-from trust_registry.cli.bootstrap import propose_bootstrap
-from trust_registry.cli.ceremony import fingerprint, init
-from trust_registry.cli.mirror import export, rebuild_command
-from trust_registry.cli.nodes import nodes
-from trust_registry.cli.operation import certificate, check, serve, status
-from trust_registry.cli.passphrase import passphrase  # noqa: F401  it is a command of `key`
-from trust_registry.cli.policy import policy
-from trust_registry.cli.proposal import propose
-from trust_registry.cli.retirement import propose_retirement  # noqa: F401  it is a command of `propose`
-from trust_registry.cli.rotation import key
-from trust_registry.cli.signature import collect, proposals, publish, show, sign
 
 __all__ = ["cli", "main"]
 
 
+_COMMANDS = {
+    "init": "trust_registry.cli.ceremony:init",
+    "check": "trust_registry.cli.operation:check",
+    "serve": "trust_registry.cli.operation:serve",
+    "status": "trust_registry.cli.operation:status",
+    "fingerprint": "trust_registry.cli.ceremony:fingerprint",
+    "joins": "trust_registry.cli.admission:joins",
+    "approve": "trust_registry.cli.admission:approve",
+    "propose": "trust_registry.cli.proposal:propose",
+    "proposals": "trust_registry.cli.signature:proposals",
+    "show": "trust_registry.cli.signature:show",
+    "sign": "trust_registry.cli.signature:sign",
+    "collect": "trust_registry.cli.signature:collect",
+    "publish": "trust_registry.cli.signature:publish",
+    "key": "trust_registry.cli.rotation:key",
+    "areas": "trust_registry.cli.areas:areas",
+    "policy": "trust_registry.cli.policy:policy",
+    "certificate": "trust_registry.cli.operation:certificate",
+    "nodes": "trust_registry.cli.nodes:nodes",
+    "export": "trust_registry.cli.mirror:export",
+    "rebuild": "trust_registry.cli.mirror:rebuild_command",
+}
+
+
 @click.group(
     cls=CommandGroup,
+    lazy=_COMMANDS,
     examples="""
     trust-registry init --dir registry --realm test-demo --development
     trust-registry serve --dir registry
@@ -38,34 +50,6 @@ def cli() -> None:
 
     Exit status: 0 done; 1 refused; 2 usage or configuration; 4 unavailable; 70 a fault of ours.
     """
-
-
-for command in (
-    init,
-    check,
-    serve,
-    status,
-    fingerprint,
-    joins,
-    approve,
-    propose,
-    proposals,
-    show,
-    sign,
-    collect,
-    publish,
-    key,
-    areas,
-    policy,
-    certificate,
-    nodes,
-    export,
-    rebuild_command,
-):
-    cli.add_command(command)
-
-
-propose.add_command(propose_bootstrap)
 
 
 def main() -> None:

@@ -7,16 +7,16 @@ from typing import NoReturn
 import click
 
 from healthcode.cli.console import CommandGroup, run
-from healthcode.cli.inspect import inspect
-from healthcode.cli.policy import policy
-from healthcode.cli.trust import trust
-from healthcode.cli.verify import verify
 
 __all__ = ["cli", "main"]
 
 
+_COMMANDS = {name: f"healthcode.cli.{name}:{name}" for name in ("verify", "inspect", "trust", "policy")}
+
+
 @click.group(
     cls=CommandGroup,
+    lazy=_COMMANDS,
     examples="""
     # once: begin a trust folder; the fingerprint comes from the national operators, by another way
     healthcode trust init --source grpcs://registry.example:7444 --ca registry-ca.pem --root-fingerprint sha256:4f…
@@ -31,10 +31,6 @@ def cli() -> None:
     Exit status: 0 done, PASS or CHECK_NOT_REQUIRED; 1 refused; 2 usage or
     configuration; 3 FURTHER_CHECK or UNDECIDED; 4 unavailable; 70 a fault of ours.
     """
-
-
-for command in (verify, inspect, trust, policy):
-    cli.add_command(command)
 
 
 def main() -> NoReturn:

@@ -19,6 +19,7 @@ unless HEALTHCODE_DEBUG=1.
 from __future__ import annotations
 
 import getpass
+import importlib
 import json
 import os
 import secrets
@@ -92,9 +93,28 @@ class Command(_Examples):
 
 
 class CommandGroup(_Examples, click.Group):
-    """A click group with `examples`, whose commands are `Command`s."""
+    """A click group with `examples`, whose commands are `Command`s.
+
+    `lazy` names commands by where they are, `module:function`: imported when one is asked
+    for, since most of what a command takes to start is what the others import.
+    """
 
     command_class = Command
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = dict(lazy or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self._lazy})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self._lazy and cmd_name not in self.commands:
+            module, _, name = self._lazy[cmd_name].partition(":")
+            command = getattr(importlib.import_module(module), name)
+            assert isinstance(command, click.Command)  # noqa: S101  a group names commands alone
+            self.add_command(command, cmd_name)
+        return super().get_command(ctx, cmd_name)
 
 
 CommandGroup.group_class = CommandGroup

@@ -49,6 +49,9 @@ _key_option = click.option(
 
 @click.group(
     cls=CommandGroup,
+    lazy={
+        "passphrase": "province_node.cli.authority_passphrase:passphrase",
+    },
     examples="""
     # on the authority's machine, once
     province-node authority init --dir authority-31 --participant 31 --realm cn --keys 3 --threshold 2

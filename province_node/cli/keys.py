@@ -33,6 +33,12 @@ _HAND_IN = "`province-node publish --bundle bundle.json` (`join`, when another a
 
 @click.group(
     cls=CommandGroup,
+    lazy={
+        "compromise": "province_node.cli.compromise:compromise",
+        "holders": "province_node.cli.compromise:holders",
+        "passphrase": "province_node.cli.replacement:passphrase",
+        "replace": "province_node.cli.replacement:replace",
+    },
     examples="""
     province-node keys list --dir node-31
     province-node keys rotate --dir node-31 --purpose LIVE

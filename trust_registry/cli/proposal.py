@@ -32,6 +32,13 @@ __all__ = ["carry_proposal", "describe_here", "print_proposal", "propose"]
 
 @click.group(
     cls=CommandGroup,
+    lazy={
+        "areas": "trust_registry.cli.areas:propose_areas",
+        "bootstrap": "trust_registry.cli.bootstrap:propose_bootstrap",
+        "reonboarding": "trust_registry.cli.rotation:propose_reonboarding",
+        "retirement": "trust_registry.cli.retirement:propose_retirement",
+        "rotation": "trust_registry.cli.rotation:propose_rotation",
+    },
     examples="""
     trust-registry propose policy national.json --dir registry
     trust-registry propose service gateway --ca gateway/tls/ca.pem --endpoint 127.0.0.1:7445 --dir registry

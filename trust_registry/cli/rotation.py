@@ -41,7 +41,7 @@ _ONLINE = {
 }
 
 
-@click.group(cls=CommandGroup)
+@click.group(cls=CommandGroup, lazy={"passphrase": "trust_registry.cli.passphrase:passphrase"})
 def key() -> None:
     """A holder's own key, made on a machine of their own."""
 
