@@ -29,6 +29,7 @@ from healthcode.verification.verify import effective_expiry
 from province_node.__main__ import cli as node_cli
 from province_node.bundle import decode_bundle
 from province_node.entry import entry_of, expect_entry, watch_entry
+from province_node.key import Keyring
 from tests.simulator.registry import PASSPHRASE, HandClock, found_registry, operator, plan
 from trust_registry.__main__ import cli as registry_cli
 from trust_registry.app import Registry, open_registry
@@ -351,25 +352,31 @@ def test_a_node_alarms_at_a_change_of_its_entry_that_it_did_not_make(country: Co
 def test_a_province_retires(country: Country) -> None:
     """From T on it signs nothing that anybody takes; its codes end by T2; everybody is told."""
     signs, codes = country.now + HOUR, country.now + 48 * HOUR
+    # 1. It is proposed, and one operator's yes changes nothing.
     proposal = country.here(
         "propose", "retirement", "31", "--signs-until", rfc3339(signs), "--codes-until", rfc3339(codes)
     )["proposal"]
-    for name in ("operator-1", "operator-3"):
-        country.here("sign", proposal, *country.holder(name))
-    for result in country.refresh().values():
-        issuer = result.view.issuers["31"]
+    country.here("sign", proposal, *country.holder("operator-1"))
+    assert not any(result.view.retirements for result in country.refresh().values())
+    # 2. With the second it is published; every client warns of it, and so does the province's own node.
+    country.here("sign", proposal, *country.holder("operator-3"))
+    views = [result.view for result in country.refresh().values()]
+    for view in views:
+        assert any("participant 31 retires" in warning for warning in view.warnings)
+    assert any("retires" in each for each in country.province("status", at=country.node)["warnings"])
+    for view in views:
+        issuer = view.issuers["31"]
+        # 3. Until T it signs; from T on its node finds no key, and no other node takes what was signed with one.
         for purpose in (KeyPurpose.LIVE, KeyPurpose.PAPER):
-            # the node itself finds no key to sign with, and no other node takes what was signed with one
             assert issuer.keys_for(purpose, signs - 1)
             assert not issuer.keys_for(purpose, signs)
-        # it goes on answering for the codes that are out
+        # 4. It goes on answering for the codes that are out.
         assert issuer.keys_for(KeyPurpose.ANSWER, signs + HOUR)
+        # 5. A code that would live longer ends by T2.
         claims = SimpleNamespace(
             expires_at=codes + HOUR, issued_at=signs - 1, presentation=Presentation.PAPER
         )
-        assert effective_expiry(claims, result.view.policy.in_force(country.now), issuer) == codes  # type: ignore[arg-type]  # all that is looked at
-        assert any("participant 31 retires" in warning for warning in result.view.warnings)
-    assert any("retires" in each for each in country.province("status", at=country.node)["warnings"])
+        assert effective_expiry(claims, view.policy.in_force(country.now), issuer) == codes  # type: ignore[arg-type]  # all that is looked at
 
 
 def announce(country: Country, *arguments: str) -> None:
@@ -448,17 +455,33 @@ def test_a_province_has_left(country: Country) -> None:
 
 @pytest.mark.parametrize("purpose", ["LIVE", "PAPER", "ANSWER", "QUESTION"])
 def test_a_key_is_published_ahead_of_its_window(country: Country, purpose: str) -> None:
-    """The next key of each purpose is in every client's trust an hour before it may sign."""
+    """Every client has the next key an hour before it may sign; when its time comes it signs, and the old stays good."""
+    view = TrustStore.open(country.node / "trust").view
+    (before,) = view.issuers["31"].keys_for(KeyPurpose(purpose), country.now)
+    # 1. The node makes the next key, the authority signs, the node publishes.
     made = country.province("keys", "rotate", "--purpose", purpose, "--start-in", "3600", at=country.node)
+    kid = bytes.fromhex(made["kid"])
     bundle = country.root / "bundle.json"
     country.province(
         "authority", "sign", "--request", str(country.node / "request.json"), "--out", str(bundle),
         at=country.root / "authority",
     )  # fmt: skip
     country.publish(bundle)
+    # 2. It is in every client's trust, and nobody takes what it would sign already.
     for result in country.refresh().values():
-        key = result.view.issuers["31"].keys[bytes.fromhex(made["kid"])]
+        key = result.view.issuers["31"].keys[kid]
         assert key.purpose == purpose
         assert key.not_before > country.now
+        assert key not in result.view.issuers["31"].keys_for(KeyPurpose(purpose), country.now)
     shown = {line["kid"]: line["state"] for line in country.province("keys", "list", at=country.node)}
     assert shown[made["kid"]] == "published, not begun"
+    # 3. The node signs with the old one until then.
+    passphrase = (country.node / "passphrase").read_bytes().strip()
+    ring = Keyring(country.node / "keys", passphrase, participant="31", realm=REALM)
+    issuer = TrustStore.open(country.node / "trust").view.issuers["31"]
+    assert ring.signing_key(KeyPurpose(purpose), issuer, country.now).public == before.public
+    # 4. Its time comes: the node signs with it, and clients take both, the old one for what it signed before.
+    for result in country.refresh(hours=1).values():
+        issuer = result.view.issuers["31"]
+        assert ring.signing_key(KeyPurpose(purpose), issuer, country.now).public == issuer.keys[kid].public
+        assert {key.kid for key in issuer.keys_for(KeyPurpose(purpose), country.now)} == {kid, before.kid}

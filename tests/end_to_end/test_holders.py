@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from healthcode.clock import SystemClock
+from healthcode.clock import SystemClock, rfc3339
+from healthcode.policy.enumeration import RiskLevel
 from healthcode.trust.client import TrustClient
 from healthcode.trust.source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
@@ -238,40 +239,68 @@ def test_an_online_key_of_the_registry_is_rotated(hall: Hall, role: str) -> None
     """The new key is made beside the old, signs once root names it, and clients go on; a start without the old works."""
     client = follow(hall, found(hall))
     file = hall.stick / "proposal.json"
+    key = hall.registry / "keys" / f"{role}.key"
+    # 1. The registry makes the new key; until root names it, the old one signs on.
     hall.here("propose", "rotation", role, "--out", str(file))
     registry = hall.open()
     registry.repository.renew()
-    hall.collect(hall.sign("root-1", file), hall.sign("root-3", file))
-    # a registry that was open all the while takes the new key up by itself
+    assert client.refresh(int(time.time())).view.root_version == 1
+    # 2. Two root holders sign at home; one alone is not enough.
+    assert hall.collect(hall.sign("root-1", file))["state"] == "OPEN"
+    assert hall.collect(hall.sign("root-3", file))["state"] == "PUBLISHED"
+    # 3. A registry that was open all the while takes the new key up by itself; clients follow.
     registry.repository.renew()
     view = client.refresh(int(time.time())).view
     assert view.root_version == 2
-    (hall.registry / "keys" / f"{role}.key").unlink()
+    # 4. The old key is destroyed: a registry that starts without it signs, and clients go on.
+    key.unlink()
     hall.open().repository.renew()
     assert client.refresh(int(time.time())).view.timestamp_version > view.timestamp_version
     assert TrustStore.open(hall.root / "trust").view.root_version == 2
 
 
 def test_the_key_of_areas_is_rotated(hall: Hall) -> None:
-    """Operators name another key; the area risk is signed by it in the same publication."""
+    """Operators name another key; what they decide of areas is signed by it and reaches every client."""
     client = follow(hall, found(hall))
-    file = hall.stick / "proposal.json"
+    file, risk = hall.stick / "proposal.json", hall.stick / "risk.json"
+    # 1. The registry makes the new key, and two operators name it in targets.
     hall.here("propose", "rotation", "areas", "--out", str(file))
-    hall.collect(hall.sign("operator-1", file), hall.sign("operator-3", file))
+    assert hall.collect(hall.sign("operator-1", file))["state"] == "OPEN"
+    assert hall.collect(hall.sign("operator-3", file))["state"] == "PUBLISHED"
+    # 2. The area risk is signed by it in the same publication: no client ever finds one that does not hold.
     result = client.refresh(int(time.time()))
     assert not result.rejected
     assert result.view.targets_version == 2
+    # 3. The old key is destroyed; the registry starts without it.
     (hall.registry / "keys" / "areas.key").unlink()
     hall.open().repository.renew()
+    # 4. A new risk is approved, signed by the new key, and in force at a client.
+    as_of = rfc3339(int(time.time()) + 60)  # later than at the founding, a second ago
+    risk.write_text(json.dumps({"format": "healthcode/areas/1", "as_of": as_of, "areas": {"310115": "HIGH"}}))
+    for name in ("operator-1", "operator-2"):
+        hall.here("areas", "set", str(risk), *hall.key(name))
+    result = client.refresh(int(time.time()))
+    assert not result.rejected
+    assert result.view.areas.risk("310115") is RiskLevel.HIGH
 
 
 def test_one_root_share_is_lost(hall: Hall) -> None:
-    """The others are enough to name another holder; below the threshold nothing can be named any more."""
+    """The others are enough to name another holder, who signs from then on; the lost share signs nothing."""
     client = follow(hall, found(hall))
-    (hall.root / "home-root-3" / "root-3.key").unlink()
-    card = hall.new_key("root", "root-4")
     file = hall.stick / "proposal.json"
+    # 1. root-3's key is gone; somebody may have found it.
+    lost = hall.root / "home-root-3" / "root-3.key"
+    lost.rename(hall.root / "home-root-3" / "found.key")
+    # 2. Another holder makes a key at home; the registry drafts the change.
+    card = hall.new_key("root", "root-4")
     hall.here("propose", "rotation", "root", "--remove", "root-3", "--add", str(card), "--out", str(file))
-    done = hall.collect(hall.sign("root-1", file), hall.sign("root-2", file))
-    assert done["state"] == "PUBLISHED"
+    # 3. The two that are left are the threshold of the old root and of the new.
+    assert hall.collect(hall.sign("root-1", file))["state"] == "OPEN"
+    assert hall.collect(hall.sign("root-2", file))["state"] == "PUBLISHED"
     assert client.refresh(int(time.time())).view.root_version == 2
+    # 4. The lost share signs nothing any more, and the new holder signs the next root.
+    hall.here("propose", "renewal", "root", "--out", str(file))
+    (hall.root / "home-root-3" / "found.key").rename(lost)
+    assert "not among" in hall.refused("sign", str(file), *hall.key("root-3"))
+    hall.collect(hall.sign("root-4", file), hall.sign("root-1", file))
+    assert client.refresh(int(time.time())).view.root_version == 3
