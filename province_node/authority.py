@@ -188,6 +188,7 @@ class Authority:
             version=request.version,
             province_json=province_json,
             live_public=request.live_public,
+            live_possession=request.live_possession,
             now=now,
         )
         bundle = JoinRequest(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from healthcode.errors import ConflictError, PreconditionError, Reason
+from healthcode.errors import ConflictError, PreconditionError, Reason, SignatureError
 from healthcode.trust.anchor import decode_anchor
 from healthcode.trust.issuer import AuthorityPart, LivePart, verify_authority_part, verify_live_part
 from healthcode.trust.layout import TrustLimits, authority_role, live_role
-from healthcode.trust.metadata import Targets
+from healthcode.trust.metadata import Targets, live_possession_in
 
 __all__ = ["CurrentProvince", "check_live_publication", "check_province_publication"]
 
@@ -46,10 +46,17 @@ def check_province_publication(
     """What an authority wants to publish, if it may.
 
     Raises ConflictError(VERSION_CONFLICT) unless the version is current + 1,
-    PreconditionError when it has expired already, DecodeError(tls_ca.…) for an entry of
+    PreconditionError when it has expired already, SignatureError(POSSESSION_UNPROVEN) when the
+    live key proves nothing, DecodeError(tls_ca.…) for an entry of
     `tls_ca` that is no CA certificate, and as verify_authority_part does.
     """
     part = verify_authority_part(participant, targets, metadata_bytes, province_bytes, realm, limits)
+    if live_possession_in(part.targets) is None:
+        raise SignatureError(
+            f"{authority_role(participant)} bears no proof that its live key is held; make the request again with "
+            "`province-node request`, and the bundle with `province-node authority sign`",
+            reason=Reason.POSSESSION_UNPROVEN,
+        )
     for pem in part.document.tls_ca:
         decode_anchor(pem)
     _check_version(

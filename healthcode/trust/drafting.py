@@ -33,6 +33,7 @@ from healthcode.trust.layout import (
     AREAS_PATTERN,
     AREAS_ROLE,
     BOOTSTRAPS_FIELD,
+    LIVE_POSSESSION_FIELD,
     REALM_FIELD,
     REONBOARDED_FIELD,
     SIGNED_AT_FIELD,
@@ -232,9 +233,18 @@ def new_areas_metadata(*, version: int, files: Mapping[str, bytes], now: int) ->
 
 
 def new_province_metadata(
-    participant: str, *, version: int, province_json: bytes, live_public: bytes, now: int
+    participant: str,
+    *,
+    version: int,
+    province_json: bytes,
+    live_public: bytes,
+    live_possession: bytes,
+    now: int,
 ) -> Metadata[Targets]:
-    """Unsigned metadata of a participant's authority: its one file, and its node's live key."""
+    """Unsigned metadata of a participant's authority: its one file, its node's live key, and that key's proof.
+
+    The proof is `link.prove_key` for the purpose HEAD.
+    """
     key = tuf_key(live_public)
     live = DelegatedRole(
         live_role(participant), [key.keyid], 1, terminating=True, paths=[live_pattern(participant)]
@@ -245,6 +255,7 @@ def new_province_metadata(
             expires=_expires(authority_role(participant), now),
             targets=_target_files({province_path(participant): province_json}),
             delegations=Delegations({key.keyid: key}, {live.name: live}),
+            unrecognized_fields={LIVE_POSSESSION_FIELD: {key.keyid: live_possession.hex()}},
         )
     )
 

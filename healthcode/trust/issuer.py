@@ -28,12 +28,13 @@ from healthcode.trust.layout import (
     live_role,
     province_path,
 )
-from healthcode.trust.link import verify_key_possession
+from healthcode.trust.link import verify_key_possession, verify_proof
 from healthcode.trust.metadata import (
     Metadata,
     Targets,
     decode_metadata,
     expires_at,
+    live_possession_in,
     signed_at,
     signing_keys,
     target_of,
@@ -157,7 +158,6 @@ def verify_authority_content(
     participant: str, targets: Targets, province_bytes: bytes, realm: str, limits: TrustLimits = _LIMITS
 ) -> AuthorityPart:
     """The same without the signatures: what holders look at before they sign."""
-    role = authority_role(participant)
     verify_province_form(targets, participant)
     verify_target(targets, province_path(participant), province_bytes)
     document = decode_document(ProvinceDocument, province_bytes, limits.province_bytes)
@@ -169,12 +169,22 @@ def verify_authority_content(
             f"{where} speaks for participant {document.participant}", reason=Reason.PATH_FORBIDDEN
         )
     _verify_keys(document, participant, realm)
-    live_keys, _ = signing_keys(targets, live_role(participant))
-    if not all(is_valid_point(key) for key in live_keys):
-        raise TrustError(
-            f"{role} delegates to a key that is not a valid Ed25519 key", reason=Reason.POSSESSION_UNPROVEN
-        )
+    _verify_live_keys(targets, participant, realm)
     return AuthorityPart(participant, targets, document)
+
+
+def _verify_live_keys(targets: Targets, participant: str, realm: str) -> None:
+    """The live keys are valid points, and held where the metadata says so; the registry demands that it does."""
+    proofs = live_possession_in(targets)
+    keys, _ = signing_keys(targets, live_role(participant))
+    for key in keys:
+        if not is_valid_point(key):
+            raise TrustError(
+                f"{authority_role(participant)} delegates to a key that is not a valid Ed25519 key",
+                reason=Reason.POSSESSION_UNPROVEN,
+            )
+        if proofs is not None:
+            verify_proof(participant, KeyPurpose.HEAD, key, proofs.get(tuf_key(key).keyid, b""), realm)
 
 
 def _verify_keys(document: ProvinceDocument, participant: str, realm: str) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "BOOTSTRAPS_FIELD",
     "DAY_SECONDS",
     "EXPIRY_SECONDS",
+    "LIVE_POSSESSION_FIELD",
     "MAX_LIVE_WINDOW_SECONDS",
     "MAX_PAPER_WINDOW_SECONDS",
     "PARTICIPANTS_PATH",
@@ -56,6 +57,7 @@ REALM_FIELD = "healthcode.realm"
 REONBOARDED_FIELD = "healthcode.reonboarded"
 BOOTSTRAPS_FIELD = "healthcode.bootstraps"
 SIGNED_AT_FIELD = "healthcode.signed_at"
+LIVE_POSSESSION_FIELD = "healthcode.live_possession"
 
 DAY_SECONDS = 86_400
 EXPIRY_SECONDS = {

@@ -6,6 +6,7 @@ which freshness is told; root carries the realm, `healthcode.realm`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.strict_json import load_json
 from healthcode.trust.layout import (
     BOOTSTRAPS_FIELD,
+    LIVE_POSSESSION_FIELD,
     REALM_FIELD,
     REONBOARDED_FIELD,
     SIGNED_AT_FIELD,
@@ -47,6 +49,7 @@ __all__ = [
     "bootstraps_in",
     "decode_metadata",
     "expires_at",
+    "live_possession_in",
     "public_of",
     "realm_of",
     "reonboarded_in",
@@ -60,6 +63,7 @@ __all__ = [
     "verify_threshold",
 ]
 
+_SIGNATURE = re.compile(r"[0-9a-f]{128}")
 _Payload = TypeVar("_Payload", Root, Snapshot, Targets, Timestamp)
 
 
@@ -199,6 +203,25 @@ def signed_at(signed: Signed) -> int:
         return parse_rfc3339(signed.unrecognized_fields[SIGNED_AT_FIELD])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DecodeError("metadata.signed_at", "the metadata does not say when it was signed") from error
+
+
+def live_possession_in(province: Targets) -> dict[str, bytes] | None:
+    """By key id, the proofs of possession of the live keys that a participant's authority delegates to.
+
+    None when there is no such field. Raises DecodeError(metadata.live_possession) unless it is a
+    table of signatures, each 128 lower-case hex digits.
+    """
+    found = province.unrecognized_fields.get(LIVE_POSSESSION_FIELD)
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not all(
+        isinstance(proof, str) and _SIGNATURE.fullmatch(proof) for proof in found.values()
+    ):
+        raise DecodeError(
+            "metadata.live_possession",
+            "the live key's proof of possession is in a form that is not known here",
+        )
+    return {keyid: bytes.fromhex(proof) for keyid, proof in found.items()}
 
 
 def expires_at(signed: Signed) -> int:

@@ -38,7 +38,7 @@ from healthcode.trust.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.link import new_link
+from healthcode.trust.link import new_link, prove_key
 from healthcode.trust.metadata import Metadata, Targets, sign_metadata, to_bytes, tuf_key
 from tests.simulator.realm import SimulatedProvince, SimulatedRealm, fixed_key
 
@@ -420,6 +420,7 @@ def _redelegated(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
         version=province.authority_version,
         province_json=forged,
         live_public=_thief.public,
+        live_possession=prove_key(VICTIM, KeyPurpose.HEAD, _thief, realm.realm),
         now=realm.now,
     )
     realm.publish_authority(VICTIM, metadata, {province_path(VICTIM): forged}, [_thief])
@@ -555,6 +556,7 @@ def province_metadata(realm: SimulatedRealm, data: bytes) -> Metadata[Targets]:
         version=province.authority_version,
         province_json=data,
         live_public=province.live_key.public,
+        live_possession=prove_key(VICTIM, KeyPurpose.HEAD, province.live_key, realm.realm),
         now=realm.now,
     )
 

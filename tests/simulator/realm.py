@@ -61,7 +61,7 @@ from healthcode.trust.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.link import new_link, new_province_key
+from healthcode.trust.link import new_link, new_province_key, prove_key
 from healthcode.trust.metadata import Metadata, Root, Targets, decode_metadata, sign_metadata, to_bytes
 from healthcode.trust.national import root_fingerprint
 from healthcode.trust.source import too_large
@@ -391,6 +391,7 @@ class SimulatedRealm:
             version=province.authority_version,
             province_json=data,
             live_public=province.live_key.public,
+            live_possession=prove_key(code, KeyPurpose.HEAD, province.live_key, self.realm),
             now=self.now,
         )
         self.publish_authority(code, metadata, {province_path(code): data}, signers)

@@ -26,7 +26,7 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.document import AuthorityLink, ProvinceDocument, encode_document
 from healthcode.trust.drafting import new_live_metadata, new_province_metadata
 from healthcode.trust.join import JoinRequest, encode_join_request
-from healthcode.trust.link import new_link, new_province_key
+from healthcode.trust.link import new_link, new_province_key, prove_key
 from healthcode.trust.metadata import sign_metadata, to_bytes
 from tests.simulator.realm import NOW, fixed_key
 from trust_registry.app import Registry, open_registry
@@ -161,6 +161,7 @@ class Province:
             version=version,
             province_json=data,
             live_public=self.live_key.public,
+            live_possession=prove_key(self.code, KeyPurpose.HEAD, self.live_key, self.realm),
             now=self.now if now is None else now,
         )
         for key in self.authority[:2] if signers is None else signers:

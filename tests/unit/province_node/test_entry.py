@@ -10,9 +10,10 @@ import pytest
 
 from healthcode.errors import ConflictError
 from healthcode.signing.ed25519 import PrivateKey
+from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.drafting import new_province_metadata
 from healthcode.trust.join import JoinRequest
-from healthcode.trust.link import link_mark, new_link
+from healthcode.trust.link import link_mark, new_link, prove_key
 from healthcode.trust.metadata import to_bytes
 from province_node.entry import (
     Entry,
@@ -30,7 +31,12 @@ KEY = PrivateKey(b"a" * 32)
 
 def bundle(version: int, province_json: bytes = b"{}") -> JoinRequest:
     metadata = new_province_metadata(
-        "31", version=version, province_json=province_json, live_public=KEY.public, now=NOW
+        "31",
+        version=version,
+        province_json=province_json,
+        live_public=KEY.public,
+        live_possession=prove_key("31", KeyPurpose.HEAD, KEY, REALM),
+        now=NOW,
     )
     return JoinRequest(
         realm=REALM,

@@ -1,16 +1,19 @@
 """What the registry accepts from a province, and from one that wants to join."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from tuf.api.metadata import DelegatedRole, Delegations, Targets
 
 from healthcode.errors import ConflictError, DecodeError, HealthcodeError, InvalidInputError, Reason
 from healthcode.revocation.head import encode_head
+from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.admission import CurrentProvince, check_live_publication, check_province_publication
 from healthcode.trust.delegation import delegator_of
 from healthcode.trust.document import encode_document
 from healthcode.trust.drafting import new_live_metadata, new_province_metadata
-from healthcode.trust.issuer import AuthorityPart
+from healthcode.trust.issuer import AuthorityPart, verify_authority_part
 from healthcode.trust.join import (
     JoinRequest,
     decode_join_request,
@@ -18,15 +21,24 @@ from healthcode.trust.join import (
     join_digest,
     verify_join_request,
 )
-from healthcode.trust.metadata import sign_metadata, to_bytes
+from healthcode.trust.link import prove_key
+from healthcode.trust.metadata import decode_metadata, sign_metadata, to_bytes, tuf_key
 from tests.simulator.realm import SimulatedRealm, fixed_key
+from tests.simulator.weak_key import SMALL_ORDER, MixedOrderKey
+
+Check = Callable[[SimulatedRealm, tuple[bytes, bytes]], AuthorityPart]
 
 
 def publication(realm: SimulatedRealm, version: int, signers: int = 2) -> tuple[bytes, bytes]:
     province = realm.provinces["31"]
     data = encode_document(province.document)
     metadata = new_province_metadata(
-        "31", version=version, province_json=data, live_public=province.live_key.public, now=realm.now
+        "31",
+        version=version,
+        province_json=data,
+        live_public=province.live_key.public,
+        live_possession=prove_key("31", KeyPurpose.HEAD, province.live_key, realm.realm),
+        now=realm.now,
     )
     for key in province.authority[:signers]:
         sign_metadata(metadata, key)
@@ -120,7 +132,12 @@ def request(realm: SimulatedRealm, code: str = "44") -> JoinRequest:
     realm.provinces["31"], kept = province, realm.provinces["31"]
     data = encode_document(province.document)
     metadata = new_province_metadata(
-        code, version=1, province_json=data, live_public=province.live_key.public, now=realm.now
+        code,
+        version=1,
+        province_json=data,
+        live_public=province.live_key.public,
+        live_possession=prove_key(code, KeyPurpose.HEAD, province.live_key, realm.realm),
+        now=realm.now,
     )
     for key in province.authority[:2]:
         sign_metadata(metadata, key)
@@ -132,6 +149,114 @@ def request(realm: SimulatedRealm, code: str = "44") -> JoinRequest:
         metadata=to_bytes(metadata),
         province_json=data,
     )
+
+
+LIVE_FIELD = "healthcode.live_possession"
+
+
+def changed(realm: SimulatedRealm, change: Callable[[Targets], object]) -> tuple[bytes, bytes]:
+    """The next publication, changed before the authority signs it."""
+    province = realm.provinces["31"]
+    data = publication(realm, 2, signers=0)
+    metadata = decode_metadata(data[0], Targets)
+    change(metadata.signed)
+    for key in province.authority[:2]:
+        sign_metadata(metadata, key)
+    return to_bytes(metadata), data[1]
+
+
+def admit(realm: SimulatedRealm, files: tuple[bytes, bytes]) -> AuthorityPart:
+    """As the registry does."""
+    current = CurrentProvince(authority_version=1)
+    return check_province_publication("31", current, realm.targets.signed, *files, realm.realm, realm.now)
+
+
+def take(realm: SimulatedRealm, files: tuple[bytes, bytes]) -> AuthorityPart:
+    """As each client does."""
+    return verify_authority_part("31", realm.targets.signed, *files, realm.realm)
+
+
+def delegate(public: bytes, proof: bytes | None) -> Callable[[Targets], None]:
+    """Gives the live role to another key, with its proof or with none."""
+
+    def change(targets: Targets) -> None:
+        key = tuf_key(public)
+        role = DelegatedRole("province-31-live", [key.keyid], 1, True, ["provinces/31/revocations/*"])
+        targets.delegations = Delegations({key.keyid: key}, {role.name: role})
+        targets.unrecognized_fields.pop(LIVE_FIELD)
+        if proof is not None:
+            targets.unrecognized_fields[LIVE_FIELD] = {key.keyid: proof.hex()}
+
+    return change
+
+
+def test_the_registry_demands_a_proof_that_the_live_key_is_held(realm: SimulatedRealm) -> None:
+    """A client takes metadata from before there was such a field; new ones without it are not admitted."""
+    files = changed(realm, lambda targets: targets.unrecognized_fields.pop(LIVE_FIELD))
+    assert take(realm, files).version == 2
+    with pytest.raises(HealthcodeError, match="bears no proof that its live key is held") as caught:
+        admit(realm, files)
+    assert caught.value.reason is Reason.POSSESSION_UNPROVEN
+
+
+@pytest.mark.parametrize("check", [admit, take])
+@pytest.mark.parametrize(
+    ("participant", "purpose", "elsewhere"),
+    [("44", KeyPurpose.HEAD, ""), ("31", KeyPurpose.LIVE, ""), ("31", KeyPurpose.HEAD, "test-other")],
+)
+def test_a_proof_of_the_live_key_is_for_its_participant_purpose_and_realm(
+    realm: SimulatedRealm, check: Check, participant: str, purpose: KeyPurpose, elsewhere: str
+) -> None:
+    """Somebody else's live key, slipped in with a proof that was made for another place, is refused on both sides."""
+    other = fixed_key("somebody else's live key")
+    good = prove_key("31", KeyPurpose.HEAD, other, realm.realm)
+    assert check(realm, changed(realm, delegate(other.public, good))).version == 2
+    proof = prove_key(participant, purpose, other, elsewhere or realm.realm)
+    with pytest.raises(HealthcodeError, match=r"HEAD key .* has no proof of possession") as caught:
+        check(realm, changed(realm, delegate(other.public, proof)))
+    assert caught.value.reason is Reason.POSSESSION_UNPROVEN
+
+
+@pytest.mark.parametrize("check", [admit, take])
+def test_each_live_key_has_its_own_proof(realm: SimulatedRealm, check: Check) -> None:
+    """Under another key's id, or for one of two keys, a proof is none."""
+
+    def empty(targets: Targets) -> None:
+        targets.unrecognized_fields[LIVE_FIELD] = {}
+
+    def second(targets: Targets) -> None:
+        key = tuf_key(fixed_key("second").public)
+        targets.delegations.keys[key.keyid] = key
+        targets.delegations.roles["province-31-live"].keyids.append(key.keyid)
+
+    for change in (empty, second):
+        with pytest.raises(HealthcodeError, match="has no proof of possession") as caught:
+            check(realm, changed(realm, change))
+        assert caught.value.reason is Reason.POSSESSION_UNPROVEN
+
+
+@pytest.mark.parametrize("check", [admit, take])
+@pytest.mark.parametrize("value", ["00" * 64, ["00" * 64], {"a": 1}, {"a": "00"}, {"a": "AB" * 64}, 7])
+def test_a_proof_in_another_form_is_refused(realm: SimulatedRealm, check: Check, value: object) -> None:
+    """A table of 128 lower-case hex digits, or nothing."""
+    files = changed(realm, lambda targets: targets.unrecognized_fields.update({LIVE_FIELD: value}))
+    with pytest.raises(DecodeError) as caught:
+        check(realm, files)
+    assert caught.value.detail == "metadata.live_possession"
+
+
+@pytest.mark.parametrize("has_proof", [True, False])
+@pytest.mark.parametrize("check", [admit, take])
+def test_a_live_key_that_is_no_valid_point_is_refused(
+    realm: SimulatedRealm, check: Check, has_proof: bool
+) -> None:
+    """Of mixed order, with a proof that holds and without; of small order, under which nothing verifies."""
+    mixed = MixedOrderKey(b"m" * 32)
+    proof = prove_key("31", KeyPurpose.HEAD, mixed, realm.realm) if has_proof else None
+    for public in (mixed.public, SMALL_ORDER):
+        with pytest.raises(HealthcodeError, match="delegates to a key that is not a valid") as caught:
+            check(realm, changed(realm, delegate(public, proof)))
+        assert caught.value.reason is Reason.POSSESSION_UNPROVEN
 
 
 def test_a_join_request_holds_by_its_own_keys(realm: SimulatedRealm) -> None:

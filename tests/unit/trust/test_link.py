@@ -14,6 +14,7 @@ from healthcode.trust.link import (
     verify_link,
 )
 from tests.simulator.realm import NOW, fixed_key
+from tests.simulator.weak_key import MixedOrderKey
 
 REALM = "test-links"
 OLD = [fixed_key(f"old-{number}") for number in (1, 2, 3)]
@@ -78,6 +79,29 @@ def test_each_key_proves_possession_and_is_a_valid_point() -> None:
     refuses(Reason.POSSESSION_UNPROVEN, SECOND.model_copy(update={"possession": swapped}))
     small_order = (b"\x01" + bytes(31), *SECOND.keys[1:])
     refuses(Reason.POSSESSION_UNPROVEN, SECOND.model_copy(update={"keys": small_order}))
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_key_of_mixed_order_is_refused_although_its_proof_holds(position: int) -> None:
+    """Its own signature verifies, so nothing but the check of the point stands in its way."""
+    keys = [*NEW[:position], MixedOrderKey(b"m" * 32), *NEW[position + 1 :]]
+    first = new_link("31", keys, 2, REALM, created=NOW)
+    later = new_link("31", keys, 2, REALM, created=NOW + 1, previous=FIRST, previous_keys=OLD[:2])
+    for link, previous in ((first, None), (later, FIRST)):
+        with pytest.raises(HealthcodeError, match="is not a valid Ed25519 key") as caught:
+            verify_link("31", previous, link, REALM)
+        assert caught.value.reason is Reason.POSSESSION_UNPROVEN
+
+
+@pytest.mark.parametrize(
+    "purpose", [KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION]
+)
+def test_an_online_key_of_mixed_order_is_refused_although_its_proof_holds(purpose: KeyPurpose) -> None:
+    """As an authority's; what signs codes has one public key and no twin."""
+    key = new_province_key("31", purpose, MixedOrderKey(b"m" * 32), REALM, not_before=NOW, not_after=NOW + 1)
+    with pytest.raises(HealthcodeError, match="is not a valid Ed25519 key") as caught:
+        verify_key_possession("31", key, REALM)
+    assert caught.value.reason is Reason.POSSESSION_UNPROVEN
 
 
 def test_a_key_twice_or_a_threshold_out_of_reach_is_refused() -> None:
