@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.clock import rfc3339
+from healthcode.errors import ConfigurationError
 from tests.end_to_end.test_authorities import HOUR, REALM, Country, announce
 from tests.simulator.registry import PASSPHRASE
 
@@ -97,6 +98,73 @@ def test_a_root_shares_passphrase_changes(country: Country) -> None:
     signed = country.here("sign", proposal, *with_key(country, key, "another one, for root-3"))
     assert signed["state"] == "PUBLISHED"
     assert all(result.view.root_version == 2 for result in country.refresh().values())
+
+
+def test_a_root_shares_passphrase_is_lost(country: Country) -> None:
+    """The other root holders name somebody else; the share that nobody can open is nobody's, also if it is remembered."""
+    ceremony, known = country.root / "registry" / "ceremony", PASSPHRASE.decode()
+    key, home = ceremony / "root-3.key", country.root / "home"
+    # 1. The holder changes the passphrase and forgets the new one; what was known opens nothing.
+    old, new = secret(country.root, "old", known), secret(country.root, "new", LOST)
+    country.anywhere("key", "passphrase", str(key), "--passphrase-file", old, "--new-passphrase-file", new)
+    renewal = country.here("propose", "renewal", "root")["proposal"]
+    assert "does not open" in country.here("sign", renewal, *with_key(country, key, known), refused=True)
+    # 2. Root goes on meanwhile: the other two are its threshold.
+    for name in ("root-1", "root-2"):
+        country.here("sign", renewal, *with_key(country, ceremony / f"{name}.key", known))
+    assert all(result.view.root_version == 2 for result in country.refresh().values())
+    # 3. Another holder makes a key; the two that are left name it in the place of the lost one.
+    country.anywhere(
+        "key", "new", "root", "--realm", REALM, "--name", "root-4", "--out", str(home),
+        "--passphrase-file", secret(country.root, "fourth", "the fourth holder's own"), "--development",
+    )  # fmt: skip
+    card = str(home / "root-4.card.json")
+    rotation = country.here("propose", "rotation", "root", "--remove", "root-3", "--add", card)["proposal"]
+    country.here("sign", rotation, *with_key(country, ceremony / "root-1.key", known))
+    signed = country.here("sign", rotation, *with_key(country, ceremony / "root-2.key", known))
+    assert signed["state"] == "PUBLISHED"
+    assert all(result.view.root_version == 3 for result in country.refresh().values())
+    # 4. The passphrase comes to mind again: the old share signs nothing that counts, and the new one does.
+    again = country.here("propose", "renewal", "root")["proposal"]
+    assert "not among" in country.here("sign", again, *with_key(country, key, LOST), refused=True)
+    country.here("sign", again, *with_key(country, home / "root-4.key", "the fourth holder's own"))
+    country.here("sign", again, *with_key(country, ceremony / "root-1.key", known))
+    assert all(result.view.root_version == 4 for result in country.refresh().values())
+
+
+def test_the_registrys_own_passphrase_is_lost(country: Country) -> None:
+    """Rebuilt from its own files with new online keys: root holders and operators sign them, and clients go on."""
+    registry, anew = country.root / "registry", country.root / "anew"
+    before = country.refresh()["node"].view
+    # 1. The file with the passphrase is gone, and nobody knows it: the registry signs nothing any more.
+    (registry / "passphrase").write_text(LOST + "\n")
+    with pytest.raises(ConfigurationError, match="does not open"):
+        country.refresh()
+    # 2. A registry beside it begins from what was published, without the keys that nobody can open.
+    rebuilt = country.anywhere(
+        "rebuild", "--dir", str(anew), "--root-fingerprint", country.fingerprint,
+        "--from", str(registry / "repository"), "--configuration", str(registry / "registry.toml"),
+        "--tls", str(registry / "tls"), "--holders", str(registry / "holders.json"),
+    )  # fmt: skip
+    assert rebuilt["lacking"] == {}
+    # 3. Until its new keys are named it serves nothing; then root holders name two of them, operators the third.
+    first, second = country.anywhere("proposals", "--dir", str(anew))["proposals"]
+    for proposal, kind in ((first, "root"), (second, "operator")):
+        for number in (1, 3):
+            key = registry / "ceremony" / f"{kind}-{number}.key"
+            signed = country.anywhere(
+                "sign", proposal["proposal"], "--dir", str(anew), *with_key(country, key, PASSPHRASE.decode())
+            )
+        assert signed["state"] == "PUBLISHED"
+    # 4. Under its old address it goes on, above what clients hold: nothing is refused, nothing is lost.
+    registry.rename(country.root / "unreadable")
+    anew.rename(registry)
+    for result in country.refresh().values():
+        assert not result.rejected
+        assert result.view.root_version == before.root_version + 1
+        assert result.view.timestamp_version > before.timestamp_version
+        assert set(result.view.issuers) == {"31"}
+    assert country.alarm() is None
 
 
 def test_the_online_keys_take_another_passphrase_together(country: Country) -> None:
