@@ -12,6 +12,7 @@ where somebody else may have had both, the key must be rotated, not locked anew.
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
 from collections.abc import Sequence
@@ -43,6 +44,9 @@ def change_passphrase(paths: Sequence[Path], old: bytes, new: bytes) -> list[Pat
         raise InvalidInputError("the new passphrase is the old one: nothing would change")
     found = [(path, _open(path, old, new)) for path in paths]
     changed = [(path, key) for path, key in found if key is not None]
+    for path in paths:  # what a kill left of an earlier try
+        for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}"):
+            left.unlink(missing_ok=True)
     for path, key in changed:
         _relock(path, key, new)
     return [path for path, _ in changed]

@@ -49,6 +49,7 @@ _SOURCE_LIMITS = SourceLimits()
 _MAX_HELD_BYTES = 268_435_456
 
 _LOCK_SECONDS = 120
+_REREAD_AFTER = 1000
 _LOCK_PAUSE_SECONDS = 0.05
 
 # these lie in the national files, which are the same wherever they come from
@@ -103,6 +104,7 @@ class TrustClient:
         self._limits = limits
         self._checkpoint = checkpoint
         self._store: TrustStore | None = None
+        self._known: set[int] = set()  # generations that this process has read whole, or written
         self._bootstrap: Bootstrap | None = None
         self._bootstrap_mark = (0, 0)
         self._lists: dict[
@@ -113,6 +115,11 @@ class TrustClient:
     def view(self) -> TrustView | None:
         """The view that serves, with what the last refresh learnt of the clock, even one that failed."""
         return None if self._store is None else self._store.view
+
+    @property
+    def state(self) -> TrustState | None:
+        """The signed files that serve, decoded: what ends when (healthcode.deadline); None before any was read."""
+        return None if self._store is None else self._store.state
 
     @property
     def passed_over(self) -> tuple[SourceNote, ...]:
@@ -270,6 +277,8 @@ class TrustClient:
                 swap_timestamp(self._directory, number, state.files.national.timestamp)
         else:
             number = self._write(taken, None if store is None else store.generation)
+        # now and then all is read again, for the sake of a process that runs for years
+        self._known = {*self._known, number} if len(self._known) < _REREAD_AFTER else {number}
         self._store = TrustStore(self._directory, state, number, ())
         return RefreshResult(changed, number, state.files.rejected, state.view, taken.candidate.name)
 
@@ -277,12 +286,16 @@ class TrustClient:
         """The number of the generation that was written; lists that the folder has lost are fetched again."""
         files, lists = taken.state.files, taken.lists
         try:
-            return write_generation(self._directory, files, lists, base=base, checkpoint=self._checkpoint)
+            return write_generation(
+                self._directory, files, lists, base=base, known=self._known, checkpoint=self._checkpoint
+            )
         except TrustError as error:
             if error.reason is Reason.STORAGE_FULL:
                 raise
             lists = self._refetched(taken, base)
-        return write_generation(self._directory, files, lists, base=base, checkpoint=self._checkpoint)
+        return write_generation(
+            self._directory, files, lists, base=base, known=self._known, checkpoint=self._checkpoint
+        )
 
     def _refetched(self, taken: _Taken, base: int | None) -> dict[str, bytes | None]:
         """The lists, those fetched again that the damaged folder no longer holds. Raises as TrustSource.fetch."""
@@ -318,6 +331,8 @@ class TrustClient:
             held = TrustStore(self._directory, held.state, held.generation, lost)
             opened = held
         self._store = opened
+        if opened is not None and opened is not held:
+            self._known = {opened.generation}
         return opened
 
     @contextmanager

@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,9 +68,13 @@ def write_generation(
     lists: Mapping[str, bytes | None],
     *,
     base: int | None,
+    known: Container[int] = (),
     checkpoint: Checkpoint = lambda _step: None,
 ) -> int:
     """Make a generation durable, then current; its number.
+
+    `known`: the generations that this process has read whole, or written. A file of another
+    one is hashed before it is linked: silent damage must not go from one into the next.
 
     `base` is the generation that serves now, if any. `lists` is by place (`lists/<hex>`):
     new bytes, or None for one that `base` holds. Raises TrustError(STORAGE_FULL) when the disk does not take it; the
@@ -79,7 +83,7 @@ def write_generation(
     row = _line_up(directory, base)
     folder = _folder(directory, row.number)
     try:
-        _write(directory, row, files, lists, checkpoint)
+        _write(directory, row, files, lists, known, checkpoint)
         checkpoint("generation.synced")
         _swap_current(directory, row.number)
     except OSError as error:
@@ -116,12 +120,13 @@ def _write(
     row: _Row,
     files: TrustFiles,
     lists: Mapping[str, bytes | None],
+    known: Container[int],
     checkpoint: Checkpoint,
 ) -> None:
     folder = _folder(directory, row.number)
     there = _begin(directory, row)
     elder = None if row.elder is None else _folder(directory, row.elder)
-    sound = {} if elder is None else _sound_files(elder)
+    sound = {} if elder is None else _sound_files(elder, hashed=row.elder not in known)
     contents: dict[str, bytes | None] = {**places_of(files), **lists}
     digests: dict[str, str] = {}
     written = [MANIFEST]
@@ -181,15 +186,20 @@ def _begin(directory: Path, row: _Row) -> dict[str, int]:
     return found
 
 
-def _sound_files(folder: Path) -> dict[str, tuple[str, int]]:
-    """The files of a generation that nobody wrote to after its manifest was made: place → (digest, inode)."""
+def _sound_files(folder: Path, *, hashed: bool) -> dict[str, tuple[str, int]]:
+    """The files of a generation that nobody wrote to after its manifest was made: place → (digest, inode).
+
+    `hashed`: each is read, too; a bad disk, or a copy of a damaged folder, keeps the times.
+    """
     found: dict[str, tuple[str, int]] = {}
     try:
         finished = (folder / MANIFEST).stat().st_mtime_ns
         here = f"{folder}/"
         for place, digest in read_manifest(folder)["files"].items():
             status = os.stat(here + place)  # noqa: PTH116  as in _write
-            if status.st_mtime_ns <= finished and stat.S_ISREG(status.st_mode):
+            if status.st_mtime_ns > finished or not stat.S_ISREG(status.st_mode):
+                continue
+            if not hashed or hashlib.sha256((folder / place).read_bytes()).hexdigest() == digest:
                 found[place] = (digest, status.st_ino)
     except (OSError, TrustError):
         return {}

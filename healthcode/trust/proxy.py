@@ -6,12 +6,14 @@ never asked through a proxy. `NO_PROXY=*` switches all of it off.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
-from urllib3.util import make_headers
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
 
 from healthcode.errors import ConfigurationError
 
@@ -38,22 +40,32 @@ def proxy_of(url: str) -> Proxy | None:
     named = found.get(parts.scheme) or found.get("all")
     if not named or _is_here(host) or proxy_bypass(_with_port(host, parts.port)):
         return None
-    proxy = urlsplit(named if "://" in named else f"http://{named}")
     try:
-        port = proxy.port
-    except ValueError:
-        port = 0
-    if proxy.scheme not in ("http", "https") or not proxy.hostname or port == 0:
+        return _proxy(named)
+    except ValueError:  # its text may hold a password, so it is not repeated
         raise ConfigurationError(
             f"{parts.scheme.upper()}_PROXY (or ALL_PROXY) names no http proxy: write http://host:port, "
-            f"or NO_PROXY={host} to go without"
-        )
-    name = _with_port(f"[{proxy.hostname}]" if ":" in proxy.hostname else proxy.hostname, port)
+            f"with %-escapes in a user and password, or NO_PROXY={host} to go without"
+        ) from None
+
+
+def _proxy(named: str) -> Proxy:
+    """Raises ValueError for what is no address of an http proxy."""
+    parts = urlsplit(named if "://" in named else f"http://{named}")
+    port = parts.port
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(parts.scheme)
+    name = _with_port(f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname, port)
     headers: dict[str, str] = {}
-    if proxy.username is not None:
-        credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        headers = dict(make_headers(proxy_basic_auth=credentials))
-    return Proxy(f"{proxy.scheme}://{name}", name, headers)
+    if parts.username is not None:
+        # RFC 7617 says UTF-8; urllib3 takes Latin-1 alone
+        credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        headers = {"proxy-authorization": f"Basic {base64.b64encode(credentials).decode()}"}
+    try:
+        parse_url(f"{parts.scheme}://{name}")
+    except LocationParseError as error:
+        raise ValueError(name) from error
+    return Proxy(f"{parts.scheme}://{name}", name, headers)
 
 
 def _with_port(host: str, port: int | None) -> str:

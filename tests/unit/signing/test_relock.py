@@ -63,6 +63,16 @@ def test_a_change_that_broke_off_is_done_again(tmp_path: Path, monkeypatch: pyte
         read_key_file(path, NEW)
 
 
+def test_what_a_kill_left_is_swept(tmp_path: Path) -> None:
+    """Between writing and renaming there are two files; done again, there is one, also where it was done already."""
+    paths = [make(tmp_path, name) for name in ("a", "b")]
+    change_passphrase(paths[:1], OLD, NEW)
+    for path in paths:
+        (tmp_path / f".{path.name}.0123abcd").write_bytes(path.read_bytes())
+    change_passphrase(paths, OLD, NEW)
+    assert sorted(tmp_path.iterdir()) == paths
+
+
 def test_one_file_that_does_not_open_stops_it_before_any_is_changed(tmp_path: Path) -> None:
     """A wrong passphrase, or a foreign file among them: nothing is touched, and the file is named."""
     paths = [make(tmp_path, name) for name in ("a", "b")]

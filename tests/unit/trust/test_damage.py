@@ -162,6 +162,33 @@ def test_a_running_client_goes_on_from_memory(
     assert is_revoked(TrustStore.open(folder).view, expires)
 
 
+@pytest.mark.parametrize("folder_of", [1, 2, 3])
+def test_silent_damage_does_not_go_from_one_generation_into_the_next(
+    realm: SimulatedRealm, client: TrustClient, folder: Path, folder_of: int
+) -> None:
+    """A byte that a bad disk flipped, times kept, stays in the generation it is in, and is gone with it."""
+    for _ in range(3):
+        realm.now += 60
+        realm.publish_live("31")
+        realm.publish()
+        client.refresh(realm.now)
+    path = folder / "generations" / str(folder_of) / "metadata" / "province-11.json"
+    times = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    with path.open("r+b") as file:
+        file.write(data)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    for _ in range(5):
+        realm.now += 60
+        realm.publish_live("31")
+        realm.publish()
+        fresh = TrustClient(folder, realm)
+        newest = fresh.refresh(realm.now)
+        store = TrustStore.open(folder)
+        assert (store.generation, store.warnings) == (newest.generation, ())
+
+
 def test_two_processes_on_one_folder_keep_the_newer_timestamp(
     realm: SimulatedRealm, client: TrustClient, folder: Path
 ) -> None:

@@ -114,12 +114,30 @@ def test_this_machine_is_never_asked_through_a_proxy(monkeypatch: pytest.MonkeyP
     assert HttpSource(f"http://{NAME}/trust", use_proxy=False)._proxy is None
 
 
-@pytest.mark.parametrize("value", ["socks5://proxy.test:1080", "http://", "http://proxy.test:port"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "socks5://proxy.test:1080",
+        "http://",
+        "http://proxy.test:port",
+        "http://[",
+        "%",
+        "http://x y:3",
+        "http://u:geheim@[:1",
+    ],
+)
 def test_a_proxy_of_no_use_is_told_at_once(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """With what to write instead."""
     monkeypatch.setenv("HTTPS_PROXY", value)
     with pytest.raises(ConfigurationError, match=r"NO_PROXY=mirror\.test"):
         HttpSource(f"https://{NAME}/trust")
+
+
+def test_credentials_of_any_script(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 7617 sends them as UTF-8."""
+    with run_forward_proxy(urlsplit(mirror.url).netloc, credentials="用户:密码") as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://用户:密码@{proxy.address}")
+        assert HttpSource(f"http://{NAME}/trust").fetch(FILE, 100) == b"12345"
 
 
 def test_a_proxy_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
