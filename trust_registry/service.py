@@ -12,7 +12,7 @@ from healthcode.identity.peer import PeerId
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.convert import duration, timestamp
 from healthcode.rpc.report import REPORT_SECONDS
-from healthcode.telemetry import get_logger
+from healthcode.telemetry import LogBudget, get_logger
 from healthcode.trust.layout import authority_role, live_role
 from healthcode.v1.trust_registry_pb2 import (
     JOIN_STATE_APPROVED,
@@ -78,6 +78,7 @@ class TrustRegistry:
         self._hot = HotFiles(repository.tree)
         self._ledger = RequestLedger()
         self._log = get_logger("registry")
+        self._budget = LogBudget(burst=3, period_seconds=60)
 
     async def FetchFile(  # noqa: N802  named as in the proto
         self, request: FetchFileRequest, _call: CallInfo
@@ -200,9 +201,15 @@ class TrustRegistry:
         try:
             raised = self._repository.resume_above(request.timestamp, request.snapshot)
         except HealthcodeError as error:
-            self._log.warning(
-                "evidence_refused", node=report.node, reason=error.reason.value, why=error.message
-            )
+            left_out = self._budget.take(f"evidence {report.node}")
+            if left_out is not None:
+                self._log.warning(
+                    "evidence_refused",
+                    node=report.node,
+                    reason=error.reason.value,
+                    why=error.message,
+                    left_out=left_out,
+                )
             return
         if raised:
             self._log.warning(
