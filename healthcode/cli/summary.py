@@ -11,7 +11,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from healthcode.cli.console import details, print_result, rows
+from healthcode.cli.ending import ending_warnings, renewed_by_people
 from healthcode.clock import rfc3339
+from healthcode.deadline import acts_of
 from healthcode.errors import HealthcodeError, NotFoundError
 from healthcode.identity.participant import participant
 from healthcode.trust.assembly import TrustState
@@ -63,6 +65,7 @@ def _refresh_table(data: Mapping[str, Any]) -> RenderableType:
 
 def describe_trust(store: TrustStore, now: int) -> dict[str, Any]:
     view = store.view
+    deadlines = renewed_by_people(store.state)
     return {
         "folder": str(store.directory),
         "realm": view.realm,
@@ -77,7 +80,13 @@ def describe_trust(store: TrustStore, now: int) -> dict[str, Any]:
         "earliest_expiry": rfc3339(view.earliest_expiry),
         "services": {name: service.endpoint for name, service in sorted(view.services.items())},
         "clock_ahead_seconds": view.clock_ahead_seconds(now),
-        "warnings": [*store.warnings, *view.warnings, *_clock_warnings(view, now)],
+        "warnings": [
+            *store.warnings,
+            *view.warnings,
+            *_clock_warnings(view, now),
+            *ending_warnings(deadlines, now),
+        ],
+        "act": acts_of(deadlines, now),
         "issuers": [_issuer(view, issuer, now) for _, issuer in sorted(view.issuers.items())],
     }
 
@@ -160,7 +169,7 @@ def trust_table(data: Mapping[str, Any]) -> RenderableType:
     about = {
         name: value
         for name, value in data.items()
-        if name not in {"issuers", "services", "warnings", "age_seconds", "clock_ahead_seconds"}
+        if name not in {"issuers", "services", "warnings", "act", "age_seconds", "clock_ahead_seconds"}
     }
     about["signed_at"] = f"{data['signed_at']} ({data['age_seconds']} s ago)"
     about["services"] = [f"{name} {endpoint}" for name, endpoint in data["services"].items()]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
 from healthcode.cli.adoption import adopt, fingerprint_option
 from healthcode.cli.console import CommandGroup, details, json_option, print_result
+from healthcode.cli.ending import DeadlineTeller
 from healthcode.cli.folder import open_trust, trust_option
 from healthcode.cli.source import SourceName, name_sources, open_sources, read_sources, write_sources
 from healthcode.cli.summary import describe_trust, print_refresh, trust_table
@@ -153,17 +156,18 @@ def follow(poll_seconds: float, metrics_listen: str | None, folder: Path) -> Non
     configure_logging("healthcode-trust")
     metrics = Metrics("healthcode-trust")
     with open_sources(_sources(folder, (), None)) as files, start_metrics_server(metrics, metrics_listen):
+        client, clock = TrustClient(folder, files), SystemClock()
         follower = TrustFollower(
             folder,
-            TrustClient(folder, files),
+            client,
             None,
-            clock=SystemClock(),
+            clock=clock,
             metrics=metrics,
             poll_seconds=poll_seconds,
         )
         follower.open()
         with suppress(KeyboardInterrupt):
-            asyncio.run(follower.run())
+            asyncio.run(_follow(follower, DeadlineTeller(metrics).run(client, clock)))
 
 
 @trust.command(
@@ -179,6 +183,12 @@ def show(folder: Path, as_json: bool) -> None:
     store = open_trust(folder)
     data = describe_trust(store, SystemClock().now())
     print_result(data, as_json=as_json, table=trust_table)
+
+
+async def _follow(follower: TrustFollower, deadlines: Coroutine[Any, Any, None]) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follower.run())
+        group.create_task(deadlines)
 
 
 def _sources(folder: Path, urls: tuple[str, ...], ca: Path | None) -> tuple[SourceName, ...]:
