@@ -22,7 +22,17 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["Anomaly", "Log", "Look", "Revoke", "Rule", "check_history", "read_looks"]
+__all__ = [
+    "Anomaly",
+    "Fault",
+    "Log",
+    "Look",
+    "Revoke",
+    "Rule",
+    "check_history",
+    "read_looks",
+    "write_operations",
+]
 
 REVOKED = "REVOKED"
 VALID = "VALID"
@@ -65,6 +75,19 @@ class Revoke:
     ended: float | None
 
 
+@dataclass(slots=True)
+class Fault:
+    """What was done to a node, a process of nodes or the registry: a cut, a kill, a restart, a restore.
+
+    From its beginning to its end, the heal of a cut; `ended` is None while it lasts.
+    """
+
+    what: str
+    where: str
+    began: float
+    ended: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Anomaly:
     """A rule that was broken: where, and what was seen."""
@@ -96,6 +119,14 @@ def read_looks(paths: Iterable[Path]) -> list[Look]:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         looks += [Look(**json.loads(line)) for line in lines if line.endswith("\n")]
     return looks
+
+
+def write_operations(path: Path, operations: Iterable[Revoke | Fault]) -> None:
+    """What was asked for and what was done to whom, by its beginning: read beside the looks of the same folder."""
+    lines = [json.dumps({"operation": type(each).__name__, **asdict(each)}) for each in operations]
+    path.write_text(
+        "".join(line + "\n" for line in sorted(lines, key=lambda line: json.loads(line)["began"]))
+    )
 
 
 def check_history(looks: Sequence[Look], revokes: Sequence[Revoke]) -> list[Anomaly]:

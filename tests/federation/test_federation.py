@@ -5,6 +5,7 @@ Eight nodes here; `make federation` tells the same tale with 34. What is asserte
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ async def test_a_bad_week(folder: Path) -> None:
     assert summary.recovery_seconds < 60
     assert any(state.get("TRUST_ROLLBACK") for state in states.values()), "what is older was refused"
     assert_all_happened(summary)
+    # what was done to whom stands in the history too, each with its beginning and its end
+    operations = [json.loads(line) for line in (folder / "operations.jsonl").read_text().splitlines()]
+    faults = [each for each in operations if each["operation"] == "Fault"]
+    assert len(faults) == sum(summary.counts.values())
+    assert all(each["ended"] is not None and each["began"] <= each["ended"] for each in faults)
+    assert len(operations) - len(faults) == summary.revocations
 
 
 def assert_all_happened(summary: Summary) -> None:

@@ -13,8 +13,8 @@ import asyncio
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from healthcode.identity.participant import PARTICIPANTS
 from healthcode.settings import TlsSettings
 from healthcode.trust.layout import metadata_file
 from healthcode.trust.national import root_fingerprint
-from tests.federation.history import Look, Revoke, read_looks
+from tests.federation.history import Fault, Look, Revoke, read_looks, write_operations
 from tests.federation.node import Configuration, NodePlace
 from tests.federation.node_process import Gone, NodeProcess
 from tests.simulator.process import Service, free_ports, start_service
@@ -44,7 +44,10 @@ REALM = "test-registry"
 
 @dataclass
 class Federation:
-    """All of it; `revokes` is the history of what was asked for, `looks()` of what was answered."""
+    """All of it; `revokes` is the history of what was asked for, `looks()` of what was answered, `faults` of what was done.
+
+    At the end the first and the last are in operations.jsonl, beside the looks.
+    """
 
     root: Path
     registry: Path
@@ -54,10 +57,28 @@ class Federation:
     proxies: dict[str, Sequence[CuttingProxy]] = field(default_factory=dict)
     revokes: list[Revoke] = field(default_factory=list)
     watched: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
+    faults: list[Fault] = field(default_factory=list)
     provinces: dict[str, Province] = field(default_factory=dict)
     service: Service | None = None
     _serving: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each fault happened; of a process that was killed, each node."""
+        return Counter(fault.what for fault in self.faults)
+
+    @contextmanager
+    def _doing(self, what: str, *where: str) -> Iterator[None]:
+        """Something that is over when it is done."""
+        faults = [Fault(what, each, time.monotonic()) for each in where]
+        self.faults += faults
+        yield
+        for fault in faults:
+            fault.ended = time.monotonic()
+
+    def _begin(self, what: str, where: str) -> None:
+        """Something that lasts until `heal`."""
+        self.faults.append(Fault(what, where, time.monotonic()))
 
     # the registry
 
@@ -75,9 +96,9 @@ class Federation:
 
     def kill_registry(self) -> None:
         assert self.service is not None
-        self.counts["kills of the registry"] += 1
-        self.service.kill()
-        self._serving.close()
+        with self._doing("kills of the registry", "registry"):
+            self.service.kill()
+            self._serving.close()
 
     def back_up(self) -> None:
         """A copy of the registry's folder, as a nightly job makes one while it runs.
@@ -95,38 +116,41 @@ class Federation:
 
     def restore(self) -> None:
         """Yesterday's folder in the place of today's; the registry must not run."""
-        self.counts["restores of the registry"] += 1
-        shutil.rmtree(self.registry)
-        shutil.copytree(self.root / "backup", self.registry, symlinks=True)
+        with self._doing("restores of the registry", "registry"):
+            shutil.rmtree(self.registry)
+            shutil.copytree(self.root / "backup", self.registry, symlinks=True)
 
     # partitions
 
     def cut(self, code: str) -> None:
         """Resets what is between a node and the registry, until `heal`."""
-        self.counts["cuts"] += 1
+        self._begin("cuts", code)
         for proxy in self.proxies[code]:
             proxy.cut()
 
     def hold(self, code: str) -> None:
         """Lets nothing pass between a node and the registry, nor fail, until `heal`."""
-        self.counts["holds"] += 1
+        self._begin("holds", code)
         for proxy in self.proxies[code]:
             proxy.hold()
 
     def deafen(self, code: str) -> None:
         """The node can publish and hears nothing, until `heal`."""
-        self.counts["cuts"] += 1
+        self._begin("cuts", code)
         self.proxies[code][0].cut()
 
     def silence(self, code: str) -> None:
         """The node hears all and cannot publish, until `heal`."""
-        self.counts["cuts"] += 1
+        self._begin("cuts", code)
         self.proxies[code][1].cut()
 
     def heal(self, *codes: str) -> None:
         for code in codes:
             for proxy in self.proxies[code]:
                 proxy.heal()
+        for fault in self.faults:
+            if fault.where in codes and fault.ended is None:
+                fault.ended = time.monotonic()
 
     # nodes
 
@@ -135,8 +159,8 @@ class Federation:
 
     async def kill(self, number: int) -> None:
         """SIGKILL of a process with all its nodes."""
-        self.counts["nodes killed"] += sum(home == number for home in self.homes.values())
-        await self.processes[number].kill()
+        with self._doing("nodes killed", *(code for code, home in self.homes.items() if home == number)):
+            await self.processes[number].kill()
 
     async def revive(self, number: int) -> None:
         """Starts it again over the folders that it left."""
@@ -145,8 +169,8 @@ class Federation:
 
     async def restart(self, code: str) -> None:
         """Ends and starts one node."""
-        self.counts["nodes restarted"] += 1
-        await self.process_of(code).tell("restart", node=code)
+        with self._doing("nodes restarted", code):
+            await self.process_of(code).tell("restart", node=code)
 
     async def watch(self, codes: Sequence[str]) -> None:
         """All nodes look at these codes from now on."""
@@ -230,6 +254,7 @@ class Federation:
         return read_looks(self.root.glob("looks-*.jsonl"))
 
     async def close(self) -> None:
+        write_operations(self.root / "operations.jsonl", [*self.revokes, *self.faults])
         for process in self.processes:
             await process.close()
         for proxies in self.proxies.values():
