@@ -122,7 +122,7 @@ def as_script() -> str:
     return "\n".join(parts)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_every_command_of_the_page_works_in_its_order(
     surroundings: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -136,7 +136,7 @@ def test_every_command_of_the_page_works_in_its_order(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=220,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
