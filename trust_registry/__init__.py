@@ -13,6 +13,7 @@ Where things live:
     published, tree,        what is current, for us and for readers; what watchers hear,
       watch, retention        and what is removed
     floor                   versions given out before a restore, never given out again
+    standing                root and targets that nodes hold newer: nobody signs them here
     export, rebuild,        mirrors, and a lost registry made anew: of everything the newest
       salvage, survey,        that holds, from all that is left
       node_folder

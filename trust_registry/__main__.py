@@ -28,6 +28,7 @@ _COMMANDS = {
     "policy": "trust_registry.cli.policy:policy",
     "certificate": "trust_registry.cli.operation:certificate",
     "nodes": "trust_registry.cli.nodes:nodes",
+    "accept-loss": "trust_registry.cli.loss:accept_loss_command",
     "export": "trust_registry.cli.mirror:export",
     "rebuild": "trust_registry.cli.mirror:rebuild_command",
 }

@@ -27,7 +27,7 @@ from trust_registry.approval import publish_proposal, state_of, tally_of
 from trust_registry.area_approval import AreaApprovalStore, publish_approved
 from trust_registry.deadline import deadlines_of
 from trust_registry.directory import CaDirectory
-from trust_registry.durable import exclusive
+from trust_registry.durable import exclusive, read_file
 from trust_registry.folder import RegistryFolder
 from trust_registry.founding import check_founded
 from trust_registry.group import PublicationGroups
@@ -41,6 +41,7 @@ from trust_registry.repository import Repository
 from trust_registry.retention import remove_superseded
 from trust_registry.service import TrustRegistry
 from trust_registry.settings import RegistrySettings, load_registry_settings
+from trust_registry.standing import behind_of
 from trust_registry.submission import Publisher
 from trust_registry.upload import remove_spools
 from trust_registry.watch import TreeWatch
@@ -239,7 +240,8 @@ def _measure(registry: Registry, published: Published, metrics: RegistryMetrics)
     metrics.joins_waiting.set(len(waiting))
     opened = [each for each in registry.proposals.all() if state_of(each, published) is ProposalState.OPEN]
     metrics.proposals_open.set(len(opened))
-    metrics.lacking.set(len(published.lacking))
+    behind = {each.role for each in behind_of(published)}
+    metrics.lacking.set(len(behind | set(published.lacking)))
 
 
 async def _renew(registry: Registry, watch: TreeWatch, metrics: RegistryMetrics) -> None:
@@ -269,7 +271,8 @@ async def _publish_complete(registry: Registry, watch: TreeWatch) -> None:
     seen: object = None
     while True:
         await asyncio.sleep(1)
-        now = (registry.proposals.identity(), registry.repository.tree.identity())
+        floor = read_file(registry.folder.floor)  # what was given up may be published
+        now = (registry.proposals.identity(), registry.repository.tree.identity(), floor)
         if now == seen:
             continue
         seen = now
@@ -286,7 +289,10 @@ async def _publish_complete(registry: Registry, watch: TreeWatch) -> None:
                     publish_proposal, registry.repository, registry.proposals, proposal.id
                 )
             except HealthcodeError as error:
-                refused.add(proposal.id)
+                if (
+                    error.reason is not Reason.TRUST_ROLLBACK
+                ):  # which ends when the newer is here, or given up
+                    refused.add(proposal.id)
                 log.error("proposal_refused", proposal=proposal.id, why=error.message)  # noqa: TRY400  as above
             else:
                 watch.look_now()

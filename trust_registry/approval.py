@@ -31,9 +31,10 @@ from trust_registry.content import verify_content, verify_same
 from trust_registry.difference import Change, differences
 from trust_registry.paper import papers_of, with_papers
 from trust_registry.proposal import Proposal, ProposalState, ProposalStore
-from trust_registry.published import LIMITS
-from trust_registry.publishing import publish_signed
+from trust_registry.published import LIMITS, Published
+from trust_registry.publishing import publish_signed, roles_of
 from trust_registry.repository import Repository
+from trust_registry.standing import check_standing
 from trust_registry.writing import Receipt, Writing
 
 __all__ = [
@@ -288,6 +289,8 @@ def _check_open(proposal: Proposal, basis: Basis) -> None:
             "what it changes was published since: make the proposal again",
             reason=Reason.PROPOSAL_STALE,
         )
+    if isinstance(basis, Published):  # who signs at home has only what was carried there
+        check_standing(basis, *roles_of(proposal))
 
 
 def signers_of(proposal: Proposal, basis: Basis | None) -> dict[bytes, str]:

@@ -20,8 +20,9 @@ from healthcode.trust.metadata import public_of, to_bytes
 from trust_registry.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.published import Published
 from trust_registry.repository import Repository
+from trust_registry.standing import check_standing, title_of
 
-__all__ = ["BootstrapPlan", "check_plan", "draft_bootstrap"]
+__all__ = ["BootstrapPlan", "check_plan", "draft_bootstrap", "roles_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,19 @@ def check_plan(plan: BootstrapPlan, published: Published) -> None:
             )
 
 
+def roles_of(plan: BootstrapPlan) -> tuple[str, ...]:
+    """What is signed anew by it."""
+    return ("root", "targets") if plan.operator_keys else ("root",)
+
+
 def draft_bootstrap(repository: Repository, store: ProposalStore, plan: BootstrapPlan) -> Proposal:
     """The proposal of a root that begins anew; the new holders sign it, and new operators targets with it.
 
-    Raises as check_plan.
+    Raises as check_plan, and PreconditionError (TRUST_ROLLBACK) where nodes hold a newer root.
     """
     with repository.writing() as writing:
         published = writing.current
+        check_standing(published, *roles_of(plan))
         check_plan(plan, published)
         changes: dict[str, tuple[Sequence[bytes], int]] = {"root": (plan.root_keys, plan.root_threshold)}
         companion = b""
@@ -93,7 +100,11 @@ def draft_bootstrap(repository: Repository, store: ProposalStore, plan: Bootstra
         proposal = Proposal(
             kind=ProposalKind.BOOTSTRAP,
             role="root",
-            title=f"NEW BOOTSTRAP: root begins anew, {plan.root_threshold} of {len(plan.root_keys)} sign; {why}",
+            title=title_of(
+                f"NEW BOOTSTRAP: root begins anew, {plan.root_threshold} of {len(plan.root_keys)} sign; {why}",
+                published,
+                *roles_of(plan),
+            ),
             created=writing.now,
             metadata=to_bytes(with_bootstrap(root, published.fingerprint)),
             files={},

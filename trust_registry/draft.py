@@ -28,6 +28,7 @@ from trust_registry.proposal import Proposal, ProposalKind, ProposalState, Propo
 from trust_registry.publication import check_first_publication, check_national, check_retirements
 from trust_registry.published import LIMITS, Published
 from trust_registry.repository import Repository
+from trust_registry.standing import check_standing, title_of
 from trust_registry.writing import Writing
 
 __all__ = [
@@ -132,6 +133,7 @@ def draft_service(
 def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["root", "targets"]) -> Proposal:
     """The proposal that signs a role again as it is, with a new expiry."""
     with repository.writing() as writing:
+        check_standing(writing.current, role)
         if role == "targets":
             targets = next_targets(writing, {})
             return keep_targets(
@@ -141,7 +143,7 @@ def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["r
         proposal = Proposal(
             kind=ProposalKind.RENEWAL,
             role="root",
-            title="renew root as it is",
+            title=title_of("renew root as it is", writing.current, "root"),
             created=writing.now,
             metadata=to_bytes(renewed),
             files={},
@@ -152,6 +154,7 @@ def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["r
 
 
 def next_targets(writing: Writing, files: Mapping[str, bytes]) -> Metadata[Targets]:
+    check_standing(writing.current, "targets")
     version = writing.current.next_version("targets")
     return with_targets(writing.current.targets, version=version, files=files, now=writing.now)
 
@@ -191,7 +194,7 @@ def keep_targets(
     proposal = Proposal(
         kind=kind,
         role="targets",
-        title=title,
+        title=title_of(title, published, "targets"),
         created=writing.now,
         metadata=to_bytes(targets),
         files=dict(files),

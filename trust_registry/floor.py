@@ -21,15 +21,29 @@ from healthcode.trust.layout import TrustLimits
 from healthcode.trust.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold
 from trust_registry.durable import read_file, write_file
 
-__all__ = ["Floor", "check_floor", "read_floor", "verify_evidence", "write_floor"]
+__all__ = ["Floor", "Loss", "check_floor", "read_floor", "verify_evidence", "write_floor"]
 
 _HIGHEST = 10**9
 """No registry gets there by publishing; a version above would use up the numbers that file names have."""
 _LIMITS = TrustLimits()
 
 
+class Loss(BaseModel):
+    """What people gave up (standing.py): of targets up to `version`; of root what was newer than our `version`.
+
+    `lost` is the version that was known of then, `accepted` epoch seconds.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    version: int
+    lost: int
+    why: str
+    accepted: int
+
+
 class Floor(BaseModel):
-    """The highest versions that were ever seen; `roles` are those of a snapshot, by role."""
+    """The highest versions that were ever seen; `roles` are those of a snapshot, by role; `losses` by role."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -37,6 +51,7 @@ class Floor(BaseModel):
     timestamp: int = 0
     snapshot: int = 0
     roles: Mapping[str, int] = {}
+    losses: Mapping[str, Loss] = {}
 
     def raised(self, other: Floor) -> Floor:
         """The higher of both, each version by itself."""
@@ -47,6 +62,7 @@ class Floor(BaseModel):
             timestamp=max(self.timestamp, other.timestamp),
             snapshot=max(self.snapshot, other.snapshot),
             roles=roles,
+            losses={**other.losses, **self.losses},
         )
 
 

@@ -23,6 +23,7 @@ from trust_registry.online_key import roles_without_key
 from trust_registry.proposal import decode_proposal
 from trust_registry.publication import anchor_faults, authority_of
 from trust_registry.settings import RegistrySettings
+from trust_registry.standing import behind_of
 from trust_registry.tree import TIMESTAMP_FILE
 
 __all__ = ["inspect_folder"]
@@ -47,6 +48,7 @@ def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, s
         look("trust tree", lambda: _verify_tree(registry)),
         look("online keys", lambda: _verify_keys(registry)),
         _inspect_lacking(registry),
+        _inspect_standing(registry),
         *_inspect_anchors(registry),
         _inspect_clock(registry, now),
         look_at_port("listen", server.listen),
@@ -134,11 +136,25 @@ def _inspect_lacking(registry: Registry) -> Finding:
         lacking = registry.repository.published().lacking
     except HealthcodeError as error:
         return Finding(what, Grade.FAILED, error.message)
-    if lacking:
-        named = ", ".join(f"{role} version {version}" for role, version in sorted(lacking.items()))
+    named = ", ".join(
+        f"{role} version {version}" for role, version in sorted(lacking.items()) if role != "targets"
+    )
+    if named:
         text = f"given out, and not here: {named}; each is handed in again by its owner, or comes with the next one"
         return Finding(what, Grade.WARNING, text)
-    return Finding(what, Grade.OK, "all that was given out is here")
+    return Finding(what, Grade.OK, "what provinces gave out is here")
+
+
+def _inspect_standing(registry: Registry) -> Finding:
+    """Whether people may sign root and targets here."""
+    what = "root and targets"
+    try:
+        behind = behind_of(registry.repository.published())
+    except HealthcodeError as error:
+        return Finding(what, Grade.FAILED, error.message)
+    if behind:
+        return Finding(what, Grade.WARNING, "; ".join(f"{each}: {each.what}" for each in behind))
+    return Finding(what, Grade.OK, "nobody is known to hold newer ones")
 
 
 def _inspect_anchors(registry: Registry) -> list[Finding]:

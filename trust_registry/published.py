@@ -8,7 +8,7 @@ stands for it, until its owner hands it in again (docs/adr/0016).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,7 @@ from healthcode.trust.metadata import (
     target_of,
 )
 from healthcode.trust.national import root_fingerprint
-from trust_registry.floor import Floor
+from trust_registry.floor import Floor, Loss
 from trust_registry.tree import TIMESTAMP_FILE, TreeVersions, TrustTree
 
 __all__ = ["LIMITS", "Published", "signed_part"]
@@ -37,10 +37,19 @@ LIMITS = TrustLimits()
 
 
 class Published:
-    """What is current: read once from the tree, decoded when asked for."""
+    """What is current: read once from the tree, decoded when asked for.
 
-    def __init__(self, tree: TrustTree, floor: Floor | None = None) -> None:
+    `claims` gives the version of root that each node says it has, by node.
+    """
+
+    def __init__(
+        self,
+        tree: TrustTree,
+        floor: Floor | None = None,
+        claims: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._tree = tree
+        self._claims = claims
         self._floor = floor or Floor()
         self.versions: TreeVersions = tree.versions()
         self._held: dict[str, int] = {}
@@ -113,6 +122,20 @@ class Published:
         return {
             role: version for role, version in self.given_out.items() if self.held_version(role) < version
         }
+
+    @cached_property
+    def root_claims(self) -> Mapping[str, int]:
+        """The newer versions of root that participants' nodes and the gateway say they have, by node; nothing proves it."""
+        newer = {node: version for node, version in self._claims().items() if version > self.versions.root}
+        if not newer:
+            return {}
+        heard = {*self.members, "gateway"}
+        return {node: version for node, version in newer.items() if node in heard}
+
+    @property
+    def losses(self) -> Mapping[str, Loss]:
+        """What people gave up, by role."""
+        return self._floor.losses
 
     def next_version(self, role: str) -> int:
         """The version that a role publishes next: above what is current, and above what nodes hold already."""

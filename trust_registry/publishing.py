@@ -29,16 +29,19 @@ from healthcode.trust.metadata import (
 from trust_registry.proposal import Proposal
 from trust_registry.publication import check_first_publication, check_national, check_retirements
 from trust_registry.published import LIMITS
+from trust_registry.standing import check_standing
 from trust_registry.writing import Receipt, RoleUpdate, Writing
 
-__all__ = ["publish_signed"]
+__all__ = ["publish_signed", "roles_of"]
 
 
 def publish_signed(writing: Writing, proposal: Proposal) -> Receipt:
     """Publishes a proposal that has its signatures; durable when it returns.
 
-    Raises SignatureError (SIGNATURE_THRESHOLD) when it lacks some, and what check_national raises.
+    Raises SignatureError (SIGNATURE_THRESHOLD) when it lacks some, PreconditionError (TRUST_ROLLBACK) on
+    what is older than what nodes hold, and what check_national raises.
     """
+    check_standing(writing.current, *roles_of(proposal))
     if proposal.role == "root":
         return _publish_root(writing, proposal)
     metadata = decode_metadata(proposal.metadata, Targets, LIMITS.targets_bytes)
@@ -49,6 +52,11 @@ def publish_signed(writing: Writing, proposal: Proposal) -> Receipt:
             metadata.signed, role, publication, writing.current, writing.now
         )
     return writing.publish(updates)
+
+
+def roles_of(proposal: Proposal) -> tuple[str, ...]:
+    """Of which roles a proposal is the next version."""
+    return (proposal.role, "targets") if proposal.companion else (proposal.role,)
 
 
 def _publish_root(writing: Writing, proposal: Proposal) -> Receipt:

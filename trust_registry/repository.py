@@ -17,6 +17,7 @@ from healthcode.trust.progress import verify_pace
 from trust_registry.durable import exclusive, write_file
 from trust_registry.floor import Floor, read_floor, verify_evidence, write_floor
 from trust_registry.folder import RegistryFolder
+from trust_registry.node_state import NodeStateStore
 from trust_registry.online_key import OnlineKeys
 from trust_registry.published import Published
 from trust_registry.tree import TrustTree
@@ -47,14 +48,22 @@ class Repository:
     def writing(self) -> Iterator[Writing]:
         """Holds the lock, and gives what is current and the way to change it."""
         with exclusive(self.folder.lock):
-            writing = Writing(self.tree, self._keys, self.clock.now(), read_floor(self.folder.floor))
+            writing = Writing(self.tree, self._keys, self.clock.now(), self.floor(), self._claims)
             writing.reopen = self._reopen
             yield writing
             self._keys = writing.held
 
     def published(self) -> Published:
         """What is current now, without the lock."""
-        return Published(self.tree, read_floor(self.folder.floor))
+        return Published(self.tree, self.floor(), self._claims)
+
+    def floor(self) -> Floor:
+        """What was given out before this tree, and what people gave up of it."""
+        return read_floor(self.folder.floor)
+
+    def _claims(self) -> dict[str, int]:
+        reports = NodeStateStore(self.folder.nodes).all()
+        return {node: report.root_version for node, report in reports.items()}
 
     def resume_above(self, timestamp: bytes, snapshot: bytes) -> bool:
         """Goes on above what a node proves to hold; whether that is more than is published. Durable.
@@ -79,7 +88,7 @@ class Repository:
             seconds = self.clock.now() - signed_at(published.timestamp.signed)
             verify_pace("timestamp", published.next_timestamp, found.timestamp, seconds)
             verify_pace("snapshot", published.next_snapshot, found.snapshot, seconds)
-            write_floor(self.folder.floor, read_floor(self.folder.floor).raised(found))
+            write_floor(self.folder.floor, self.floor().raised(found))
         if writing.can_publish:
             with self.writing() as writing:
                 writing.resume()

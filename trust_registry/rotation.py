@@ -20,6 +20,7 @@ from healthcode.trust.metadata import Metadata, Root, public_of, signing_keys, t
 from trust_registry.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.published import Published
 from trust_registry.repository import Repository
+from trust_registry.standing import check_standing, title_of
 
 __all__ = ["HolderChange", "draft_areas_key", "draft_holders", "draft_online_key", "draft_reonboarding"]
 
@@ -45,6 +46,7 @@ def draft_holders(
     with repository.writing() as writing:
         published = writing.current
         role = _TUF_ROLE[who]
+        check_standing(published, "root", role)
         root = published.root.signed
         keys, threshold = _changed(root, role, change, published.realm)
         new = with_root(root, {role: (keys, threshold)}, now=writing.now)
@@ -58,7 +60,14 @@ def draft_holders(
         kind = ProposalKind.OPERATORS if companion else ProposalKind.ROOT
         what = "operators" if companion else "root holders"
         title = f"{what}: {len(change.add)} come, {len(change.remove)} go, {threshold} of {len(keys)} sign"
-        return _keep(store, kind, title, new, writing.now, companion)
+        return _keep(
+            store,
+            kind,
+            title_of(title, published, *dict.fromkeys(("root", role))),
+            new,
+            writing.now,
+            companion,
+        )
 
 
 def _changed(root: Root, role: str, change: HolderChange, realm: str) -> tuple[list[bytes], int]:
@@ -85,22 +94,26 @@ def draft_online_key(
     With it clients begin their versions anew, so that a stolen key that ran ahead is healed.
     """
     with repository.writing() as writing:
-        root = writing.current.root.signed
+        published = writing.current
+        check_standing(published, "root")
+        root = published.root.signed
         new = with_root(root, {role: ([public], 1)}, now=writing.now)
-        return _keep(store, ProposalKind.ONLINE, f"another online key for {role}", new, writing.now)
+        title = title_of(f"another online key for {role}", published, "root")
+        return _keep(store, ProposalKind.ONLINE, title, new, writing.now)
 
 
 def draft_areas_key(repository: Repository, store: ProposalStore, public: bytes) -> Proposal:
     """The proposal of another key for areas; operators sign it."""
     with repository.writing() as writing:
         published = writing.current
+        check_standing(published, "targets")
         targets = with_targets(
             published.targets, version=published.next_version("targets"), files={}, now=writing.now
         )
         proposal = Proposal(
             kind=ProposalKind.AREAS,
             role="targets",
-            title=f"another online key for {AREAS_ROLE}",
+            title=title_of(f"another online key for {AREAS_ROLE}", published, "targets"),
             created=writing.now,
             metadata=to_bytes(with_areas_key(targets, public)),
             files={},
@@ -116,9 +129,11 @@ def draft_reonboarding(
     """Root's consent to an authority link that the authority before could not hand over, because it is lost."""
     with repository.writing() as writing:
         published: Published = writing.current
+        check_standing(published, "root")
         root = copy.deepcopy(published.root.signed)
         new = with_root(root, {}, now=writing.now, reonboarded={f"{participant}/{seq}": digest.hex()})
         title = f"participant {participant} lost its authority: link {seq} without handover"
+        title = title_of(title, published, "root")
         return _keep(store, ProposalKind.REONBOARDING, title, new, writing.now)
 
 

@@ -23,6 +23,7 @@ from trust_registry.proposal import ProposalState
 from trust_registry.publication import anchor_faults
 from trust_registry.published import Published
 from trust_registry.retirement import left_by, retirements_of
+from trust_registry.standing import behind_of
 from trust_registry.waiting import waiting_authorities
 
 __all__ = ["describe_node", "nodes_of", "status_of"]
@@ -107,6 +108,9 @@ def describe_node(each: NodeLag, published: Published) -> dict[str, Any]:
         "since": None if each.since is None else rfc3339(each.since),
         "behind": list(each.behind),
     }
+    if each.node in published.root_claims:
+        held = f"root {published.root_claims[each.node]} > {published.versions.root}"
+        line["ahead"] = f"{held}: it holds a newer root than this registry"
     if report is None:
         return line
     return {
@@ -128,11 +132,18 @@ def describe_node(each: NodeLag, published: Published) -> dict[str, Any]:
 
 def _lacking(published: Published) -> list[dict[str, Any]]:
     """Roles whose newest version was given out and is lost here, and who brings it back."""
-    found = []
+    found = [
+        {"role": each.role, "version": each.version, "held": each.held, "what": f"{each}: {each.what}"}
+        for each in behind_of(published)
+    ]
     for role, version in sorted(published.lacking.items()):
         owner = participant_of_role(role)
-        if owner is None:
-            what = "rebuild from a mirror or a node's trust folder that has it, or sign a new version"
+        if role in {each["role"] for each in found}:
+            continue
+        if owner is None and role in published.losses:
+            what = f"given up: {published.losses[role].why}. The next version that is signed heals it"
+        elif owner is None:
+            what = "the registry signs it anew by itself"
         else:
             how = "signs anew" if owner[1] else "hands it in again"
             what = f"the node of {participant(owner[0]).english} {how} when it reports"

@@ -72,12 +72,20 @@ class Writing:
     """One turn of the writer, made by `Repository.writing`."""
 
     def __init__(
-        self, tree: TrustTree, keys: OnlineKeys | None, now: int, floor: Floor, *, founding: bool = False
+        self,
+        tree: TrustTree,
+        keys: OnlineKeys | None,
+        now: int,
+        floor: Floor,
+        claims: Callable[[], Mapping[str, int]] = dict,
+        *,
+        founding: bool = False,
     ) -> None:
         self.tree = tree
         self.now = now
         self._floor = floor
-        self.published = None if founding else Published(tree, floor)
+        self._claims = claims
+        self.published = None if founding else Published(tree, floor, claims)
         self.held = keys
         self.reopen: Callable[[], OnlineKeys] | None = None
 
@@ -171,7 +179,7 @@ class Writing:
             self._key(role, signed)
         if self.current.versions.root < version:
             write_file(self.tree.locate(metadata_file("root", version)), root)
-            self.published = Published(self.tree, self._floor)
+            self.published = Published(self.tree, self._floor, self._claims)
         if updates or not self._snapshot_holds():
             return self.publish(updates)
         return self._renew_timestamp(version)
@@ -241,5 +249,5 @@ class Writing:
         )
         write_file(self.tree.locate(TIMESTAMP_FILE), to_bytes(timestamp))
         if self.tree.exists:
-            self.published = Published(self.tree, self._floor)
+            self.published = Published(self.tree, self._floor, self._claims)
         return Receipt(version, snapshot_version, timestamp_version)

@@ -110,5 +110,10 @@ def _tell(data: Mapping[str, Any]) -> Group:
         for line in data["nodes"]
         if line["behind"]
     ]
+    parts += [
+        Text(f"{line['node']}: {line['ahead']}", style="bold red")
+        for line in data["nodes"]
+        if "ahead" in line
+    ]
     parts += [Text(what, style="yellow") for what in data["ahead"]]
     return Group(*parts)
