@@ -37,7 +37,7 @@ from healthcode.trust.layout import (
 )
 from healthcode.trust.link import verify_chain
 from healthcode.trust.metadata import reonboarded_in
-from healthcode.trust.national import National
+from healthcode.trust.national import National, root_fingerprint
 from healthcode.trust.source import TrustSource
 from trust_registry.floor import Floor
 from trust_registry.published import LIMITS
@@ -97,7 +97,31 @@ def salvage(sources: Sequence[TrustSource], fingerprint: str) -> Salvage:
     if not found:
         reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
         raise TrustError(f"no source holds, so nothing was rebuilt. {reasons}")
+    _check_agreed(found)
     return _gather(sorted(found, key=lambda each: each.order, reverse=True), refused)
+
+
+def _check_agreed(found: Sequence[Survey]) -> None:
+    """Raises TrustError where sources differ about a root, and each row holds.
+
+    What follows the known root is signed by it. What is before it nothing proves: a liar can
+    make an older root that names today's signers, and himself; whoever were told that one's
+    fingerprint would trust him.
+    """
+    held: dict[int, dict[str, list[str]]] = {}
+    for each in found:
+        for root in each.national.roots:
+            data = each.reader.files[metadata_file("root", root.version)]
+            held.setdefault(root.version, {}).setdefault(root_fingerprint(data), []).append(
+                each.reader.source.name
+            )
+    for version, fingerprints in sorted(held.items()):
+        if len(fingerprints) > 1:
+            who = ", ".join(sorted(f"{' and '.join(names)} ({each})" for each, names in fingerprints.items()))
+            raise TrustError(
+                f"the sources differ about root version {version}: {who}. Ask the root holders which is theirs, and give "
+                "that one's fingerprint with --root-fingerprint, or leave out the source that lies"
+            )
 
 
 def _gather(found: Sequence[Survey], refused: Mapping[str, str]) -> Salvage:

@@ -15,7 +15,7 @@ from healthcode.errors import (
     TrustError,
 )
 from healthcode.trust.layout import PARTICIPANTS_PATH, POLICY_PATH, metadata_file, target_file
-from healthcode.trust.metadata import Root, Snapshot, Targets, Timestamp, decode_metadata, target_of
+from healthcode.trust.metadata import Snapshot, Targets, Timestamp, decode_metadata, target_of
 from healthcode.trust.national import (
     National,
     NationalFiles,
@@ -98,12 +98,12 @@ def _row(
             f"its first roots ({why})"
         )
     first, data = known[0]
-    adopted = beginnings_in([each for found in offered.values() for each in found if _is_root(each)], data)
     row = {first: data}
 
     def fits(each: bytes, beside: Sequence[bytes], *, before: bool) -> bool:
+        pair = [*beside, each] if before else [each, *beside]
         try:
-            verify_roots([*beside, each] if before else [each, *beside], LIMITS, adopted=adopted)
+            verify_roots(pair, LIMITS, adopted=beginnings_in(pair, data))
         except HealthcodeError:
             return False
         return True
@@ -118,12 +118,20 @@ def _row(
     return {**row, **own}
 
 
-def _is_root(data: bytes) -> bool:
-    try:
-        decode_metadata(data, Root, LIMITS.root_bytes)
-    except HealthcodeError:
-        return False
-    return True
+def _proved(row: dict[int, bytes], fingerprint: str) -> tuple[list[bytes], frozenset[str]]:
+    """The row without what nothing leads to, and where in it root began anew by the word of the known root.
+
+    Before a root that began anew only the one that it names is proved: a folder whose people
+    adopted it and skipped that one may hold anything below.
+    """
+    known = next(data for data in row.values() if root_fingerprint(data) == fingerprint)
+    adopted = beginnings_in(list(row.values()), known)
+    kept: list[int] = []
+    for version in sorted(row):
+        if kept and version > kept[-1] + 1 and root_fingerprint(row[version]) in adopted:
+            kept = []
+        kept.append(version)
+    return [row[version] for version in kept], adopted
 
 
 @dataclass(slots=True)
@@ -172,8 +180,9 @@ def survey(
 ) -> Survey:
     """The national part of a source. `together` are the roots of all: a node's folder does not begin at the first."""
     roots = _row(source, fingerprint, own, together)
-    chain = [roots[version] for version in sorted(roots)]
-    reader = FileReader(source, {metadata_file("root", version): data for version, data in roots.items()})
+    chain, adopted = _proved(roots, fingerprint)
+    places = {metadata_file("root", version): data for version, data in roots.items() if data in chain}
+    reader = FileReader(source, places)
     timestamp = reader.read(TIMESTAMP_FILE, LIMITS.timestamp_bytes)
     named = decode_metadata(timestamp, Timestamp, LIMITS.timestamp_bytes).signed.snapshot_meta
     snapshot = reader.read(metadata_file("snapshot", named.version), LIMITS.snapshot_bytes)
@@ -188,7 +197,7 @@ def survey(
         data,
         reader.target(targets, PARTICIPANTS_PATH, LIMITS.participants_bytes),
         reader.target(targets, POLICY_PATH, LIMITS.policy_bytes),
-        beginnings_in(chain, next(data for data in chain if root_fingerprint(data) == fingerprint)),
+        adopted,
     )
     national = verify_national(files, LIMITS)
     floor = check_floor(

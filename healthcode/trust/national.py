@@ -156,14 +156,20 @@ def beginnings_in(roots: Sequence[bytes], known: bytes, limits: TrustLimits = _L
     """Fingerprints of the roots at which, by the word of `known`, the row up to it began anew.
 
     For who holds a whole row and is sure of one root in it: a registry of its own, or one that
-    is rebuilt by a fingerprint. Raises DecodeError.
+    is rebuilt by a fingerprint. `known` names the root before each beginning: where the row has
+    another one there, or the root itself says otherwise, nothing began anew. Raises DecodeError.
     """
     root = decode_metadata(known, Root, limits.root_bytes).signed
     anew = bootstraps_in(root)
+    if not anew:
+        return frozenset()
+    row = [(data, decode_metadata(data, Root, limits.root_bytes).signed) for data in roots]
     found: set[str] = set()
-    for data in roots if anew else ():
-        version = decode_metadata(data, Root, limits.root_bytes).signed.version
-        if version <= root.version and str(version) in anew:
+    for data, each in row:
+        before = anew.get(str(each.version))
+        if each.version > root.version or before is None or not begins_anew(each, before):
+            continue
+        if all(root_fingerprint(other) == before for other, at in row if at.version == each.version - 1):
             found.add(root_fingerprint(data))
     return frozenset(found)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from healthcode.errors import Reason, RefusedTrustError
+from healthcode.errors import Reason, RefusedTrustError, TrustError
+from healthcode.signing.ed25519 import PrivateKey
 from healthcode.trust.client import TrustClient
-from healthcode.trust.drafting import with_root
+from healthcode.trust.drafting import with_bootstrap, with_root
 from healthcode.trust.layout import metadata_file
 from healthcode.trust.link import link_digest, new_link
-from healthcode.trust.metadata import sign_metadata, to_bytes
+from healthcode.trust.metadata import Metadata, Root, sign_metadata, to_bytes
 from healthcode.trust.national import root_fingerprint
 from healthcode.trust.source import TrustSource
 from healthcode.trust.store import init_trust
@@ -43,6 +45,24 @@ def realm() -> SimulatedRealm:
 def renew(realm: SimulatedRealm) -> None:
     realm.now += 60
     realm.sign_timestamp()
+
+
+def begin_anew(realm: SimulatedRealm) -> str:
+    """A next root of other keys that no old one signed; its fingerprint."""
+    before = realm.files[metadata_file("root", realm.root.signed.version)]
+    realm.root_keys = [realm.key(f"root anew-{number}") for number in (1, 2, 3)]
+    root = with_root(realm.root.signed, {"root": ([key.public for key in realm.root_keys], 2)}, now=realm.now)
+    return publish_root(realm, with_bootstrap(root, root_fingerprint(before)))
+
+
+def publish_root(realm: SimulatedRealm, root: Metadata[Root]) -> str:
+    realm.root = root
+    for key in realm.root_keys[:2]:
+        sign_metadata(realm.root, key)
+    data = realm.files[metadata_file("root", realm.root.signed.version)] = to_bytes(realm.root)
+    realm.now += 1
+    realm.publish()
+    return root_fingerprint(data)
 
 
 def reonboard(realm: SimulatedRealm, code: str) -> None:
@@ -109,3 +129,67 @@ def test_a_folder_that_holds_back_a_new_authority_gives_the_one_that_rules(
     assert not found.refused
     assert found.lacking["province-31"] > version
     assert "00" in found.issuers
+
+
+def forged(realm: SimulatedRealm, version: int, *, also: Sequence[PrivateKey] = ()) -> bytes:
+    """A root of that version as a liar makes it: any one of his key and `also` is enough, and he signed it."""
+    metadata = Metadata[Root].from_bytes(realm.files[metadata_file("root", version)])
+    thief = realm.key("a thief")
+    root = with_root(
+        metadata.signed, {"root": ([thief.public, *(key.public for key in also)], 1)}, now=realm.now
+    )
+    root.signed.version = version
+    sign_metadata(root, thief)
+    return to_bytes(root)
+
+
+@pytest.mark.parametrize("known", [3, 4])
+@pytest.mark.parametrize("liar_first", [True, False])
+def test_the_root_before_a_new_bootstrap_is_the_one_that_the_bootstrap_names(
+    realm: SimulatedRealm, liar_first: bool, known: int
+) -> None:
+    """Root 3 began anew, and says after which root 2: another one is refused, and who brought it."""
+    fingerprint = begin_anew(realm)
+    if known == 4:
+        fingerprint = publish_root(realm, with_root(realm.root.signed, {}, now=realm.now))
+    liar, honest = Mirror(realm, "liar"), Mirror(realm, "honest")
+    liar.tampered[metadata_file("root", 2)] = forged(realm, 2)
+    liar.tampered[metadata_file("root", 1)] = forged(realm, 1)
+    found = salvage([liar, honest] if liar_first else [honest, liar], fingerprint)
+    assert list(found.refused) == ["liar"]
+    for version in range(1, known + 1):
+        assert found.files[metadata_file("root", version)] == realm.files[metadata_file("root", version)]
+    with pytest.raises(TrustError):
+        salvage([liar], fingerprint)
+
+
+def test_a_root_that_is_not_the_one_which_began_anew_is_refused(realm: SimulatedRealm) -> None:
+    """What a later root says to have begun anew must itself say after which root."""
+    begin_anew(realm)
+    anew = list(realm.root_keys)
+    fingerprint = publish_root(realm, with_root(realm.root.signed, {}, now=realm.now))
+    liar = Mirror(realm, "liar")
+    plain = Metadata[Root].from_bytes(forged(realm, 3, also=anew))
+    plain.signed.unrecognized_fields.pop("healthcode.bootstraps")
+    plain.signatures.clear()
+    sign_metadata(plain, realm.key("a thief"))
+    liar.tampered[metadata_file("root", 3)] = to_bytes(plain)
+    with pytest.raises(TrustError):
+        salvage([liar], fingerprint)
+
+
+def test_where_sources_differ_about_a_root_before_the_known_one_nothing_is_taken(
+    realm: SimulatedRealm,
+) -> None:
+    """No signature proves an older root; whom a forged one is named to would trust a thief: people must find out who lies."""
+    begin_anew(realm)
+    anew = list(realm.root_keys)
+    fingerprint = publish_root(realm, with_root(realm.root.signed, {}, now=realm.now))
+    liar, honest = Mirror(realm, "liar"), Mirror(realm, "honest")
+    liar.tampered[metadata_file("root", 3)] = forged(realm, 3, also=anew)
+    with pytest.raises(TrustError, match=r"differ about root version 3: honest.*, liar"):
+        salvage([liar, honest], fingerprint)
+    first = root_fingerprint(realm.files[metadata_file("root", 3)])
+    assert list(salvage([liar, honest], first).refused) == ["liar"], (
+        "the fingerprint of that root itself decides"
+    )
