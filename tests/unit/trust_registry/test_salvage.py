@@ -15,6 +15,7 @@ from healthcode.trust.layout import metadata_file
 from healthcode.trust.link import link_digest, new_link
 from healthcode.trust.metadata import Metadata, Root, sign_metadata, to_bytes
 from healthcode.trust.national import root_fingerprint
+from healthcode.trust.rebootstrap import adopt_root
 from healthcode.trust.source import TrustSource
 from healthcode.trust.store import init_trust
 from tests.simulator.realm import SimulatedRealm, fixed_key
@@ -193,3 +194,21 @@ def test_where_sources_differ_about_a_root_before_the_known_one_nothing_is_taken
     assert list(salvage([liar, honest], first).refused) == ["liar"], (
         "the fingerprint of that root itself decides"
     )
+
+
+def test_below_a_gap_before_a_new_bootstrap_nothing_is_taken(tmp_path: Path) -> None:
+    """A node adopted root 3 and skipped 2, which 3 names: nothing proves what its folder has for root 1."""
+    realm = SimulatedRealm(("00", "31"))
+    realm.client(tmp_path / "node").refresh(realm.now)
+    realm.rotate_root(root_keys=[realm.key(f"root second-{number}") for number in (1, 2, 3)])
+    realm.publish()
+    fingerprint = begin_anew(realm)
+    adopt_root(tmp_path / "node", realm, fingerprint, realm.now)
+    node = NodeFolderSource(tmp_path / "node")
+    node.roots = {1: forged(realm, 1), 3: node.roots[3]}
+    found = salvage([node], fingerprint)
+    assert [root.version for root in found.national.roots] == [3]
+    assert metadata_file("root", 1) not in found.files
+    found = salvage([node, Mirror(realm, "mirror")], fingerprint)
+    assert list(found.refused) == [node.name]
+    assert found.files[metadata_file("root", 1)] == realm.files[metadata_file("root", 1)]
