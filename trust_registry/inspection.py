@@ -23,7 +23,7 @@ from trust_registry.online_key import roles_without_key
 from trust_registry.proposal import decode_proposal
 from trust_registry.publication import anchor_faults, authority_of
 from trust_registry.settings import RegistrySettings
-from trust_registry.standing import behind_of
+from trust_registry.standing import behind_of, given_up
 from trust_registry.tree import TIMESTAMP_FILE
 
 __all__ = ["inspect_folder"]
@@ -149,11 +149,14 @@ def _inspect_standing(registry: Registry) -> Finding:
     """Whether people may sign root and targets here."""
     what = "root and targets"
     try:
-        behind = behind_of(registry.repository.published())
+        published = registry.repository.published()
+        behind = behind_of(published)
     except HealthcodeError as error:
         return Finding(what, Grade.FAILED, error.message)
     if behind:
         return Finding(what, Grade.WARNING, "; ".join(f"{each}: {each.what}" for each in behind))
+    if without := given_up(published, "root", "targets"):
+        return Finding(what, Grade.WARNING, f"signed without {'; without '.join(without)}")
     return Finding(what, Grade.OK, "nobody is known to hold newer ones")
 
 

@@ -22,7 +22,7 @@ from trust_registry.floor import Loss, write_floor
 from trust_registry.published import Published
 from trust_registry.repository import Repository
 
-__all__ = ["Newer", "accept_loss", "behind_of", "check_standing", "check_why", "title_of"]
+__all__ = ["Newer", "accept_loss", "behind_of", "check_standing", "check_why", "given_up", "title_of"]
 
 _MAX_WHY_CHARACTERS = 200
 
@@ -107,15 +107,22 @@ def accept_loss(repository: Repository, role: str, why: str) -> Newer:
     return lost
 
 
-def title_of(title: str, published: Published, *roles: str) -> str:
-    """A proposal's title, which says also what was given up under it: its signers see it wherever they sign."""
+def given_up(published: Published, *roles: str) -> list[str]:
+    """What of `roles` somebody holds newer, or did, and people gave up: they are signed without it."""
+    found = []
     for role in roles:
         loss = published.losses.get(role)
         if loss is None:
             continue
-        is_behind = published.root_claims if role == "root" else published.lacking.get(role)
-        if is_behind and _is_accepted(
-            published, role, published.versions.root if role == "root" else loss.version
-        ):
-            title += f"; WITHOUT {role} version {loss.lost}, which is given up: {loss.why}"
-    return title
+        if role == "root":
+            stands = bool(published.root_claims) and _is_accepted(published, role, published.versions.root)
+        else:
+            stands = role in published.lacking and _is_accepted(published, role, published.lacking[role])
+        if stands:
+            found.append(f"{role} version {loss.lost}, which is given up: {loss.why}")
+    return found
+
+
+def title_of(title: str, published: Published, *roles: str) -> str:
+    """A proposal's title, which says also what was given up under it: its signers see it wherever they sign."""
+    return "; ".join([title, *(f"WITHOUT {each}" for each in given_up(published, *roles))])

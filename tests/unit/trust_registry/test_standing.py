@@ -230,6 +230,8 @@ def test_who_lies_of_its_root_stops_nobody(tmp_path: Path) -> None:
     report(registry, "31", 2)
     accept_loss(registry.repository, "root", "31 was called: its node is broken")
     report(registry, "31", 10**9)
+    findings = {each.what: each for each in inspect_folder(registry.folder, country.clock, {})}
+    assert "31 was called" in findings["root and targets"].detail, "it is not forgotten"
     proposal = draft_renewal(registry.repository, registry.proposals, "root")
     assert "31 was called" in proposal.title
     sign(registry, proposal, ROOTS)
