@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test federation bench alerts lint types generate generate-check lock vectors clean
+.PHONY: help setup demo test test-long federation bench alerts lint types generate generate-check lock vectors clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -24,8 +24,11 @@ demo: $(READY) ## a whole federation on this machine, told in steps (KEEP=1 leav
 # many tests wait for another process, so there are more workers than a small machine has cores
 WORKERS ?= 4
 
-test: $(READY) ## every test, over real sockets
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+test: $(READY) ## every test, over real sockets, but the two of test-long
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not long"
+
+test-long: $(READY) ## the demo, and every command of docs/operating.md in its order, from nothing; two minutes
+	$(BIN)/pytest -n 2 --dist loadfile -m long
 
 federation: $(READY) ## 34 nodes through partitions, kills and a restored registry; about a minute (make test has eight)
 	@timeout --kill-after 10 300 $(BIN)/python -m tests.federation.tale

@@ -24,6 +24,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_every_step_goes_as_told_and_nothing_is_left(tmp_path: Path) -> None:
     """The demo ends with 0, each step is as expected, each refusal has its own words, no process remains."""

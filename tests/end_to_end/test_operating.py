@@ -122,6 +122,7 @@ def as_script() -> str:
     return "\n".join(parts)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_every_command_of_the_page_works_in_its_order(
     surroundings: Mapping[str, str], tmp_path: Path
