@@ -24,10 +24,10 @@ demo: $(READY) ## a whole federation on this machine, told in steps (KEEP=1 leav
 # many tests wait for another process, so there are more workers than a small machine has cores
 WORKERS ?= 4
 
-test: $(READY) ## every test, over real sockets, but the two of test-long
+test: $(READY) ## the tests, over real sockets, but those of test-long
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not long"
 
-test-long: $(READY) ## the demo, and every command of docs/operating.md in its order, from nothing; two minutes
+test-long: $(READY) ## from nothing: the demo, every command of docs/operating.md, starts that must fail, eight nodes in a bad week
 	$(BIN)/pytest -n 2 --dist loadfile -m long
 
 federation: $(READY) ## 34 nodes through partitions, kills and a restored registry; about a minute (make test has eight)

@@ -15,6 +15,8 @@ from healthcode import TrustStore
 
 pytestmark = pytest.mark.timeout(240)
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:

@@ -19,6 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("federation")
 
 
+@pytest.mark.long
 async def test_a_bad_week(folder: Path) -> None:
     """Cut off, held up, restarted, killed, restored from an old copy: no rule is broken, and nothing is lost."""
     async with open_tale(folder, PROVINCES[:8], processes=2) as federation:
