@@ -13,9 +13,7 @@ from examples.demo.federation import Federation, here
 from examples.demo.process import Completed, run
 from healthcode import TrustStore
 
-pytestmark = pytest.mark.timeout(240)
-
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
