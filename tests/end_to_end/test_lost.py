@@ -148,8 +148,9 @@ def test_the_registrys_own_passphrase_is_lost(country: Country) -> None:
     )  # fmt: skip
     assert rebuilt["lacking"] == {}
     # 3. Until its new keys are named it serves nothing; then root holders name two of them, operators the third.
-    first, second = country.anywhere("proposals", "--dir", str(anew))["proposals"]
-    for proposal, kind in ((first, "root"), (second, "operator")):
+    # both are of the same second, so that their order says nothing
+    made = {each["role"]: each for each in country.anywhere("proposals", "--dir", str(anew))["proposals"]}
+    for proposal, kind in ((made["root"], "root"), (made["targets"], "operator")):
         for number in (1, 3):
             key = registry / "ceremony" / f"{kind}-{number}.key"
             signed = country.anywhere(
