@@ -32,7 +32,7 @@ from tests.integration.province_node.world import Federation, open_federation
 WITHIN_SECONDS = 20
 HOUR = duration(3600)
 
-pytestmark = pytest.mark.xdist_group("province_node_live_key")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("province_node_live_key")]
 
 
 class Thief:

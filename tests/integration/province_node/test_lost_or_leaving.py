@@ -28,7 +28,7 @@ WITHIN_SECONDS = 30
 COUNT = 12
 VALID = verdict_pb2.OUTCOME_VALID
 
-pytestmark = pytest.mark.xdist_group("province_node_lost_or_leaving")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("province_node_lost_or_leaving")]
 
 
 @pytest.fixture(scope="module")
