@@ -30,7 +30,7 @@ test: $(READY) ## the tests, over real sockets, but those of test-long
 test-long: $(READY) ## from nothing: the demo, every command of docs/operating.md, lost and stolen keys, starts that must fail, eight nodes in a bad week
 	$(BIN)/pytest -n 2 --dist loadfile -m long
 
-federation: $(READY) ## 34 nodes through partitions, kills and a restored registry; about a minute (make test has eight)
+federation: $(READY) ## 34 nodes through partitions, kills and a restored registry; about a minute (make test-long has eight)
 	@timeout --kill-after 10 300 $(BIN)/python -m tests.federation.tale
 
 bench: $(READY) ## ratios beside their goals, into benchmarks/results.json (ONLY=id for one)
