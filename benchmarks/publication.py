@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.measure import Figure, benchmark, ratio
 from tests.simulator.registry import Province, admit, found_registry
-from trust_registry.submission import Publisher, Submission
+from trust_registry.participants.submission import Publisher, Submission
 
 ROUNDS = 5
 PARTICIPANTS = (

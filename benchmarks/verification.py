@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.measure import Figure, benchmark, median_seconds, ratio
-from healthcode.code.text import decode_code
-from healthcode.policy.enumeration import Outcome
+from healthcode.policy.words import Outcome
 from healthcode.signing.ed25519 import verify
 from healthcode.verification.verifier import Verifier
+from healthcode.wire.code import decode_code
 from tests.unit.verification.realm import LIVE, NOW, REALM, code, view
 
 ROUNDS = 15

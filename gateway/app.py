@@ -12,29 +12,29 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from gateway.ask import Asking
-from gateway.cache import AnswerCache
 from gateway.deadline import own_deadlines
-from gateway.homes import GrpcHomes
+from gateway.forwarding.ask import Asking
+from gateway.forwarding.cache import AnswerCache
+from gateway.forwarding.homes import GrpcHomes
 from gateway.metric import GatewayMetrics
 from gateway.service import GatewayServicer
 from gateway.settings import GatewaySettings, RegistrySettings
 from healthcode.clock import Clock, SystemClock
-from healthcode.deadline import DeadlineMetrics
 from healthcode.errors import ConfigurationError, HealthcodeError, Reason
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import TlsFiles, load_ca, load_tls
 from healthcode.rpc.client import open_channel
-from healthcode.rpc.follow import TrustFollower
-from healthcode.rpc.identity import PeerVerifier
-from healthcode.rpc.lifecycle import run_until_stopped
-from healthcode.rpc.report import NodeReporter
+from healthcode.rpc.mtls.certificate import TlsFiles, load_ca, load_tls
+from healthcode.rpc.mtls.identity import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
-from healthcode.rpc.source import GrpcSource, open_mirrors
+from healthcode.service.deadline import DeadlineMetrics
+from healthcode.service.lifecycle import run_until_stopped
+from healthcode.service.registry_source import GrpcSource, open_mirrors
+from healthcode.service.reporter import NodeReporter
+from healthcode.service.trust_follower import TrustFollower
 from healthcode.signing.ed25519 import self_test
 from healthcode.telemetry import Metrics, configure_logging, get_logger, start_metrics_server
 from healthcode.trust.client import TrustClient
-from healthcode.trust.source import TrustSource
+from healthcode.trust.sources.source import TrustSource
 from healthcode.trust.store import init_trust, read_bootstrap
 from healthcode.trust.view import TrustView
 from healthcode.v1 import gateway_pb2

@@ -14,11 +14,11 @@ from healthcode.cli.finding import Finding, Grade, look_at_port
 from healthcode.clock import Clock, rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError, UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import load_ca
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.signing.ed25519 import self_test
-from healthcode.trust.layout import TrustLimits, metadata_file
+from healthcode.trust.format.layout import TrustLimits, metadata_file
 from healthcode.trust.store import TrustStore
 from healthcode.v1.trust_registry_pb2 import FetchFileRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub

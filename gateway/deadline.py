@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 
 from gateway.settings import GatewaySettings
-from healthcode.deadline import (
+from healthcode.errors import HealthcodeError
+from healthcode.service.deadline import (
     Deadline,
     certificate_deadline,
     certificate_file_deadlines,
     state_deadlines,
 )
-from healthcode.errors import HealthcodeError
-from healthcode.trust.assembly import TrustState
+from healthcode.trust.verify.assemble import TrustState
 from healthcode.trust.view import TrustView
 
 __all__ = ["deadlines_of", "own_deadlines"]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.ask import HomeState
-from gateway.breaker import BreakerState
-from healthcode.code.question import QueryMode
+from gateway.forwarding.ask import HomeState
+from gateway.forwarding.breaker import BreakerState
 from healthcode.telemetry import LogBudget, Metrics, get_logger
+from healthcode.wire.question import QueryMode
 
 __all__ = ["GatewayMetrics"]
 

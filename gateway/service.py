@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.ask import Answered, Asking
-from healthcode.code.question import QueryMode
+from gateway.forwarding.ask import Answered, Asking
 from healthcode.errors import InvalidInputError
 from healthcode.rpc.call import CallInfo
 from healthcode.v1 import province_node_pb2
 from healthcode.v1.gateway_pb2 import AskRequest, AskResponse, HomeUnavailable
+from healthcode.wire.question import QueryMode
 
 __all__ = ["GatewayServicer"]
 

@@ -16,15 +16,15 @@ from gateway.deadline import deadlines_of
 from gateway.settings import GatewaySettings
 from healthcode.cli.summary import describe_root
 from healthcode.clock import Clock, rfc3339
-from healthcode.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import PARTICIPANTS
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
+from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.settings import split_address
-from healthcode.trust.assembly import TrustState
-from healthcode.trust.silence import silence_warnings
 from healthcode.trust.store import TrustStore
+from healthcode.trust.verify.assemble import TrustState
+from healthcode.trust.verify.silence import silence_warnings
 from healthcode.trust.view import TrustView
 
 if TYPE_CHECKING:

@@ -12,20 +12,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from healthcode.code.claims import Level
     from healthcode.errors import HealthcodeError
-    from healthcode.policy.enumeration import Decision, Outcome
+    from healthcode.policy.words import Decision, Outcome
     from healthcode.trust.store import TrustStore
     from healthcode.verification.verdict import Verdict
     from healthcode.verification.verifier import Verifier
+    from healthcode.wire.claims import Level
 
 __all__ = ["Decision", "HealthcodeError", "Level", "Outcome", "TrustStore", "Verdict", "Verifier"]
 
 _HOMES = {
-    "Decision": "healthcode.policy.enumeration",
+    "Decision": "healthcode.policy.words",
     "HealthcodeError": "healthcode.errors",
-    "Level": "healthcode.code.claims",
-    "Outcome": "healthcode.policy.enumeration",
+    "Level": "healthcode.wire.claims",
+    "Outcome": "healthcode.policy.words",
     "TrustStore": "healthcode.trust.store",
     "Verdict": "healthcode.verification.verdict",
     "Verifier": "healthcode.verification.verifier",

@@ -20,14 +20,14 @@ from typing import Any
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, HealthcodeError, TrustError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import load_ca, load_tls
 from healthcode.rpc.client import open_channel
-from healthcode.rpc.follow import TrustFollower
-from healthcode.rpc.identity import PeerVerifier
-from healthcode.rpc.lifecycle import run_until_stopped
-from healthcode.rpc.report import NodeReporter
+from healthcode.rpc.mtls.certificate import load_ca, load_tls
+from healthcode.rpc.mtls.identity import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
-from healthcode.rpc.source import GrpcSource, open_mirrors
+from healthcode.service.lifecycle import run_until_stopped
+from healthcode.service.registry_source import GrpcSource, open_mirrors
+from healthcode.service.reporter import NodeReporter
+from healthcode.service.trust_follower import TrustFollower
 from healthcode.signing.ed25519 import self_test
 from healthcode.telemetry import Metrics, get_logger, start_metrics_server
 from healthcode.trust.client import TrustClient
@@ -35,27 +35,27 @@ from healthcode.trust.store import init_trust
 from healthcode.trust.view import TrustView
 from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
-from province_node.answer import AnswerUseCase
-from province_node.ask import AskUseCase
-from province_node.issue import IssueUseCase
-from province_node.issuer_service import ProvinceIssuerServicer
-from province_node.key import Keyring, find_offline_keys
-from province_node.kill import KillUseCase
-from province_node.metric import NodeMetrics
-from province_node.own_head import note_rival
-from province_node.own_watch import OwnWatch
-from province_node.padding import Padding
-from province_node.publish import Publisher
-from province_node.record import HolderKey
-from province_node.remote import GatewayLink, RegistryLink, ServiceLink
-from province_node.resubmission import Resubmission
-from province_node.revoke import RevokeUseCase
-from province_node.rival import RIVAL_REMEDY
-from province_node.service import FederationServicer, ProvinceNodeServicer
+from province_node.api.integrator import FederationServicer, ProvinceNodeServicer
+from province_node.api.issuer import ProvinceIssuerServicer
+from province_node.codes.issue import IssueUseCase
+from province_node.codes.kill_key import KillUseCase
+from province_node.codes.revoke import RevokeUseCase
+from province_node.keys.keyring import Keyring, find_offline_keys
+from province_node.keys.setup import open_keyring
+from province_node.links import GatewayLink, RegistryLink, ServiceLink
+from province_node.metrics import NodeMetrics
+from province_node.operations.alarms import OwnWatch
+from province_node.publishing.catch_up import Takeover
+from province_node.publishing.own_head import note_rival
+from province_node.publishing.padding import Padding
+from province_node.publishing.publisher import Publisher
+from province_node.publishing.resend import Resubmission
+from province_node.publishing.second_node import RIVAL_REMEDY
+from province_node.queries.answer import AnswerUseCase
+from province_node.queries.ask import AskUseCase
 from province_node.settings import NodeSettings
-from province_node.setup import open_keyring
-from province_node.store import NodeStore
-from province_node.takeover import Takeover
+from province_node.store.node_store import NodeStore
+from province_node.store.records import HolderKey
 
 __all__ = ["Node", "refuse_foreign_certificate", "refuse_offline_keys", "serve"]
 

@@ -16,35 +16,35 @@ from healthcode.clock import Clock, rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError, Reason
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import is_test_realm
-from healthcode.rpc.identity import PeerVerifier
-from healthcode.rpc.lifecycle import run_until_stopped
+from healthcode.rpc.mtls.identity import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerTls, check_free
+from healthcode.service.lifecycle import run_until_stopped
 from healthcode.signing.ed25519 import self_test
+from healthcode.storage.files import exclusive, read_file
 from healthcode.telemetry import Metrics, configure_logging, get_logger, start_metrics_server
-from healthcode.trust.metadata import expires_at, signed_at
+from healthcode.trust.format.metadata import expires_at, signed_at
 from healthcode.v1 import trust_registry_pb2
-from trust_registry.approval import publish_proposal, state_of, tally_of
-from trust_registry.area_approval import AreaApprovalStore, publish_approved
-from trust_registry.deadline import deadlines_of
-from trust_registry.directory import CaDirectory
-from trust_registry.durable import exclusive, read_file
-from trust_registry.folder import RegistryFolder
-from trust_registry.founding import check_founded
-from trust_registry.group import PublicationGroups
-from trust_registry.join import JoinStore, is_admitted
-from trust_registry.metric import RegistryMetrics
-from trust_registry.node_state import Lag, NodeLag, NodeStateStore, lags_of
-from trust_registry.online_key import OnlineKeys, offline_keys_in, read_online_keys
-from trust_registry.proposal import ProposalState, ProposalStore
-from trust_registry.published import Published
-from trust_registry.repository import Repository
-from trust_registry.retention import remove_superseded
-from trust_registry.service import TrustRegistry
+from trust_registry.api import TrustRegistry
+from trust_registry.founding.by_cards import check_founded
+from trust_registry.layout import RegistryFolder
+from trust_registry.metrics import RegistryMetrics
+from trust_registry.monitoring.deadlines import deadlines_of
+from trust_registry.monitoring.node_reports import Lag, NodeLag, NodeStateStore, lags_of
+from trust_registry.participants.batch import PublicationGroups
+from trust_registry.participants.ca_directory import CaDirectory
+from trust_registry.participants.join import JoinStore, is_admitted
+from trust_registry.participants.submission import Publisher
+from trust_registry.participants.upload import remove_spools
+from trust_registry.proposals.areas import AreaApprovalStore, publish_approved
+from trust_registry.proposals.proposal import ProposalState, ProposalStore
+from trust_registry.proposals.sign import publish_proposal, state_of, tally_of
 from trust_registry.settings import RegistrySettings, load_registry_settings
-from trust_registry.standing import behind_of
-from trust_registry.submission import Publisher
-from trust_registry.upload import remove_spools
-from trust_registry.watch import TreeWatch
+from trust_registry.tree.current import Published
+from trust_registry.tree.lost_versions import behind_of
+from trust_registry.tree.online_keys import OnlineKeys, offline_keys_in, read_online_keys
+from trust_registry.tree.repository import Repository
+from trust_registry.tree.retention import remove_superseded
+from trust_registry.tree.watch import TreeWatch
 
 __all__ = ["Registry", "check_offline_keys", "open_registry", "serve"]
 

@@ -13,9 +13,9 @@ from examples.demo.process import run
 from examples.demo.report import UnexpectedError
 from examples.demo.story import DEADLINE_SECONDS, HOME, VISITED, Story, told
 from healthcode import Outcome, TrustStore, Verifier
-from healthcode.code.text import decode_code
 from healthcode.v1 import trust_registry_pb2 as registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from healthcode.wire.code import decode_code
 
 STRANGER = "12"  # Tianjin, which nobody approved
 OTHER_REALM = "test-elsewhere"

@@ -6,13 +6,13 @@ attacker could not have.
 
 from __future__ import annotations
 
-from healthcode.code import cbor
-from healthcode.code.base45 import encode_base45
-from healthcode.code.claims import CodeClaims, Level, Presentation, encode_claims
-from healthcode.code.cose import Context, external_aad
-from healthcode.code.text import DecodedCode, decode_code, sign_code
 from healthcode.identity.realm import code_prefix
 from healthcode.signing.ed25519 import PrivateKey
+from healthcode.wire import cbor
+from healthcode.wire.base45 import encode_base45
+from healthcode.wire.claims import CodeClaims, Level, Presentation, encode_claims
+from healthcode.wire.code import DecodedCode, decode_code, sign_code
+from healthcode.wire.cose import Context, external_aad
 
 
 def under_the_same_kid(text: str, realm: str) -> str:

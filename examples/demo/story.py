@@ -20,14 +20,14 @@ from examples.demo.report import Report, UnexpectedError
 from examples.holders import COUNT
 from examples.holders import PATH as HOLDERS
 from healthcode import TrustStore
-from healthcode.code.cose import Context, decode_sign1, verify_sign1
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.v1 import province_issuer_pb2 as issuer_pb2
 from healthcode.v1 import province_node_pb2 as node_pb2
 from healthcode.v1 import verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
-from province_node.qr import qr_size, write_qr
+from healthcode.wire.cose import Context, decode_sign1, verify_sign1
+from province_node.codes.qr import qr_size, write_qr
 
 HOME, VISITED = "31", "44"
 DEADLINE_SECONDS = 5

@@ -11,10 +11,10 @@ import click
 
 from healthcode.cli.parameter import FINGERPRINT
 from healthcode.clock import SystemClock
-from healthcode.trust.durable import replace_file
-from healthcode.trust.national import spoken_fingerprint
-from healthcode.trust.rebootstrap import adopt_root
-from healthcode.trust.source import TrustSource
+from healthcode.storage.files import replace_file
+from healthcode.trust.adopt_root import adopt_root
+from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.verify.national import spoken_fingerprint
 
 __all__ = ["adopt", "fingerprint_option", "name_root"]
 

@@ -2,7 +2,7 @@
 
 Whoever follows a trust folder at the edge has no part in renewing it, but is the one whose
 codes turn UNDECIDED: so it says whom to call, from a third of the life left, as the services
-do of what is their own (healthcode.deadline). What machines renew, the tiers tell.
+do of what is their own (healthcode.service.deadline). What machines renew, the tiers tell.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 
 from healthcode.clock import Clock, rfc3339
-from healthcode.deadline import Deadline, DeadlineMetrics, acts_of, state_deadlines
+from healthcode.service.deadline import Deadline, DeadlineMetrics, acts_of, state_deadlines
 from healthcode.telemetry import LogBudget, Metrics, get_logger
-from healthcode.trust.assembly import TrustState
 from healthcode.trust.client import TrustClient
-from healthcode.trust.layout import authority_role
+from healthcode.trust.format.layout import authority_role
+from healthcode.trust.verify.assemble import TrustState
 
 __all__ = ["DeadlineTeller", "ending_warnings", "renewed_by_people"]
 

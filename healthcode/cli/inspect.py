@@ -12,10 +12,10 @@ from rich.text import Text
 from healthcode.cli.code import read_codes
 from healthcode.cli.console import EXIT_REFUSED, Command, details, exit_with, json_option, print_result
 from healthcode.clock import rfc3339
-from healthcode.code.text import DecodedCode, decode_code
 from healthcode.errors import DecodeError, InvalidInputError, NotFoundError
 from healthcode.identity.participant import participant
 from healthcode.identity.realm import PRODUCTION, code_prefix
+from healthcode.wire.code import DecodedCode, decode_code
 
 __all__ = ["inspect"]
 

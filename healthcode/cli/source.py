@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from healthcode.errors import ConfigurationError, DecodeError
-from healthcode.rpc.source import check_source, open_source
-from healthcode.trust.document import Document, decode_document
-from healthcode.trust.durable import read_regular
-from healthcode.trust.source import TrustSource
+from healthcode.service.registry_source import check_source, open_source
+from healthcode.storage.files import read_regular
+from healthcode.trust.format.documents import Document, decode_document
+from healthcode.trust.sources.source import TrustSource
 
 __all__ = ["MAX_SOURCES", "SourceName", "name_sources", "open_sources", "read_sources", "write_sources"]
 

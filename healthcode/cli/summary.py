@@ -13,15 +13,15 @@ from rich.text import Text
 from healthcode.cli.console import details, print_result, rows
 from healthcode.cli.ending import ending_warnings, renewed_by_people
 from healthcode.clock import rfc3339
-from healthcode.deadline import acts_of
 from healthcode.errors import HealthcodeError, NotFoundError
 from healthcode.identity.participant import participant
-from healthcode.trust.assembly import TrustState
+from healthcode.service.deadline import acts_of
 from healthcode.trust.client import RefreshResult
-from healthcode.trust.contact import TOLERANCE_SECONDS
-from healthcode.trust.metadata import bootstraps_in
-from healthcode.trust.national import root_fingerprint
+from healthcode.trust.clock_evidence import TOLERANCE_SECONDS
+from healthcode.trust.format.metadata import bootstraps_in
 from healthcode.trust.store import TrustStore
+from healthcode.trust.verify.assemble import TrustState
+from healthcode.trust.verify.national import root_fingerprint
 from healthcode.trust.view import IssuerView, TrustView
 
 __all__ = ["describe_root", "describe_trust", "print_refresh", "trust_table"]

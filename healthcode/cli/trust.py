@@ -18,8 +18,8 @@ from healthcode.cli.source import SourceName, name_sources, open_sources, read_s
 from healthcode.cli.summary import describe_trust, print_refresh, trust_table
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError
-from healthcode.rpc.certificate import load_ca
-from healthcode.rpc.follow import TrustFollower
+from healthcode.rpc.mtls.certificate import load_ca
+from healthcode.service.trust_follower import TrustFollower
 from healthcode.settings import split_address
 from healthcode.telemetry import Metrics, configure_logging, start_metrics_server
 from healthcode.trust.client import TrustClient

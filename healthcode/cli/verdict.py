@@ -12,11 +12,11 @@ from rich.text import Text
 
 from healthcode.cli.console import EXIT_FURTHER_CHECK, EXIT_REFUSED
 from healthcode.clock import rfc3339
-from healthcode.code.holder import HolderMatch
 from healthcode.errors import NotFoundError
 from healthcode.identity.participant import participant
-from healthcode.policy.enumeration import Decision
+from healthcode.policy.words import Decision
 from healthcode.verification.verdict import Verdict
+from healthcode.wire.holder_tag import HolderMatch
 
 __all__ = ["exit_status", "verdict_line", "verdict_panel"]
 

@@ -15,7 +15,7 @@ from healthcode.cli.folder import open_trust, trust_option
 from healthcode.cli.verdict import exit_status, verdict_line, verdict_panel
 from healthcode.clock import SystemClock, parse_rfc3339
 from healthcode.identity.document import DocumentType, IdentityDocument, decode_document
-from healthcode.policy.enumeration import PersonCategory, PlaceType
+from healthcode.policy.words import PersonCategory, PlaceType
 from healthcode.verification.verdict import Verdict
 from healthcode.verification.verifier import Verifier
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from healthcode.clock import rfc3339
 from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.policy.document import Document, Rfc3339, parse_document, write_document
-from healthcode.policy.enumeration import RiskLevel
+from healthcode.policy.words import RiskLevel
 
 __all__ = ["AREAS_FORMAT", "MAX_AREAS_BYTES", "AreaRisk", "check_area_code", "decode_areas", "encode_areas"]
 

@@ -24,11 +24,11 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from healthcode.code.claims import Level, Presentation
 from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.policy.document import Document, Rfc3339, parse_document
-from healthcode.policy.enumeration import Decision, Outcome, PersonCategory, PlaceType, RiskLevel
 from healthcode.policy.tier import Freshness, TrustTier
+from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType, RiskLevel
+from healthcode.wire.claims import Level, Presentation
 
 __all__ = [
     "MAX_POLICY_BYTES",

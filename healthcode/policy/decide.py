@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-from healthcode.code.claims import Level
 from healthcode.errors import InternalError
 from healthcode.policy.book import Policy, Rule
-from healthcode.policy.enumeration import OUTAGES, Decision, Outcome, PersonCategory, PlaceType, RiskLevel
 from healthcode.policy.tier import TrustTier
+from healthcode.policy.words import OUTAGES, Decision, Outcome, PersonCategory, PlaceType, RiskLevel
+from healthcode.wire.claims import Level
 
 __all__ = ["Facts", "Ruling", "decide"]
 

@@ -28,10 +28,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from healthcode.clock import LAST_SECOND
-from healthcode.code import cbor
 from healthcode.errors import DecodeError, InvalidInputError, Reason
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.revocation.list import MAX_ENTRIES, MAX_LIST_BYTES
+from healthcode.wire import cbor
 
 __all__ = ["MAX_HEAD_BYTES", "DayEntry", "DeltaEntry", "Head", "SealingKey", "decode_head", "encode_head"]
 

@@ -18,12 +18,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from healthcode.code.claims import Level, Presentation
-from healthcode.code.holder import HolderMatch
-from healthcode.policy.enumeration import Decision, Outcome
 from healthcode.policy.tier import TrustTier
+from healthcode.policy.words import Decision, Outcome
 from healthcode.v1 import verdict_pb2
 from healthcode.verification.verdict import Verdict
+from healthcode.wire.claims import Level, Presentation
+from healthcode.wire.holder_tag import HolderMatch
 
 __all__ = [
     "category_word",

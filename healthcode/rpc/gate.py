@@ -40,9 +40,9 @@ from healthcode.identity.peer import PeerId
 from healthcode.rpc.access import AccessRule, Ending, check_access
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.errors import encode_status, status_code
-from healthcode.rpc.identity import PeerVerifier, leaf_of
-from healthcode.rpc.item import decode_readable
-from healthcode.rpc.room import Room, address_of
+from healthcode.rpc.lenient_items import decode_readable
+from healthcode.rpc.mtls.identity import PeerVerifier, leaf_of
+from healthcode.rpc.quota import Room, address_of
 from healthcode.telemetry import LogBudget, Metrics, get_logger
 
 __all__ = ["Gate", "GateState", "ServerLimits"]

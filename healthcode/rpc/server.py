@@ -43,8 +43,8 @@ from healthcode.rpc.access import ACCESS, AccessRule, Ending
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.gate import Gate, GateState, ServerLimits
 from healthcode.rpc.health import HealthServicer
-from healthcode.rpc.identity import PeerVerifier
-from healthcode.rpc.tls import ServerTls, TlsReloader
+from healthcode.rpc.mtls.identity import PeerVerifier
+from healthcode.rpc.mtls.tls import ServerTls, TlsReloader
 from healthcode.settings import split_address
 from healthcode.telemetry import Metrics, get_logger
 

@@ -24,20 +24,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError, UnavailableError
-from healthcode.trust.assembly import Rejected, TrustState
-from healthcode.trust.bootstrap import Adopted, Bootstrap, bootstrap_mark, read_bootstrap, write_adopted
-from healthcode.trust.choice import Candidate, SourceChoice, SourceLimits, SourceNote
-from healthcode.trust.contact import Contact, newest_contact, write_contact
-from healthcode.trust.fetcher import read_cache, update_national
-from healthcode.trust.generation import generation_numbers, holds_list, is_in_place, lost_files
-from healthcode.trust.generation_writer import Checkpoint, swap_timestamp, write_generation
-from healthcode.trust.layout import TrustLimits, list_file
-from healthcode.trust.progress import verify_above, verify_national_progress
-from healthcode.trust.refresh import Refresh
-from healthcode.trust.renewal import renew_national
-from healthcode.trust.retrieval import Retrieval
-from healthcode.trust.source import TrustSource
+from healthcode.trust.clock_evidence import Contact, newest_contact, write_contact
+from healthcode.trust.disk.bootstrap import Adopted, Bootstrap, bootstrap_mark, read_bootstrap, write_adopted
+from healthcode.trust.disk.read import generation_numbers, holds_list, is_in_place, lost_files
+from healthcode.trust.disk.write import Checkpoint, swap_timestamp, write_generation
+from healthcode.trust.format.layout import TrustLimits, list_file
+from healthcode.trust.refresh.download import Retrieval
+from healthcode.trust.refresh.refresh import Refresh
+from healthcode.trust.refresh.source_choice import Candidate, SourceChoice, SourceLimits, SourceNote
+from healthcode.trust.refresh.tuf_updater import read_cache, update_national
+from healthcode.trust.refresh.unchanged import renew_national
+from healthcode.trust.sources.source import TrustSource
 from healthcode.trust.store import TrustStore
+from healthcode.trust.verify.assemble import Rejected, TrustState
+from healthcode.trust.verify.progress import verify_above, verify_national_progress
 from healthcode.trust.view import TrustView
 
 __all__ = ["RefreshResult", "TrustClient"]
@@ -118,7 +118,7 @@ class TrustClient:
 
     @property
     def state(self) -> TrustState | None:
-        """The signed files that serve, decoded: what ends when (healthcode.deadline); None before any was read."""
+        """The signed files that serve, decoded: what ends when (healthcode.service.deadline); None before any was read."""
         return None if self._store is None else self._store.state
 
     @property

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from healthcode.errors import HealthcodeError, TrustError
-from healthcode.trust.assembly import TrustState, assemble
-from healthcode.trust.bootstrap import Bootstrap, init_trust, read_bootstrap
-from healthcode.trust.contact import Contact, read_contact
-from healthcode.trust.generation import current_generation, generation_numbers, lost_files, read_generation
-from healthcode.trust.layout import TrustLimits
+from healthcode.trust.clock_evidence import Contact, read_contact
+from healthcode.trust.disk.bootstrap import Bootstrap, init_trust, read_bootstrap
+from healthcode.trust.disk.read import current_generation, generation_numbers, lost_files, read_generation
+from healthcode.trust.format.layout import TrustLimits
+from healthcode.trust.verify.assemble import TrustState, assemble
 from healthcode.trust.view import TrustView
 
 __all__ = ["Bootstrap", "TrustStore", "init_trust", "read_bootstrap"]

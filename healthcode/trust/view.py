@@ -15,8 +15,8 @@ from healthcode.policy.book import PolicyBook
 from healthcode.policy.tier import Freshness, TrustTier
 from healthcode.revocation.state import RevocationState
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.contact import Contact
-from healthcode.trust.document import Retirement, ServiceEntry
+from healthcode.trust.clock_evidence import Contact
+from healthcode.trust.format.documents import Retirement, ServiceEntry
 
 __all__ = ["IssuerKey", "IssuerView", "TrustView"]
 

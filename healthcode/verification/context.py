@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from healthcode.errors import InvalidInputError
 from healthcode.policy.area import check_area_code
-from healthcode.policy.enumeration import PersonCategory, PlaceType
+from healthcode.policy.words import PersonCategory, PlaceType
 
 __all__ = ["MAX_ITEM_ID_BYTES", "CheckContext"]
 

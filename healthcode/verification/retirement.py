@@ -7,8 +7,8 @@ because its issuer's last code has ended.
 from __future__ import annotations
 
 from healthcode.clock import rfc3339
-from healthcode.policy.enumeration import Outcome
-from healthcode.trust.document import Retirement
+from healthcode.policy.words import Outcome
+from healthcode.trust.format.documents import Retirement
 
 __all__ = ["retirement_remedy"]
 

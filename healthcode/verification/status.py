@@ -13,17 +13,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from healthcode.code.answer import Answer, CodeStatus, decode_answer
-from healthcode.code.cose import ALG_ED25519, Context, verify_sign1
-from healthcode.code.question import QueryMode, Question
-from healthcode.code.text import DecodedCode
 from healthcode.errors import SignatureError, TrustError
-from healthcode.policy.enumeration import Outcome
+from healthcode.policy.words import Outcome
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
 from healthcode.verification.context import CheckContext
 from healthcode.verification.verdict import Verdict
 from healthcode.verification.verify import render_verdict
+from healthcode.wire.answer import Answer, CodeStatus, decode_answer
+from healthcode.wire.code import DecodedCode
+from healthcode.wire.cose import ALG_ED25519, Context, verify_sign1
+from healthcode.wire.question import QueryMode, Question
 
 __all__ = ["ASKABLE", "check_answer", "unavailable_verdict", "verdict_from_answer"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from healthcode.clock import rfc3339
-from healthcode.code.claims import Level, Presentation
-from healthcode.code.holder import HolderMatch
-from healthcode.policy.enumeration import Decision, Outcome
 from healthcode.policy.tier import TrustTier
+from healthcode.policy.words import Decision, Outcome
+from healthcode.wire.claims import Level, Presentation
+from healthcode.wire.holder_tag import HolderMatch
 
 __all__ = ["Verdict"]
 

@@ -28,22 +28,22 @@ that leaves (`retirement`), also where the code passes: its holder must be told 
 
 from __future__ import annotations
 
-from healthcode.code.claims import CodeClaims, Level, Presentation
-from healthcode.code.cose import ALG_ED25519, Context, verify_sign1
-from healthcode.code.holder import HolderMatch, match_holder
-from healthcode.code.text import DecodedCode, decode_code
 from healthcode.errors import DecodeError, Reason
 from healthcode.identity.document import IdentityDocument
 from healthcode.policy.book import Policy
 from healthcode.policy.decide import Facts, decide
-from healthcode.policy.enumeration import Outcome
 from healthcode.policy.tier import TrustTier
+from healthcode.policy.words import Outcome
 from healthcode.revocation.state import RevocationStatus
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerView, TrustView
 from healthcode.verification.context import CheckContext
 from healthcode.verification.retirement import retirement_remedy
 from healthcode.verification.verdict import Verdict
+from healthcode.wire.claims import CodeClaims, Level, Presentation
+from healthcode.wire.code import DecodedCode, decode_code
+from healthcode.wire.cose import ALG_ED25519, Context, verify_sign1
+from healthcode.wire.holder_tag import HolderMatch, match_holder
 
 __all__ = ["render_verdict", "verify_code", "verify_decoded"]
 

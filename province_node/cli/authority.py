@@ -8,31 +8,34 @@ from pathlib import Path
 import click
 
 from healthcode.cli.console import CommandGroup, details, error_console, json_option, print_result
+from healthcode.cli.passphrase import new_passphrase, new_passphrase_option, old_passphrase, say_changed
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.errors import ConfigurationError
+from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.identity.participant import check_member
 from healthcode.identity.realm import check_realm
-from healthcode.rpc.certificate import write_private
+from healthcode.rpc.mtls.certificate import write_private
 from healthcode.signing.ed25519 import PrivateKey, kid, self_test
-from healthcode.signing.keyfile import read_key_file
+from healthcode.signing.keyfile import read_key_file, read_key_info
 from healthcode.signing.passphrase import check_secret_file
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.join import encode_join_request, join_digest
-from healthcode.trust.link import link_digest
-from province_node.authority import Authority, check_new_authority
-from province_node.bundle import (
+from healthcode.signing.relock import change_passphrase, replace_passphrase_file
+from healthcode.storage.files import read_bounded, write_durable
+from healthcode.trust.format.authority_chain import link_digest
+from healthcode.trust.verify.join_request import encode_join_request, join_digest
+from province_node.authority.authority import Authority, check_new_authority
+from province_node.authority.bundle import (
     bundle_digest,
     decode_bundle,
     describe_change,
     missing_signatures,
     verify_content,
 )
+from province_node.authority.handover import MAX_HANDOVER_BYTES, decode_handover, decode_link, encode_handover
+from province_node.authority.request import MAX_REQUEST_BYTES, decode_request
 from province_node.cli.option import ask_passphrase, confirm, dir_option, passphrase_option, yes_option
-from province_node.file import read_bounded, write_durable
-from province_node.handover import MAX_HANDOVER_BYTES, decode_handover, decode_link, encode_handover
-from province_node.request import MAX_REQUEST_BYTES, decode_request
 
-__all__ = ["authority"]
+__all__ = ["authority", "passphrase"]
+
 
 _PASSPHRASE = "passphrase"  # noqa: S105  the name of a file
 MAX_BUNDLE_BYTES = 262_144
@@ -50,7 +53,7 @@ _key_option = click.option(
 @click.group(
     cls=CommandGroup,
     lazy={
-        "passphrase": "province_node.cli.authority_passphrase:passphrase",
+        "passphrase": "province_node.cli.authority:passphrase",
     },
     examples="""
     # on the authority's machine, once
@@ -380,3 +383,65 @@ def _describe(made: Authority) -> dict[str, object]:
         "created": rfc3339(link.created),
         "link_digest": _link_digest(made),
     }
+
+
+# --- was province_node/cli/authority_passphrase.py: `province-node authority passphrase`: another passphrase for a holder's key of the authority.
+
+
+_DEVELOPMENT_FILE = "passphrase"
+
+
+@authority.command(
+    examples="""
+    # each holder, for the own key
+    province-node authority passphrase --key /media/stick/authority-1.key
+    # every key of a rehearsal, which have one passphrase in a file beside them
+    province-node authority passphrase --dir authority-31 --new-passphrase-file new
+    """
+)
+@dir_option("The authority's folder, for a rehearsal's keys all together.")
+@click.option(
+    "--key",
+    "key_files",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="Your key file; as often as you like.",
+)
+@passphrase_option
+@new_passphrase_option
+@json_option
+def passphrase(
+    root: Path,
+    key_files: tuple[Path, ...],
+    passphrase_file: Path | None,
+    new_passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Change the passphrase of an authority's key.
+
+    It needs the present one. One whose passphrase is lost is lost: while the others reach the
+    threshold they hand over to new keys; when they do not, see `join --lost-authority`.
+    """
+    self_test()
+    beside = root / _DEVELOPMENT_FILE
+    together = not key_files
+    if together and not beside.exists():
+        raise InvalidInputError("name your key file with --key: each holder has a passphrase of their own")
+    paths = sorted(root.glob("*.key")) if together else list(key_files)
+    for path in paths:
+        info = read_key_info(path)
+        if info.purpose is not KeyPurpose.AUTHORITY:
+            raise ConfigurationError(f"{path} is a key for {info.purpose}, not of an authority")
+    label = ", ".join(path.name for path in paths)
+    # the keys of a rehearsal have one passphrase, in a file beside them
+    rehearsal = [path.parent / _DEVELOPMENT_FILE for path in paths]
+    old = old_passphrase(passphrase_file or next((each for each in rehearsal if each.exists()), None), label)
+    new = new_passphrase(new_passphrase_file, label)
+    changed = change_passphrase(paths, old, new)
+    if together:
+        replace_passphrase_file(beside, new)
+    print_result(
+        say_changed(paths, changed, "lock or destroy the old copies of the file"),
+        as_json=as_json,
+        table=details,
+    )

@@ -14,17 +14,17 @@ from healthcode.cli.parameter import FINGERPRINT
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import ConfigurationError
 from healthcode.revocation.index import SERIES_LIMIT
-from healthcode.rpc.certificate import load_ca
-from healthcode.rpc.source import connect_source
+from healthcode.rpc.mtls.certificate import load_ca
+from healthcode.service.registry_source import connect_source
 from healthcode.settings import split_address
 from healthcode.trust.client import TrustClient
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.view import TrustView
-from province_node.backup import Restored, restore_node, write_backup
 from province_node.cli.option import dir_option
-from province_node.key import list_key_infos
+from province_node.keys.keyring import list_key_infos
+from province_node.operations.backup import Restored, restore_node, write_backup
+from province_node.operations.warnings import key_warnings
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
-from province_node.warning import key_warnings
 
 __all__ = ["backup", "current_trust", "refuse_running", "restore"]
 

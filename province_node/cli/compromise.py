@@ -13,7 +13,6 @@ import click
 
 from healthcode.cli.console import details, json_option, print_result
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.code.claims import Presentation
 from healthcode.errors import HealthcodeError
 from healthcode.revocation.head import decode_head
 from healthcode.rpc.convert import enum_member, enum_number
@@ -25,15 +24,16 @@ from healthcode.trust.store import TrustStore
 from healthcode.trust.view import IssuerView
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
+from healthcode.wire.claims import Presentation
 from province_node.cli.connection import back_end, name_of
 from province_node.cli.keys import key_lines, keys, passphrase_of, write_next_request
 from province_node.cli.option import confirm, dir_option, passphrase_option, yes_option
-from province_node.exchange import StolenKey, exchange_key, find_stolen
-from province_node.kill import decode_kid
-from province_node.record import RevocationReason
+from province_node.codes.kill_key import decode_kid
+from province_node.keys.exchange import StolenKey, exchange_key, find_stolen
+from province_node.keys.setup import open_keyring
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
-from province_node.setup import open_keyring
-from province_node.store import NodeStore
+from province_node.store.node_store import NodeStore
+from province_node.store.records import RevocationReason
 
 __all__ = ["compromise", "holders"]
 

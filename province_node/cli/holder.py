@@ -20,12 +20,12 @@ from google.protobuf.duration_pb2 import Duration
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from healthcode.clock import parse_rfc3339
-from healthcode.code.claims import Level, Presentation
 from healthcode.errors import InvalidInputError
 from healthcode.identity.document import decode_document
 from healthcode.rpc.convert import enum_number
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
-from province_node.level import LevelReason
+from healthcode.wire.claims import Level, Presentation
+from province_node.people.level import LevelReason
 
 __all__ = ["IssueDefaults", "make_item", "read_items", "read_rows"]
 

@@ -27,20 +27,22 @@ from healthcode.cli.console import (
     print_result,
 )
 from healthcode.clock import rfc3339
-from healthcode.code.claims import Level, Presentation
 from healthcode.errors import InvalidInputError, UnavailableError
 from healthcode.identity.document import DocumentType
 from healthcode.rpc.errors import rpc_errors
 from healthcode.v1 import province_issuer_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
+from healthcode.wire.claims import Level, Presentation
 from province_node.cli.connection import back_end, name_of
 from province_node.cli.holder import IssueDefaults, make_item, read_rows
 from province_node.cli.option import dir_option
-from province_node.level import LevelReason
-from province_node.qr import check_picture, qr_size, qr_terminal, write_qr
+from province_node.cli.revoke import code_texts
+from province_node.codes.qr import check_picture, qr_size, qr_terminal, write_qr
+from province_node.people.level import LevelReason
 from province_node.settings import NodeSettings, load_node_settings
 
-__all__ = ["issue"]
+__all__ = ["draw", "issue"]
+
 
 _CHUNK = 50  # small enough to show progress: a chunk costs about two core-seconds for new holders
 _IN_FLIGHT = 3
@@ -352,3 +354,58 @@ class _Output:
         except OSError as error:
             raise InvalidInputError(f"{self._path} cannot be written: {error.strerror}") from error
         return os.fdopen(descriptor, "w", encoding="utf-8")
+
+
+# --- was province_node/cli/draw.py: `province-node draw`: a picture of a code that was issued, any time after.
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    # the second row of what `issue --out` wrote
+    province-node draw --png code.png --row 2 - < codes.ndjson
+    province-node draw --svg code.svg --terminal 'CNHT1:6BF…'
+    """,
+)
+@click.argument("code", metavar="CODE|IMAGE|-")
+@click.option(
+    "--row",
+    type=click.IntRange(1),
+    help="Which of several codes, from 1; rows that were refused do not count.",
+)
+@click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG there; mode 0600.")
+@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Write an SVG there; mode 0600.")
+@click.option("--terminal", is_flag=True, help="Show it on this terminal.")
+@json_option
+def draw(
+    code: str, row: int | None, png: Path | None, svg: Path | None, terminal: bool, as_json: bool
+) -> None:
+    """Draw a code as a picture: its text, or a row of `issue --out` on standard input (-). Needs no node."""
+    if not (png or svg or terminal):
+        raise click.UsageError("say where: --png, --svg or --terminal")
+    for path, kind in ((png, "png"), (svg, "svg")):
+        if path is not None and check_picture(path) != kind:
+            raise InvalidInputError(f"--{kind} {path}: its name ends with .{kind}")
+    text = _choose(list(code_texts(code)), row)
+    for path in filter(None, (png, svg)):
+        write_qr(text, path)
+    if terminal:
+        click.echo(qr_terminal(text))
+    result = {
+        "png": None if png is None else str(png),
+        "svg": None if svg is None else str(svg),
+        "size": str(qr_size(text)),
+    }
+    print_result(
+        {name: value for name, value in result.items() if value is not None}, as_json=as_json, table=details
+    )
+
+
+def _choose(texts: list[str], row: int | None) -> str:
+    if not texts:
+        raise InvalidInputError("there was no code on standard input")
+    if row is None and len(texts) > 1:
+        raise InvalidInputError(f"there are {len(texts)} codes: say which with --row")
+    if row is not None and row > len(texts):
+        raise InvalidInputError(f"there are {len(texts)} codes, and no row {row}")
+    return texts[(row or 1) - 1]

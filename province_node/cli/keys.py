@@ -16,13 +16,13 @@ from healthcode.signing.ed25519 import self_test
 from healthcode.signing.keyfile import read_key_info
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.layout import authority_role
+from healthcode.trust.format.layout import authority_role
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import IssuerView, TrustView
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
-from province_node.key import SIGNING_PURPOSES, Keyring, create_online_key, list_key_infos
+from province_node.keys.keyring import SIGNING_PURPOSES, Keyring, create_online_key, list_key_infos
+from province_node.keys.setup import lacks_credential, make_request, open_keyring, write_request
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
-from province_node.setup import lacks_credential, make_request, open_keyring, write_request
 
 __all__ = ["key_lines", "keys", "passphrase_of", "request", "write_next_request"]
 

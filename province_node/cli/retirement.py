@@ -13,23 +13,23 @@ import click
 
 from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.code.claims import Presentation
 from healthcode.errors import InvalidInputError, PreconditionError
 from healthcode.identity.document import decode_document
 from healthcode.rpc.convert import enum_member
 from healthcode.rpc.errors import rpc_errors
-from healthcode.trust.document import Retirement
+from healthcode.trust.format.documents import Retirement
 from healthcode.trust.store import TrustStore
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
+from healthcode.wire.claims import Presentation
 from province_node.cli.connection import back_end, name_of
 from province_node.cli.holder import IssueDefaults, read_rows
 from province_node.cli.keys import passphrase_of
 from province_node.cli.option import dir_option, passphrase_option
-from province_node.record import HolderKey
-from province_node.retirement import describe_retirement
+from province_node.keys.setup import open_keyring
+from province_node.operations.retirement import describe_retirement
 from province_node.settings import NodeSettings, load_node_settings
-from province_node.setup import open_keyring
+from province_node.store.records import HolderKey
 
 __all__ = ["retirement"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from healthcode.cli.code import read_codes
 from healthcode.cli.console import Command, details, error_console, json_option, print_result
 from healthcode.clock import parse_rfc3339
-from healthcode.errors import InvalidInputError, UnavailableError
+from healthcode.errors import InvalidInputError, Reason, UnavailableError
 from healthcode.rpc.convert import enum_number
 from healthcode.rpc.errors import rpc_errors
 from healthcode.v1 import province_issuer_pb2
@@ -28,13 +29,15 @@ from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from province_node.cli.connection import back_end, name_of
 from province_node.cli.holder import IssueDefaults, read_items
 from province_node.cli.option import confirm, dir_option, yes_option
-from province_node.cli.publishing import wait_for_publication
-from province_node.level import LevelReason
-from province_node.record import RevocationReason
-from province_node.revoke import MAX_HOLDERS, MAX_REVOCATIONS
+from province_node.codes.revoke import MAX_HOLDERS, MAX_REVOCATIONS
+from province_node.operations.warnings import publish_warnings
+from province_node.people.level import LevelReason
 from province_node.settings import NodeSettings, load_node_settings
+from province_node.store.node_store import NodeStore
+from province_node.store.records import PublishFailure, RevocationReason
 
-__all__ = ["code_texts", "revoke"]
+__all__ = ["code_texts", "publishing_warnings", "revoke", "wait_for_publication"]
+
 
 _TIMEOUT_SECONDS = 120.0
 _ATTEMPTS = 4
@@ -286,3 +289,54 @@ async def _send(stub: Any, request: Request, name: str) -> _Count:
         else:
             return _Count(response.newly_revoked, response.already_revoked)
     raise AssertionError  # the last attempt returned or raised
+
+
+# --- was province_node/cli/publishing.py: Whether what was just recorded went out: the store says, which the running node writes. Reads only.
+
+
+_PUBLISHED_SECONDS = 10.0
+_LOOK_SECONDS = 0.1
+
+
+def publishing_warnings(settings: NodeSettings, now: int) -> Iterator[str]:
+    """What `status` says of revocations that do not go out; nothing before there is a database."""
+    if not settings.database.exists():
+        return
+    store = NodeStore(settings.database)
+    try:
+        publication, failure = store.publication(), store.publish_failure()
+        waiting = store.last_revocation() - (0 if publication is None else publication.through)
+    finally:
+        store.close()
+    yield from publish_warnings(
+        publication, failure, waiting, resign_seconds=settings.publish.resign_seconds, now=now
+    )
+
+
+def wait_for_publication(settings: NodeSettings) -> str:
+    """What to say of revocations that were just recorded: in which head they are, or that they are in none, and why.
+
+    Waits some seconds, and not at all where publishing is known to fail.
+    """
+    store = NodeStore(settings.database)
+    try:
+        through = store.last_revocation()
+        until = time.monotonic() + _PUBLISHED_SECONDS
+        while True:
+            publication, failure = store.publication(), store.publish_failure()
+            if publication is not None and publication.through >= through:
+                return f"head {publication.version}: other nodes refuse them within seconds"
+            if failure is not None or time.monotonic() >= until:
+                return _not_yet(failure)
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        store.close()
+
+
+def _not_yet(failure: PublishFailure | None) -> str:
+    said = "recorded, NOT published yet: "
+    if failure is None:
+        return f"{said}the registry has not acknowledged it; see `province-node status`. It is tried again by itself"
+    if failure.reason is Reason.SERVICE_UNAVAILABLE:
+        said += "the registry is out of reach, and until it answers other nodes pass these codes. "
+    return f"{said}{failure.reason}: {failure.message}. It is tried again by itself"

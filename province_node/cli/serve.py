@@ -13,8 +13,8 @@ from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock
 from healthcode.telemetry import configure_logging
 from province_node.app import serve as serve_node
-from province_node.check import check_node
 from province_node.cli.option import dir_option, passphrase_option
+from province_node.operations.check import check_node
 from province_node.settings import load_node_settings
 
 __all__ = ["check", "serve"]

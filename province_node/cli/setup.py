@@ -9,17 +9,20 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
+from healthcode.cli.adoption import adopt, fingerprint_option, name_root
 from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock
 from healthcode.identity.participant import check_member
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import check_realm
-from healthcode.rpc.certificate import alternative_names
+from healthcode.rpc.mtls.certificate import alternative_names, load_ca
+from healthcode.service.registry_source import connect_source, open_mirrors
 from healthcode.signing.ed25519 import self_test
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
-from province_node.setup import CLIENT_NAME, CLIENTS, NodePlan, check_plan, create_node
+from province_node.keys.setup import CLIENT_NAME, CLIENTS, NodePlan, check_plan, create_node
+from province_node.settings import NodeFolder, load_node_settings
 
-__all__ = ["init"]
+__all__ = ["init", "rebootstrap"]
 
 
 @click.command(
@@ -129,3 +132,34 @@ def _init_table(data: dict[str, Any]) -> RenderableType:
             "to be issued by your PKI, each with its key (mode 0600) beside it:\n" + "\n".join(wanted)
         )
     return details(facts)
+
+
+# --- was province_node/cli/rebootstrap.py: `province-node rebootstrap`: adopting the root of a new bootstrap.
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    # as the key holders read it out to you, over a line that you trust
+    province-node rebootstrap --dir node-31 --root-fingerprint "7f3a 9c21 …"
+    """,
+)
+@dir_option("The node's folder.")
+@fingerprint_option
+@json_option
+def rebootstrap(root: Path, fingerprint: str, as_json: bool) -> None:
+    """Adopt the root of a new bootstrap, which the root in force did not sign; a running node follows at once.
+
+    Needed once, when the log says ROOT_REPLACED and the key holders announced a new
+    bootstrap. All else is verified as ever: nothing goes back a version, and what is revoked
+    stays revoked. Whatever is refused leaves the node as it was.
+    """
+    settings = load_node_settings(root)
+    registry = settings.registry
+    with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca)) as source:
+        mirrors = open_mirrors(settings.trust.mirrors, settings.trust.mirror_ca)
+        result = adopt(settings.trust.folder, (source, *mirrors), fingerprint)
+    result["configuration"] = name_root(
+        NodeFolder(root).configuration, registry.root_fingerprint, fingerprint
+    )
+    print_result(result, as_json=as_json, table=details)

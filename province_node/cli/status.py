@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -23,28 +24,30 @@ from healthcode.cli.console import (
 )
 from healthcode.cli.summary import describe_root
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.errors import HealthcodeError
 from healthcode.revocation.head import decode_head
-from healthcode.rpc.certificate import decode_leaf
-from healthcode.trust.assembly import TrustState
-from healthcode.trust.silence import silence_warnings
+from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.mtls.certificate import decode_leaf
+from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.trust.store import TrustStore
+from healthcode.trust.verify.assemble import TrustState
+from healthcode.trust.verify.silence import silence_warnings
 from healthcode.trust.view import TrustView
-from province_node.cli.health import is_serving
+from province_node.cli.connection import integrator, name_of
 from province_node.cli.keys import key_lines
 from province_node.cli.option import dir_option
-from province_node.cli.publishing import publishing_warnings
-from province_node.deadline import deadlines_of
-from province_node.entry import EntryBook, read_entry_book
-from province_node.key import list_key_infos
-from province_node.own_head import next_step
-from province_node.retirement import describe_retirement
+from province_node.cli.revoke import publishing_warnings
+from province_node.keys.keyring import list_key_infos
+from province_node.operations.deadlines import deadlines_of
+from province_node.operations.retirement import describe_retirement
+from province_node.operations.warnings import key_warnings
+from province_node.publishing.own_entry import EntryBook, read_entry_book
+from province_node.publishing.own_head import next_step
 from province_node.settings import NodeSettings, load_node_settings
-from province_node.store import NodeStore
-from province_node.warning import key_warnings
+from province_node.store.node_store import NodeStore
 
-__all__ = ["status"]
+__all__ = ["is_serving", "status"]
+
 
 _SHOWN_APART = frozenset(
     {
@@ -221,3 +224,21 @@ def _issuer_line(view: TrustView, code: str, now: int) -> dict[str, object]:
         "head": issuer.head_version,
         "province": issuer.province_version,
     }
+
+
+# --- was province_node/cli/health.py: Whether the running node says of itself that it serves.
+
+
+_TIMEOUT_SECONDS = 2.0
+
+
+async def is_serving(root: Path, settings: NodeSettings) -> bool:
+    """Asks the health service over the node's listener; False for whatever goes wrong."""
+    try:
+        async with integrator(root, settings) as channel:
+            with rpc_errors(name_of(settings.listen)):
+                stub: Any = health_pb2_grpc.HealthStub(channel)  # its stubs give it no methods
+                response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_SECONDS)
+    except HealthcodeError:
+        return False
+    return bool(response.status == health_pb2.HealthCheckResponse.SERVING)

@@ -13,16 +13,16 @@ from healthcode.cli.code import read_codes
 from healthcode.cli.console import Command, details, exit_with, json_option, print_json
 from healthcode.cli.verdict import exit_status, verdict_line, verdict_panel
 from healthcode.clock import rfc3339
-from healthcode.code.question import QueryMode, QueryPurpose
-from healthcode.policy.enumeration import PersonCategory, PlaceType
+from healthcode.policy.words import PersonCategory, PlaceType
 from healthcode.rpc.convert import decode_verdict, enum_number, enum_word, epoch
 from healthcode.rpc.errors import rpc_errors
 from healthcode.v1 import province_node_pb2, verdict_pb2
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
 from healthcode.verification.verdict import Verdict
+from healthcode.wire.question import QueryMode, QueryPurpose
+from province_node.api.integrator import MAX_BATCH
 from province_node.cli.connection import integrator, name_of
 from province_node.cli.option import dir_option
-from province_node.service import MAX_BATCH
 from province_node.settings import NodeSettings, load_node_settings
 
 __all__ = ["query", "verify"]

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from healthcode.errors import HealthcodeError, Reason
-from healthcode.policy.enumeration import Outcome
-from healthcode.rpc.follow import TrustFollower
+from healthcode.policy.words import Outcome
+from healthcode.service.trust_follower import TrustFollower
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
-from healthcode.trust.source import TrustSource
+from healthcode.trust.sources.source import TrustSource
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from healthcode.verification.verdict import Verdict

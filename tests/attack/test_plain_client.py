@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from healthcode.trust.fetcher import open_updater
-from healthcode.trust.layout import TrustLimits, metadata_file, province_path
+from healthcode.trust.format.layout import TrustLimits, metadata_file, province_path
+from healthcode.trust.refresh.tuf_updater import open_updater
 from tests.attack.client import AS_EVER, Client
 from tests.attack.conftest import Layers
 from tests.simulator.attack import VICTIM, Scene, attack_named, forged_province

@@ -22,13 +22,13 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import DayEntry, Head, encode_head
 from healthcode.revocation.list import RevocationList, encode_list
-from healthcode.rpc.certificate import CertifiedKey
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.source import connect_source
-from healthcode.trust.drafting import new_live_metadata
-from healthcode.trust.layout import metadata_file, province_path
-from healthcode.trust.metadata import Targets, Timestamp, decode_metadata, sign_metadata, to_bytes
+from healthcode.rpc.mtls.certificate import CertifiedKey
+from healthcode.service.registry_source import connect_source
+from healthcode.trust.format.layout import metadata_file, province_path
+from healthcode.trust.format.metadata import Targets, Timestamp, decode_metadata, sign_metadata, to_bytes
+from healthcode.trust.format.new_metadata import new_live_metadata
 from healthcode.v1.trust_registry_pb2 import PublishProvinceRequest, PublishRevocationsRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import Service, free_ports, start_service

@@ -13,7 +13,7 @@ import pytest
 
 from healthcode.errors import Reason, TrustError, UnavailableError
 from healthcode.rpc.client import open_channel
-from healthcode.rpc.source import REGISTRY_NAME
+from healthcode.service.registry_source import REGISTRY_NAME
 from healthcode.v1.trust_registry_pb2 import FetchFileRequest, FetchFileResponse, WatchTrustResponse
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.attack.client import AS_EVER, HEALED, Client

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from healthcode.errors import Reason
-from healthcode.policy.enumeration import Outcome
 from healthcode.policy.tier import TrustTier
+from healthcode.policy.words import Outcome
 from tests.attack.client import AS_EVER, HEALED, Client
 from tests.simulator.attack import NEIGHBOUR, VICTIM, Scene
 from tests.simulator.realm import SimulatedRealm

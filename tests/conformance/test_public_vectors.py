@@ -6,9 +6,9 @@ from pathlib import Path
 import cbor2
 import pytest
 
-from healthcode.code import cose
 from healthcode.errors import DecodeError
 from healthcode.signing.ed25519 import PrivateKey, verify
+from healthcode.wire import cose
 
 PUBLIC = Path(__file__).parents[1] / "vectors" / "public"
 WYCHEPROOF = json.loads((PUBLIC / "wycheproof" / "ed25519_test.json").read_text())

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from healthcode.code.claims import CodeClaims, Level, Presentation, encode_claims
-from healthcode.code.cose import Context, verify_sign1
-from healthcode.code.holder import HolderMatch, match_holder
-from healthcode.code.text import decode_code, sign_code
 from healthcode.identity.document import decode_document
 from healthcode.signing.ed25519 import PrivateKey, kid
+from healthcode.wire.claims import CodeClaims, Level, Presentation, encode_claims
+from healthcode.wire.code import decode_code, sign_code
+from healthcode.wire.cose import Context, verify_sign1
+from healthcode.wire.holder_tag import HolderMatch, match_holder
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "wire-format.md").read_text("utf-8")
@@ -57,7 +57,7 @@ def test_the_example_is_what_this_software_writes():
 
 
 def details():
-    for path in sorted((ROOT / "healthcode" / "code").glob("*.py")):
+    for path in sorted((ROOT / "healthcode" / "wire").glob("*.py")):
         text = path.read_text("utf-8")
         for kind, word in re.findall(r'DecodeError\(\s*f?"(\{kind\}|[a-z0-9]+)\.([a-z_]+)"', text):
             for first in ("question", "answer") if kind == "{kind}" else (kind,):

@@ -14,17 +14,11 @@ import pytest
 from pyroaring import BitMap
 
 from healthcode.clock import parse_rfc3339, rfc3339
-from healthcode.code import answer, base45, cbor, claims, cose, question, text
-from healthcode.code.answer import decode_answer
-from healthcode.code.cose import Context, verify_sign1
-from healthcode.code.holder import holder_tag
-from healthcode.code.question import decode_question
-from healthcode.code.text import decode_code
 from healthcode.errors import DecodeError
 from healthcode.identity.document import decode_document
 from healthcode.policy.book import decode_policy, default_policy_bytes
 from healthcode.policy.decide import Facts, decide
-from healthcode.policy.enumeration import Outcome, PersonCategory, PlaceType
+from healthcode.policy.words import Outcome, PersonCategory, PlaceType
 from healthcode.revocation import head, rice
 from healthcode.revocation import list as revocation_list
 from healthcode.revocation.delta import Rebuilt, apply_delta, choose_download
@@ -33,10 +27,16 @@ from healthcode.revocation.index import IndexScheme
 from healthcode.revocation.list import ListKind, RevocationList, decode_list, encode_list
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.trust.client import TrustClient
-from healthcode.trust.source import FolderSource
+from healthcode.trust.sources.source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.verification import verify
 from healthcode.verification.verifier import Verifier
+from healthcode.wire import answer, base45, cbor, claims, code, cose, question
+from healthcode.wire.answer import decode_answer
+from healthcode.wire.code import decode_code
+from healthcode.wire.cose import Context, verify_sign1
+from healthcode.wire.holder_tag import holder_tag
+from healthcode.wire.question import decode_question
 from tests.vectors import generate
 
 FOLDER = Path(__file__).parent.parent / "vectors"
@@ -121,7 +121,7 @@ def test_malformed_codes_are_refused_by_name_and_cheaply(row: dict[str, str]) ->
 def test_there_is_a_malformed_code_for_every_way_a_decoder_refuses() -> None:
     """No rule of the code's decoders lacks a vector."""
     found = {row["detail"] for row in load("malformed_codes.json")["codes"]}
-    assert found == details(text, base45, cose, cbor, claims)
+    assert found == details(code, base45, cose, cbor, claims)
 
 
 @pytest.mark.parametrize("row", rows("exchange.json", "questions"))

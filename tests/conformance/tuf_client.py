@@ -43,9 +43,9 @@ from tuf.api.exceptions import DownloadError, RepositoryError
 
 from healthcode.clock import Clock, SystemClock
 from healthcode.errors import HealthcodeError
-from healthcode.trust.fetcher import open_updater
-from healthcode.trust.layout import TrustLimits
-from healthcode.trust.mirror import HttpSource
+from healthcode.trust.format.layout import TrustLimits
+from healthcode.trust.refresh.tuf_updater import open_updater
+from healthcode.trust.sources.http import HttpSource
 
 # any repository's, not one of ours: as much of each role as the reference client takes
 LIMITS = TrustLimits(snapshot_bytes=2_000_000, targets_bytes=5_000_000)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from healthcode.cli.console import run
 from healthcode.clock import SystemClock
-from healthcode.rpc.identity import PeerVerifier
-from healthcode.rpc.lifecycle import run_until_stopped
+from healthcode.rpc.mtls.identity import PeerVerifier
 from healthcode.rpc.server import CallInfo, GrpcServer, ServerTls
+from healthcode.service.lifecycle import run_until_stopped
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics, configure_logging
 from healthcode.v1 import gateway_pb2

@@ -20,9 +20,9 @@ from healthcode.errors import (
     TrustError,
     UnavailableError,
 )
-from healthcode.rpc.follow import TrustFollower
 from healthcode.rpc.server import CallInfo, GrpcServer, ServerLimits
-from healthcode.rpc.source import GrpcSource, connect_source
+from healthcode.service.registry_source import GrpcSource, connect_source
+from healthcode.service.trust_follower import TrustFollower
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
 from healthcode.trust.store import init_trust

@@ -17,27 +17,27 @@ import pytest
 from click.testing import CliRunner
 
 from healthcode.clock import rfc3339
-from healthcode.code.claims import Presentation
 from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import RefreshResult, TrustClient
-from healthcode.trust.document import Retirement
-from healthcode.trust.layout import REONBOARDING_WAIT_SECONDS
-from healthcode.trust.source import FolderSource
+from healthcode.trust.format.documents import Retirement
+from healthcode.trust.format.layout import REONBOARDING_WAIT_SECONDS
+from healthcode.trust.sources.source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.verification.verify import effective_expiry
+from healthcode.wire.claims import Presentation
 from province_node.__main__ import cli as node_cli
-from province_node.bundle import decode_bundle
-from province_node.entry import entry_of, expect_entry, watch_entry
-from province_node.key import Keyring
+from province_node.authority.bundle import decode_bundle
+from province_node.keys.keyring import Keyring
+from province_node.publishing.own_entry import entry_of, expect_entry, watch_entry
 from tests.simulator.registry import PASSPHRASE, HandClock, found_registry, operator, plan
 from trust_registry.__main__ import cli as registry_cli
 from trust_registry.app import Registry, open_registry
-from trust_registry.approval import sign_proposal
-from trust_registry.folder import RegistryFolder
-from trust_registry.retirement import draft_removal, draft_retirement
-from trust_registry.status import status_of
-from trust_registry.submission import Publisher
+from trust_registry.layout import RegistryFolder
+from trust_registry.monitoring.status import status_of
+from trust_registry.participants.submission import Publisher
+from trust_registry.proposals.retirement import draft_removal, draft_retirement
+from trust_registry.proposals.sign import sign_proposal
 
 REALM = "test-registry"
 HOUR = 3600

@@ -17,14 +17,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.policy.enumeration import RiskLevel
+from healthcode.policy.words import RiskLevel
 from healthcode.trust.client import TrustClient
-from healthcode.trust.source import FolderSource
+from healthcode.trust.sources.source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.registry import Province, put_join
 from trust_registry.__main__ import cli
 from trust_registry.app import Registry, open_registry
-from trust_registry.folder import RegistryFolder
+from trust_registry.layout import RegistryFolder
 
 REALM = "test-rehearsal"
 PASSPHRASE = "a passphrase of a holder"

@@ -13,17 +13,17 @@ import pytest
 from healthcode.errors import HealthcodeError, Reason
 from healthcode.revocation.day import day_of
 from healthcode.trust.client import TrustClient
-from healthcode.trust.layout import metadata_file
-from healthcode.trust.national import root_fingerprint
-from healthcode.trust.source import FolderSource
+from healthcode.trust.format.layout import metadata_file
+from healthcode.trust.sources.source import FolderSource
 from healthcode.trust.store import init_trust
+from healthcode.trust.verify.national import root_fingerprint
 from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest
 from tests.simulator.disk import FullDisk
 from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry
 from trust_registry.app import Registry
-from trust_registry.submission import Publisher
-from trust_registry.upload import receive_upload
+from trust_registry.participants.submission import Publisher
+from trust_registry.participants.upload import receive_upload
 
 REALM = "test-registry"
 
@@ -92,8 +92,8 @@ from healthcode.revocation.day import day_of
 from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province
 from trust_registry.app import open_registry
-from trust_registry.folder import RegistryFolder
-from trust_registry.submission import Publisher
+from trust_registry.layout import RegistryFolder
+from trust_registry.participants.submission import Publisher
 
 registry = open_registry(RegistryFolder(Path(sys.argv[1])), HandClock(), {})
 shanghai = Province("31", "test-registry")

@@ -15,19 +15,19 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
 from healthcode.rpc.client import open_channel
 from healthcode.trust.client import TrustClient
-from healthcode.trust.layout import live_role, metadata_file
-from healthcode.trust.national import root_fingerprint
-from healthcode.trust.source import FolderSource
+from healthcode.trust.format.layout import live_role, metadata_file
+from healthcode.trust.sources.source import FolderSource
 from healthcode.trust.store import init_trust
+from healthcode.trust.verify.national import root_fingerprint
 from healthcode.v1.trust_registry_pb2 import PublishProvinceRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import free_ports, start_service
 from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry, operator, plan
 from trust_registry.app import Registry
-from trust_registry.approval import sign_proposal
-from trust_registry.draft import draft_admission
-from trust_registry.join import receive_join
+from trust_registry.participants.join import receive_join
+from trust_registry.proposals.drafts import draft_admission
+from trust_registry.proposals.sign import sign_proposal
 
 ROUNDS = 12
 BUDGET_SECONDS = 20
@@ -41,8 +41,8 @@ from healthcode.revocation.day import day_of
 from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province
 from trust_registry.app import open_registry
-from trust_registry.folder import RegistryFolder
-from trust_registry.submission import Publisher
+from trust_registry.layout import RegistryFolder
+from trust_registry.participants.submission import Publisher
 
 folder, spool = Path(sys.argv[1]), Path(sys.argv[2])
 registry = open_registry(RegistryFolder(folder), HandClock(), {})
@@ -172,11 +172,11 @@ def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 DYING = """
 import json, os, signal, sys
 from pathlib import Path
-import trust_registry.durable as durable
+import healthcode.storage.files as durable
 from tests.simulator.registry import HandClock, Province
 from trust_registry.app import open_registry
-from trust_registry.folder import RegistryFolder
-from trust_registry.submission import Publisher
+from trust_registry.layout import RegistryFolder
+from trust_registry.participants.submission import Publisher
 
 folder, version, step = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 rename, renamed = durable.rename, []

@@ -24,15 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from healthcode.clock import SystemClock
-from healthcode.code.claims import CodeClaims, Level, Presentation
-from healthcode.code.text import sign_code
 from healthcode.errors import HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
 from healthcode.rpc.client import open_channel
-from healthcode.rpc.follow import TrustFollower
-from healthcode.rpc.report import NodeReporter
-from healthcode.rpc.source import GrpcSource
+from healthcode.service.registry_source import GrpcSource
+from healthcode.service.reporter import NodeReporter
+from healthcode.service.trust_follower import TrustFollower
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics, configure_logging, get_logger
 from healthcode.trust.client import TrustClient
@@ -40,12 +38,14 @@ from healthcode.trust.store import init_trust
 from healthcode.trust.view import TrustView
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from healthcode.verification.verifier import Verifier
-from province_node.publish import Publisher
-from province_node.record import Request, Revocation, RevocationReason
-from province_node.remote import RegistryLink, ServiceLink
-from province_node.resubmission import Resubmission
+from healthcode.wire.claims import CodeClaims, Level, Presentation
+from healthcode.wire.code import sign_code
+from province_node.links import RegistryLink, ServiceLink
+from province_node.publishing.publisher import Publisher
+from province_node.publishing.resend import Resubmission
 from province_node.settings import PublishSettings
-from province_node.store import NodeStore
+from province_node.store.node_store import NodeStore
+from province_node.store.records import Request, Revocation, RevocationReason
 from tests.federation.history import REVOKED, Log, Look
 from tests.simulator.registry import Province
 

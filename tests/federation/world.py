@@ -21,8 +21,8 @@ from pathlib import Path
 from healthcode.clock import SystemClock
 from healthcode.identity.participant import PARTICIPANTS
 from healthcode.settings import TlsSettings
-from healthcode.trust.layout import metadata_file
-from healthcode.trust.national import root_fingerprint
+from healthcode.trust.format.layout import metadata_file
+from healthcode.trust.verify.national import root_fingerprint
 from tests.federation.history import Fault, Look, Revoke, read_looks, write_operations
 from tests.federation.node import Configuration, NodePlace
 from tests.federation.node_process import Gone, NodeProcess
@@ -30,9 +30,9 @@ from tests.simulator.process import Service, free_ports, start_service
 from tests.simulator.proxy import CuttingProxy
 from tests.simulator.registry import Province, admit, found_registry, plan
 from trust_registry.app import Registry, open_registry
-from trust_registry.folder import RegistryFolder
-from trust_registry.submission import Publisher
-from trust_registry.tree import TIMESTAMP_FILE
+from trust_registry.layout import RegistryFolder
+from trust_registry.participants.submission import Publisher
+from trust_registry.tree.files import TIMESTAMP_FILE
 
 __all__ = ["PROVINCES", "Federation", "NodeProcess", "open_federation"]
 

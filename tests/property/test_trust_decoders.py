@@ -9,10 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from healthcode.errors import DecodeError, Reason, SignatureError, TrustError
-from healthcode.trust.document import ParticipantsDocument, ProvinceDocument, decode_document, encode_document
-from healthcode.trust.generation import read_generation
-from healthcode.trust.join import decode_join_request
-from healthcode.trust.metadata import (
+from healthcode.trust.disk.read import read_generation
+from healthcode.trust.format.documents import (
+    ParticipantsDocument,
+    ProvinceDocument,
+    decode_document,
+    encode_document,
+)
+from healthcode.trust.format.metadata import (
     Root,
     Snapshot,
     Targets,
@@ -23,6 +27,7 @@ from healthcode.trust.metadata import (
     verify_threshold,
 )
 from healthcode.trust.store import TrustStore
+from healthcode.trust.verify.join_request import decode_join_request
 from tests.simulator.realm import SimulatedRealm
 
 REALM = SimulatedRealm(("31",))

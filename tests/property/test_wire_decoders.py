@@ -8,19 +8,19 @@ import cbor2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from healthcode.code import cbor
-from healthcode.code.answer import decode_answer
-from healthcode.code.base45 import ALPHABET, decode_base45, encode_base45
-from healthcode.code.claims import CodeClaims, Level, Presentation, decode_claims, encode_claims
-from healthcode.code.cose import Context, decode_sign1, sign1, verify_sign1
-from healthcode.code.question import decode_question
-from healthcode.code.text import decode_code, sign_code
 from healthcode.errors import DecodeError, HealthcodeError, InvalidInputError
 from healthcode.identity.document import DocumentType, decode_document, resident_id_check_digit
 from healthcode.identity.name import NAME_RANGES, mask_name
 from healthcode.identity.peer import decode_peer_uri
 from healthcode.identity.realm import check_realm
 from healthcode.signing.ed25519 import PrivateKey, is_valid_point, verify
+from healthcode.wire import cbor
+from healthcode.wire.answer import decode_answer
+from healthcode.wire.base45 import ALPHABET, decode_base45, encode_base45
+from healthcode.wire.claims import CodeClaims, Level, Presentation, decode_claims, encode_claims
+from healthcode.wire.code import decode_code, sign_code
+from healthcode.wire.cose import Context, decode_sign1, sign1, verify_sign1
+from healthcode.wire.question import decode_question
 
 KEY = PrivateKey(bytes(range(32)))
 DECODERS = (decode_sign1, decode_claims, decode_question, decode_answer)

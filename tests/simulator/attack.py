@@ -20,15 +20,15 @@ from typing import Any
 from tuf.api.metadata import DelegatedRole, Delegations, TargetFile
 
 from healthcode.errors import Reason
-from healthcode.policy.enumeration import RiskLevel
+from healthcode.policy.words import RiskLevel
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import DayEntry, Head, encode_head
 from healthcode.revocation.list import RevocationList, encode_list
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.document import ParticipantEntry, encode_document
-from healthcode.trust.drafting import new_live_metadata, new_province_metadata, new_snapshot, new_timestamp
-from healthcode.trust.layout import (
+from healthcode.trust.format.authority_chain import new_link, prove_key
+from healthcode.trust.format.documents import ParticipantEntry, encode_document
+from healthcode.trust.format.layout import (
     PARTICIPANTS_PATH,
     POLICY_PATH,
     RISK_PATH,
@@ -38,8 +38,13 @@ from healthcode.trust.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.link import new_link, prove_key
-from healthcode.trust.metadata import Metadata, Targets, sign_metadata, to_bytes, tuf_key
+from healthcode.trust.format.metadata import Metadata, Targets, sign_metadata, to_bytes, tuf_key
+from healthcode.trust.format.new_metadata import (
+    new_live_metadata,
+    new_province_metadata,
+    new_snapshot,
+    new_timestamp,
+)
 from tests.simulator.realm import SimulatedProvince, SimulatedRealm, fixed_key
 
 __all__ = [

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from healthcode.revocation.day import day_of
 from healthcode.trust.client import RefreshResult, TrustClient
-from healthcode.trust.layout import metadata_file
-from healthcode.trust.national import root_fingerprint
-from healthcode.trust.source import FolderSource
+from healthcode.trust.format.layout import metadata_file
+from healthcode.trust.sources.source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
+from healthcode.trust.verify.national import root_fingerprint
 from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province, admit, found_registry
 from trust_registry.app import Registry, open_registry
-from trust_registry.folder import RegistryFolder
-from trust_registry.submission import Publisher
+from trust_registry.layout import RegistryFolder
+from trust_registry.participants.submission import Publisher
 
 __all__ = ["REALM", "TODAY", "Country", "fingerprint_of", "follow"]
 

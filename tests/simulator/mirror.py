@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from healthcode.trust.mirror import HttpSource
+from healthcode.trust.sources.http import HttpSource
 
 __all__ = ["Mirror", "Reply", "drip", "drip_headers", "endless", "hang_up", "run_mirror"]
 

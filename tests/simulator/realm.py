@@ -17,19 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from healthcode.clock import rfc3339
-from healthcode.code.claims import CodeClaims, Level, Presentation
-from healthcode.code.text import sign_code
 from healthcode.errors import NotFoundError, Reason, UnavailableError
 from healthcode.policy.area import AreaRisk, encode_areas
 from healthcode.policy.book import default_policy_bytes
-from healthcode.policy.enumeration import RiskLevel
+from healthcode.policy.words import RiskLevel
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import DayEntry, Head, encode_head
 from healthcode.revocation.list import RevocationList, encode_list
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import TrustClient
-from healthcode.trust.document import (
+from healthcode.trust.format.authority_chain import new_link, new_province_key, prove_key
+from healthcode.trust.format.documents import (
     AuthorityLink,
     ParticipantEntry,
     ParticipantsDocument,
@@ -38,17 +37,7 @@ from healthcode.trust.document import (
     ServiceEntry,
     encode_document,
 )
-from healthcode.trust.drafting import (
-    new_areas_metadata,
-    new_live_metadata,
-    new_province_metadata,
-    new_root,
-    new_snapshot,
-    new_targets,
-    new_timestamp,
-    with_province,
-)
-from healthcode.trust.layout import (
+from healthcode.trust.format.layout import (
     AREAS_ROLE,
     PARTICIPANTS_PATH,
     POLICY_PATH,
@@ -61,11 +50,22 @@ from healthcode.trust.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.link import new_link, new_province_key, prove_key
-from healthcode.trust.metadata import Metadata, Root, Targets, decode_metadata, sign_metadata, to_bytes
-from healthcode.trust.national import root_fingerprint
-from healthcode.trust.source import too_large
+from healthcode.trust.format.metadata import Metadata, Root, Targets, decode_metadata, sign_metadata, to_bytes
+from healthcode.trust.format.new_metadata import (
+    new_areas_metadata,
+    new_live_metadata,
+    new_province_metadata,
+    new_root,
+    new_snapshot,
+    new_targets,
+    new_timestamp,
+    with_province,
+)
+from healthcode.trust.sources.source import too_large
 from healthcode.trust.store import init_trust
+from healthcode.trust.verify.national import root_fingerprint
+from healthcode.wire.claims import CodeClaims, Level, Presentation
+from healthcode.wire.code import sign_code
 
 __all__ = ["NOW", "PEM", "SimulatedProvince", "SimulatedRealm", "fixed_key"]
 

@@ -18,23 +18,23 @@ from healthcode.policy.book import default_policy_bytes
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import DayEntry, Head, encode_head
 from healthcode.revocation.list import RevocationList, encode_list
-from healthcode.rpc.certificate import CertifiedKey
-from healthcode.rpc.development_ca import issue_leaf, make_ca
+from healthcode.rpc.mtls.certificate import CertifiedKey
+from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import read_key_file
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.document import AuthorityLink, ProvinceDocument, encode_document
-from healthcode.trust.drafting import new_live_metadata, new_province_metadata
-from healthcode.trust.join import JoinRequest, encode_join_request
-from healthcode.trust.link import new_link, new_province_key, prove_key
-from healthcode.trust.metadata import sign_metadata, to_bytes
+from healthcode.trust.format.authority_chain import new_link, new_province_key, prove_key
+from healthcode.trust.format.documents import AuthorityLink, ProvinceDocument, encode_document
+from healthcode.trust.format.metadata import sign_metadata, to_bytes
+from healthcode.trust.format.new_metadata import new_live_metadata, new_province_metadata
+from healthcode.trust.verify.join_request import JoinRequest, encode_join_request
 from tests.simulator.realm import NOW, fixed_key
 from trust_registry.app import Registry, open_registry
-from trust_registry.approval import sign_proposal
-from trust_registry.ceremony import CeremonyPlan, Holder, hold_ceremony
-from trust_registry.draft import draft_admission
-from trust_registry.folder import RegistryFolder
-from trust_registry.join import Join, receive_join
+from trust_registry.founding.ceremony import CeremonyPlan, Holder, hold_ceremony
+from trust_registry.layout import RegistryFolder
+from trust_registry.participants.join import Join, receive_join
+from trust_registry.proposals.drafts import draft_admission
+from trust_registry.proposals.sign import sign_proposal
 
 __all__ = ["HandClock", "Province", "admit", "found_registry", "operator", "plan", "put_join"]
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from healthcode.errors import HealthcodeError, NotFoundError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.development_ca import issue_leaf, make_ca
+from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.rpc.server import CallInfo, GrpcServer, ServerTls
-from healthcode.rpc.source import GrpcSource, connect_source
+from healthcode.service.registry_source import GrpcSource, connect_source
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics
 from healthcode.v1 import trust_registry_pb2

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import generate_latest
 
 from healthcode.clock import rfc3339
-from healthcode.deadline import (
+from healthcode.rpc.mtls.development_ca import make_ca
+from healthcode.service.deadline import (
     Deadline,
     DeadlineMetrics,
     acts_of,
@@ -17,7 +18,6 @@ from healthcode.deadline import (
     participant_deadlines,
     state_deadlines,
 )
-from healthcode.rpc.development_ca import make_ca
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.telemetry import Metrics
 from healthcode.trust.store import TrustStore

@@ -22,8 +22,8 @@ from healthcode.telemetry import (
     redact,
     start_metrics_server,
 )
-from healthcode.trust.drafting import new_areas_metadata, new_targets
-from healthcode.trust.metadata import sign_metadata, verify_threshold
+from healthcode.trust.format.metadata import sign_metadata, verify_threshold
+from healthcode.trust.format.new_metadata import new_areas_metadata, new_targets
 
 CODE = "CNHC1:6BFOXN*TS0BI$ZD-PHBS18U2/BR0 A%:3.T9"
 RESIDENT_ID = "11010519491231002X"

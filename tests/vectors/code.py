@@ -9,14 +9,14 @@ from typing import Any
 import cbor2
 
 from healthcode.clock import rfc3339
-from healthcode.code.base45 import encode_base45
-from healthcode.code.claims import CodeClaims, Level, Presentation, encode_claims
-from healthcode.code.cose import Context, external_aad, sign1
-from healthcode.code.holder import holder_tag
-from healthcode.code.text import decode_code, sign_code
 from healthcode.identity.document import decode_document
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.wire.base45 import encode_base45
+from healthcode.wire.claims import CodeClaims, Level, Presentation, encode_claims
+from healthcode.wire.code import decode_code, sign_code
+from healthcode.wire.cose import Context, external_aad, sign1
+from healthcode.wire.holder_tag import holder_tag
 from tests.simulator.realm import NOW, fixed_key
 
 REALM = "test-vectors"

@@ -10,12 +10,12 @@ from typing import Any
 import cbor2
 
 from healthcode.clock import rfc3339
-from healthcode.code.answer import Answer, CodeStatus, sign_answer
-from healthcode.code.claims import Level
-from healthcode.code.cose import Context, sign1
-from healthcode.code.question import QueryMode, QueryPurpose, Question, sign_question
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.wire.answer import Answer, CodeStatus, sign_answer
+from healthcode.wire.claims import Level
+from healthcode.wire.cose import Context, sign1
+from healthcode.wire.question import QueryMode, QueryPurpose, Question, sign_question
 from tests.simulator.realm import NOW
 from tests.vectors.code import GOOD, REALM, key_of
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from healthcode.clock import rfc3339
-from healthcode.code.holder import holder_tag
 from healthcode.identity.document import decode_document
 from healthcode.revocation.index import ISSUABLE
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.wire.holder_tag import holder_tag
 from tests.simulator.realm import NOW
 from tests.vectors import code, exchange, revocation, verdict
 

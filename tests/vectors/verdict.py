@@ -11,19 +11,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from healthcode.clock import rfc3339
-from healthcode.code.claims import Level, Presentation
-from healthcode.code.holder import holder_tag
-from healthcode.code.text import sign_code
 from healthcode.identity.document import decode_document
 from healthcode.policy.book import decode_policy, default_policy_bytes
 from healthcode.policy.decide import Facts, decide
-from healthcode.policy.enumeration import Outcome, PersonCategory, PlaceType
 from healthcode.policy.tier import TrustTier
+from healthcode.policy.words import Outcome, PersonCategory, PlaceType
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
 from healthcode.verification.context import CheckContext
 from healthcode.verification.verify import verify_code
+from healthcode.wire.claims import Level, Presentation
+from healthcode.wire.code import sign_code
+from healthcode.wire.holder_tag import holder_tag
 from tests.simulator.realm import NOW, SimulatedRealm
 from tests.vectors.code import (
     CARD,

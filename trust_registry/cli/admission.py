@@ -17,8 +17,7 @@ from healthcode.identity.realm import is_test_realm
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from trust_registry.app import Registry
-from trust_registry.approval import changes_of, sign_proposal
-from trust_registry.cli.carried import key_names
+from trust_registry.cli.describe import key_names
 from trust_registry.cli.option import (
     dir_option,
     open_key,
@@ -27,10 +26,11 @@ from trust_registry.cli.option import (
     show_changes,
     signing_options,
 )
-from trust_registry.draft import draft_admission
-from trust_registry.holder import holder_names
-from trust_registry.join import Join, is_admitted
-from trust_registry.published import Published
+from trust_registry.participants.join import Join, is_admitted
+from trust_registry.proposals.drafts import draft_admission
+from trust_registry.proposals.key_holders import holder_names
+from trust_registry.proposals.sign import changes_of, sign_proposal
+from trust_registry.tree.current import Published
 
 __all__ = ["approve", "find_join", "joins"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Group, RenderableType
@@ -16,14 +17,18 @@ from healthcode.cli.parameter import ADDRESS, ENDPOINT
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.policy.book import decode_policy, default_policy_bytes
-from healthcode.rpc.certificate import load_ca
+from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.signing.passphrase import MIN_PASSPHRASE_CHARACTERS, check_passphrase
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.document import ServiceEntry
-from healthcode.trust.layout import metadata_file
-from healthcode.trust.metadata import bootstraps_in
-from healthcode.trust.national import root_fingerprint, spoken_fingerprint
-from trust_registry.ceremony import (
+from healthcode.storage.files import write_file
+from healthcode.trust.format.documents import ServiceEntry
+from healthcode.trust.format.layout import metadata_file
+from healthcode.trust.format.metadata import bootstraps_in
+from healthcode.trust.verify.national import root_fingerprint, spoken_fingerprint
+from trust_registry.cli.describe import carried_from, describe_carried, describe_table
+from trust_registry.cli.option import dir_option, open_reading, show_changes
+from trust_registry.founding import by_cards
+from trust_registry.founding.ceremony import (
     CeremonyPlan,
     CeremonyResult,
     Holder,
@@ -32,12 +37,12 @@ from trust_registry.ceremony import (
     check_shape,
     hold_ceremony,
 )
-from trust_registry.cli.carried import describe_carried, describe_table
-from trust_registry.cli.founding import begin_founding
-from trust_registry.cli.option import dir_option, open_reading, show_changes
-from trust_registry.folder import RegistryFolder
+from trust_registry.layout import RegistryFolder
+from trust_registry.proposals.in_force import encode_carried
+from trust_registry.proposals.key_holders import read_card
 
-__all__ = ["fingerprint", "init"]
+__all__ = ["begin_founding", "collect_founding", "fingerprint", "init", "tell_founding"]
+
 
 _DEFAULTS = {True: (1, 1, 2, 2), False: (5, 3, 3, 2)}
 
@@ -298,3 +303,50 @@ def _tell(result: CeremonyResult, folder: Path, *, development: bool) -> Group:
         )
     )
     return Group(*parts)
+
+
+# --- was trust_registry/cli/founding.py: Founding by cards and carried files, for `init` and `collect`.
+
+
+def begin_founding(
+    plan: CeremonyPlan, cards: Sequence[Path], folder: Path, out: Path | None
+) -> dict[str, Any]:
+    """Drafts the first root from the cards, and writes the file that is carried."""
+    place = RegistryFolder(folder)
+    carried = by_cards.prepare_founding(
+        plan, [read_card(path, realm=plan.realm) for path in cards], place, SystemClock()
+    )
+    file = out or place.ceremony / "founding.json"
+    if out is not None:
+        write_file(out, encode_carried(carried))
+    return {
+        **describe_carried(carried),
+        "file": str(file),
+        "next": f"each holder: `trust-registry sign FILE --key KEY`; then here `trust-registry collect {file.name}`",
+    }
+
+
+def collect_founding(files: Sequence[Path], folder: Path) -> dict[str, Any] | None:
+    """Takes signatures for a realm that is being founded; None when none is, in this folder."""
+    place = RegistryFolder(folder)
+    if not by_cards.is_being_founded(place):
+        return None
+    found = by_cards.collect_founding(place, [carried_from(str(path)) for path in files], SystemClock())
+    data = {**describe_carried(found.carried), "taken": list(found.taken)}
+    if found.fingerprint is not None:
+        data |= {"state": "FOUNDED", "root_fingerprint": found.fingerprint}
+        data["next"] = (
+            "tell every node the root fingerprint, by a way of its own; carry tls/ca.key away; then `check` and `serve`"
+        )
+    return data
+
+
+def tell_founding(folder: Path, *, as_json: bool) -> bool:
+    """Tells who has signed, and who is missing, of a realm that is being founded in `folder`; False when none is."""
+    place = RegistryFolder(folder)
+    if not by_cards.is_being_founded(place):
+        return False
+    data = describe_carried(by_cards.open_founding(place))
+    data |= {"state": "BEING FOUNDED", "file": str(place.founding), "next": by_cards.next_of(place)}
+    print_result(data, as_json=as_json, table=describe_table)
+    return True

@@ -14,12 +14,12 @@ from rich.text import Text
 
 from healthcode.cli.console import EXIT_UNAVAILABLE, Command, exit_with, json_option, print_result, rows
 from healthcode.clock import rfc3339
-from trust_registry.cli.health import is_serving
 from trust_registry.cli.option import dir_option, open_reading
-from trust_registry.node_state import Lag, NodeLag
-from trust_registry.retirement import retirements_of
-from trust_registry.status import describe_node, nodes_of
-from trust_registry.waiting import waiting_authorities
+from trust_registry.cli.serve import is_serving
+from trust_registry.monitoring.node_reports import Lag, NodeLag
+from trust_registry.monitoring.status import describe_node, nodes_of
+from trust_registry.monitoring.waiting_authorities import waiting_authorities
+from trust_registry.proposals.retirement import retirements_of
 
 __all__ = ["nodes"]
 

@@ -17,9 +17,9 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.signing.relock import change_passphrase, replace_passphrase_file
 from trust_registry.cli.option import dir_option
 from trust_registry.cli.rotation import key
-from trust_registry.folder import RegistryFolder
-from trust_registry.online_key import online_key_files
+from trust_registry.layout import RegistryFolder
 from trust_registry.settings import load_registry_settings
+from trust_registry.tree.online_keys import online_key_files
 
 __all__ = ["passphrase"]
 

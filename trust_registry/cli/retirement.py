@@ -10,11 +10,11 @@ from healthcode.cli.console import json_option
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.policy.book import decode_policy
-from healthcode.trust.document import Retirement
-from healthcode.trust.layout import POLICY_PATH
+from healthcode.trust.format.documents import Retirement
+from healthcode.trust.format.layout import POLICY_PATH
 from trust_registry.cli.option import dir_option, open_reading
-from trust_registry.cli.proposal import print_proposal, propose
-from trust_registry.retirement import (
+from trust_registry.cli.propose import print_proposal, propose
+from trust_registry.proposals.retirement import (
     draft_removal,
     draft_retirement,
     draft_withdrawal,

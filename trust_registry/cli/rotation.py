@@ -19,17 +19,24 @@ from healthcode.signing.purpose import KeyPurpose
 from trust_registry.app import Registry
 from trust_registry.cli.admission import find_join
 from trust_registry.cli.option import dir_option, open_reading
-from trust_registry.cli.proposal import print_proposal, propose
-from trust_registry.holder import find_holder, holder_names, make_card, note_holders, read_card, write_card
-from trust_registry.online_key import create_next_key
-from trust_registry.proposal import Proposal
-from trust_registry.rotation import (
+from trust_registry.cli.propose import print_proposal, propose
+from trust_registry.proposals.key_changes import (
     HolderChange,
     draft_areas_key,
     draft_holders,
     draft_online_key,
     draft_reonboarding,
 )
+from trust_registry.proposals.key_holders import (
+    find_holder,
+    holder_names,
+    make_card,
+    note_holders,
+    read_card,
+    write_card,
+)
+from trust_registry.proposals.proposal import Proposal
+from trust_registry.tree.online_keys import create_next_key
 
 __all__ = ["key"]
 

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from healthcode.code.question import QueryMode, decode_question
 from healthcode.errors import (
     InvalidInputError,
     PermissionDeniedError,
@@ -16,6 +15,7 @@ from healthcode.errors import (
 )
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.verification.status import check_answer
+from healthcode.wire.question import QueryMode, decode_question
 from tests.integration.gateway.world import GATEWAY, REALM, Caller, World, failing, province
 
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from healthcode.code.question import QueryMode
 from healthcode.errors import OverloadedError, PermissionDeniedError, UnavailableError
+from healthcode.wire.question import QueryMode
 from tests.integration.gateway.world import Behaviour, Caller, World, failing, free_port, province
 
 Start = Callable[[World], Awaitable[int]]

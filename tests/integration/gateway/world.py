@@ -16,26 +16,26 @@ import grpc.aio
 from gateway.app import Gateway, wire_gateway
 from gateway.settings import GatewaySettings
 from healthcode.clock import SystemClock
-from healthcode.code.answer import Answer, CodeStatus, sign_answer
-from healthcode.code.claims import Level
-from healthcode.code.question import QueryMode, QueryPurpose, Question, decode_question, sign_question
 from healthcode.errors import HealthcodeError, NotFoundError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.call import CallInfo
-from healthcode.rpc.certificate import CertifiedKey
 from healthcode.rpc.client import open_channel
-from healthcode.rpc.development_ca import issue_leaf, make_ca
 from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.identity import PeerVerifier
+from healthcode.rpc.mtls.certificate import CertifiedKey
+from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
+from healthcode.rpc.mtls.identity import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerTls
 from healthcode.settings import TlsSettings
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.telemetry import Metrics
-from healthcode.trust.document import ServiceEntry
+from healthcode.trust.format.documents import ServiceEntry
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from healthcode.v1 import federation_pb2, gateway_pb2, province_node_pb2, trust_registry_pb2
 from healthcode.v1.gateway_pb2_grpc import GatewayServiceStub
+from healthcode.wire.answer import Answer, CodeStatus, sign_answer
+from healthcode.wire.claims import Level
+from healthcode.wire.question import QueryMode, QueryPurpose, Question, decode_question, sign_question
 from tests.simulator.realm import SimulatedRealm
 
 REALM = "test-gateway"

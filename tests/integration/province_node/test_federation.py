@@ -11,8 +11,6 @@ import uuid
 import pytest
 
 from healthcode.cli.picture import read_picture
-from healthcode.code.answer import decode_answer
-from healthcode.code.claims import Level
 from healthcode.errors import (
     HealthcodeError,
     InvalidInputError,
@@ -23,6 +21,8 @@ from healthcode.errors import (
 from healthcode.rpc.convert import duration
 from healthcode.rpc.errors import rpc_errors
 from healthcode.v1 import province_issuer_pb2, province_node_pb2, verdict_pb2
+from healthcode.wire.answer import decode_answer
+from healthcode.wire.claims import Level
 from tests.integration.province_node.world import VALID_IDS, Federation, item, open_federation
 
 Item = province_node_pb2.VerifyItem

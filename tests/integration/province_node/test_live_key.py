@@ -22,11 +22,11 @@ from healthcode.signing.keyfile import read_key_file
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import IssuerView, TrustView
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
-from province_node.outgoing import prepare
-from province_node.record import Request, Revocation, RevocationReason
-from province_node.remote import RegistryLink, ServiceLink
-from province_node.store import NodeStore
-from province_node.takeover import take_over
+from province_node.links import RegistryLink, ServiceLink
+from province_node.publishing.catch_up import take_over
+from province_node.publishing.next_head import prepare
+from province_node.store.node_store import NodeStore
+from province_node.store.records import Request, Revocation, RevocationReason
 from tests.integration.province_node.world import Federation, open_federation
 
 WITHIN_SECONDS = 20

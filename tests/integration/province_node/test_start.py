@@ -10,13 +10,13 @@ import pytest
 
 from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.certificate import CertifiedKey
-from healthcode.rpc.development_ca import issue_leaf, make_ca
+from healthcode.rpc.mtls.certificate import CertifiedKey
+from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
-from province_node.request import decode_request, verify_request
-from province_node.setup import NodePlan, create_node
+from province_node.authority.request import decode_request, verify_request
+from province_node.keys.setup import NodePlan, create_node
 from tests.simulator.process import free_ports, run_command
 from tests.simulator.realm import SimulatedRealm
 

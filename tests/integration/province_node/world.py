@@ -13,15 +13,15 @@ from typing import Any
 
 from healthcode.clock import SystemClock
 from healthcode.signing.keyfile import read_key_file
-from healthcode.trust.join import encode_join_request
+from healthcode.trust.verify.join_request import encode_join_request
 from healthcode.v1 import province_issuer_pb2, province_node_pb2, verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
-from province_node.authority import Authority
+from province_node.authority.authority import Authority
+from province_node.authority.request import decode_request
 from province_node.cli.connection import back_end, integrator
-from province_node.request import decode_request
+from province_node.keys.setup import NodePlan, create_node
 from province_node.settings import NodeSettings, load_node_settings
-from province_node.setup import NodePlan, create_node
 from tests.simulator.process import Service, free_ports, run_command, start_service
 
 REALM = "test-node"

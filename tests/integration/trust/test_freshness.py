@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from healthcode.code.claims import CodeClaims, Level, Presentation
-from healthcode.code.text import sign_code
 from healthcode.errors import HealthcodeError, Reason
-from healthcode.policy.enumeration import Decision, Outcome
 from healthcode.policy.tier import TrustTier
+from healthcode.policy.words import Decision, Outcome
 from healthcode.revocation.day import day_of
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import TrustClient
 from healthcode.verification.verdict import Verdict
 from healthcode.verification.verifier import Verifier
+from healthcode.wire.claims import CodeClaims, Level, Presentation
+from healthcode.wire.code import sign_code
 from tests.simulator.realm import SimulatedRealm
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400

@@ -14,13 +14,13 @@ import pytest
 
 from healthcode.clock import SystemClock
 from healthcode.errors import Reason, TrustError
-from healthcode.rpc.follow import TrustFollower
-from healthcode.rpc.source import connect_source
+from healthcode.service.registry_source import connect_source
+from healthcode.service.trust_follower import TrustFollower
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
-from healthcode.trust.layout import metadata_file
-from healthcode.trust.source import TrustSource
+from healthcode.trust.format.layout import metadata_file
+from healthcode.trust.sources.source import TrustSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.mirror import run_mirror
 from tests.simulator.realm import PEM, SimulatedRealm

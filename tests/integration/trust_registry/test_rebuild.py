@@ -9,16 +9,16 @@ from pathlib import Path
 
 from healthcode.clock import SystemClock
 from healthcode.trust.client import TrustClient
-from healthcode.trust.layout import metadata_file
-from healthcode.trust.national import root_fingerprint
-from healthcode.trust.source import FolderSource
+from healthcode.trust.format.layout import metadata_file
+from healthcode.trust.sources.source import FolderSource
 from healthcode.trust.store import init_trust
+from healthcode.trust.verify.national import root_fingerprint
 from tests.simulator.mirror import run_mirror
 from tests.simulator.process import free_ports, run_command, start_service
 from tests.simulator.registry import Province, admit, found_registry, plan
 from trust_registry.app import Registry
-from trust_registry.export import export_tree
-from trust_registry.submission import Publisher
+from trust_registry.mirror.export import export_tree
+from trust_registry.participants.submission import Publisher
 
 REALM = "test-registry"
 MODULE = "trust_registry"

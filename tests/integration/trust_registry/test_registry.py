@@ -28,10 +28,10 @@ from healthcode.errors import (
 )
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
-from healthcode.rpc.certificate import CertifiedKey
 from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.source import connect_source
+from healthcode.rpc.mtls.certificate import CertifiedKey
+from healthcode.service.registry_source import connect_source
 from healthcode.signing.keyfile import read_key_file
 from healthcode.trust.client import TrustClient
 from healthcode.trust.store import init_trust
@@ -49,9 +49,9 @@ from tests.simulator.process import Service, free_ports, run_command, start_serv
 from tests.simulator.registry import Province, found_registry, plan
 from trust_registry.__main__ import cli
 from trust_registry.app import open_registry
-from trust_registry.approval import sign_proposal
-from trust_registry.draft import draft_admission
-from trust_registry.folder import RegistryFolder
+from trust_registry.layout import RegistryFolder
+from trust_registry.proposals.drafts import draft_admission
+from trust_registry.proposals.sign import sign_proposal
 
 REALM = "test-registry"
 MODULE = "trust_registry"

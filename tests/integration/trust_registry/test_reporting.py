@@ -17,22 +17,22 @@ from healthcode.clock import SystemClock
 from healthcode.errors import HealthcodeError, PermissionDeniedError, Reason
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.client import open_channel
-from healthcode.rpc.development_ca import issue_leaf
 from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.report import NodeReporter
+from healthcode.rpc.mtls.development_ca import issue_leaf
+from healthcode.service.reporter import NodeReporter
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
-from healthcode.trust.layout import metadata_file
-from healthcode.trust.national import root_fingerprint
-from healthcode.trust.source import FolderSource
+from healthcode.trust.format.layout import metadata_file
+from healthcode.trust.sources.source import FolderSource
 from healthcode.trust.store import init_trust
+from healthcode.trust.verify.national import root_fingerprint
 from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest, ReportNodeStateRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import Service, free_ports, run_command, start_service
 from tests.simulator.registry import Province, admit, found_registry, plan
 from trust_registry.app import Registry
-from trust_registry.submission import Publisher
+from trust_registry.participants.submission import Publisher
 
 REALM = "test-registry"
 MODULE = "trust_registry"

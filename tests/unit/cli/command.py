@@ -14,12 +14,12 @@ import pytest
 
 from healthcode.cli.__main__ import cli
 from healthcode.cli.console import run
-from healthcode.code.claims import CodeClaims, Level, Presentation
-from healthcode.code.holder import holder_tag
-from healthcode.code.text import sign_code
 from healthcode.identity.document import decode_document
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.wire.claims import CodeClaims, Level, Presentation
+from healthcode.wire.code import sign_code
+from healthcode.wire.holder_tag import holder_tag
 from tests.simulator.realm import NOW, SimulatedRealm
 
 NUMBER = "11010519491231002X"  # the example of GB 11643

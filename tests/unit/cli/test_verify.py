@@ -8,7 +8,7 @@ import pytest
 import segno
 
 from healthcode.clock import rfc3339
-from healthcode.code.claims import Level
+from healthcode.wire.claims import Level
 from tests.simulator.realm import NOW, SimulatedRealm
 from tests.unit.cli.command import NUMBER, Done, code, healthcode
 

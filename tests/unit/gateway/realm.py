@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from healthcode.code.answer import Answer, CodeStatus, sign_answer
-from healthcode.code.claims import Level
-from healthcode.code.question import QueryMode, QueryPurpose, Question, decode_question, sign_question
 from healthcode.policy.area import AreaRisk
 from healthcode.policy.book import decode_policy, default_policy_bytes
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerKey, IssuerView, TrustView
+from healthcode.wire.answer import Answer, CodeStatus, sign_answer
+from healthcode.wire.claims import Level
+from healthcode.wire.question import QueryMode, QueryPurpose, Question, decode_question, sign_question
 
 REALM = "test-gateway"
 NOW = 1_800_000_000

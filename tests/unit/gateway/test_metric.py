@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import generate_latest
 
-from gateway.ask import HomeState
-from gateway.breaker import BreakerState
+from gateway.forwarding.ask import HomeState
+from gateway.forwarding.breaker import BreakerState
 from gateway.metric import GatewayMetrics
-from healthcode.code.question import QueryMode
 from healthcode.telemetry import Metrics
+from healthcode.wire.question import QueryMode
 
 
 def test_shows_questions_and_homes() -> None:

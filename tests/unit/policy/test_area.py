@@ -6,7 +6,7 @@ import pytest
 
 from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.policy.area import AreaRisk, check_area_code, decode_areas, encode_areas
-from healthcode.policy.enumeration import RiskLevel
+from healthcode.policy.words import RiskLevel
 
 
 def test_areas_come_back_as_they_were() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from healthcode.clock import parse_rfc3339
-from healthcode.code.claims import Level
 from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.policy.book import (
     MIN_AGING_SECONDS,
@@ -21,8 +20,9 @@ from healthcode.policy.book import (
     default_policy_bytes,
 )
 from healthcode.policy.decide import Facts, decide
-from healthcode.policy.enumeration import OUTAGES, Decision, Outcome, PersonCategory, PlaceType, RiskLevel
 from healthcode.policy.tier import Freshness, TrustTier
+from healthcode.policy.words import OUTAGES, Decision, Outcome, PersonCategory, PlaceType, RiskLevel
+from healthcode.wire.claims import Level
 
 NOW = parse_rfc3339("2026-11-21T08:00:00Z")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from province_node.key import Keyring
-from province_node.store import NodeStore
+from province_node.keys.keyring import Keyring
+from province_node.store.node_store import NodeStore
 from tests.simulator.realm import NOW, SimulatedRealm
 from tests.unit.province_node.world import HOME, PASSPHRASE, StandingClock, World, write_keys
 

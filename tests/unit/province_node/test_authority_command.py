@@ -14,10 +14,10 @@ from healthcode.cli.console import run
 from healthcode.clock import SystemClock
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.document import ProvinceDocument
-from healthcode.trust.link import new_province_key, prove_key
+from healthcode.trust.format.authority_chain import new_province_key, prove_key
+from healthcode.trust.format.documents import ProvinceDocument
 from province_node.__main__ import cli
-from province_node.request import ProvinceRequest, encode_request
+from province_node.authority.request import ProvinceRequest, encode_request
 from tests.simulator.realm import PEM
 
 REALM = "test-authority"

@@ -11,7 +11,7 @@ import pytest
 
 from healthcode.cli.picture import read_picture
 from healthcode.clock import SystemClock
-from province_node.setup import create_node
+from province_node.keys.setup import create_node
 from tests.unit.province_node.test_authority_command import command
 from tests.unit.province_node.test_keys_command import plan_of
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.rpc.development_ca import make_ca
+from healthcode.rpc.mtls.development_ca import make_ca
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerKey
 from province_node.cli.keys import key_lines
+from province_node.keys.setup import NodePlan, create_node
 from province_node.settings import NodeSettings, load_node_settings
-from province_node.setup import NodePlan, create_node
 from tests.simulator.realm import NOW
 from tests.unit.province_node.test_authority_command import command
 from tests.unit.province_node.world import PASSPHRASE, World

@@ -10,10 +10,10 @@ import pytest
 
 from healthcode.errors import ConflictError, PreconditionError, Reason, SignatureError, UnavailableError
 from healthcode.signing.ed25519 import PrivateKey
-from province_node.publish import Publisher
+from province_node.publishing.publisher import Publisher
 from province_node.settings import PublishSettings
-from province_node.store import NodeStore
-from tests.unit.province_node.test_publish import TODAY, FakeRegistry, head_of, revoke
+from province_node.store.node_store import NodeStore
+from tests.unit.province_node.publishing.test_publisher import TODAY, FakeRegistry, head_of, revoke
 from tests.unit.province_node.world import HOME
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from healthcode.errors import Reason
-from province_node.store import NodeStore
-from tests.unit.province_node.test_publish import FakeRegistry, publisher
+from province_node.store.node_store import NodeStore
+from tests.unit.province_node.publishing.test_publisher import FakeRegistry, publisher
 from tests.unit.province_node.world import HOME
 
 

@@ -7,11 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from healthcode.code.answer import CodeStatus, decode_answer
-from healthcode.code.claims import Level, Presentation
-from healthcode.code.cose import Context, verify_sign1
-from healthcode.code.question import QueryMode, QueryPurpose, Question, sign_question
-from healthcode.code.text import decode_code
 from healthcode.errors import (
     HealthcodeError,
     InvalidInputError,
@@ -21,15 +16,20 @@ from healthcode.errors import (
     SignatureError,
     UnavailableError,
 )
-from healthcode.policy.enumeration import Decision, Outcome
+from healthcode.policy.words import Decision, Outcome
 from healthcode.revocation.day import day_of
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.verification.context import CheckContext
-from province_node.answer import AnswerUseCase
-from province_node.ask import AskUseCase
-from province_node.key import Keyring
-from province_node.level import LevelReason, LevelStatement
-from province_node.record import Revocation, RevocationReason
+from healthcode.wire.answer import CodeStatus, decode_answer
+from healthcode.wire.claims import Level, Presentation
+from healthcode.wire.code import decode_code
+from healthcode.wire.cose import Context, verify_sign1
+from healthcode.wire.question import QueryMode, QueryPurpose, Question, sign_question
+from province_node.keys.keyring import Keyring
+from province_node.people.level import LevelReason, LevelStatement
+from province_node.queries.answer import AnswerUseCase
+from province_node.queries.ask import AskUseCase
+from province_node.store.records import Revocation, RevocationReason
 from tests.unit.province_node.world import HOME, PASSPHRASE, write_keys
 
 ASKER = "44"

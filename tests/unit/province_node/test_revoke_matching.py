@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from healthcode.code.claims import Level
 from healthcode.errors import InvalidInputError, Reason
 from healthcode.identity.document import decode_document
-from province_node.level import LevelReason, LevelStatement
-from province_node.record import HolderKey, IssuedUnder, RevocationReason
-from province_node.revoke import RevokeUseCase, Selection
+from healthcode.wire.claims import Level
+from province_node.codes.revoke import RevokeUseCase, Selection
+from province_node.people.level import LevelReason, LevelStatement
+from province_node.store.records import HolderKey, IssuedUnder, RevocationReason
 from tests.unit.province_node.world import HOME, VALID_IDS, order
 
 BACK_END = "spiffe://t/issuer/31/x"

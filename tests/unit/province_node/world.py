@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from healthcode.code.claims import Level, Presentation
 from healthcode.identity.document import decode_document
 from healthcode.revocation.day import day_of
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
-from province_node.issue import IssuedCode, IssueOrder, IssueUseCase
-from province_node.key import Keyring
-from province_node.level import LevelStatement
-from province_node.outgoing import COVER_MARGIN_DAYS
-from province_node.record import Publication, Request
+from healthcode.wire.claims import Level, Presentation
+from province_node.codes.issue import IssuedCode, IssueOrder, IssueUseCase
+from province_node.keys.keyring import Keyring
+from province_node.people.level import LevelStatement
+from province_node.publishing.next_head import COVER_MARGIN_DAYS
 from province_node.settings import IssueSettings
-from province_node.store import NodeStore
+from province_node.store.node_store import NodeStore
+from province_node.store.records import Publication, Request
 from tests.simulator.realm import NOW, SimulatedRealm
 
 HOME = "31"

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from healthcode.code import cbor
 from healthcode.errors import DecodeError, InvalidInputError, Reason, TrustError
 from healthcode.revocation.day import DAY_SECONDS, day_end, day_of, is_dead
 from healthcode.revocation.head import DayEntry, DeltaEntry, Head, SealingKey, decode_head, encode_head
 from healthcode.revocation.list import RevocationList, encode_list
 from healthcode.revocation.state import RevocationState, RevocationStatus, build_state, check_growth
+from healthcode.wire import cbor
 
 REALM, ISSUER, DAY = "test-heads", "31", 20_833
 KID, OTHER_KID = b"kid-0001", b"kid-0002"

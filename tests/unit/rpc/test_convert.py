@@ -7,12 +7,8 @@ from typing import Any
 
 import pytest
 
-from healthcode.code.answer import CodeStatus
-from healthcode.code.claims import Level, Presentation
-from healthcode.code.holder import HolderMatch
-from healthcode.code.question import QueryMode, QueryPurpose
-from healthcode.policy.enumeration import Decision, Outcome, PersonCategory, PlaceType
 from healthcode.policy.tier import TrustTier
+from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType
 from healthcode.rpc.convert import (
     category_word,
     decode_verdict,
@@ -27,6 +23,10 @@ from healthcode.rpc.convert import (
 )
 from healthcode.v1 import province_node_pb2, verdict_pb2
 from healthcode.verification.verdict import Verdict
+from healthcode.wire.answer import CodeStatus
+from healthcode.wire.claims import Level, Presentation
+from healthcode.wire.holder_tag import HolderMatch
+from healthcode.wire.question import QueryMode, QueryPurpose
 
 ENUMS: list[tuple[Any, type[StrEnum]]] = [
     (verdict_pb2.Level, Level),

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from healthcode.errors import ConfigurationError, TrustError
-from healthcode.policy.enumeration import RiskLevel
+from healthcode.policy.words import RiskLevel
 from healthcode.revocation.state import RevocationStatus
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import TrustClient
-from healthcode.trust.generation import current_generation, generation_numbers
-from healthcode.trust.source import FolderSource
+from healthcode.trust.disk.read import current_generation, generation_numbers
+from healthcode.trust.sources.source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.realm import SimulatedRealm
 

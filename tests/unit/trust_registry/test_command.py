@@ -18,15 +18,15 @@ from healthcode.errors import (
     Reason,
 )
 from healthcode.policy.book import default_policy_bytes
-from healthcode.rpc.certificate import load_tls
-from healthcode.rpc.development_ca import make_ca
+from healthcode.rpc.mtls.certificate import load_tls
+from healthcode.rpc.mtls.development_ca import make_ca
 from healthcode.signing.ed25519 import kid
 from tests.simulator.realm import PEM
 from tests.simulator.registry import PASSPHRASE, Province, admit, found_registry, put_join
 from trust_registry.__main__ import cli
 from trust_registry.app import Registry
 from trust_registry.cli.admission import _demand_digests
-from trust_registry.join import Join
+from trust_registry.participants.join import Join
 
 REALM = "test-registry"
 

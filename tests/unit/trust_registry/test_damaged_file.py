@@ -10,8 +10,8 @@ from healthcode.cli.console import run
 from healthcode.errors import ConfigurationError
 from tests.simulator.registry import found_registry
 from trust_registry.__main__ import cli
-from trust_registry.folder import RegistryFolder
-from trust_registry.holder import holder_names
+from trust_registry.layout import RegistryFolder
+from trust_registry.proposals.key_holders import holder_names
 
 
 @pytest.fixture

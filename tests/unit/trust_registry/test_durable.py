@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.errors import Reason, UnavailableError
-from trust_registry.durable import exclusive, read_file, write_file
+from healthcode.storage.files import exclusive, read_file, write_file
 
 
 def test_a_file_is_replaced_whole_with_its_mode(tmp_path: Path) -> None:

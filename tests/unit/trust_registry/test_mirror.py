@@ -10,25 +10,25 @@ import pytest
 
 from healthcode.errors import ConfigurationError, ConflictError, Reason, TrustError, UnavailableError
 from healthcode.revocation.day import day_of
+from healthcode.storage import files
 from healthcode.trust.client import TrustClient
-from healthcode.trust.drafting import new_snapshot, new_timestamp
-from healthcode.trust.layout import list_file, metadata_file
-from healthcode.trust.metadata import sign_metadata, to_bytes
-from healthcode.trust.national import root_fingerprint
-from healthcode.trust.source import FolderSource
+from healthcode.trust.format.layout import list_file, metadata_file
+from healthcode.trust.format.metadata import sign_metadata, to_bytes
+from healthcode.trust.format.new_metadata import new_snapshot, new_timestamp
+from healthcode.trust.sources.source import FolderSource
 from healthcode.trust.store import init_trust
+from healthcode.trust.verify.national import root_fingerprint
 from tests.simulator.realm import NOW, fixed_key
 from tests.simulator.registry import HandClock, Province, admit, found_registry, operator, plan
-from trust_registry import durable
 from trust_registry.app import Registry, open_registry
-from trust_registry.approval import sign_proposal
-from trust_registry.export import export_tree, watch_tree
-from trust_registry.folder import RegistryFolder
-from trust_registry.node_folder import NodeFolderSource, is_node_folder
-from trust_registry.rebuild import Rebuilt, Restored, rebuild
-from trust_registry.retention import remove_superseded
-from trust_registry.submission import Publisher
-from trust_registry.tree import TIMESTAMP_FILE
+from trust_registry.layout import RegistryFolder
+from trust_registry.mirror.export import export_tree, watch_tree
+from trust_registry.participants.submission import Publisher
+from trust_registry.proposals.sign import sign_proposal
+from trust_registry.recovery.node_folder import NodeFolderSource, is_node_folder
+from trust_registry.recovery.rebuild import Rebuilt, Restored, rebuild
+from trust_registry.tree.files import TIMESTAMP_FILE
+from trust_registry.tree.retention import remove_superseded
 
 REALM = "test-registry"
 KEEP = 3600
@@ -143,12 +143,12 @@ def test_the_timestamp_comes_last_and_a_cut_leaves_the_old_mirror(
         names.append(path.name)
         if len(names) == 2:
             raise UnavailableError("cut off", reason=Reason.STORAGE_FULL)
-        durable.write_file(path, data, mode=mode)
+        files.write_file(path, data, mode=mode)
 
     for _ in range(4):  # each turn gets one file further
         names.clear()
         with monkeypatch.context() as patched:
-            patched.setattr("trust_registry.export.write_file", cut)
+            patched.setattr("trust_registry.mirror.export.write_file", cut)
             with pytest.raises(UnavailableError):
                 export(registry, mirror)
         assert client.refresh(NOW).view.snapshot_version == before

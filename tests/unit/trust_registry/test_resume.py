@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from healthcode.errors import ConflictError, Reason
-from healthcode.trust.layout import AREAS_ROLE, metadata_file
+from healthcode.trust.format.layout import AREAS_ROLE, metadata_file
 from tests.simulator.country import REALM, Country
 from tests.simulator.registry import Province, admit
-from trust_registry.export import export_tree
-from trust_registry.retention import remove_superseded
-from trust_registry.status import status_of
-from trust_registry.tree import TIMESTAMP_FILE
+from trust_registry.mirror.export import export_tree
+from trust_registry.monitoring.status import status_of
+from trust_registry.tree.files import TIMESTAMP_FILE
+from trust_registry.tree.retention import remove_superseded
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_a_kill_while_resuming_is_made_good_at_the_next_start(
 
     with monkeypatch.context() as patched:
         if step == "floor":
-            patched.setattr("trust_registry.writing.Writing.resume", cut)
+            patched.setattr("trust_registry.tree.transaction.Writing.resume", cut)
         resume: Callable[[], bool] = lambda: country.prove("A")  # noqa: E731  it reads better here
         if step == "floor":
             with pytest.raises(KeyboardInterrupt):

@@ -6,8 +6,6 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
-from healthcode.code.claims import CodeClaims, Level, Presentation
-from healthcode.code.text import sign_code
 from healthcode.policy.area import AreaRisk
 from healthcode.policy.book import decode_policy, default_policy_bytes
 from healthcode.revocation.day import day_of
@@ -17,6 +15,8 @@ from healthcode.revocation.state import RevocationState, build_state
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerKey, IssuerView, TrustView
+from healthcode.wire.claims import CodeClaims, Level, Presentation
+from healthcode.wire.code import sign_code
 
 REALM = "test-verify"
 NOW = 1_795_248_000  # 2026-11-21T08:00:00Z

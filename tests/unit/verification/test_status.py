@@ -8,12 +8,8 @@ from typing import Any
 
 import pytest
 
-from healthcode.code.answer import Answer, CodeStatus, sign_answer
-from healthcode.code.claims import Level
-from healthcode.code.question import QueryMode, QueryPurpose, Question
-from healthcode.code.text import decode_code
 from healthcode.errors import HealthcodeError, SignatureError, TrustError
-from healthcode.policy.enumeration import Decision, Outcome
+from healthcode.policy.words import Decision, Outcome
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
@@ -21,6 +17,10 @@ from healthcode.verification.context import CheckContext
 from healthcode.verification.status import check_answer, unavailable_verdict, verdict_from_answer
 from healthcode.verification.verdict import Verdict
 from healthcode.verification.verify import verify_decoded
+from healthcode.wire.answer import Answer, CodeStatus, sign_answer
+from healthcode.wire.claims import Level
+from healthcode.wire.code import decode_code
+from healthcode.wire.question import QueryMode, QueryPurpose, Question
 from tests.unit.verification.realm import (
     ANSWER,
     FOREIGN,

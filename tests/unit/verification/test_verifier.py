@@ -9,7 +9,7 @@ import pytest
 
 import healthcode
 from healthcode.errors import InvalidInputError
-from healthcode.policy.enumeration import Decision, Outcome, PlaceType
+from healthcode.policy.words import Decision, Outcome, PlaceType
 from healthcode.verification.verifier import Verifier
 from tests.unit.verification.realm import NOW, REVOKED_INDEX, code, issuer, view
 

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 
 from healthcode.clock import rfc3339
-from healthcode.code.claims import Level, Presentation
-from healthcode.code.holder import HolderMatch, holder_tag
 from healthcode.errors import InvalidInputError, Reason
 from healthcode.identity.document import decode_document
 from healthcode.policy.area import AreaRisk
-from healthcode.policy.enumeration import Decision, Outcome
 from healthcode.policy.tier import TrustTier
+from healthcode.policy.words import Decision, Outcome
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.document import Retirement
+from healthcode.trust.format.documents import Retirement
 from healthcode.trust.view import TrustView
 from healthcode.v1 import verdict_pb2
 from healthcode.verification.context import CheckContext
 from healthcode.verification.verdict import Verdict
 from healthcode.verification.verify import verify_code
+from healthcode.wire.claims import Level, Presentation
+from healthcode.wire.holder_tag import HolderMatch, holder_tag
 from tests.unit.verification.realm import (
     DAY_SECONDS,
     FOREIGN,

@@ -1,0 +1,83 @@
+"""The closed words of verification and policy.
+
+Each value is the word of the enum in protos/healthcode/v1/verdict.proto without
+its prefix; tests hold the two together. Level, Presentation and HolderMatch,
+which a code alone determines, live in `healthcode.wire`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["OUTAGES", "Decision", "Outcome", "PersonCategory", "PlaceType", "RiskLevel"]
+
+
+class Outcome(StrEnum):
+    """What verification found, in the order in which it is looked for; the first that holds is it."""
+
+    MALFORMED = "MALFORMED"
+    UNKNOWN_ISSUER = "UNKNOWN_ISSUER"
+    UNKNOWN_KEY = "UNKNOWN_KEY"
+    BAD_SIGNATURE = "BAD_SIGNATURE"
+    KEY_REVOKED = "KEY_REVOKED"
+    NOT_YET_VALID = "NOT_YET_VALID"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+    NOT_COVERED = "NOT_COVERED"
+    STALE_TRUST = "STALE_TRUST"
+    HOLDER_MISMATCH = "HOLDER_MISMATCH"
+    VALID = "VALID"
+    NOT_FOUND = "NOT_FOUND"  # status queries only
+    TEMPORARILY_UNAVAILABLE = "TEMPORARILY_UNAVAILABLE"  # status queries only
+
+
+class Decision(StrEnum):
+    """What the policy says to do here."""
+
+    PASS = "PASS"  # noqa: S105  a word of the protocol, no password
+    CHECK_NOT_REQUIRED = "CHECK_NOT_REQUIRED"
+    FURTHER_CHECK = "FURTHER_CHECK"
+    REFUSE = "REFUSE"
+    UNDECIDED = "UNDECIDED"
+
+
+class PlaceType(StrEnum):
+    """Where a code is shown (requirement R6)."""
+
+    TRAFFIC_CHECKPOINT = "TRAFFIC_CHECKPOINT"
+    RESIDENTIAL_QUARTER = "RESIDENTIAL_QUARTER"
+    STATION = "STATION"
+    AIRPORT = "AIRPORT"
+    PORT = "PORT"
+    PASSENGER_STATION = "PASSENGER_STATION"
+    FERRY = "FERRY"
+    OPEN_PORT = "OPEN_PORT"
+    HOSPITAL = "HOSPITAL"
+    PARK = "PARK"
+    OTHER = "OTHER"
+
+
+class PersonCategory(StrEnum):
+    """Whom the policy treats apart (requirement R7)."""
+
+    GENERAL = "GENERAL"
+    SPECIAL = "SPECIAL"
+
+
+class RiskLevel(StrEnum):
+    """The risk of an area, from `areas/risk.json`."""
+
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+
+
+OUTAGES = frozenset(
+    {
+        Outcome.NOT_YET_VALID,
+        Outcome.NOT_COVERED,
+        Outcome.STALE_TRUST,
+        Outcome.TEMPORARILY_UNAVAILABLE,
+    }
+)
+"""Outcomes that speak of our clock, our trust or the network, not of the person: never REFUSE."""

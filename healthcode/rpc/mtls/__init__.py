@@ -1,0 +1,1 @@
+"""Certificates, identities and TLS: who is at the other end of a connection."""

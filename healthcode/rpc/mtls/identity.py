@@ -1,0 +1,91 @@
+"""Who calls: the identity in the client's certificate, believed only under its own CA.
+
+A servicer sees the leaf, not the chain, and TLS was checked against all CAs
+pooled; so each leaf is checked here against the CA published for the identity
+it names (the check is cached by content). A leaf that expired while its
+connection stayed open no longer counts.
+
+    verifier = PeerVerifier(realm=realm, ca_for=lambda peer: published_cas(follower.view, peer), clock=clock)
+    tls = ServerTls(settings.tls, client_cas=lambda: all_cas(follower.view))
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from healthcode.clock import Clock
+from healthcode.errors import Reason, UnauthenticatedError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.mtls.certificate import LeafIdentity, decode_leaf, is_issued_by
+from healthcode.trust.view import TrustView
+
+__all__ = ["CaLookup", "PeerVerifier", "all_cas", "leaf_of", "published_cas"]
+
+CaLookup = Callable[[PeerId], Sequence[str]]
+"""The CAs (PEM) published for this identity; empty: none."""
+
+_CACHED_LEAVES = 1024
+
+
+def leaf_of(auth_context: Mapping[str, Iterable[bytes]]) -> bytes | None:
+    """The client's leaf certificate (PEM) in a gRPC auth context; None without one."""
+    return next(iter(auth_context.get("x509_pem_cert", ())), None)
+
+
+def published_cas(view: TrustView, peer: PeerId) -> tuple[str, ...]:
+    """The CAs (PEM) which the trust view names for this very identity; an operator has none."""
+    if peer.participant is not None:
+        issuer = view.issuers.get(peer.participant)
+        return () if issuer is None else issuer.tls_ca
+    service = view.services.get(peer.kind.lower()) if peer.kind is not PeerKind.OPERATOR else None
+    return () if service is None else (service.ca_pem,)
+
+
+def all_cas(view: TrustView) -> tuple[str, ...]:
+    """Every CA in the trust view: the pool from which clients may come, before the leaf is checked."""
+    participants = (pem for issuer in view.issuers.values() for pem in issuer.tls_ca)
+    return (*participants, *(service.ca_pem for service in view.services.values()))
+
+
+class PeerVerifier:
+    """Turns a client's leaf certificate into an identity, or refuses it."""
+
+    def __init__(self, *, realm: str, ca_for: CaLookup, clock: Clock) -> None:
+        self._realm = realm
+        self._ca_for = ca_for
+        self._clock = clock
+        self._leaves: OrderedDict[bytes, LeafIdentity] = OrderedDict()
+
+    def verify_peer(self, leaf_pem: bytes | None) -> PeerId:
+        """The identity of the caller.
+
+        Raises UnauthenticatedError: IDENTITY_MISSING (no certificate, or not exactly
+        one URI SAN, or expired), IDENTITY_FOREIGN (another realm, or not parsed),
+        CERTIFICATE_NOT_PUBLISHED (not issued by the CA published for this identity).
+        """
+        if leaf_pem is None:
+            raise UnauthenticatedError("a client certificate is needed here, and none was shown")
+        leaf = self._decode(leaf_pem)
+        if not leaf.not_before <= self._clock.now() < leaf.not_after:
+            raise UnauthenticatedError(f"the certificate of {leaf.peer.uri} is outside its validity")
+        if leaf.peer.realm != self._realm:
+            raise UnauthenticatedError(
+                f"the certificate is of realm {leaf.peer.realm}, and this is {self._realm}",
+                reason=Reason.IDENTITY_FOREIGN,
+            )
+        if not is_issued_by(leaf_pem, tuple(self._ca_for(leaf.peer))):
+            raise UnauthenticatedError(
+                f"the certificate names {leaf.peer.uri}, and was not issued by a CA that is published for it",
+                reason=Reason.CERTIFICATE_NOT_PUBLISHED,
+            )
+        return leaf.peer
+
+    def _decode(self, leaf_pem: bytes) -> LeafIdentity:
+        known = self._leaves.get(leaf_pem)
+        if known is None:
+            known = decode_leaf(leaf_pem)
+            self._leaves[leaf_pem] = known
+            if len(self._leaves) > _CACHED_LEAVES:
+                self._leaves.popitem(last=False)
+        return known

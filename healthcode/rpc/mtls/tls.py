@@ -1,0 +1,126 @@
+"""TLS of a listener: certificates and CAs that may change while it serves.
+
+gRPC asks for the configuration at each new connection; files that changed on
+disk and CAs that joined the trust view count from then on. Files that do not
+hold together are logged, and the last good ones stay.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from healthcode.clock import Clock, SystemClock
+from healthcode.errors import ConfigurationError
+from healthcode.identity.peer import PeerId
+from healthcode.rpc.mtls.certificate import TlsFiles, encode_pool, load_tls
+from healthcode.settings import TlsSettings
+from healthcode.telemetry import get_logger
+
+__all__ = ["ServerTls", "TlsReloader"]
+
+_Stamp = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """How a listener identifies itself, and whose certificates it takes.
+
+    `client_cas` gives the CAs (PEM) from which clients may come; it is called at
+    each new connection, from a thread of gRPC's, so it reads an immutable view.
+    The listener's own CA is always among them. None: clients show no certificate.
+    `peer` is whom the listener's certificate must name; somebody else's is refused.
+    """
+
+    files: TlsSettings
+    client_cas: Callable[[], Sequence[str]] | None
+    realm: str | None = None
+    peer: PeerId | None = None
+    clock: Clock = SystemClock()  # noqa: RUF009  it has no state
+
+
+class TlsReloader:
+    """Holds a listener's TLS configuration and renews it when its sources change.
+
+    Raises ConfigurationError at the start when the files do not hold.
+    """
+
+    def __init__(self, tls: ServerTls) -> None:
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._log = get_logger("tls")
+        self._stamp = _stamp(tls.files)
+        self._files = self._load()
+        self._pool = self._client_pool(self._files)
+
+    @property
+    def files(self) -> TlsFiles:
+        """The files in use."""
+        return self._files
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Credentials that follow the sources."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._configuration(),
+            self._fetch,  # type: ignore[arg-type]  # None means no change, which the stubs do not know
+            require_client_authentication=self._tls.client_cas is not None,
+        )
+
+    def _load(self) -> TlsFiles:
+        files, wanted = self._tls.files, self._tls.peer
+        loaded = load_tls(
+            files.certificate, files.private_key, files.ca, now=self._tls.clock.now(), realm=self._tls.realm
+        )
+        if wanted is not None and loaded.identity.peer != wanted:
+            raise ConfigurationError(
+                f"{files.certificate} names {loaded.identity.peer.uri}, and this is {wanted.uri}: "
+                "put the certificate and key of this service there"
+            )
+        return loaded
+
+    def _client_pool(self, files: TlsFiles) -> tuple[str, ...] | None:
+        if self._tls.client_cas is None:
+            return None
+        return tuple(dict.fromkeys((files.ca_pem.decode(), *self._tls.client_cas())))
+
+    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+        pool = None if self._pool is None else encode_pool(self._pool)
+        return grpc.ssl_server_certificate_configuration(
+            [(self._files.key_pem, self._files.certificate_pem)], root_certificates=pool
+        )
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """What gRPC asks at each new connection: the new configuration, or None for no change."""
+        with self._lock:
+            try:
+                stamp = _stamp(self._tls.files)
+                files = self._files if stamp == self._stamp else self._load()
+                pool = self._client_pool(files)
+            except (ConfigurationError, OSError) as error:
+                self._log.error("tls_reload_refused", why=str(error))
+                return None
+            except Exception:  # noqa: BLE001  raised into gRPC's thread it would refuse the connection
+                self._log.exception("tls_reload_failed")
+                return None
+            self._stamp = stamp
+            if files is self._files and pool == self._pool:
+                return None
+            self._files, self._pool = files, pool
+            self._log.info("tls_reloaded", client_cas=len(pool or ()))
+            return self._configuration()
+
+
+def _stamp(files: TlsSettings) -> _Stamp:
+    return tuple(_stat(path) for path in (files.certificate, files.private_key, files.ca))
+
+
+def _stat(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -1,0 +1,219 @@
+"""The registry as a TrustSource: files by FetchFile, for code that is not async.
+
+`GrpcSource` is called from an executor's thread while the event loop runs
+elsewhere; `connect_source` brings a loop of its own, for commands:
+
+    with connect_source("registry.example:7444", ca_pem=ca) as source:
+        init_trust(directory, source, …)
+
+`open_source` gives any source by its address:
+
+    grpcs://host:port                    the registry's public listener; needs its CA
+    https://host/folder, http://…        a mirror: the same files on any web server
+    file:///folder, or a folder's path   a copy of the trust tree, e.g. carried by hand
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import grpc.aio
+
+from healthcode.errors import (
+    ConfigurationError,
+    HealthcodeError,
+    NotFoundError,
+    Reason,
+    RefusedServerError,
+    UnavailableError,
+)
+from healthcode.rpc.client import open_channel
+from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.mtls.certificate import load_ca
+from healthcode.settings import split_address
+from healthcode.trust.sources.http import HttpSource, check_mirror_url
+from healthcode.trust.sources.source import FolderSource, TrustSource, allowed_seconds, too_large
+from healthcode.v1 import trust_registry_pb2
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+
+if TYPE_CHECKING:
+    from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceAsyncStub
+
+__all__ = ["GrpcSource", "check_source", "connect_source", "open_mirror", "open_mirrors", "open_source"]
+
+REGISTRY_NAME = "registry.healthcode"
+
+
+class GrpcSource:
+    """A TrustSource over FetchFile. `fetch` must be called from another thread than the loop's.
+
+    A file may take `timeout_seconds`, and a second for each 64 KiB that it may be long.
+    """
+
+    def __init__(
+        self,
+        stub: TrustRegistryServiceAsyncStub,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        name: str = "the registry",
+        timeout_seconds: float = 10.0,
+    ) -> None:
+        self._stub = stub
+        self._loop = loop
+        self._name = name
+        self._timeout_seconds = timeout_seconds
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def fetch(self, path: str, max_bytes: int) -> bytes:
+        """The whole file; see TrustSource.fetch. UnavailableError(SOURCE_SLOW) when its time is up."""
+        call = self._fetch(path, max_bytes)
+        try:
+            future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        except RuntimeError as error:  # the loop is closed
+            call.close()
+            raise UnavailableError(
+                f"{self._name}: we are stopping", reason=Reason.TRUST_UNAVAILABLE
+            ) from error
+        try:
+            # the call has its own deadline; but a loop that is closed meanwhile would never say so,
+            # and this thread must not hold up the end of the process
+            while not concurrent.futures.wait([future], timeout=0.25).done and not self._loop.is_closed():
+                pass
+            return future.result(0)
+        except (concurrent.futures.TimeoutError, concurrent.futures.CancelledError) as error:
+            if inspect.getcoroutinestate(call) == inspect.CORO_CREATED:
+                call.close()  # it will never run
+            raise UnavailableError(
+                f"{self._name}: we are stopping", reason=Reason.TRUST_UNAVAILABLE
+            ) from error
+
+    async def _fetch(self, path: str, max_bytes: int) -> bytes:
+        request = trust_registry_pb2.FetchFileRequest(path=path, max_bytes=max_bytes)
+        data = bytearray()
+        seconds = allowed_seconds(self._timeout_seconds, max_bytes)
+        try:
+            with rpc_errors(self._name):
+                call = self._stub.FetchFile(request, timeout=seconds)
+                async for response in call:
+                    data += response.chunk
+                    if len(data) > max_bytes:
+                        call.cancel()
+                        break
+        except HealthcodeError as error:
+            raise self._told(error, path, max_bytes, seconds) from error
+        if len(data) > max_bytes:
+            raise too_large(path, max_bytes, self._name)
+        return bytes(data)
+
+    def _told(self, error: HealthcodeError, path: str, max_bytes: int, seconds: float) -> HealthcodeError:
+        """What a failed call means for a source; the reasons of trust are ours to find, never the server's to tell."""
+        if isinstance(error, NotFoundError):
+            return NotFoundError(f"{self._name} has no file {path}")
+        if isinstance(error, RefusedServerError):
+            return error
+        if error.reason is Reason.TOO_LARGE:
+            return too_large(path, max_bytes, self._name)
+        if error.reason is Reason.DEADLINE_EXCEEDED:
+            return UnavailableError(
+                f"{self._name}: {path} did not come in {seconds:.0f} s",
+                reason=Reason.SOURCE_SLOW,
+            )
+        return UnavailableError(
+            f"{self._name}: {error.message.removeprefix(f'{self._name}: ')}",
+            reason=Reason.TRUST_UNAVAILABLE,
+            retry_after_seconds=error.retry_after_seconds,
+        )
+
+
+@contextmanager
+def connect_source(target: str, *, ca_pem: str, timeout_seconds: float = 10.0) -> Iterator[GrpcSource]:
+    """The registry's public listener at `target` as a source, with an event loop in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="trust-source", daemon=True)
+    thread.start()
+
+    async def connect() -> grpc.aio.Channel:
+        return open_channel(target, ca_pem=ca_pem, server=REGISTRY_NAME)
+
+    async def disconnect(channel: grpc.aio.Channel) -> None:
+        await channel.close()
+
+    try:
+        channel = asyncio.run_coroutine_threadsafe(connect(), loop).result()
+        stub = TrustRegistryServiceStub(channel)
+        try:
+            yield GrpcSource(stub, loop, name=f"the registry {target}", timeout_seconds=timeout_seconds)
+        finally:
+            asyncio.run_coroutine_threadsafe(disconnect(channel), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def check_source(url: str) -> str:
+    """`url`, if it can be a source's. Raises ConfigurationError saying what to write."""
+    parts = _split(url)
+    if parts.scheme == "grpcs":
+        try:
+            split_address(parts.netloc)
+        except ValueError as error:
+            raise ConfigurationError(f"{url} is no source: {error}") from error
+    elif parts.scheme in ("http", "https"):
+        check_mirror_url(url)
+    elif not url or (parts.scheme == "file" and parts.netloc) or (parts.scheme != "file" and "://" in url):
+        raise ConfigurationError(
+            f"{url} is no source: write grpcs://host:port, https://host/folder, or the path of a folder"
+        )
+    return url
+
+
+def open_mirror(url: str, *, ca_pem: str | None = None) -> HttpSource | FolderSource:
+    """The source at an address that needs no gRPC. Raises ConfigurationError for one that cannot be meant."""
+    parts = _split(check_source(url))
+    if parts.scheme in ("http", "https"):
+        return HttpSource(url, ca_pem=ca_pem)
+    if parts.scheme == "grpcs":
+        raise ConfigurationError(f"{url} is a registry, not a mirror: write https://host/folder, or a path")
+    return FolderSource(Path(unquote(parts.path) if parts.scheme == "file" else url))
+
+
+def open_mirrors(urls: Iterable[str], ca: Path | None) -> tuple[HttpSource | FolderSource, ...]:
+    """The mirrors that a configuration names; `ca` is a file. Raises ConfigurationError."""
+    pem = None if ca is None else load_ca(ca)
+    return tuple(open_mirror(url, ca_pem=pem) for url in urls)
+
+
+@contextmanager
+def open_source(url: str, *, ca_pem: str | None = None) -> Iterator[TrustSource]:
+    """The source at any address, for as long as the block runs, for code that is not async.
+
+    `ca_pem`: what its certificate must come from; a registry needs it, and an https mirror
+    without is checked by the system's CAs. Raises ConfigurationError.
+    """
+    parts = _split(check_source(url))
+    if parts.scheme != "grpcs":
+        yield open_mirror(url, ca_pem=ca_pem)
+        return
+    if ca_pem is None:
+        raise ConfigurationError(f"{url} needs the CA of the registry's certificate: give --ca FILE")
+    with connect_source(parts.netloc, ca_pem=ca_pem) as registry:
+        yield registry
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"{url} is no source: {error}") from error

@@ -1,0 +1,204 @@
+"""Tells the registry each minute what this service decides with, so that its operators see who lags.
+
+What is told: software, realm, the versions of root, policy, areas and each head, the
+first expiry, and by how much the own clock differed from the registry's at the last
+report. The signed timestamp and snapshot go along: a registry that was rebuilt from
+an older mirror learns from them which versions were given out before.
+
+The answer names this service's own roles that the registry lacks, if it was restored from
+something older: `on_lacking` hands them in again. `report_soon` is for whoever notices that
+the registry was away, or has gone back: it learns from the report above what it must go on.
+
+Nothing else hangs on a report: one that fails is counted, logged by its reason, and the
+next one comes in its time. The registry's clock is never followed; a difference only
+shows, as a metric and at the registry.
+
+    reporter = NodeReporter("province-node", trust=…, directory=trust_folder, tls=settings.tls, …)
+    await run_until_stopped([server], follower.run(), reporter.run())
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from healthcode.clock import Clock
+from healthcode.errors import HealthcodeError, Reason, TrustError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.client import open_channel
+from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.mtls.certificate import load_tls
+from healthcode.settings import TlsSettings
+from healthcode.telemetry import Metrics, get_logger
+from healthcode.trust.format.layout import TrustLimits
+from healthcode.trust.view import TrustView
+from healthcode.v1.trust_registry_pb2 import ReportNodeStateRequest, ReportNodeStateResponse
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+
+__all__ = ["REPORT_SECONDS", "NodeReporter", "describe_state"]
+
+REPORT_SECONDS = 60.0
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 3600.0
+_SOON_SECONDS = 10.0
+"""Between two reports that were asked for: whoever serves an old file again and again costs no more."""
+_TIMEOUT_SECONDS = 10.0
+_LIMITS = TrustLimits()
+
+
+def describe_state(
+    view: TrustView, *, software: str, now: int, clock_offset_seconds: int | None = None
+) -> ReportNodeStateRequest:
+    """What a service that decides with `view` tells of itself (pure)."""
+    return ReportNodeStateRequest(
+        software=software,
+        realm=view.realm,
+        root_version=view.root_version,
+        targets_version=view.targets_version,
+        policy_version=view.policy.in_force(now).version,
+        areas_version=view.areas_version or 0,
+        head_versions={code: issuer.live_version or 0 for code, issuer in view.issuers.items()},
+        clock_offset=None if clock_offset_seconds is None else Duration(seconds=clock_offset_seconds),
+        earliest_expiry=Timestamp(seconds=view.earliest_expiry),
+    )
+
+
+class NodeReporter:
+    """Reports for one service; `trust` gives the view in use, None while there is none.
+
+    `directory` is its trust folder; `tls` its own certificate, which is read anew for each report.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        realm: str,
+        trust: Callable[[], TrustView | None],
+        directory: Path,
+        tls: TlsSettings,
+        clock: Clock,
+        metrics: Metrics,
+        interval_seconds: float = REPORT_SECONDS,
+        on_lacking: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+    ) -> None:
+        self._software = f"{name} {version('healthcode')}"
+        self._realm = realm
+        self._trust = trust
+        self._directory = directory
+        self._tls = tls
+        self._clock = clock
+        self._interval_seconds = interval_seconds
+        self._on_lacking = on_lacking
+        self._soon = asyncio.Event()
+        self._offset_seconds: int | None = None
+        self._log = get_logger("report")
+        self._reports = metrics.counter("state_reports_total", "Reports to the registry", ("result",))
+        self._offset = metrics.gauge(
+            "clock_offset_seconds", "This machine's clock less the registry's, at the last report"
+        )
+        self._expiry = metrics.gauge(
+            "trust_earliest_expiry_timestamp_seconds", "When the first of the trust files in use expires"
+        )
+
+    def report_soon(self) -> None:
+        """What this service holds and what the registry serves do not fit: tell it now, not in a minute."""
+        self._soon.set()
+
+    async def run(self) -> None:
+        """Reports for ever; ends only by being cancelled."""
+        told: Reason | None = None
+        interval = self._interval_seconds
+        wait = min(1.0, interval)
+        spacing = 0.0
+        while True:
+            await self._until_due(wait, spacing)
+            wait, spacing = interval, min(_SOON_SECONDS, interval)
+            try:
+                response = await self.report_once()
+            except HealthcodeError as error:
+                self._reports.labels(error.reason).inc()
+                if error.reason is not told:
+                    self._log.warning("report_failed", reason=error.reason, why=error.message)
+                told = error.reason
+                continue
+            self._reports.labels("sent").inc()
+            told = None
+            if response.HasField("report_after"):
+                hint = response.report_after.ToNanoseconds() / 1e9
+                wait = interval = min(max(hint, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+            if response.lacking_roles and self._on_lacking is not None:
+                await self._on_lacking(tuple(response.lacking_roles))
+
+    async def _until_due(self, wait: float, spacing: float) -> None:
+        """Until the next report, or until one is asked for, `spacing` after the last one."""
+        # jitter, so that the nodes of a country do not report in step
+        jitter = random.uniform(0.9, 1.1)  # noqa: S311  no secret hangs on it
+        await asyncio.sleep(min(spacing, wait) * jitter)
+        try:
+            async with asyncio.timeout(max(0.0, wait - spacing) * jitter):
+                await self._soon.wait()
+        except TimeoutError:
+            return
+        self._soon.clear()
+
+    async def report_once(self) -> ReportNodeStateResponse:
+        """One report. Raises HealthcodeError: no trust yet, the registry out of reach, a certificate that is none."""
+        view = self._trust()
+        if view is None:
+            raise TrustError("there is no trust yet, so nothing to report")
+        registry = view.services.get("registry")
+        if registry is None:
+            raise TrustError("the trust files name no registry: the operators publish its address")
+        self._expiry.set(view.earliest_expiry)
+        request = await asyncio.to_thread(self._request, view)
+        identity = await asyncio.to_thread(
+            load_tls,
+            self._tls.certificate,
+            self._tls.private_key,
+            self._tls.ca,
+            now=self._clock.now(),
+            realm=self._realm,
+        )
+        server = PeerId(self._realm, PeerKind.REGISTRY)
+        # a channel for each report: a minute apart, and so always to the address and CA of now
+        async with open_channel(
+            registry.endpoint, ca_pem=registry.ca_pem, server=server, identity=identity
+        ) as channel:
+            started = self._clock.now()
+            with rpc_errors("the registry"):
+                response: ReportNodeStateResponse = await TrustRegistryServiceStub(channel).ReportNodeState(
+                    request, timeout=_TIMEOUT_SECONDS
+                )
+        self._measure(started, self._clock.now(), response)
+        return response
+
+    def _request(self, view: TrustView) -> ReportNodeStateRequest:
+        request = describe_state(
+            view,
+            software=self._software,
+            now=self._clock.now(),
+            clock_offset_seconds=self._offset_seconds,
+        )
+        request.timestamp = self._read("timestamp", _LIMITS.timestamp_bytes)
+        request.snapshot = self._read("snapshot", _LIMITS.snapshot_bytes)
+        return request
+
+    def _read(self, role: str, max_bytes: int) -> bytes:
+        """A metadata file of the generation that serves; nothing when it cannot be read."""
+        try:
+            data = (self._directory / "current" / "metadata" / f"{role}.json").read_bytes()
+        except OSError:
+            return b""
+        return data if len(data) <= max_bytes else b""
+
+    def _measure(self, started: int, ended: int, response: ReportNodeStateResponse) -> None:
+        """The difference of the clocks, good to a second and half of the call."""
+        if ended - started <= _TIMEOUT_SECONDS and response.HasField("received_at"):
+            self._offset_seconds = (started + ended) // 2 - response.received_at.seconds
+            self._offset.set(self._offset_seconds)

@@ -1,0 +1,114 @@
+"""Adopting a root that the one before did not sign: a person's act, by a fingerprint told by another way.
+
+Where too few of root's keys are left, nobody can sign the next root, and there must be no
+way round that: the realm begins anew, with a root of other keys in the same trust tree. To
+a client that looks like an attack, so it refuses it (ROOT_REPLACED), and its last good trust
+serves on until it is too old. What a person then adopts is the root alone. All else is
+verified as ever, with what was accepted before as the floor: no version goes back,
+authority chains go on, what is revoked stays revoked.
+
+    adopt_root(directory, sources, "sha256:…", now)
+
+Everything is verified before anything is written; replacing trust.json is the write that
+counts (bootstrap.py), and a kill before the generation that follows it is made good by the
+next refresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from healthcode.errors import HealthcodeError, PreconditionError, Reason, RefusedTrustError, TrustError
+from healthcode.trust.client import RefreshResult, TrustClient
+from healthcode.trust.disk.bootstrap import Adopted, Bootstrap, check_fingerprint, find_root, read_bootstrap
+from healthcode.trust.disk.write import Checkpoint
+from healthcode.trust.format.layout import TrustLimits
+from healthcode.trust.format.metadata import Root, decode_metadata, realm_of, verify_threshold
+from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.store import TrustStore
+from healthcode.trust.verify.national import verify_roots
+
+__all__ = ["Adoption", "adopt_root"]
+
+_LIMITS = TrustLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What became of it. `before` is the version of the root that was in force; `is_repeat`: it was adopted already."""
+
+    fingerprint: str
+    version: int
+    before: int
+    is_repeat: bool
+    refresh: RefreshResult
+
+
+def adopt_root(
+    directory: Path | str,
+    sources: TrustSource | Sequence[TrustSource],
+    fingerprint: str,
+    now: int,
+    *,
+    limits: TrustLimits = _LIMITS,
+    checkpoint: Checkpoint = lambda _step: None,
+) -> Adoption:
+    """Take over the root of this fingerprint, which the root in force did not sign, and all that stands under it.
+
+    The folder is as it was after RefusedTrustError (ROOT_UNKNOWN: no source has such a root;
+    REALM_MISMATCH), PreconditionError (VERSION_CONFLICT: it is older than the root in force, or
+    follows from it and needs no adoption), ConfigurationError (no such folder), and whatever
+    TrustClient.refresh raises where something under that root does not hold.
+    """
+    directory = Path(directory)
+    check_fingerprint(fingerprint)
+    several = tuple(sources) if isinstance(sources, Sequence) else (sources,)
+    begun = read_bootstrap(directory, limits)
+    in_force = _root_in_force(directory, begun, limits)
+    version = decode_metadata(in_force, Root, limits.root_bytes).signed.version
+    client = TrustClient(directory, several, limits=limits, checkpoint=checkpoint)
+    if begun.adopted and fingerprint == begun.adopted[-1].fingerprint:
+        return Adoption(
+            fingerprint, begun.adopted[-1].version, version, is_repeat=True, refresh=client.refresh(now)
+        )
+    root = find_root(several, fingerprint, limits)
+    found = _verify_new_root(root, in_force, begun.realm, limits)
+    adopted = Adopted(fingerprint, found, now, root)
+    return Adoption(
+        fingerprint, found, version, is_repeat=False, refresh=client.refresh(now, adopting=adopted)
+    )
+
+
+def _root_in_force(directory: Path, begun: Bootstrap, limits: TrustLimits) -> bytes:
+    """The newest root that this folder follows; that which a person named last, while there is nothing else."""
+    try:
+        return TrustStore.open(directory, limits=limits).state.files.national.roots[-1]
+    except TrustError:
+        return begun.anchor
+
+
+def _verify_new_root(root: bytes, in_force: bytes, realm: str, limits: TrustLimits) -> int:
+    """Check what can be checked of a root that people vouch for; its version."""
+    (new,) = verify_roots([root], limits)
+    metadata = decode_metadata(root, Root, limits.root_bytes)
+    old = decode_metadata(in_force, Root, limits.root_bytes).signed
+    if realm_of(new) != realm:
+        raise RefusedTrustError(
+            f"that root is of realm {realm_of(new)}; this folder is of {realm}", reason=Reason.REALM_MISMATCH
+        )
+    if new.version <= old.version:
+        raise PreconditionError(
+            f"that root is version {new.version}, and version {old.version} is in force here: trust never goes "
+            "back. Ask for the fingerprint of the newest root",
+            reason=Reason.VERSION_CONFLICT,
+        )
+    try:
+        verify_threshold(old, "root", metadata)
+    except HealthcodeError:
+        return int(new.version)
+    raise PreconditionError(
+        f"that root, version {new.version}, is signed by the root in force: it needs no adoption, a refresh takes it",
+        reason=Reason.VERSION_CONFLICT,
+    )

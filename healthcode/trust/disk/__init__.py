@@ -1,0 +1,1 @@
+"""Trust files on disk: numbered generations, each complete before it becomes current."""

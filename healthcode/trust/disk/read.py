@@ -1,0 +1,249 @@
+"""Generations on disk: a whole, consistent set of trust files, or none.
+
+    DIR/trust.json, root.json        what the folder was begun with (bootstrap.py)
+    DIR/current -> generations/7     swapped by rename: the write that makes a refresh durable
+    DIR/generations/7/manifest.json  SHA-256 of each file, to find damage by name
+                     /metadata/…  /targets/…  /lists/…  /witness/…
+    DIR/cache/                       python-tuf's; never trusted, may be deleted
+
+Here they are found and read; generation_writer.py makes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import quote
+
+from healthcode.errors import DecodeError, Reason, TrustError
+from healthcode.storage.files import read_regular
+from healthcode.strict_json import load_json
+from healthcode.trust.format.layout import (
+    AREAS_ROLE,
+    PARTICIPANTS_PATH,
+    POLICY_PATH,
+    RISK_PATH,
+    authority_role,
+    head_path,
+    live_role,
+    province_path,
+)
+from healthcode.trust.verify.assemble import AreaFiles, IssuerFiles, ListReader, Rejected, TrustFiles, Witness
+from healthcode.trust.verify.national import NationalFiles
+
+__all__ = [
+    "FOLDERS",
+    "FORMAT",
+    "MANIFEST",
+    "TIMESTAMP",
+    "current_generation",
+    "generation_numbers",
+    "holds_list",
+    "is_in_place",
+    "lost_files",
+    "places_of",
+    "read_file",
+    "read_generation",
+    "read_manifest",
+]
+
+FOLDERS = ("metadata", "targets", "lists", "witness")
+MANIFEST = "manifest.json"
+FORMAT = "healthcode/generation/1"
+TIMESTAMP = "metadata/timestamp.json"
+_MAX_DIGITS = 18
+_MAX_MANIFEST_BYTES = 4_194_304
+_MAX_LOST_BYTES = 1_048_576
+
+
+def _metadata(role: str) -> str:
+    return f"metadata/{role}.json"
+
+
+@lru_cache(maxsize=512)
+def _target(path: str) -> str:
+    return f"targets/{quote(path, '')}"
+
+
+def _is_number(name: str) -> bool:
+    """Whether a folder's name is one that we gave it; `²` is a digit, too, and no number."""
+    return name.isascii() and name.isdecimal() and len(name) <= _MAX_DIGITS
+
+
+def generation_numbers(directory: Path) -> list[int]:
+    """The generations there are, newest first; those newer than `current` were never finished."""
+    folder = directory / "generations"
+    found = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+    return sorted((int(name) for name in found if _is_number(name)), reverse=True)
+
+
+def current_generation(directory: Path) -> int | None:
+    """The generation that `current` names; None before the first refresh."""
+    try:
+        name = (directory / "current").readlink().name
+    except OSError:
+        return None
+    return int(name) if _is_number(name) else None
+
+
+def is_in_place(directory: Path, number: int, national: NationalFiles) -> bool:
+    """Whether `current` names that generation, and its timestamp is that of `national`: nobody moved on."""
+    if current_generation(directory) != number:
+        return False
+    try:
+        return read_regular(directory / "generations" / str(number) / TIMESTAMP) == national.timestamp
+    except OSError:
+        return False
+
+
+def holds_list(directory: Path, number: int, place: str) -> bool:
+    """Whether a generation has the list at `place` (`lists/<hex>`), undamaged."""
+    try:
+        read_file(directory / "generations" / str(number), place, place.removeprefix("lists/"))
+    except TrustError:
+        return False
+    return True
+
+
+def lost_files(directory: Path, numbers: Sequence[int]) -> tuple[bytes, ...]:
+    """Timestamp and snapshot of generations that no longer hold, where they can be read: not verified."""
+    found = []
+    for number in numbers:
+        for place in (TIMESTAMP, _metadata("snapshot")):
+            with suppress(TrustError):
+                found.append(read_file(directory / "generations" / str(number), place, None, _MAX_LOST_BYTES))
+    return tuple(found)
+
+
+def places_of(files: TrustFiles) -> dict[str, bytes]:
+    """Every file of a generation by its place, without lists."""
+    national = files.national
+    placed = {
+        TIMESTAMP: national.timestamp,
+        _metadata("snapshot"): national.snapshot,
+        _metadata("targets"): national.targets,
+        _target(PARTICIPANTS_PATH): national.participants,
+        _target(POLICY_PATH): national.policy,
+    }
+    for step, root in enumerate(national.roots[1:], start=1):
+        placed[f"metadata/root+{step}.json"] = root
+    if files.areas is not None:
+        placed[_metadata(AREAS_ROLE)] = files.areas.metadata
+        placed[_target(RISK_PATH)] = files.areas.risk
+    for code, issuer in files.issuers.items():
+        placed[_metadata(authority_role(code))] = issuer.metadata
+        placed[_target(province_path(code))] = issuer.province_json
+        if issuer.live_metadata is not None and issuer.head is not None:
+            placed[_metadata(live_role(code))] = issuer.live_metadata
+            placed[_target(head_path(code))] = issuer.head
+    for code, witness in files.witnesses.items():
+        placed[f"witness/{code}.targets.json"] = witness.targets
+        placed[f"witness/{code}.participants.json"] = witness.participants
+    return placed
+
+
+def read_generation(directory: Path, number: int, bootstrap: bytes) -> tuple[TrustFiles, ListReader]:
+    """The files of a generation and a reader of its lists; damage is found, signatures are not checked here.
+
+    Raises TrustError naming the file that is missing or damaged.
+    """
+    folder = directory / "generations" / str(number)
+    manifest = read_manifest(folder)
+    listed: dict[str, str] = manifest["files"]
+    found: dict[str, bytes] = {}
+    for place, digest in listed.items():
+        if not place.startswith("lists/"):
+            found[place] = read_file(folder, place, digest)
+    found[TIMESTAMP] = read_file(folder, TIMESTAMP, None)
+
+    def read_list(path: str, max_bytes: int) -> bytes:
+        return read_file(folder, path, listed.get(path, ""), max_bytes)
+
+    try:
+        return _collect(found, bootstrap, manifest), read_list
+    except KeyError as error:
+        raise TrustError(f"generation {number} has no {error.args[0]}") from error
+
+
+def _collect(found: Mapping[str, bytes], bootstrap: bytes, manifest: Mapping[str, object]) -> TrustFiles:
+    roots = [bootstrap]
+    while (root := found.get(f"metadata/root+{len(roots)}.json")) is not None:
+        roots.append(root)
+    national = NationalFiles(
+        tuple(roots),
+        found[TIMESTAMP],
+        found[_metadata("snapshot")],
+        found[_metadata("targets")],
+        found[_target(PARTICIPANTS_PATH)],
+        found[_target(POLICY_PATH)],
+    )
+    areas = None
+    if _metadata(AREAS_ROLE) in found:
+        areas = AreaFiles(found[_metadata(AREAS_ROLE)], found[_target(RISK_PATH)])
+    issuers = {}
+    for code in _strings(manifest, "issuers"):
+        live = found.get(_metadata(live_role(code)))
+        head = None if live is None else found[_target(head_path(code))]
+        issuers[code] = IssuerFiles(
+            found[_metadata(authority_role(code))], found[_target(province_path(code))], live, head
+        )
+    witnesses = {
+        code: Witness(found[f"witness/{code}.targets.json"], found[f"witness/{code}.participants.json"])
+        for code in _strings(manifest, "witnesses")
+    }
+    known = frozenset(Reason)
+    rejected = tuple(
+        Rejected(str(who), Reason(why) if why in known else Reason.INTERNAL, str(text))
+        for who, why, text in manifest.get("rejected", ())  # type: ignore[attr-defined]  # checked in read_manifest
+    )
+    sightings = manifest.get("sightings", {})
+    seen = (
+        {str(key): value for key, value in sightings.items() if type(value) is int}
+        if isinstance(sightings, dict)
+        else {}
+    )
+    return TrustFiles(national, areas, issuers, witnesses, rejected, seen)
+
+
+def _strings(manifest: Mapping[str, object], name: str) -> list[str]:
+    value = manifest.get(name)
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def read_manifest(folder: Path) -> dict[str, dict[str, str]]:
+    """The manifest of a generation. Raises TrustError unless it is one of ours."""
+    where = f"generation {folder.name}: {MANIFEST}"
+    try:
+        manifest = load_json(read_regular(folder / MANIFEST, _MAX_MANIFEST_BYTES), _MAX_MANIFEST_BYTES)
+    except OSError as error:
+        raise TrustError(f"{where} cannot be read: {error.strerror}") from error
+    except DecodeError as error:
+        raise TrustError(f"{where} is damaged: {error.message}") from error
+    sound = (
+        isinstance(manifest, dict)
+        and manifest.get("format") == FORMAT
+        and isinstance(manifest.get("files"), dict)
+        and all(isinstance(digest, str) for digest in manifest["files"].values())
+        and all(".." not in place and not place.startswith("/") for place in manifest["files"])
+        and isinstance(manifest.get("rejected"), list)
+        and all(isinstance(row, list) and len(row) == 3 for row in manifest["rejected"])
+    )
+    if not sound:
+        raise TrustError(f"{where} is not one of ours; delete the folder, or restore it")
+    assert isinstance(manifest, dict)  # noqa: S101  `sound` says so; this tells the type checker
+    return manifest
+
+
+def read_file(folder: Path, place: str, digest: str | None, max_bytes: int | None = None) -> bytes:
+    """A file of a generation. Raises TrustError when it is missing, or has not this SHA-256 (hex)."""
+    where = f"generation {folder.name}: {place}"
+    try:
+        data = read_regular(folder / place, max_bytes)
+    except OSError as error:
+        raise TrustError(f"{where} cannot be read: {error.strerror}") from error
+    if digest is not None and hashlib.sha256(data).hexdigest() != digest:
+        raise TrustError(f"{where} is damaged: it is not the file that was written")
+    return data

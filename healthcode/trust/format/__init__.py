@@ -1,0 +1,1 @@
+"""What trust files look like: documents, delegations, paths, TUF metadata."""

@@ -1,0 +1,277 @@
+"""Authority chains and proofs of possession: who may speak for a participant, and by whose leave.
+
+A chain is append-only. Each link names a set of keys and a threshold; each key of the
+set proves that its owner holds it, and from the second link on the set before hands
+over with its own threshold of signatures. Every statement holds the participant, the
+realm (as external data) and the digest of the link before, so that no proof is good
+anywhere else.
+
+A link without a handover is refused, unless root consents to it, for an authority that
+is lost: root names SHA-256 of the link's statement under `NN/seq` (metadata.reonboarded_in),
+so that it takes root's threshold and everybody sees it for ever. Clients that accepted
+another link before let it wait (refresh.py).
+
+All of it goes through `signing` (strict Ed25519); a key that is not a canonical point of
+the prime-order group is never admitted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from healthcode.errors import Reason, SignatureError, TrustError
+from healthcode.signing.ed25519 import PrivateKey, is_valid_point, kid
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.format.documents import AuthorityLink, KeyProof, ProvinceKey
+from healthcode.wire.cbor import encode
+from healthcode.wire.cose import Context, sign_detached, verify_detached
+
+__all__ = [
+    "Consents",
+    "is_without_handover",
+    "link_digest",
+    "link_mark",
+    "new_link",
+    "new_province_key",
+    "prove_key",
+    "sign_handover",
+    "sign_possession",
+    "verify_chain",
+    "verify_extension",
+    "verify_key_possession",
+    "verify_link",
+    "verify_possession",
+    "verify_proof",
+]
+
+Consents = Mapping[str, str]
+"""Root's consents to links without a handover: `NN/seq` → SHA-256 (hex) of the link's statement."""
+
+_NONE: Consents = MappingProxyType({})
+
+
+def _statement(participant: str, link: AuthorityLink, previous: AuthorityLink | None) -> bytes:
+    # one level is enough: the handover to the previous link covered the level before it
+    before = None if previous is None else hashlib.sha256(_fields(participant, previous, None)).digest()
+    return _fields(participant, link, before)
+
+
+def _fields(participant: str, link: AuthorityLink, before: bytes | None) -> bytes:
+    return encode([participant, link.seq, list(link.keys), link.threshold, link.created, before])
+
+
+def link_digest(participant: str, link: AuthorityLink, previous: AuthorityLink | None) -> bytes:
+    """SHA-256 of what the signatures of a link are over; root consents to this."""
+    return hashlib.sha256(_statement(participant, link, previous)).digest()
+
+
+def link_mark(link: AuthorityLink) -> str:
+    """A short mark by which two links are told apart: their keys and threshold. No signature is over it."""
+    body = f"{link.seq}/{link.threshold}/{link.created}/".encode() + b"".join(link.keys)
+    return hashlib.sha256(body).hexdigest()[:32]
+
+
+def is_without_handover(link: AuthorityLink) -> bool:
+    """Whether a later link comes without the consent of the set before it."""
+    return link.seq > 1 and not link.handover
+
+
+def new_link(
+    participant: str,
+    keys: Sequence[PrivateKey],
+    threshold: int,
+    realm: str,
+    *,
+    created: int,
+    previous: AuthorityLink | None = None,
+    previous_keys: Sequence[PrivateKey] = (),
+) -> AuthorityLink:
+    """A complete link, when all keys are at hand (development realms and tests)."""
+    link = AuthorityLink(
+        seq=1 if previous is None else previous.seq + 1,
+        keys=tuple(key.public for key in keys),
+        threshold=threshold,
+        created=created,
+    )
+    possession = tuple(sign_possession(participant, link, previous, key, realm) for key in keys)
+    handover = tuple(sign_handover(participant, link, previous, key, realm) for key in previous_keys)
+    return link.model_copy(update={"possession": possession, "handover": handover})
+
+
+def sign_possession(
+    participant: str, link: AuthorityLink, previous: AuthorityLink | None, key: PrivateKey, realm: str
+) -> KeyProof:
+    """Proof by one of the link's own keys that its owner holds it."""
+    statement = _statement(participant, link, previous)
+    return KeyProof(key=key.public, signature=sign_detached(statement, key, Context.POSSESSION, realm))
+
+
+def sign_handover(
+    participant: str, link: AuthorityLink, previous: AuthorityLink | None, key: PrivateKey, realm: str
+) -> KeyProof:
+    """Consent to the link by a key of the set before it."""
+    statement = _statement(participant, link, previous)
+    return KeyProof(key=key.public, signature=sign_detached(statement, key, Context.AUTHORITY_LINK, realm))
+
+
+def verify_link(
+    participant: str,
+    previous: AuthorityLink | None,
+    link: AuthorityLink,
+    realm: str,
+    consents: Consents = _NONE,
+) -> None:
+    """Check one link against the one before it; `consents` are those of the root in force.
+
+    Raises as verify_possession, and SignatureError(SIGNATURE_THRESHOLD) when the handover
+    is missing or short.
+    """
+    verify_possession(participant, previous, link, realm)
+    if previous is None:
+        return
+    if is_without_handover(link) and _is_consented(participant, previous, link, consents):
+        return
+    _verify_handover(participant, previous, link, realm)
+
+
+def _is_consented(participant: str, previous: AuthorityLink, link: AuthorityLink, consents: Consents) -> bool:
+    return consents.get(f"{participant}/{link.seq}") == link_digest(participant, link, previous).hex()
+
+
+def verify_possession(
+    participant: str, previous: AuthorityLink | None, link: AuthorityLink, realm: str
+) -> None:
+    """Check that a link stands in its place and that each of its keys is held; not by whose leave.
+
+    Raises TrustError(VERSION_CONFLICT) for a wrong seq, SignatureError(POSSESSION_UNPROVEN)
+    when a key is no valid point or unproven.
+    """
+    where = f"participant {participant}: authority link {link.seq}"
+    expected = 1 if previous is None else previous.seq + 1
+    if link.seq != expected:
+        raise TrustError(f"{where} stands where link {expected} belongs", reason=Reason.VERSION_CONFLICT)
+    if len(set(link.keys)) != len(link.keys) or link.threshold > len(link.keys):
+        raise SignatureError(
+            f"{where} has a key twice, or a threshold above its number of keys",
+            reason=Reason.SIGNATURE_THRESHOLD,
+        )
+    statement = _statement(participant, link, previous)
+    proofs = {proof.key: proof.signature for proof in link.possession}
+    for key in link.keys:
+        if not is_valid_point(key):
+            raise SignatureError(
+                f"{where}: key {kid(key).hex()} is not a valid Ed25519 key", reason=Reason.POSSESSION_UNPROVEN
+            )
+        signature = proofs.get(key)
+        if signature is None or not verify_detached(statement, signature, key, Context.POSSESSION, realm):
+            raise SignatureError(
+                f"{where}: key {kid(key).hex()} has no proof of possession", reason=Reason.POSSESSION_UNPROVEN
+            )
+
+
+def _verify_handover(participant: str, previous: AuthorityLink, link: AuthorityLink, realm: str) -> None:
+    where = f"participant {participant}: authority link {link.seq}"
+    statement = _statement(participant, link, previous)
+    signed = {
+        proof.key
+        for proof in link.handover
+        if proof.key in previous.keys
+        and verify_detached(statement, proof.signature, proof.key, Context.AUTHORITY_LINK, realm)
+    }
+    if len(signed) < previous.threshold:
+        raise SignatureError(
+            f"{where} is handed over by {len(signed)} of the {previous.threshold} keys it needs "
+            f"from link {previous.seq}",
+            reason=Reason.SIGNATURE_THRESHOLD,
+        )
+
+
+def verify_chain(
+    participant: str, chain: Sequence[AuthorityLink], realm: str, consents: Consents = _NONE
+) -> AuthorityLink:
+    """Check a whole chain; its head. Raises as verify_link does, and TrustError for an empty chain."""
+    previous: AuthorityLink | None = None
+    for link in chain:
+        verify_link(participant, previous, link, realm, consents)
+        previous = link
+    if previous is None:
+        raise TrustError(f"participant {participant} has an empty authority chain")
+    return previous
+
+
+def verify_extension(
+    participant: str,
+    accepted: Sequence[AuthorityLink],
+    chain: Sequence[AuthorityLink],
+    realm: str,
+    consents: Consents = _NONE,
+) -> AuthorityLink:
+    """Check that `chain` begins with the chain that was accepted last; its head.
+
+    Raises TrustError(AUTHORITY_EXISTS) when it does not, and as verify_chain does.
+    Proofs are part of a link: a link whose proofs changed is another link.
+    """
+    if tuple(chain[: len(accepted)]) != tuple(accepted):
+        raise TrustError(
+            f"participant {participant}: the authority chain does not extend the one accepted before "
+            f"(link {len(accepted)}); somebody replaced an authority without its consent",
+            reason=Reason.AUTHORITY_EXISTS,
+        )
+    previous = accepted[-1] if accepted else None
+    for link in chain[len(accepted) :]:
+        verify_link(participant, previous, link, realm, consents)
+        previous = link
+    if previous is None:
+        raise TrustError(f"participant {participant} has an empty authority chain")
+    return previous
+
+
+def prove_key(participant: str, purpose: KeyPurpose, key: PrivateKey, realm: str) -> bytes:
+    """A key's own signature that says: I am this participant's key for this purpose."""
+    return sign_detached(_key_statement(participant, purpose, key.public), key, Context.POSSESSION, realm)
+
+
+def new_province_key(
+    participant: str, purpose: KeyPurpose, key: PrivateKey, realm: str, *, not_before: int, not_after: int
+) -> ProvinceKey:
+    """An entry for province.json, with its proof of possession."""
+    return ProvinceKey(
+        kid=kid(key.public),
+        public=key.public,
+        purpose=purpose,
+        not_before=not_before,
+        not_after=not_after,
+        possession=prove_key(participant, purpose, key, realm),
+    )
+
+
+def verify_key_possession(participant: str, key: ProvinceKey, realm: str) -> None:
+    """Check that a key is a valid point, bears its own kid, and is held by who published it.
+
+    Raises SignatureError(POSSESSION_UNPROVEN).
+    """
+    if key.kid != kid(key.public):
+        raise SignatureError(
+            f"participant {participant}: {key.purpose} key {key.kid.hex()} bears the id of another key",
+            reason=Reason.POSSESSION_UNPROVEN,
+        )
+    verify_proof(participant, key.purpose, key.public, key.possession, realm)
+
+
+def verify_proof(participant: str, purpose: KeyPurpose, public: bytes, proof: bytes, realm: str) -> None:
+    """Check that a key is a valid point, and that its holder says it is this participant's for this purpose.
+
+    Raises SignatureError(POSSESSION_UNPROVEN).
+    """
+    where = f"participant {participant}: {purpose} key {kid(public).hex()}"
+    if not is_valid_point(public):
+        raise SignatureError(f"{where} is not a valid Ed25519 key", reason=Reason.POSSESSION_UNPROVEN)
+    statement = _key_statement(participant, purpose, public)
+    if not verify_detached(statement, proof, public, Context.POSSESSION, realm):
+        raise SignatureError(f"{where} has no proof of possession", reason=Reason.POSSESSION_UNPROVEN)
+
+
+def _key_statement(participant: str, purpose: KeyPurpose, public: bytes) -> bytes:
+    return encode(["key", participant, purpose.value, public])

@@ -1,0 +1,1 @@
+"""Brings new trust files from the sources, verified and complete."""

@@ -1,0 +1,255 @@
+"""Which of several sources to take trust from: the one with the newest timestamp that holds.
+
+Every source is asked for its timestamp at once, and has a moment to answer. They are
+then tried from the newest claim down; what a source claims is believed only once the
+whole of it was verified. So a frozen source never wins over a fresh one, a lying one is
+found out and passed over, and a slow one costs a moment. A source that failed rests, for
+longer each time it fails again, and is asked meanwhile only when no other holds.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from healthcode.errors import (
+    HealthcodeError,
+    InternalError,
+    NotFoundError,
+    Reason,
+    TrustError,
+    UnavailableError,
+)
+from healthcode.trust.format.layout import TrustLimits, metadata_file
+from healthcode.trust.format.metadata import Root, Timestamp, decode_metadata, signed_at, verify_threshold
+from healthcode.trust.sources.source import TrustSource, too_large
+
+__all__ = ["Candidate", "SourceChoice", "SourceLimits", "SourceNote"]
+
+_TIMESTAMP = metadata_file("timestamp")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLimits:
+    """What one source may cost a refresh.
+
+    `answer_seconds`: for its timestamp, when there are several sources; `refresh_seconds`
+    and `refresh_bytes`: for all that a refresh takes from it. A source that failed rests
+    `first_rest_seconds`, doubled up to `longest_rest_seconds`. One whose timestamp is
+    `lag_seconds` older than the newest is told as frozen.
+    """
+
+    answer_seconds: float = 3.0
+    refresh_seconds: float = 300.0
+    refresh_bytes: int = 1_073_741_824
+    first_rest_seconds: float = 5.0
+    longest_rest_seconds: float = 300.0
+    lag_seconds: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNote:
+    """Why a source was passed over in a refresh."""
+
+    source: str
+    reason: Reason
+    message: str
+
+
+class Candidate:
+    """A source within one refresh: a TrustSource that ends when its time or its bytes are used up.
+
+    Safe to fetch from by several threads.
+    """
+
+    def __init__(self, source: TrustSource, limits: SourceLimits, timestamp: bytes | None = None) -> None:
+        self.source = source
+        self.timestamp = timestamp
+        self._answered: dict[str, bytes | None] = {} if timestamp is None else {_TIMESTAMP: timestamp}
+        self._limits = limits
+        self._deadline = time.monotonic() + limits.refresh_seconds
+        self._left = limits.refresh_bytes
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def fetch(self, path: str, max_bytes: int) -> bytes:
+        """As TrustSource.fetch; UnavailableError(SOURCE_SLOW), TrustError(TOO_LARGE) when it is used up."""
+        if path in self._answered:
+            # what it was chosen for, and not another one
+            answered = self._answered.pop(path)
+            if answered is None:
+                raise NotFoundError(f"{self.name} has no file {path}")
+            return answered
+        if time.monotonic() > self._deadline:
+            raise UnavailableError(
+                f"{self.name} did not give all in {self._limits.refresh_seconds:.0f} s",
+                reason=Reason.SOURCE_SLOW,
+            )
+        granted = self._grant(max_bytes)
+        data = b""
+        try:
+            data = self.source.fetch(path, granted)
+        finally:
+            with self._lock:
+                self._left += granted - len(data)
+        if path == _TIMESTAMP:
+            self.timestamp = data
+        return data
+
+    def _grant(self, max_bytes: int) -> int:
+        """Takes what a fetch may need from what is left; what it did not need is given back."""
+        with self._lock:
+            if self._left <= 0:
+                raise too_large("all of it", self._limits.refresh_bytes, self.name)
+            granted = min(max_bytes, self._left)
+            self._left -= granted
+            return granted
+
+    def peek(self, path: str, max_bytes: int) -> bytes | None:
+        """As fetch, None where there is no such file; the next fetch gives the same without asking."""
+        try:
+            self._answered[path] = self.fetch(path, max_bytes)
+        except NotFoundError:
+            self._answered[path] = None
+        return self._answered[path]
+
+
+class SourceChoice:
+    """The sources of a client, in the order of preference, and how each did of late."""
+
+    def __init__(
+        self,
+        sources: Sequence[TrustSource],
+        trust_limits: TrustLimits,
+        limits: SourceLimits,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not sources:
+            raise TrustError("there is no source to take trust from: name one")
+        self.notes: list[SourceNote] = []
+        self._sources = tuple(sources)
+        self._trust_limits = trust_limits
+        self._limits = limits
+        self._monotonic = monotonic
+        self._rest: dict[int, tuple[float, float]] = {}  # by place in `sources`: (until, how long)
+
+    def begin(self) -> list[Candidate]:
+        """The sources to try, the best first. `notes` begins anew with those that gave no timestamp."""
+        self.notes = []
+        if len(self._sources) == 1:
+            return [Candidate(self._sources[0], self._limits)]
+        now = self._monotonic()
+        awake = [i for i in range(len(self._sources)) if self._rest.get(i, (now, 0))[0] <= now]
+        resting = [i for i in range(len(self._sources)) if i not in awake]
+        ranked = sorted(self._ask(awake), key=lambda each: -each[0])  # stable: equals stay in their order
+        failed = [i for i in awake if all(i != place for _, place, _ in ranked)]
+        return [
+            *(Candidate(self._sources[place], self._limits, data) for _, place, data in ranked),
+            *(Candidate(self._sources[place], self._limits) for place in (*resting, *failed)),
+        ]
+
+    def succeed(self, candidate: Candidate) -> None:
+        """What it served holds."""
+        self._rest.pop(self._place(candidate.source), None)
+
+    def fail(self, candidate: Candidate, error: HealthcodeError) -> None:
+        """Note why a source is passed over, and let it rest."""
+        self.notes = [note for note in self.notes if note.source != candidate.name]
+        self._fail(self._place(candidate.source), error)
+
+    def end(self, candidates: Sequence[Candidate], taken: Candidate, roots: Sequence[Root]) -> None:
+        """Note the sources that were not needed and are not what they should be: they forge, or lag far behind.
+
+        A timestamp that no root of `roots` names the signer of is a forgery, however old it claims to be.
+        """
+        newest = _signed_at(taken.timestamp, self._trust_limits)
+        noted = {note.source for note in self.notes}
+        for each in candidates:
+            if each is taken or each.name in noted:
+                continue
+            if (error := _forgery(each.timestamp, roots, self._trust_limits)) is not None:
+                self.fail(each, error)
+                continue
+            if newest is None:
+                continue
+            age = _signed_at(each.timestamp, self._trust_limits)
+            if age is not None and newest - age > self._limits.lag_seconds:
+                text = f"{each.name} is frozen: its timestamp is {newest - age} s older than that of {taken.name}"
+                self.notes.append(SourceNote(each.name, Reason.TRUST_FROZEN, text))
+
+    def _fail(self, place: int, error: HealthcodeError) -> None:
+        self.notes.append(SourceNote(self._sources[place].name, error.reason, error.message))
+        _, last = self._rest.get(place, (0.0, 0.0))
+        pause = min(max(self._limits.first_rest_seconds, 2 * last), self._limits.longest_rest_seconds)
+        self._rest[place] = (self._monotonic() + pause, pause)
+
+    def _place(self, source: TrustSource) -> int:
+        return next(i for i, each in enumerate(self._sources) if each is source)
+
+    def _ask(self, places: Sequence[int]) -> list[tuple[int, int, bytes]]:
+        """(claimed version, place, timestamp) of each source that answers in time."""
+        answers: queue.SimpleQueue[tuple[int, bytes | HealthcodeError]] = queue.SimpleQueue()
+
+        def ask(place: int) -> None:
+            try:
+                answers.put(
+                    (place, self._sources[place].fetch(_TIMESTAMP, self._trust_limits.timestamp_bytes))
+                )
+            except HealthcodeError as error:
+                answers.put((place, error))
+            except Exception as fault:  # noqa: BLE001  a thread that dies would count as slow, and tell nobody why
+                answers.put((place, InternalError(f"a fault of ours: {type(fault).__name__}")))
+
+        for place in places:
+            # daemons: a source that hangs must not hold up the end of the process
+            threading.Thread(target=ask, args=(place,), name="trust-source", daemon=True).start()
+        found: list[tuple[int, int, bytes]] = []
+        waiting = set(places)
+        deadline = time.monotonic() + self._limits.answer_seconds
+        while waiting:
+            try:
+                place, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            waiting.discard(place)
+            try:
+                if isinstance(answer, HealthcodeError):
+                    raise answer
+                claimed = decode_metadata(answer, Timestamp, self._trust_limits.timestamp_bytes).signed
+                found.append((claimed.version, place, answer))
+            except HealthcodeError as error:
+                self._fail(place, error)
+        for place in sorted(waiting):
+            text = f"{self._sources[place].name} did not answer in {self._limits.answer_seconds:g} s"
+            self._fail(place, UnavailableError(text, reason=Reason.SOURCE_SLOW))
+        return sorted(found, key=lambda each: each[1])
+
+
+def _forgery(timestamp: bytes | None, roots: Sequence[Root], limits: TrustLimits) -> HealthcodeError | None:
+    """Why a timestamp was signed by nobody who may, of any root; None for one that holds, or was not had."""
+    found: HealthcodeError | None = None
+    if timestamp is None:
+        return found
+    for root in reversed(roots):
+        try:
+            verify_threshold(root, "timestamp", decode_metadata(timestamp, Timestamp, limits.timestamp_bytes))
+        except HealthcodeError as error:
+            found = found or error
+        else:
+            return None
+    return found
+
+
+def _signed_at(timestamp: bytes | None, limits: TrustLimits) -> int | None:
+    if timestamp is None:
+        return None
+    try:
+        return signed_at(decode_metadata(timestamp, Timestamp, limits.timestamp_bytes).signed)
+    except HealthcodeError:
+        return None

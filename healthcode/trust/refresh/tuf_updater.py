@@ -1,0 +1,235 @@
+"""The Updater of python-tuf, over a source of ours, with a clock that is given.
+
+Only the national roles go through the Updater (root rotation, timestamp, snapshot,
+targets: TUF's client workflow §5.3). Provinces are fetched by the versions in snapshot
+and checked against their own chains, because the Updater would follow any delegation
+that targets makes (see delegation.py).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from tuf.api.exceptions import (
+    BadVersionNumberError,
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    ExpiredMetadataError,
+    LengthOrHashMismatchError,
+    RepositoryError,
+    UnsignedMetadataError,
+)
+from tuf.api.serialization import DeserializationError
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+
+from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError
+from healthcode.storage.files import read_regular
+from healthcode.trust.format.layout import TrustLimits, metadata_file
+from healthcode.trust.format.metadata import Root, begins_anew, decode_metadata, realm_of
+from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.verify.national import NationalFiles, root_fingerprint, verify_roots
+
+__all__ = ["Cached", "SourceFetcher", "open_updater", "read_cache", "update_national"]
+
+# what python-tuf says when the parts do not fit each other, beside "must be >=" and "X.json version" for older ones
+_MIXED = re.compile(r"Expected (root version|snapshot version|\S+ v[0-9])")
+
+
+# the fingerprint stands nowhere in it: whoever needs it must get it from people, and not from here
+_BEGINS_ANEW = (
+    "{source} serves a next root that the root in force here did not sign. Either this is an attack, or too few of "
+    "root's keys were left and the realm was bootstrapped anew; no machine can tell. Ask the key holders, by another "
+    "way than the network, for the fingerprint of the new root. If there is one, a person adopts it with that: "
+    "`healthcode trust rebootstrap`, on a node `province-node rebootstrap`, on the gateway `healthcode-gateway "
+    "rebootstrap`. Until then the last good trust serves, and ages"
+)
+
+
+class SourceFetcher(FetcherInterface):
+    """Gives python-tuf the files of a TrustSource, each within the bound that it asks for."""
+
+    def __init__(self, source: TrustSource, limits: TrustLimits) -> None:
+        self._source = source
+        self._limits = limits
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        yield self.download_bytes(url, self._limits.root_bytes)
+
+    @contextmanager
+    def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
+        yield io.BytesIO(self.download_bytes(url, max_length))
+
+    def download_bytes(self, url: str, max_length: int) -> bytes:
+        try:
+            return self._source.fetch(url, max_length)
+        except NotFoundError as error:
+            raise DownloadHTTPError(str(error), 404) from error
+        except HealthcodeError as error:
+            raise DownloadError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """What the Updater left in its cache; `adopted` as in NationalFiles."""
+
+    roots: tuple[bytes, ...]
+    timestamp: bytes
+    snapshot: bytes
+    targets: bytes
+    adopted: frozenset[str] = frozenset()
+
+
+def read_cache(cache: Path, bootstrap: bytes) -> Cached:
+    """What lies in `cache` after update_national. Raises TrustError when it cannot be read."""
+    try:
+        last = decode_metadata(read_regular(cache / "root.json"), Root).signed.version
+        first = decode_metadata(bootstrap, Root).signed.version
+        roots = [
+            (cache / "root_history" / f"{number}.root.json").read_bytes()
+            for number in range(first + 1, last + 1)
+        ]
+        return Cached(
+            (bootstrap, *roots),
+            (cache / "timestamp.json").read_bytes(),
+            (cache / "snapshot.json").read_bytes(),
+            (cache / "targets.json").read_bytes(),
+        )
+    except OSError as error:
+        raise TrustError(
+            f"the cache {cache} cannot be read: {error.strerror}; delete it and refresh"
+        ) from error
+
+
+def open_updater(
+    cache: Path,
+    source: TrustSource,
+    bootstrap: bytes | None,
+    now: int,
+    limits: TrustLimits,
+    *,
+    targets: Path | None = None,
+) -> Updater:
+    """TUF's client workflow over `source` (`metadata/…`, `targets/…`) at the moment `now`.
+
+    It begins with the root `bootstrap`, else with `cache`/root.json. Raises what python-tuf
+    raises when that root does not hold.
+    """
+    config = UpdaterConfig(
+        max_root_rotations=limits.root_rotations,
+        root_max_length=limits.root_bytes,
+        timestamp_max_length=limits.timestamp_bytes,
+        snapshot_max_length=limits.snapshot_bytes,
+        targets_max_length=limits.targets_bytes,
+    )
+    updater = Updater(
+        str(cache),
+        "metadata/",
+        target_dir=None if targets is None else str(targets),
+        target_base_url="targets/",
+        fetcher=SourceFetcher(source, limits),
+        config=config,
+        bootstrap=bootstrap,
+    )
+    # the library offers no clock; a test holds that this one counts
+    updater._trusted_set.reference_time = datetime.fromtimestamp(now, UTC)  # noqa: SLF001  see above
+    return updater
+
+
+def update_national(
+    cache: Path,
+    source: TrustSource,
+    bootstrap: bytes,
+    accepted: NationalFiles | None,
+    now: int,
+    limits: TrustLimits,
+) -> None:
+    """Bring `cache` (root_history/N.root.json, timestamp, snapshot, targets) from `accepted` to what `source` serves.
+
+    Raises UnavailableError when the source is out of reach, TrustError when what it serves
+    does not hold, by reason: TRUST_ROLLBACK, TRUST_MIXED, TRUST_FROZEN, TRUST_EXPIRED,
+    SIGNATURE_THRESHOLD, ROOT_REPLACED (a root that says of itself that it begins anew),
+    MALFORMED_MESSAGE, TOO_LARGE, FILE_UNKNOWN; STORAGE_FULL when the cache cannot be written. The cache is made anew from `accepted` (what the generation that
+    serves holds), and never trusted: whatever it holds is checked again.
+    """
+    try:
+        _begin(cache, accepted)
+        open_updater(cache, source, bootstrap, now, limits).refresh()
+    except OSError as error:
+        raise TrustError(
+            f"the cache {cache} cannot be written: {error.strerror}; the last good trust stays",
+            reason=Reason.STORAGE_FULL,
+        ) from error
+    except (RepositoryError, DownloadError, ValueError) as error:
+        if isinstance(error, UnsignedMetadataError) and _begins_anew(cache, source, limits):
+            raise TrustError(_BEGINS_ANEW.format(source=source.name), reason=Reason.ROOT_REPLACED) from error
+        raise _ours(error, source.name) from error
+
+
+def _begins_anew(cache: Path, source: TrustSource, limits: TrustLimits) -> bool:
+    """Whether the next root that is served says that it begins anew after the one we follow, which did not sign it."""
+    try:
+        ours = read_regular(cache / "root.json")
+        root = decode_metadata(ours, Root, limits.root_bytes).signed
+        data = source.fetch(metadata_file("root", root.version + 1), limits.root_bytes)
+        (served,) = verify_roots([data], limits)
+        return realm_of(served) == realm_of(root) and begins_anew(served, root_fingerprint(ours))
+    except (HealthcodeError, OSError):
+        return False
+
+
+def _begin(cache: Path, accepted: NationalFiles | None) -> None:
+    """Fill `cache` with what was accepted, and nothing else.
+
+    What python-tuf took, and we refused or never got to (a source that went away, a kill),
+    would be held against all that comes later: a version far ahead, a role that may never go.
+    """
+    shutil.rmtree(cache, ignore_errors=True)
+    history = cache / "root_history"
+    history.mkdir(parents=True)
+    if accepted is None:
+        return
+    for root in accepted.roots:
+        (history / f"{decode_metadata(root, Root).signed.version}.root.json").write_bytes(root)
+    for role in ("timestamp", "snapshot", "targets"):
+        (cache / f"{role}.json").write_bytes(getattr(accepted, role))
+
+
+def _ours(error: Exception, source: str) -> HealthcodeError:
+    cause = error.__cause__
+    if isinstance(error, DownloadHTTPError):
+        return TrustError(f"{source}: {error}", reason=Reason.FILE_UNKNOWN)
+    if isinstance(error, DownloadError) and isinstance(cause, HealthcodeError):
+        return cause
+    if isinstance(error, ExpiredMetadataError):
+        # these two are signed by machines, all the time: whoever serves old ones is cut off, or keeps them back
+        frozen = "timestamp" in str(error) or "snapshot" in str(error)
+        return TrustError(
+            f"{source} serves expired trust: {error}; if it does not, this machine's clock is ahead",
+            reason=Reason.TRUST_FROZEN if frozen else Reason.TRUST_EXPIRED,
+        )
+    return TrustError(f"{source} serves trust that does not hold: {error}", reason=_reason(error))
+
+
+def _reason(error: Exception) -> Reason:
+    if isinstance(error, DownloadLengthMismatchError):
+        return Reason.TOO_LARGE
+    if isinstance(error, BadVersionNumberError):
+        return Reason.TRUST_MIXED if _MIXED.match(str(error)) else Reason.TRUST_ROLLBACK
+    if isinstance(error, LengthOrHashMismatchError):  # only snapshot has its hash in another's metadata
+        return Reason.TRUST_MIXED
+    if isinstance(error, UnsignedMetadataError):
+        return Reason.SIGNATURE_THRESHOLD
+    if isinstance(error, DeserializationError):
+        return Reason.MALFORMED_MESSAGE
+    if "missing info for" in str(error):  # a snapshot that forgets a role
+        return Reason.TRUST_ROLLBACK
+    return Reason.TRUST_UNAVAILABLE

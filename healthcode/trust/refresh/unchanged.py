@@ -1,0 +1,70 @@
+"""The refresh of almost every time: a newer timestamp, at most a newer snapshot, under the same root and targets.
+
+The whole workflow (fetcher.py) begins at the root that the folder was begun with and checks
+again all that was checked a moment ago. Where no further root is served, and snapshot names
+the targets that serve already, what is left of it is checked here: signatures, versions,
+hashes and expiry of timestamp and snapshot, and the expiry of what they stand on (TUF
+5.3.10, 5.4, 5.5, 5.6.5). Whatever does not hold here is left to the whole workflow, which
+tells why: there is one place that refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from healthcode.errors import HealthcodeError
+from healthcode.trust.format.layout import TrustLimits, metadata_file
+from healthcode.trust.format.metadata import Signed, Timestamp, decode_metadata, expires_at
+from healthcode.trust.refresh.source_choice import Candidate
+from healthcode.trust.verify.assemble import TrustState
+from healthcode.trust.verify.national import National, NationalFiles, verify_national
+from healthcode.trust.verify.progress import verify_national_progress
+
+__all__ = ["renew_national"]
+
+_TARGETS = "targets.json"
+
+
+def renew_national(
+    previous: TrustState, candidate: Candidate, limits: TrustLimits, now: int
+) -> tuple[NationalFiles, National] | None:
+    """The national part that `candidate` serves, or None when the whole workflow has to look.
+
+    What was fetched for it need not be fetched again. Raises as Candidate.peek does.
+    """
+    was, files = previous.national, previous.files.national
+    if candidate.peek(metadata_file("root", was.root.version + 1), limits.root_bytes) is not None:
+        return None
+    data = candidate.peek(metadata_file("timestamp"), limits.timestamp_bytes)
+    if data is None or _is_expired(now, was.root, was.targets):
+        return None
+    if data == files.timestamp:
+        return None if _is_expired(now, was.timestamp, was.snapshot) else (files, was)
+    try:
+        timestamp = decode_metadata(data, Timestamp, limits.timestamp_bytes).signed
+    except HealthcodeError:
+        return None
+    if timestamp.version <= was.timestamp.version:
+        return None
+    fresh = replace(files, timestamp=data)
+    named = timestamp.snapshot_meta
+    if named != was.timestamp.snapshot_meta:
+        length = min(named.length or limits.snapshot_bytes, limits.snapshot_bytes)
+        snapshot = candidate.peek(metadata_file("snapshot", named.version), length)
+        if snapshot is None:
+            return None
+        fresh = replace(fresh, snapshot=snapshot)
+    try:
+        national = verify_national(fresh, limits, previous=(files, was))
+        verify_national_progress(previous, national, now)
+    except HealthcodeError:
+        return None
+    if national.snapshot.meta[_TARGETS] != was.snapshot.meta[_TARGETS]:
+        return None
+    if _is_expired(now, national.timestamp, national.snapshot):
+        return None
+    return fresh, national
+
+
+def _is_expired(now: int, *parts: Signed) -> bool:
+    return any(expires_at(each) <= now for each in parts)

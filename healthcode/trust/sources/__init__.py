@@ -1,0 +1,1 @@
+"""Where trust files come from: a registry, a mirror over HTTP, a folder."""

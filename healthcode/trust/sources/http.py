@@ -1,0 +1,286 @@
+"""A trust tree on any web server: files over http or https, from somebody whom nobody has to trust.
+
+What a server can do to us is bounded for each file: bytes, and time from the first
+lookup to the last byte, however slowly it drips (a watchdog cuts the connection). TLS
+is verified for https, by the system's CAs or by one that is given; plain http serves as
+well, since every file is verified after it came. A redirect is followed within the same
+scheme and host alone.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import quote, urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
+from urllib3.exceptions import TimeoutError as HttpTimeoutError
+
+from healthcode.errors import (
+    ConfigurationError,
+    NotFoundError,
+    Reason,
+    RefusedServerError,
+    TrustError,
+    UnavailableError,
+)
+from healthcode.trust.sources.proxy import Proxy, proxy_of
+from healthcode.trust.sources.source import allowed_seconds, too_large
+
+__all__ = ["HttpSource", "check_mirror_url"]
+
+_CHUNK_BYTES = 65_536
+_MAX_REDIRECTS = 3
+_MISSING = frozenset({403, 404, 410})  # object stores answer 403 for what is not there
+_PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
+
+
+def check_mirror_url(url: str) -> str:
+    """`url`, if it can be a mirror's. Raises ConfigurationError saying what to write."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+        parts = urlsplit("")
+    if not sound:
+        raise ConfigurationError(f"{url} is no mirror: write https://host/folder")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(f"the mirror at {parts.hostname}: an address has no user, `?` or `#`")
+    return url
+
+
+class HttpSource:
+    """A TrustSource over http or https. One fetch at a time; safe to call from many threads.
+
+    `ca_pem`: the CA that the server's certificate must come from, instead of the system's.
+    A file may take `timeout_seconds`, and a second for each 64 KiB that it may be long.
+    `use_proxy`: by the proxy that the environment names for it, if any.
+    """
+
+    def __init__(
+        self, url: str, *, ca_pem: str | None = None, timeout_seconds: float = 10.0, use_proxy: bool = True
+    ) -> None:
+        check_mirror_url(url)
+        self._url = url.rstrip("/")
+        parts = urlsplit(self._url)
+        self._base = parts.path
+        self._proxy = proxy_of(self._url) if use_proxy else None
+        # a proxy is asked for a whole address over http, and for a tunnel over https
+        self._origin = f"http://{parts.netloc}" if self._proxy is not None and parts.scheme == "http" else ""
+        self._timeout_seconds = timeout_seconds
+        self._lock = threading.Lock()
+        self._line = _Line()
+        self._pool = self._open_pool(ca_pem)
+
+    @property
+    def name(self) -> str:
+        return self._url
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._pool.close()
+        self._line.cut()
+
+    def fetch(self, path: str, max_bytes: int) -> bytes:
+        """The whole file; see TrustSource.fetch. UnavailableError(SOURCE_SLOW) when its time is up."""
+        url = f"{self._base}/{quote(path, safe=_PATH_CHARACTERS)}"
+        seconds = allowed_seconds(self._timeout_seconds, max_bytes)
+        with self._lock, self._watchdog(seconds) as cut:
+            try:
+                data = self._fetch(url, path, max_bytes)
+            except (HTTPError, OSError) as error:
+                # urllib3 counts a refused connection among its time-outs
+                timed_out = isinstance(error, HttpTimeoutError) and not isinstance(error, NewConnectionError)
+                if cut.is_set() or timed_out:
+                    raise self._slow(path, seconds) from error
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                    raise RefusedServerError(f"{self._url}: {_plain(error)}") from error
+                raise UnavailableError(
+                    f"{self._url} is out of reach{self._through}: {_plain(error)}",
+                    reason=Reason.TRUST_UNAVAILABLE,
+                ) from error
+            if cut.is_set():  # a cut can look like the end of the file
+                raise self._slow(path, seconds)
+            return data
+
+    @property
+    def _through(self) -> str:
+        return "" if self._proxy is None else f" through the proxy {self._proxy.name}"
+
+    def _slow(self, path: str, seconds: float) -> UnavailableError:
+        return UnavailableError(
+            f"{self._url}: {path} did not come in {seconds:.0f} s", reason=Reason.SOURCE_SLOW
+        )
+
+    def _fetch(self, url: str, path: str, max_bytes: int) -> bytes:
+        for _ in range(_MAX_REDIRECTS + 1):
+            try:
+                response = self._get(url)
+            except ProtocolError:
+                # a server may close an idle connection just when we use it again
+                response = self._get(url)
+            try:
+                target = response.get_redirect_location()
+                if not target:
+                    return self._read(response, path, max_bytes)
+                response.drain_conn()
+            finally:
+                response.release_conn()
+            url = self._redirected(url, target)
+        raise UnavailableError(
+            f"{self._url}: {path} is redirected again and again", reason=Reason.TRUST_UNAVAILABLE
+        )
+
+    def _get(self, url: str) -> urllib3.BaseHTTPResponse:
+        return self._pool.urlopen(
+            "GET",
+            f"{self._origin}{url}",
+            headers={
+                "Accept-Encoding": "identity",
+                "User-Agent": "healthcode",
+                **(self._proxy.headers if self._proxy is not None and self._origin else {}),
+            },
+            redirect=False,
+            assert_same_host=False,  # over http the pool is of connections to the proxy
+            retries=False,
+            preload_content=False,
+            decode_content=False,
+            timeout=urllib3.Timeout(self._timeout_seconds),
+        )
+
+    def _read(self, response: urllib3.BaseHTTPResponse, path: str, max_bytes: int) -> bytes:
+        if response.status in _MISSING:
+            raise NotFoundError(f"{self._url} has no file {path}")
+        if response.status != 200:
+            raise UnavailableError(
+                f"{self._url} answers {response.status} for {path}{self._through}",
+                reason=Reason.TRUST_UNAVAILABLE,
+            )
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise TrustError(
+                f"{self._url}: {path} comes compressed; the mirror must serve files as they are",
+                reason=Reason.MALFORMED_MESSAGE,
+            )
+        data = bytearray()
+        while chunk := response.read1(min(_CHUNK_BYTES, max_bytes + 1 - len(data))):
+            data += chunk
+            if len(data) > max_bytes:
+                raise too_large(path, max_bytes, self._url)
+        return bytes(data)
+
+    def _redirected(self, url: str, target: str) -> str:
+        here = urlsplit(self._url)
+        try:
+            parts = urlsplit(target)
+        except ValueError as error:
+            raise UnavailableError(
+                f"{self._url} redirects to what is no address", reason=Reason.TRUST_UNAVAILABLE
+            ) from error
+        if (parts.scheme or here.scheme, parts.netloc or here.netloc) != (here.scheme, here.netloc):
+            raise UnavailableError(
+                f"{self._url} redirects to another server, which is not followed; name that one instead",
+                reason=Reason.TRUST_UNAVAILABLE,
+            )
+        return parts.path if parts.path.startswith("/") else f"{url.rpartition('/')[0]}/{parts.path}"
+
+    def _open_pool(self, ca_pem: str | None) -> urllib3.HTTPConnectionPool:
+        base: type[HTTPConnection] = HTTPConnection
+        if urlsplit(self._url).scheme == "http":
+            pool = _pool(self._url, self._proxy)
+        else:
+            base = HTTPSConnection
+            try:
+                context = ssl.create_default_context(cadata=ca_pem)
+            except ssl.SSLError as error:
+                raise ConfigurationError(
+                    f"the CA given for {self._url} is not a certificate (PEM)"
+                ) from error
+            pool = _pool(self._url, self._proxy, context)
+        line = self._line
+
+        class Watched(base):  # type: ignore[misc, valid-type]  # one of two classes, chosen by the scheme
+            def _new_conn(self) -> socket.socket:
+                sock: socket.socket = super()._new_conn()
+                line.hold(sock)
+                return sock
+
+        pool.ConnectionCls = Watched
+        return pool
+
+    @contextmanager
+    def _watchdog(self, seconds: float) -> Iterator[threading.Event]:
+        """Cuts the line when the time is up: headers that drip defeat any time limit of a single read."""
+        late = threading.Event()
+
+        def cut() -> None:
+            late.set()
+            self._line.cut(is_over=True)
+
+        self._line.begin()
+        timer = threading.Timer(seconds, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield late
+        except BaseException:
+            self._line.cut()  # nobody will read the rest
+            raise
+        finally:
+            timer.cancel()
+
+
+def _pool(url: str, proxy: Proxy | None, context: ssl.SSLContext | None = None) -> urllib3.HTTPConnectionPool:
+    manager = urllib3.PoolManager(maxsize=1, ssl_context=context)
+    if proxy is not None:
+        manager = urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, maxsize=1, ssl_context=context)
+    return manager.connection_from_url(url)
+
+
+class _Line:
+    """A second handle of the connection's socket, by which it can be cut at any stage, TLS handshake included.
+
+    Once its time is over, a new connection is cut as it is made: a retry must not outlive the watchdog.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._handle: socket.socket | None = None
+        self._is_over = False
+
+    def begin(self) -> None:
+        with self._guard:
+            self._is_over = False
+
+    def hold(self, sock: socket.socket) -> None:
+        with self._guard:
+            self._drop()
+            self._handle = sock.dup()
+            if self._is_over:
+                self._drop()
+
+    def cut(self, *, is_over: bool = False) -> None:
+        with self._guard:
+            self._is_over = self._is_over or is_over
+            self._drop()
+
+    def _drop(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            with handle, suppress(OSError):  # it may be closed at the other end
+                handle.shutdown(socket.SHUT_RDWR)
+
+
+def _plain(error: Exception) -> str:
+    """A sentence for what the libraries word for programmers."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "its certificate is not one to trust"
+    cause: BaseException | None = error
+    while cause is not None and not getattr(cause, "strerror", None):
+        cause = cause.__cause__
+    return str(getattr(cause, "strerror", None) or type(error).__name__)

@@ -1,0 +1,1 @@
+"""Decides what of the trust files is accepted; does no IO."""

@@ -1,0 +1,108 @@
+"""What the registry checks before it accepts a publication (pure).
+
+Role, threshold, version = current + 1, path, size, and all that every client will
+check again. A publication that is refused changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from healthcode.errors import ConflictError, PreconditionError, Reason, SignatureError
+from healthcode.trust.format.layout import TrustLimits, authority_role, live_role
+from healthcode.trust.format.metadata import Targets, live_possession_in
+from healthcode.trust.verify.issuer import AuthorityPart, LivePart, verify_authority_part, verify_live_part
+from healthcode.trust.verify.tls_ca import decode_anchor
+
+__all__ = ["CurrentProvince", "check_live_publication", "check_province_publication"]
+
+_LIMITS = TrustLimits()
+_SKEW_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentProvince:
+    """The versions of a participant's two roles that the registry serves now (0: none yet).
+
+    `live_gap`: how many versions of its node may be passed over; more than 0 at a registry that
+    was restored, and has forgotten what it gave out last. The node's signature tells the number.
+    """
+
+    authority_version: int = 0
+    live_version: int = 0
+    live_gap: int = 0
+
+
+def check_province_publication(
+    participant: str,
+    current: CurrentProvince | None,
+    targets: Targets,
+    metadata_bytes: bytes,
+    province_bytes: bytes,
+    realm: str,
+    now: int,
+    limits: TrustLimits = _LIMITS,
+) -> AuthorityPart:
+    """What an authority wants to publish, if it may.
+
+    Raises ConflictError(VERSION_CONFLICT) unless the version is current + 1,
+    PreconditionError when it has expired already, SignatureError(POSSESSION_UNPROVEN) when the
+    live key proves nothing, DecodeError(tls_ca.…) for an entry of
+    `tls_ca` that is no CA certificate, and as verify_authority_part does.
+    """
+    part = verify_authority_part(participant, targets, metadata_bytes, province_bytes, realm, limits)
+    if live_possession_in(part.targets) is None:
+        raise SignatureError(
+            f"{authority_role(participant)} bears no proof that its live key is held; make the request again with "
+            "`province-node request`, and the bundle with `province-node authority sign`",
+            reason=Reason.POSSESSION_UNPROVEN,
+        )
+    for pem in part.document.tls_ca:
+        decode_anchor(pem)
+    _check_version(
+        authority_role(participant), 0 if current is None else current.authority_version, part.version
+    )
+    _check_expiry(authority_role(participant), part.expires, now)
+    return part
+
+
+def check_live_publication(
+    authority: AuthorityPart,
+    current: CurrentProvince | None,
+    metadata_bytes: bytes,
+    head_bytes: bytes,
+    realm: str,
+    now: int,
+    limits: TrustLimits = _LIMITS,
+) -> LivePart:
+    """What a node wants to publish, if it may; `authority` is what its authority published last.
+
+    Raises as check_province_publication (a version above current + 1 passes within `live_gap`),
+    and PreconditionError when it was signed in the future by more than the skew.
+    """
+    part = verify_live_part(authority, metadata_bytes, head_bytes, realm, limits)
+    role = live_role(authority.participant)
+    current = current or CurrentProvince()
+    _check_version(role, current.live_version, part.version, gap=current.live_gap)
+    _check_expiry(role, part.expires, now)
+    if part.signed_at > now + _SKEW_SECONDS:
+        raise PreconditionError(
+            f"{role} was signed {part.signed_at - now} seconds in the future; check the node's clock",
+            reason=Reason.INVALID_REQUEST,
+        )
+    return part
+
+
+def _check_version(role: str, current: int, version: int, *, gap: int = 0) -> None:
+    if not current < version <= current + 1 + gap:
+        raise ConflictError(
+            f"{role} is at version {current}, so the next is {current + 1}, not {version}",
+            reason=Reason.VERSION_CONFLICT,
+        )
+
+
+def _check_expiry(role: str, expires: int, now: int) -> None:
+    if expires <= now:
+        raise PreconditionError(
+            f"this metadata of {role} has expired; sign it anew", reason=Reason.INVALID_REQUEST
+        )

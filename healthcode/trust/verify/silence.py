@@ -1,0 +1,43 @@
+"""Who has been silent for too long, in sentences for an operator: the registry, or one participant. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from healthcode.clock import rfc3339
+from healthcode.policy.tier import TrustTier
+from healthcode.policy.words import PlaceType
+from healthcode.trust.view import TrustView
+
+__all__ = ["silence_warnings"]
+
+_SILENT_SECONDS = 300
+"""The registry signs a timestamp each minute."""
+
+
+def silence_warnings(view: TrustView, now: int) -> Iterator[str]:
+    """That the registry was not heard; or, where it was, which participants sign nothing. And what comes of it."""
+    thresholds = view.policy.in_force(now).freshness_at(PlaceType.OTHER)
+    age = now - view.timestamp_signed_at
+    if age > _SILENT_SECONDS:
+        yield (
+            f"the registry was not heard since {rfc3339(view.timestamp_signed_at)}, {age} s ago: trust is "
+            f"{thresholds.tier(age)}. {_coming(view.timestamp_signed_at + thresholds.aging_seconds, now)}. Look at the "
+            "network and at the log (trust_refresh_failed), and call the registry's operators"
+        )
+        return
+    for code, issuer in sorted(view.issuers.items()):
+        signed = issuer.live_signed_at
+        if signed is None or thresholds.tier(now - signed) is TrustTier.FRESH:
+            continue
+        yield (
+            f"participant {code} signs nothing since {rfc3339(signed)}: trust in it is {thresholds.tier(now - signed)}. "
+            f"{_coming(signed + thresholds.aging_seconds, now)}. Its node is down, cut off or cannot publish: call "
+            "its operators"
+        )
+
+
+def _coming(stale_at: int, now: int) -> str:
+    if now > stale_at:
+        return "Every such code is UNDECIDED now, at most places"
+    return f"Codes go on to pass until {rfc3339(stale_at)}, at some places less long"

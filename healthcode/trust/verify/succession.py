@@ -1,0 +1,120 @@
+"""Which authority chain counts for a participant: the accepted one, and what may follow it.
+
+A chain only grows, each new link by a handover of the one before, or by root's word and
+a wait: time for the province to see it, and to say that it did not ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from healthcode.clock import rfc3339
+from healthcode.errors import HealthcodeError, Reason, TrustError
+from healthcode.trust.format.authority_chain import is_without_handover, link_digest, verify_extension
+from healthcode.trust.format.delegation import delegated_participants, verify_delegation
+from healthcode.trust.format.documents import AuthorityLink
+from healthcode.trust.format.layout import REONBOARDING_WAIT_SECONDS, TrustLimits
+from healthcode.trust.format.metadata import reonboarded_in
+from healthcode.trust.verify.assemble import TrustState, Witness, accepted_chain, listed_chain
+from healthcode.trust.verify.national import National
+
+__all__ = ["Succession"]
+
+
+class Succession:
+    """The chains of one refresh. `sightings` says when a link that must wait was seen first, by `NN/<digest>`."""
+
+    def __init__(self, previous: TrustState | None, limits: TrustLimits, now: int) -> None:
+        self.sightings: dict[str, int] = {}
+        self._previous = previous
+        self._limits = limits
+        self._now = now
+
+    def head(self, participant: str, national: National) -> AuthorityLink:
+        """The head of the chain, which must extend the accepted one and be what targets delegates to.
+
+        Raises TrustError: PARTICIPANT_UNKNOWN for one that nobody names any more, AUTHORITY_EXISTS,
+        AUTHORITY_WAITS while its link has to wait; and what verify_extension and verify_delegation raise.
+        """
+        previous = self._previous
+        if previous is not None and national.targets is previous.national.targets:
+            held = previous.issuers.get(participant)
+            if held is not None and participant not in previous.files.witnesses:
+                return held.link
+        chain = listed_chain(national.participants, participant)
+        accepted = self._accepted(participant)
+        if not chain and not accepted:
+            if participant not in delegated_participants(national.targets):
+                raise TrustError(
+                    f"nobody names participant {participant} any more", reason=Reason.PARTICIPANT_UNKNOWN
+                )
+            raise TrustError(
+                f"targets delegates to participant {participant}, which participants.json does not name",
+                reason=Reason.AUTHORITY_EXISTS,
+            )
+        link = verify_extension(participant, accepted, chain, national.realm, reonboarded_in(national.root))
+        verify_delegation(national.targets, participant, link)
+        if accepted:
+            self._let_wait(participant, accepted, chain, national)
+        return link
+
+    def witness(self, participant: str) -> Witness | None:
+        """Evidence of the chain that was accepted before this refresh."""
+        previous = self._previous
+        if previous is None or not self._accepted(participant):
+            return None
+        files = previous.files.national
+        return previous.files.witnesses.get(participant) or Witness(files.targets, files.participants)
+
+    def _accepted(self, participant: str) -> tuple[AuthorityLink, ...]:
+        previous = self._previous
+        if previous is None:
+            return ()
+        issuer = previous.issuers.get(participant)
+        witness = previous.files.witnesses.get(participant)
+        if witness is None and issuer is not None:
+            return listed_chain(previous.national.participants, participant)
+        try:
+            return accepted_chain(previous.national, witness, participant, self._limits)
+        except HealthcodeError:
+            # it was listed, but never held by itself: nothing was accepted
+            return ()
+
+    def _let_wait(
+        self,
+        participant: str,
+        accepted: Sequence[AuthorityLink],
+        chain: Sequence[AuthorityLink],
+        national: National,
+    ) -> None:
+        """Raises TrustError(AUTHORITY_WAITS) while a link without handover was not seen for long enough.
+
+        Time for the province to see it, and to say that it did not ask for it. It counts from the
+        later, and to the earlier, of this clock and the registry's signed time: neither a clock
+        that is wrong, either way, nor a registry that signs ahead of time makes it shorter. Of
+        several such links each waits from its own first sight, and the head counts when all have.
+        """
+        signed = national.timestamp_signed_at
+        begun, reached = max(self._now, signed), min(self._now, signed)
+        sightings: dict[str, int] = {}
+        last: tuple[int, AuthorityLink] | None = None
+        for before, link in zip(chain[len(accepted) - 1 :], chain[len(accepted) :], strict=False):
+            if not is_without_handover(link):
+                continue
+            key = f"{participant}/{link_digest(participant, link, before).hex()}"
+            seen = {} if self._previous is None else self._previous.files.sightings
+            first = min(seen.get(key, begun), begun)
+            sightings[key] = first
+            if reached < first + REONBOARDING_WAIT_SECONDS and (last is None or first >= last[0]):
+                last = (first, link)
+        if last is not None:
+            # also those whose time is over: while another link waits, none of them is accepted
+            self.sightings |= sightings
+            first, link = last
+            raise TrustError(
+                f"participant {participant} has a new authority (link {link.seq}) by root's word, without "
+                f"handover by the one before; it was first seen here at {rfc3339(first)} and rules from "
+                f"{rfc3339(first + REONBOARDING_WAIT_SECONDS)} on. If the province did not ask for it, tell the root "
+                "holders now",
+                reason=Reason.AUTHORITY_WAITS,
+            )

@@ -1,0 +1,84 @@
+"""The text of a code, as it stands in the QR: prefix, Base45, COSE_Sign1, claims.
+
+    CNHC1:  + Base45( 18(COSE_Sign1) )      in the realm cn
+    CNHT1:  the same, in any test realm
+
+Decoding goes outside in, stops at the first rule that is broken, and each refusal
+costs well under a millisecond, whatever the text.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from healthcode.errors import DecodeError, InvalidInputError
+from healthcode.identity.realm import PRODUCTION, Realm, code_prefix
+from healthcode.signing.ed25519 import PrivateKey
+from healthcode.wire.base45 import decode_base45, encode_base45
+from healthcode.wire.claims import CodeClaims, decode_claims, encode_claims
+from healthcode.wire.cose import Context, Sign1, decode_sign1, sign1
+
+__all__ = [
+    "MAX_CHARACTERS",
+    "MAX_ISSUED_CHARACTERS",
+    "DecodedCode",
+    "decode_code",
+    "decode_cose_code",
+    "sign_code",
+]
+
+MAX_CHARACTERS = 2048
+MAX_ISSUED_CHARACTERS = 262  # QR version 9 at error correction level M
+_PREFIX_CHARACTERS = 6
+_PREFIXES = frozenset({code_prefix(PRODUCTION), code_prefix("test-any")})
+
+
+class DecodedCode(NamedTuple):
+    """A code taken apart; nobody has looked at its signature yet.
+
+    `cose` are the bytes that a question carries, and whose SHA-256 an answer binds.
+    """
+
+    claims: CodeClaims
+    sign1: Sign1
+    cose: bytes
+
+    def __repr__(self) -> str:
+        """Nothing of the content, since a repr may end in a log."""
+        return f"DecodedCode({self.claims!r}, {self.sign1!r})"
+
+
+def sign_code(claims: CodeClaims, key: PrivateKey, realm: Realm) -> str:
+    """The text of a new code, for the QR in alphanumeric mode.
+
+    Raises InvalidInputError when the claims break a rule of the format, or when rule
+    and name together make the text too long for QR version 9 at level M.
+    """
+    message = sign1(encode_claims(claims), key, Context.CODE, realm)
+    text = code_prefix(realm) + encode_base45(message)
+    if len(text) > MAX_ISSUED_CHARACTERS:
+        raise InvalidInputError(
+            f"the code has {len(text)} characters and may have {MAX_ISSUED_CHARACTERS}: shorten the rule's id"
+        )
+    return text
+
+
+def decode_code(text: str, realm: Realm) -> DecodedCode:
+    """What a text claims to be, taken apart strictly.
+
+    Raises DecodeError: code.too_long, code.prefix, code.other_realm, and those of
+    base45, cose, cbor and claims.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise DecodeError("code.too_long", f"a code has at most {MAX_CHARACTERS} characters")
+    if not text.startswith(code_prefix(realm)):
+        if text[:_PREFIX_CHARACTERS] in _PREFIXES:
+            raise DecodeError("code.other_realm", f"the code is of another realm than {realm}")
+        raise DecodeError("code.prefix", f"a code of realm {realm} begins with {code_prefix(realm)}")
+    return decode_cose_code(decode_base45(text[_PREFIX_CHARACTERS:]))
+
+
+def decode_cose_code(data: bytes) -> DecodedCode:
+    """The same for the COSE bytes alone, as a question carries them. Raises DecodeError."""
+    message = decode_sign1(data)
+    return DecodedCode(decode_claims(message.payload), message, data)

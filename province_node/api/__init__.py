@@ -1,0 +1,1 @@
+"""The RPC servicers: convert a request, call one use case, convert its result."""

@@ -1,0 +1,242 @@
+"""The province's authority: m of n offline keys that say which keys, CA and endpoints its node has.
+
+It runs on another machine than the node, opens no socket, and reads and writes
+files alone:
+
+    request.json   node → authority   what the node would like published (`request`)
+    bundle.json    authority → node   the same, signed (`bundle`)
+
+Each key holder adds a signature to the bundle; at the threshold it is complete.
+Before signing, every key of the request must prove its possession, and the holder
+sees a plain diff of all that is signed against what was signed last. One version is
+signed with one content: signing another needs to be said (`replace`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from healthcode.errors import ConfigurationError, ConflictError, InvalidInputError, Reason, SignatureError
+from healthcode.signing.ed25519 import PrivateKey, kid
+from healthcode.signing.keyfile import create_key_file
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.storage.files import read_bounded, write_durable
+from healthcode.trust.format.authority_chain import new_link, sign_handover, verify_link, verify_possession
+from healthcode.trust.format.documents import AuthorityLink, encode_document
+from healthcode.trust.format.metadata import Targets, decode_metadata, sign_metadata, to_bytes
+from healthcode.trust.format.new_metadata import new_province_metadata
+from healthcode.trust.verify.join_request import JoinRequest, encode_join_request
+from province_node.authority.bundle import (
+    decode_bundle,
+    describe_change,
+    missing_signatures,
+    verify_bundle,
+    verify_content,
+)
+from province_node.authority.handover import (
+    MAX_HANDOVER_BYTES,
+    AuthorityDocument,
+    HandoverDocument,
+    decode_authority,
+    decode_handover,
+    encode_handover,
+)
+from province_node.authority.request import ProvinceRequest, verify_request
+
+__all__ = ["Authority", "check_new_authority"]
+
+AUTHORITY_FILE = "authority.json"
+HISTORY_FOLDER = "history"
+HANDED_OVER_FILE = "handed-over.json"
+
+
+def check_new_authority(folder: Path, *, keys: int, threshold: int) -> None:
+    """Refuses what could not be made in `folder`. Raises InvalidInputError, ConfigurationError."""
+    if not 1 <= threshold <= keys <= 16:
+        raise InvalidInputError(f"a threshold of {threshold} of {keys} keys cannot be")
+    if (folder / AUTHORITY_FILE).exists():
+        raise ConfigurationError(f"{folder} holds an authority already; choose another folder")
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """One authority folder: authority.json, the key files that lie in it, and what was signed before."""
+
+    folder: Path
+    document: AuthorityDocument
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        participant: str,
+        realm: str,
+        passphrases: Sequence[bytes],
+        threshold: int,
+        now: int,
+        development: bool = False,
+        previous: AuthorityLink | None = None,
+    ) -> Authority:
+        """A new authority with a key for each passphrase, in files authority-1.key and so on.
+
+        `previous` is the link of the authority that it follows. Raises
+        ConfigurationError when the folder holds one already.
+        """
+        check_new_authority(folder, keys=len(passphrases), threshold=threshold)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keys = [PrivateKey.generate() for _ in passphrases]
+        link = new_link(participant, keys, threshold, realm, created=now, previous=previous)
+        for number, (key, passphrase) in enumerate(zip(keys, passphrases, strict=True), start=1):
+            create_key_file(
+                folder / f"authority-{number}.key",
+                key,
+                passphrase,
+                purpose=KeyPurpose.AUTHORITY,
+                realm=realm,
+                participant=participant,
+                name=f"authority-{number}",
+                created=now,
+                cost="development" if development else "production",
+            )
+        document = AuthorityDocument(realm=realm, participant=participant, link=link, previous=previous)
+        write_durable(folder / AUTHORITY_FILE, encode_document(document))
+        return cls(folder, document)
+
+    @classmethod
+    def open(cls, folder: Path) -> Authority:
+        """The authority in `folder`. Raises ConfigurationError, DecodeError."""
+        path = folder / AUTHORITY_FILE
+        if not path.exists():
+            raise ConfigurationError(f"{path} is missing: run `province-node authority init`, or name --dir")
+        return cls(folder, decode_authority(read_bounded(path, MAX_HANDOVER_BYTES)))
+
+    def last_completed(self, *, before: int) -> JoinRequest | None:
+        """The newest bundle under version `before` that has all its signatures: what a change is shown against.
+
+        A version that some have signed and others not is no step to compare with.
+        """
+        versions = (int(path.stem) for path in (self.folder / HISTORY_FOLDER).glob("*.json"))
+        for version in sorted((each for each in versions if each < before), reverse=True):
+            bundle = decode_bundle(self._history(version).read_bytes())
+            if missing_signatures(bundle) == 0:
+                return bundle
+        return None
+
+    @property
+    def successor(self) -> AuthorityLink | None:
+        """The authority that a holder consented to with this folder; None when none did here."""
+        path = self.folder / HANDED_OVER_FILE
+        if not path.exists():
+            return None
+        return decode_handover(read_bounded(path, MAX_HANDOVER_BYTES)).link
+
+    def hand_over(self, handover: HandoverDocument, keys: Sequence[PrivateKey]) -> HandoverDocument:
+        """The handover with the consent of `keys`, which are of this authority.
+
+        Raises InvalidInputError when it follows another authority, SignatureError for a
+        key that is not of this one or a new key that nobody proves to hold.
+        """
+        mine = self.document
+        if (handover.realm, handover.participant) != (mine.realm, mine.participant):
+            raise InvalidInputError(
+                f"the handover is for participant {handover.participant} in realm {handover.realm}"
+            )
+        if handover.previous != mine.link:
+            raise InvalidInputError(
+                f"the new authority follows link {handover.previous.seq}, which is not the one of this folder"
+            )
+        verify_possession(mine.participant, mine.link, handover.link, mine.realm)
+        proofs = {proof.key: proof for proof in handover.link.handover}
+        for key in keys:
+            if key.public not in mine.link.keys:
+                raise SignatureError(f"key {kid(key.public).hex()} is not of this authority")
+            proofs[key.public] = sign_handover(mine.participant, handover.link, mine.link, key, mine.realm)
+        link = handover.link.model_copy(update={"handover": tuple(proofs.values())})
+        signed = handover.model_copy(update={"link": link})
+        # so that whoever signs with this folder later is told
+        write_durable(self.folder / HANDED_OVER_FILE, encode_handover(signed))
+        return signed
+
+    def accept(self, handover: HandoverDocument) -> Authority:
+        """This new authority with its link complete, durably.
+
+        Raises InvalidInputError when it is for another authority, SignatureError
+        (SIGNATURE_THRESHOLD) while consents are missing.
+        """
+        mine = self.document
+        if handover.link.model_copy(update={"handover": ()}) != mine.link.model_copy(update={"handover": ()}):
+            raise InvalidInputError("this handover is for another authority than the one in this folder")
+        verify_link(mine.participant, handover.previous, handover.link, mine.realm)
+        document = mine.model_copy(update={"link": handover.link})
+        write_durable(self.folder / AUTHORITY_FILE, encode_document(document))
+        return Authority(self.folder, document)
+
+    def begin(self, request: ProvinceRequest, *, now: int, replace: bool = False) -> JoinRequest:
+        """An unsigned bundle for `request`.
+
+        Raises InvalidInputError (another participant or realm), SignatureError (a key
+        without possession), ConflictError (this version was signed with another content).
+        """
+        mine = self.document
+        verify_request(request, participant=mine.participant, realm=mine.realm)
+        province_json = encode_document(request.province)
+        metadata = new_province_metadata(
+            mine.participant,
+            version=request.version,
+            province_json=province_json,
+            live_public=request.live_public,
+            live_possession=request.live_possession,
+            now=now,
+        )
+        bundle = JoinRequest(
+            realm=mine.realm,
+            participant=mine.participant,
+            link=mine.link,
+            metadata=to_bytes(metadata),
+            province_json=province_json,
+        )
+        self._check_history(bundle, replace=replace)
+        return bundle
+
+    def sign(
+        self, bundle: JoinRequest, keys: Sequence[PrivateKey], *, now: int, replace: bool = False
+    ) -> JoinRequest:
+        """The bundle with the signatures of `keys` added; kept in the history.
+
+        Raises SignatureError for a key that is not of this authority, or when the
+        complete bundle does not hold; as verify_content; ConflictError as `begin`.
+        """
+        mine = self.document
+        if (bundle.realm, bundle.participant, bundle.link) != (mine.realm, mine.participant, mine.link):
+            raise InvalidInputError("the bundle belongs to another authority")
+        self._check_history(bundle, replace=replace)
+        metadata = decode_metadata(bundle.metadata, Targets)
+        for key in keys:
+            if key.public not in bundle.link.keys:
+                raise SignatureError(f"key {kid(key.public).hex()} is not of this authority")
+            sign_metadata(metadata, key)
+        signed = bundle.model_copy(update={"metadata": to_bytes(metadata)})
+        if missing_signatures(signed) == 0:
+            verify_bundle(signed, now)
+        history = self._history(metadata.signed.version)
+        history.parent.mkdir(exist_ok=True, mode=0o700)
+        write_durable(history, encode_join_request(signed))
+        return signed
+
+    def _history(self, version: int) -> Path:
+        return self.folder / HISTORY_FOLDER / f"{version}.json"
+
+    def _check_history(self, bundle: JoinRequest, *, replace: bool) -> None:
+        asked = verify_content(bundle)
+        path = self._history(asked.version)
+        if replace or not path.exists():
+            return
+        if describe_change(verify_content(decode_bundle(path.read_bytes())), asked):
+            raise ConflictError(
+                f"version {asked.version} was signed before with another content ({path}); if that was never "
+                "published, sign again with --replace, else make the request anew from the running node",
+                reason=Reason.VERSION_CONFLICT,
+            )

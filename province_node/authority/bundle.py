@@ -1,0 +1,136 @@
+"""bundle.json, authority → node: a request as the authority signs it, complete or not.
+
+A `JoinRequest`: the authority's link, the TUF metadata of role province-NN, province.json.
+Signatures are on the metadata alone, so that the rest is held against it
+(`verify_content`) before a holder is shown anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from healthcode.clock import rfc3339
+from healthcode.errors import InvalidInputError
+from healthcode.signing.ed25519 import kid
+from healthcode.trust.format.delegation import delegator_of
+from healthcode.trust.format.documents import ProvinceDocument, ProvinceKey
+from healthcode.trust.format.layout import authority_role, live_role
+from healthcode.trust.format.metadata import Targets, decode_metadata, signing_keys
+from healthcode.trust.verify.admission import CurrentProvince, check_province_publication
+from healthcode.trust.verify.issuer import AuthorityPart, verify_authority_content
+from healthcode.trust.verify.join_request import JoinRequest, decode_join_request
+
+__all__ = [
+    "bundle_digest",
+    "decode_bundle",
+    "describe_change",
+    "missing_signatures",
+    "verify_bundle",
+    "verify_content",
+]
+
+
+_REQUEST_MARK = b'"format":"healthcode/province-request/1"'
+
+
+def decode_bundle(data: bytes) -> JoinRequest:
+    """Untrusted bytes as a bundle, complete or not. Raises DecodeError; InvalidInputError for a request, unsigned yet."""
+    if _REQUEST_MARK in data:
+        raise InvalidInputError(
+            "this is a request, which nobody has signed, and no bundle: `province-node authority sign --request FILE` "
+            "makes one of it"
+        )
+    return decode_join_request(data)
+
+
+def bundle_digest(bundle: JoinRequest) -> str:
+    """SHA-256 of what each key holder signs, hex: the same for all of them, so they can read it out to each other."""
+    return hashlib.sha256(decode_metadata(bundle.metadata, Targets).signed_bytes).hexdigest()
+
+
+def missing_signatures(bundle: JoinRequest) -> int:
+    """How many valid signatures of the link's keys the bundle still needs; 0 when it is complete."""
+    role = authority_role(bundle.participant)
+    metadata = decode_metadata(bundle.metadata, Targets)
+    result = delegator_of(bundle.participant, bundle.link).get_verification_result(
+        role, metadata.signed_bytes, metadata.signatures
+    )
+    return max(0, result.threshold - len(result.signed))
+
+
+def verify_bundle(bundle: JoinRequest, now: int) -> AuthorityPart:
+    """Checks a complete bundle as the registry will, but for its place in the order of versions.
+
+    Raises SignatureError, TrustError, DecodeError, PreconditionError.
+    """
+    version = decode_metadata(bundle.metadata, Targets).signed.version
+    return check_province_publication(
+        bundle.participant,
+        CurrentProvince(authority_version=version - 1),
+        delegator_of(bundle.participant, bundle.link),
+        bundle.metadata,
+        bundle.province_json,
+        bundle.realm,
+        now,
+    )
+
+
+def verify_content(bundle: JoinRequest) -> AuthorityPart:
+    """Check all of a bundle but its signatures: that province.json is the signed one, and nothing else is.
+
+    Raises TrustError, DecodeError, SignatureError (a key without possession).
+    """
+    metadata = decode_metadata(bundle.metadata, Targets)
+    return verify_authority_content(bundle.participant, metadata.signed, bundle.province_json, bundle.realm)
+
+
+def describe_change(before: AuthorityPart | None, after: AuthorityPart) -> list[str]:
+    """All that `after` changes, a line each: `+` comes, `-` goes, `~` changes."""
+    lines = _describe_document(None if before is None else before.document, after.document)
+    new = _live_key(after)
+    old = None if before is None else _live_key(before)
+    if old is None:
+        lines.append(f"+ {new}")
+    elif old != new:
+        lines.append(f"~ {old}  becomes  {new}")
+    return lines
+
+
+def _live_key(part: AuthorityPart) -> str:
+    """The key that may revoke: the node's live one."""
+    keys, threshold = signing_keys(part.targets, live_role(part.participant))
+    return f"HEAD key {', '.join(sorted(kid(key).hex() for key in keys))} ({threshold} of {len(keys)})"
+
+
+def _describe_document(before: ProvinceDocument | None, after: ProvinceDocument) -> list[str]:
+    old_keys = {key.kid: key for key in before.keys} if before is not None else {}
+    new_keys = {key.kid: key for key in after.keys}
+    lines = [f"+ {_key_line(key)}" for key in after.keys if key.kid not in old_keys]
+    lines += [f"- {_key_line(key)}" for code, key in old_keys.items() if code not in new_keys]
+    lines += [
+        f"~ {_key_line(old_keys[key.kid])}  becomes  {_key_line(key)}"
+        for key in after.keys
+        if key.kid in old_keys and old_keys[key.kid] != key
+    ]
+    old_ca = {_fingerprint(pem) for pem in before.tls_ca} if before is not None else set()
+    new_ca = {_fingerprint(pem) for pem in after.tls_ca}
+    lines += [f"+ TLS CA {name}" for name in sorted(new_ca - old_ca)]
+    lines += [f"- TLS CA {name}" for name in sorted(old_ca - new_ca)]
+    old_ends = dict(before.endpoints) if before is not None else {}
+    new_ends = dict(after.endpoints)
+    lines += [f"+ endpoint {name} {new_ends[name]}" for name in sorted(new_ends.keys() - old_ends.keys())]
+    lines += [f"- endpoint {name} {old_ends[name]}" for name in sorted(old_ends.keys() - new_ends.keys())]
+    lines += [
+        f"~ endpoint {name} {old_ends[name]}  becomes  {new_ends[name]}"
+        for name in sorted(old_ends.keys() & new_ends.keys())
+        if old_ends[name] != new_ends[name]
+    ]
+    return lines
+
+
+def _key_line(key: ProvinceKey) -> str:
+    return f"{key.purpose} key {key.kid.hex()} from {rfc3339(key.not_before)} until {rfc3339(key.not_after)}"
+
+
+def _fingerprint(pem: str) -> str:
+    return f"sha256:{hashlib.sha256(pem.encode()).hexdigest()[:32]} (of the PEM)"

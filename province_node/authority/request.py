@@ -1,0 +1,79 @@
+"""request.json, node → authority: what a node asks its authority to sign.
+
+Every key in it proves that the node holds it, the live key (HEAD) too: an authority that
+delegates to a key which somebody slipped in would let that one revoke the province's codes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from healthcode.errors import InvalidInputError
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.format.authority_chain import verify_key_possession, verify_proof
+from healthcode.trust.format.documents import (
+    Document,
+    Key32,
+    ParticipantCode,
+    ProvinceDocument,
+    Signature64,
+    Time,
+    decode_document,
+    encode_document,
+)
+
+__all__ = ["MAX_REQUEST_BYTES", "ProvinceRequest", "decode_request", "encode_request", "verify_request"]
+
+MAX_REQUEST_BYTES = 131_072
+_BUNDLE_MARK = b'"format":"healthcode/join/1"'
+
+
+class ProvinceRequest(Document):
+    """request.json: what a node asks its authority to sign, as version `version` of its role.
+
+    `live_possession` is the live key's proof that the node holds it.
+    """
+
+    format: Literal["healthcode/province-request/1"] = "healthcode/province-request/1"
+    realm: str
+    participant: ParticipantCode
+    version: int = Field(ge=1)
+    live_public: Key32
+    live_possession: Signature64
+    created: Time
+    province: ProvinceDocument
+
+
+def encode_request(request: ProvinceRequest) -> bytes:
+    """The bytes of request.json."""
+    return encode_document(request)
+
+
+def decode_request(data: bytes) -> ProvinceRequest:
+    """Untrusted bytes as a request. Raises DecodeError; InvalidInputError for a bundle, which somebody signed already."""
+    if _BUNDLE_MARK in data:
+        raise InvalidInputError(
+            "this is a bundle, which bears signatures, and no request: `province-node authority sign --bundle FILE` adds "
+            "one more"
+        )
+    return decode_document(ProvinceRequest, data, MAX_REQUEST_BYTES)
+
+
+def verify_request(request: ProvinceRequest, *, participant: str, realm: str) -> None:
+    """Check whom a request is for, and that the node holds every key in it.
+
+    Raises InvalidInputError (another participant or realm), SignatureError(POSSESSION_UNPROVEN).
+    """
+    if (request.realm, request.participant) != (realm, participant):
+        raise InvalidInputError(
+            f"the request is for participant {request.participant} in realm {request.realm}; this is the "
+            f"authority of participant {participant} in realm {realm}"
+        )
+    province = request.province
+    if (province.realm, province.participant) != (realm, participant):
+        raise InvalidInputError("the province.json inside the request is for another participant or realm")
+    verify_proof(participant, KeyPurpose.HEAD, request.live_public, request.live_possession, realm)
+    for key in province.keys:
+        verify_key_possession(participant, key, realm)

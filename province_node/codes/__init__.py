@@ -1,0 +1,1 @@
+"""Issues and revokes codes, and kills the keys that signed them."""

@@ -1,0 +1,1 @@
+"""The node's online keys: made, opened, rotated, replaced."""

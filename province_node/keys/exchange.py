@@ -1,0 +1,111 @@
+"""A key in wrong hands on which no code depends, exchanged: ANSWER, QUESTION, HEAD, or one not published yet.
+
+Nothing can be killed here: what counts is which keys the authority publishes. So another
+key is made, the old one is put aside unless it still has to sign, and the request that
+follows names the keys without it. Until that is published the old one counts everywhere,
+and the running node goes on with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from healthcode.errors import ConfigurationError, InvalidInputError
+from healthcode.signing.keyfile import read_key_info
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.view import IssuerView
+from province_node.keys.keyring import create_online_key, list_key_infos
+from province_node.settings import NodeSettings
+
+__all__ = ["Exchanged", "StolenKey", "exchange_key", "find_stolen"]
+
+_ASIDE = "keys-in-wrong-hands"
+_KILLED = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER})
+
+
+@dataclass(frozen=True, slots=True)
+class StolenKey:
+    """A key of this node by its kid. `file` None: it is published, and its file is not here."""
+
+    kid: bytes
+    purpose: KeyPurpose
+    file: Path | None
+    is_published: bool
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether it is taken away by a kill, since codes depend on it."""
+        return self.is_published and self.purpose in _KILLED
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """The key file that takes its place, and where the old one was put (None: it stays until it is replaced)."""
+
+    file: Path
+    aside: Path | None
+
+
+def find_stolen(settings: NodeSettings, issuer: IssuerView | None, kid: bytes) -> StolenKey:
+    """The key that is meant. Raises InvalidInputError when this node has none by that kid."""
+    published = {} if issuer is None else issuer.keys
+    live_keys = frozenset() if issuer is None else issuer.live_keys
+    for path, info in list_key_infos(settings.keys.folder):
+        if info.public is not None and info.kid == kid:
+            is_published = kid in published or info.public in live_keys
+            return StolenKey(kid, info.purpose, path, is_published)
+    if kid in published:
+        return StolenKey(kid, KeyPurpose(published[kid].purpose), None, is_published=True)
+    raise InvalidInputError(
+        f"this node has no key {kid.hex()}: `province-node keys list` shows those there are",
+        fields={"kid": "no key of this node"},
+    )
+
+
+def exchange_key(
+    settings: NodeSettings,
+    stolen: StolenKey,
+    passphrase: bytes,
+    *,
+    now: int,
+    development: bool,
+) -> Exchanged:
+    """Makes the key that follows, or takes the one that waits already; durable when it returns.
+
+    A HEAD key that is published stays where it is: until the new one is, nothing else can
+    publish what is revoked.
+    """
+    if stolen.file is not None and stolen.purpose is KeyPurpose.HEAD:
+        # the newest is the one that counts next, also within one second
+        created = read_key_info(stolen.file).created
+        waiting = _newer_head(settings.keys.folder, created)
+        now = max(now, created + 1)
+    else:
+        waiting = None
+    made = waiting or create_online_key(
+        settings.keys.folder,
+        stolen.purpose,
+        passphrase,
+        participant=settings.participant,
+        realm=settings.realm,
+        now=now,
+        development=development,
+    )
+    if stolen.file is None or (stolen.purpose is KeyPurpose.HEAD and stolen.is_published):
+        return Exchanged(made, None)
+    folder = settings.keys.folder.with_name(_ASIDE)
+    aside = folder / stolen.file.name
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        stolen.file.rename(aside)
+    except OSError as error:
+        raise ConfigurationError(f"{stolen.file} cannot be put aside: {error.strerror}") from error
+    return Exchanged(made, aside)
+
+
+def _newer_head(folder: Path, created: int) -> Path | None:
+    """The HEAD key that was made last, after that time: it waits to be published."""
+    heads = [(info.created, path) for path, info in list_key_infos(folder) if info.purpose is KeyPurpose.HEAD]
+    newest, path = max(heads)
+    return path if newest > created else None

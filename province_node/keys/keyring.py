@@ -1,0 +1,312 @@
+"""The node's online keys: which are there, which may sign now, and which must not be there at all.
+
+Rules:
+
+* A key signs only when its file is here, its window covers `now`, and the trust
+  files that every node reads list it for this participant and purpose, not
+  killed. So nothing is ever signed that other nodes cannot check yet: a new key
+  waits until the authority's publication has come back through the registry.
+* Among several, the one whose window began last signs, once it has been seen
+  published for `settle_seconds`, so that the other nodes have it too (rotation by
+  publication); until then the one before goes on.
+* Offline keys (AUTHORITY, ROOT, OPERATOR) have no place on a machine with a
+  socket; `find_offline_keys` finds them wherever they lie in the folder.
+* A lost key stops no start but INDEX: what it signs waits until another is made
+  and published. A damaged file stops it: a person moves it aside, so that no
+  key is given up unseen.
+* The INDEX key is a secret, no signing key; index permutation and holder
+  pseudonyms use keys derived from it, and it is never rotated (indices would
+  meet again; a new series is opened instead).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from healthcode.errors import ConfigurationError, PreconditionError, Reason
+from healthcode.signing.ed25519 import SEED_BYTES, PrivateKey, kid
+from healthcode.signing.keyfile import (
+    KeyFileDamageError,
+    KeyFileLockedError,
+    KeyInfo,
+    LoadedKey,
+    create_key_file,
+    read_key_file,
+    read_key_info,
+)
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.format.layout import DAY_SECONDS
+from healthcode.trust.view import IssuerView
+
+__all__ = [
+    "ONLINE_PURPOSES",
+    "SIGNING_PURPOSES",
+    "WINDOW_SECONDS",
+    "Keyring",
+    "create_online_key",
+    "find_offline_keys",
+    "list_key_infos",
+]
+
+SIGNING_PURPOSES = (KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION)
+ONLINE_PURPOSES = (*SIGNING_PURPOSES, KeyPurpose.HEAD, KeyPurpose.INDEX)
+OFFLINE_PURPOSES = frozenset({KeyPurpose.AUTHORITY, KeyPurpose.ROOT, KeyPurpose.OPERATOR})
+
+WINDOW_SECONDS = {
+    KeyPurpose.LIVE: 7 * DAY_SECONDS,
+    KeyPurpose.PAPER: 30 * DAY_SECONDS,
+    KeyPurpose.ANSWER: 90 * DAY_SECONDS,
+    KeyPurpose.QUESTION: 90 * DAY_SECONDS,
+}
+"""How long a new key may sign; LIVE and PAPER are the most that other nodes accept."""
+
+_KEY_FILE_MARK = b"healthcode/key/1"
+_PURPOSE = re.compile(rb'"purpose"\s*:\s*"([A-Z]+)"')
+_MAX_LOOK_BYTES = 1 << 20
+
+
+def create_online_key(
+    folder: Path,
+    purpose: KeyPurpose,
+    passphrase: bytes,
+    *,
+    participant: str,
+    realm: str,
+    now: int,
+    not_before: int | None = None,
+    development: bool = False,
+) -> Path:
+    """Makes a key in an encrypted file of mode 0600 in `folder`; durable when this returns."""
+    secret = secrets.token_bytes(SEED_BYTES) if purpose is KeyPurpose.INDEX else PrivateKey.generate()
+    begins = now if not_before is None else not_before
+    window = WINDOW_SECONDS.get(purpose)
+    label = kid(secret.public).hex()[:8] if isinstance(secret, PrivateKey) else "secret"
+    path = folder / f"{purpose.lower()}-{label}.key"
+    create_key_file(
+        path,
+        secret,
+        passphrase,
+        purpose=purpose,
+        realm=realm,
+        participant=participant,
+        name=path.stem,
+        created=now,
+        not_before=begins if window is not None else None,
+        not_after=begins + window if window is not None else None,
+        cost="development" if development else "production",
+    )
+    return path
+
+
+def list_key_infos(folder: Path) -> list[tuple[Path, KeyInfo]]:
+    """What the key files in `folder` say of themselves, without opening them. Raises ConfigurationError."""
+    if not folder.is_dir():
+        raise ConfigurationError(f"the key folder {folder} is missing: run `province-node init` first")
+    return [(path, _read_info(path)) for path in sorted(folder.glob("*.key"))]
+
+
+def _read_info(path: Path) -> KeyInfo:
+    try:
+        return read_key_info(path)
+    except KeyFileDamageError as error:
+        raise _without_backup(path, error) from None
+
+
+def _without_backup(path: Path, error: ConfigurationError) -> ConfigurationError:
+    """The same fault, with what to do where there is no backup. A damaged file tells its purpose by its name alone."""
+    purpose = path.name.partition("-")[0].removesuffix(".key").upper()
+    if purpose == KeyPurpose.INDEX:
+        make = "`province-node keys replace --index-only` puts it aside and makes another"
+    else:
+        named = purpose if purpose in (*SIGNING_PURPOSES, KeyPurpose.HEAD) else "PURPOSE"
+        make = f"move it aside, out of {path.parent}, then make another: `province-node keys rotate --purpose {named}`"
+    return ConfigurationError(f"{error.message}; where there is no backup, {make}")
+
+
+def find_offline_keys(root: Path) -> Iterator[Path]:
+    """Key files that belong on an offline machine: under `root`, by whatever name, behind whatever link."""
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # links may go round
+            folders.clear()
+            continue
+        seen.add(real)
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.is_file() and _is_offline_key(path):
+                yield path
+
+
+def _is_offline_key(path: Path) -> bool:
+    """By what it holds, not by the rules of a key that we mean to use: padding and mode are no matter here."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_LOOK_BYTES)
+    except OSError:
+        return False
+    return _KEY_FILE_MARK in data and any(
+        purpose.decode() in OFFLINE_PURPOSES for purpose in _PURPOSE.findall(data)
+    )
+
+
+class Keyring:
+    """The opened online keys of one node."""
+
+    def __init__(
+        self, folder: Path, passphrase: bytes, *, participant: str, realm: str, settle_seconds: int = 0
+    ) -> None:
+        """Opens every key file in `folder`.
+
+        Raises ConfigurationError: the INDEX key is missing, a file is damaged, readable by others,
+        of another realm or participant, or the passphrase does not open it.
+        """
+        self._folder = folder
+        self._passphrase = passphrase
+        self._participant = participant
+        self._realm = realm
+        self._opened: dict[Path, LoadedKey] = {}
+        self._signers: dict[bytes, PrivateKey] = {}
+        self._settle_seconds = settle_seconds
+        self._first_seen: dict[bytes, int] = {}
+        self._forbidden: frozenset[bytes] = frozenset()
+        self.rescan()
+        self._only(KeyPurpose.INDEX)
+
+    def __repr__(self) -> str:
+        return f"Keyring({len(self._opened)} keys)"
+
+    def rescan(self) -> int:
+        """Opens the key files that came since; how many there were."""
+        new = [(path, info) for path, info in list_key_infos(self._folder) if path not in self._opened]
+        for path, info in new:
+            if info.realm != self._realm or info.participant != self._participant:
+                raise ConfigurationError(
+                    f"{path} is a key of participant {info.participant} in realm {info.realm}; this node is "
+                    f"participant {self._participant} in realm {self._realm}: move it away"
+                )
+            if info.purpose in OFFLINE_PURPOSES:
+                raise ConfigurationError(
+                    f"{path} is an offline key ({info.purpose}): take it off this machine"
+                )
+            try:
+                loaded = read_key_file(path, self._passphrase)
+            except KeyFileDamageError as error:
+                raise _without_backup(path, error) from None
+            except KeyFileLockedError as error:
+                # one that opens the others is the right one, so this file is damaged
+                raise (_without_backup(path, error) if self._opens_another(path) else error) from None
+            self._opened[path] = loaded
+            if loaded.info.public is not None:
+                self._signers[loaded.info.public] = loaded.private
+        return len(new)
+
+    def _opens_another(self, locked: Path) -> bool:
+        for path in sorted(self._folder.glob("*.key")):
+            with contextlib.suppress(ConfigurationError):
+                if path != locked and (path in self._opened or read_key_file(path, self._passphrase)):
+                    return True
+        return False
+
+    def signers(self, purpose: KeyPurpose) -> list[tuple[KeyInfo, PrivateKey]]:
+        """Every key of a purpose that is here, published or not."""
+        return [(key.info, key.private) for key in self._opened.values() if key.info.purpose is purpose]
+
+    @property
+    def infos(self) -> Sequence[KeyInfo]:
+        return [key.info for key in self._opened.values()]
+
+    def head_key(self) -> PrivateKey:
+        """The TUF key of role province-NN-live: the newest, which the next request names.
+
+        Raises ConfigurationError when there is none here.
+        """
+        heads = self._heads()
+        if not heads:
+            raise ConfigurationError(
+                f"the HEAD key is missing in {self._folder}: restore it from the backup of this folder, "
+                "or make another with `province-node keys rotate --purpose HEAD`"
+            )
+        return heads[0]
+
+    def head_keys(self, issuer: IssuerView) -> Sequence[PrivateKey]:
+        """The live keys that are here, if any: first the one that is published, then the newest.
+
+        While one is rotated, the registry takes the new one before the trust files show it.
+        """
+        return sorted(self._heads(), key=lambda key: key.public not in issuer.live_keys)
+
+    def _heads(self) -> list[PrivateKey]:
+        found = [key for key in self._opened.values() if key.info.purpose is KeyPurpose.HEAD]
+        return [key.private for key in sorted(found, key=lambda key: key.info.created, reverse=True)]
+
+    def index_secret(self) -> bytes:
+        """The key of the index permutation."""
+        return self._derive(b"index")
+
+    def holder_secret(self) -> bytes:
+        """The key of holder pseudonyms."""
+        return self._derive(b"holder")
+
+    def observe(self, issuer: IssuerView, now: int) -> None:
+        """Notes when each published key was seen first; called with every new view."""
+        for key in issuer.keys.values():
+            self._first_seen.setdefault(key.public, now)
+
+    def lacks(self, issuer: IssuerView) -> bool:
+        """Whether the published keys name one that is not opened here, the live key too."""
+        published = {*issuer.live_keys, *(key.public for key in issuer.keys.values())}
+        return not published <= self._signers.keys()
+
+    def forbid(self, kids: Iterable[bytes]) -> None:
+        """These keys sign no more, whatever the trust files say yet."""
+        self._forbidden |= frozenset(kids)
+
+    def signing_key(
+        self, purpose: KeyPurpose, issuer: IssuerView | None, now: int, *, without: bytes | None = None
+    ) -> PrivateKey:
+        """The key that signs for `purpose` at `now`, other than `without`.
+
+        Raises PreconditionError(KEY_UNAVAILABLE).
+        """
+        if issuer is None:
+            raise PreconditionError(
+                f"participant {self._participant} is not in the trust files yet: "
+                "its join request waits for the national operators' approval",
+                reason=Reason.KEY_UNAVAILABLE,
+            )
+        self.observe(issuer, now)
+        mine = [
+            key
+            for key in issuer.keys_for(purpose, now)
+            if key.public in self._signers and key.kid not in self._forbidden and key.kid != without
+        ]
+        for key in mine:
+            if now - self._first_seen[key.public] >= self._settle_seconds:
+                return self._signers[key.public]
+        if mine:
+            return self._signers[mine[-1].public]
+        raise PreconditionError(
+            f"no {purpose} key of this node is published and in its window: run `province-node keys list`, "
+            f"then `keys rotate --purpose {purpose}` and have the authority sign the request",
+            reason=Reason.KEY_UNAVAILABLE,
+        )
+
+    def _only(self, purpose: KeyPurpose) -> LoadedKey:
+        found = [key for key in self._opened.values() if key.info.purpose is purpose]
+        if len(found) != 1:
+            problem = "is missing" if not found else "is there more than once"
+            raise ConfigurationError(
+                f"the {purpose} key {problem} in {self._folder}: restore it from the backup of this folder"
+            )
+        return found[0]
+
+    def _derive(self, use: bytes) -> bytes:
+        return hmac.digest(self._only(KeyPurpose.INDEX).secret, b"healthcode/1/" + use, hashlib.sha256)

@@ -1,0 +1,281 @@
+"""Making a node's folder, and what the node asks its authority to publish.
+
+    DIR/node.toml        what it is told (settings.py)
+    DIR/keys/*.key       online keys, encrypted, mode 0600
+    DIR/tls/             ca.pem, node.pem and node.key, issuer.*, integrator.*, registry-ca.pem
+    DIR/passphrase       development only; elsewhere a file or a systemd credential of your own
+    DIR/request.json     for the authority to sign
+    DIR/trust/ node.db   made by `join` and `serve`
+
+In a development realm a CA of its own is made and its key kept in DIR/tls/ca.key;
+elsewhere the province's PKI issues the certificates, and `check` says which are missing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from healthcode.errors import ConfigurationError, InvalidInputError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.mtls.certificate import load_ca, write_private
+from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
+from healthcode.signing.keyfile import KeyInfo
+from healthcode.signing.passphrase import read_passphrase
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.storage.files import write_durable
+from healthcode.trust.format.authority_chain import new_province_key, prove_key
+from healthcode.trust.format.documents import ProvinceDocument, ProvinceKey
+from healthcode.trust.verify.tls_ca import split_pem
+from province_node.authority.request import ProvinceRequest, encode_request
+from province_node.keys.keyring import ONLINE_PURPOSES, SIGNING_PURPOSES, Keyring, create_online_key
+from province_node.settings import NodeFolder, NodeSettings, load_node_settings
+
+__all__ = [
+    "CLIENTS",
+    "CLIENT_NAME",
+    "NodePlan",
+    "check_plan",
+    "create_node",
+    "lacks_credential",
+    "make_request",
+    "open_keyring",
+    "write_request",
+]
+
+CLIENTS = {"issuer": PeerKind.ISSUER, "integrator": PeerKind.INTEGRATOR}
+"""The client certificates the commands use, by file name."""
+CLIENT_NAME = "console"
+"""As whom the commands call."""
+
+_CA_DAYS = 3650
+_LEAF_DAYS = 365
+_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
+# a key stays published for as long as a code may still bear it, and a little longer
+_KEPT_AFTER_WINDOW_SECONDS = 16 * 86_400
+_CODE_PURPOSES = frozenset({KeyPurpose.LIVE.value, KeyPurpose.PAPER.value})
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """What `init` was told."""
+
+    participant: str
+    realm: str
+    registry_endpoint: str
+    registry_ca: Path
+    root_fingerprint: str
+    listen: str
+    issuer_listen: str
+    endpoint: str | None
+    metrics_listen: str | None
+    development: bool
+    tls_ca: Path | None = None
+    passphrase_file: Path | None = None
+    credential: str | None = None
+
+
+def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: int) -> NodeSettings:
+    """Lays out the folder of a new node, with keys and request.json. Raises ConfigurationError.
+
+    `passphrase` opens the keys; None in a development realm, where one is drawn.
+    """
+    check_plan(root, plan)
+    folder = NodeFolder(root)
+    registry_ca = load_ca(plan.registry_ca)
+    for made in (root, folder.tls, root / "keys"):
+        made.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder.tls / "registry-ca.pem").write_text(registry_ca)
+    if plan.development:
+        _make_certificates(folder, plan, now)
+        drawn = secrets.token_urlsafe(24).encode()
+        write_private(folder.passphrase, drawn + b"\n")
+        passphrase = drawn
+    elif plan.tls_ca is not None:
+        (folder.tls / "ca.pem").write_text(load_ca(plan.tls_ca))
+    if not passphrase:
+        raise InvalidInputError("a passphrase for the online keys is needed")
+    for purpose in ONLINE_PURPOSES:
+        create_online_key(
+            root / "keys",
+            purpose,
+            passphrase,
+            participant=plan.participant,
+            realm=plan.realm,
+            now=now,
+            development=plan.development,
+        )
+    # last, so that a folder with a configuration is a whole one
+    write_durable(folder.configuration, _configuration(plan).encode())
+    settings = load_node_settings(root)
+    keyring = Keyring(root / "keys", passphrase, participant=plan.participant, realm=plan.realm)
+    write_request(folder, make_request(settings, keyring, version=1, now=now))
+    return settings
+
+
+def check_plan(root: Path, plan: NodePlan) -> None:
+    """Refuses a plan that could not be carried out, before anybody is asked for a passphrase.
+
+    Raises ConfigurationError.
+    """
+    if NodeFolder(root).configuration.exists():
+        raise ConfigurationError(f"{root} holds a node already; choose another folder")
+    if plan.development and plan.realm == "cn":
+        raise ConfigurationError("--development makes test realms alone, and never cn")
+    if _FINGERPRINT.fullmatch(plan.root_fingerprint) is None:
+        raise ConfigurationError(
+            "--root-fingerprint is sha256: and 64 hex digits, as `trust-registry fingerprint` prints it"
+        )
+    load_ca(plan.registry_ca)
+    if plan.tls_ca is not None:
+        load_ca(plan.tls_ca)
+    elif not plan.development:
+        raise ConfigurationError(
+            "name the CA of this province's certificates with --tls-ca (or use --development)"
+        )
+
+
+def lacks_credential(settings: NodeSettings, environ: Mapping[str, str]) -> bool:
+    """Whether systemd keeps the passphrase, and gives it to the service alone and not to this process."""
+    return settings.keys.credential is not None and not environ.get("CREDENTIALS_DIRECTORY")
+
+
+def open_keyring(
+    settings: NodeSettings, environ: Mapping[str, str], *, passphrase: bytes | None = None
+) -> Keyring:
+    """Opens the node's keys: with `passphrase`, or else without a person. Raises ConfigurationError."""
+    if passphrase is None:
+        passphrase = read_passphrase(settings.keys.passphrase_file, settings.keys.credential, environ=environ)
+    return Keyring(
+        settings.keys.folder,
+        passphrase,
+        participant=settings.participant,
+        realm=settings.realm,
+        settle_seconds=settings.keys.settle_seconds,
+    )
+
+
+def make_request(
+    settings: NodeSettings,
+    keyring: Keyring,
+    *,
+    version: int,
+    now: int,
+    published: Sequence[ProvinceKey] = (),
+) -> ProvinceRequest:
+    """What this node would like published as version `version`: its keys, CA and endpoint.
+
+    `published` are the keys of the version before. Those that codes may still bear stay, also
+    where the key itself is lost: its codes are as good as they were.
+    """
+    keys: list[ProvinceKey] = []
+    for purpose in SIGNING_PURPOSES:
+        for info, key in keyring.signers(purpose):
+            not_before, not_after = _window(info)
+            if not_after + _KEPT_AFTER_WINDOW_SECONDS > now:
+                keys.append(
+                    new_province_key(
+                        settings.participant,
+                        purpose,
+                        key,
+                        settings.realm,
+                        not_before=not_before,
+                        not_after=not_after,
+                    )
+                )
+    mine = {key.public for key in keys}
+    keys += [
+        key
+        for key in published
+        if key.public not in mine
+        and key.purpose in _CODE_PURPOSES
+        and key.not_after + _KEPT_AFTER_WINDOW_SECONDS > now
+    ]
+    province = ProvinceDocument(
+        realm=settings.realm,
+        participant=settings.participant,
+        keys=tuple(keys),
+        tls_ca=split_pem(load_ca(settings.tls.ca)),
+        endpoints={"federation": settings.advertised},
+    )
+    head = keyring.head_key()
+    return ProvinceRequest(
+        realm=settings.realm,
+        participant=settings.participant,
+        version=version,
+        live_public=head.public,
+        live_possession=prove_key(settings.participant, KeyPurpose.HEAD, head, settings.realm),
+        created=now,
+        province=province,
+    )
+
+
+def write_request(folder: NodeFolder, request: ProvinceRequest) -> Path:
+    """Puts request.json into the node's folder."""
+    write_durable(folder.request, encode_request(request))
+    return folder.request
+
+
+def _window(info: KeyInfo) -> tuple[int, int]:
+    if info.not_before is None or info.not_after is None:
+        raise ConfigurationError(f"the key file {info.name} states no window: restore it from its backup")
+    return info.not_before, info.not_after
+
+
+def _make_certificates(folder: NodeFolder, plan: NodePlan, now: int) -> None:
+    ca = make_ca(f"development CA of participant {plan.participant} in {plan.realm}", days=_CA_DAYS, now=now)
+    ca.write(folder.tls / "ca.pem", folder.tls / "ca.key")
+    node = PeerId(plan.realm, PeerKind.PROVINCE, plan.participant)
+    issue_leaf(ca, node, days=_LEAF_DAYS, now=now).write(folder.tls / "node.pem", folder.tls / "node.key")
+    for name, kind in CLIENTS.items():
+        client = PeerId(plan.realm, kind, plan.participant, CLIENT_NAME)
+        leaf = issue_leaf(ca, client, days=_LEAF_DAYS, now=now)
+        leaf.write(folder.tls / f"{name}.pem", folder.tls / f"{name}.key")
+
+
+def _configuration(plan: NodePlan) -> str:
+    """node.toml. JSON strings are TOML strings for all that may stand here."""
+
+    def text(value: object) -> str:
+        return json.dumps(str(value))
+
+    if plan.development:
+        opens = 'passphrase_file = "passphrase"  # development: mode 0600, beside the keys it opens'
+    elif plan.credential is not None:
+        opens = f"credential = {text(plan.credential)}  # systemd: LoadCredential={plan.credential}:/path"
+    else:
+        opens = f"passphrase_file = {text((plan.passphrase_file or Path('passphrase')).resolve())}"
+    settle = (
+        "\nsettle_seconds = 1  # a new key signs so soon after it was seen published"
+        if plan.development
+        else ""
+    )
+    endpoint = "" if plan.endpoint is None else f"endpoint = {text(plan.endpoint)}\n"
+    metrics = "" if plan.metrics_listen is None else f"\n[metrics]\nlisten = {text(plan.metrics_listen)}\n"
+    return f"""\
+# A province node. Paths count from this file's folder. `province-node check` reads this strictly.
+participant = {text(plan.participant)}
+realm = {text(plan.realm)}
+
+# Verify and QueryStatus for integrators, and what the gateway calls: mTLS
+listen = {text(plan.listen)}
+# for the province's own back ends: mTLS, this province's CA alone
+issuer_listen = {text(plan.issuer_listen)}
+{endpoint}
+[tls]
+certificate = "tls/node.pem"
+private_key = "tls/node.key"
+ca = "tls/ca.pem"
+
+[registry]
+endpoint = {text(plan.registry_endpoint)}
+ca = "tls/registry-ca.pem"
+root_fingerprint = {text(plan.root_fingerprint)}
+
+[keys]
+{opens}{settle}
+{metrics}"""

@@ -1,0 +1,100 @@
+"""What a node counts for /metrics. Labels are closed words: never a person, a code or an id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from healthcode.errors import HealthcodeError
+from healthcode.service.deadline import DeadlineMetrics
+from healthcode.telemetry import Metrics
+from healthcode.trust.format.documents import Retirement
+from healthcode.verification.verdict import Verdict
+from healthcode.wire.question import QueryMode, Question
+from province_node.codes.issue import IssuedCode
+from province_node.store.records import Publication, RevocationReason
+
+__all__ = ["NodeMetrics"]
+
+
+class NodeMetrics:
+    """The node's own counters, beside those of its RPCs and its trust."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._verdicts = metrics.counter("verdicts_total", "Verdicts given", ("outcome", "decision"))
+        self._queries = metrics.counter("status_queries_total", "Status queries asked", ("mode", "outcome"))
+        self._answers = metrics.counter("answers_total", "Questions answered", ("asker", "mode", "purpose"))
+        self._issued = metrics.counter("codes_issued_total", "Codes asked for, by result", ("result",))
+        self._revoked = metrics.counter("codes_revoked_total", "Codes revoked by request", ("reason",))
+        self._killed = metrics.counter("keys_killed_total", "Code keys killed by request", ("reason",))
+        self._version = metrics.gauge("head_version", "Version of the revocation head acknowledged last")
+        self._signed_at = metrics.gauge("head_signed_at", "When that was signed, epoch seconds")
+        self._publish_failing = metrics.gauge(
+            "publish_failing",
+            "1 while the registry does not take this node's revocations, or cannot be reached",
+        )
+        self.deadlines = DeadlineMetrics.of_service(metrics)
+        self._takeovers = metrics.counter(
+            "database_takeovers_total", "Times the database was behind what is published, and caught up"
+        )
+        self._entry_alarm = metrics.gauge(
+            "own_entry_alarm", "1 while this province's entry in the trust files is not of its own making"
+        )
+        self._retirement = metrics.gauge(
+            "retirement_timestamp_seconds",
+            "When this province, if it leaves, signs its last code (signs), and when its last code ends (codes)",
+            ("what",),
+        )
+        self._head_alarm = metrics.gauge(
+            "own_head_alarm",
+            "1 while a revocation head signed with this province's live key is not this node's",
+        )
+        self._rival = metrics.gauge(
+            "rival_node", "1 while another node publishes in this province's name, and nothing is issued here"
+        )
+
+    def set_retirement(self, retirement: Retirement | None) -> None:
+        """When this province leaves; nothing for one that stays."""
+        self._retirement.clear()
+        if retirement is not None:
+            self._retirement.labels("signs").set(retirement.signs_until)
+            self._retirement.labels("codes").set(retirement.codes_until)
+
+    def set_head_alarm(self, standing: bool) -> None:
+        self._head_alarm.set(1 if standing else 0)
+
+    def set_publish_failing(self, failing: bool) -> None:
+        self._publish_failing.set(1 if failing else 0)
+
+    def set_rival(self, standing: bool) -> None:
+        self._rival.set(1 if standing else 0)
+
+    def count_takeover(self) -> None:
+        self._takeovers.inc()
+
+    def set_entry_alarm(self, standing: bool) -> None:
+        self._entry_alarm.set(1 if standing else 0)
+
+    def count_verdict(self, verdict: Verdict) -> None:
+        self._verdicts.labels(verdict.outcome, verdict.decision).inc()
+
+    def count_query(self, mode: QueryMode, verdict: Verdict) -> None:
+        self._queries.labels(mode, verdict.outcome).inc()
+
+    def count_answer(self, question: Question) -> None:
+        # the asker is one of the participants: its signature was checked
+        self._answers.labels(question.asker, question.mode, question.purpose).inc()
+
+    def count_issued(self, results: Sequence[IssuedCode | HealthcodeError]) -> None:
+        """Counts what was issued, or refused, anew; a repeated request is not counted again."""
+        for result in results:
+            self._issued.labels("REFUSED" if isinstance(result, HealthcodeError) else "ISSUED").inc()
+
+    def count_revoked(self, reason: RevocationReason, count: int) -> None:
+        self._revoked.labels(reason).inc(count)
+
+    def count_killed(self, reason: RevocationReason) -> None:
+        self._killed.labels(reason).inc()
+
+    def set_publication(self, publication: Publication) -> None:
+        self._version.set(publication.version)
+        self._signed_at.set(publication.signed_at)

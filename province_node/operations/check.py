@@ -1,0 +1,210 @@
+"""What `check` looks at before a node is ever started, and `status` while it runs. Nothing here changes anything.
+
+Each finding says what was looked at, whether it holds, and when not, what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from healthcode.cli.finding import Finding, Grade, look, look_at_port
+from healthcode.clock import rfc3339
+from healthcode.errors import ConfigurationError, HealthcodeError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.client import open_channel
+from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.mtls.certificate import load_ca, load_tls
+from healthcode.service.deadline import certificate_deadline
+from healthcode.settings import TlsSettings
+from healthcode.signing.ed25519 import self_test
+from healthcode.signing.passphrase import read_passphrase
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.format.layout import authority_role, metadata_file
+from healthcode.trust.format.metadata import Snapshot, Timestamp, decode_metadata
+from healthcode.trust.store import TrustStore
+from healthcode.v1 import trust_registry_pb2
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from province_node.app import refuse_offline_keys
+from province_node.keys.keyring import SIGNING_PURPOSES, list_key_infos
+from province_node.keys.setup import CLIENTS, lacks_credential, open_keyring
+from province_node.operations.warnings import key_warnings
+from province_node.settings import NodeFolder, NodeSettings
+from province_node.store.node_store import NodeStore
+
+__all__ = ["check_node"]
+
+_REACH_SECONDS = 5.0
+_SKEW_SECONDS = 300
+
+
+def check_node(
+    root: Path,
+    settings: NodeSettings,
+    *,
+    now: int,
+    environ: Mapping[str, str],
+    passphrase_file: Path | None = None,
+) -> Iterator[Finding]:
+    """Looks at everything `serve` will need, one after the other, whatever fails on the way.
+
+    `passphrase_file`: what opens the keys here, instead of what opens them when serving.
+    """
+    yield look("signature rule", _signature_rule)
+    yield look("offline keys", lambda: _offline_keys(root))
+    if passphrase_file is None and lacks_credential(settings, environ):
+        yield Finding(
+            "online keys",
+            Grade.WARNING,
+            f"the passphrase is the systemd credential {settings.keys.credential}, not readable here: "
+            "to try the keys, check again with --passphrase-file",
+        )
+    else:
+        yield look("online keys", lambda: _keys(settings, environ, passphrase_file))
+    yield look("database", lambda: _database(settings))
+    yield _certificate(settings.tls, settings, now, PeerKind.PROVINCE)
+    for name, kind in CLIENTS.items():
+        folder = NodeFolder(root).tls
+        files = TlsSettings(
+            certificate=folder / f"{name}.pem", private_key=folder / f"{name}.key", ca=settings.tls.ca
+        )
+        finding = _certificate(files, settings, now, kind)
+        # only the commands use these: a node serves without
+        yield (
+            Finding(finding.what, Grade.WARNING, finding.detail) if finding.grade is Grade.FAILED else finding
+        )
+    yield look_at_port("listen", settings.listen)
+    yield look_at_port("issuer_listen", settings.issuer_listen)
+    yield look_at_port("metrics", settings.metrics.listen)
+    registry, is_named = _registry(settings)
+    yield _trust(settings, now, is_named=is_named)
+    yield from _published_keys(settings, now)
+    yield registry
+
+
+def _signature_rule() -> str:
+    self_test()
+    return "the library keeps the strict rule"
+
+
+def _database(settings: NodeSettings) -> str:
+    if not settings.database.exists():
+        return "none yet: `serve` begins it"
+    store = NodeStore(settings.database)
+    try:
+        store.verify()
+    finally:
+        store.close()
+    return "sound"
+
+
+def _offline_keys(root: Path) -> str:
+    refuse_offline_keys(root)
+    return "none in this folder"
+
+
+def _keys(settings: NodeSettings, environ: Mapping[str, str], passphrase_file: Path | None) -> str:
+    given = None if passphrase_file is None else read_passphrase(passphrase_file)
+    keyring = open_keyring(settings, environ, passphrase=given)
+    missing = [purpose for purpose in (KeyPurpose.HEAD, *SIGNING_PURPOSES) if not keyring.signers(purpose)]
+    if missing:
+        raise ConfigurationError(
+            f"no {' and no '.join(missing)} key lies in {settings.keys.folder}: restore the folder from its "
+            f"backup, or make one with `province-node keys rotate --purpose {missing[0]}`"
+        )
+    return f"{len(keyring.infos)} open: " + ", ".join(sorted({info.purpose for info in keyring.infos}))
+
+
+def _certificate(files: TlsSettings, settings: NodeSettings, now: int, kind: PeerKind) -> Finding:
+    what = f"certificate {files.certificate.name}"
+    try:
+        tls = load_tls(files.certificate, files.private_key, files.ca, now=now, realm=settings.realm)
+        peer = tls.identity.peer
+        life = certificate_deadline(files.certificate.name, tls.certificate_pem.decode(), "its holder")
+        if peer.kind is not kind or peer.participant != settings.participant:
+            raise ConfigurationError(
+                f"{files.certificate} names {peer.uri}, which is not this node's {kind.lower()}"
+            )
+    except HealthcodeError as error:
+        return Finding(what, Grade.FAILED, error.message, error.exit_status)
+    text = f"{peer.uri} until {rfc3339(life.ends)}"
+    if life.must_act(now):
+        return Finding(
+            what, Grade.WARNING, f"{text}: less than a third of its life is left, have it issued anew"
+        )
+    return Finding(what, Grade.OK, text)
+
+
+def _trust(settings: NodeSettings, now: int, *, is_named: bool) -> Finding:
+    try:
+        store = TrustStore.open(settings.trust.folder)
+    except HealthcodeError as error:
+        return Finding("trust", Grade.WARNING, f"{error.message}; `serve` begins it from the registry")
+    view = store.view
+    ahead = view.timestamp_signed_at - now
+    if ahead > _SKEW_SECONDS:
+        text = f"the registry signed {ahead} s after this machine's time: set the clock"
+        return Finding("clock", Grade.FAILED, text, ConfigurationError.exit_status)
+    text = f"snapshot {view.snapshot_version}, signed {now - view.timestamp_signed_at} s ago"
+    if settings.participant not in view.issuers and is_named:
+        return Finding(
+            "trust", Grade.OK, f"{text}; admitted since, as the registry says: `serve` takes it in"
+        )
+    if settings.participant not in view.issuers:
+        return Finding("trust", Grade.WARNING, f"{text}; this participant is not admitted yet")
+    if store.warnings:
+        return Finding("trust", Grade.WARNING, "; ".join(store.warnings))
+    return Finding("trust", Grade.OK, text)
+
+
+def _published_keys(settings: NodeSettings, now: int) -> Iterator[Finding]:
+    """Whether the keys that lie here are those that the world knows, as far as the trust on disk says."""
+    what = "published keys"
+    try:
+        issuer = TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
+        infos = [info for _, info in list_key_infos(settings.keys.folder)]
+    except HealthcodeError:
+        return  # told above
+    if issuer is None:
+        return
+    faults = list(key_warnings(infos, issuer, now))
+    if not faults:
+        yield Finding(what, Grade.OK, "one of each purpose lies here and is in its window")
+    for fault in faults:
+        yield Finding(what, Grade.WARNING, fault)
+
+
+def _registry(settings: NodeSettings) -> tuple[Finding, bool]:
+    """Whether the registry answers, and names this participant: its word alone, which `serve` verifies."""
+    try:
+        is_named = asyncio.run(_reach(settings))
+    except HealthcodeError as error:
+        return Finding("registry", Grade.FAILED, error.message, error.exit_status), False
+    return Finding("registry", Grade.OK, f"{settings.registry.endpoint} answers"), is_named
+
+
+async def _reach(settings: NodeSettings) -> bool:
+    registry = settings.registry
+    channel = open_channel(
+        registry.endpoint,
+        ca_pem=load_ca(registry.ca),
+        server=PeerId(settings.realm, PeerKind.REGISTRY),
+        retries=False,
+    )
+    stub = TrustRegistryServiceStub(channel)
+
+    async def fetch(path: str) -> bytes:
+        request, data = trust_registry_pb2.FetchFileRequest(path=path), bytearray()
+        async for part in stub.FetchFile(request, timeout=_REACH_SECONDS):
+            data += part.chunk
+        return bytes(data)
+
+    try:
+        with rpc_errors(f"the registry {registry.endpoint}"):
+            timestamp = decode_metadata(await fetch("metadata/timestamp.json"), Timestamp)
+            version = timestamp.signed.snapshot_meta.version
+            snapshot = decode_metadata(await fetch(metadata_file("snapshot", version)), Snapshot)
+    finally:
+        await channel.close()
+    return f"{authority_role(settings.participant)}.json" in snapshot.signed.meta

@@ -1,0 +1,125 @@
+"""What is wrong with a node, each in a sentence that says what to do. Pure: facts in, sentences out.
+
+`status`, `check`, `restore`, `revoke` and the log say the same of the same fault. Faults whose
+remedy is to wait say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from healthcode.clock import rfc3339
+from healthcode.signing.keyfile import KeyInfo
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.view import IssuerView
+from province_node.keys.keyring import SIGNING_PURPOSES
+from province_node.store.records import Publication, PublishFailure
+
+__all__ = [
+    "head_key_fault",
+    "head_key_warning",
+    "key_warnings",
+    "publish_warnings",
+]
+
+_CODE_PURPOSES = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER})
+_MISSED = 3
+"""A head that so many re-sign intervals have passed since is late, whatever the reason."""
+_BY_THE_AUTHORITY = (
+    "have the authority sign request.json on its machine (`province-node authority sign --request request.json`), "
+    "then `province-node publish --bundle bundle.json`"
+)
+
+
+def head_key_fault(heads: Collection[bytes], issuer: IssuerView) -> str | None:
+    """Why none of these HEAD keys (public) can publish for `issuer`; None when one of them can."""
+    if any(key in issuer.live_keys for key in heads):
+        return None
+    if not heads:
+        return (
+            "the HEAD key is missing in this node's folder, so nothing can be published: the registry takes no "
+            "revocation and no key is killed for others. Restore it from the backup of this folder; or make another: "
+            f"`province-node keys rotate --purpose HEAD`, {_BY_THE_AUTHORITY}. What is revoked meanwhile is kept, "
+            "and goes out then"
+        )
+    return (
+        "no HEAD key in this node's folder is the published one, so the registry takes no revocation and no key is "
+        "killed for others: the published one was lost and another made, which waits; or the folder is from before the "
+        "last `keys rotate --purpose HEAD`, as a backup may be. Restore a newer backup; or publish the key that is here: `province-node request`, "
+        f"{_BY_THE_AUTHORITY}. What is revoked meanwhile is kept, and goes out then"
+    )
+
+
+def head_key_warning(infos: Iterable[KeyInfo], issuer: IssuerView | None) -> str | None:
+    """The same of key files; None also before this participant is admitted."""
+    heads = [info.public for info in infos if info.purpose is KeyPurpose.HEAD and info.public is not None]
+    return None if issuer is None else head_key_fault(heads, issuer)
+
+
+def key_warnings(infos: Collection[KeyInfo], issuer: IssuerView | None, now: int) -> Iterator[str]:
+    """Purposes for which nothing can be signed now, and a HEAD key that is not published."""
+    if issuer is None:
+        return
+    fault = head_key_warning(infos, issuer)
+    if fault is not None:
+        yield fault
+    mine = {info.public for info in infos}
+    for purpose in SIGNING_PURPOSES:
+        if purpose in _CODE_PURPOSES and issuer.signs_until is not None and now >= issuer.signs_until:
+            continue  # it leaves, and signs no code any more
+        if any(key.public in mine for key in issuer.keys_for(purpose, now)):
+            continue
+        yield f"no {purpose} key of this node is published and in its window: {_without(purpose)}. {_next_key(infos, issuer, purpose, now)}"
+
+
+def _without(purpose: KeyPurpose) -> str:
+    return {
+        KeyPurpose.LIVE: "NO LIVE CODE CAN BE ISSUED",
+        KeyPurpose.PAPER: "NO PAPER CODE CAN BE ISSUED",
+        KeyPurpose.ANSWER: "no status query can be answered",
+        KeyPurpose.QUESTION: "no home can be asked",
+    }[purpose]
+
+
+def _next_key(infos: Collection[KeyInfo], issuer: IssuerView, purpose: KeyPurpose, now: int) -> str:
+    """What mends it: a key that begins by itself, one that waits for the authority, or a new one."""
+    published = {key.public: key for key in issuer.keys.values()}
+    killed = frozenset() if issuer.revocations is None else issuer.revocations.head.killed_kids
+    mine = [info for info in infos if info.purpose is purpose and info.public is not None]
+    begins = sorted(
+        key.not_before
+        for info in mine
+        if (key := published.get(info.public or b"")) and key.not_before > now and key.kid not in killed
+    )
+    rotate = f"`province-node keys rotate --purpose {purpose}`"
+    if begins:
+        return f"The next begins {rfc3339(begins[0])}; sooner: {rotate}, {_BY_THE_AUTHORITY}"
+    waits = any(info.public not in published and (info.not_after or 0) > now for info in mine)
+    first = "One was made and is not published" if waits else f"Make one: {rotate}"
+    return f"{first}: {_BY_THE_AUTHORITY}" if waits else f"{first}, {_BY_THE_AUTHORITY}"
+
+
+def publish_warnings(
+    publication: Publication | None,
+    failure: PublishFailure | None,
+    waiting: int,
+    *,
+    resign_seconds: float,
+    now: int,
+) -> Iterator[str]:
+    """That revocations do not go out: refused, out of reach, or not done for longer than its interval."""
+    held = (
+        f"{waiting} revocations are recorded here and not published: other nodes pass those codes. "
+        if waiting
+        else ""
+    )
+    if failure is not None:
+        yield (
+            f"nothing is published since {rfc3339(failure.since)} ({failure.reason}): {failure.message}. {held}"
+            "It is tried again by itself"
+        )
+    elif publication is not None and now - publication.signed_at > _MISSED * max(resign_seconds, 60):
+        yield (
+            f"the last head is of {rfc3339(publication.signed_at)}, and one is due each {resign_seconds:g} s: "
+            f"{held}does the node run, and what does its log say of publishing?"
+        )

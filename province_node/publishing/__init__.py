@@ -1,0 +1,1 @@
+"""Publishes this province's revocation head."""

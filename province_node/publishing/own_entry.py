@@ -1,0 +1,232 @@
+"""This node's own entry in the trust files, watched: an alarm at a change that it did not make.
+
+A node knows what it asked for: `join` and `publish` note it in `entry.json` beside the
+trust before they send it. What appears in the trust files and is neither the entry that
+was accepted before nor the one asked for was made by somebody else: by operators or root
+holders who replace the authority, or by whoever holds its keys. The first entry that is
+ever seen must be one asked for, too. What the live key signs is watched by `own_head`.
+
+An alarm stays until a person has looked: `province-node entry --accept` takes the entry as
+it is. It changes nothing in what is verified; that is for people to decide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from healthcode.clock import rfc3339
+from healthcode.errors import ConflictError
+from healthcode.storage.files import write_durable
+from healthcode.trust.format.authority_chain import link_mark
+from healthcode.trust.format.metadata import Targets, decode_metadata
+from healthcode.trust.verify.join_request import JoinRequest
+from healthcode.trust.view import IssuerView, TrustView
+
+__all__ = [
+    "Entry",
+    "EntryBook",
+    "accept_entry",
+    "entry_lock",
+    "entry_of",
+    "expect_entry",
+    "is_newer",
+    "read_entry_book",
+    "watch_entry",
+    "write_entry_book",
+]
+
+_FILE = "entry.json"
+_LOCK = ".entry.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the trust files say of one participant: digests of its authority link and of what that signed."""
+
+    link: str
+    link_seq: int
+    province: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryBook:
+    """entry.json: the entry accepted last, those asked for, and the alarms that stand.
+
+    `head_alarm` is of the revocation head, at `head_version`; see `own_head`.
+    """
+
+    accepted: Entry | None = None
+    expected: tuple[Entry, ...] = ()
+    alarm: str | None = None
+    alarmed_at: int | None = None
+    alarm_entry: Entry | None = None
+    head_alarm: str | None = None
+    head_version: int | None = None
+
+
+def entry_of(view: TrustView, participant: str) -> Entry | None:
+    """The entry of a participant; None when it is not admitted.
+
+    The link is the newest that is listed, even while it waits: that is what must be seen early.
+    """
+    issuer, authority = view.issuers.get(participant), view.authorities.get(participant)
+    if issuer is None or authority is None:
+        return None
+    seq, mark = authority
+    return Entry(mark, seq, issuer.province_sha256.hex(), issuer.province_version)
+
+
+def expect_entry(trust: Path, bundle: JoinRequest) -> None:
+    """Notes, durably, what is about to be sent, so that it raises no alarm when it appears."""
+    entry = Entry(
+        link=link_mark(bundle.link),
+        link_seq=bundle.link.seq,
+        province=hashlib.sha256(bundle.province_json).hexdigest(),
+        version=decode_metadata(bundle.metadata, Targets).signed.version,
+    )
+    with entry_lock(trust):
+        book = read_entry_book(trust)
+        others = tuple(each for each in book.expected if each != entry)
+        write_entry_book(trust, replace(book, expected=(*others[-15:], entry)))
+
+
+def is_newer(bundle: JoinRequest, published: IssuerView) -> bool:
+    """Whether a complete bundle is to be published; False when it is the one that stands.
+
+    Raises ConflictError for a version that is older, or that was published with another content.
+    """
+    version = decode_metadata(bundle.metadata, Targets).signed.version
+    if version > published.province_version:
+        return True
+    if version < published.province_version:
+        raise ConflictError(
+            f"version {version} is older than the published {published.province_version}: nothing was done; "
+            "make the request anew with `province-node request`"
+        )
+    if hashlib.sha256(bundle.province_json).digest() != published.province_sha256:
+        raise ConflictError(f"version {version} is published with another content: nothing was done")
+    return False
+
+
+def watch_entry(trust: Path, found: Entry | None, now: int, *, leaves: bool = False) -> EntryBook:
+    """Compares the entry that is in force with what this node knows; the book as it stands then, durably.
+
+    `leaves`: a retirement is announced, so that the entry may go.
+    """
+    with entry_lock(trust):
+        return _watch(trust, found, now, leaves=leaves)
+
+
+def _watch(trust: Path, found: Entry | None, now: int, *, leaves: bool) -> EntryBook:
+    book = read_entry_book(trust)
+    # an alarm stays until a person has looked, also when what raised it is gone again
+    if found is None:
+        if book.accepted is None or book.alarm is not None or leaves:
+            return book
+        why: str | None = (
+            "operators took this province's delegation back, which nobody had announced: nobody takes its codes"
+        )
+    elif found in (book.accepted, book.alarm_entry):
+        return book
+    else:
+        why = _foreign(book, found)
+    if why is None:
+        book = replace(book, accepted=found)
+    else:
+        book = replace(book, alarm=f"{why}, seen {rfc3339(now)}", alarmed_at=now, alarm_entry=found)
+    write_entry_book(trust, book)
+    return book
+
+
+def accept_entry(trust: Path, found: Entry | None) -> EntryBook:
+    """A person has looked: the entry as it is becomes the accepted one, and the alarms end."""
+    with entry_lock(trust):
+        book = replace(
+            read_entry_book(trust),
+            accepted=found,
+            alarm=None,
+            alarmed_at=None,
+            alarm_entry=None,
+            head_alarm=None,
+        )
+        write_entry_book(trust, book)
+    return book
+
+
+@contextlib.contextmanager
+def entry_lock(trust: Path) -> Iterator[None]:
+    """Held from reading the book to writing it: the running node and a command beside it both do."""
+    trust.mkdir(parents=True, exist_ok=True)
+    with (trust / _LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def read_entry_book(trust: Path) -> EntryBook:
+    """What is noted; an empty book when nothing is, or when the file is damaged."""
+    try:
+        found = json.loads((trust / _FILE).read_bytes())
+        return EntryBook(
+            accepted=_entry(found.get("accepted")),
+            expected=tuple(entry for each in found.get("expected", ()) if (entry := _entry(each))),
+            alarm=found.get("alarm"),
+            alarmed_at=found.get("alarmed_at"),
+            alarm_entry=_entry(found.get("alarm_entry")),
+            head_alarm=found.get("head_alarm"),
+            head_version=found.get("head_version"),
+        )
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return EntryBook()
+
+
+def _foreign(book: EntryBook, found: Entry) -> str | None:
+    """Why an entry is not of this node's making; None when it is."""
+    links = {each.link for each in (*book.expected, *([book.accepted] if book.accepted else []))}
+    provinces = {each.province for each in (*book.expected, *([book.accepted] if book.accepted else []))}
+    if found.link not in links:
+        return f"the authority of this province is another one (link {found.link_seq}), which this node did not ask for"
+    if found.province not in provinces:
+        return (
+            f"province.json version {found.version} was published by somebody who holds the authority's keys, and "
+            "not through this node"
+        )
+    return None
+
+
+def write_entry_book(trust: Path, book: EntryBook) -> None:
+    """Keeps the book, durably."""
+    body: dict[str, Any] = {
+        "accepted": _fields(book.accepted),
+        "expected": [_fields(each) for each in book.expected],
+        "alarm": book.alarm,
+        "alarmed_at": book.alarmed_at,
+        "alarm_entry": _fields(book.alarm_entry),
+        "head_alarm": book.head_alarm,
+        "head_version": book.head_version,
+    }
+    write_durable(trust / _FILE, json.dumps(body, indent=1, ensure_ascii=False).encode())
+
+
+def _fields(entry: Entry | None) -> dict[str, Any] | None:
+    if entry is None:
+        return None
+    return {
+        "link": entry.link,
+        "link_seq": entry.link_seq,
+        "province": entry.province,
+        "version": entry.version,
+    }
+
+
+def _entry(found: Mapping[str, Any] | None) -> Entry | None:
+    if found is None:
+        return None
+    return Entry(str(found["link"]), int(found["link_seq"]), str(found["province"]), int(found["version"]))

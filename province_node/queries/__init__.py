@@ -1,0 +1,1 @@
+"""Status questions: asks other provinces, and answers theirs."""

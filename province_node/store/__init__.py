@@ -1,0 +1,1 @@
+"""The node's state: records and the stores that keep them."""

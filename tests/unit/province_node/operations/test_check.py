@@ -1,0 +1,90 @@
+"""`check` finds what would stop a node from serving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from healthcode.cli.finding import Finding, Grade
+from healthcode.errors import ConfigurationError
+from healthcode.rpc.mtls.development_ca import make_ca
+from province_node.keys.setup import NodePlan, create_node
+from province_node.operations.check import check_node
+from province_node.settings import load_node_settings
+from tests.simulator.realm import NOW, SimulatedRealm
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Path:
+    ca = tmp_path / "registry-ca.pem"
+    ca.write_bytes(make_ca("registry", days=10, now=NOW).certificate_pem)
+    plan = NodePlan(
+        participant="31",
+        realm="test-check",
+        registry_endpoint="127.0.0.1:1",
+        registry_ca=ca,
+        root_fingerprint="sha256:" + "0" * 64,
+        listen="127.0.0.1:0",
+        issuer_listen="127.0.0.1:0",
+        endpoint="node-31.example:8453",
+        metrics_listen=None,
+        development=True,
+    )
+    create_node(tmp_path / "node", plan, passphrase=None, now=NOW)
+    return tmp_path / "node"
+
+
+def checked(node: Path, now: int = NOW) -> dict[str, Finding]:
+    return {found.what: found for found in check_node(node, load_node_settings(node), now=now, environ={})}
+
+
+def test_a_certificate_warns_from_a_third_of_its_life_left(node: Path) -> None:
+    """As `status` and the alerts do: a year's certificate in its last four months."""
+    day = 86_400
+    assert checked(node, NOW + 240 * day)["certificate node.pem"].grade is Grade.OK
+    found = checked(node, NOW + 250 * day)["certificate node.pem"]
+    assert (found.grade, "have it issued anew" in found.detail) == (Grade.WARNING, True)
+
+
+def test_keys_that_the_world_does_not_know_are_told(node: Path) -> None:
+    """As after the restore of an old backup: serving goes, publishing and issuing do not."""
+    assert "published keys" not in checked(node), "before it has any trust"
+    SimulatedRealm(("31",)).client(node / "trust").refresh(NOW)
+    settings = load_node_settings(node)
+    found = [
+        each for each in check_node(node, settings, now=NOW, environ={}) if each.what == "published keys"
+    ]
+    assert {each.grade for each in found} == {Grade.WARNING}
+    assert any("no HEAD key" in each.detail for each in found)
+    assert any(
+        "keys rotate --purpose LIVE" in each.detail or "is not published" in each.detail for each in found
+    )
+
+
+@pytest.mark.parametrize("purpose", ["head", "live", "paper", "answer", "question"])
+def test_a_purpose_without_a_key_is_missed(node: Path, purpose: str) -> None:
+    """A folder that was restored in part would not do its work."""
+    assert checked(node)["online keys"].grade is Grade.OK
+    for path in (node / "keys").glob(f"{purpose}-*.key"):
+        path.unlink()
+    found = checked(node)["online keys"]
+    assert (found.grade, found.exit_status) == (Grade.FAILED, 2)
+    assert f"no {purpose.upper()} key" in found.detail
+    assert f"keys rotate --purpose {purpose.upper()}" in found.detail
+
+
+def test_one_address_is_not_two(node: Path) -> None:
+    """Two listeners at one address are a slip in node.toml, told as one."""
+    path = node / "node.toml"
+    path.write_text(path.read_text().replace('listen = "127.0.0.1:0"', 'listen = "127.0.0.1:8453"'))
+    with pytest.raises(ConfigurationError, match="issuer_listen"):
+        load_node_settings(node)
+
+
+def test_a_host_that_is_not_known_fails(node: Path) -> None:
+    """Not only a port that is taken."""
+    path = node / "node.toml"
+    text = path.read_text().replace('\nlisten = "127.0.0.1:0"', '\nlisten = "no-such-host.invalid:8453"')
+    path.write_text(text)
+    assert checked(node)["listen"].grade is Grade.FAILED

@@ -1,0 +1,167 @@
+"""TUF metadata of ours: made in one form, read from hostile bytes, counted by distinct keys."""
+
+import json
+
+import pytest
+from securesystemslib.signer import SSlibKey
+
+from healthcode.errors import DecodeError, InvalidInputError, Reason, SignatureError
+from healthcode.trust.format.metadata import (
+    Root,
+    Snapshot,
+    Targets,
+    Timestamp,
+    decode_metadata,
+    public_of,
+    realm_of,
+    sign_metadata,
+    signed_at,
+    signing_keys,
+    to_bytes,
+    tuf_key,
+    verify_threshold,
+)
+from healthcode.trust.format.new_metadata import new_live_metadata, new_root, new_targets, with_province
+from tests.simulator.realm import NOW, SimulatedRealm, fixed_key
+
+A, B, C = (fixed_key(name) for name in "abc")
+
+
+def root(realm: str = "test-metadata", threshold: int = 2) -> Root:
+    keys = [A.public, B.public]
+    return new_root(
+        realm,
+        root_keys=keys,
+        root_threshold=threshold,
+        operator_keys=keys,
+        operator_threshold=threshold,
+        snapshot_keys=[C.public],
+        timestamp_keys=[C.public],
+        now=NOW,
+    ).signed
+
+
+def test_a_threshold_names_who_is_missing() -> None:
+    """The error says which key did not sign."""
+    targets = new_targets(version=1, files={}, area_keys=[C.public], now=NOW)
+    sign_metadata(targets, A)
+    with pytest.raises(SignatureError) as caught:
+        verify_threshold(root(), "targets", targets)
+    assert caught.value.reason is Reason.SIGNATURE_THRESHOLD
+    assert tuf_key(B.public).keyid[:16] in caught.value.message
+    assert tuf_key(A.public).keyid[:16] not in caught.value.message
+    sign_metadata(targets, B)
+    verify_threshold(root(), "targets", targets)
+
+
+def test_signatures_survive_writing_and_reading_with_our_own_fields() -> None:
+    """The signed time is signed."""
+    live = new_live_metadata("31", version=3, head=b"head", now=NOW)
+    sign_metadata(live, A)
+    again = decode_metadata(to_bytes(live), Targets)
+    assert signed_at(again.signed) == NOW
+    raw = json.loads(to_bytes(live))
+    raw["signed"]["healthcode.signed_at"] = "2027-01-01T00:00:00Z"
+    forged = decode_metadata(json.dumps(raw).encode(), Targets)
+    delegating = with_province(
+        new_targets(version=1, files={}, area_keys=[C.public], now=NOW), "31", [A.public], 1
+    )
+    verify_threshold(delegating.signed, "province-31", again)
+    with pytest.raises(SignatureError):
+        verify_threshold(delegating.signed, "province-31", forged)
+
+
+def test_one_key_under_two_ids_counts_once() -> None:
+    """A delegator that names a key twice, under a made-up id, does not lower its threshold."""
+    targets = new_targets(version=1, files={}, area_keys=[C.public], now=NOW)
+    delegator = root()
+    alias = SSlibKey("00" * 32, "ed25519", "ed25519", {"public": A.public.hex()})
+    delegator.keys[alias.keyid] = alias
+    delegator.roles["targets"].keyids = [tuf_key(A.public).keyid, alias.keyid]
+    sign_metadata(targets, A)
+    first = next(iter(targets.signatures.values()))
+    targets.signatures[alias.keyid] = type(first)(alias.keyid, first.signature)
+    with pytest.raises(SignatureError, match="1 of the 2"):
+        verify_threshold(delegator, "targets", targets)
+    with pytest.raises(DecodeError):
+        signing_keys(delegator, "targets")
+
+
+def test_keys_are_ed25519_under_their_own_ids() -> None:
+    """The id follows from the key, and from nothing else."""
+    assert public_of(tuf_key(A.public)) == A.public
+    for bad in (
+        SSlibKey("00" * 32, "ed25519", "ed25519", {"public": A.public.hex()}),
+        SSlibKey(tuf_key(A.public).keyid, "ecdsa", "ecdsa-sha2-nistp256", {"public": A.public.hex()}),
+        SSlibKey("00" * 32, "ed25519", "ed25519", {"public": "zz" * 32}),
+    ):
+        with pytest.raises(DecodeError):
+            public_of(bad)
+
+
+@pytest.mark.parametrize("kind", [Root, Snapshot, Targets, Timestamp])
+def test_metadata_of_another_type_is_refused(kind: type) -> None:
+    """The type in the file must be the type that was asked for."""
+    realm = SimulatedRealm(("31",))
+    files = {
+        Root: "metadata/1.root.json",
+        Snapshot: "metadata/1.snapshot.json",
+        Targets: "metadata/1.targets.json",
+        Timestamp: "metadata/timestamp.json",
+    }
+    for other, path in files.items():
+        if other is kind:
+            assert decode_metadata(realm.files[path], kind).signed.version == 1
+            continue
+        with pytest.raises(DecodeError) as caught:
+            decode_metadata(realm.files[path], kind)
+        assert caught.value.detail == "metadata.type"
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        {"version": "1"},
+        {"version": 0},
+        {"version": 1.5},
+        {"version": True},
+        {"version": None},
+        {"expires": "soon"},
+        {"spec_version": "9.0"},
+        {"targets": 7},
+        {"targets": {"a": {"length": -1, "hashes": {}}}},
+        {"delegations": []},
+        {"delegations": {"keys": {}, "roles": [{}]}},
+        {"_type": "hologram"},
+    ],
+)
+def test_broken_metadata_is_a_decode_error(harm: dict[str, object]) -> None:
+    """Whatever python-tuf makes of it, only our own error leaves."""
+    raw = json.loads(to_bytes(new_live_metadata("31", version=1, head=b"", now=NOW)))
+    raw["signed"].update(harm)
+    with pytest.raises(DecodeError):
+        decode_metadata(json.dumps(raw).encode(), Targets)
+
+
+def test_a_root_names_its_realm() -> None:
+    """Without one there is no trust; a realm that is none is refused at making too."""
+    assert realm_of(root()) == "test-metadata"
+    nameless = root()
+    del nameless.unrecognized_fields["healthcode.realm"]
+    for bad in (nameless,):
+        with pytest.raises(InvalidInputError):
+            realm_of(bad)
+    with pytest.raises(InvalidInputError):
+        root("everywhere")
+
+
+def test_a_province_replaced_leaves_no_old_key_behind() -> None:
+    """After a handover the old authority's keys are gone from targets."""
+    targets = new_targets(version=1, files={}, area_keys=[C.public], now=NOW)
+    first = with_province(targets, "31", [A.public], 1)
+    second = with_province(first, "31", [B.public], 1)
+    assert signing_keys(second.signed, "province-31") == (frozenset({B.public}), 1)
+    assert second.signed.delegations is not None
+    assert set(second.signed.delegations.keys) == {tuf_key(B.public).keyid, tuf_key(C.public).keyid}
+    assert targets.signed.delegations is not None
+    assert "province-31" not in (targets.signed.delegations.roles or {})

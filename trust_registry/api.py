@@ -1,0 +1,254 @@
+"""TrustRegistryService: convert, call a use case in a thread, convert back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from healthcode.clock import Clock
+from healthcode.errors import HealthcodeError, OverloadedError, Reason
+from healthcode.identity.peer import PeerId
+from healthcode.rpc.call import CallInfo
+from healthcode.rpc.convert import duration, timestamp
+from healthcode.service.reporter import REPORT_SECONDS
+from healthcode.telemetry import LogBudget, get_logger
+from healthcode.trust.format.layout import authority_role, live_role
+from healthcode.v1.trust_registry_pb2 import (
+    JOIN_STATE_APPROVED,
+    JOIN_STATE_WAITING,
+    FetchFileRequest,
+    FetchFileResponse,
+    PublishProvinceRequest,
+    PublishProvinceResponse,
+    PublishRevocationsRequest,
+    PublishRevocationsResponse,
+    ReportNodeStateRequest,
+    ReportNodeStateResponse,
+    SubmitJoinRequest,
+    SubmitJoinResponse,
+    WatchTrustRequest,
+    WatchTrustResponse,
+)
+from trust_registry.metrics import RegistryMetrics
+from trust_registry.monitoring.node_reports import NodeStateStore, node_name, take_report
+from trust_registry.participants.batch import PublicationGroups
+from trust_registry.participants.join import JoinStore, receive_join
+from trust_registry.participants.request_ids import RequestLedger
+from trust_registry.participants.submission import Submission
+from trust_registry.participants.upload import receive_upload
+from trust_registry.settings import MAX_PROVINCE_LIST_BYTES
+from trust_registry.tree.cache import HotFiles
+from trust_registry.tree.repository import Repository
+from trust_registry.tree.transaction import Receipt
+from trust_registry.tree.watch import TreeWatch
+
+__all__ = ["TrustRegistry"]
+
+CHUNK_BYTES = 64 * 1024
+
+
+class TrustRegistry:
+    """The servicer, on both listeners; the access table says who may call what."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        groups: PublicationGroups,
+        nodes: NodeStateStore,
+        joins: JoinStore,
+        watch: TreeWatch,
+        metrics: RegistryMetrics,
+        *,
+        realm: str,
+        clock: Clock,
+        report_seconds: float = REPORT_SECONDS,
+        province_list_bytes: int = MAX_PROVINCE_LIST_BYTES,
+    ) -> None:
+        self._repository = repository
+        self._groups = groups
+        self._nodes = nodes
+        self._report_seconds = report_seconds
+        self._province_list_bytes = province_list_bytes
+        self._joins = joins
+        self._watch = watch
+        self._metrics = metrics
+        self._realm = realm
+        self._clock = clock
+        self._hot = HotFiles(repository.tree)
+        self._ledger = RequestLedger()
+        self._log = get_logger("registry")
+        self._budget = LogBudget(burst=3, period_seconds=60)
+
+    async def FetchFile(  # noqa: N802  named as in the proto
+        self, request: FetchFileRequest, _call: CallInfo
+    ) -> AsyncIterator[FetchFileResponse]:
+        """One file of the tree, in chunks; the first message tells how long it is."""
+        data = self._hot.find(request.path)
+        if data is None and (data := await asyncio.to_thread(self._hot.read, request.path)) is not None:
+            self._hot.keep(request.path, data)
+        if data is not None:
+            _refuse_above(request.max_bytes, len(data))
+            yield FetchFileResponse(chunk=data[:CHUNK_BYTES], total_bytes=len(data))
+            for start in range(CHUNK_BYTES, len(data), CHUNK_BYTES):
+                yield FetchFileResponse(chunk=data[start : start + CHUNK_BYTES])
+            self._metrics.served_bytes.inc(len(data))
+            return
+        with await asyncio.to_thread(self._repository.tree.open, request.path) as file:
+            total_bytes = file.seek(0, 2)
+            _refuse_above(request.max_bytes, total_bytes)
+            file.seek(0)
+            chunk = await asyncio.to_thread(file.read, CHUNK_BYTES)
+            yield FetchFileResponse(chunk=chunk, total_bytes=total_bytes)
+            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                yield FetchFileResponse(chunk=chunk)
+        self._metrics.served_bytes.inc(total_bytes)
+
+    async def WatchTrust(  # noqa: N802  named as in the proto
+        self, request: WatchTrustRequest, _call: CallInfo
+    ) -> AsyncIterator[WatchTrustResponse]:
+        """What is current, at once when it is not known yet, then at each change."""
+        async for versions in self._watch.follow(request.known_timestamp_version):
+            yield WatchTrustResponse(
+                timestamp_version=versions.timestamp,
+                snapshot_version=versions.snapshot,
+                root_version=versions.root,
+            )
+
+    async def SubmitJoin(  # noqa: N802  named as in the proto
+        self, request: SubmitJoinRequest, _call: CallInfo
+    ) -> SubmitJoinResponse:
+        """Takes a request to be admitted; durable when answered."""
+
+        def receive() -> SubmitJoinResponse:
+            published = self._repository.published()
+            received = receive_join(self._joins, request.join_request, published, self._clock.now())
+            join = received.join
+            if received.is_new:  # a stranger who repeats a request fills no log
+                self._log.info("join_received", participant=join.request.participant, digest=join.digest)
+            state = JOIN_STATE_APPROVED if received.is_admitted else JOIN_STATE_WAITING
+            return SubmitJoinResponse(request_digest=join.digest, state=state)
+
+        with self._metrics.publication("join"):
+            return await asyncio.to_thread(receive)
+
+    async def PublishProvince(  # noqa: N802  named as in the proto
+        self, request: PublishProvinceRequest, call: CallInfo
+    ) -> PublishProvinceResponse:
+        """Publishes what the caller's authority signed; durable when answered."""
+        participant = call.caller().participant or ""
+        content = request.metadata + request.province_json
+        self._ledger.check(call.caller().uri, request.request_id, content, self._clock.now())
+        with self._metrics.publication("province"), self._logged("province", participant):
+            receipt = await self._groups.submit(
+                Submission(participant, request.metadata, request.province_json)
+            )
+        self._published("province", participant, receipt)
+        return PublishProvinceResponse(version=receipt.version, snapshot_version=receipt.snapshot_version)
+
+    async def PublishRevocations(  # noqa: N802  named as in the proto
+        self, requests: AsyncIterator[PublishRevocationsRequest], call: CallInfo
+    ) -> PublishRevocationsResponse:
+        """Publishes the caller's revocation head and the lists it names; durable when answered."""
+        participant = call.caller().participant or ""
+        with self._metrics.publication("revocations"), self._logged("revocations", participant):
+            upload = await receive_upload(
+                requests,
+                self._repository.folder.repository,
+                realm=self._realm,
+                issuer=participant,
+                max_bytes=self._province_list_bytes,
+            )
+            try:
+                content = upload.metadata + upload.head
+                self._ledger.check(call.caller().uri, upload.request_id, content, self._clock.now())
+            except HealthcodeError:
+                upload.discard()
+                raise
+            submission = Submission(participant, upload.metadata, upload.head, upload.lists)
+            receipt = await self._groups.submit(submission, release=upload.discard)
+        self._published("revocations", participant, receipt)
+        return PublishRevocationsResponse(version=receipt.version, snapshot_version=receipt.snapshot_version)
+
+    async def ReportNodeState(  # noqa: N802  named as in the proto
+        self, request: ReportNodeStateRequest, call: CallInfo
+    ) -> ReportNodeStateResponse:
+        """Keeps what the caller decides with, and goes on above it when it holds more than is published."""
+        now = self._clock.now()
+        await asyncio.to_thread(self._take_report, call.caller(), request, now)
+        lacking = await asyncio.to_thread(self._lacking, call.caller())
+        return ReportNodeStateResponse(
+            received_at=timestamp(now),
+            report_after=duration(self._report_seconds),
+            lacking_roles=lacking,
+        )
+
+    def _lacking(self, peer: PeerId) -> list[str]:
+        """What the caller should hand in again."""
+        if peer.participant is None:
+            return []
+        own = (authority_role(peer.participant), live_role(peer.participant))
+        return [role for role in own if role in self._repository.published().lacking]
+
+    def _take_report(self, peer: PeerId, request: ReportNodeStateRequest, now: int) -> None:
+        published = self._repository.published()
+        report = take_report(peer, request, published, self._nodes.find(node_name(peer)), now)
+        self._nodes.put(report)
+        self._metrics.reports.labels(report.node).inc()
+        versions = published.versions
+        if report.timestamp_version <= versions.timestamp and report.snapshot_version <= versions.snapshot:
+            return
+        try:
+            raised = self._repository.resume_above(request.timestamp, request.snapshot)
+        except HealthcodeError as error:
+            left_out = self._budget.take(f"evidence {report.node}")
+            if left_out is not None:
+                self._log.warning(
+                    "evidence_refused",
+                    node=report.node,
+                    reason=error.reason.value,
+                    why=error.message,
+                    left_out=left_out,
+                )
+            return
+        if raised:
+            self._log.warning(
+                "resumed_above",
+                node=report.node,
+                timestamp_version=report.timestamp_version,
+                snapshot_version=report.snapshot_version,
+                why="a node holds what this registry does not: it was restored or rebuilt from something older",
+            )
+            self._watch.look_now()
+
+    def _published(self, kind: str, participant: str, receipt: Receipt) -> None:
+        self._log.info(
+            "published_before" if receipt.is_repeat else "published",
+            kind=kind,
+            participant=participant,
+            version=receipt.version,
+            snapshot_version=receipt.snapshot_version,
+        )
+
+    @contextmanager
+    def _logged(self, kind: str, participant: str) -> Iterator[None]:
+        try:
+            yield
+        except HealthcodeError as error:
+            self._log.warning(
+                "publication_refused",
+                kind=kind,
+                participant=participant,
+                reason=error.reason.value,
+                why=error.message,
+            )
+            raise
+
+
+def _refuse_above(max_bytes: int, total_bytes: int) -> None:
+    """Raises OverloadedError (TOO_LARGE) for a file of more than the caller asked for; 0 asks for any."""
+    if 0 < max_bytes < total_bytes:
+        raise OverloadedError(
+            f"the file has {total_bytes} bytes, more than the {max_bytes} asked for",
+            reason=Reason.TOO_LARGE,
+        )

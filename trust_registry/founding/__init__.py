@@ -1,0 +1,1 @@
+"""Founds a realm: the first root, from the key holders' cards or by carried files."""

@@ -1,0 +1,55 @@
+"""The registry's own TLS certificate, issued anew by its CA, whose key lies in a safe.
+
+The CA stays as it is, and what everybody was told of it. A service that runs takes the new
+certificate at its next connection.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from healthcode.errors import ConfigurationError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.mtls.certificate import CertifiedKey, TlsFiles, load_ca, load_tls
+from healthcode.rpc.mtls.development_ca import issue_leaf
+from healthcode.settings import TlsSettings, split_address
+from healthcode.storage.files import write_files
+from healthcode.trust.format.documents import ServiceEntry
+
+__all__ = ["registry_leaf", "renew_certificate"]
+
+_LEAF_DAYS = 398
+
+
+def registry_leaf(
+    ca: CertifiedKey, realm: str, services: Mapping[str, ServiceEntry], now: int
+) -> CertifiedKey:
+    """A certificate and key for the registry, by the names under which its entry says it is reached."""
+    entry = services.get("registry")
+    addresses = [] if entry is None else [entry.endpoint, *filter(None, [entry.public_endpoint])]
+    hosts = tuple(dict.fromkeys(split_address(address)[0] for address in addresses))
+    return issue_leaf(ca, PeerId(realm, PeerKind.REGISTRY), dns_names=hosts, days=_LEAF_DAYS, now=now)
+
+
+def renew_certificate(
+    tls: TlsSettings, ca_key: Path, *, realm: str, services: Mapping[str, ServiceEntry], now: int
+) -> TlsFiles:
+    """Issues the certificate anew with the CA's key, and puts it in its place, durably; what came to be.
+
+    Raises ConfigurationError, with the old certificate still in place, when the key is not the CA's.
+    """
+    try:
+        ca = CertifiedKey(load_ca(tls.ca).encode(), ca_key.read_bytes())
+        leaf = registry_leaf(ca, realm, services, now)
+    except OSError as error:
+        raise ConfigurationError(f"{ca_key} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{ca_key} holds no private key in PEM") from error
+    with tempfile.TemporaryDirectory(dir=tls.certificate.parent, prefix=".renewal-") as name:
+        certificate, private_key = Path(name) / tls.certificate.name, Path(name) / tls.private_key.name
+        leaf.write(certificate, private_key)
+        made = load_tls(certificate, private_key, tls.ca, now=now, realm=realm)
+    write_files({tls.private_key: leaf.key_pem, tls.certificate: leaf.certificate_pem}, mode=0o600)
+    return made

@@ -1,0 +1,115 @@
+"""What the registry tells Prometheus; labels are closed words, never data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from healthcode.errors import HealthcodeError
+from healthcode.service.deadline import DEADLINE_LABELS, ENDS_HELP, WARNS_HELP, DeadlineMetrics
+from healthcode.telemetry import Metrics
+from trust_registry.monitoring.node_reports import Lag, NodeLag, lag_seconds
+from trust_registry.proposals.retirement import retirements_of
+from trust_registry.tree.current import Published
+
+__all__ = ["RegistryMetrics"]
+
+
+class RegistryMetrics:
+    """The registry's own counters and gauges, beside those of every service."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.base = metrics
+        self.version = metrics.gauge("registry_version", "Current version of a role", ("role",))
+        self.expires = metrics.gauge(
+            "registry_expires_timestamp_seconds", "When a role's current metadata expires", ("role",)
+        )
+        self.participants = metrics.gauge("registry_participants", "Participants that are admitted")
+        self.joins_waiting = metrics.gauge("registry_joins_waiting", "Requests to join that wait")
+        self.proposals_open = metrics.gauge("registry_proposals_open", "Proposals that wait for signatures")
+        self.lacking = metrics.gauge(
+            "registry_lacking_roles",
+            "Roles whose newest version was given out and is lost here, as after a restore",
+        )
+        self.timestamp_signed = metrics.gauge(
+            "registry_timestamp_signed_timestamp_seconds", "When the timestamp was signed last"
+        )
+        self.renewals_failed = metrics.counter(
+            "registry_renewals_failed_total", "Turns in which the timestamp could not be signed anew"
+        )
+        self.served_bytes = metrics.counter("registry_served_bytes_total", "Bytes of trust files served")
+        self.reports = metrics.counter("registry_node_reports_total", "Reports of nodes", ("node",))
+        self.nodes = metrics.gauge("registry_nodes", "Nodes by how they stand", ("state",))
+        self.node_state = metrics.gauge(
+            "registry_node_state", "0 current, 1 lagging, 2 unknown: silent, or never heard of", ("node",)
+        )
+        self.node_lag = metrics.gauge(
+            "registry_node_lag_seconds",
+            "By how much what a node decides with is older than the newest",
+            ("node",),
+        )
+        self.node_reported = metrics.gauge(
+            "registry_node_report_timestamp_seconds", "When a node reported last", ("node",)
+        )
+        self.node_offset = metrics.gauge(
+            "registry_node_clock_offset_seconds",
+            "A node's clock less the registry's, as it reports",
+            ("node",),
+        )
+        self.node_expiry = metrics.gauge(
+            "registry_node_earliest_expiry_timestamp_seconds",
+            "The first expiry among a node's files",
+            ("node",),
+        )
+        self.deadlines = DeadlineMetrics(
+            metrics.gauge("registry_warns_timestamp_seconds", WARNS_HELP, DEADLINE_LABELS),
+            metrics.gauge("registry_ends_timestamp_seconds", ENDS_HELP, DEADLINE_LABELS),
+        )
+        self._retirements = metrics.gauge(
+            "registry_retirement_timestamp_seconds",
+            "When a participant that leaves signs its last code (signs), and when its last code ends (codes)",
+            ("participant", "what"),
+        )
+        self.groups = metrics.histogram(
+            "registry_group_size", "Publications in one snapshot", buckets=(1, 2, 4, 8, 16, 32, 64)
+        )
+        self._publications = metrics.counter(
+            "registry_publications_total", "What was handed in, by kind and result", ("kind", "result")
+        )
+        self._seconds = metrics.histogram(
+            "registry_publication_seconds", "From the request to durable", ("kind",)
+        )
+
+    def measure_nodes(self, lags: Sequence[NodeLag], published: Published) -> None:
+        """Shows how every node stands."""
+        for state in Lag:
+            self.nodes.labels(state).set(sum(each.state is state for each in lags))
+        for each in lags:
+            self.node_state.labels(each.node).set(tuple(Lag).index(each.state))
+            report = each.report
+            if report is None:
+                continue
+            self.node_lag.labels(each.node).set(lag_seconds(report, published))
+            self.node_reported.labels(each.node).set(report.received)
+            self.node_expiry.labels(each.node).set(report.earliest_expiry)
+            if report.clock_offset_seconds is not None:
+                self.node_offset.labels(each.node).set(report.clock_offset_seconds)
+
+    def measure_retirements(self, published: Published) -> None:
+        """Shows who leaves and when; who has left and is delegated to no more is shown no more."""
+        self._retirements.clear()
+        for code, retirement in retirements_of(published).items():
+            if code in published.members:
+                self._retirements.labels(code, "signs").set(retirement.signs_until)
+                self._retirements.labels(code, "codes").set(retirement.codes_until)
+
+    @contextmanager
+    def publication(self, kind: str) -> Iterator[None]:
+        """Counts one publication, by ACCEPTED or the reason of its refusal, and how long it took."""
+        try:
+            with self._seconds.labels(kind).time():
+                yield
+        except HealthcodeError as error:
+            self._publications.labels(kind, error.reason.value).inc()
+            raise
+        self._publications.labels(kind, "ACCEPTED").inc()

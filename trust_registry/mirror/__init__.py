@@ -1,0 +1,1 @@
+"""Exports the published files for static mirrors."""

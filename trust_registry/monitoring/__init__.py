@@ -1,0 +1,1 @@
+"""What the operator watches: status, deadlines, reports of the nodes."""

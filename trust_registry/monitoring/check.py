@@ -1,0 +1,210 @@
+"""What `check` looks at before the registry is ever started: what would stop or harm it, and what to do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from healthcode.cli.finding import Finding, Grade, look, look_at_port
+from healthcode.clock import Clock, rfc3339
+from healthcode.errors import ConfigurationError, HealthcodeError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.mtls.certificate import load_tls
+from healthcode.service.deadline import certificate_deadline
+from healthcode.signing.ed25519 import self_test
+from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role, metadata_file
+from healthcode.trust.format.metadata import signed_at
+from healthcode.trust.verify.national import NationalFiles, beginnings_in, verify_national
+from trust_registry.app import Registry, check_offline_keys, open_registry
+from trust_registry.layout import RegistryFolder
+from trust_registry.participants.checks import anchor_faults, authority_of
+from trust_registry.participants.join import Join
+from trust_registry.proposals.proposal import decode_proposal
+from trust_registry.settings import RegistrySettings
+from trust_registry.tree.files import TIMESTAMP_FILE
+from trust_registry.tree.lost_versions import behind_of, given_up
+from trust_registry.tree.online_keys import roles_without_key
+
+__all__ = ["inspect_folder"]
+
+_SKEW_SECONDS = 300
+_LEAST_FREE_BYTES = 256 * 1024 * 1024
+
+
+def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, str]) -> list[Finding]:
+    """Everything that can be found out without starting."""
+    findings = [look("signature library", _keep_rule)]
+    try:
+        registry = open_registry(folder, clock, environ)
+    except HealthcodeError as error:
+        return [*findings, Finding("configuration and keys", Grade.FAILED, error.message, error.exit_status)]
+    now, realm, server = clock.now(), registry.settings.realm, registry.settings.server
+    return [
+        *findings,
+        Finding("configuration and keys", Grade.OK, f"realm {realm}, the online keys open"),
+        _inspect_offline_keys(registry),
+        _certificate(registry.settings, now),
+        look("trust tree", lambda: _verify_tree(registry)),
+        look("online keys", lambda: _verify_keys(registry)),
+        _inspect_lacking(registry),
+        _inspect_standing(registry),
+        *_inspect_anchors(registry),
+        _inspect_clock(registry, now),
+        look_at_port("listen", server.listen),
+        look_at_port("public_listen", server.public_listen),
+        look_at_port("metrics", registry.settings.metrics.listen),
+        _inspect_disk(registry),
+        *_inspect_files(registry),
+    ]
+
+
+def _keep_rule() -> str:
+    self_test()
+    return "keeps the rule of docs/wire-format.md"
+
+
+def _certificate(settings: RegistrySettings, now: int) -> Finding:
+    what, tls, wanted = "certificate", settings.tls, PeerId(settings.realm, PeerKind.REGISTRY)
+    try:
+        files = load_tls(tls.certificate, tls.private_key, tls.ca, now=now, realm=settings.realm)
+        if files.identity.peer != wanted:
+            raise ConfigurationError(
+                f"{tls.certificate} names {files.identity.peer.uri}; the registry's names {wanted.uri}"
+            )
+        life = certificate_deadline(what, files.certificate_pem.decode(), "its holder")
+    except HealthcodeError as error:
+        return Finding(what, Grade.FAILED, error.message, error.exit_status)
+    text = f"{wanted.uri} until {rfc3339(life.ends)}"
+    if life.must_act(now):
+        return Finding(
+            what, Grade.WARNING, f"{text}: less than a third of its life is left, have it issued anew"
+        )
+    return Finding(what, Grade.OK, text)
+
+
+def _inspect_offline_keys(registry: Registry) -> Finding:
+    what = "offline keys"
+    try:
+        warnings = check_offline_keys(registry)
+    except HealthcodeError as error:
+        return Finding(what, Grade.FAILED, error.message)
+    if warnings:
+        return Finding(what, Grade.WARNING, "; ".join(warnings))
+    return Finding(what, Grade.OK, "none lie here")
+
+
+def _verify_tree(registry: Registry) -> str:
+    """The whole tree as a client would check it; what it holds."""
+    published = registry.repository.published()
+    tree = registry.repository.tree
+    roots = [tree.read(metadata_file("root", version)) for version in range(1, published.versions.root + 1)]
+    national = verify_national(
+        NationalFiles(
+            roots=tuple(roots),
+            timestamp=tree.read(TIMESTAMP_FILE),
+            snapshot=tree.read(metadata_file("snapshot", published.versions.snapshot)),
+            targets=published.role_bytes("targets"),
+            participants=published.file(published.targets, PARTICIPANTS_PATH),
+            policy=published.file(published.targets, POLICY_PATH),
+            adopted=beginnings_in(roots, roots[-1]),
+        )
+    )
+    for code in published.members:
+        if published.held_version(authority_role(code)):
+            authority_of(published, code)
+    return f"{len(national.participants.participants)} participants, every signature holds"
+
+
+def _verify_keys(registry: Registry) -> str:
+    """Raises ConfigurationError when nothing can be signed here."""
+    root = registry.repository.published().root.signed
+    missing = roles_without_key(registry.folder, root)
+    if missing:
+        raise ConfigurationError(
+            f"keys/ holds no key that root version {root.version} names for {' and '.join(missing)}. Has this registry "
+            "just been rebuilt? With new keys, have the proposals signed that name them; with kept ones, the sources may "
+            "be older than the keys: rebuild from a newer one. Else restore the keys from their backup"
+        )
+    return f"those that root version {root.version} names are here"
+
+
+def _inspect_lacking(registry: Registry) -> Finding:
+    """What was given out, and lost with an older registry: only whoever signed it can hand it in again."""
+    what = "lost files"
+    try:
+        lacking = registry.repository.published().lacking
+    except HealthcodeError as error:
+        return Finding(what, Grade.FAILED, error.message)
+    named = ", ".join(
+        f"{role} version {version}" for role, version in sorted(lacking.items()) if role != "targets"
+    )
+    if named:
+        text = f"given out, and not here: {named}; each is handed in again by its owner, or comes with the next one"
+        return Finding(what, Grade.WARNING, text)
+    return Finding(what, Grade.OK, "what provinces gave out is here")
+
+
+def _inspect_standing(registry: Registry) -> Finding:
+    """Whether people may sign root and targets here."""
+    what = "root and targets"
+    try:
+        published = registry.repository.published()
+        behind = behind_of(published)
+    except HealthcodeError as error:
+        return Finding(what, Grade.FAILED, error.message)
+    if behind:
+        return Finding(what, Grade.WARNING, "; ".join(f"{each}: {each.what}" for each in behind))
+    if without := given_up(published, "root", "targets"):
+        return Finding(what, Grade.WARNING, f"signed without {'; without '.join(without)}")
+    return Finding(what, Grade.OK, "nobody is known to hold newer ones")
+
+
+def _inspect_anchors(registry: Registry) -> list[Finding]:
+    what = "published CAs"
+    try:
+        faults = anchor_faults(registry.repository.published())
+    except HealthcodeError:
+        return []  # the trust tree is damaged, which was told
+    if faults:
+        return [Finding(what, Grade.WARNING, "; ".join(fault.message for fault in faults))]
+    return [Finding(what, Grade.OK, "each is a CA certificate with a subject of its own")]
+
+
+def _inspect_clock(registry: Registry, now: int) -> Finding:
+    what = "clock"
+    try:
+        signed = signed_at(registry.repository.published().timestamp.signed)
+    except HealthcodeError as error:
+        return Finding(what, Grade.FAILED, error.message)
+    if signed > now + _SKEW_SECONDS:
+        text = (
+            f"this machine says {rfc3339(now)}, and the timestamp was signed at {rfc3339(signed)}: "
+            "set the clock before anything is signed"
+        )
+        return Finding(what, Grade.FAILED, text)
+    return Finding(what, Grade.OK, f"{rfc3339(now)}, not before what was signed last")
+
+
+def _inspect_disk(registry: Registry) -> Finding:
+    free = shutil.disk_usage(registry.folder.root).free
+    text = f"{free // (1024 * 1024)} MiB free"
+    if free < _LEAST_FREE_BYTES:
+        return Finding("disk", Grade.WARNING, f"{text}: make room, or publications will be refused")
+    return Finding("disk", Grade.OK, text)
+
+
+def _inspect_files(registry: Registry) -> list[Finding]:
+    """Proposals and requests that cannot be read; they are passed over elsewhere."""
+    decoders: tuple[tuple[Path, Callable[[bytes], object]], ...] = (
+        (registry.folder.proposals, decode_proposal),
+        (registry.folder.joins, Join.decode),
+    )
+    findings = []
+    for folder, decode in decoders:
+        for path in sorted(folder.glob("*.json")):
+            try:
+                decode(path.read_bytes())
+            except (HealthcodeError, OSError) as error:
+                findings.append(Finding(f"{folder.name}/{path.name}", Grade.WARNING, str(error)))
+    return findings

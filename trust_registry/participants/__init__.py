@@ -1,0 +1,1 @@
+"""What provinces send: join requests, province files, revocation heads."""

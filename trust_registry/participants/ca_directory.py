@@ -1,0 +1,90 @@
+"""Which CA is published for whom: from what is current, renewed when something was published.
+
+gRPC asks at each new connection, from threads of its own; then the tree is looked
+at, so a province that was admitted a moment ago gets in. The table is immutable
+and swapped whole. A participant whose file does not hold keeps nobody else
+out: it is left out, and logged.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from healthcode.errors import HealthcodeError
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.telemetry import get_logger
+from healthcode.trust.format.layout import authority_role
+from healthcode.trust.verify.tls_ca import AnchorFault, published_anchors, select_anchors
+from trust_registry.participants.checks import authority_of
+from trust_registry.tree.current import Published
+from trust_registry.tree.files import TrustTree
+
+__all__ = ["CaDirectory"]
+
+_Key = tuple[PeerKind, str | None]
+
+
+class CaDirectory:
+    """The CAs of provinces and of the gateway."""
+
+    def __init__(self, tree: TrustTree) -> None:
+        self._tree = tree
+        self._identity: object = None
+        self._lock = threading.Lock()
+        self._table: dict[_Key, tuple[str, ...]] = {}
+        self._published: dict[str, tuple[str, ...]] = {}
+        self._faults: tuple[AnchorFault, ...] = ()
+        self._versions: dict[str, tuple[int, int]] = {}
+        self._log = get_logger("directory")
+
+    def renew(self) -> None:
+        """Takes in what was published since the last time; costs one stat when nothing was.
+
+        Raises ConfigurationError when the tree is damaged; the table stays as it was.
+        """
+        with self._lock:
+            identity = self._tree.identity()
+            if identity != self._identity:
+                self._take_in(Published(self._tree))
+                self._identity = identity
+
+    def _take_in(self, published: Published) -> None:
+        held: dict[str, tuple[str, ...]] = {}
+        fresh: dict[str, tuple[str, ...]] = {}
+        versions: dict[str, tuple[int, int]] = {}
+        targets = published.version_of("targets")
+        document = published.participants
+        for code in published.members:
+            versions[code] = (targets, published.version_of(authority_role(code)))
+            if self._versions.get(code) == versions[code]:
+                held[code] = self._published.get(code, ())
+                continue
+            try:
+                fresh[code] = authority_of(published, code).document.tls_ca
+            except HealthcodeError as error:
+                self._log.error(
+                    "participant_left_out", participant=code, reason=error.reason.value, why=error.message
+                )
+        # a subject that two claim stays with the one that had it already
+        provinces = {**held, **fresh}
+        anchors, faults = select_anchors(published_anchors(document.services, provinces))
+        for fault in faults:
+            if fault not in self._faults:
+                self._log.error("ca_left_out", owner=fault.owner, why=fault.message)
+        table: dict[_Key, tuple[str, ...]] = {(PeerKind.PROVINCE, code): anchors[code] for code in provinces}
+        gateway = document.services.get("gateway")
+        if gateway is not None:
+            table[PeerKind.GATEWAY, None] = (gateway.ca_pem,)
+        self._published, self._faults = provinces, faults
+        self._table, self._versions = table, versions
+
+    def cas_for(self, peer: PeerId) -> Sequence[str]:
+        """The CAs under which this identity counts; empty: none."""
+        return self._table.get((peer.kind, peer.participant), ())
+
+    def all(self) -> Sequence[str]:
+        """Every CA from which a client may come, as of now."""
+        self.renew()
+        table = self._table
+        return tuple(dict.fromkeys(pem for pems in table.values() for pem in pems))

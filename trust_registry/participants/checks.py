@@ -1,0 +1,176 @@
+"""What is checked before anything becomes public: national, provincial, revocations.
+
+The registry is no judge of content, it checks form and right: who signed, in what
+role, the next version, the own paths, sizes and hashes, and all that each client
+would check again and refuse. Sending the same publication again gives the same
+result, as long as the sender published nothing newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from healthcode.clock import rfc3339
+from healthcode.errors import HealthcodeError, PermissionDeniedError, PreconditionError, Reason, TrustError
+from healthcode.policy.book import decode_policy
+from healthcode.trust.format.authority_chain import Consents, verify_extension
+from healthcode.trust.format.delegation import delegated_participants, verify_delegation, verify_targets_form
+from healthcode.trust.format.documents import ParticipantsDocument
+from healthcode.trust.format.layout import (
+    PARTICIPANTS_PATH,
+    POLICY_PATH,
+    authority_role,
+    participant_of_role,
+    province_path,
+)
+from healthcode.trust.format.metadata import Targets, decode_metadata
+from healthcode.trust.verify.admission import CurrentProvince, check_province_publication
+from healthcode.trust.verify.issuer import AuthorityPart, verify_authority_part, verify_target
+from healthcode.trust.verify.national import verify_participants
+from healthcode.trust.verify.tls_ca import AnchorFault, published_anchors, select_anchors, verify_anchors
+from trust_registry.proposals.proposal import Publication
+from trust_registry.tree.current import LIMITS, Published
+from trust_registry.tree.transaction import RoleUpdate
+
+__all__ = [
+    "anchor_faults",
+    "authority_of",
+    "check_anchors",
+    "check_first_publication",
+    "check_national",
+    "check_retirements",
+]
+
+
+def check_national(
+    targets: Targets,
+    files: Mapping[str, bytes],
+    before: ParticipantsDocument | None,
+    realm: str,
+    consents: Consents | None = None,
+) -> None:
+    """Checks a new `targets` with both its files as every client will.
+
+    The fixed paths and roles; each participant one that the realm may have; each
+    authority chain an extension of the one before, nobody dropped; each delegation
+    the head of its chain, and none missing but of those who left. `consents` are those of the
+    root in force. Raises TrustError, SignatureError, DecodeError.
+    """
+    verify_targets_form(targets, realm)
+    document = verify_participants(targets, files[PARTICIPANTS_PATH], realm)
+    verify_target(targets, POLICY_PATH, files[POLICY_PATH])
+    decode_policy(files[POLICY_PATH])
+    accepted = {} if before is None else before.participants
+    if dropped := sorted(set(accepted) - set(document.participants)):
+        raise TrustError(
+            f"{PARTICIPANTS_PATH} drops participant {dropped[0]}: a chain only grows",
+            reason=Reason.AUTHORITY_EXISTS,
+        )
+    delegated = delegated_participants(targets)
+    left = {code for code, entry in document.participants.items() if entry.retirement is not None}
+    if not document.participants.keys() - left <= delegated <= document.participants.keys():
+        raise TrustError(
+            f"targets delegates to other participants than {PARTICIPANTS_PATH} names",
+            reason=Reason.PARTICIPANT_UNKNOWN,
+        )
+    for code, entry in document.participants.items():
+        known = accepted[code].chain if code in accepted else ()
+        head = verify_extension(code, known, entry.chain, realm, consents or {})
+        if code in delegated:
+            verify_delegation(targets, code, head)
+
+
+def check_retirements(
+    targets: Targets, document: ParticipantsDocument, before: ParticipantsDocument, now: int
+) -> None:
+    """Checks that nobody who has left comes back in silence, and nobody is sent away before their time.
+
+    A retirement may be withdrawn or changed until the participant signs no more; a delegation
+    may be taken back once the last code has ended. Raises PreconditionError (ISSUER_RETIRED).
+    """
+    delegated = delegated_participants(targets)
+    for code, entry in before.participants.items():
+        retirement = entry.retirement
+        after = document.participants[code].retirement if code in document.participants else None
+        if retirement is not None and retirement.signs_until <= now and after != retirement:
+            raise PreconditionError(
+                f"participant {code} signs no code since {rfc3339(retirement.signs_until)}: its retirement can "
+                "be neither withdrawn nor changed any more",
+                reason=Reason.ISSUER_RETIRED,
+            )
+    for code, entry in document.participants.items():
+        if code not in delegated and (entry.retirement is None or entry.retirement.codes_until > now):
+            raise PreconditionError(
+                f"the codes of participant {code} have not ended: its delegation cannot be taken back yet",
+                reason=Reason.ISSUER_RETIRED,
+            )
+
+
+def check_first_publication(
+    targets: Targets, role: str, publication: Publication, published: Published, now: int
+) -> RoleUpdate:
+    """Checks what a new participant's authority publishes, under `targets` that delegates to it."""
+    found = participant_of_role(role)
+    if found is None or found[1]:
+        raise TrustError(f"{role} is no role of a participant's authority", reason=Reason.PATH_FORBIDDEN)
+    current = published.next_version(role) - 1
+    if role in published.lacking and _version_of(publication.metadata) == current:
+        current -= 1  # what nodes hold and this registry has lost is handed in again
+    part = check_province_publication(
+        found[0],
+        CurrentProvince(current),
+        targets,
+        publication.metadata,
+        publication.file,
+        published.realm,
+        now,
+    )
+    check_anchors(part, published)
+    return RoleUpdate(part.version, publication.metadata, {province_path(found[0]): publication.file})
+
+
+def _version_of(metadata: bytes) -> int:
+    version: int = decode_metadata(metadata, Targets, LIMITS.province_metadata_bytes).signed.version
+    return version
+
+
+def check_anchors(part: AuthorityPart, published: Published) -> None:
+    """Checks that no CA in `part` has the subject of a CA that somebody else has published.
+
+    Raises PreconditionError. Of two with one subject, TLS would find but one.
+    """
+    verify_anchors(part.participant, part.document.tls_ca, _anchors(published))
+
+
+def anchor_faults(published: Published) -> tuple[AnchorFault, ...]:
+    """The published CAs that count for nothing, and why."""
+    return select_anchors(_anchors(published))[1]
+
+
+def _anchors(published: Published) -> dict[str, Sequence[str]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for code in published.participants.participants:
+        with suppress(HealthcodeError):  # what does not hold is in no pool either
+            found[code] = authority_of(published, code).document.tls_ca
+    return published_anchors(published.participants.services, found)
+
+
+def authority_of(published: Published, participant: str) -> AuthorityPart:
+    """What a participant's authority published last, verified again.
+
+    Raises PermissionDeniedError (PARTICIPANT_UNKNOWN) when it is not admitted.
+    """
+    metadata = published.role(authority_role(participant))
+    if metadata is None:
+        raise PermissionDeniedError(
+            f"participant {participant} is not admitted: hand in a request with `province-node join`",
+            reason=Reason.PARTICIPANT_UNKNOWN,
+        )
+    return verify_authority_part(
+        participant,
+        published.targets.signed,
+        published.role_bytes(authority_role(participant)),
+        published.file(metadata, province_path(participant)),
+        published.realm,
+    )

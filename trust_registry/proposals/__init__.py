@@ -1,0 +1,1 @@
+"""What operators draft, sign and publish."""

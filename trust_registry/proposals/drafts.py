@@ -1,0 +1,211 @@
+"""Making proposals: what operators or root holders are asked to sign.
+
+Each draft is checked as if it were already signed, so that nobody is asked to
+sign what would be refused. Two operators who ask for the same get the same
+proposal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from healthcode.errors import ConflictError, InvalidInputError, Reason
+from healthcode.policy.book import check_freshness, check_notice, decode_policy
+from healthcode.trust.format.documents import (
+    ParticipantEntry,
+    ParticipantsDocument,
+    ServiceEntry,
+    decode_document,
+    encode_document,
+)
+from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role
+from healthcode.trust.format.metadata import Metadata, Targets, reonboarded_in, to_bytes
+from healthcode.trust.format.new_metadata import with_province, with_root, with_targets
+from trust_registry.participants.checks import check_first_publication, check_national, check_retirements
+from trust_registry.participants.join import Join, chain_of, is_admitted, retirement_of
+from trust_registry.proposals.proposal import (
+    Proposal,
+    ProposalKind,
+    ProposalState,
+    ProposalStore,
+    Publication,
+)
+from trust_registry.proposals.sign import state_of
+from trust_registry.tree.current import LIMITS, Published
+from trust_registry.tree.lost_versions import check_standing, title_of
+from trust_registry.tree.repository import Repository
+from trust_registry.tree.transaction import Writing
+
+__all__ = [
+    "draft_admission",
+    "draft_policy",
+    "draft_renewal",
+    "draft_service",
+    "encode_participants",
+    "keep_targets",
+    "next_targets",
+]
+
+
+def draft_admission(repository: Repository, store: ProposalStore, joins: Sequence[Join]) -> Proposal:
+    """The proposal that admits these participants together; the open one if there is one.
+
+    Raises what Join.verify does: ConflictError (AUTHORITY_EXISTS) for a second
+    authority, InvalidInputError for a participant that the realm may not have.
+    """
+    with repository.writing() as writing:
+        published = writing.current
+        for join in joins:
+            if is_admitted(join, published):
+                raise ConflictError(
+                    f"{join.title} is admitted already, by this very request: nothing is left to sign",
+                    reason=Reason.AUTHORITY_EXISTS,
+                )
+            join.verify(published, writing.now)
+        requests = tuple(sorted(join.digest for join in joins))
+        if len({join.request.participant for join in joins}) != len(joins):
+            raise ConflictError(
+                "two of these requests are for one participant, and a province has one authority",
+                reason=Reason.AUTHORITY_EXISTS,
+            )
+        for open_proposal in _open(store, published):
+            if open_proposal.kind is ProposalKind.ADMIT and open_proposal.requests == requests:
+                return open_proposal
+        document = published.participants
+        entries = dict(document.participants)
+        entries.update(
+            {
+                join.request.participant: ParticipantEntry(
+                    chain=(*chain_of(document, join.request.participant), join.request.link),
+                    retirement=retirement_of(document, join.request.participant),
+                )
+                for join in joins
+            }
+        )
+        files = {PARTICIPANTS_PATH: encode_participants(document, participants=entries)}
+        targets = next_targets(writing, files)
+        for join in joins:
+            link = join.request.link
+            targets = with_province(targets, join.request.participant, link.keys, link.threshold)
+        title = _admission_title(joins, published)
+        publications = {
+            authority_role(join.request.participant): Publication(
+                join.request.metadata, join.request.province_json
+            )
+            for join in joins
+        }
+        return keep_targets(writing, store, ProposalKind.ADMIT, title, targets, files, publications, requests)
+
+
+def _admission_title(joins: Sequence[Join], published: Published) -> str:
+    """E.g. `admit 11 …, 44 …; 31 … hands over to link 2, signed by 2 of 3 old keys`."""
+    first = [join.title for join in joins if not join.standing(published)]
+    parts = ["admit " + ", ".join(first)] if first else []
+    parts += [f"{join.title} {how}" for join in joins if (how := join.standing(published))]
+    return "; ".join(parts)
+
+
+def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) -> Proposal:
+    """The proposal of another policy/national.json.
+
+    Raises DecodeError when it is no policy, InvalidInputError when it would change
+    the next 48 hours without being an emergency, or make trust STALE between two signatures.
+    """
+    book = decode_policy(policy)
+    with repository.writing() as writing:
+        present = writing.current.file(writing.current.targets, POLICY_PATH)
+        check_notice(decode_policy(present), book, writing.now)
+        check_freshness(decode_policy(present), book)
+        files = {POLICY_PATH: policy}
+        targets = next_targets(writing, files)
+        return keep_targets(writing, store, ProposalKind.POLICY, "change the national policy", targets, files)
+
+
+def draft_service(
+    repository: Repository, store: ProposalStore, name: Literal["registry", "gateway"], entry: ServiceEntry
+) -> Proposal:
+    """The proposal of another CA or endpoint for a national service."""
+    with repository.writing() as writing:
+        document = writing.current.participants
+        files = {
+            PARTICIPANTS_PATH: encode_participants(document, services={**document.services, name: entry})
+        }
+        targets = next_targets(writing, files)
+        title = f"change where the {name} is reached, and its CA"
+        return keep_targets(writing, store, ProposalKind.SERVICE, title, targets, files)
+
+
+def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["root", "targets"]) -> Proposal:
+    """The proposal that signs a role again as it is, with a new expiry."""
+    with repository.writing() as writing:
+        check_standing(writing.current, role)
+        if role == "targets":
+            targets = next_targets(writing, {})
+            return keep_targets(
+                writing, store, ProposalKind.RENEWAL, "renew targets as they are", targets, {}
+            )
+        renewed = with_root(writing.current.root.signed, {}, now=writing.now)
+        proposal = Proposal(
+            kind=ProposalKind.RENEWAL,
+            role="root",
+            title=title_of("renew root as it is", writing.current, "root"),
+            created=writing.now,
+            metadata=to_bytes(renewed),
+            files={},
+            publications={},
+        )
+        store.put(proposal)
+        return proposal
+
+
+def next_targets(writing: Writing, files: Mapping[str, bytes]) -> Metadata[Targets]:
+    check_standing(writing.current, "targets")
+    version = writing.current.next_version("targets")
+    return with_targets(writing.current.targets, version=version, files=files, now=writing.now)
+
+
+def encode_participants(document: ParticipantsDocument, **changes: object) -> bytes:
+    return encode_document(document.model_copy(update=changes))
+
+
+def _open(store: ProposalStore, published: Published) -> list[Proposal]:
+    return [proposal for proposal in store.all() if state_of(proposal, published) is ProposalState.OPEN]
+
+
+def keep_targets(
+    writing: Writing,
+    store: ProposalStore,
+    kind: ProposalKind,
+    title: str,
+    targets: Metadata[Targets],
+    files: Mapping[str, bytes],
+    publications: Mapping[str, Publication] | None = None,
+    requests: tuple[str, ...] = (),
+) -> Proposal:
+    """Checks a draft of targets as it will be checked at publication, and keeps it."""
+    published = writing.current
+    whole = {
+        path: files.get(path) or published.file(published.targets, path)
+        for path in (PARTICIPANTS_PATH, POLICY_PATH)
+    }
+    consents = reonboarded_in(published.root.signed)
+    check_national(targets.signed, whole, published.participants, published.realm, consents)
+    document = decode_document(ParticipantsDocument, whole[PARTICIPANTS_PATH], LIMITS.participants_bytes)
+    check_retirements(targets.signed, document, published.participants, writing.now)
+    for role, publication in (publications or {}).items():
+        check_first_publication(targets.signed, role, publication, published, writing.now)
+    if files and all(published.file(published.targets, path) == data for path, data in files.items()):
+        raise InvalidInputError("nothing would change: what is published is the same already")
+    proposal = Proposal(
+        kind=kind,
+        role="targets",
+        title=title_of(title, published, "targets"),
+        created=writing.now,
+        metadata=to_bytes(targets),
+        files=dict(files),
+        publications=dict(publications or {}),
+        requests=requests,
+    )
+    store.put(proposal)
+    return proposal

@@ -1,0 +1,267 @@
+"""Proposals: what waits for the signatures of root holders or operators.
+
+Anything these people sign is a proposal: a new version of `root` or `targets`
+with the files it names. It collects signatures one by one, shows what it would
+change, and is published when its role's threshold is reached.
+
+A proposal is one JSON file that holds all it needs, so that it can be carried
+to a machine without a network and back. Its id is the hash of exactly what is
+signed. It is never edited: something else to sign is another proposal. It goes
+stale by itself when another version of its role is published first.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from healthcode.clock import parse_rfc3339, rfc3339
+from healthcode.errors import DecodeError, NotFoundError, Reason
+from healthcode.storage.files import read_file, write_file
+
+__all__ = [
+    "MAX_PROPOSAL_BYTES",
+    "Proposal",
+    "ProposalKind",
+    "ProposalState",
+    "ProposalStore",
+    "Publication",
+    "decode_proposal",
+    "encode_proposal",
+]
+
+FORMAT = "healthcode/proposal/1"
+MAX_PROPOSAL_BYTES = 16 * 1024 * 1024
+_MAX_TITLE = 1000
+
+
+class ProposalKind(StrEnum):
+    """What a proposal is for; what it does is told by its difference alone."""
+
+    ADMIT = "ADMIT"
+    POLICY = "POLICY"
+    SERVICE = "SERVICE"
+    RENEWAL = "RENEWAL"
+    FOUNDING = "FOUNDING"
+    ROOT = "ROOT"
+    OPERATORS = "OPERATORS"
+    ONLINE = "ONLINE"
+    AREAS = "AREAS"
+    REONBOARDING = "REONBOARDING"
+    BOOTSTRAP = "BOOTSTRAP"
+    RETIREMENT = "RETIREMENT"
+
+
+class ProposalState(StrEnum):
+    """Where a proposal stands; found by comparing it with what is published."""
+
+    OPEN = "OPEN"
+    PUBLISHED = "PUBLISHED"
+    STALE = "STALE"
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a delegated role signed: its metadata, and the one file this names."""
+
+    metadata: bytes
+    file: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A new version of `role`, with the signatures it has so far.
+
+    `metadata` is the TUF metadata as JSON; `files` are the target files it adds
+    or changes, by path; `publications` are the first publications of those whom
+    it delegates, by role; `requests` the digests of the join requests it admits.
+    `companion` is a new `targets` that must be published with a new root, because
+    that root changes whose signatures under targets count.
+    """
+
+    kind: ProposalKind
+    role: Literal["root", "targets"]
+    title: str
+    created: int
+    metadata: bytes
+    files: Mapping[str, bytes]
+    publications: Mapping[str, Publication]
+    requests: tuple[str, ...] = ()
+    companion: bytes = b""
+
+    @property
+    def signed(self) -> dict[str, Any]:
+        """The part under the signatures."""
+        signed = json.loads(self.metadata)["signed"]
+        assert isinstance(signed, dict)  # noqa: S101  decode_proposal and the makers hold it
+        return signed
+
+    @property
+    def version(self) -> int:
+        return int(self.signed["version"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of what is signed: what signers read out to one another."""
+        canonical = _canonical(self.signed) + (_canonical(self.companion_signed) if self.companion else b"")
+        return hashlib.sha256(canonical).hexdigest()
+
+    @property
+    def id(self) -> str:
+        """The first 12 digits of its digest."""
+        return self.digest[:12]
+
+    @property
+    def companion_signed(self) -> dict[str, Any]:
+        """The part of the companion under the signatures; empty without a companion."""
+        signed = json.loads(self.companion)["signed"] if self.companion else {}
+        assert isinstance(signed, dict)  # noqa: S101  as above
+        return signed
+
+    @property
+    def signers(self) -> frozenset[str]:
+        """The ids of the keys that have signed."""
+        papers = [json.loads(paper) for paper in (self.metadata, self.companion) if paper]
+        return frozenset(entry["keyid"] for paper in papers for entry in paper["signatures"])
+
+    def with_metadata(self, metadata: bytes, companion: bytes | None = None) -> Proposal:
+        """The same proposal with other signatures."""
+        return replace(self, metadata=metadata, companion=self.companion if companion is None else companion)
+
+
+class _Publication(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    metadata: str
+    file: str
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    format: Literal["healthcode/proposal/1"]
+    kind: str
+    role: Literal["root", "targets"]
+    title: str
+    created: str
+    metadata: str
+    files: dict[str, str]
+    publications: dict[str, _Publication]
+    requests: list[str]
+    companion: str | None = None
+
+
+def encode_proposal(proposal: Proposal) -> bytes:
+    """The file of a proposal."""
+    body = {
+        "format": FORMAT,
+        "kind": proposal.kind,
+        "role": proposal.role,
+        "title": proposal.title,
+        "created": rfc3339(proposal.created),
+        "metadata": _encode(proposal.metadata),
+        "files": {path: _encode(data) for path, data in proposal.files.items()},
+        "publications": {
+            role: {"metadata": _encode(publication.metadata), "file": _encode(publication.file)}
+            for role, publication in proposal.publications.items()
+        },
+        "requests": list(proposal.requests),
+        **({"companion": _encode(proposal.companion)} if proposal.companion else {}),
+    }
+    return json.dumps(body, sort_keys=True, ensure_ascii=False, indent=1).encode()
+
+
+def decode_proposal(data: bytes) -> Proposal:
+    """The proposal in a file that may have been carried by hand. Raises DecodeError."""
+    if len(data) > MAX_PROPOSAL_BYTES:
+        raise DecodeError("proposal.too_large", f"a proposal of {len(data)} bytes is too large")
+    try:
+        file = _File.model_validate_json(data)
+        # it is not signed and is shown to signers: no control characters that hide what follows
+        if not file.title.isprintable() or len(file.title) > _MAX_TITLE:
+            raise ValueError("the title is no line of text")  # noqa: TRY301  caught below, with all else
+        proposal = Proposal(
+            kind=ProposalKind(file.kind),
+            role=file.role,
+            title=file.title,
+            created=parse_rfc3339(file.created),
+            metadata=_decode(file.metadata),
+            files={path: _decode(text) for path, text in file.files.items()},
+            publications={
+                role: Publication(_decode(entry.metadata), _decode(entry.file))
+                for role, entry in file.publications.items()
+            },
+            requests=tuple(file.requests),
+            companion=_decode(file.companion or ""),
+        )
+        _ = proposal.id, proposal.version, proposal.signers
+    except (ValidationError, ValueError, KeyError, TypeError, AssertionError, RecursionError) as error:
+        raise DecodeError("proposal.malformed", "this file is not a proposal of a trust registry") from error
+    return proposal
+
+
+class ProposalStore:
+    """The proposals in one folder, a file each; held by the registry's writer lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, proposal: Proposal) -> None:
+        """Keeps a proposal, durably, with the signatures it has."""
+        write_file(self._path(proposal.id), encode_proposal(proposal), mode=0o640)
+
+    def find(self, prefix: str) -> Proposal:
+        """The proposal whose id begins with `prefix`. Raises NotFoundError (PROPOSAL_UNKNOWN)."""
+        found = [proposal for proposal in self.all() if prefix and proposal.id.startswith(prefix.lower())]
+        if len(found) != 1:
+            problem = "no proposal has" if not found else f"{len(found)} proposals have"
+            raise NotFoundError(
+                f"{problem} an id that begins with {prefix!r}; `trust-registry proposals` lists them",
+                reason=Reason.PROPOSAL_UNKNOWN,
+            )
+        return found[0]
+
+    def all(self) -> list[Proposal]:
+        """Every proposal that can be read, the oldest first; `check` names the others."""
+        found = []
+        for path in self._folder.glob("*.json"):
+            data = read_file(path)
+            with contextlib.suppress(DecodeError):
+                if data is not None:
+                    found.append(decode_proposal(data))
+        return sorted(found, key=lambda proposal: (proposal.created, proposal.id))
+
+    def written_at(self, proposal: Proposal) -> int:
+        """When a proposal was kept last, made or signed, in seconds."""
+        return int(self._path(proposal.id).stat().st_mtime)
+
+    def identity(self) -> int:
+        """Changes whenever a proposal was made or signed; costs one stat."""
+        return self._folder.stat().st_mtime_ns if self._folder.is_dir() else 0
+
+    def _path(self, proposal_id: str) -> Path:
+        return self._folder / f"{proposal_id}.json"
+
+
+def _canonical(signed: dict[str, Any]) -> bytes:
+    return json.dumps(signed, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _encode(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        message = "not Base64"
+        raise ValueError(message) from error

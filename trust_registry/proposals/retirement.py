@@ -1,0 +1,155 @@
+"""A participant leaves: announced, withdrawn while it still signs, and over once its last code has ended.
+
+Three proposals, which operators sign. Announced: it signs no code from one time on, and
+its codes end by another; everybody is told. Withdrawn or changed: until the first of the
+two. Over: from the second on its delegation is taken back; its chain and its retirement
+stay for ever, so that a code of it is still told from that of nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from healthcode.clock import rfc3339
+from healthcode.errors import InvalidInputError, PreconditionError, Reason
+from healthcode.policy.book import NOTICE_SECONDS, Policy
+from healthcode.trust.format.delegation import delegated_participants
+from healthcode.trust.format.documents import ParticipantEntry, ParticipantsDocument, Retirement
+from healthcode.trust.format.layout import PARTICIPANTS_PATH
+from healthcode.trust.format.new_metadata import without_province
+from trust_registry.proposals.drafts import encode_participants, keep_targets, next_targets
+from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalStore
+from trust_registry.tree.current import Published
+from trust_registry.tree.repository import Repository
+
+__all__ = [
+    "draft_removal",
+    "draft_retirement",
+    "draft_withdrawal",
+    "left_by",
+    "retirement_warnings",
+    "retirements_of",
+]
+
+
+def draft_retirement(
+    repository: Repository, store: ProposalStore, code: str, retirement: Retirement
+) -> Proposal:
+    """The proposal by which a participant leaves, or by which the times of that change.
+
+    Raises InvalidInputError for one who is not there, or times that are past or turned round;
+    PreconditionError (ISSUER_RETIRED) when it signs no more already.
+    """
+    with repository.writing() as writing:
+        document = writing.current.participants
+        entry = _entry(document, code)
+        if not writing.now <= retirement.signs_until < retirement.codes_until:
+            raise InvalidInputError("a participant stops signing in the future, and its codes end after that")
+        files = _with_entry(document, code, entry.model_copy(update={"retirement": retirement}))
+        title = (
+            f"participant {code} retires: signs until {rfc3339(retirement.signs_until)}, codes until "
+            f"{rfc3339(retirement.codes_until)}"
+        )
+        return keep_targets(
+            writing, store, ProposalKind.RETIREMENT, title, next_targets(writing, files), files
+        )
+
+
+def retirement_warnings(policy: Policy, retirement: Retirement, now: int) -> list[str]:
+    """What about these times may be a slip of the pen, by the policy in force."""
+    found = []
+    notice = retirement.signs_until - now
+    if notice < NOTICE_SECONDS:
+        found.append(
+            f"it signs its last code in {_span(notice)}: less than the 48 hours' notice that a policy has. "
+            "Once it signs no more, nobody can take that back"
+        )
+    rest = retirement.codes_until - retirement.signs_until
+    for presentation, longest in sorted(policy.max_validity_seconds.items()):
+        if rest < longest:
+            found.append(
+                f"{presentation} codes live up to {_span(longest)}, and all end {_span(rest)} after the last is signed: "
+                "holders lose them early"
+            )
+    return found
+
+
+def _span(seconds: int) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} seconds"
+
+
+def draft_withdrawal(repository: Repository, store: ProposalStore, code: str) -> Proposal:
+    """The proposal by which a participant stays, while it still signs.
+
+    Raises InvalidInputError for one who does not leave; PreconditionError (ISSUER_RETIRED) when it
+    signs no more.
+    """
+    with repository.writing() as writing:
+        document = writing.current.participants
+        entry = _leaving(document, code)
+        files = _with_entry(document, code, entry.model_copy(update={"retirement": None}))
+        title = f"participant {code} does not retire: what was announced is withdrawn"
+        return keep_targets(
+            writing, store, ProposalKind.RETIREMENT, title, next_targets(writing, files), files
+        )
+
+
+def draft_removal(repository: Repository, store: ProposalStore, code: str) -> Proposal:
+    """The proposal by which nobody delegates to a participant any more, once its last code has ended.
+
+    Raises InvalidInputError for one who does not leave; PreconditionError (ISSUER_RETIRED) while
+    there may be codes of it; InvalidInputError when it was done already.
+    """
+    with repository.writing() as writing:
+        published = writing.current
+        retirement = _leaving(published.participants, code).retirement
+        if code not in delegated_participants(published.targets.signed):
+            raise InvalidInputError(f"the delegation of participant {code} was taken back already")
+        if retirement is not None and writing.now < retirement.codes_until:
+            raise PreconditionError(
+                f"codes of participant {code} live until {rfc3339(retirement.codes_until)}: take its delegation "
+                "back after that",
+                reason=Reason.ISSUER_RETIRED,
+            )
+        targets = without_province(next_targets(writing, {}), code)
+        title = f"participant {code} has left: take its delegation back"
+        return keep_targets(writing, store, ProposalKind.RETIREMENT, title, targets, {})
+
+
+def retirements_of(published: Published) -> Mapping[str, Retirement]:
+    """Who leaves or has left, by participant."""
+    entries = published.participants.participants
+    return {code: entry.retirement for code, entry in sorted(entries.items()) if entry.retirement is not None}
+
+
+def left_by(published: Published, now: int) -> tuple[str, ...]:
+    """Those whose last code has ended and who are still delegated to: operators may take that back."""
+    delegated = delegated_participants(published.targets.signed)
+    return tuple(
+        code
+        for code, retirement in retirements_of(published).items()
+        if code in delegated and retirement.codes_until <= now
+    )
+
+
+def _entry(document: ParticipantsDocument, code: str) -> ParticipantEntry:
+    entry = document.participants.get(code)
+    if entry is None:
+        raise InvalidInputError(f"participant {code} is not admitted")
+    return entry
+
+
+def _leaving(document: ParticipantsDocument, code: str) -> ParticipantEntry:
+    entry = _entry(document, code)
+    if entry.retirement is None:
+        raise InvalidInputError(f"participant {code} does not retire: nothing was announced")
+    return entry
+
+
+def _with_entry(document: ParticipantsDocument, code: str, entry: ParticipantEntry) -> Mapping[str, bytes]:
+    return {
+        PARTICIPANTS_PATH: encode_participants(document, participants={**document.participants, code: entry})
+    }

@@ -1,0 +1,192 @@
+"""What the trust tree says now: the current version of every role and file, and which version comes next.
+
+A registry that was restored or rebuilt from something older may *lack* files: a role's
+version that was given out and that nodes hold. The snapshot names it all the same, for
+whatever names less is refused whole by everybody; here the newest that lies in the tree
+stands for it, until its owner hands it in again (docs/adr/0016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from healthcode.errors import ConfigurationError
+from healthcode.strict_json import load_json
+from healthcode.trust.format.delegation import delegated_participants
+from healthcode.trust.format.documents import ParticipantsDocument, decode_document
+from healthcode.trust.format.layout import PARTICIPANTS_PATH, TrustLimits, metadata_file, target_file
+from healthcode.trust.format.metadata import (
+    Metadata,
+    Root,
+    Snapshot,
+    Targets,
+    Timestamp,
+    decode_metadata,
+    realm_of,
+    target_of,
+)
+from healthcode.trust.verify.national import root_fingerprint
+from trust_registry.tree.files import TIMESTAMP_FILE, TreeVersions, TrustTree
+from trust_registry.tree.high_water import Floor, Loss
+
+__all__ = ["LIMITS", "Published", "signed_part"]
+
+LIMITS = TrustLimits()
+
+
+class Published:
+    """What is current: read once from the tree, decoded when asked for.
+
+    `claims` gives the version of root that each node says it has, by node.
+    """
+
+    def __init__(
+        self,
+        tree: TrustTree,
+        floor: Floor | None = None,
+        claims: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
+        self._tree = tree
+        self._claims = claims
+        self._floor = floor or Floor()
+        self.versions: TreeVersions = tree.versions()
+        self._held: dict[str, int] = {}
+
+    @cached_property
+    def root(self) -> Metadata[Root]:
+        return decode_metadata(self.root_bytes, Root, LIMITS.root_bytes)
+
+    @property
+    def root_bytes(self) -> bytes:
+        """The file of the root in force."""
+        return self._tree.read(metadata_file("root", self.versions.root))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the root in force."""
+        return root_fingerprint(self.root_bytes)
+
+    @cached_property
+    def targets(self) -> Metadata[Targets]:
+        return decode_metadata(self.role_bytes("targets"), Targets, LIMITS.targets_bytes)
+
+    @cached_property
+    def timestamp(self) -> Metadata[Timestamp]:
+        return decode_metadata(self._tree.read(TIMESTAMP_FILE), Timestamp, LIMITS.timestamp_bytes)
+
+    @cached_property
+    def snapshot(self) -> Metadata[Snapshot]:
+        data = self._tree.read(metadata_file("snapshot", self.versions.snapshot))
+        return decode_metadata(data, Snapshot, LIMITS.snapshot_bytes)
+
+    @cached_property
+    def participants(self) -> ParticipantsDocument:
+        data = self.file(self.targets, PARTICIPANTS_PATH)
+        return decode_document(ParticipantsDocument, data, LIMITS.participants_bytes)
+
+    @cached_property
+    def members(self) -> tuple[str, ...]:
+        """The participants that targets delegates to; not those who have left, whose chains stay."""
+        return tuple(
+            sorted(delegated_participants(self.targets.signed) & self.participants.participants.keys())
+        )
+
+    @property
+    def realm(self) -> str:
+        return realm_of(self.root.signed)
+
+    def version_of(self, role: str) -> int:
+        """The current version of a role; 0 when it never published."""
+        return self.versions.roles.get(role, 0)
+
+    @cached_property
+    def given_out(self) -> Mapping[str, int]:
+        """The highest version of each role that was ever named: what the next snapshot names at least."""
+        return {
+            role: max(self.version_of(role), self._floor.roles.get(role, 0))
+            for role in (*self.versions.roles, *self._floor.roles)
+        }
+
+    def held_version(self, role: str) -> int:
+        """The newest version of a role whose file lies here; 0 when none does."""
+        if role not in self._held:
+            newest = self.given_out.get(role, 0)
+            self._held[role] = newest and self._tree.newest_version(role, newest)
+        return self._held[role]
+
+    @property
+    def lacking(self) -> Mapping[str, int]:
+        """The roles whose newest version was given out and is not here, with that version."""
+        return {
+            role: version for role, version in self.given_out.items() if self.held_version(role) < version
+        }
+
+    @cached_property
+    def root_claims(self) -> Mapping[str, int]:
+        """The newer versions of root that participants' nodes and the gateway say they have, by node; nothing proves it."""
+        newer = {node: version for node, version in self._claims().items() if version > self.versions.root}
+        if not newer:
+            return {}
+        heard = {*self.members, "gateway"}
+        return {node: version for node, version in newer.items() if node in heard}
+
+    @property
+    def losses(self) -> Mapping[str, Loss]:
+        """What people gave up, by role."""
+        return self._floor.losses
+
+    def next_version(self, role: str) -> int:
+        """The version that a role publishes next: above what is current, and above what nodes hold already."""
+        if role == "root":
+            return self.versions.root + 1  # roots are a chain without gaps
+        return 1 + self.given_out.get(role, 0)
+
+    def may_skip(self, role: str) -> bool:
+        """Whether a role's owner may know of versions that nobody has proved yet.
+
+        So after this tree was restored or rebuilt from something older than what nodes
+        held, until the role publishes above all that they proved.
+        """
+        return self._floor.timestamp > 0 and self.held_version(role) <= self._floor.roles.get(role, 0)
+
+    def signed_as(self, role: str, version: int) -> Mapping[str, Any] | None:
+        """What root or targets said as that version; None when it was never published."""
+        newest = self.versions.root if role == "root" else self.given_out.get(role, 0)
+        path = metadata_file(role, version)
+        if version > newest or not self._tree.has(path):
+            return None
+        return signed_part(self._tree.read(path))
+
+    @property
+    def next_snapshot(self) -> int:
+        return 1 + max(self.versions.snapshot, self._floor.snapshot)
+
+    @property
+    def next_timestamp(self) -> int:
+        return 1 + max(self.versions.timestamp, self._floor.timestamp)
+
+    def role_bytes(self, role: str) -> bytes:
+        """The newest metadata of a role that is here. Raises NotFoundError when there is none."""
+        return self._tree.read(metadata_file(role, self.held_version(role) or 1))
+
+    def role(self, role: str) -> Metadata[Targets] | None:
+        """The newest metadata of a delegated role that is here; None when there is none."""
+        if self.held_version(role) == 0:
+            return None
+        return decode_metadata(self.role_bytes(role), Targets, LIMITS.targets_bytes)
+
+    def file(self, targets: Metadata[Targets], path: str) -> bytes:
+        """The bytes of a file that `targets` lists itself. Raises ConfigurationError when it does not."""
+        entry = target_of(targets.signed, path)
+        if entry is None:
+            raise ConfigurationError(f"the trust tree is damaged: no role lists {path}")
+        return self._tree.read(target_file(path, entry.hashes["sha256"]))
+
+
+def signed_part(metadata: bytes) -> Mapping[str, Any]:
+    """The part of a metadata file that is under its signatures."""
+    signed = load_json(metadata, LIMITS.targets_bytes)["signed"]
+    assert isinstance(signed, dict)  # noqa: S101  it was decoded as metadata before it was kept
+    return signed

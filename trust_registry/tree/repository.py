@@ -1,0 +1,112 @@
+"""The trust tree and its one writer.
+
+Whoever writes (`writing`), the server or a command beside it, holds one lock from
+reading what is current until the end of the publication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from healthcode.clock import Clock
+from healthcode.errors import ConfigurationError
+from healthcode.storage.files import exclusive, write_file
+from healthcode.trust.format.layout import AREAS_ROLE, metadata_file
+from healthcode.trust.format.metadata import signed_at
+from healthcode.trust.verify.progress import verify_pace
+from trust_registry.layout import RegistryFolder
+from trust_registry.monitoring.node_reports import NodeStateStore
+from trust_registry.tree.current import Published
+from trust_registry.tree.files import TrustTree
+from trust_registry.tree.high_water import Floor, read_floor, verify_evidence, write_floor
+from trust_registry.tree.online_keys import OnlineKeys
+from trust_registry.tree.transaction import Receipt, RoleUpdate, Writing, sign_areas
+
+__all__ = ["Repository"]
+
+
+class Repository:
+    """A registry's tree with the keys that publish into it; without them it is only read."""
+
+    def __init__(
+        self,
+        folder: RegistryFolder,
+        keys: OnlineKeys | None,
+        clock: Clock,
+        *,
+        reopen: Callable[[], OnlineKeys] | None = None,
+    ) -> None:
+        """`reopen` reads the online keys again, when root names one that was made since."""
+        self.folder = folder
+        self.tree = TrustTree(folder.repository)
+        self.clock = clock
+        self._keys = keys
+        self._reopen = reopen
+
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """Holds the lock, and gives what is current and the way to change it."""
+        with exclusive(self.folder.lock):
+            writing = Writing(self.tree, self._keys, self.clock.now(), self.floor(), self._claims)
+            writing.reopen = self._reopen
+            yield writing
+            self._keys = writing.held
+
+    def published(self) -> Published:
+        """What is current now, without the lock."""
+        return Published(self.tree, self.floor(), self._claims)
+
+    def floor(self) -> Floor:
+        """What was given out before this tree, and what people gave up of it."""
+        return read_floor(self.folder.floor)
+
+    def _claims(self) -> dict[str, int]:
+        reports = NodeStateStore(self.folder.nodes).all()
+        return {node: report.root_version for node, report in reports.items()}
+
+    def resume_above(self, timestamp: bytes, snapshot: bytes) -> bool:
+        """Goes on above what a node proves to hold; whether that is more than is published. Durable.
+
+        Raises SignatureError, TrustError or DecodeError for evidence that proves nothing, and
+        TrustError(TRUST_FAST_FORWARD) for versions that nobody can have published since.
+        """
+        with self.writing() as writing:
+            published = writing.current
+            found = verify_evidence(published.root.signed, timestamp, snapshot)
+            roles = {
+                role: version
+                for role, version in found.roles.items()
+                if version >= published.next_version(role)
+            }
+            if (
+                not roles
+                and found.timestamp < published.next_timestamp
+                and found.snapshot < published.next_snapshot
+            ):
+                return False
+            seconds = self.clock.now() - signed_at(published.timestamp.signed)
+            verify_pace("timestamp", published.next_timestamp, found.timestamp, seconds)
+            verify_pace("snapshot", published.next_snapshot, found.snapshot, seconds)
+            write_floor(self.folder.floor, self.floor().raised(found))
+        if writing.can_publish:
+            with self.writing() as writing:
+                writing.resume()
+        return True
+
+    def renew(self) -> Receipt:
+        """Signs the timestamp anew, and the snapshot and areas when half their life is gone."""
+        with self.writing() as writing:
+            return writing.renew()
+
+    def found(self, root: bytes, targets: RoleUpdate, risk: Mapping[str, bytes]) -> Receipt:
+        """The first publication, at the end of the ceremony. Raises ConfigurationError if there was one."""
+        with exclusive(self.folder.lock):
+            if self.tree.exists:
+                raise ConfigurationError(
+                    f"{self.folder.repository} holds a trust tree already: a realm is founded once"
+                )
+            writing = Writing(self.tree, self._keys, self.clock.now(), Floor(), founding=True)
+            write_file(self.tree.locate(metadata_file("root", 1)), root)
+            areas = sign_areas(writing.keys.areas, 1, risk, writing.now)
+            return writing.publish({"targets": targets, AREAS_ROLE: areas})

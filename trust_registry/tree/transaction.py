@@ -1,0 +1,253 @@
+"""One turn of the writer: what is current, and the way to change it.
+
+A publication is written in an order that leaves the tree whole at every point:
+target files and lists (named by their hash), role metadata (named by version),
+the snapshot, and last `metadata/timestamp.json`, renamed over the old one. That
+rename, followed by the fsync of its folder, is the write that makes a
+publication durable: it is acknowledged only afterwards, so what was
+acknowledged survives kill -9 and power loss, and what was cut off before it is
+as if it had never come (its files are written anew by the next publication).
+For a new root the rename of `N.root.json` is that write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from healthcode.errors import ConfigurationError, SignatureError
+from healthcode.signing.ed25519 import PrivateKey
+from healthcode.storage.files import move_files, write_file, write_files
+from healthcode.trust.format.layout import AREAS_ROLE, expiry_seconds, list_file, metadata_file, target_file
+from healthcode.trust.format.metadata import (
+    Metadata,
+    Root,
+    Snapshot,
+    Targets,
+    decode_metadata,
+    expires_at,
+    sign_metadata,
+    signing_keys,
+    to_bytes,
+    verify_threshold,
+)
+from healthcode.trust.format.new_metadata import new_areas_metadata, new_snapshot, new_timestamp
+from trust_registry.tree.current import LIMITS, Published
+from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree
+from trust_registry.tree.high_water import Floor
+from trust_registry.tree.online_keys import OnlineKeys
+
+__all__ = ["Receipt", "RoleUpdate", "Writing", "sign_areas"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleUpdate:
+    """A role's new version: its metadata, and the target files that it names, by path."""
+
+    version: int
+    metadata: bytes
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a publication became part of; a repeat changed nothing, as it was published before."""
+
+    version: int
+    snapshot_version: int
+    timestamp_version: int
+    is_repeat: bool = False
+
+
+def sign_areas(key: PrivateKey, version: int, risk: Mapping[str, bytes], now: int) -> RoleUpdate:
+    """A new version of the role `areas`."""
+    metadata = new_areas_metadata(version=version, files=risk, now=now)
+    sign_metadata(metadata, key)
+    return RoleUpdate(version, to_bytes(metadata), risk)
+
+
+class Writing:
+    """One turn of the writer, made by `Repository.writing`."""
+
+    def __init__(
+        self,
+        tree: TrustTree,
+        keys: OnlineKeys | None,
+        now: int,
+        floor: Floor,
+        claims: Callable[[], Mapping[str, int]] = dict,
+        *,
+        founding: bool = False,
+    ) -> None:
+        self.tree = tree
+        self.now = now
+        self._floor = floor
+        self._claims = claims
+        self.published = None if founding else Published(tree, floor, claims)
+        self.held = keys
+        self.reopen: Callable[[], OnlineKeys] | None = None
+
+    @property
+    def current(self) -> Published:
+        """What is current, as of the start of this turn."""
+        if self.published is None:
+            raise ConfigurationError(
+                "nothing was published yet: hold the ceremony with `trust-registry init`"
+            )
+        return self.published
+
+    @property
+    def keys(self) -> OnlineKeys:
+        """What signs snapshot, timestamp and areas. Raises ConfigurationError when they are not open."""
+        if self.held is None:
+            raise ConfigurationError(
+                "the registry's online keys are not open here, so nothing can be published from here"
+            )
+        return self.held
+
+    def sign_risk(self, risk: Mapping[str, bytes], targets: Targets | None = None) -> RoleUpdate:
+        """The next version of the role `areas`, signed by the key that `targets` names; to be published."""
+        key = self._key(AREAS_ROLE, targets or self.current.targets.signed)
+        return sign_areas(key, self.current.next_version(AREAS_ROLE), risk, self.now)
+
+    def _key(self, role: str, delegator: Root | Targets) -> PrivateKey:
+        """The online key that is named for a role; one made since we started is opened now."""
+        named, _ = signing_keys(delegator, role)
+        key = self.keys.among(named)
+        if key is None and self.reopen is not None:
+            self.held = self.reopen()
+            key = self.held.among(named)
+        if key is None:
+            raise ConfigurationError(
+                f"the key that is named for {role} is not in the folder keys/: restore it, "
+                f"or let the root holders name another one (`propose rotation {role}`)"
+            )
+        return key
+
+    @property
+    def can_publish(self) -> bool:
+        """Whether the online keys are open."""
+        return self.held is not None
+
+    def keep_lists(self, lists: Mapping[str, Path]) -> None:
+        """Moves uploaded lists, checked by the caller against their SHA-256 (hex), into the tree; durable on return."""
+        fresh: dict[Path, Path] = {}
+        for sha256_hex, spooled in lists.items():
+            place = self.tree.locate(list_file(sha256_hex))
+            if place.is_file():
+                spooled.unlink()
+            else:
+                fresh[spooled] = place
+        move_files(fresh)
+
+    def publish(self, updates: Mapping[str, RoleUpdate]) -> Receipt:
+        """Publishes new versions of roles together; durable when it returns.
+
+        Checks nothing about who signed them: that is done by those who call.
+        """
+        fresh: dict[Path, bytes] = {}
+        for role, update in updates.items():
+            for path, data in update.files.items():
+                fresh[self.tree.locate(target_file(path, hashlib.sha256(data).hexdigest()))] = data
+            fresh[self.tree.locate(metadata_file(role, update.version))] = update.metadata
+        # never below what was given out, also where the file is lacking here: see Published
+        versions = dict(self.published.given_out) if self.published else {}
+        versions.update(
+            {role: max(update.version, versions.get(role, 0)) for role, update in updates.items()}
+        )
+        snapshot_version = self.published.next_snapshot if self.published else 1
+        snapshot = new_snapshot(version=snapshot_version, versions=versions, now=self.now)
+        sign_metadata(
+            snapshot,
+            self._key("snapshot", self.published.root.signed) if self.published else self.keys.snapshot,
+        )
+        data = to_bytes(snapshot)
+        fresh[self.tree.locate(metadata_file("snapshot", snapshot_version))] = data
+        write_files(fresh)
+        newest = max((update.version for update in updates.values()), default=0)
+        return self._publish_timestamp(newest, data, snapshot_version)
+
+    def publish_root(self, version: int, root: bytes, updates: Mapping[str, RoleUpdate]) -> Receipt:
+        """Publishes a new root, checked by the caller, with the roles that must change with it.
+
+        Snapshot and timestamp follow under the keys that it names; durable when it returns.
+        """
+        signed = decode_metadata(root, Root, LIMITS.root_bytes).signed
+        for role in ("snapshot", "timestamp"):
+            self._key(role, signed)
+        if self.current.versions.root < version:
+            write_file(self.tree.locate(metadata_file("root", version)), root)
+            self.published = Published(self.tree, self._floor, self._claims)
+        if updates or not self._snapshot_holds():
+            return self.publish(updates)
+        return self._renew_timestamp(version)
+
+    def _snapshot_holds(self) -> bool:
+        """Whether the snapshot is signed by a key that the root in force names."""
+        try:
+            verify_threshold(self.current.root.signed, "snapshot", self.current.snapshot)
+        except SignatureError:
+            return False
+        return True
+
+    def renew(self) -> Receipt:
+        """Signs the timestamp anew, and first what else of ours is half way to its expiry."""
+        updates = {}
+        areas = self.current.role(AREAS_ROLE)
+        # without the areas key that targets names, all the rest is renewed still
+        if areas is not None and self._is_half_gone(AREAS_ROLE, areas) and self._has_areas_key():
+            updates = self._areas_again(areas)
+        is_below = self.current.given_out != self.current.versions.roles
+        if (
+            updates
+            or is_below
+            or self._is_half_gone("snapshot", self.current.snapshot)
+            or not self._snapshot_holds()
+        ):
+            return self.publish(updates)
+        return self._renew_timestamp(self.current.versions.timestamp + 1)
+
+    def resume(self) -> Receipt:
+        """Publishes what is ours at once above the floor, after it was raised."""
+        areas = self.current.role(AREAS_ROLE)
+        if areas is None or AREAS_ROLE not in self.current.lacking or not self._has_areas_key():
+            return self.publish({})
+        return self.publish(self._areas_again(areas))
+
+    def _has_areas_key(self) -> bool:
+        try:
+            self._key(AREAS_ROLE, self.current.targets.signed)
+        except ConfigurationError:
+            return False
+        return True
+
+    def _areas_again(self, areas: Metadata[Targets]) -> dict[str, RoleUpdate]:
+        return {
+            AREAS_ROLE: self.sign_risk(
+                {path: self.current.file(areas, path) for path in areas.signed.targets}
+            )
+        }
+
+    def _is_half_gone(self, role: str, metadata: Metadata[Targets] | Metadata[Snapshot]) -> bool:
+        return expires_at(metadata.signed) - self.now < expiry_seconds(role) / 2
+
+    def _renew_timestamp(self, version: int) -> Receipt:
+        snapshot_version = self.current.versions.snapshot
+        data = self.tree.read(metadata_file("snapshot", snapshot_version))
+        return self._publish_timestamp(version, data, snapshot_version)
+
+    def _publish_timestamp(self, version: int, snapshot: bytes, snapshot_version: int) -> Receipt:
+        timestamp_version = self.published.next_timestamp if self.published else 1
+        timestamp = new_timestamp(
+            version=timestamp_version, snapshot=snapshot, snapshot_version=snapshot_version, now=self.now
+        )
+        sign_metadata(
+            timestamp,
+            self._key("timestamp", self.published.root.signed) if self.published else self.keys.timestamp,
+        )
+        write_file(self.tree.locate(TIMESTAMP_FILE), to_bytes(timestamp))
+        if self.tree.exists:
+            self.published = Published(self.tree, self._floor, self._claims)
+        return Receipt(version, snapshot_version, timestamp_version)
