@@ -14,9 +14,9 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.trust.sources.http import HttpSource
 from healthcode.trust.sources.proxy import proxy_of
+from tests.integration.trust.sources.test_http import server_context
 from tests.simulator.forward_proxy import ForwardProxy, run_forward_proxy
 from tests.simulator.mirror import Mirror, run_mirror
-from tests.unit.trust.sources.test_http import server_context
 
 FILE = "metadata/timestamp.json"
 NAME = "mirror.test"
