@@ -39,7 +39,7 @@ def together() -> Iterator[Figure]:
 
         def publish(groups: Callable[[list[Submission]], list[list[Submission]]]) -> None:
             for group in groups(prepared()):
-                for result in publisher.publish_together(group):
+                for result in publisher.publish_batch(group):
                     if isinstance(result, Exception):
                         raise result
 

@@ -6,12 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
-from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, OverloadedError, Reason
 from healthcode.identity.peer import PeerId
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.convert import duration, timestamp
-from healthcode.service.reporter import REPORT_SECONDS
 from healthcode.telemetry import LogBudget, get_logger
 from healthcode.trust.format.layout import authority_role, live_role
 from healthcode.v1.trust_registry_pb2 import (
@@ -31,15 +29,14 @@ from healthcode.v1.trust_registry_pb2 import (
     WatchTrustResponse,
 )
 from trust_registry.metrics import RegistryMetrics
-from trust_registry.monitoring.node_reports import NodeStateStore, node_name, take_report
-from trust_registry.participants.batch import PublicationGroups
-from trust_registry.participants.join import JoinStore, receive_join
-from trust_registry.participants.request_ids import RequestLedger
+from trust_registry.participants.batch import BatchQueue
+from trust_registry.participants.join import receive_join
+from trust_registry.participants.node_reports import NodeReportStore, node_name, take_report
+from trust_registry.participants.request_ids import RequestIds
 from trust_registry.participants.submission import Submission
 from trust_registry.participants.upload import receive_upload
-from trust_registry.settings import MAX_PROVINCE_LIST_BYTES
-from trust_registry.tree.cache import HotFiles
-from trust_registry.tree.repository import Repository
+from trust_registry.registry import Registry
+from trust_registry.tree.cache import FileCache
 from trust_registry.tree.transaction import Receipt
 from trust_registry.tree.watch import TreeWatch
 
@@ -49,44 +46,38 @@ CHUNK_BYTES = 64 * 1024
 
 
 class TrustRegistry:
-    """The servicer, on both listeners; the access table says who may call what."""
+    """The servicer of both listeners; the access table says who may call which method."""
 
     def __init__(
         self,
-        repository: Repository,
-        groups: PublicationGroups,
-        nodes: NodeStateStore,
-        joins: JoinStore,
+        registry: Registry,
+        batches: BatchQueue,
+        reports: NodeReportStore,
         watch: TreeWatch,
         metrics: RegistryMetrics,
-        *,
-        realm: str,
-        clock: Clock,
-        report_seconds: float = REPORT_SECONDS,
-        province_list_bytes: int = MAX_PROVINCE_LIST_BYTES,
     ) -> None:
-        self._repository = repository
-        self._groups = groups
-        self._nodes = nodes
-        self._report_seconds = report_seconds
-        self._province_list_bytes = province_list_bytes
-        self._joins = joins
+        self._repository = registry.repository
+        self._joins = registry.joins
+        self._clock = registry.clock
+        self._realm = registry.settings.realm
+        self._report_seconds = registry.settings.repository.report_seconds
+        self._province_list_bytes = registry.settings.repository.province_list_bytes
+        self._batches = batches
+        self._reports = reports
         self._watch = watch
         self._metrics = metrics
-        self._realm = realm
-        self._clock = clock
-        self._hot = HotFiles(repository.tree)
-        self._ledger = RequestLedger()
+        self._files = FileCache(registry.repository.tree)
+        self._request_ids = RequestIds()
         self._log = get_logger("registry")
         self._budget = LogBudget(burst=3, period_seconds=60)
 
     async def FetchFile(  # noqa: N802  named as in the proto
         self, request: FetchFileRequest, _call: CallInfo
     ) -> AsyncIterator[FetchFileResponse]:
-        """One file of the tree, in chunks; the first message tells how long it is."""
-        data = self._hot.find(request.path)
-        if data is None and (data := await asyncio.to_thread(self._hot.read, request.path)) is not None:
-            self._hot.keep(request.path, data)
+        """Sends one file of the tree in chunks; the first message gives its length."""
+        data = self._files.find(request.path)
+        if data is None and (data := await asyncio.to_thread(self._files.read, request.path)) is not None:
+            self._files.keep(request.path, data)
         if data is not None:
             _refuse_above(request.max_bytes, len(data))
             yield FetchFileResponse(chunk=data[:CHUNK_BYTES], total_bytes=len(data))
@@ -107,7 +98,7 @@ class TrustRegistry:
     async def WatchTrust(  # noqa: N802  named as in the proto
         self, request: WatchTrustRequest, _call: CallInfo
     ) -> AsyncIterator[WatchTrustResponse]:
-        """What is current, at once when it is not known yet, then at each change."""
+        """Sends the current versions at once if the caller does not know them yet, then at each change."""
         async for versions in self._watch.follow(request.known_timestamp_version):
             yield WatchTrustResponse(
                 timestamp_version=versions.timestamp,
@@ -118,32 +109,32 @@ class TrustRegistry:
     async def SubmitJoin(  # noqa: N802  named as in the proto
         self, request: SubmitJoinRequest, _call: CallInfo
     ) -> SubmitJoinResponse:
-        """Takes a request to be admitted; durable when answered."""
+        """Stores a join request; durable when answered."""
 
         def receive() -> SubmitJoinResponse:
             published = self._repository.published()
             received = receive_join(self._joins, request.join_request, published, self._clock.now())
             join = received.join
-            if received.is_new:  # a stranger who repeats a request fills no log
+            if received.is_new:  # anybody can send requests: a repeated one must not fill the log
                 self._log.info("join_received", participant=join.request.participant, digest=join.digest)
             state = JOIN_STATE_APPROVED if received.is_admitted else JOIN_STATE_WAITING
             return SubmitJoinResponse(request_digest=join.digest, state=state)
 
-        with self._metrics.publication("join"):
+        with self._metrics.submission("join"):
             return await asyncio.to_thread(receive)
 
     async def PublishProvince(  # noqa: N802  named as in the proto
         self, request: PublishProvinceRequest, call: CallInfo
     ) -> PublishProvinceResponse:
-        """Publishes what the caller's authority signed; durable when answered."""
+        """Publishes the province.json that the caller's authority signed; durable when answered."""
         participant = call.caller().participant or ""
         content = request.metadata + request.province_json
-        self._ledger.check(call.caller().uri, request.request_id, content, self._clock.now())
-        with self._metrics.publication("province"), self._logged("province", participant):
-            receipt = await self._groups.submit(
+        self._request_ids.check(call.caller().uri, request.request_id, content, self._clock.now())
+        with self._metrics.submission("province"), self._log_refusal("province", participant):
+            receipt = await self._batches.submit(
                 Submission(participant, request.metadata, request.province_json)
             )
-        self._published("province", participant, receipt)
+        self._log_published("province", participant, receipt)
         return PublishProvinceResponse(version=receipt.version, snapshot_version=receipt.snapshot_version)
 
     async def PublishRevocations(  # noqa: N802  named as in the proto
@@ -151,7 +142,7 @@ class TrustRegistry:
     ) -> PublishRevocationsResponse:
         """Publishes the caller's revocation head and the lists it names; durable when answered."""
         participant = call.caller().participant or ""
-        with self._metrics.publication("revocations"), self._logged("revocations", participant):
+        with self._metrics.submission("revocations"), self._log_refusal("revocations", participant):
             upload = await receive_upload(
                 requests,
                 self._repository.folder.repository,
@@ -161,30 +152,30 @@ class TrustRegistry:
             )
             try:
                 content = upload.metadata + upload.head
-                self._ledger.check(call.caller().uri, upload.request_id, content, self._clock.now())
+                self._request_ids.check(call.caller().uri, upload.request_id, content, self._clock.now())
             except HealthcodeError:
                 upload.discard()
                 raise
             submission = Submission(participant, upload.metadata, upload.head, upload.lists)
-            receipt = await self._groups.submit(submission, release=upload.discard)
-        self._published("revocations", participant, receipt)
+            receipt = await self._batches.submit(submission, release=upload.discard)
+        self._log_published("revocations", participant, receipt)
         return PublishRevocationsResponse(version=receipt.version, snapshot_version=receipt.snapshot_version)
 
     async def ReportNodeState(  # noqa: N802  named as in the proto
         self, request: ReportNodeStateRequest, call: CallInfo
     ) -> ReportNodeStateResponse:
-        """Keeps what the caller decides with, and goes on above it when it holds more than is published."""
+        """Stores the caller's report. If it proves newer versions than ours, publishes above them."""
         now = self._clock.now()
         await asyncio.to_thread(self._take_report, call.caller(), request, now)
-        lacking = await asyncio.to_thread(self._lacking, call.caller())
+        lacking = await asyncio.to_thread(self._lost_roles, call.caller())
         return ReportNodeStateResponse(
             received_at=timestamp(now),
             report_after=duration(self._report_seconds),
             lacking_roles=lacking,
         )
 
-    def _lacking(self, peer: PeerId) -> list[str]:
-        """What the caller should hand in again."""
+    def _lost_roles(self, peer: PeerId) -> list[str]:
+        """The caller's own roles whose newest version is lost here, to be sent again."""
         if peer.participant is None:
             return []
         own = (authority_role(peer.participant), live_role(peer.participant))
@@ -192,8 +183,8 @@ class TrustRegistry:
 
     def _take_report(self, peer: PeerId, request: ReportNodeStateRequest, now: int) -> None:
         published = self._repository.published()
-        report = take_report(peer, request, published, self._nodes.find(node_name(peer)), now)
-        self._nodes.put(report)
+        report = take_report(peer, request, published, self._reports.find(node_name(peer)), now)
+        self._reports.put(report)
         self._metrics.reports.labels(report.node).inc()
         versions = published.versions
         if report.timestamp_version <= versions.timestamp and report.snapshot_version <= versions.snapshot:
@@ -221,7 +212,7 @@ class TrustRegistry:
             )
             self._watch.look_now()
 
-    def _published(self, kind: str, participant: str, receipt: Receipt) -> None:
+    def _log_published(self, kind: str, participant: str, receipt: Receipt) -> None:
         self._log.info(
             "published_before" if receipt.is_repeat else "published",
             kind=kind,
@@ -231,7 +222,7 @@ class TrustRegistry:
         )
 
     @contextmanager
-    def _logged(self, kind: str, participant: str) -> Iterator[None]:
+    def _log_refusal(self, kind: str, participant: str) -> Iterator[None]:
         try:
             yield
         except HealthcodeError as error:
@@ -246,7 +237,7 @@ class TrustRegistry:
 
 
 def _refuse_above(max_bytes: int, total_bytes: int) -> None:
-    """Raises OverloadedError (TOO_LARGE) for a file of more than the caller asked for; 0 asks for any."""
+    """Raises OverloadedError (TOO_LARGE) for a file larger than the caller's limit; 0 means no limit."""
     if 0 < max_bytes < total_bytes:
         raise OverloadedError(
             f"the file has {total_bytes} bytes, more than the {max_bytes} asked for",

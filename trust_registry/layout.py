@@ -73,7 +73,7 @@ class RegistryFolder:
         return self.root / "nodes"
 
     @property
-    def floor(self) -> Path:
+    def high_water(self) -> Path:
         return self.root / "floor.json"
 
     @property

@@ -1,4 +1,4 @@
-"""What the registry tells Prometheus; labels are closed words, never data."""
+"""The registry's Prometheus metrics. Labels are roles, codes and closed words, never free text."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from contextlib import contextmanager
 from healthcode.errors import HealthcodeError
 from healthcode.service.deadline import DEADLINE_LABELS, ENDS_HELP, WARNS_HELP, DeadlineMetrics
 from healthcode.telemetry import Metrics
-from trust_registry.monitoring.node_reports import Lag, NodeLag, lag_seconds
+from healthcode.trust.format.metadata import expires_at, signed_at
+from trust_registry.monitoring.node_lag import Lag, NodeLag, lag_seconds
+from trust_registry.participants.join import Join, is_admitted
+from trust_registry.proposals.proposal import Proposal, ProposalState
 from trust_registry.proposals.retirement import retirements_of
+from trust_registry.proposals.sign import state_of
 from trust_registry.tree.current import Published
+from trust_registry.tree.lost_versions import lost_versions
 
 __all__ = ["RegistryMetrics"]
 
 
 class RegistryMetrics:
-    """The registry's own counters and gauges, beside those of every service."""
+    """The registry's own counters and gauges; `base` has those that every service has."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.base = metrics
@@ -70,7 +75,7 @@ class RegistryMetrics:
             "When a participant that leaves signs its last code (signs), and when its last code ends (codes)",
             ("participant", "what"),
         )
-        self.groups = metrics.histogram(
+        self.batch_size = metrics.histogram(
             "registry_group_size", "Publications in one snapshot", buckets=(1, 2, 4, 8, 16, 32, 64)
         )
         self._publications = metrics.counter(
@@ -80,8 +85,37 @@ class RegistryMetrics:
             "registry_publication_seconds", "From the request to durable", ("kind",)
         )
 
+    def measure_tree(self, published: Published) -> None:
+        """Sets versions, expiries, participants and lost roles."""
+        versions = published.versions
+        current = {
+            "root": (versions.root, published.root.signed),
+            "snapshot": (versions.snapshot, published.snapshot.signed),
+            "timestamp": (versions.timestamp, published.timestamp.signed),
+        }
+        for role, (version, signed) in current.items():
+            self.version.labels(role).set(version)
+            self.expires.labels(role).set(expires_at(signed))
+        self.timestamp_signed.set(signed_at(published.timestamp.signed))
+        for role, version in versions.roles.items():
+            self.version.labels(role).set(version)
+            metadata = published.role(role)
+            if metadata is not None:
+                self.expires.labels(role).set(expires_at(metadata.signed))
+        self.participants.set(len(published.members))
+        self._measure_retirements(published)
+        lost = {each.role for each in lost_versions(published)}
+        self.lacking.set(len(lost | set(published.lacking)))
+
+    def measure_waiting(
+        self, joins: Sequence[Join], proposals: Sequence[Proposal], published: Published
+    ) -> None:
+        """Sets how many join requests and proposals wait for people."""
+        self.joins_waiting.set(sum(not is_admitted(join, published) for join in joins))
+        self.proposals_open.set(sum(state_of(each, published) is ProposalState.OPEN for each in proposals))
+
     def measure_nodes(self, lags: Sequence[NodeLag], published: Published) -> None:
-        """Shows how every node stands."""
+        """Sets the state, lag, clock offset and earliest expiry of each node."""
         for state in Lag:
             self.nodes.labels(state).set(sum(each.state is state for each in lags))
         for each in lags:
@@ -95,8 +129,8 @@ class RegistryMetrics:
             if report.clock_offset_seconds is not None:
                 self.node_offset.labels(each.node).set(report.clock_offset_seconds)
 
-    def measure_retirements(self, published: Published) -> None:
-        """Shows who leaves and when; who has left and is delegated to no more is shown no more."""
+    def _measure_retirements(self, published: Published) -> None:
+        """Sets when each retiring participant leaves; one without a delegation is no longer shown."""
         self._retirements.clear()
         for code, retirement in retirements_of(published).items():
             if code in published.members:
@@ -104,8 +138,8 @@ class RegistryMetrics:
                 self._retirements.labels(code, "codes").set(retirement.codes_until)
 
     @contextmanager
-    def publication(self, kind: str) -> Iterator[None]:
-        """Counts one publication, by ACCEPTED or the reason of its refusal, and how long it took."""
+    def submission(self, kind: str) -> Iterator[None]:
+        """Counts one submission as ACCEPTED or by the reason of its refusal, and measures its duration."""
         try:
             with self._seconds.labels(kind).time():
                 yield

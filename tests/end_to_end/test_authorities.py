@@ -32,12 +32,12 @@ from province_node.keys.keyring import Keyring
 from province_node.publishing.own_entry import entry_of, expect_entry, watch_entry
 from tests.simulator.registry import PASSPHRASE, HandClock, found_registry, operator, plan
 from trust_registry.__main__ import cli as registry_cli
-from trust_registry.app import Registry, open_registry
 from trust_registry.layout import RegistryFolder
 from trust_registry.monitoring.status import status_of
 from trust_registry.participants.submission import Publisher
 from trust_registry.proposals.retirement import draft_removal, draft_retirement
 from trust_registry.proposals.sign import sign_proposal
+from trust_registry.registry import Registry, open_registry
 
 REALM = "test-registry"
 HOUR = 3600

@@ -23,8 +23,8 @@ from healthcode.trust.sources.source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.registry import Province, put_join
 from trust_registry.__main__ import cli
-from trust_registry.app import Registry, open_registry
 from trust_registry.layout import RegistryFolder
+from trust_registry.registry import Registry, open_registry
 
 REALM = "test-rehearsal"
 PASSPHRASE = "a passphrase of a holder"

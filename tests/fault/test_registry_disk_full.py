@@ -21,9 +21,9 @@ from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest
 from tests.simulator.disk import FullDisk
 from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry
-from trust_registry.app import Registry
 from trust_registry.participants.submission import Publisher
 from trust_registry.participants.upload import receive_upload
+from trust_registry.registry import Registry
 
 REALM = "test-registry"
 
@@ -91,7 +91,7 @@ from healthcode.errors import HealthcodeError
 from healthcode.revocation.day import day_of
 from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province
-from trust_registry.app import open_registry
+from trust_registry.registry import open_registry
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.submission import Publisher
 

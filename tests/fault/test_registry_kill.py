@@ -24,10 +24,10 @@ from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import free_ports, start_service
 from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry, operator, plan
-from trust_registry.app import Registry
 from trust_registry.participants.join import receive_join
 from trust_registry.proposals.drafts import draft_admission
 from trust_registry.proposals.sign import sign_proposal
+from trust_registry.registry import Registry
 
 ROUNDS = 12
 BUDGET_SECONDS = 20
@@ -40,7 +40,7 @@ from pathlib import Path
 from healthcode.revocation.day import day_of
 from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province
-from trust_registry.app import open_registry
+from trust_registry.registry import open_registry
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.submission import Publisher
 
@@ -174,7 +174,7 @@ import json, os, signal, sys
 from pathlib import Path
 import healthcode.storage.files as durable
 from tests.simulator.registry import HandClock, Province
-from trust_registry.app import open_registry
+from trust_registry.registry import open_registry
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.submission import Publisher
 

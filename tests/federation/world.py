@@ -29,9 +29,9 @@ from tests.federation.node_process import Gone, NodeProcess
 from tests.simulator.process import Service, free_ports, start_service
 from tests.simulator.proxy import CuttingProxy
 from tests.simulator.registry import Province, admit, found_registry, plan
-from trust_registry.app import Registry, open_registry
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.submission import Publisher
+from trust_registry.registry import Registry, open_registry
 from trust_registry.tree.files import TIMESTAMP_FILE
 
 __all__ = ["PROVINCES", "Federation", "NodeProcess", "open_federation"]

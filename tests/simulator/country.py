@@ -19,9 +19,9 @@ from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.verify.national import root_fingerprint
 from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province, admit, found_registry
-from trust_registry.app import Registry, open_registry
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.submission import Publisher
+from trust_registry.registry import Registry, open_registry
 
 __all__ = ["REALM", "TODAY", "Country", "fingerprint_of", "follow"]
 

@@ -29,12 +29,12 @@ from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_live_metadata, new_province_metadata
 from healthcode.trust.verify.join_request import JoinRequest, encode_join_request
 from tests.simulator.realm import NOW, fixed_key
-from trust_registry.app import Registry, open_registry
 from trust_registry.founding.ceremony import CeremonyPlan, Holder, hold_ceremony
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.join import Join, receive_join
 from trust_registry.proposals.drafts import draft_admission
 from trust_registry.proposals.sign import sign_proposal
+from trust_registry.registry import Registry, open_registry
 
 __all__ = ["HandClock", "Province", "admit", "found_registry", "operator", "plan", "put_join"]
 

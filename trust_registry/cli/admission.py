@@ -16,7 +16,6 @@ from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.identity.realm import is_test_realm
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
-from trust_registry.app import Registry
 from trust_registry.cli.describe import key_names
 from trust_registry.cli.option import (
     dir_option,
@@ -30,6 +29,7 @@ from trust_registry.participants.join import Join, is_admitted
 from trust_registry.proposals.drafts import draft_admission
 from trust_registry.proposals.key_holders import holder_names
 from trust_registry.proposals.sign import changes_of, sign_proposal
+from trust_registry.registry import Registry
 from trust_registry.tree.current import Published
 
 __all__ = ["approve", "find_join", "joins"]
@@ -186,7 +186,7 @@ def _demand_digests(references: tuple[str, ...]) -> None:
 
 
 def _named(join: Join, published: Published) -> str:
-    how = join.standing(published)
+    how = join.effect(published)
     return f"{join.title} {how}" if how else join.title
 
 
@@ -197,7 +197,7 @@ def _describe(join: Join, published: Published) -> dict[str, Any]:
         "title": join.title,
         "digest": join.digest,
         "authority": f"{link.threshold} of {len(link.keys)} keys"
-        + (f"; {how}" if (how := join.standing(published)) else ""),
+        + (f"; {how}" if (how := join.effect(published)) else ""),
         "link_digest": None
         if link.seq == 1
         else f"{join.request.participant}/{link.seq}: {join.link_digest(published).hex()}",

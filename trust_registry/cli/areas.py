@@ -14,7 +14,6 @@ from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import read_file, write_file
-from trust_registry.app import Registry
 from trust_registry.cli.option import (
     dir_option,
     open_key,
@@ -40,6 +39,7 @@ from trust_registry.proposals.areas import (
     take_approvals,
 )
 from trust_registry.proposals.key_holders import holder_names
+from trust_registry.registry import Registry
 
 __all__ = ["areas", "collect_areas", "describe_areas", "holds_areas", "read_areas", "sign_areas"]
 

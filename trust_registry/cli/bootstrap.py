@@ -10,11 +10,11 @@ from rich.text import Text
 from healthcode.cli.console import Command, error_console, json_option
 from healthcode.errors import InvalidInputError, Reason
 from healthcode.signing.purpose import KeyPurpose
-from trust_registry.app import Registry
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.cli.propose import print_proposal
 from trust_registry.proposals.key_holders import find_holder, holder_names, note_holders, read_card
 from trust_registry.proposals.new_bootstrap import BootstrapPlan, check_plan, draft_bootstrap
+from trust_registry.registry import Registry
 
 __all__ = ["propose_bootstrap"]
 

@@ -16,7 +16,7 @@ from healthcode.cli.console import EXIT_UNAVAILABLE, Command, exit_with, json_op
 from healthcode.clock import rfc3339
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.cli.serve import is_serving
-from trust_registry.monitoring.node_reports import Lag, NodeLag
+from trust_registry.monitoring.node_lag import Lag, NodeLag
 from trust_registry.monitoring.status import describe_node, nodes_of
 from trust_registry.monitoring.waiting_authorities import waiting_authorities
 from trust_registry.proposals.retirement import retirements_of

@@ -17,10 +17,10 @@ from healthcode.errors import ConfigurationError, InvalidInputError, Reason
 from healthcode.signing.keyfile import LoadedKey, read_key_file, read_key_info
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
-from trust_registry.app import Registry, open_registry
 from trust_registry.layout import RegistryFolder
 from trust_registry.proposals.difference import Change, ChangeKind
 from trust_registry.proposals.proposal import Proposal
+from trust_registry.registry import Registry, open_registry
 from trust_registry.settings import load_registry_settings
 
 __all__ = [

@@ -18,7 +18,6 @@ from healthcode.service.deadline import describe_policy
 from healthcode.storage.files import write_file
 from healthcode.trust.format.documents import ServiceEntry
 from healthcode.trust.format.layout import POLICY_PATH
-from trust_registry.app import Registry
 from trust_registry.cli.describe import (
     describe_proposal,
     describe_table,
@@ -31,6 +30,7 @@ from trust_registry.proposals.drafts import draft_policy, draft_renewal, draft_s
 from trust_registry.proposals.in_force import Carried, carry, encode_carried
 from trust_registry.proposals.key_holders import holder_names
 from trust_registry.proposals.proposal import Proposal
+from trust_registry.registry import Registry
 
 __all__ = ["carry_proposal", "describe_here", "policy", "print_proposal", "propose"]
 

@@ -19,7 +19,7 @@ from trust_registry.layout import RegistryFolder
 from trust_registry.mirror.export import Exported, export_tree, watch_tree
 from trust_registry.recovery.node_folder import NodeFolderSource, is_node_folder
 from trust_registry.recovery.rebuild import Rebuilt, Restored, rebuild
-from trust_registry.tree.lost_versions import accept_loss, behind_of, check_why
+from trust_registry.tree.lost_versions import accept_loss, check_why, lost_versions
 
 __all__ = ["accept_loss_command", "export", "rebuild_command"]
 
@@ -158,7 +158,7 @@ def _describe_rebuilt(result: Rebuilt, folder: Path) -> dict[str, Any]:
         "root_version": result.root_version,
         "snapshot_version": result.snapshot_version,
         "timestamp_version": result.timestamp_version,
-        "resumes_above": {"snapshot": result.floor.snapshot, "timestamp": result.floor.timestamp},
+        "resumes_above": {"snapshot": result.high_water.snapshot, "timestamp": result.high_water.timestamp},
         "participants": result.participants,
         "lacking": dict(result.lacking),
         "missing_deltas": result.missing_deltas,
@@ -194,7 +194,7 @@ def accept_loss_command(
     """
     why = check_why(although)
     registry = open_reading(folder)
-    lost = next((each for each in behind_of(registry.repository.published()) if each.role == role), None)
+    lost = next((each for each in lost_versions(registry.repository.published()) if each.role == role), None)
     if lost is None:
         raise PreconditionError(f"nothing is lost of {role}: it can be signed as it is")
     if not yes:

@@ -16,7 +16,6 @@ from healthcode.signing.ed25519 import PrivateKey, self_test
 from healthcode.signing.keyfile import Cost, create_key_file
 from healthcode.signing.passphrase import check_passphrase, read_passphrase
 from healthcode.signing.purpose import KeyPurpose
-from trust_registry.app import Registry
 from trust_registry.cli.admission import find_join
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.cli.propose import print_proposal, propose
@@ -36,6 +35,7 @@ from trust_registry.proposals.key_holders import (
     write_card,
 )
 from trust_registry.proposals.proposal import Proposal
+from trust_registry.registry import Registry
 from trust_registry.tree.online_keys import create_next_key
 
 __all__ = ["key"]

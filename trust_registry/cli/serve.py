@@ -30,7 +30,6 @@ from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.settings import split_address
-from trust_registry.app import open_registry
 from trust_registry.app import serve as serve_registry
 from trust_registry.cli.ceremony import tell_founding
 from trust_registry.cli.option import dir_option, open_reading
@@ -38,6 +37,7 @@ from trust_registry.founding.certificate import renew_certificate
 from trust_registry.layout import RegistryFolder
 from trust_registry.monitoring.check import inspect_folder
 from trust_registry.monitoring.status import status_of
+from trust_registry.registry import open_registry
 from trust_registry.settings import RegistrySettings
 
 __all__ = ["certificate", "check", "is_serving", "serve", "status"]

@@ -16,14 +16,14 @@ from healthcode.signing.ed25519 import self_test
 from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role, metadata_file
 from healthcode.trust.format.metadata import signed_at
 from healthcode.trust.verify.national import NationalFiles, beginnings_in, verify_national
-from trust_registry.app import Registry, check_offline_keys, open_registry
 from trust_registry.layout import RegistryFolder
-from trust_registry.participants.checks import anchor_faults, authority_of
+from trust_registry.participants.checks import authority_of, tls_ca_faults
 from trust_registry.participants.join import Join
 from trust_registry.proposals.proposal import decode_proposal
+from trust_registry.registry import Registry, check_offline_keys, open_registry
 from trust_registry.settings import RegistrySettings
 from trust_registry.tree.files import TIMESTAMP_FILE
-from trust_registry.tree.lost_versions import behind_of, given_up
+from trust_registry.tree.lost_versions import given_up, lost_versions
 from trust_registry.tree.online_keys import roles_without_key
 
 __all__ = ["inspect_folder"]
@@ -49,7 +49,7 @@ def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, s
         look("online keys", lambda: _verify_keys(registry)),
         _inspect_lacking(registry),
         _inspect_standing(registry),
-        *_inspect_anchors(registry),
+        *_check_tls_cas(registry),
         _inspect_clock(registry, now),
         look_at_port("listen", server.listen),
         look_at_port("public_listen", server.public_listen),
@@ -150,7 +150,7 @@ def _inspect_standing(registry: Registry) -> Finding:
     what = "root and targets"
     try:
         published = registry.repository.published()
-        behind = behind_of(published)
+        behind = lost_versions(published)
     except HealthcodeError as error:
         return Finding(what, Grade.FAILED, error.message)
     if behind:
@@ -160,10 +160,10 @@ def _inspect_standing(registry: Registry) -> Finding:
     return Finding(what, Grade.OK, "nobody is known to hold newer ones")
 
 
-def _inspect_anchors(registry: Registry) -> list[Finding]:
+def _check_tls_cas(registry: Registry) -> list[Finding]:
     what = "published CAs"
     try:
-        faults = anchor_faults(registry.repository.published())
+        faults = tls_ca_faults(registry.repository.published())
     except HealthcodeError:
         return []  # the trust tree is damaged, which was told
     if faults:

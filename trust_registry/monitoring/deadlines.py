@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from healthcode.errors import HealthcodeError
 from healthcode.revocation.head import decode_head
 from healthcode.service.deadline import (
@@ -16,10 +14,8 @@ from healthcode.service.deadline import (
 from healthcode.trust.format.layout import head_path, live_role, participant_of_role
 from healthcode.trust.format.metadata import expires_at
 from trust_registry.participants.checks import authority_of
+from trust_registry.registry import Registry
 from trust_registry.tree.current import Published
-
-if TYPE_CHECKING:
-    from trust_registry.app import Registry
 
 __all__ = ["deadlines_of"]
 

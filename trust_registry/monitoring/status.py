@@ -13,18 +13,19 @@ from healthcode.service.deadline import acts_of, describe_deadline, describe_pol
 from healthcode.trust.format.layout import POLICY_PATH, authority_role, live_role, participant_of_role
 from healthcode.trust.format.metadata import bootstraps_in, signed_at
 from healthcode.trust.verify.national import root_fingerprint
-from trust_registry.app import Registry
 from trust_registry.monitoring.deadlines import deadlines_of
-from trust_registry.monitoring.node_reports import Lag, NodeLag, NodeStateStore, lag_seconds, lags_of
+from trust_registry.monitoring.node_lag import Lag, NodeLag, lag_seconds, lags_of
 from trust_registry.monitoring.waiting_authorities import waiting_authorities
-from trust_registry.participants.checks import anchor_faults
+from trust_registry.participants.checks import tls_ca_faults
 from trust_registry.participants.join import is_admitted
+from trust_registry.participants.node_reports import NodeReportStore
 from trust_registry.proposals.key_holders import holder_names
 from trust_registry.proposals.proposal import ProposalState
 from trust_registry.proposals.retirement import left_by, retirements_of
 from trust_registry.proposals.sign import name_of, state_of
+from trust_registry.registry import Registry
 from trust_registry.tree.current import Published
-from trust_registry.tree.lost_versions import behind_of
+from trust_registry.tree.lost_versions import lost_versions
 
 __all__ = ["describe_node", "nodes_of", "status_of"]
 
@@ -53,7 +54,7 @@ def status_of(registry: Registry) -> dict[str, Any]:
         "keys": _lines("key"),
         "certificates": _lines("certificate"),
         "policy": _policy(published, now),
-        "certificates_left_out": [fault.message for fault in anchor_faults(published)],
+        "certificates_left_out": [fault.message for fault in tls_ca_faults(published)],
         "signers": _signers(published, holder_names(registry.folder)),
         "participants": [
             _participant(published, code, now) for code in sorted(published.participants.participants)
@@ -92,7 +93,7 @@ def nodes_of(registry: Registry, published: Published | None = None) -> list[Nod
     """How everybody stands who should report."""
     return lags_of(
         published or registry.repository.published(),
-        NodeStateStore(registry.folder.nodes).all(),
+        NodeReportStore(registry.folder.nodes).all(),
         registry.clock.now(),
         interval_seconds=registry.settings.repository.report_seconds,
     )
@@ -134,7 +135,7 @@ def _lacking(published: Published) -> list[dict[str, Any]]:
     """Roles whose newest version was given out and is lost here, and who brings it back."""
     found = [
         {"role": each.role, "version": each.version, "held": each.held, "what": f"{each}: {each.what}"}
-        for each in behind_of(published)
+        for each in lost_versions(published)
     ]
     for role, version in sorted(published.lacking.items()):
         owner = participant_of_role(role)

@@ -8,7 +8,6 @@ be overtaken: by another authority of that province, with root's word and operat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from healthcode.clock import rfc3339
 from healthcode.identity.participant import participant
@@ -16,10 +15,8 @@ from healthcode.trust.format.authority_chain import is_without_handover
 from healthcode.trust.format.layout import REONBOARDING_WAIT_SECONDS, authority_role, metadata_file
 from healthcode.trust.format.metadata import reonboarded_in
 from trust_registry.proposals.proposal import ProposalKind
+from trust_registry.registry import Registry
 from trust_registry.tree.current import Published
-
-if TYPE_CHECKING:
-    from trust_registry.app import Registry
 
 __all__ = ["WaitingAuthority", "waiting_authorities"]
 

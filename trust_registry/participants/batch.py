@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from trust_registry.participants.submission import Publisher, Submission
 from trust_registry.tree.transaction import Receipt
 
-__all__ = ["PublicationGroups"]
+__all__ = ["BatchQueue"]
 
 MAX_GROUP = 64
 
@@ -30,7 +30,7 @@ class _Waiting:
     )
 
 
-class PublicationGroups:
+class BatchQueue:
     """The queue before the writer. `run` must run beside; `on_published` is called once a group."""
 
     def __init__(
@@ -43,7 +43,7 @@ class PublicationGroups:
         self._arrived = asyncio.Event()
 
     async def submit(self, submission: Submission, *, release: Callable[[], None] = lambda: None) -> Receipt:
-        """Publishes with the next group; durable when it returns. Raises as Publisher.publish_together says.
+        """Publishes with the next group; durable when it returns. Raises as Publisher.publish_batch says.
 
         `release` is called when the submission's files are needed no more, also for a
         caller that is cancelled: what is not under way then is withdrawn.
@@ -87,7 +87,7 @@ class PublicationGroups:
     async def _publish(self, group: list[_Waiting]) -> None:
         submissions = [waiting.submission for waiting in group]
         try:
-            results = await asyncio.to_thread(self._publisher.publish_together, submissions)
+            results = await asyncio.to_thread(self._publisher.publish_batch, submissions)
         except Exception as error:  # noqa: BLE001  it goes to every caller, and the next group is published
             results = [error] * len(group)
         published = 0

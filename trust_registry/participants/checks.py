@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, PermissionDeniedError, PreconditionError, Reason, TrustError
@@ -29,18 +30,26 @@ from healthcode.trust.verify.admission import CurrentProvince, check_province_pu
 from healthcode.trust.verify.issuer import AuthorityPart, verify_authority_part, verify_target
 from healthcode.trust.verify.national import verify_participants
 from healthcode.trust.verify.tls_ca import AnchorFault, published_anchors, select_anchors, verify_anchors
-from trust_registry.proposals.proposal import Publication
 from trust_registry.tree.current import LIMITS, Published
 from trust_registry.tree.transaction import RoleUpdate
 
 __all__ = [
-    "anchor_faults",
+    "Publication",
     "authority_of",
-    "check_anchors",
     "check_first_publication",
     "check_national",
     "check_retirements",
+    "check_tls_cas",
+    "tls_ca_faults",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Metadata that a delegated role signed, with the one file that the metadata names."""
+
+    metadata: bytes
+    file: bytes
 
 
 def check_national(
@@ -126,7 +135,7 @@ def check_first_publication(
         published.realm,
         now,
     )
-    check_anchors(part, published)
+    check_tls_cas(part, published)
     return RoleUpdate(part.version, publication.metadata, {province_path(found[0]): publication.file})
 
 
@@ -135,20 +144,20 @@ def _version_of(metadata: bytes) -> int:
     return version
 
 
-def check_anchors(part: AuthorityPart, published: Published) -> None:
+def check_tls_cas(part: AuthorityPart, published: Published) -> None:
     """Checks that no CA in `part` has the subject of a CA that somebody else has published.
 
     Raises PreconditionError. Of two with one subject, TLS would find but one.
     """
-    verify_anchors(part.participant, part.document.tls_ca, _anchors(published))
+    verify_anchors(part.participant, part.document.tls_ca, _published_cas(published))
 
 
-def anchor_faults(published: Published) -> tuple[AnchorFault, ...]:
+def tls_ca_faults(published: Published) -> tuple[AnchorFault, ...]:
     """The published CAs that count for nothing, and why."""
-    return select_anchors(_anchors(published))[1]
+    return select_anchors(_published_cas(published))[1]
 
 
-def _anchors(published: Published) -> dict[str, Sequence[str]]:
+def _published_cas(published: Published) -> dict[str, Sequence[str]]:
     found: dict[str, tuple[str, ...]] = {}
     for code in published.participants.participants:
         with suppress(HealthcodeError):  # what does not hold is in no pool either

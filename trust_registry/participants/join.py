@@ -40,7 +40,7 @@ from healthcode.trust.verify.join_request import (
     join_digest,
     verify_join_request,
 )
-from trust_registry.participants.checks import check_anchors
+from trust_registry.participants.checks import check_tls_cas
 from trust_registry.tree.current import LIMITS, Published
 
 __all__ = ["Join", "JoinStore", "Received", "chain_of", "is_admitted", "receive_join", "retirement_of"]
@@ -68,7 +68,7 @@ class Join:
         member = participant(self.request.participant)
         return f"{member.code} {member.chinese} {member.english}"
 
-    def standing(self, published: Published) -> str:
+    def effect(self, published: Published) -> str:
         """What approving it comes to: e.g. `hands over to link 2, signed by 2 of 3 old keys`; empty for the first."""
         link = self.request.link
         before = chain_of(published.participants, self.request.participant)[: link.seq - 1]
@@ -100,7 +100,7 @@ class Join:
             current=CurrentProvince(published.version_of(authority_role(participant))),
             consents=None if on_arrival else reonboarded_in(published.root.signed),
         )
-        check_anchors(part, published)
+        check_tls_cas(part, published)
         return part
 
     def needs_root(self, published: Published) -> bool:

@@ -12,14 +12,14 @@ from collections import OrderedDict
 
 from healthcode.errors import ConflictError, InvalidInputError, Reason
 
-__all__ = ["RequestLedger"]
+__all__ = ["RequestIds"]
 
 _KEEP_SECONDS = 86_400
 _MAX_IDS = 65_536
 _MAX_ID_CHARACTERS = 64
 
 
-class RequestLedger:
+class RequestIds:
     """The ids of one service; a caller's ids are its own."""
 
     def __init__(self) -> None:

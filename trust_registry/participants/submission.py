@@ -16,12 +16,11 @@ from healthcode.revocation.state import RevocationState, build_state, check_delt
 from healthcode.trust.format.layout import authority_role, head_path, list_file, live_role, metadata_file
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from healthcode.trust.verify.admission import CurrentProvince, check_live_publication
-from trust_registry.participants.checks import authority_of, check_first_publication
-from trust_registry.proposals.proposal import Publication
+from trust_registry.participants.checks import Publication, authority_of, check_first_publication
 from trust_registry.tree.current import LIMITS
 from trust_registry.tree.files import TrustTree
 from trust_registry.tree.repository import Repository
-from trust_registry.tree.transaction import Receipt, RoleUpdate, Writing
+from trust_registry.tree.transaction import Receipt, RoleUpdate, Transaction
 
 __all__ = ["Publisher", "Submission"]
 
@@ -64,22 +63,22 @@ class Publisher:
         self._states: dict[str, RevocationState] = {}
 
     def publish_province(self, participant: str, metadata: bytes, province_json: bytes) -> Receipt:
-        """Publishes what a participant's authority signed, alone; raises as publish_together tells."""
+        """Publishes what a participant's authority signed, alone; raises as publish_batch tells."""
         return self._publish_alone(Submission(participant, metadata, province_json))
 
     def publish_revocations(
         self, participant: str, metadata: bytes, head: bytes, lists: Mapping[str, Path]
     ) -> Receipt:
-        """Publishes a revocation head, alone; raises as publish_together tells."""
+        """Publishes a revocation head, alone; raises as publish_batch tells."""
         return self._publish_alone(Submission(participant, metadata, head, lists))
 
     def _publish_alone(self, submission: Submission) -> Receipt:
-        (result,) = self.publish_together([submission])
+        (result,) = self.publish_batch([submission])
         if isinstance(result, Exception):
             raise result
         return result
 
-    def publish_together(self, submissions: Sequence[Submission]) -> list[Receipt | Exception]:
+    def publish_batch(self, submissions: Sequence[Submission]) -> list[Receipt | Exception]:
         """Publishes several, at most one of each participant, in one snapshot; durable when it returns.
 
         The result of each, in order: a receipt, or why it was refused, which stops no
@@ -91,27 +90,27 @@ class Publisher:
         """
         results: dict[int, Receipt | Exception] = {}
         checked: dict[int, _Checked] = {}
-        with self._repository.writing() as writing:
+        with self._repository.transaction() as transaction:
             for position, submission in enumerate(submissions):
                 try:
-                    found = self._check(writing, submission)
+                    found = self._check(transaction, submission)
                     if isinstance(found, _Checked):
-                        writing.keep_lists(found.lists)
+                        transaction.keep_lists(found.lists)
                         checked[position] = found
                     else:
                         results[position] = found
                 except Exception as error:  # noqa: BLE001  it is this caller's, and stops no other
                     results[position] = error
             if checked:
-                results.update(self._publish(writing, submissions, checked))
+                results.update(self._publish(transaction, submissions, checked))
         return [results[position] for position in range(len(submissions))]
 
     def _publish(
-        self, writing: Writing, submissions: Sequence[Submission], checked: Mapping[int, _Checked]
+        self, transaction: Transaction, submissions: Sequence[Submission], checked: Mapping[int, _Checked]
     ) -> dict[int, Receipt | Exception]:
         updates = {submissions[position].role: found.update for position, found in checked.items()}
         try:
-            receipt = writing.publish(updates)
+            receipt = transaction.publish(updates)
         except HealthcodeError as error:
             return dict.fromkeys(checked, error)
         for position, found in checked.items():
@@ -121,11 +120,11 @@ class Publisher:
             position: replace(receipt, version=found.update.version) for position, found in checked.items()
         }
 
-    def _check(self, writing: Writing, submission: Submission) -> _Checked | Receipt:
+    def _check(self, transaction: Transaction, submission: Submission) -> _Checked | Receipt:
         """Whether it may be published; the receipt again when these very bytes are."""
-        published, participant = writing.current, submission.participant
+        published, participant = transaction.current, submission.participant
         authority = authority_of(published, participant)
-        if receipt := _earlier_receipt(writing, submission.role, submission.metadata):
+        if receipt := _earlier_receipt(transaction, submission.role, submission.metadata):
             newest = published.version_of(submission.role)
             if submission.lists is None and receipt.version < newest:
                 raise ConflictError(
@@ -137,7 +136,7 @@ class Publisher:
             publication = Publication(submission.metadata, submission.file)
             targets = published.targets.signed
             return _Checked(
-                check_first_publication(targets, submission.role, publication, published, writing.now), {}
+                check_first_publication(targets, submission.role, publication, published, transaction.now), {}
             )
         current = CurrentProvince(
             authority.version,
@@ -145,33 +144,35 @@ class Publisher:
             live_gap=RESUMED_GAP if published.may_skip(submission.role) else 0,
         )
         part = check_live_publication(
-            authority, current, submission.metadata, submission.file, published.realm, writing.now
+            authority, current, submission.metadata, submission.file, published.realm, transaction.now
         )
         lists = submission.lists
-        before = self._state(writing, participant)
-        after = build_state(part.head, lambda entry: _read_list(writing.tree, entry, lists), previous=before)
+        before = self._state(transaction, participant)
+        after = build_state(
+            part.head, lambda entry: _read_list(transaction.tree, entry, lists), previous=before
+        )
         if before is not None:
-            check_growth(before, after, now=writing.now)
-        check_deltas(before, after, lambda delta: _read_named(writing.tree, delta.sha256, lists))
+            check_growth(before, after, now=transaction.now)
+        check_deltas(before, after, lambda delta: _read_named(transaction.tree, delta.sha256, lists))
         fresh = {}
         for sha256 in _named_lists(part.head):
             if sha256.hex() in lists:
                 fresh[sha256.hex()] = lists[sha256.hex()]
-            elif not writing.tree.has(list_file(sha256.hex())):
+            elif not transaction.tree.has(list_file(sha256.hex())):
                 raise _missing(sha256)
         update = RoleUpdate(part.version, submission.metadata, {head_path(participant): submission.file})
         return _Checked(update, fresh, after)
 
-    def _state(self, writing: Writing, participant: str) -> RevocationState | None:
+    def _state(self, transaction: Transaction, participant: str) -> RevocationState | None:
         """What the participant has revoked as published; None before its first head."""
-        published = writing.current
+        published = transaction.current
         metadata = published.role(live_role(participant))
         if metadata is None:
             return None
         data = published.file(metadata, head_path(participant))
         head = decode_head(data, realm=published.realm, issuer=participant)
         known = self._states.get(participant)
-        return build_state(head, lambda entry: _read_list(writing.tree, entry, {}), previous=known)
+        return build_state(head, lambda entry: _read_list(transaction.tree, entry, {}), previous=known)
 
 
 def _read_list(tree: TrustTree, entry: DayEntry, lists: Mapping[str, Path]) -> bytes:
@@ -201,13 +202,13 @@ def _missing(sha256: bytes) -> InvalidInputError:
     )
 
 
-def _earlier_receipt(writing: Writing, role: str, metadata: bytes) -> Receipt | None:
+def _earlier_receipt(transaction: Transaction, role: str, metadata: bytes) -> Receipt | None:
     """The result again, when these very bytes are published already."""
     version = decode_metadata(metadata, Targets, LIMITS.province_metadata_bytes).signed.version
-    if not 0 < version <= writing.current.version_of(role):
+    if not 0 < version <= transaction.current.version_of(role):
         return None
     path = metadata_file(role, version)
-    if not writing.tree.has(path) or writing.tree.read(path) != metadata:
+    if not transaction.tree.has(path) or transaction.tree.read(path) != metadata:
         return None
-    versions = writing.current.versions
+    versions = transaction.current.versions
     return Receipt(version, versions.snapshot, versions.timestamp, is_repeat=True)

@@ -58,7 +58,7 @@ from healthcode.trust.verify.national import root_fingerprint
 from trust_registry.proposals.difference import Change, differences
 from trust_registry.tree.current import LIMITS, Published
 from trust_registry.tree.repository import Repository
-from trust_registry.tree.transaction import Receipt, Writing
+from trust_registry.tree.transaction import Receipt, Transaction
 
 __all__ = [
     "AreaApproval",
@@ -223,8 +223,8 @@ def add_approval(approval: AreaApproval, root: Root, key: PrivateKey) -> AreaApp
 
 def open_approval(repository: Repository, store: AreaApprovalStore, data: bytes) -> AreaApproval:
     """Keeps areas that wait for approval, durably, with the approvals they may have. Raises as check_areas."""
-    with repository.writing() as writing:
-        approval = store.find(check_areas(data, writing.current, writing.now))
+    with repository.transaction() as transaction:
+        approval = store.find(check_areas(data, transaction.current, transaction.now))
         store.put(approval)
     return approval
 
@@ -236,9 +236,9 @@ def approve_areas(
 
     Raises as check_areas and add_approval.
     """
-    with repository.writing() as writing:
-        approval = store.find(check_areas(data, writing.current, writing.now))
-        return _keep(writing, store, add_approval(approval, writing.current.root.signed, key))
+    with repository.transaction() as transaction:
+        approval = store.find(check_areas(data, transaction.current, transaction.now))
+        return _keep(transaction, store, add_approval(approval, transaction.current.root.signed, key))
 
 
 def take_approvals(
@@ -250,18 +250,18 @@ def take_approvals(
     error. Raises as check_areas; InvalidInputError (REALM_MISMATCH); SignatureError, which says
     whose approval does not hold, and PermissionDeniedError for one by no operator: nothing is kept then.
     """
-    with repository.writing() as writing:
-        root = writing.current.root.signed
-        if other.realm != writing.current.realm:
+    with repository.transaction() as transaction:
+        root = transaction.current.root.signed
+        if other.realm != transaction.current.realm:
             raise InvalidInputError(
-                f"these areas are of realm {other.realm}; this is {writing.current.realm}",
+                f"these areas are of realm {other.realm}; this is {transaction.current.realm}",
                 reason=Reason.REALM_MISMATCH,
             )
         threshold = root.roles["targets"].threshold
-        if other.data == published_areas(writing.current):
-            receipt = Receipt(writing.current.version_of(AREAS_ROLE), 0, 0, is_repeat=True)
+        if other.data == published_areas(transaction.current):
+            receipt = Receipt(transaction.current.version_of(AREAS_ROLE), 0, 0, is_repeat=True)
             return AreaSigning(other, len(other.approvers(root)), threshold, receipt), []
-        approval = store.find(check_areas(other.data, writing.current, writing.now))
+        approval = store.find(check_areas(other.data, transaction.current, transaction.now))
         good = other.approvers(root)
         for keyid in sorted(set(other.signatures) - good):
             whose = f"{names.get(keyid, 'unnamed')} ({keyid[:12]})"
@@ -273,35 +273,35 @@ def take_approvals(
             )
         new = sorted(good - approval.approvers(root))
         signatures = {**approval.signatures, **{keyid: other.signatures[keyid] for keyid in new}}
-        signing = _keep(writing, store, approval.model_copy(update={"signatures": signatures}))
+        signing = _keep(transaction, store, approval.model_copy(update={"signatures": signatures}))
     return signing, [f"{names.get(keyid, 'unnamed')} ({keyid[:12]})" for keyid in new]
 
 
-def _keep(writing: Writing, store: AreaApprovalStore, approval: AreaApproval) -> AreaSigning:
+def _keep(transaction: Transaction, store: AreaApprovalStore, approval: AreaApproval) -> AreaSigning:
     store.put(approval)
-    root = writing.current.root.signed
+    root = transaction.current.root.signed
     threshold = root.roles["targets"].threshold
     count = len(approval.approvers(root))
-    receipt = _publish(writing, approval) if count >= threshold and writing.can_publish else None
+    receipt = _publish(transaction, approval) if count >= threshold and transaction.can_publish else None
     return AreaSigning(approval, count, threshold, receipt)
 
 
 def publish_approved(repository: Repository, store: AreaApprovalStore) -> AreaSigning | None:
     """Publishes the latest areas that have their approvals, given on a machine without the online keys."""
     for approval in reversed(store.all()):
-        with repository.writing() as writing:
-            published = writing.current
+        with repository.transaction() as transaction:
+            published = transaction.current
             threshold = published.root.signed.roles["targets"].threshold
             count = len(approval.approvers(published.root.signed))
             current = decode_areas(published_areas(published)).as_of or 0
             if approval.realm == published.realm and approval.as_of > current and count >= threshold:
-                check_areas(approval.data, published, writing.now)
-                return AreaSigning(approval, count, threshold, _publish(writing, approval))
+                check_areas(approval.data, published, transaction.now)
+                return AreaSigning(approval, count, threshold, _publish(transaction, approval))
     return None
 
 
-def _publish(writing: Writing, approval: AreaApproval) -> Receipt:
-    return writing.publish({AREAS_ROLE: writing.sign_risk({RISK_PATH: approval.data})})
+def _publish(transaction: Transaction, approval: AreaApproval) -> Receipt:
+    return transaction.publish({AREAS_ROLE: transaction.sign_risk({RISK_PATH: approval.data})})
 
 
 def published_areas(published: Published) -> bytes:

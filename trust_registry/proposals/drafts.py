@@ -22,20 +22,24 @@ from healthcode.trust.format.documents import (
 from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role
 from healthcode.trust.format.metadata import Metadata, Targets, reonboarded_in, to_bytes
 from healthcode.trust.format.new_metadata import with_province, with_root, with_targets
-from trust_registry.participants.checks import check_first_publication, check_national, check_retirements
+from trust_registry.participants.checks import (
+    Publication,
+    check_first_publication,
+    check_national,
+    check_retirements,
+)
 from trust_registry.participants.join import Join, chain_of, is_admitted, retirement_of
 from trust_registry.proposals.proposal import (
     Proposal,
     ProposalKind,
     ProposalState,
     ProposalStore,
-    Publication,
 )
 from trust_registry.proposals.sign import state_of
 from trust_registry.tree.current import LIMITS, Published
-from trust_registry.tree.lost_versions import check_standing, title_of
+from trust_registry.tree.lost_versions import check_nothing_lost, title_with_losses
 from trust_registry.tree.repository import Repository
-from trust_registry.tree.transaction import Writing
+from trust_registry.tree.transaction import Transaction
 
 __all__ = [
     "draft_admission",
@@ -54,15 +58,15 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
     Raises what Join.verify does: ConflictError (AUTHORITY_EXISTS) for a second
     authority, InvalidInputError for a participant that the realm may not have.
     """
-    with repository.writing() as writing:
-        published = writing.current
+    with repository.transaction() as transaction:
+        published = transaction.current
         for join in joins:
             if is_admitted(join, published):
                 raise ConflictError(
                     f"{join.title} is admitted already, by this very request: nothing is left to sign",
                     reason=Reason.AUTHORITY_EXISTS,
                 )
-            join.verify(published, writing.now)
+            join.verify(published, transaction.now)
         requests = tuple(sorted(join.digest for join in joins))
         if len({join.request.participant for join in joins}) != len(joins):
             raise ConflictError(
@@ -84,7 +88,7 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
             }
         )
         files = {PARTICIPANTS_PATH: encode_participants(document, participants=entries)}
-        targets = next_targets(writing, files)
+        targets = next_targets(transaction, files)
         for join in joins:
             link = join.request.link
             targets = with_province(targets, join.request.participant, link.keys, link.threshold)
@@ -95,14 +99,16 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
             )
             for join in joins
         }
-        return keep_targets(writing, store, ProposalKind.ADMIT, title, targets, files, publications, requests)
+        return keep_targets(
+            transaction, store, ProposalKind.ADMIT, title, targets, files, publications, requests
+        )
 
 
 def _admission_title(joins: Sequence[Join], published: Published) -> str:
     """E.g. `admit 11 …, 44 …; 31 … hands over to link 2, signed by 2 of 3 old keys`."""
-    first = [join.title for join in joins if not join.standing(published)]
+    first = [join.title for join in joins if not join.effect(published)]
     parts = ["admit " + ", ".join(first)] if first else []
-    parts += [f"{join.title} {how}" for join in joins if (how := join.standing(published))]
+    parts += [f"{join.title} {how}" for join in joins if (how := join.effect(published))]
     return "; ".join(parts)
 
 
@@ -113,44 +119,46 @@ def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) ->
     the next 48 hours without being an emergency, or make trust STALE between two signatures.
     """
     book = decode_policy(policy)
-    with repository.writing() as writing:
-        present = writing.current.file(writing.current.targets, POLICY_PATH)
-        check_notice(decode_policy(present), book, writing.now)
+    with repository.transaction() as transaction:
+        present = transaction.current.file(transaction.current.targets, POLICY_PATH)
+        check_notice(decode_policy(present), book, transaction.now)
         check_freshness(decode_policy(present), book)
         files = {POLICY_PATH: policy}
-        targets = next_targets(writing, files)
-        return keep_targets(writing, store, ProposalKind.POLICY, "change the national policy", targets, files)
+        targets = next_targets(transaction, files)
+        return keep_targets(
+            transaction, store, ProposalKind.POLICY, "change the national policy", targets, files
+        )
 
 
 def draft_service(
     repository: Repository, store: ProposalStore, name: Literal["registry", "gateway"], entry: ServiceEntry
 ) -> Proposal:
     """The proposal of another CA or endpoint for a national service."""
-    with repository.writing() as writing:
-        document = writing.current.participants
+    with repository.transaction() as transaction:
+        document = transaction.current.participants
         files = {
             PARTICIPANTS_PATH: encode_participants(document, services={**document.services, name: entry})
         }
-        targets = next_targets(writing, files)
+        targets = next_targets(transaction, files)
         title = f"change where the {name} is reached, and its CA"
-        return keep_targets(writing, store, ProposalKind.SERVICE, title, targets, files)
+        return keep_targets(transaction, store, ProposalKind.SERVICE, title, targets, files)
 
 
 def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["root", "targets"]) -> Proposal:
     """The proposal that signs a role again as it is, with a new expiry."""
-    with repository.writing() as writing:
-        check_standing(writing.current, role)
+    with repository.transaction() as transaction:
+        check_nothing_lost(transaction.current, role)
         if role == "targets":
-            targets = next_targets(writing, {})
+            targets = next_targets(transaction, {})
             return keep_targets(
-                writing, store, ProposalKind.RENEWAL, "renew targets as they are", targets, {}
+                transaction, store, ProposalKind.RENEWAL, "renew targets as they are", targets, {}
             )
-        renewed = with_root(writing.current.root.signed, {}, now=writing.now)
+        renewed = with_root(transaction.current.root.signed, {}, now=transaction.now)
         proposal = Proposal(
             kind=ProposalKind.RENEWAL,
             role="root",
-            title=title_of("renew root as it is", writing.current, "root"),
-            created=writing.now,
+            title=title_with_losses("renew root as it is", transaction.current, "root"),
+            created=transaction.now,
             metadata=to_bytes(renewed),
             files={},
             publications={},
@@ -159,10 +167,10 @@ def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["r
         return proposal
 
 
-def next_targets(writing: Writing, files: Mapping[str, bytes]) -> Metadata[Targets]:
-    check_standing(writing.current, "targets")
-    version = writing.current.next_version("targets")
-    return with_targets(writing.current.targets, version=version, files=files, now=writing.now)
+def next_targets(transaction: Transaction, files: Mapping[str, bytes]) -> Metadata[Targets]:
+    check_nothing_lost(transaction.current, "targets")
+    version = transaction.current.next_version("targets")
+    return with_targets(transaction.current.targets, version=version, files=files, now=transaction.now)
 
 
 def encode_participants(document: ParticipantsDocument, **changes: object) -> bytes:
@@ -174,7 +182,7 @@ def _open(store: ProposalStore, published: Published) -> list[Proposal]:
 
 
 def keep_targets(
-    writing: Writing,
+    transaction: Transaction,
     store: ProposalStore,
     kind: ProposalKind,
     title: str,
@@ -184,7 +192,7 @@ def keep_targets(
     requests: tuple[str, ...] = (),
 ) -> Proposal:
     """Checks a draft of targets as it will be checked at publication, and keeps it."""
-    published = writing.current
+    published = transaction.current
     whole = {
         path: files.get(path) or published.file(published.targets, path)
         for path in (PARTICIPANTS_PATH, POLICY_PATH)
@@ -192,16 +200,16 @@ def keep_targets(
     consents = reonboarded_in(published.root.signed)
     check_national(targets.signed, whole, published.participants, published.realm, consents)
     document = decode_document(ParticipantsDocument, whole[PARTICIPANTS_PATH], LIMITS.participants_bytes)
-    check_retirements(targets.signed, document, published.participants, writing.now)
+    check_retirements(targets.signed, document, published.participants, transaction.now)
     for role, publication in (publications or {}).items():
-        check_first_publication(targets.signed, role, publication, published, writing.now)
+        check_first_publication(targets.signed, role, publication, published, transaction.now)
     if files and all(published.file(published.targets, path) == data for path, data in files.items()):
         raise InvalidInputError("nothing would change: what is published is the same already")
     proposal = Proposal(
         kind=kind,
         role="targets",
-        title=title_of(title, published, "targets"),
-        created=writing.now,
+        title=title_with_losses(title, published, "targets"),
+        created=transaction.now,
         metadata=to_bytes(targets),
         files=dict(files),
         publications=dict(publications or {}),

@@ -19,7 +19,7 @@ from healthcode.trust.format.metadata import Metadata, Root, public_of, signing_
 from healthcode.trust.format.new_metadata import with_areas_key, with_root, with_targets
 from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.tree.current import Published
-from trust_registry.tree.lost_versions import check_standing, title_of
+from trust_registry.tree.lost_versions import check_nothing_lost, title_with_losses
 from trust_registry.tree.repository import Repository
 
 __all__ = ["HolderChange", "draft_areas_key", "draft_holders", "draft_online_key", "draft_reonboarding"]
@@ -43,18 +43,21 @@ def draft_holders(
 
     Raises InvalidInputError when nothing would change, or nobody could sign any more.
     """
-    with repository.writing() as writing:
-        published = writing.current
+    with repository.transaction() as transaction:
+        published = transaction.current
         role = _TUF_ROLE[who]
-        check_standing(published, "root", role)
+        check_nothing_lost(published, "root", role)
         root = published.root.signed
         keys, threshold = _changed(root, role, change, published.realm)
-        new = with_root(root, {role: (keys, threshold)}, now=writing.now)
+        new = with_root(root, {role: (keys, threshold)}, now=transaction.now)
         companion = b""
         if role == "targets":
             companion = to_bytes(
                 with_targets(
-                    published.targets, version=published.next_version("targets"), files={}, now=writing.now
+                    published.targets,
+                    version=published.next_version("targets"),
+                    files={},
+                    now=transaction.now,
                 )
             )
         kind = ProposalKind.OPERATORS if companion else ProposalKind.ROOT
@@ -63,9 +66,9 @@ def draft_holders(
         return _keep(
             store,
             kind,
-            title_of(title, published, *dict.fromkeys(("root", role))),
+            title_with_losses(title, published, *dict.fromkeys(("root", role))),
             new,
-            writing.now,
+            transaction.now,
             companion,
         )
 
@@ -93,28 +96,28 @@ def draft_online_key(
 
     With it clients begin their versions anew, so that a stolen key that ran ahead is healed.
     """
-    with repository.writing() as writing:
-        published = writing.current
-        check_standing(published, "root")
+    with repository.transaction() as transaction:
+        published = transaction.current
+        check_nothing_lost(published, "root")
         root = published.root.signed
-        new = with_root(root, {role: ([public], 1)}, now=writing.now)
-        title = title_of(f"another online key for {role}", published, "root")
-        return _keep(store, ProposalKind.ONLINE, title, new, writing.now)
+        new = with_root(root, {role: ([public], 1)}, now=transaction.now)
+        title = title_with_losses(f"another online key for {role}", published, "root")
+        return _keep(store, ProposalKind.ONLINE, title, new, transaction.now)
 
 
 def draft_areas_key(repository: Repository, store: ProposalStore, public: bytes) -> Proposal:
     """The proposal of another key for areas; operators sign it."""
-    with repository.writing() as writing:
-        published = writing.current
-        check_standing(published, "targets")
+    with repository.transaction() as transaction:
+        published = transaction.current
+        check_nothing_lost(published, "targets")
         targets = with_targets(
-            published.targets, version=published.next_version("targets"), files={}, now=writing.now
+            published.targets, version=published.next_version("targets"), files={}, now=transaction.now
         )
         proposal = Proposal(
             kind=ProposalKind.AREAS,
             role="targets",
-            title=title_of(f"another online key for {AREAS_ROLE}", published, "targets"),
-            created=writing.now,
+            title=title_with_losses(f"another online key for {AREAS_ROLE}", published, "targets"),
+            created=transaction.now,
             metadata=to_bytes(with_areas_key(targets, public)),
             files={},
             publications={},
@@ -127,14 +130,14 @@ def draft_reonboarding(
     repository: Repository, store: ProposalStore, participant: str, seq: int, digest: bytes
 ) -> Proposal:
     """Root's consent to an authority link that the authority before could not hand over, because it is lost."""
-    with repository.writing() as writing:
-        published: Published = writing.current
-        check_standing(published, "root")
+    with repository.transaction() as transaction:
+        published: Published = transaction.current
+        check_nothing_lost(published, "root")
         root = copy.deepcopy(published.root.signed)
-        new = with_root(root, {}, now=writing.now, reonboarded={f"{participant}/{seq}": digest.hex()})
+        new = with_root(root, {}, now=transaction.now, reonboarded={f"{participant}/{seq}": digest.hex()})
         title = f"participant {participant} lost its authority: link {seq} without handover"
-        title = title_of(title, published, "root")
-        return _keep(store, ProposalKind.REONBOARDING, title, new, writing.now)
+        title = title_with_losses(title, published, "root")
+        return _keep(store, ProposalKind.REONBOARDING, title, new, transaction.now)
 
 
 def _keep(

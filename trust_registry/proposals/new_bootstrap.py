@@ -19,7 +19,7 @@ from healthcode.trust.format.metadata import public_of, to_bytes
 from healthcode.trust.format.new_metadata import with_bootstrap, with_root, with_targets
 from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.tree.current import Published
-from trust_registry.tree.lost_versions import check_standing, title_of
+from trust_registry.tree.lost_versions import check_nothing_lost, title_with_losses
 from trust_registry.tree.repository import Repository
 
 __all__ = ["BootstrapPlan", "check_plan", "draft_bootstrap", "roles_of"]
@@ -85,27 +85,29 @@ def draft_bootstrap(repository: Repository, store: ProposalStore, plan: Bootstra
 
     Raises as check_plan, and PreconditionError (TRUST_ROLLBACK) where nodes hold a newer root.
     """
-    with repository.writing() as writing:
-        published = writing.current
-        check_standing(published, *roles_of(plan))
+    with repository.transaction() as transaction:
+        published = transaction.current
+        check_nothing_lost(published, *roles_of(plan))
         check_plan(plan, published)
         changes: dict[str, tuple[Sequence[bytes], int]] = {"root": (plan.root_keys, plan.root_threshold)}
         companion = b""
         if plan.operator_keys:
             changes["targets"] = (plan.operator_keys, plan.operator_threshold or 0)
             version = published.next_version("targets")
-            companion = to_bytes(with_targets(published.targets, version=version, files={}, now=writing.now))
-        root = with_root(published.root.signed, changes, now=writing.now)
+            companion = to_bytes(
+                with_targets(published.targets, version=version, files={}, now=transaction.now)
+            )
+        root = with_root(published.root.signed, changes, now=transaction.now)
         why = plan.reason.strip() + (f"; although: {plan.although.strip()}" if plan.although else "")
         proposal = Proposal(
             kind=ProposalKind.BOOTSTRAP,
             role="root",
-            title=title_of(
+            title=title_with_losses(
                 f"NEW BOOTSTRAP: root begins anew, {plan.root_threshold} of {len(plan.root_keys)} sign; {why}",
                 published,
                 *roles_of(plan),
             ),
-            created=writing.now,
+            created=transaction.now,
             metadata=to_bytes(with_bootstrap(root, published.fingerprint)),
             files={},
             publications={},

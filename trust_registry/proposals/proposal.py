@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from healthcode.clock import parse_rfc3339, rfc3339
 from healthcode.errors import DecodeError, NotFoundError, Reason
 from healthcode.storage.files import read_file, write_file
+from trust_registry.participants.checks import Publication
 
 __all__ = [
     "MAX_PROPOSAL_BYTES",
@@ -35,7 +36,6 @@ __all__ = [
     "ProposalKind",
     "ProposalState",
     "ProposalStore",
-    "Publication",
     "decode_proposal",
     "encode_proposal",
 ]
@@ -68,14 +68,6 @@ class ProposalState(StrEnum):
     OPEN = "OPEN"
     PUBLISHED = "PUBLISHED"
     STALE = "STALE"
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """What a delegated role signed: its metadata, and the one file this names."""
-
-    metadata: bytes
-    file: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,29 +29,29 @@ from healthcode.trust.format.metadata import (
 from trust_registry.participants.checks import check_first_publication, check_national, check_retirements
 from trust_registry.proposals.proposal import Proposal
 from trust_registry.tree.current import LIMITS
-from trust_registry.tree.lost_versions import check_standing
-from trust_registry.tree.transaction import Receipt, RoleUpdate, Writing
+from trust_registry.tree.lost_versions import check_nothing_lost
+from trust_registry.tree.transaction import Receipt, RoleUpdate, Transaction
 
 __all__ = ["publish_signed", "roles_of"]
 
 
-def publish_signed(writing: Writing, proposal: Proposal) -> Receipt:
+def publish_signed(transaction: Transaction, proposal: Proposal) -> Receipt:
     """Publishes a proposal that has its signatures; durable when it returns.
 
     Raises SignatureError (SIGNATURE_THRESHOLD) when it lacks some, PreconditionError (TRUST_ROLLBACK) on
     what is older than what nodes hold, and what check_national raises.
     """
-    check_standing(writing.current, *roles_of(proposal))
+    check_nothing_lost(transaction.current, *roles_of(proposal))
     if proposal.role == "root":
-        return _publish_root(writing, proposal)
+        return _publish_root(transaction, proposal)
     metadata = decode_metadata(proposal.metadata, Targets, LIMITS.targets_bytes)
-    verify_threshold(writing.current.root.signed, "targets", metadata)
-    updates = _targets_updates(writing, metadata, proposal.metadata, proposal.files)
+    verify_threshold(transaction.current.root.signed, "targets", metadata)
+    updates = _targets_updates(transaction, metadata, proposal.metadata, proposal.files)
     for role, publication in proposal.publications.items():
         updates[role] = check_first_publication(
-            metadata.signed, role, publication, writing.current, writing.now
+            metadata.signed, role, publication, transaction.current, transaction.now
         )
-    return writing.publish(updates)
+    return transaction.publish(updates)
 
 
 def roles_of(proposal: Proposal) -> tuple[str, ...]:
@@ -59,8 +59,8 @@ def roles_of(proposal: Proposal) -> tuple[str, ...]:
     return (proposal.role, "targets") if proposal.companion else (proposal.role,)
 
 
-def _publish_root(writing: Writing, proposal: Proposal) -> Receipt:
-    published = writing.current
+def _publish_root(transaction: Transaction, proposal: Proposal) -> Receipt:
+    published = transaction.current
     metadata = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
     root = metadata.signed
     if not begins_anew(root, published.fingerprint):
@@ -72,18 +72,18 @@ def _publish_root(writing: Writing, proposal: Proposal) -> Receipt:
     if proposal.companion:
         companion = decode_metadata(proposal.companion, Targets, LIMITS.targets_bytes)
         verify_threshold(root, "targets", companion)
-        updates = _targets_updates(writing, companion, proposal.companion, proposal.files)
+        updates = _targets_updates(transaction, companion, proposal.companion, proposal.files)
     else:
         # nothing may be published under which the targets in force would no longer hold
         verify_threshold(root, "targets", published.targets)
-    return writing.publish_root(root.version, proposal.metadata, updates)
+    return transaction.publish_root(root.version, proposal.metadata, updates)
 
 
 def _targets_updates(
-    writing: Writing, metadata: Metadata[Targets], data: bytes, changed: Mapping[str, bytes]
+    transaction: Transaction, metadata: Metadata[Targets], data: bytes, changed: Mapping[str, bytes]
 ) -> dict[str, RoleUpdate]:
     """The update of targets, and of areas where it has another key now."""
-    published = writing.current
+    published = transaction.current
     files = {
         path: changed.get(path) or published.file(published.targets, path)
         for path in (PARTICIPANTS_PATH, POLICY_PATH)
@@ -91,10 +91,10 @@ def _targets_updates(
     consents = reonboarded_in(published.root.signed)
     check_national(metadata.signed, files, published.participants, published.realm, consents)
     document = decode_document(ParticipantsDocument, files[PARTICIPANTS_PATH], LIMITS.participants_bytes)
-    check_retirements(metadata.signed, document, published.participants, writing.now)
+    check_retirements(metadata.signed, document, published.participants, transaction.now)
     updates = {"targets": RoleUpdate(metadata.signed.version, data, changed)}
     if signing_keys(metadata.signed, AREAS_ROLE) != signing_keys(published.targets.signed, AREAS_ROLE):
         areas = published.role(AREAS_ROLE)
         risk = {} if areas is None else {path: published.file(areas, path) for path in areas.signed.targets}
-        updates[AREAS_ROLE] = writing.sign_risk(risk, metadata.signed)
+        updates[AREAS_ROLE] = transaction.sign_risk(risk, metadata.signed)
     return updates

@@ -40,10 +40,10 @@ def draft_retirement(
     Raises InvalidInputError for one who is not there, or times that are past or turned round;
     PreconditionError (ISSUER_RETIRED) when it signs no more already.
     """
-    with repository.writing() as writing:
-        document = writing.current.participants
+    with repository.transaction() as transaction:
+        document = transaction.current.participants
         entry = _entry(document, code)
-        if not writing.now <= retirement.signs_until < retirement.codes_until:
+        if not transaction.now <= retirement.signs_until < retirement.codes_until:
             raise InvalidInputError("a participant stops signing in the future, and its codes end after that")
         files = _with_entry(document, code, entry.model_copy(update={"retirement": retirement}))
         title = (
@@ -51,7 +51,7 @@ def draft_retirement(
             f"{rfc3339(retirement.codes_until)}"
         )
         return keep_targets(
-            writing, store, ProposalKind.RETIREMENT, title, next_targets(writing, files), files
+            transaction, store, ProposalKind.RETIREMENT, title, next_targets(transaction, files), files
         )
 
 
@@ -87,13 +87,13 @@ def draft_withdrawal(repository: Repository, store: ProposalStore, code: str) ->
     Raises InvalidInputError for one who does not leave; PreconditionError (ISSUER_RETIRED) when it
     signs no more.
     """
-    with repository.writing() as writing:
-        document = writing.current.participants
+    with repository.transaction() as transaction:
+        document = transaction.current.participants
         entry = _leaving(document, code)
         files = _with_entry(document, code, entry.model_copy(update={"retirement": None}))
         title = f"participant {code} does not retire: what was announced is withdrawn"
         return keep_targets(
-            writing, store, ProposalKind.RETIREMENT, title, next_targets(writing, files), files
+            transaction, store, ProposalKind.RETIREMENT, title, next_targets(transaction, files), files
         )
 
 
@@ -103,20 +103,20 @@ def draft_removal(repository: Repository, store: ProposalStore, code: str) -> Pr
     Raises InvalidInputError for one who does not leave; PreconditionError (ISSUER_RETIRED) while
     there may be codes of it; InvalidInputError when it was done already.
     """
-    with repository.writing() as writing:
-        published = writing.current
+    with repository.transaction() as transaction:
+        published = transaction.current
         retirement = _leaving(published.participants, code).retirement
         if code not in delegated_participants(published.targets.signed):
             raise InvalidInputError(f"the delegation of participant {code} was taken back already")
-        if retirement is not None and writing.now < retirement.codes_until:
+        if retirement is not None and transaction.now < retirement.codes_until:
             raise PreconditionError(
                 f"codes of participant {code} live until {rfc3339(retirement.codes_until)}: take its delegation "
                 "back after that",
                 reason=Reason.ISSUER_RETIRED,
             )
-        targets = without_province(next_targets(writing, {}), code)
+        targets = without_province(next_targets(transaction, {}), code)
         title = f"participant {code} has left: take its delegation back"
-        return keep_targets(writing, store, ProposalKind.RETIREMENT, title, targets, {})
+        return keep_targets(transaction, store, ProposalKind.RETIREMENT, title, targets, {})
 
 
 def retirements_of(published: Published) -> Mapping[str, Retirement]:

@@ -32,9 +32,9 @@ from trust_registry.proposals.proposal import Proposal, ProposalState, ProposalS
 from trust_registry.proposals.publish import publish_signed, roles_of
 from trust_registry.proposals.signed_documents import papers_of, verify_content, verify_same, with_papers
 from trust_registry.tree.current import LIMITS, Published
-from trust_registry.tree.lost_versions import check_standing
+from trust_registry.tree.lost_versions import check_nothing_lost
 from trust_registry.tree.repository import Repository
-from trust_registry.tree.transaction import Receipt, Writing
+from trust_registry.tree.transaction import Receipt, Transaction
 
 __all__ = [
     "Roll",
@@ -237,10 +237,10 @@ def sign_proposal(repository: Repository, store: ProposalStore, proposal_id: str
     Where the online keys are not open, the server beside publishes it.
     Raises NotFoundError (PROPOSAL_UNKNOWN), ConflictError (PROPOSAL_STALE), and as add_signature.
     """
-    with repository.writing() as writing:
+    with repository.transaction() as transaction:
         proposal = store.find(proposal_id)
-        _check_open(proposal, writing.current)
-        return _keep(writing, store, add_signature(proposal, writing.current, key))
+        _check_open(proposal, transaction.current)
+        return _keep(transaction, store, add_signature(proposal, transaction.current, key))
 
 
 def take_signatures(
@@ -250,28 +250,28 @@ def take_signatures(
 
     Raises as merge_signatures, and NotFoundError, ConflictError as sign_proposal.
     """
-    with repository.writing() as writing:
+    with repository.transaction() as transaction:
         proposal = store.find(other.id)
-        if state_of(proposal, writing.current) is ProposalState.PUBLISHED:
+        if state_of(proposal, transaction.current) is ProposalState.PUBLISHED:
             verify_same(proposal, other)
-            return Signing(proposal, tally_of(proposal, writing.current), None), []
-        _check_open(proposal, writing.current)
-        proposal, added = merge_signatures(proposal, other, writing.current, names)
-        return _keep(writing, store, proposal), added
+            return Signing(proposal, tally_of(proposal, transaction.current), None), []
+        _check_open(proposal, transaction.current)
+        proposal, added = merge_signatures(proposal, other, transaction.current, names)
+        return _keep(transaction, store, proposal), added
 
 
 def publish_proposal(repository: Repository, store: ProposalStore, proposal_id: str) -> Receipt:
     """Publishes a proposal whose threshold was reached. Raises SignatureError (SIGNATURE_THRESHOLD) if not."""
-    with repository.writing() as writing:
+    with repository.transaction() as transaction:
         proposal = store.find(proposal_id)
-        _check_open(proposal, writing.current)
-        return publish_signed(writing, proposal)
+        _check_open(proposal, transaction.current)
+        return publish_signed(transaction, proposal)
 
 
-def _keep(writing: Writing, store: ProposalStore, proposal: Proposal) -> Signing:
+def _keep(transaction: Transaction, store: ProposalStore, proposal: Proposal) -> Signing:
     store.put(proposal)
-    tally = tally_of(proposal, writing.current)
-    receipt = publish_signed(writing, proposal) if tally.is_complete and writing.can_publish else None
+    tally = tally_of(proposal, transaction.current)
+    receipt = publish_signed(transaction, proposal) if tally.is_complete and transaction.can_publish else None
     return Signing(proposal, tally, receipt)
 
 
@@ -289,7 +289,7 @@ def _check_open(proposal: Proposal, basis: Basis) -> None:
             reason=Reason.PROPOSAL_STALE,
         )
     if isinstance(basis, Published):  # who signs at home has only what was carried there
-        check_standing(basis, *roles_of(proposal))
+        check_nothing_lost(basis, *roles_of(proposal))
 
 
 def signers_of(proposal: Proposal, basis: Basis | None) -> dict[bytes, str]:

@@ -38,7 +38,7 @@ from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalSt
 from trust_registry.recovery.salvage import Salvage, salvage
 from trust_registry.tree.current import Published
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree
-from trust_registry.tree.high_water import Floor, write_floor
+from trust_registry.tree.high_water import HighWater, write_high_water
 from trust_registry.tree.online_keys import OnlineKeys, create_online_keys, roles_without_key
 
 __all__ = ["Rebuilt", "Restored", "rebuild"]
@@ -72,7 +72,7 @@ class Rebuilt:
     root_version: int
     snapshot_version: int
     timestamp_version: int
-    floor: Floor
+    high_water: HighWater
     participants: int
     lacking: Mapping[str, int]
     missing_deltas: int
@@ -116,7 +116,7 @@ def rebuild(
         root_version=national.root.version,
         snapshot_version=national.snapshot.version,
         timestamp_version=national.timestamp.version,
-        floor=found.floor,
+        high_water=found.high_water,
         participants=len(found.issuers),
         lacking=found.lacking,
         missing_deltas=found.missing_deltas,
@@ -134,10 +134,10 @@ def _write(
     tree = TrustTree(folder.repository)
     for name in sorted(found.files, key=lambda path: path == TIMESTAMP_FILE):
         write_file(tree.locate(name), found.files[name])
-    write_floor(folder.floor, found.floor)
+    write_high_water(folder.high_water, found.high_water)
     realm = found.national.realm
     _write_configuration(found, folder, restored.configuration)
-    published = Published(tree, found.floor)
+    published = Published(tree, found.high_water)
     proposals: tuple[Proposal, ...] = ()
     if restored.keys is None:
         passphrase = secrets.token_urlsafe(32).encode()

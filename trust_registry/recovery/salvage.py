@@ -41,7 +41,7 @@ from healthcode.trust.verify.assemble import (
 from healthcode.trust.verify.national import National, root_fingerprint
 from trust_registry.recovery.survey import Survey, candidates, fetch_roots, place_of, survey
 from trust_registry.tree.current import LIMITS
-from trust_registry.tree.high_water import Floor
+from trust_registry.tree.high_water import HighWater
 
 __all__ = ["Salvage", "salvage"]
 
@@ -50,7 +50,7 @@ __all__ = ["Salvage", "salvage"]
 class Salvage:
     """A tree that holds. `files` by path; `source` names where the national files are from.
 
-    `floor`: the highest versions that any source proves were given out. `lacking`: the roles
+    `high_water`: the highest versions that any source proves were given out. `lacking`: the roles
     whose version nobody had, with that version. `refused`: why a source gave nothing, by its
     name. `missing_deltas`: clients fetch the full list where one is missing.
     """
@@ -59,7 +59,7 @@ class Salvage:
     national: National
     files: Mapping[str, bytes]
     issuers: Mapping[str, IssuerTrust]
-    floor: Floor
+    high_water: HighWater
     lacking: Mapping[str, int]
     refused: Mapping[str, str]
     missing_deltas: int
@@ -128,9 +128,9 @@ def _gather(found: Sequence[Survey], refused: Mapping[str, str]) -> Salvage:
     """The newest national files, and of each role the newest that holds; `found` begins with the newest."""
     best = found[0]
     national = best.national
-    floor = Floor()
+    high_water = HighWater()
     for each in found:
-        floor = floor.raised(each.floor)
+        high_water = high_water.raised(each.high_water)
     files = dict(best.reader.files)
     held = {"targets": national.targets.version}
     risk = _areas(found, national)
@@ -139,7 +139,7 @@ def _gather(found: Sequence[Survey], refused: Mapping[str, str]) -> Salvage:
         held[AREAS_ROLE] = risk[0]
     issuers: dict[str, IssuerTrust] = {}
     missing = 0
-    for role in floor.roles:
+    for role in high_water.roles:
         participant, is_live = participant_of_role(role) or ("", True)
         if is_live:
             continue
@@ -154,8 +154,8 @@ def _gather(found: Sequence[Survey], refused: Mapping[str, str]) -> Salvage:
         if issuer.live is not None:
             held[live_role(participant)] = issuer.live.version
             missing += _deltas(found, issuer.live.head, files)
-    lacking = {role: version for role, version in floor.roles.items() if held.get(role, 0) < version}
-    return Salvage(best.reader.source.name, national, files, issuers, floor, lacking, refused, missing)
+    lacking = {role: version for role, version in high_water.roles.items() if held.get(role, 0) < version}
+    return Salvage(best.reader.source.name, national, files, issuers, high_water, lacking, refused, missing)
 
 
 def _areas(found: Sequence[Survey], national: National) -> tuple[int, dict[str, bytes]] | None:

@@ -28,7 +28,7 @@ from healthcode.trust.verify.national import (
 from trust_registry.recovery.node_folder import NodeFolderSource
 from trust_registry.tree.current import LIMITS
 from trust_registry.tree.files import TIMESTAMP_FILE
-from trust_registry.tree.high_water import Floor, check_floor
+from trust_registry.tree.high_water import HighWater, check_high_water
 
 __all__ = ["FileReader", "Survey", "candidates", "fetch_roots", "place_of", "survey"]
 
@@ -140,7 +140,7 @@ class Survey:
 
     reader: FileReader
     national: National
-    floor: Floor
+    high_water: HighWater
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -200,11 +200,11 @@ def survey(
         adopted,
     )
     national = verify_national(files, LIMITS)
-    floor = check_floor(
-        Floor(
+    high_water = check_high_water(
+        HighWater(
             timestamp=national.timestamp.version,
             snapshot=national.snapshot.version,
             roles={name.removesuffix(".json"): each.version for name, each in national.snapshot.meta.items()},
         )
     )
-    return Survey(reader, national, floor)
+    return Survey(reader, national, high_water)

@@ -14,13 +14,13 @@ from collections import OrderedDict
 from healthcode.errors import NotFoundError
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree
 
-__all__ = ["HotFiles"]
+__all__ = ["FileCache"]
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_BYTES = 32 * 1024 * 1024
 
 
-class HotFiles:
+class FileCache:
     """`find` and `keep` in the event loop, `read` in a thread."""
 
     def __init__(self, tree: TrustTree, *, max_bytes: int = MAX_BYTES) -> None:

@@ -29,7 +29,7 @@ from healthcode.trust.format.metadata import (
 )
 from healthcode.trust.verify.national import root_fingerprint
 from trust_registry.tree.files import TIMESTAMP_FILE, TreeVersions, TrustTree
-from trust_registry.tree.high_water import Floor, Loss
+from trust_registry.tree.high_water import HighWater, Loss
 
 __all__ = ["LIMITS", "Published", "signed_part"]
 
@@ -45,12 +45,12 @@ class Published:
     def __init__(
         self,
         tree: TrustTree,
-        floor: Floor | None = None,
+        high_water: HighWater | None = None,
         claims: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._tree = tree
         self._claims = claims
-        self._floor = floor or Floor()
+        self._high_water = high_water or HighWater()
         self.versions: TreeVersions = tree.versions()
         self._held: dict[str, int] = {}
 
@@ -105,8 +105,8 @@ class Published:
     def given_out(self) -> Mapping[str, int]:
         """The highest version of each role that was ever named: what the next snapshot names at least."""
         return {
-            role: max(self.version_of(role), self._floor.roles.get(role, 0))
-            for role in (*self.versions.roles, *self._floor.roles)
+            role: max(self.version_of(role), self._high_water.roles.get(role, 0))
+            for role in (*self.versions.roles, *self._high_water.roles)
         }
 
     def held_version(self, role: str) -> int:
@@ -135,7 +135,7 @@ class Published:
     @property
     def losses(self) -> Mapping[str, Loss]:
         """What people gave up, by role."""
-        return self._floor.losses
+        return self._high_water.losses
 
     def next_version(self, role: str) -> int:
         """The version that a role publishes next: above what is current, and above what nodes hold already."""
@@ -149,7 +149,9 @@ class Published:
         So after this tree was restored or rebuilt from something older than what nodes
         held, until the role publishes above all that they proved.
         """
-        return self._floor.timestamp > 0 and self.held_version(role) <= self._floor.roles.get(role, 0)
+        return self._high_water.timestamp > 0 and self.held_version(role) <= self._high_water.roles.get(
+            role, 0
+        )
 
     def signed_as(self, role: str, version: int) -> Mapping[str, Any] | None:
         """What root or targets said as that version; None when it was never published."""
@@ -161,11 +163,11 @@ class Published:
 
     @property
     def next_snapshot(self) -> int:
-        return 1 + max(self.versions.snapshot, self._floor.snapshot)
+        return 1 + max(self.versions.snapshot, self._high_water.snapshot)
 
     @property
     def next_timestamp(self) -> int:
-        return 1 + max(self.versions.timestamp, self._floor.timestamp)
+        return 1 + max(self.versions.timestamp, self._high_water.timestamp)
 
     def role_bytes(self, role: str) -> bytes:
         """The newest metadata of a role that is here. Raises NotFoundError when there is none."""

@@ -21,7 +21,7 @@ from healthcode.storage.files import read_file, write_file
 from healthcode.trust.format.layout import TrustLimits
 from healthcode.trust.format.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold
 
-__all__ = ["Floor", "Loss", "check_floor", "read_floor", "verify_evidence", "write_floor"]
+__all__ = ["HighWater", "Loss", "check_high_water", "read_high_water", "verify_evidence", "write_high_water"]
 
 _HIGHEST = 10**9
 """No registry gets there by publishing; a version above would use up the numbers that file names have."""
@@ -42,7 +42,7 @@ class Loss(BaseModel):
     accepted: int
 
 
-class Floor(BaseModel):
+class HighWater(BaseModel):
     """The highest versions that were ever seen; `roles` are those of a snapshot, by role; `losses` by role."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -53,12 +53,12 @@ class Floor(BaseModel):
     roles: Mapping[str, int] = {}
     losses: Mapping[str, Loss] = {}
 
-    def raised(self, other: Floor) -> Floor:
+    def raised(self, other: HighWater) -> HighWater:
         """The higher of both, each version by itself."""
         roles = dict(self.roles)
         for role, version in other.roles.items():
             roles[role] = max(version, roles.get(role, 0))
-        return Floor(
+        return HighWater(
             timestamp=max(self.timestamp, other.timestamp),
             snapshot=max(self.snapshot, other.snapshot),
             roles=roles,
@@ -66,7 +66,7 @@ class Floor(BaseModel):
         )
 
 
-def verify_evidence(root: Root, timestamp: bytes, snapshot: bytes) -> Floor:
+def verify_evidence(root: Root, timestamp: bytes, snapshot: bytes) -> HighWater:
     """What a signed timestamp, and its snapshot if it is there, prove was given out.
 
     Only the keys of the root in force count: with other online keys versions begin anew,
@@ -84,29 +84,31 @@ def verify_evidence(root: Root, timestamp: bytes, snapshot: bytes) -> Floor:
         found = decode_metadata(snapshot, Snapshot, _LIMITS.snapshot_bytes)
         verify_threshold(root, "snapshot", found)
         versions = {name.removesuffix(".json"): meta.version for name, meta in found.signed.meta.items()}
-    return check_floor(Floor(timestamp=signed.signed.version, snapshot=named.version, roles=versions))
+    return check_high_water(
+        HighWater(timestamp=signed.signed.version, snapshot=named.version, roles=versions)
+    )
 
 
-def check_floor(floor: Floor) -> Floor:
+def check_high_water(high_water: HighWater) -> HighWater:
     """The floor, if a registry can have got there. Raises TrustError (VERSION_CONFLICT)."""
-    if max(floor.timestamp, floor.snapshot, *floor.roles.values()) > _HIGHEST:
+    if max(high_water.timestamp, high_water.snapshot, *high_water.roles.values()) > _HIGHEST:
         raise TrustError("a version beyond all that was ever published", reason=Reason.VERSION_CONFLICT)
-    return floor
+    return high_water
 
 
-def read_floor(path: Path) -> Floor:
+def read_high_water(path: Path) -> HighWater:
     """The floor in force; zeros where none was ever needed. Raises ConfigurationError for a damaged file."""
     data = read_file(path)
     if data is None:
-        return Floor()
+        return HighWater()
     try:
-        return Floor.model_validate_json(data)
+        return HighWater.model_validate_json(data)
     except ValidationError as error:
         raise ConfigurationError(
             f"{path} is damaged: restore it, or remove it if no node ever held more than this registry publishes"
         ) from error
 
 
-def write_floor(path: Path, floor: Floor) -> None:
+def write_high_water(path: Path, high_water: HighWater) -> None:
     """Keeps the floor, durably. Raises UnavailableError (STORAGE_FULL)."""
-    write_file(path, floor.model_dump_json(indent=1).encode())
+    write_file(path, high_water.model_dump_json(indent=1).encode())

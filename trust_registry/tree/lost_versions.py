@@ -19,16 +19,24 @@ from dataclasses import dataclass
 
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
 from trust_registry.tree.current import Published
-from trust_registry.tree.high_water import Loss, write_floor
+from trust_registry.tree.high_water import Loss, write_high_water
 from trust_registry.tree.repository import Repository
 
-__all__ = ["Newer", "accept_loss", "behind_of", "check_standing", "check_why", "given_up", "title_of"]
+__all__ = [
+    "LostVersion",
+    "accept_loss",
+    "check_nothing_lost",
+    "check_why",
+    "given_up",
+    "lost_versions",
+    "title_with_losses",
+]
 
 _MAX_WHY_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Newer:
+class LostVersion:
     """A version of root or targets that is not here. `held` lies here; `nodes` say so, nobody where it is proved."""
 
     role: str
@@ -55,15 +63,15 @@ class Newer:
         )
 
 
-def behind_of(published: Published) -> list[Newer]:
+def lost_versions(published: Published) -> list[LostVersion]:
     """What of root and targets stands behind, and may not be signed on."""
     found = []
     held, claims = published.versions.root, published.root_claims
     if claims and not _is_accepted(published, "root", held):
-        found.append(Newer("root", max(claims.values()), held, tuple(sorted(claims))))
+        found.append(LostVersion("root", max(claims.values()), held, tuple(sorted(claims))))
     lost = published.lacking.get("targets")
     if lost is not None and not _is_accepted(published, "targets", lost):
-        found.append(Newer("targets", lost, published.held_version("targets")))
+        found.append(LostVersion("targets", lost, published.held_version("targets")))
     return found
 
 
@@ -72,9 +80,9 @@ def _is_accepted(published: Published, role: str, version: int) -> bool:
     return loss is not None and loss.version >= version
 
 
-def check_standing(published: Published, *roles: str) -> None:
+def check_nothing_lost(published: Published, *roles: str) -> None:
     """Raises PreconditionError (TRUST_ROLLBACK) when one of `roles` stands behind."""
-    for each in behind_of(published):
+    for each in lost_versions(published):
         if each.role in roles:
             raise PreconditionError(f"{each}: {each.what}", reason=Reason.TRUST_ROLLBACK)
 
@@ -89,20 +97,21 @@ def check_why(why: str) -> str:
     return found
 
 
-def accept_loss(repository: Repository, role: str, why: str) -> Newer:
+def accept_loss(repository: Repository, role: str, why: str) -> LostVersion:
     """Goes on without what is lost everywhere; durable. Raises PreconditionError when nothing is lost."""
     why = check_why(why)
-    with repository.writing() as writing:
-        published = writing.current
-        lost = next((each for each in behind_of(published) if each.role == role), None)
+    with repository.transaction() as transaction:
+        published = transaction.current
+        lost = next((each for each in lost_versions(published) if each.role == role), None)
         if lost is None:
             raise PreconditionError(f"nothing is lost of {role}: it can be signed as it is")
         # of root it is what we hold that is accepted: whoever lies could name a higher one each minute
         version = lost.held if role == "root" else lost.version
-        loss = Loss(version=version, lost=lost.version, why=why, accepted=writing.now)
-        floor = repository.floor()
-        write_floor(
-            repository.folder.floor, floor.model_copy(update={"losses": {**floor.losses, role: loss}})
+        loss = Loss(version=version, lost=lost.version, why=why, accepted=transaction.now)
+        high_water = repository.high_water()
+        write_high_water(
+            repository.folder.high_water,
+            high_water.model_copy(update={"losses": {**high_water.losses, role: loss}}),
         )
     return lost
 
@@ -123,6 +132,6 @@ def given_up(published: Published, *roles: str) -> list[str]:
     return found
 
 
-def title_of(title: str, published: Published, *roles: str) -> str:
+def title_with_losses(title: str, published: Published, *roles: str) -> str:
     """A proposal's title, which says also what was given up under it: its signers see it wherever they sign."""
     return "; ".join([title, *(f"WITHOUT {each}" for each in given_up(published, *roles))])

@@ -1,6 +1,6 @@
 """The trust tree and its one writer.
 
-Whoever writes (`writing`), the server or a command beside it, holds one lock from
+Whoever writes (`transaction`), the server or a command beside it, holds one lock from
 reading what is current until the end of the publication.
 """
 
@@ -16,12 +16,11 @@ from healthcode.trust.format.layout import AREAS_ROLE, metadata_file
 from healthcode.trust.format.metadata import signed_at
 from healthcode.trust.verify.progress import verify_pace
 from trust_registry.layout import RegistryFolder
-from trust_registry.monitoring.node_reports import NodeStateStore
 from trust_registry.tree.current import Published
 from trust_registry.tree.files import TrustTree
-from trust_registry.tree.high_water import Floor, read_floor, verify_evidence, write_floor
+from trust_registry.tree.high_water import HighWater, read_high_water, verify_evidence, write_high_water
 from trust_registry.tree.online_keys import OnlineKeys
-from trust_registry.tree.transaction import Receipt, RoleUpdate, Writing, sign_areas
+from trust_registry.tree.transaction import Receipt, RoleUpdate, Transaction, sign_areas
 
 __all__ = ["Repository"]
 
@@ -36,34 +35,37 @@ class Repository:
         clock: Clock,
         *,
         reopen: Callable[[], OnlineKeys] | None = None,
+        root_claims: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        """`reopen` reads the online keys again, when root names one that was made since."""
+        """`reopen` reads the online keys again, if root names one that was made after the start.
+
+        `root_claims` gives the version of root that each node says it has, by node.
+        """
         self.folder = folder
         self.tree = TrustTree(folder.repository)
         self.clock = clock
         self._keys = keys
         self._reopen = reopen
+        self._claims = root_claims
 
     @contextmanager
-    def writing(self) -> Iterator[Writing]:
+    def transaction(self) -> Iterator[Transaction]:
         """Holds the lock, and gives what is current and the way to change it."""
         with exclusive(self.folder.lock):
-            writing = Writing(self.tree, self._keys, self.clock.now(), self.floor(), self._claims)
-            writing.reopen = self._reopen
-            yield writing
-            self._keys = writing.held
+            transaction = Transaction(
+                self.tree, self._keys, self.clock.now(), self.high_water(), self._claims
+            )
+            transaction.reopen = self._reopen
+            yield transaction
+            self._keys = transaction.held
 
     def published(self) -> Published:
         """What is current now, without the lock."""
-        return Published(self.tree, self.floor(), self._claims)
+        return Published(self.tree, self.high_water(), self._claims)
 
-    def floor(self) -> Floor:
+    def high_water(self) -> HighWater:
         """What was given out before this tree, and what people gave up of it."""
-        return read_floor(self.folder.floor)
-
-    def _claims(self) -> dict[str, int]:
-        reports = NodeStateStore(self.folder.nodes).all()
-        return {node: report.root_version for node, report in reports.items()}
+        return read_high_water(self.folder.high_water)
 
     def resume_above(self, timestamp: bytes, snapshot: bytes) -> bool:
         """Goes on above what a node proves to hold; whether that is more than is published. Durable.
@@ -71,8 +73,8 @@ class Repository:
         Raises SignatureError, TrustError or DecodeError for evidence that proves nothing, and
         TrustError(TRUST_FAST_FORWARD) for versions that nobody can have published since.
         """
-        with self.writing() as writing:
-            published = writing.current
+        with self.transaction() as transaction:
+            published = transaction.current
             found = verify_evidence(published.root.signed, timestamp, snapshot)
             roles = {
                 role: version
@@ -88,16 +90,16 @@ class Repository:
             seconds = self.clock.now() - signed_at(published.timestamp.signed)
             verify_pace("timestamp", published.next_timestamp, found.timestamp, seconds)
             verify_pace("snapshot", published.next_snapshot, found.snapshot, seconds)
-            write_floor(self.folder.floor, self.floor().raised(found))
-        if writing.can_publish:
-            with self.writing() as writing:
-                writing.resume()
+            write_high_water(self.folder.high_water, self.high_water().raised(found))
+        if transaction.can_publish:
+            with self.transaction() as transaction:
+                transaction.resume()
         return True
 
     def renew(self) -> Receipt:
         """Signs the timestamp anew, and the snapshot and areas when half their life is gone."""
-        with self.writing() as writing:
-            return writing.renew()
+        with self.transaction() as transaction:
+            return transaction.renew()
 
     def found(self, root: bytes, targets: RoleUpdate, risk: Mapping[str, bytes]) -> Receipt:
         """The first publication, at the end of the ceremony. Raises ConfigurationError if there was one."""
@@ -106,7 +108,7 @@ class Repository:
                 raise ConfigurationError(
                     f"{self.folder.repository} holds a trust tree already: a realm is founded once"
                 )
-            writing = Writing(self.tree, self._keys, self.clock.now(), Floor(), founding=True)
+            transaction = Transaction(self.tree, self._keys, self.clock.now(), HighWater(), founding=True)
             write_file(self.tree.locate(metadata_file("root", 1)), root)
-            areas = sign_areas(writing.keys.areas, 1, risk, writing.now)
-            return writing.publish({"targets": targets, AREAS_ROLE: areas})
+            areas = sign_areas(transaction.keys.areas, 1, risk, transaction.now)
+            return transaction.publish({"targets": targets, AREAS_ROLE: areas})

@@ -36,10 +36,10 @@ from healthcode.trust.format.metadata import (
 from healthcode.trust.format.new_metadata import new_areas_metadata, new_snapshot, new_timestamp
 from trust_registry.tree.current import LIMITS, Published
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree
-from trust_registry.tree.high_water import Floor
+from trust_registry.tree.high_water import HighWater
 from trust_registry.tree.online_keys import OnlineKeys
 
-__all__ = ["Receipt", "RoleUpdate", "Writing", "sign_areas"]
+__all__ = ["Receipt", "RoleUpdate", "Transaction", "sign_areas"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +68,24 @@ def sign_areas(key: PrivateKey, version: int, risk: Mapping[str, bytes], now: in
     return RoleUpdate(version, to_bytes(metadata), risk)
 
 
-class Writing:
-    """One turn of the writer, made by `Repository.writing`."""
+class Transaction:
+    """One turn of the writer, made by `Repository.transaction`."""
 
     def __init__(
         self,
         tree: TrustTree,
         keys: OnlineKeys | None,
         now: int,
-        floor: Floor,
+        high_water: HighWater,
         claims: Callable[[], Mapping[str, int]] = dict,
         *,
         founding: bool = False,
     ) -> None:
         self.tree = tree
         self.now = now
-        self._floor = floor
+        self._high_water = high_water
         self._claims = claims
-        self.published = None if founding else Published(tree, floor, claims)
+        self.published = None if founding else Published(tree, high_water, claims)
         self.held = keys
         self.reopen: Callable[[], OnlineKeys] | None = None
 
@@ -179,7 +179,7 @@ class Writing:
             self._key(role, signed)
         if self.current.versions.root < version:
             write_file(self.tree.locate(metadata_file("root", version)), root)
-            self.published = Published(self.tree, self._floor, self._claims)
+            self.published = Published(self.tree, self._high_water, self._claims)
         if updates or not self._snapshot_holds():
             return self.publish(updates)
         return self._renew_timestamp(version)
@@ -249,5 +249,5 @@ class Writing:
         )
         write_file(self.tree.locate(TIMESTAMP_FILE), to_bytes(timestamp))
         if self.tree.exists:
-            self.published = Published(self.tree, self._floor, self._claims)
+            self.published = Published(self.tree, self._high_water, self._claims)
         return Receipt(version, snapshot_version, timestamp_version)

@@ -24,9 +24,9 @@ from healthcode.signing.ed25519 import kid
 from tests.simulator.realm import PEM
 from tests.simulator.registry import PASSPHRASE, Province, admit, found_registry, put_join
 from trust_registry.__main__ import cli
-from trust_registry.app import Registry
 from trust_registry.cli.admission import _demand_digests
 from trust_registry.participants.join import Join
+from trust_registry.registry import Registry
 
 REALM = "test-registry"
 

@@ -19,11 +19,12 @@ from healthcode.errors import (
 from healthcode.policy.book import default_policy_bytes
 from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH
 from tests.simulator.registry import found_registry, operator
-from trust_registry.app import Registry
+from trust_registry.participants.checks import Publication
 from trust_registry.proposals.drafts import draft_policy, draft_renewal
 from trust_registry.proposals.in_force import Carried, carry, decode_carried, encode_carried
-from trust_registry.proposals.proposal import Proposal, Publication, decode_proposal, encode_proposal
+from trust_registry.proposals.proposal import Proposal, decode_proposal, encode_proposal
 from trust_registry.proposals.sign import add_signature, changes_of, sign_proposal, take_signatures
+from trust_registry.registry import Registry
 
 
 @pytest.fixture

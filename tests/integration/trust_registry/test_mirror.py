@@ -20,13 +20,13 @@ from healthcode.trust.store import init_trust
 from healthcode.trust.verify.national import root_fingerprint
 from tests.simulator.realm import NOW, fixed_key
 from tests.simulator.registry import HandClock, Province, admit, found_registry, operator, plan
-from trust_registry.app import Registry, open_registry
 from trust_registry.layout import RegistryFolder
 from trust_registry.mirror.export import export_tree, watch_tree
 from trust_registry.participants.submission import Publisher
 from trust_registry.proposals.sign import sign_proposal
 from trust_registry.recovery.node_folder import NodeFolderSource, is_node_folder
 from trust_registry.recovery.rebuild import Rebuilt, Restored, rebuild
+from trust_registry.registry import Registry, open_registry
 from trust_registry.tree.files import TIMESTAMP_FILE
 from trust_registry.tree.retention import remove_superseded
 
@@ -173,8 +173,8 @@ def test_superseded_files_leave_the_mirror_in_time_and_foreign_ones_stay(
     export(registry, mirror)
     old = registry.repository.published().versions.snapshot
     (mirror / "metadata" / "index.html").write_text("hello")
-    with registry.repository.writing() as writing:
-        writing.publish({})
+    with registry.repository.transaction() as transaction:
+        transaction.publish({})
     assert export_tree(registry.repository, mirror, keep_seconds=KEEP).removed == 0
     assert (mirror / metadata_file("snapshot", old)).exists()
     exported = export_tree(registry.repository, mirror, keep_seconds=-1)
@@ -296,7 +296,7 @@ def test_nothing_is_published_at_or_below_what_a_mirror_holds(
     export(registry, ahead)
     highest = registry.repository.published().versions.timestamp
     result, anew = rebuilt(registry, tmp_path / "anew", whole, ahead, clock=clock)
-    assert result.floor.timestamp == highest
+    assert result.high_water.timestamp == highest
     assert anew.repository.renew().timestamp_version == highest + 1
 
 
@@ -342,13 +342,13 @@ def test_nobody_raises_the_floor_by_a_claim(registry: Registry) -> None:
         registry.repository.resume_above(to_bytes(timestamp), to_bytes(snapshot))
     assert refused.value.reason is Reason.SIGNATURE_THRESHOLD
     assert registry.repository.published().versions == before
-    assert not registry.folder.floor.exists()
+    assert not registry.folder.high_water.exists()
 
 
 def test_nobody_makes_the_registry_leap_ahead(registry: Registry) -> None:
     """With its own keys, stolen, either: clients would refuse all that it publishes afterwards."""
-    with registry.repository.writing() as writing:
-        keys = writing.keys
+    with registry.repository.transaction() as transaction:
+        keys = transaction.keys
     versions = dict.fromkeys(registry.repository.published().versions.roles, 1)
     snapshot = new_snapshot(version=10**8, versions=versions, now=NOW)
     sign_metadata(snapshot, keys.snapshot)
@@ -357,7 +357,7 @@ def test_nobody_makes_the_registry_leap_ahead(registry: Registry) -> None:
     with pytest.raises(TrustError, match="leapt") as refused:
         registry.repository.resume_above(to_bytes(timestamp), to_bytes(snapshot))
     assert refused.value.reason is Reason.TRUST_FAST_FORWARD
-    assert not registry.folder.floor.exists()
+    assert not registry.folder.high_water.exists()
 
 
 def test_with_new_online_keys_two_proposals_bring_it_back(

@@ -16,9 +16,9 @@ from healthcode.trust.verify.national import root_fingerprint
 from tests.simulator.mirror import run_mirror
 from tests.simulator.process import free_ports, run_command, start_service
 from tests.simulator.registry import Province, admit, found_registry, plan
-from trust_registry.app import Registry
 from trust_registry.mirror.export import export_tree
 from trust_registry.participants.submission import Publisher
+from trust_registry.registry import Registry
 
 REALM = "test-registry"
 MODULE = "trust_registry"

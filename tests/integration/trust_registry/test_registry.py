@@ -48,10 +48,10 @@ from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import Service, free_ports, run_command, start_service
 from tests.simulator.registry import Province, found_registry, plan
 from trust_registry.__main__ import cli
-from trust_registry.app import open_registry
 from trust_registry.layout import RegistryFolder
 from trust_registry.proposals.drafts import draft_admission
 from trust_registry.proposals.sign import sign_proposal
+from trust_registry.registry import open_registry
 
 REALM = "test-registry"
 MODULE = "trust_registry"

@@ -31,8 +31,8 @@ from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest, ReportNo
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import Service, free_ports, run_command, start_service
 from tests.simulator.registry import Province, admit, found_registry, plan
-from trust_registry.app import Registry
 from trust_registry.participants.submission import Publisher
+from trust_registry.registry import Registry
 
 REALM = "test-registry"
 MODULE = "trust_registry"

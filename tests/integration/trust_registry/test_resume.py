@@ -178,7 +178,7 @@ def test_a_kill_while_resuming_is_made_good_at_the_next_start(
 
     with monkeypatch.context() as patched:
         if step == "floor":
-            patched.setattr("trust_registry.tree.transaction.Writing.resume", cut)
+            patched.setattr("trust_registry.tree.transaction.Transaction.resume", cut)
         resume: Callable[[], bool] = lambda: country.prove("A")  # noqa: E731  it reads better here
         if step == "floor":
             with pytest.raises(KeyboardInterrupt):

@@ -11,7 +11,7 @@ from healthcode.clock import SystemClock
 from healthcode.storage.files import exclusive
 from tests.simulator.process import free_ports, run_command
 from tests.simulator.registry import found_registry, plan
-from trust_registry.app import Registry
+from trust_registry.registry import Registry
 
 
 @pytest.fixture

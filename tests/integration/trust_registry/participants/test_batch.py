@@ -12,9 +12,9 @@ import pytest
 
 from healthcode.errors import ConflictError, Reason, UnavailableError
 from tests.simulator.registry import Province, admit, found_registry
-from trust_registry.app import Registry
-from trust_registry.participants.batch import PublicationGroups
+from trust_registry.participants.batch import BatchQueue
 from trust_registry.participants.submission import Publisher, Submission
+from trust_registry.registry import Registry
 from trust_registry.tree.transaction import Receipt
 
 REALM = "test-registry"
@@ -42,9 +42,9 @@ def live(province: Province, version: int = 1) -> Submission:
 @asynccontextmanager
 async def running(
     publisher: Publisher, *, window_seconds: float = 0.2, sizes: list[int] | None = None
-) -> AsyncIterator[PublicationGroups]:
+) -> AsyncIterator[BatchQueue]:
     found = sizes if sizes is not None else []
-    groups = PublicationGroups(publisher, window_seconds=window_seconds, on_published=found.append)
+    groups = BatchQueue(publisher, window_seconds=window_seconds, on_published=found.append)
     task = asyncio.create_task(groups.run())
     try:
         yield groups
@@ -121,12 +121,12 @@ class Obstructed(Publisher):
         self.may_go = threading.Event()
         self.may_go.set()
 
-    def publish_together(self, submissions: Sequence[Submission]) -> list[Receipt | Exception]:
+    def publish_batch(self, submissions: Sequence[Submission]) -> list[Receipt | Exception]:
         self.begun.set()
         assert self.may_go.wait(PATIENCE_SECONDS)
         if self.error is not None:
             raise self.error
-        return super().publish_together(submissions)
+        return super().publish_batch(submissions)
 
 
 async def test_nobody_is_acknowledged_when_the_group_fails_and_the_next_one_goes_through(

@@ -28,12 +28,12 @@ from healthcode.trust.store import init_trust
 from healthcode.trust.verify.national import root_fingerprint
 from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province, admit, found_registry
-from trust_registry.app import Registry
 from trust_registry.monitoring.check import inspect_folder
 from trust_registry.monitoring.status import status_of
 from trust_registry.participants.ca_directory import CaDirectory
-from trust_registry.participants.request_ids import RequestLedger
+from trust_registry.participants.request_ids import RequestIds
 from trust_registry.participants.submission import Publisher
+from trust_registry.registry import Registry
 from trust_registry.tree.transaction import Receipt, RoleUpdate
 
 REALM = "test-registry"
@@ -225,7 +225,7 @@ def test_a_head_of_the_future_is_refused(publisher: Publisher, shanghai: Provinc
 
 def test_a_request_id_stands_for_one_content() -> None:
     """The same id with the same content passes, with another it is refused, and after a day it is free."""
-    ledger, clock = RequestLedger(), HandClock()
+    ledger, clock = RequestIds(), HandClock()
     ledger.check("31", "a", b"one", clock.now())
     ledger.check("31", "a", b"one", clock.now())
     ledger.check("44", "a", b"two", clock.now())
@@ -255,8 +255,8 @@ def test_published_cas_that_clash_stay_with_the_first(registry: Registry, shangh
     own, garbage = guangdong.ca.certificate_pem.decode(), "-----BEGIN CERTIFICATE-----\nAAAA\n"
     claimed = make_ca(f"{REALM} 31 CA", days=30, now=NOW).certificate_pem.decode()
     metadata, data = guangdong.publication(2, tls_ca=(claimed, garbage, own))
-    with registry.repository.writing() as writing:
-        writing.publish({authority_role("44"): RoleUpdate(2, metadata, {province_path("44"): data})})
+    with registry.repository.transaction() as transaction:
+        transaction.publish({authority_role("44"): RoleUpdate(2, metadata, {province_path("44"): data})})
     assert set(directory.all()) - before == {own}
     assert shanghai.ca.certificate_pem.decode() not in directory.cas_for(
         PeerId(REALM, PeerKind.PROVINCE, "44")

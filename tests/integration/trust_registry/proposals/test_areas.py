@@ -29,8 +29,8 @@ from healthcode.trust.verify.national import root_fingerprint
 from tests.simulator.realm import NOW, fixed_key
 from tests.simulator.registry import HandClock, found_registry, operator
 from trust_registry.__main__ import cli
-from trust_registry.app import Registry, open_registry
 from trust_registry.proposals.areas import AreaApprovalStore, approve_areas, publish_approved
+from trust_registry.registry import Registry, open_registry
 
 LATER = NOW + 60
 

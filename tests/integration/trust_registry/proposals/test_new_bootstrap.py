@@ -26,13 +26,13 @@ from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.verify.national import root_fingerprint, spoken_fingerprint
 from tests.simulator.registry import found_registry, operator
 from trust_registry.__main__ import cli
-from trust_registry.app import Registry
 from trust_registry.monitoring.check import inspect_folder
 from trust_registry.proposals.drafts import draft_renewal
 from trust_registry.proposals.key_holders import make_card, write_card
 from trust_registry.proposals.new_bootstrap import BootstrapPlan, draft_bootstrap
 from trust_registry.proposals.proposal import ProposalState
 from trust_registry.proposals.sign import add_signature, rolls_of, sign_proposal, state_of
+from trust_registry.registry import Registry
 
 REALM = "test-registry"
 

@@ -24,11 +24,11 @@ from healthcode.trust.store import init_trust
 from healthcode.trust.verify.national import root_fingerprint
 from tests.simulator.realm import NOW, PEM
 from tests.simulator.registry import HandClock, Province, admit, found_registry, operator, put_join
-from trust_registry.app import Registry
 from trust_registry.participants.join import Join, receive_join
 from trust_registry.proposals.drafts import draft_admission, draft_policy, draft_renewal, draft_service
 from trust_registry.proposals.proposal import ProposalState
 from trust_registry.proposals.sign import changes_of, publish_proposal, sign_proposal, state_of, tally_of
+from trust_registry.registry import Registry
 from trust_registry.tree.retention import remove_superseded
 
 REALM = "test-registry"

@@ -13,14 +13,14 @@ from healthcode.trust.format.layout import list_file, metadata_file
 from healthcode.trust.sources.source import FolderSource, TrustSource
 from tests.simulator.country import TODAY, Country, fingerprint_of, follow
 from tests.simulator.mirror import run_mirror
-from trust_registry.app import Registry, open_registry
 from trust_registry.layout import RegistryFolder
 from trust_registry.mirror.export import export_tree
 from trust_registry.monitoring.check import inspect_folder
 from trust_registry.proposals.key_holders import holder_names
 from trust_registry.recovery.node_folder import NodeFolderSource, is_node_folder
 from trust_registry.recovery.rebuild import Rebuilt, Restored, rebuild
-from trust_registry.tree.high_water import Floor
+from trust_registry.registry import Registry, open_registry
+from trust_registry.tree.high_water import HighWater
 from trust_registry.tree.online_keys import create_online_keys
 
 
@@ -127,7 +127,7 @@ def test_every_version_of_any_source_counts_as_given_out(country: Country) -> No
     country.refresh("A")
     highest = country.registry.repository.published().versions
     result, anew = rebuilt(country, newest, old, country.root / "A")
-    assert (result.floor.timestamp, result.floor.snapshot) == (highest.timestamp, highest.snapshot)
+    assert (result.high_water.timestamp, result.high_water.snapshot) == (highest.timestamp, highest.snapshot)
     versions = anew.repository.published().versions
     assert versions.timestamp > highest.timestamp
     country.revoke("44", 2)
@@ -156,9 +156,9 @@ def test_over_http_beside_one_that_lies_and_one_that_is_away(country: Country) -
 def test_a_stolen_keys_version_beyond_all_is_not_taken_for_given_out(country: Country) -> None:
     """A timestamp of version two thousand million, rightly signed, would use up the numbers: that mirror is refused."""
     good, ahead = export(country, "good"), country.root / "ahead"
-    with country.registry.repository.writing() as writing:
-        writing.published._floor = Floor(timestamp=2 * 10**9)
-        writing.publish({})
+    with country.registry.repository.transaction() as transaction:
+        transaction.published._high_water = HighWater(timestamp=2 * 10**9)
+        transaction.publish({})
     export_tree(country.registry.repository, ahead, keep_seconds=-1)
     result, anew = rebuilt(country, good, ahead)
     assert list(result.refused) == [FolderSource(ahead).name]

@@ -16,10 +16,9 @@ from healthcode.trust.format.metadata import tuf_key
 from tests.simulator.country import Country, follow
 from tests.simulator.registry import Province, operator, put_join
 from trust_registry.__main__ import cli
-from trust_registry.app import Registry
 from trust_registry.monitoring.check import inspect_folder
-from trust_registry.monitoring.node_reports import NodeReport, NodeStateStore
 from trust_registry.monitoring.status import describe_node, nodes_of, status_of
+from trust_registry.participants.node_reports import NodeReport, NodeReportStore
 from trust_registry.proposals.drafts import draft_admission, draft_renewal
 from trust_registry.proposals.key_changes import (
     HolderChange,
@@ -31,6 +30,7 @@ from trust_registry.proposals.new_bootstrap import BootstrapPlan, draft_bootstra
 from trust_registry.proposals.proposal import Proposal
 from trust_registry.proposals.retirement import draft_retirement
 from trust_registry.proposals.sign import publish_proposal, sign_proposal, take_signatures
+from trust_registry.registry import Registry
 from trust_registry.tree.lost_versions import accept_loss
 
 OPERATORS, ROOTS = ("operator-1", "operator-2"), ("root-1", "root-2")
@@ -54,7 +54,7 @@ def retire(country: Country, code: str) -> None:
 
 def report(registry: Registry, node: str, root_version: int) -> None:
     """A node's word, as the registry keeps it."""
-    NodeStateStore(registry.folder.nodes).put(
+    NodeReportStore(registry.folder.nodes).put(
         NodeReport(
             node=node,
             software="x 1",
@@ -147,7 +147,7 @@ def test_what_was_proposed_before_it_was_known_is_neither_signed_nor_published(c
     """A registry hears of the loss after the proposal: `sign`, `collect` and the server refuse it."""
     registry = country.registry
     # made at a floor that names the version given out, and nothing else: as after a kill between the two
-    floor = registry.repository.folder.floor
+    floor = registry.repository.folder.high_water
     assert country.prove("A")
     kept = floor.read_bytes()
     accept_loss(registry.repository, "targets", "nobody has it")

@@ -17,12 +17,12 @@ from healthcode.trust.format.layout import metadata_file
 from healthcode.trust.format.metadata import expires_at, signed_at
 from tests.simulator.realm import NOW, fixed_key
 from tests.simulator.registry import HandClock, Province, admit, found_registry, plan
-from trust_registry.app import Registry, check_offline_keys, open_registry
 from trust_registry.founding.ceremony import hold_ceremony
 from trust_registry.monitoring.check import inspect_folder
 from trust_registry.monitoring.status import status_of
 from trust_registry.participants.checks import authority_of
 from trust_registry.participants.submission import Publisher
+from trust_registry.registry import Registry, check_offline_keys, open_registry
 from trust_registry.tree.retention import remove_superseded
 
 REALM = "test-registry"

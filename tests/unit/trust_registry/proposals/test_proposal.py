@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthcode.errors import DecodeError, NotFoundError, Reason
+from trust_registry.participants.checks import Publication
 from trust_registry.proposals.proposal import (
     Proposal,
     ProposalKind,
     ProposalStore,
-    Publication,
     decode_proposal,
     encode_proposal,
 )

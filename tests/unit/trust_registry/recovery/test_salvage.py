@@ -101,7 +101,7 @@ def test_a_liar_named_first_takes_nothing_from_an_honest_newer_folder(
     sources: list[TrustSource] = [liar, old, node] if first else [old, node, liar]
     found = salvage(sources, realm.fingerprint)
     assert found.source == node.name
-    assert found.floor.timestamp == realm.timestamp_version
+    assert found.high_water.timestamp == realm.timestamp_version
     assert list(found.refused) == ["liar"]
     assert found.files[metadata_file("root", 1)] == realm.files[metadata_file("root", 1)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.errors import NotFoundError
-from trust_registry.tree.cache import MAX_FILE_BYTES, HotFiles
+from trust_registry.tree.cache import MAX_FILE_BYTES, FileCache
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree
 
 
@@ -16,7 +16,7 @@ def put(folder: Path, path: str, data: bytes) -> None:
     (folder / path).write_bytes(data)
 
 
-def fetch(hot: HotFiles, path: str) -> bytes | None:
+def fetch(hot: FileCache, path: str) -> bytes | None:
     """As the service does."""
     data = hot.find(path)
     if data is None and (data := hot.read(path)) is not None:
@@ -26,7 +26,7 @@ def fetch(hot: HotFiles, path: str) -> bytes | None:
 
 def test_a_file_is_read_once(tmp_path: Path) -> None:
     """Its name carries its version, so what was read stays right."""
-    hot = HotFiles(TrustTree(tmp_path))
+    hot = FileCache(TrustTree(tmp_path))
     put(tmp_path, "metadata/7.snapshot.json", b"seven")
     assert fetch(hot, "metadata/7.snapshot.json") == b"seven"
     (tmp_path / "metadata/7.snapshot.json").unlink()
@@ -35,7 +35,7 @@ def test_a_file_is_read_once(tmp_path: Path) -> None:
 
 def test_the_timestamp_is_read_whenever_it_was_replaced(tmp_path: Path) -> None:
     """It is the only file that ever is, by rename; the same one is not read twice."""
-    hot = HotFiles(TrustTree(tmp_path))
+    hot = FileCache(TrustTree(tmp_path))
     with pytest.raises(NotFoundError):
         fetch(hot, TIMESTAMP_FILE)
     for data in (b"one", b"two", b"six"):
@@ -51,7 +51,7 @@ def test_the_timestamp_is_read_whenever_it_was_replaced(tmp_path: Path) -> None:
 
 def test_what_is_not_there_may_come(tmp_path: Path) -> None:
     """That a file is missing is not remembered: the next root is asked for until there is one."""
-    hot = HotFiles(TrustTree(tmp_path))
+    hot = FileCache(TrustTree(tmp_path))
     for path in ("metadata/2.root.json", "../registry.toml"):
         with pytest.raises(NotFoundError):
             hot.find(path)
@@ -61,7 +61,7 @@ def test_what_is_not_there_may_come(tmp_path: Path) -> None:
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
     """A large file is left to be streamed; of small ones the least asked for go."""
-    hot = HotFiles(TrustTree(tmp_path), max_bytes=250)
+    hot = FileCache(TrustTree(tmp_path), max_bytes=250)
     put(tmp_path, "metadata/1.targets.json", bytes(MAX_FILE_BYTES + 1))
     assert fetch(hot, "metadata/1.targets.json") is None
     for number in (1, 2):

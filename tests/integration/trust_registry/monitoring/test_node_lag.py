@@ -24,17 +24,11 @@ from healthcode.v1.trust_registry_pb2 import ReportNodeStateRequest
 from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province, admit, found_registry
 from trust_registry.__main__ import cli
-from trust_registry.app import Registry
 from trust_registry.metrics import RegistryMetrics
-from trust_registry.monitoring.node_reports import (
-    Lag,
-    NodeLag,
-    NodeReport,
-    NodeStateStore,
-    lags_of,
-    take_report,
-)
+from trust_registry.monitoring.node_lag import Lag, NodeLag, lags_of
+from trust_registry.participants.node_reports import NodeReport, NodeReportStore, take_report
 from trust_registry.participants.submission import Publisher
+from trust_registry.registry import Registry
 from trust_registry.tree.files import TIMESTAMP_FILE
 
 REALM = "test-registry"
@@ -58,8 +52,8 @@ def registry(tmp_path: Path, clock: HandClock) -> Registry:
 
 
 @pytest.fixture
-def store(registry: Registry) -> NodeStateStore:
-    return NodeStateStore(registry.folder.nodes)
+def store(registry: Registry) -> NodeReportStore:
+    return NodeReportStore(registry.folder.nodes)
 
 
 def view_of(registry: Registry, folder: Path) -> TrustView:
@@ -77,7 +71,7 @@ def request_of(registry: Registry, view: TrustView, *, offset: int | None = 0) -
 
 
 def report(
-    registry: Registry, store: NodeStateStore, request: ReportNodeStateRequest, peer: PeerId = SHANGHAI
+    registry: Registry, store: NodeReportStore, request: ReportNodeStateRequest, peer: PeerId = SHANGHAI
 ) -> NodeReport:
     published = registry.repository.published()
     found = take_report(peer, request, published, store.find(peer.participant or ""), registry.clock.now())
@@ -85,13 +79,13 @@ def report(
     return found
 
 
-def lags(registry: Registry, store: NodeStateStore) -> dict[str, NodeLag]:
+def lags(registry: Registry, store: NodeReportStore) -> dict[str, NodeLag]:
     published, now = registry.repository.published(), registry.clock.now()
     return {each.node: each for each in lags_of(published, store.all(), now, interval_seconds=60)}
 
 
 def test_who_never_reported_is_unknown_and_who_is_current_is_told_so(
-    registry: Registry, store: NodeStateStore, tmp_path: Path
+    registry: Registry, store: NodeReportStore, tmp_path: Path
 ) -> None:
     """Nobody is thought well of before it spoke; a report from what is published is CURRENT."""
     assert {each.state for each in lags(registry, store).values()} == {Lag.UNKNOWN}
@@ -101,7 +95,7 @@ def test_who_never_reported_is_unknown_and_who_is_current_is_told_so(
 
 
 def test_who_falls_silent_is_unknown_since_its_last_word(
-    registry: Registry, store: NodeStateStore, clock: HandClock, tmp_path: Path
+    registry: Registry, store: NodeReportStore, clock: HandClock, tmp_path: Path
 ) -> None:
     """Three intervals of silence, and what it last said counts no more."""
     report(registry, store, request_of(registry, view_of(registry, tmp_path / "trust")))
@@ -113,7 +107,7 @@ def test_who_falls_silent_is_unknown_since_its_last_word(
 
 
 def test_who_gets_nothing_newer_lags_since_the_time_of_what_it_has(
-    registry: Registry, store: NodeStateStore, clock: HandClock, tmp_path: Path
+    registry: Registry, store: NodeReportStore, clock: HandClock, tmp_path: Path
 ) -> None:
     """A node that is cut off reports on, with an old timestamp; once it caught up it is CURRENT."""
     view = view_of(registry, tmp_path / "trust")
@@ -129,7 +123,7 @@ def test_who_gets_nothing_newer_lags_since_the_time_of_what_it_has(
 
 
 def test_who_refuses_a_neighbours_head_lags_by_name(
-    registry: Registry, store: NodeStateStore, clock: HandClock, tmp_path: Path
+    registry: Registry, store: NodeReportStore, clock: HandClock, tmp_path: Path
 ) -> None:
     """The snapshot is the newest and one head is older: that head is named, since the first such report."""
     view = view_of(registry, tmp_path / "trust")
@@ -158,7 +152,7 @@ def test_who_refuses_a_neighbours_head_lags_by_name(
     ],
 )
 def test_a_report_of_another_form_is_refused_and_the_last_one_stays(
-    registry: Registry, store: NodeStateStore, tmp_path: Path, change: dict[str, object], reason: Reason
+    registry: Registry, store: NodeReportStore, tmp_path: Path, change: dict[str, object], reason: Reason
 ) -> None:
     """What is odd is refused by name, and changes nothing."""
     request = request_of(registry, view_of(registry, tmp_path / "trust"))
@@ -175,7 +169,7 @@ def test_a_report_of_another_form_is_refused_and_the_last_one_stays(
     assert store.all() == {"31": kept}
 
 
-def test_a_damaged_report_file_is_a_silent_node(registry: Registry, store: NodeStateStore) -> None:
+def test_a_damaged_report_file_is_a_silent_node(registry: Registry, store: NodeReportStore) -> None:
     """Half a file, or one of another form, is passed over; nothing rests on it."""
     registry.folder.nodes.mkdir()
     (registry.folder.nodes / "31.json").write_text('{"format": "healthcode/node-re')
@@ -184,7 +178,7 @@ def test_a_damaged_report_file_is_a_silent_node(registry: Registry, store: NodeS
 
 
 def test_nodes_shows_it_and_metrics_measure_it(
-    registry: Registry, store: NodeStateStore, tmp_path: Path
+    registry: Registry, store: NodeReportStore, tmp_path: Path
 ) -> None:
     """The command tells the state of each by name, UNKNOWN while nobody serves and can hear; the gauges carry no more than participants' codes."""
     report(registry, store, request_of(registry, view_of(registry, tmp_path / "trust"), offset=-90))

@@ -1,29 +1,15 @@
-"""What nodes and the gateway report of themselves, and who lags by it.
-
-A report is the word of whoever sent it: it is shown, measured, and decides nothing.
-Who is silent is UNKNOWN, never thought well of. The last report of each is kept in a
-file, so that a command beside the server sees it too; a report that was lost comes
-again in a minute, so these files need not survive a power failure.
-
-    CURRENT   decides with what is published now, or did moments ago
-    LAGGING   has had nothing newer since `since`; or refuses what `behind` names
-    UNKNOWN   did not report for three intervals, or never
-"""
+"""The state that nodes and the gateway report, and the last report of each in a file."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from healthcode.errors import HealthcodeError, InvalidInputError, Reason
-from healthcode.identity.participant import participant
 from healthcode.identity.peer import PeerId
 from healthcode.policy.book import decode_policy
 from healthcode.storage.files import make_folder, read_file, storage_error
@@ -32,39 +18,18 @@ from healthcode.trust.format.metadata import Timestamp, decode_metadata, signed_
 from healthcode.v1.trust_registry_pb2 import ReportNodeStateRequest
 from trust_registry.tree.current import Published
 
-__all__ = [
-    "Lag",
-    "NodeLag",
-    "NodeReport",
-    "NodeStateStore",
-    "lag_seconds",
-    "lags_of",
-    "node_name",
-    "take_report",
-]
+__all__ = ["NodeReport", "NodeReportStore", "node_name", "outdated_parts", "take_report"]
 
-LAG_SECONDS = 180
-"""A node whose newest timestamp is older than ours by more has missed three renewals."""
-SILENT_INTERVALS = 3
-CLOCK_ALARM_SECONDS = 60
 _MAX_SOFTWARE_CHARACTERS = 64
 _MAX_HEADS = 100
 _LIMITS = TrustLimits()
 
 
-class Lag(StrEnum):
-    """How a node stands."""
-
-    CURRENT = "CURRENT"
-    LAGGING = "LAGGING"
-    UNKNOWN = "UNKNOWN"
-
-
 class NodeReport(BaseModel):
-    """One node's last report, as kept. Times are epoch seconds, of the registry's clock where it says `received`.
+    """The last report of one node, as stored. Times are epoch seconds; `received` is the registry's clock.
 
-    `behind_since` is when the node was first seen to decide with older parts than its own
-    snapshot names, without interruption; it then refuses them.
+    A report is only the sender's claim. It is shown and measured, and nothing is decided by it.
+    `behind_since`: since when the node has used parts older than its own snapshot names, so it refuses them.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -86,30 +51,15 @@ class NodeReport(BaseModel):
     behind_since: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeLag:
-    """How one node stands now. `since`: of the lag, or the last report when it is silent; None: never heard of.
-
-    `behind` names the parts that it has older than its snapshot says.
-    """
-
-    node: str
-    title: str
-    state: Lag
-    since: int | None
-    behind: tuple[str, ...]
-    report: NodeReport | None
-
-
 def node_name(peer: PeerId) -> str:
-    """A node by a word: the participant's code, or "gateway"."""
+    """The name of a node in reports: the participant's code, or "gateway"."""
     return peer.participant or peer.kind.value.lower()
 
 
 def take_report(
     peer: PeerId, request: ReportNodeStateRequest, published: Published, previous: NodeReport | None, now: int
 ) -> NodeReport:
-    """A report, checked for form (pure). Raises InvalidInputError, DecodeError."""
+    """Checks the form of a report (pure). Raises InvalidInputError, DecodeError."""
     if request.realm != published.realm:
         raise InvalidInputError(
             f"this registry is of realm {published.realm}",
@@ -146,15 +96,14 @@ def take_report(
     )
     since = None if previous is None else previous.behind_since
     if report.snapshot_version != published.versions.snapshot:
-        return report.model_copy(
-            update={"behind_since": since}
-        )  # it is on its way; what it refuses shows later
-    behind = _behind(report, published)
+        # the node is still fetching; which parts it refuses is seen once it has our snapshot
+        return report.model_copy(update={"behind_since": since})
+    behind = outdated_parts(report, published)
     return report.model_copy(update={"behind_since": (now if since is None else since) if behind else None})
 
 
-def _behind(report: NodeReport, published: Published) -> tuple[str, ...]:
-    """What a node has older than the snapshot that it holds says."""
+def outdated_parts(report: NodeReport, published: Published) -> tuple[str, ...]:
+    """The parts of a node that are older than the snapshot it uses says."""
     pairs = [
         ("root", report.root_version, published.versions.root),
         ("targets", report.targets_version, published.version_of("targets")),
@@ -171,60 +120,17 @@ def _behind(report: NodeReport, published: Published) -> tuple[str, ...]:
     return tuple(found)
 
 
-def lags_of(
-    published: Published, reports: Mapping[str, NodeReport], now: int, *, interval_seconds: float
-) -> list[NodeLag]:
-    """How everybody stands who should report: each participant, and the gateway when one is published."""
-    found = []
-    for code in [*published.members, "gateway"]:
-        if code == "gateway" and "gateway" not in published.participants.services:
-            continue
-        title = code if code == "gateway" else f"{participant(code).chinese} {participant(code).english}"
-        found.append(_lag(code, title, reports.get(code), published, now, interval_seconds))
-    return found
+class NodeReportStore:
+    """The last report of each node, in one file each.
 
-
-def _lag(
-    node: str,
-    title: str,
-    report: NodeReport | None,
-    published: Published,
-    now: int,
-    interval_seconds: float,
-) -> NodeLag:
-    if report is None:
-        return NodeLag(node, title, Lag.UNKNOWN, None, (), None)
-    if now - report.received > max(SILENT_INTERVALS * interval_seconds, 2):
-        return NodeLag(node, title, Lag.UNKNOWN, report.received, (), report)
-    if report.behind_since is not None and report.snapshot_version == published.versions.snapshot:
-        behind = _behind(report, published)
-        if behind:
-            return NodeLag(node, title, Lag.LAGGING, report.behind_since, behind, report)
-    if lag_seconds(report, published) > LAG_SECONDS:
-        behind = (f"timestamp {report.timestamp_version} < {published.versions.timestamp}",)
-        return NodeLag(node, title, Lag.LAGGING, report.timestamp_signed, behind, report)
-    return NodeLag(node, title, Lag.CURRENT, None, (), report)
-
-
-def lag_seconds(report: NodeReport, published: Published) -> int:
-    """By how much what the node decides with was signed before what was newest when it reported.
-
-    Negative when the node holds something newer than we publish: this registry was restored.
+    Not synced to disk: a report that a power failure loses comes again within a minute.
     """
-    newest = signed_at(published.timestamp.signed)
-    if report.timestamp_version > published.versions.timestamp:
-        return newest - report.timestamp_signed
-    return max(0, min(newest, report.received) - report.timestamp_signed)
-
-
-class NodeStateStore:
-    """The last report of each node, in memory and in a file each."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def put(self, report: NodeReport) -> None:
-        """Keeps a report in place of the one before. Raises UnavailableError (STORAGE_FULL)."""
+        """Replaces the node's last report. Raises UnavailableError (STORAGE_FULL)."""
         path = self._folder / f"{report.node}.json"
         partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         try:
@@ -244,6 +150,10 @@ class NodeStateStore:
         """Every report that can be read, by node."""
         found = (self._read(path) for path in sorted(self._folder.glob("[!.]*.json")))
         return {report.node: report for report in found if report is not None}
+
+    def root_versions(self) -> dict[str, int]:
+        """The version of root that each node says it has, by node; nothing proves it."""
+        return {node: report.root_version for node, report in self.all().items()}
 
     def _read(self, path: Path) -> NodeReport | None:
         with contextlib.suppress(HealthcodeError, ValidationError):

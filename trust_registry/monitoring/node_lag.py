@@ -1,0 +1,91 @@
+"""Computes from the last reports which nodes are current, which lag, and which are silent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from healthcode.identity.participant import participant
+from healthcode.trust.format.metadata import signed_at
+from trust_registry.participants.node_reports import NodeReport, outdated_parts
+from trust_registry.tree.current import Published
+
+__all__ = ["Lag", "NodeLag", "lag_seconds", "lags_of"]
+
+LAG_SECONDS = 180  # a node whose timestamp is older by more has missed three renewals
+SILENT_INTERVALS = 3
+
+
+class Lag(StrEnum):
+    """Whether a node uses current trust files.
+
+    CURRENT: it uses the published files, or did moments ago. LAGGING: it received nothing newer
+    for `LAG_SECONDS`, or refuses a part. UNKNOWN: it missed three reports, or never reported.
+    """
+
+    CURRENT = "CURRENT"
+    LAGGING = "LAGGING"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLag:
+    """The state of one node.
+
+    `since`: when the lag began, or the time of the last report for UNKNOWN; None if it never reported.
+    `behind`: the parts that are older than the node's own snapshot says.
+    """
+
+    node: str
+    title: str
+    state: Lag
+    since: int | None
+    behind: tuple[str, ...]
+    report: NodeReport | None
+
+
+def lags_of(
+    published: Published, reports: Mapping[str, NodeReport], now: int, *, interval_seconds: float
+) -> list[NodeLag]:
+    """The state of every node that should report: each participant's, and the gateway if one is published."""
+    found = []
+    for code in [*published.members, "gateway"]:
+        if code == "gateway" and "gateway" not in published.participants.services:
+            continue
+        title = code if code == "gateway" else f"{participant(code).chinese} {participant(code).english}"
+        found.append(_lag(code, title, reports.get(code), published, now, interval_seconds))
+    return found
+
+
+def _lag(
+    node: str,
+    title: str,
+    report: NodeReport | None,
+    published: Published,
+    now: int,
+    interval_seconds: float,
+) -> NodeLag:
+    if report is None:
+        return NodeLag(node, title, Lag.UNKNOWN, None, (), None)
+    if now - report.received > max(SILENT_INTERVALS * interval_seconds, 2):
+        return NodeLag(node, title, Lag.UNKNOWN, report.received, (), report)
+    if report.behind_since is not None and report.snapshot_version == published.versions.snapshot:
+        behind = outdated_parts(report, published)
+        if behind:
+            return NodeLag(node, title, Lag.LAGGING, report.behind_since, behind, report)
+    if lag_seconds(report, published) > LAG_SECONDS:
+        behind = (f"timestamp {report.timestamp_version} < {published.versions.timestamp}",)
+        return NodeLag(node, title, Lag.LAGGING, report.timestamp_signed, behind, report)
+    return NodeLag(node, title, Lag.CURRENT, None, (), report)
+
+
+def lag_seconds(report: NodeReport, published: Published) -> int:
+    """How much older the node's timestamp was than the newest one, when the node reported.
+
+    Negative if the node has a newer timestamp than this registry, as after a restore.
+    """
+    newest = signed_at(published.timestamp.signed)
+    if report.timestamp_version > published.versions.timestamp:
+        return newest - report.timestamp_signed
+    return max(0, min(newest, report.received) - report.timestamp_signed)

@@ -1,0 +1,79 @@
+"""Opens a registry's folder: settings, trust tree, stores and online keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from healthcode.clock import Clock
+from healthcode.errors import ConfigurationError, Reason
+from healthcode.identity.realm import is_test_realm
+from trust_registry.founding.by_cards import check_founded
+from trust_registry.layout import RegistryFolder
+from trust_registry.participants.join import JoinStore
+from trust_registry.participants.node_reports import NodeReportStore
+from trust_registry.proposals.proposal import ProposalStore
+from trust_registry.settings import RegistrySettings, load_registry_settings
+from trust_registry.tree.online_keys import OnlineKeys, offline_keys_in, read_online_keys
+from trust_registry.tree.repository import Repository
+
+__all__ = ["Registry", "check_offline_keys", "open_registry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """An opened registry, as commands and the server use it."""
+
+    folder: RegistryFolder
+    settings: RegistrySettings
+    repository: Repository
+    joins: JoinStore
+    proposals: ProposalStore
+    clock: Clock
+
+
+def open_registry(
+    folder: RegistryFolder, clock: Clock, environ: Mapping[str, str], *, with_keys: bool = True
+) -> Registry:
+    """Opens a registry. Raises ConfigurationError saying what is wrong and what to do.
+
+    Without `with_keys` the online keys stay closed: proposals can be read and signed, and nothing published.
+    """
+    settings = load_registry_settings(folder.configuration)
+    check_founded(folder)
+
+    def reopen() -> OnlineKeys:
+        return read_online_keys(folder, settings.keys, settings.realm, environ)
+
+    repository = Repository(
+        folder,
+        reopen() if with_keys else None,
+        clock,
+        reopen=reopen if with_keys else None,
+        root_claims=NodeReportStore(folder.nodes).root_versions,
+    )
+    realm = repository.published().realm
+    if realm != settings.realm:
+        raise ConfigurationError(
+            f"registry.toml says realm {settings.realm}, and the trust tree is of {realm}",
+            reason=Reason.REALM_MISMATCH,
+        )
+    return Registry(
+        folder, settings, repository, JoinStore(folder.joins), ProposalStore(folder.proposals), clock
+    )
+
+
+def check_offline_keys(registry: Registry) -> list[str]:
+    """Warnings about offline keys in this folder. Raises ConfigurationError for them outside test realms."""
+    found = offline_keys_in(registry.folder.root)
+    ca_key = registry.folder.tls / "ca.key"
+    left = [*found, *([ca_key] if ca_key.exists() else [])]
+    if not left:
+        return []
+    names = ", ".join(str(path.relative_to(registry.folder.root)) for path in left)
+    if not is_test_realm(registry.settings.realm) and found:
+        raise ConfigurationError(
+            f"these keys must not lie on the machine that serves: {names}. Carry each to its holder, "
+            "check that it opens there, and remove it here; then start again"
+        )
+    return [f"keys of holders lie in this folder, which only a test realm may have: {names}"]

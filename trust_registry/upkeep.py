@@ -1,0 +1,193 @@
+"""What the server does without being asked: re-sign, publish what is complete, measure, and remove old files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+
+from healthcode.clock import rfc3339
+from healthcode.errors import HealthcodeError, Reason
+from healthcode.storage.files import read_file
+from healthcode.telemetry import get_logger
+from healthcode.trust.format.metadata import expires_at
+from trust_registry.metrics import RegistryMetrics
+from trust_registry.monitoring.deadlines import deadlines_of
+from trust_registry.monitoring.node_lag import Lag, NodeLag, lags_of
+from trust_registry.participants.ca_directory import CaDirectory
+from trust_registry.participants.node_reports import NodeReportStore
+from trust_registry.proposals.areas import AreaApprovalStore, publish_approved
+from trust_registry.proposals.proposal import ProposalState
+from trust_registry.proposals.sign import publish_proposal, state_of, tally_of
+from trust_registry.registry import Registry
+from trust_registry.tree.retention import remove_superseded
+from trust_registry.tree.watch import TreeWatch
+
+__all__ = ["Upkeep"]
+
+_RETENTION_INTERVAL_SECONDS = 3600
+_GAUGE_SECONDS = 1.0
+_RENEWAL_RETRY_SECONDS = 5.0
+_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """The background tasks of one served registry; each runs until it is cancelled."""
+
+    registry: Registry
+    watch: TreeWatch
+    directory: CaDirectory
+    reports: NodeReportStore
+    metrics: RegistryMetrics
+
+    def tasks(self) -> list[Coroutine[object, object, None]]:
+        """One coroutine for each task."""
+        return [
+            self._observe_nodes(),
+            self._reload_cas(),
+            self._update_gauges(),
+            self._renew_timestamp(),
+            self._publish_proposals(),
+            self._publish_areas(),
+            self._remove_superseded(),
+        ]
+
+    async def _reload_cas(self) -> None:
+        """Updates the CA table after each publication."""
+        changes: AsyncIterator[object] = self.watch.follow(0)
+        async for _ in changes:
+            await asyncio.to_thread(self.directory.renew)
+
+    async def _update_gauges(self) -> None:
+        """Updates the gauges at the start and after each publication."""
+        changes: AsyncIterator[object] = self.watch.follow(0)
+        pause = 0.0
+        async for _ in changes:
+            await asyncio.sleep(pause)
+            await asyncio.to_thread(self._measure_tree)
+            pause = _GAUGE_SECONDS  # a publication makes all nodes fetch at once: let them go first
+
+    def _measure_tree(self) -> None:
+        published = self.registry.repository.published()
+        self.metrics.measure_tree(published)
+        self.metrics.measure_waiting(self.registry.joins.all(), self.registry.proposals.all(), published)
+
+    async def _renew_timestamp(self) -> None:
+        """Signs a new timestamp at each interval; retries sooner after a failure."""
+        log = get_logger("renewal")
+        repository = self.registry.repository
+        interval = self.registry.settings.repository.timestamp_interval_seconds
+        wait = interval
+        while True:
+            await asyncio.sleep(wait)
+            try:
+                receipt = await asyncio.to_thread(repository.renew)
+            except (HealthcodeError, OSError) as error:
+                self.metrics.renewals_failed.inc()
+                wait = min(interval, _RENEWAL_RETRY_SECONDS)
+                until = expires_at(repository.published().timestamp.signed)
+                log.error("renewal_failed", why=str(error), timestamp_expires=rfc3339(until))  # noqa: TRY400  why says it
+            else:
+                wait = interval
+                self.watch.look_now()
+                log.debug("renewed", timestamp_version=receipt.timestamp_version)
+
+    async def _publish_proposals(self) -> None:
+        """Publishes complete proposals whose last signature came from a machine without the online keys."""
+        registry = self.registry
+        refused: set[str] = set()
+        seen: object = None
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            # the high-water file too: an accepted loss may let a refused proposal through
+            now = (
+                registry.proposals.identity(),
+                registry.repository.tree.identity(),
+                read_file(registry.folder.high_water),
+            )
+            if now == seen:
+                continue
+            seen = now
+            for proposal in await asyncio.to_thread(registry.proposals.all):
+                published = registry.repository.published()
+                if (
+                    proposal.id not in refused
+                    and state_of(proposal, published) is ProposalState.OPEN
+                    and tally_of(proposal, published).is_complete
+                    and not await self._publish_proposal(proposal.id, proposal.kind.value)
+                ):
+                    refused.add(proposal.id)
+
+    async def _publish_proposal(self, proposal_id: str, kind: str) -> bool:
+        """False if the proposal was refused for good."""
+        log, registry = get_logger("proposal"), self.registry
+        try:
+            await asyncio.to_thread(publish_proposal, registry.repository, registry.proposals, proposal_id)
+        except HealthcodeError as error:
+            log.error("proposal_refused", proposal=proposal_id, why=error.message)  # noqa: TRY400  why says it
+            # TRUST_ROLLBACK ends once the newer version is restored, or its loss accepted: try again then
+            return error.reason is Reason.TRUST_ROLLBACK
+        self.watch.look_now()
+        log.info("proposal_published", proposal=proposal_id, kind=kind)
+        return True
+
+    async def _publish_areas(self) -> None:
+        """Publishes area risk whose last approval came from a machine without the online keys."""
+        log = get_logger("areas")
+        store = AreaApprovalStore(self.registry.folder.areas)
+        seen: object = None
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            now = store.identity()
+            if now == seen:
+                continue
+            seen = now
+            try:
+                signing = await asyncio.to_thread(publish_approved, self.registry.repository, store)
+            except HealthcodeError as error:
+                log.error("areas_refused", why=error.message)  # noqa: TRY400  why says it
+                continue
+            if signing is not None:
+                self.watch.look_now()
+                log.info("areas_published", approval=signing.approval.id)
+
+    async def _observe_nodes(self) -> None:
+        """Updates the metrics of nodes and deadlines; they change with time, also without a publication."""
+        log = get_logger("nodes")
+        logged: dict[str, Lag] = {}
+        interval = self.registry.settings.repository.report_seconds
+        while True:
+            try:
+                lags = await asyncio.to_thread(self._measure_nodes)
+            except HealthcodeError as error:
+                log.warning("not_observed", why=error.message)
+            else:
+                for each in lags:
+                    if logged.get(each.node, Lag.CURRENT) is not each.state:
+                        log.warning(
+                            "node_state", node=each.node, state=each.state.value, behind=list(each.behind)
+                        )
+                    logged[each.node] = each.state
+            await asyncio.sleep(min(15.0, interval))
+
+    def _measure_nodes(self) -> list[NodeLag]:
+        registry = self.registry
+        published, now = registry.repository.published(), registry.clock.now()
+        interval = registry.settings.repository.report_seconds
+        lags = lags_of(published, self.reports.all(), now, interval_seconds=interval)
+        self.metrics.measure_nodes(lags, published)
+        self.metrics.deadlines.set(deadlines_of(registry, published))
+        return lags
+
+    async def _remove_superseded(self) -> None:
+        """Removes superseded files once an hour."""
+        log = get_logger("retention")
+        keep_seconds = self.registry.settings.repository.keep_superseded_seconds
+        while True:
+            with contextlib.suppress(OSError):
+                removed = await asyncio.to_thread(remove_superseded, self.registry.repository, keep_seconds)
+                if removed:
+                    log.info("superseded_removed", files=removed)
+            await asyncio.sleep(_RETENTION_INTERVAL_SECONDS)
