@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.house.journeys import trace_journeys
 from tests.house.structure import Structure, measure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,8 +22,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.house", description=__doc__)
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout to measure")
     parser.add_argument("--json", action="store_true", help="print all measures as JSON")
+    parser.add_argument(
+        "--journeys", action="store_true", help="trace the four journeys of docs/architecture.md"
+    )
     parser.add_argument("--quiet", action="store_true", help="print the broken rules alone")
     arguments = parser.parse_args()
+    if arguments.journeys:
+        _print_journeys(arguments.root)
+        return 0
     structure = measure(arguments.root)
     if arguments.json:
         sys.stdout.write(json.dumps(asdict(structure), indent=2, ensure_ascii=False) + "\n")
@@ -31,6 +38,17 @@ def main() -> int:
     for problem in structure.problems:
         sys.stderr.write(problem + "\n")
     return 1 if structure.problems else 0
+
+
+def _print_journeys(root: Path) -> None:
+    table = Table(
+        "journey", "modules entered", "calls into a module entered before", title="The four journeys"
+    )
+    for name, trace in trace_journeys(root).items():
+        table.add_row(
+            name.removeprefix("test_").replace("_", " "), str(len(trace.modules)), str(trace.returns)
+        )
+    Console().print(table)
 
 
 def _print(structure: Structure) -> None:
