@@ -17,6 +17,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import check_realm, is_test_realm
 from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
+from healthcode.storage.files import write_output
 
 __all__ = ["make_folder", "name_registry"]
 
@@ -123,10 +124,7 @@ def _make(folder: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+    write_output(path, text.encode())
 
 
 def _toml(text: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
+from healthcode.errors import UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.identity import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerTls, check_free
 from healthcode.service.lifecycle import run_until_stopped
 from healthcode.signing.ed25519 import self_test
-from healthcode.storage.files import exclusive
+from healthcode.storage.lock import lock
 from healthcode.telemetry import Metrics, configure_logging, get_logger, start_metrics_server
 from healthcode.v1 import trust_registry_pb2
 from trust_registry.api import TrustRegistry
@@ -41,7 +42,7 @@ async def serve(registry: Registry, *, on_ready: Callable[[Mapping[str, int]], N
     for warning in check_offline_keys(registry):
         get_logger("registry").warning("offline_keys_here", why=warning)
     served = f"another process serves {registry.folder.root} already: stop that one first"
-    with exclusive(registry.folder.serving, busy=served):
+    with lock(registry.folder.serving, busy=UnavailableError(served)):
         await _serve(registry, on_ready)
 
 

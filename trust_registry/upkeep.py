@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, Reason
-from healthcode.storage.files import read_file
+from healthcode.storage.reading import read_file
 from healthcode.telemetry import get_logger
 from healthcode.trust.format.metadata import expires_at
 from trust_registry.metrics import RegistryMetrics

@@ -11,7 +11,7 @@ import click
 
 from healthcode.cli.parameter import FINGERPRINT
 from healthcode.clock import SystemClock
-from healthcode.storage.files import replace_file
+from healthcode.storage.files import write_atomic
 from healthcode.trust.adopt_root import adopt_root
 from healthcode.trust.sources.source import TrustSource
 from healthcode.trust.verify.national import spoken_fingerprint
@@ -60,7 +60,7 @@ def name_root(configuration: Path, before: str, fingerprint: str) -> str:
         return f"{configuration.name} names it already"
     try:
         text, was = configuration.read_text(encoding="utf-8"), configuration.stat()
-        replace_file(configuration, text.replace(before, fingerprint).encode())
+        write_atomic(configuration, text.replace(before, fingerprint).encode())
         configuration.chmod(was.st_mode & 0o777)
         if os.geteuid() == 0:
             os.chown(configuration, was.st_uid, was.st_gid)

@@ -15,7 +15,8 @@ from typing import Literal
 
 from healthcode.errors import ConfigurationError, DecodeError
 from healthcode.service.registry_source import check_source, open_source
-from healthcode.storage.files import read_regular
+from healthcode.storage.files import write_atomic
+from healthcode.storage.reading import read_regular
 from healthcode.trust.format.documents import Document, decode_document
 from healthcode.trust.sources.source import TrustSource
 
@@ -65,7 +66,7 @@ def write_sources(folder: Path, sources: Sequence[SourceName]) -> None:
     rows = [{"url": each.url, "ca_pem": each.ca_pem} for each in sources]
     document = {"format": "healthcode/sources/1", "sources": rows}
     try:
-        (folder / FILE_NAME).write_text(json.dumps(document, indent=2))
+        write_atomic(folder / FILE_NAME, json.dumps(document, indent=2).encode())
     except OSError as error:
         raise ConfigurationError(f"{folder / FILE_NAME} cannot be written: {error.strerror}") from error
 

@@ -13,7 +13,6 @@ import base64
 import binascii
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,6 +28,7 @@ from healthcode.signing.ed25519 import SEED_BYTES, PrivateKey, kid
 from healthcode.signing.kdf import SALT_BYTES, argon2id
 from healthcode.signing.passphrase import check_secret_file
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.storage.files import write_new
 
 __all__ = [
     "Cost",
@@ -289,22 +289,8 @@ def _b64(data: bytes) -> str:
 
 def _write_new(path: Path, data: bytes) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        write_new(path, data)
     except FileExistsError:
         raise ConfigurationError(f"{path} is there already, and a key file is never overwritten") from None
     except OSError as error:
-        raise ConfigurationError(f"key file {path} cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(stream.fileno(), 0o600)
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        path.unlink(missing_ok=True)
         raise ConfigurationError(f"key file {path} cannot be written: {error.strerror}") from None

@@ -13,7 +13,6 @@ where somebody else may have had both, the key must be rotated, not locked anew.
 from __future__ import annotations
 
 import glob
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from healthcode.signing.keyfile import (
 )
 from healthcode.signing.passphrase import check_passphrase
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.storage.files import move_batch, write_atomic
 
 __all__ = ["change_passphrase", "replace_passphrase_file"]
 
@@ -54,17 +54,9 @@ def change_passphrase(paths: Sequence[Path], old: bytes, new: bytes) -> list[Pat
 
 def replace_passphrase_file(path: Path, passphrase: bytes) -> None:
     """Puts another passphrase into a passphrase file of mode 0600, whole or not at all. Raises ConfigurationError."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(passphrase + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        _sync_folder(path.parent)
+        write_atomic(path, passphrase + b"\n", mode=0o600)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise ConfigurationError(f"passphrase file {path} cannot be written: {error.strerror}") from error
 
 
@@ -104,17 +96,8 @@ def _relock(path: Path, key: LoadedKey, passphrase: bytes) -> None:
         again = read_key_file(beside, passphrase)
         if again.secret != key.secret or again.info != info:
             raise ConfigurationError(f"{path} was not changed: what was written does not hold the same key")
-        beside.replace(path)
-        _sync_folder(path.parent)
+        move_batch({beside: path})
     except OSError as error:
         raise ConfigurationError(f"key file {path} cannot be written: {error.strerror}") from error
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,43 +1,42 @@
-"""Files of a trust folder that are there after a power failure.
+"""Durable files: each is replaced as a whole or not at all, and is on disk when the call returns.
 
-What belongs together is written first and synced then: all of it is sent to the disk
-before the first of it is waited for, so that the file system makes many syncs durable in
-one turn of its journal. A sync after each file takes several times as long.
+Every durable file of the project is written by this module.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from healthcode.errors import ConfigurationError, InvalidInputError, Reason, UnavailableError
+from healthcode.errors import ConfigurationError, Reason, UnavailableError
 
 __all__ = [
-    "exclusive",
     "make_folder",
+    "move_batch",
     "move_files",
-    "read_bounded",
-    "read_file",
-    "read_regular",
-    "replace_file",
+    "open_atomic",
+    "open_new",
+    "save_file",
+    "save_files",
     "storage_error",
     "sync",
     "sync_all",
-    "sync_folder",
-    "write_durable",
-    "write_file",
-    "write_files",
+    "write_atomic",
+    "write_batch",
+    "write_new",
+    "write_output",
 ]
 
-
 _OPEN_AT_ONCE = 32
+
+
+# Durability: what raises OSError
 
 
 def sync(path: Path) -> None:
@@ -50,18 +49,20 @@ def sync(path: Path) -> None:
 
 
 def sync_all(paths: Sequence[Path]) -> None:
-    """Makes all of them durable, files and folders, in no order. Raises OSError."""
+    """Makes files and folders durable; list the folders last. Raises OSError."""
     for start in range(0, len(paths), _OPEN_AT_ONCE):
         _sync_together(paths[start : start + _OPEN_AT_ONCE])
 
 
 def _sync_together(paths: Sequence[Path]) -> None:
+    # all writes start before the first fsync waits: the file system then commits them in one journal
+    # transaction, several times faster than a sync after each file
     handles: list[int] = []
     try:
         for path in paths:
             handles.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-            _begin_writing(handles[-1])
-        # the folders come last in `paths`: with the first of them the journal takes in all the names
+            _start_writing(handles[-1])
+        # folders first: the first one commits all names
         for handle in reversed(handles):
             os.fsync(handle)
     finally:
@@ -69,116 +70,84 @@ def _sync_together(paths: Sequence[Path]) -> None:
             os.close(handle)
 
 
-def _begin_writing(handle: int) -> None:
-    """Has the system begin to write what is dirty, as Linux does when it is told that it is not needed soon."""
-    if hasattr(os, "posix_fadvise"):  # not on a Mac, where it merely takes longer
+def _start_writing(handle: int) -> None:
+    """Starts writing dirty pages; on Linux DONTNEED does that. A Mac lacks it, and only takes longer."""
+    if hasattr(os, "posix_fadvise"):
         with contextlib.suppress(OSError):
             os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def read_regular(path: Path, max_bytes: int | None = None) -> bytes:
-    """The bytes of a file, at most one more than `max_bytes`.
+@contextmanager
+def open_new(path: Path, *, mode: int = 0o600, durable: bool = True) -> Iterator[BinaryIO]:
+    """Opens a new file for writing, and syncs its bytes at the end; a failure removes it.
 
-    Raises OSError, also for what is no file: a pipe would be waited for without an end.
+    Its name is not durable before its folder is synced. Raises FileExistsError, OSError.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:  # noqa: PTH123  of a handle, not of a path
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        return file.read() if max_bytes is None else file.read(max_bytes + 1)
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: fsync, then rename, which makes it durable. Raises OSError."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)  # what lies there may be a pipe, which would be waited for
-    fresh.write_bytes(data)
-    sync(fresh)
-    fresh.replace(path)
-    sync(path.parent)
-
-
-# --- was province_node/file.py: Small files, read with a bound and written so that they are whole on disk or not there.
-
-
-def read_bounded(path: Path, max_bytes: int) -> bytes:
-    """The file at `path`. Raises InvalidInputError when it is missing, unreadable, or over `max_bytes`."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > max_bytes:
-        raise InvalidInputError(f"{path} is longer than {max_bytes} bytes", reason=Reason.TOO_LARGE)
-    return data
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
-def write_durable(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Writes beside `path`, fsyncs, renames into place, fsyncs the folder. Raises ConfigurationError."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Writes a file that must not exist, as keys are. Raises FileExistsError, OSError."""
+    with open_new(path, mode=mode) as file:
+        os.fchmod(file.fileno(), mode)  # also under a umask that takes rights from the owner
+        file.write(data)
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+        sync(path.parent)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
-# --- was trust_registry/durable.py: Files that are there after kill -9 and after power loss, or not there at all.
+@contextmanager
+def open_atomic(path: Path, *, mode: int = 0o644, durable: bool = True) -> Iterator[BinaryIO]:
+    """Opens a file beside `path`, which replaces it at the end. Raises OSError, and `path` is unchanged.
 
-
-def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Puts `data` at `path`, atomically and durably; its folder is made when missing.
-
-    Raises UnavailableError (STORAGE_FULL) when the disk does not take it.
+    Without `durable`, the file is still whole or not there, but a power failure may take it back.
     """
-    write_files({path: data}, mode=mode)
+    partial = _partial(path)
+    try:
+        with open_new(partial, mode=mode, durable=durable) as file:
+            yield file
+        rename(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    if durable:
+        sync(path.parent)
 
 
-def write_files(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
-    """As write_file, of several: each is there whole or not at all, and all are durable on return.
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+    """Replaces the file at `path`. Raises OSError; `path` is unchanged if the new bytes were not written."""
+    with open_atomic(path, mode=mode, durable=durable) as file:
+        file.write(data)
 
-    They come to their places in their order, after the bytes of all were synced: that many
-    syncs at once cost little more than one.
-    """
+
+def write_batch(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
+    """Replaces several files in their order, synced together. Raises OSError; those before may be replaced."""
     partials: dict[Path, Path] = {}
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         for path, data in files.items():
-            make_folder(path.parent)
-            partial = partials[path] = path.parent / f".{path.name}.{secrets.token_hex(4)}.partial"
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            with os.fdopen(descriptor, "wb") as file:
+            partial = _partial(path)
+            with os.fdopen(os.open(partial, flags, mode), "wb") as file:
+                partials[partial] = path
                 file.write(data)
-        _into_place({partial: path for path, partial in partials.items()})
-    except OSError as error:
-        raise storage_error(path, error) from error
+        move_batch(partials)
     finally:
-        for partial in partials.values():
+        for partial in partials:
             partial.unlink(missing_ok=True)
 
 
-def move_files(files: Mapping[Path, Path]) -> None:
-    """Moves written files to places on the same disk, durably. Raises UnavailableError (STORAGE_FULL)."""
-    if not files:
-        return
-    try:
-        for path in files.values():
-            make_folder(path.parent)
-        _into_place(files)
-    except OSError as error:
-        raise storage_error(path, error) from error
-
-
-def _into_place(files: Mapping[Path, Path]) -> None:
+def move_batch(files: Mapping[Path, Path]) -> None:
+    """Moves written files to places on the same disk, in their order, durably. Raises OSError."""
     sync_all(list(files))
     for source, path in files.items():
         rename(source, path)
@@ -186,70 +155,76 @@ def _into_place(files: Mapping[Path, Path]) -> None:
 
 
 def rename(source: Path, path: Path) -> None:
-    """The step at which a file is there; tests cut the power before it."""
+    """The step that makes a file visible; tests cut the power before it."""
     source.replace(path)
 
 
-def read_file(path: Path) -> bytes | None:
-    """The bytes at `path`, or None when there is no such file."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def exclusive(path: Path, *, busy: str | None = None) -> Iterator[None]:
-    """Holds the lock file `path` alone, among threads and processes; waits for it, or says `busy`.
-
-    Raises UnavailableError: with the sentence `busy` when another holds it, and
-    STORAGE_FULL when it cannot be made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise storage_error(path, error) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if busy is None else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UnavailableError(busy or "another holds the lock") from None
-        yield
-    finally:
-        os.close(descriptor)  # closing lets go of the lock
-
-
 def make_folder(folder: Path) -> None:
-    """Makes `folder` and its parents, each name durable in the folder above it."""
+    """Makes a folder and its parents, each name durable in the folder above. Raises OSError."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
+    sync(folder.parent)
+
+
+def _partial(path: Path) -> Path:
+    # a random name: in a folder that others can write to, a fixed one might be their link
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+
+
+# A service's own files: a failure is STORAGE_FULL, and the caller may retry
+
+
+def save_file(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+    """`write_atomic` that makes the folder too. Raises UnavailableError (STORAGE_FULL)."""
+    with _saving([path]):
+        write_atomic(path, data, mode=mode, durable=durable)
+
+
+def save_files(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
+    """`write_batch` that makes the folders too. Raises UnavailableError (STORAGE_FULL)."""
+    with _saving(list(files)):
+        write_batch(files, mode=mode)
+
+
+def move_files(files: Mapping[Path, Path]) -> None:
+    """`move_batch` that makes the folders too. Raises UnavailableError (STORAGE_FULL)."""
+    with _saving(list(files.values())):
+        move_batch(files)
+
+
+@contextmanager
+def _saving(paths: Sequence[Path]) -> Iterator[None]:
+    try:
+        for folder in dict.fromkeys(path.parent for path in paths):
+            make_folder(folder)
+        yield
+    except OSError as error:
+        raise storage_error(paths[-1], error) from error
 
 
 def storage_error(path: Path, error: OSError) -> UnavailableError:
-    """What a write that failed is to the caller: STORAGE_FULL, with the cause in words."""
-    what = (
+    """STORAGE_FULL for a write that failed, with the cause in words."""
+    cause = (
         "the disk is full"
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         else (error.strerror or "the disk failed")
     )
     return UnavailableError(
-        f"{path.name} could not be written: {what}. Nothing that was published before is lost; "
+        f"{path.name} could not be written: {cause}. Nothing that was published before is lost; "
         f"make room in {path.parent} and try again",
         reason=Reason.STORAGE_FULL,
         retry_after_seconds=10,
     )
+
+
+# Files that a person names: a failure is a wrong setting or argument
+
+
+def write_output(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """`write_atomic` into a folder that exists. Raises ConfigurationError."""
+    try:
+        write_atomic(path, data, mode=mode)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error

@@ -14,16 +14,14 @@ so that none can spoil another's; what was accepted before is held in the genera
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError, UnavailableError
+from healthcode.storage.lock import lock
 from healthcode.trust.clock_evidence import Contact, newest_contact, write_contact
 from healthcode.trust.disk.bootstrap import Adopted, Bootstrap, bootstrap_mark, read_bootstrap, write_adopted
 from healthcode.trust.disk.read import generation_numbers, holds_list, is_in_place, lost_files
@@ -50,7 +48,6 @@ _MAX_HELD_BYTES = 268_435_456
 
 _LOCK_SECONDS = 120
 _REREAD_AFTER = 1000
-_LOCK_PAUSE_SECONDS = 0.05
 
 # these lie in the national files, which are the same wherever they come from
 _NO_SOURCES_FAULT = frozenset({Reason.PARTICIPANT_UNKNOWN, Reason.AUTHORITY_EXISTS, Reason.AUTHORITY_WAITS})
@@ -338,33 +335,20 @@ class TrustClient:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the folder: a command and a service may share it."""
-        try:
-            handle = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise TrustError(
-                f"the trust folder {self._directory} cannot be written: {error.strerror}",
-                reason=Reason.STORAGE_FULL,
-            ) from error
-        try:
-            self._wait_for(handle)
+        path = self._directory / "lock"
+        busy = UnavailableError(
+            f"another process has held {path} for {_LOCK_SECONDS} s: find it with `fuser {path}`, and stop it "
+            "if it hangs",
+            reason=Reason.TRUST_UNAVAILABLE,
+        )
+        with lock(path, busy=busy, wait_seconds=_LOCK_SECONDS, failure=_not_writable):
             yield
-        finally:
-            os.close(handle)
 
-    def _wait_for(self, handle: int) -> None:
-        """Takes the lock. Raises UnavailableError when another process has it for longer than a refresh takes."""
-        until = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if time.monotonic() >= until:
-                    raise UnavailableError(
-                        f"another process has held {self._directory / 'lock'} for {_LOCK_SECONDS} s: find it with "
-                        f"`fuser {self._directory / 'lock'}`, and stop it if it hangs",
-                        reason=Reason.TRUST_UNAVAILABLE,
-                    ) from error
-            time.sleep(_LOCK_PAUSE_SECONDS)
+
+def _not_writable(path: Path, error: OSError) -> TrustError:
+    return TrustError(
+        f"the trust folder {path.parent} cannot be written: {error.strerror}", reason=Reason.STORAGE_FULL
+    )
 
 
 def _went_back(held: TrustState, opened: TrustState) -> bool:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Literal
 
 from healthcode.errors import HealthcodeError, Reason, TrustError
-from healthcode.storage.files import read_regular, replace_file
+from healthcode.storage.files import write_atomic
+from healthcode.storage.reading import read_regular
 from healthcode.trust.format.documents import Document, decode_document
 from healthcode.trust.format.layout import TrustLimits
 from healthcode.trust.format.metadata import Root, Timestamp, decode_metadata, signed_at, verify_threshold
@@ -106,7 +107,7 @@ def write_contact(directory: Path, contact: Contact | None) -> None:
             "seen_at": contact.seen_at,
             "timestamp": contact.timestamp.decode(),
         }
-        replace_file(path, json.dumps(document).encode())
+        write_atomic(path, json.dumps(document).encode())
     except OSError as error:
         raise TrustError(
             f"the trust folder {directory} cannot be written: {error.strerror}", reason=Reason.STORAGE_FULL

@@ -22,7 +22,8 @@ from healthcode.errors import ConfigurationError, ConflictError, InvalidInputErr
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.storage.files import read_bounded, write_durable
+from healthcode.storage.files import write_output
+from healthcode.storage.reading import read_bounded
 from healthcode.trust.format.authority_chain import new_link, sign_handover, verify_link, verify_possession
 from healthcode.trust.format.documents import AuthorityLink, encode_document
 from healthcode.trust.format.metadata import Targets, decode_metadata, sign_metadata, to_bytes
@@ -102,7 +103,7 @@ class Authority:
                 cost="development" if development else "production",
             )
         document = AuthorityDocument(realm=realm, participant=participant, link=link, previous=previous)
-        write_durable(folder / AUTHORITY_FILE, encode_document(document))
+        write_output(folder / AUTHORITY_FILE, encode_document(document))
         return cls(folder, document)
 
     @classmethod
@@ -157,7 +158,7 @@ class Authority:
         link = handover.link.model_copy(update={"handover": tuple(proofs.values())})
         signed = handover.model_copy(update={"link": link})
         # so that whoever signs with this folder later is told
-        write_durable(self.folder / HANDED_OVER_FILE, encode_handover(signed))
+        write_output(self.folder / HANDED_OVER_FILE, encode_handover(signed))
         return signed
 
     def accept(self, handover: HandoverDocument) -> Authority:
@@ -171,7 +172,7 @@ class Authority:
             raise InvalidInputError("this handover is for another authority than the one in this folder")
         verify_link(mine.participant, handover.previous, handover.link, mine.realm)
         document = mine.model_copy(update={"link": handover.link})
-        write_durable(self.folder / AUTHORITY_FILE, encode_document(document))
+        write_output(self.folder / AUTHORITY_FILE, encode_document(document))
         return Authority(self.folder, document)
 
     def begin(self, request: ProvinceRequest, *, now: int, replace: bool = False) -> JoinRequest:
@@ -223,7 +224,7 @@ class Authority:
             verify_bundle(signed, now)
         history = self._history(metadata.signed.version)
         history.parent.mkdir(exist_ok=True, mode=0o700)
-        write_durable(history, encode_join_request(signed))
+        write_output(history, encode_join_request(signed))
         return signed
 
     def _history(self, version: int) -> Path:

@@ -19,7 +19,8 @@ from healthcode.signing.keyfile import read_key_file, read_key_info
 from healthcode.signing.passphrase import check_secret_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.signing.relock import change_passphrase, replace_passphrase_file
-from healthcode.storage.files import read_bounded, write_durable
+from healthcode.storage.files import write_output
+from healthcode.storage.reading import read_bounded
 from healthcode.trust.format.authority_chain import link_digest
 from healthcode.trust.verify.join_request import encode_join_request, join_digest
 from province_node.authority.authority import Authority, check_new_authority
@@ -215,7 +216,7 @@ def sign(
     keys = _open_keys(root, key_files, passphrase_file, f"Sign {digest}?", yes=yes)
     signed = mine.sign(bundle, keys, now=now, replace=replace)
     data = encode_join_request(signed)
-    write_durable(out, data)
+    write_output(out, data)
     missing = missing_signatures(signed)
     result = {
         "bundle": str(out),
@@ -281,7 +282,7 @@ def handover(
         console.print(f"  {line}", markup=False, highlight=False)
     keys = _open_keys(root, key_files, passphrase_file, "Hand over to these keys?", yes=yes)
     signed = mine.hand_over(wanted, keys)
-    write_durable(out, encode_handover(signed))
+    write_output(out, encode_handover(signed))
     result = {
         "handover": str(out),
         "participant": signed.participant,

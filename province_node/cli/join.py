@@ -24,7 +24,8 @@ from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.service.registry_source import connect_source
 from healthcode.signing.ed25519 import kid, self_test
-from healthcode.storage.files import read_bounded, write_durable
+from healthcode.storage.files import write_output
+from healthcode.storage.reading import read_bounded
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.authority_chain import link_digest
 from healthcode.trust.format.documents import AuthorityLink
@@ -98,7 +99,7 @@ def join(root: Path, bundle_file: Path, out: Path | None, lost_authority: bool, 
     if out is not None:
         _verify_request(bundle, settings, lost_authority=lost_authority)
         expect_entry(settings.trust.folder, bundle)
-        write_durable(out, data)
+        write_output(out, data)
     else:
         registry = settings.registry
         ca_pem = load_ca(registry.ca)
@@ -336,7 +337,7 @@ def chain(root: Path, out: Path | None, as_json: bool) -> None:
     if not links:
         raise InvalidInputError("this province has no authority in the trust files yet: it is not admitted")
     if out is not None:
-        write_durable(out, encode_link(links[-1], realm=settings.realm, participant=settings.participant))
+        write_output(out, encode_link(links[-1], realm=settings.realm, participant=settings.participant))
     lines = [
         {
             "link": link.seq,

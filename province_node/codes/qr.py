@@ -14,7 +14,7 @@ from pathlib import Path
 import segno
 
 from healthcode.errors import InvalidInputError
-from healthcode.storage.files import write_durable
+from healthcode.storage.files import write_output
 
 __all__ = ["QrSize", "check_picture", "qr_size", "qr_terminal", "write_qr"]
 
@@ -53,7 +53,7 @@ def write_qr(text: str, path: Path) -> None:
     picture = io.BytesIO()
     _make(text).save(picture, kind=kind, scale=_PNG_SCALE, border=_BORDER)
     # whoever has the picture has the code
-    write_durable(path, picture.getvalue(), mode=0o600)
+    write_output(path, picture.getvalue(), mode=0o600)
 
 
 def check_picture(path: Path) -> str:

@@ -15,7 +15,6 @@ to the new key. Codes issued before are revoked by code, by rule or by operator;
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from healthcode.errors import ConfigurationError, PreconditionError, Reason
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.signing.keyfile import read_key_info
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.storage.files import sync
 from healthcode.trust.view import IssuerView
 from province_node.keys.keyring import ONLINE_PURPOSES, create_online_key
 from province_node.publishing.catch_up import take_over
@@ -61,7 +61,7 @@ def replace_keys(
         if aside is not None:
             folder.rename(aside)
         fresh.rename(folder)
-        _sync_folder(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be replaced: {error.strerror}") from error
     return Replaced(aside, first_series)
@@ -80,8 +80,8 @@ def replace_index_key(
             aside.mkdir(mode=0o700)
             for path in old:
                 path.rename(aside / path.name)
-            _sync_folder(aside)
-            _sync_folder(folder)
+            sync(aside)
+            sync(folder)
         _create(folder, KeyPurpose.INDEX, settings, passphrase, now, development=development)
     except OSError as error:
         raise ConfigurationError(f"the INDEX key cannot be replaced: {error.strerror}") from error
@@ -138,11 +138,3 @@ def _free_name(folder: Path, now: int) -> Path:
     while (found := folder.with_name(f"{folder.name}.lost-{now}-{number}")).exists():
         number += 1
     return found
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

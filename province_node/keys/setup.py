@@ -27,7 +27,7 @@ from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.signing.keyfile import KeyInfo
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.storage.files import write_durable
+from healthcode.storage.files import write_output
 from healthcode.trust.format.authority_chain import new_province_key, prove_key
 from healthcode.trust.format.documents import ProvinceDocument, ProvinceKey
 from healthcode.trust.verify.tls_ca import split_pem
@@ -89,14 +89,14 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
     registry_ca = load_ca(plan.registry_ca)
     for made in (root, folder.tls, root / "keys"):
         made.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (folder.tls / "registry-ca.pem").write_text(registry_ca)
+    write_output(folder.tls / "registry-ca.pem", registry_ca.encode())
     if plan.development:
         _make_certificates(folder, plan, now)
         drawn = secrets.token_urlsafe(24).encode()
         write_private(folder.passphrase, drawn + b"\n")
         passphrase = drawn
     elif plan.tls_ca is not None:
-        (folder.tls / "ca.pem").write_text(load_ca(plan.tls_ca))
+        write_output(folder.tls / "ca.pem", load_ca(plan.tls_ca).encode())
     if not passphrase:
         raise InvalidInputError("a passphrase for the online keys is needed")
     for purpose in ONLINE_PURPOSES:
@@ -110,7 +110,7 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
             development=plan.development,
         )
     # last, so that a folder with a configuration is a whole one
-    write_durable(folder.configuration, _configuration(plan).encode())
+    write_output(folder.configuration, _configuration(plan).encode())
     settings = load_node_settings(root)
     keyring = Keyring(root / "keys", passphrase, participant=plan.participant, realm=plan.realm)
     write_request(folder, make_request(settings, keyring, version=1, now=now))
@@ -216,7 +216,7 @@ def make_request(
 
 def write_request(folder: NodeFolder, request: ProvinceRequest) -> Path:
     """Puts request.json into the node's folder."""
-    write_durable(folder.request, encode_request(request))
+    write_output(folder.request, encode_request(request))
     return folder.request
 
 

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputError
+from healthcode.storage.files import open_atomic, open_new, sync
 from healthcode.storage.sqlite import copy_database
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
@@ -72,8 +73,7 @@ def write_backup(root: Path, target: Path, *, now: int) -> list[str]:
         raise ConfigurationError(f"{target} exists: a backup never replaces another")
     _sweep(target)
     # a name that nobody can guess: in a folder that others write to, it might be a link of theirs
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
-    copy = beside.with_suffix(".db")
+    copy = target.with_name(f".{target.name}.{secrets.token_hex(8)}.db")
     try:
         copy_database(settings.database, copy)
         files = {_DATABASE: copy, **_small_files(root, settings)}
@@ -85,23 +85,19 @@ def write_backup(root: Path, target: Path, *, now: int) -> list[str]:
             "made_at": now,
             "files": digests,
         }
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
-            with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                _add(archive, _MANIFEST, json.dumps(manifest, indent=1).encode())
-                for name, path in files.items():
-                    with path.open("rb") as file:
-                        info = tarfile.TarInfo(name)
-                        info.size, info.mode = path.stat().st_size, 0o600
-                        archive.addfile(info, file)
-            out.flush()
-            os.fsync(out.fileno())
-        beside.replace(target)
-        _sync(target.parent)
+        with (
+            open_atomic(target, mode=0o600) as out,
+            tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            _add(archive, _MANIFEST, json.dumps(manifest, indent=1).encode())
+            for name, path in files.items():
+                with path.open("rb") as file:
+                    info = tarfile.TarInfo(name)
+                    info.size, info.mode = path.stat().st_size, 0o600
+                    archive.addfile(info, file)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from error
     finally:
-        beside.unlink(missing_ok=True)
         copy.unlink(missing_ok=True)
     return list(files)
 
@@ -185,11 +181,8 @@ def _unpack(source: Path, staging: Path) -> dict[str, str]:
                 if left.pop(member.name, None) is None:
                     raise InvalidInputError(f"{source}: {member.name} is not named by the manifest")
                 path = staging / member.name
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "wb") as out:
+                with open_new(path) as out:
                     shutil.copyfileobj(data, out, 1 << 20)
-                    out.flush()
-                    os.fsync(out.fileno())
                 if _sha256(path) != digests[member.name]:
                     raise InvalidInputError(f"{source} is damaged: {member.name} is not what was backed up")
     except tarfile.TarError as error:
@@ -313,7 +306,7 @@ def _put_elsewhere(elsewhere: Mapping[Path, Path], now: int) -> None:
             fresh[place] = place.with_name(f".{place.name}.{secrets.token_hex(8)}.restoring")
             (shutil.copytree if staged.is_dir() else shutil.copy2)(staged, fresh[place])
             for path in (fresh[place], *fresh[place].rglob("*")):
-                _sync(path)
+                sync(path)
     except OSError as error:
         for path in fresh.values():
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -323,7 +316,7 @@ def _put_elsewhere(elsewhere: Mapping[Path, Path], now: int) -> None:
             if old.exists():
                 old.rename(next(each for each in _asides(old, now) if not each.exists()))
         path.rename(place)
-        _sync(place.parent)
+        sync(place.parent)
     for staged in elsewhere.values():
         shutil.rmtree(staged) if staged.is_dir() else staged.unlink()
 
@@ -335,7 +328,7 @@ def _asides(path: Path, now: int) -> Iterator[Path]:
 def _sweep(target: Path) -> None:
     """Takes away what backups of this name left that were killed: it holds keys."""
     for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
-        if path.suffix not in (".part", ".db"):
+        if path.suffix not in (".partial", ".part", ".db"):
             continue
         with contextlib.suppress(OSError):
             status = path.lstat()
@@ -353,7 +346,7 @@ def _put_in_place(staging: Path, root: Path, now: int) -> Path | None:
         aside = next(path for path in _asides(root, now) if not path.exists())
         root.rename(aside)
     staging.rename(root)
-    _sync(root.parent)
+    sync(root.parent)
     return aside
 
 
@@ -366,11 +359,3 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

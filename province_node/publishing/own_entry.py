@@ -13,7 +13,6 @@ it is. It changes nothing in what is verified; that is for people to decide.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,8 @@ from typing import Any
 
 from healthcode.clock import rfc3339
 from healthcode.errors import ConflictError
-from healthcode.storage.files import write_durable
+from healthcode.storage.files import write_output
+from healthcode.storage.lock import lock
 from healthcode.trust.format.authority_chain import link_mark
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from healthcode.trust.verify.join_request import JoinRequest
@@ -165,8 +165,7 @@ def accept_entry(trust: Path, found: Entry | None) -> EntryBook:
 def entry_lock(trust: Path) -> Iterator[None]:
     """Held from reading the book to writing it: the running node and a command beside it both do."""
     trust.mkdir(parents=True, exist_ok=True)
-    with (trust / _LOCK).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with lock(trust / _LOCK):
         yield
 
 
@@ -212,7 +211,7 @@ def write_entry_book(trust: Path, book: EntryBook) -> None:
         "head_alarm": book.head_alarm,
         "head_version": book.head_version,
     }
-    write_durable(trust / _FILE, json.dumps(body, indent=1, ensure_ascii=False).encode())
+    write_output(trust / _FILE, json.dumps(body, indent=1, ensure_ascii=False).encode())
 
 
 def _fields(entry: Entry | None) -> dict[str, Any] | None:

@@ -13,7 +13,8 @@ from healthcode.cli.console import Command, CommandGroup, details, error_console
 from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.storage.files import read_file, write_file
+from healthcode.storage.files import save_file
+from healthcode.storage.reading import read_file
 from trust_registry.cli.option import (
     dir_option,
     open_key,
@@ -127,7 +128,7 @@ def propose_areas(file: Path, out: Path, folder: Path, as_json: bool) -> None:
     data = _read(file)
     approval = open_approval(registry.repository, AreaApprovalStore(registry.folder.areas), data)
     carried = carry_areas(approval, registry.repository.published(), holder_names(registry.folder))
-    write_file(out, encode_carried_areas(carried))
+    save_file(out, encode_carried_areas(carried))
     if not as_json:
         show_changes("The risk of areas would change:", carried.changes())
     print_result({**describe_areas(carried), "file": str(out)}, as_json=as_json, table=details)
@@ -197,7 +198,7 @@ def sign_areas(
         folder=None,
     )
     signed = replace(carried, approval=add_approval(carried.approval, carried.root, key.private))
-    write_file(out or path, encode_carried_areas(signed))
+    save_file(out or path, encode_carried_areas(signed))
     return signed
 
 

@@ -20,7 +20,7 @@ from healthcode.policy.book import decode_policy, default_policy_bytes
 from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.signing.passphrase import MIN_PASSPHRASE_CHARACTERS, check_passphrase
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.storage.files import write_file
+from healthcode.storage.files import save_file
 from healthcode.trust.format.documents import ServiceEntry
 from healthcode.trust.format.layout import metadata_file
 from healthcode.trust.format.metadata import bootstraps_in
@@ -318,7 +318,7 @@ def begin_founding(
     )
     file = out or place.ceremony / "founding.json"
     if out is not None:
-        write_file(out, encode_carried(carried))
+        save_file(out, encode_carried(carried))
     return {
         **describe_carried(carried),
         "file": str(file),

@@ -14,7 +14,8 @@ from healthcode.cli.console import details, error_console, rows
 from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.signing.ed25519 import kid
-from healthcode.storage.files import read_file, write_file
+from healthcode.storage.files import save_file
+from healthcode.storage.reading import read_file
 from healthcode.trust.format.documents import ParticipantsDocument, decode_document
 from healthcode.trust.format.layout import PARTICIPANTS_PATH, metadata_file
 from healthcode.trust.format.metadata import Root, bootstraps_in, decode_metadata, realm_of, tuf_key
@@ -192,5 +193,5 @@ def sign_carried(
         ask_to_sign(proposal.digest)
     key = open_key(key_path, passphrase_file, realm=realm, purposes=signing_purposes(proposal), folder=None)
     signed = replace(carried, proposal=add_signature(proposal, carried.basis, key.private))
-    write_file(out or path, encode_carried(signed))
+    save_file(out or path, encode_carried(signed))
     return signed

@@ -15,7 +15,7 @@ from healthcode.errors import InvalidInputError
 from healthcode.policy.book import decode_policy
 from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.service.deadline import describe_policy
-from healthcode.storage.files import write_file
+from healthcode.storage.files import save_file
 from healthcode.trust.format.documents import ServiceEntry
 from healthcode.trust.format.layout import POLICY_PATH
 from trust_registry.cli.describe import (
@@ -144,7 +144,7 @@ def describe_here(registry: Registry, proposal: Proposal) -> dict[str, Any]:
 def print_proposal(registry: Registry, proposal: Proposal, *, as_json: bool, out: Path | None = None) -> None:
     data = describe_here(registry, proposal)
     if out is not None:
-        write_file(out, encode_carried(carry_proposal(registry, proposal.id)))
+        save_file(out, encode_carried(carry_proposal(registry, proposal.id)))
         data["file"] = str(out)
     print_result(data, as_json=as_json, table=describe_table)
 
@@ -172,7 +172,7 @@ def policy(folder: Path, out: Path | None, as_json: bool) -> None:
     published = registry.repository.published()
     data = published.file(published.targets, POLICY_PATH)
     if out is not None:
-        write_file(out, data)
+        save_file(out, data)
     shown = {
         "policies": describe_policy(decode_policy(data), registry.clock.now()),
         "file": None if out is None else str(out),

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from healthcode.cli.console import Command, details, json_option, print_result, rows
-from healthcode.storage.files import write_file
+from healthcode.storage.files import save_file
 from trust_registry.cli.areas import (
     collect_areas,
     describe_areas,
@@ -98,7 +98,7 @@ def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
         names = key_names(carried.proposal, carried.basis, carried.names)
         show_changes(carried.proposal.title, changes, names=names, digest=carried.proposal.digest)
     if out is not None:
-        write_file(out, encode_carried(carried))
+        save_file(out, encode_carried(carried))
     data = {**describe_carried(carried), "file": None if out is None else str(out)}
     data["changes"] = [str(change) for change in changes]
     print_result(data, as_json=as_json, table=describe_table)

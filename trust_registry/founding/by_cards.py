@@ -17,7 +17,8 @@ from healthcode.policy.area import AreaRisk, encode_areas
 from healthcode.policy.book import decode_policy
 from healthcode.signing.keyfile import Cost
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.storage.files import read_file, write_file
+from healthcode.storage.files import save_file
+from healthcode.storage.reading import read_file
 from healthcode.trust.format.layout import REALM_FIELD, RISK_PATH
 from healthcode.trust.verify.national import root_fingerprint
 from trust_registry.founding.ceremony import (
@@ -127,10 +128,10 @@ def prepare_founding(
         files=files,
         now=now,
     )
-    write_file(folder.configuration, configuration_of(plan).encode())
+    save_file(folder.configuration, configuration_of(plan).encode())
     carried = Carried(proposal, None, names)
     # last, so that a folder with this file is a whole one
-    write_file(folder.founding, encode_carried(carried))
+    save_file(folder.founding, encode_carried(carried))
     return carried
 
 
@@ -155,7 +156,7 @@ def collect_founding(folder: RegistryFolder, others: Sequence[Carried], clock: C
         proposal, added = merge_signatures(proposal, other.proposal, None, carried.names)
         taken += added
     carried = Carried(proposal, None, carried.names)
-    write_file(folder.founding, encode_carried(carried))
+    save_file(folder.founding, encode_carried(carried))
     tally = tally_of(proposal, None)
     if not tally.is_complete:
         return Founded(carried, tally, tuple(taken), None)

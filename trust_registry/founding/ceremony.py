@@ -13,7 +13,6 @@ leaves nothing behind that looks like a registry.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +31,7 @@ from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import Cost, create_key_file
 from healthcode.signing.passphrase import check_passphrase
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.storage.files import sync_folder, write_file
+from healthcode.storage.files import save_file, sync
 from healthcode.trust.format.documents import ParticipantsDocument, ServiceEntry, encode_document
 from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, RISK_PATH
 from healthcode.trust.format.metadata import to_bytes, tuf_key
@@ -188,7 +187,7 @@ def hold_ceremony(
         if target.exists():
             target.rmdir()
         staging.rename(target)
-        sync_folder(target.parent)
+        sync(target.parent)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -225,7 +224,7 @@ def _hold(
             cost=cost,
         )
     if plan.development:
-        write_file(folder.ceremony / "passphrase", plan.roots[0].passphrase + b"\n", mode=0o600)
+        save_file(folder.ceremony / "passphrase", plan.roots[0].passphrase + b"\n", mode=0o600)
     names = {
         str(tuf_key(keys[holder.key_name].public).keyid): holder.key_name
         if holder.person == holder.key_name
@@ -246,10 +245,10 @@ def _hold(
         step = SigningStep(holder, proposal, changes, names, is_first=holder is holders[0])
         if confirm(step):
             proposal = add_signature(proposal, None, keys[holder.key_name])
-    write_file(folder.configuration, configuration_of(plan).encode())
+    save_file(folder.configuration, configuration_of(plan).encode())
     carried = Carried(proposal, None, names)
     if not tally_of(proposal, None).is_complete:
-        write_file(folder.founding, encode_carried(carried))
+        save_file(folder.founding, encode_carried(carried))
         return None, carried
     Repository(folder, online, clock).found(
         proposal.metadata,
@@ -296,7 +295,7 @@ def draft_founding(
 def draw_passphrase(folder: RegistryFolder) -> bytes:
     """Draws what opens the online keys, into a file of mode 0600."""
     passphrase = secrets.token_urlsafe(32).encode()
-    write_file(folder.passphrase, passphrase + b"\n", mode=0o600)
+    save_file(folder.passphrase, passphrase + b"\n", mode=0o600)
     return passphrase
 
 
@@ -320,10 +319,6 @@ def make_registry_tls(plan: CeremonyPlan, folder: RegistryFolder, now: int) -> s
     )
     ca.write(folder.tls / "ca.pem", folder.tls / "ca.key")
     leaf.write(folder.tls / "registry.pem", folder.tls / "registry.key")
-    for path in folder.tls.iterdir():
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
     return ca.certificate_pem.decode()
 
 

@@ -15,7 +15,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.certificate import CertifiedKey, TlsFiles, load_ca, load_tls
 from healthcode.rpc.mtls.development_ca import issue_leaf
 from healthcode.settings import TlsSettings, split_address
-from healthcode.storage.files import write_files
+from healthcode.storage.files import save_files
 from healthcode.trust.format.documents import ServiceEntry
 
 __all__ = ["registry_leaf", "renew_certificate"]
@@ -51,5 +51,5 @@ def renew_certificate(
         certificate, private_key = Path(name) / tls.certificate.name, Path(name) / tls.private_key.name
         leaf.write(certificate, private_key)
         made = load_tls(certificate, private_key, tls.ca, now=now, realm=realm)
-    write_files({tls.private_key: leaf.key_pem, tls.certificate: leaf.certificate_pem}, mode=0o600)
+    save_files({tls.private_key: leaf.key_pem, tls.certificate: leaf.certificate_pem}, mode=0o600)
     return made

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from healthcode.errors import ConfigurationError, ConflictError, HealthcodeError, Reason
-from healthcode.storage.files import read_file, write_file
+from healthcode.storage.files import save_file
+from healthcode.storage.reading import read_file
 from healthcode.trust.format.layout import metadata_file
 from trust_registry.tree.current import Published
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree, is_served
@@ -62,7 +63,7 @@ def export_tree(repository: Repository, target: Path, *, keep_seconds: int) -> E
     names |= {metadata_file("root", version) for version in range(1, published.versions.root + 1)}
     written = sum(_copy(source, mirror, name) for name in sorted(names))
     if read_file(mirror.locate(TIMESTAMP_FILE)) != timestamp:
-        write_file(mirror.locate(TIMESTAMP_FILE), timestamp)
+        save_file(mirror.locate(TIMESTAMP_FILE), timestamp)
         written += 1
     return Exported(
         written=written,
@@ -159,7 +160,7 @@ def _copy(source: TrustTree, mirror: TrustTree, name: str) -> int:
     data = source.read(name)
     if read_file(place) == data:
         return 0
-    write_file(place, data)
+    save_file(place, data)
     return 1
 
 

@@ -21,7 +21,9 @@ from healthcode.errors import (
     Reason,
 )
 from healthcode.identity.participant import participant
-from healthcode.storage.files import exclusive, read_file, write_file
+from healthcode.storage.files import save_file
+from healthcode.storage.lock import lock
+from healthcode.storage.reading import read_file
 from healthcode.trust.format.authority_chain import is_without_handover, link_digest
 from healthcode.trust.format.documents import (
     AuthorityLink,
@@ -150,7 +152,7 @@ class JoinStore:
         those that come over the wire; one carried by hand always finds room).
         """
         path = self._path(join)
-        with exclusive(self._folder / ".lock"):
+        with lock(self._folder / ".lock"):
             waiting = len(list(self._folder.glob(f"{join.request.participant}-*.json")))
             if path.is_file():
                 return False
@@ -160,7 +162,7 @@ class JoinStore:
                     "national operators, or have the request carried to them as a file",
                     retry_after_seconds=3600,
                 )
-            write_file(path, join.data)
+            save_file(path, join.data)
         return True
 
     def all(self) -> list[Join]:

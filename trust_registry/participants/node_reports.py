@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from healthcode.errors import HealthcodeError, InvalidInputError, Reason
 from healthcode.identity.peer import PeerId
 from healthcode.policy.book import decode_policy
-from healthcode.storage.files import make_folder, read_file, storage_error
+from healthcode.storage.files import save_file
+from healthcode.storage.reading import read_file
 from healthcode.trust.format.layout import AREAS_ROLE, POLICY_PATH, TrustLimits, live_role
 from healthcode.trust.format.metadata import Timestamp, decode_metadata, signed_at
 from healthcode.v1.trust_registry_pb2 import ReportNodeStateRequest
@@ -132,15 +132,8 @@ class NodeReportStore:
     def put(self, report: NodeReport) -> None:
         """Replaces the node's last report. Raises UnavailableError (STORAGE_FULL)."""
         path = self._folder / f"{report.node}.json"
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-        try:
-            make_folder(self._folder)
-            partial.write_text(report.model_dump_json())
-            partial.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink()
-            raise storage_error(path, error) from error
+        # not synced: the next report comes within a minute
+        save_file(path, report.model_dump_json().encode(), durable=False)
 
     def find(self, node: str) -> NodeReport | None:
         """The last report of a node."""

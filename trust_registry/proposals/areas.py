@@ -41,7 +41,8 @@ from healthcode.errors import (
 )
 from healthcode.policy.area import AreaRisk, decode_areas, encode_areas
 from healthcode.signing.ed25519 import PrivateKey, verify
-from healthcode.storage.files import read_file, write_file
+from healthcode.storage.files import save_file
+from healthcode.storage.reading import read_file
 from healthcode.strict_json import load_json
 from healthcode.trust.format.layout import AREAS_ROLE, RISK_PATH
 from healthcode.trust.format.metadata import (
@@ -149,7 +150,7 @@ class AreaApprovalStore:
 
     def put(self, approval: AreaApproval) -> None:
         """Keeps an approval, durably."""
-        write_file(
+        save_file(
             self._folder / f"{approval.id}.json", approval.model_dump_json(indent=1).encode(), mode=0o640
         )
 

@@ -15,7 +15,8 @@ from typing import Literal
 from healthcode.errors import ConfigurationError, InvalidInputError, NotFoundError, Reason, SignatureError
 from healthcode.signing.ed25519 import PrivateKey, is_valid_point
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.storage.files import read_file, write_file
+from healthcode.storage.files import save_file
+from healthcode.storage.reading import read_file
 from healthcode.trust.format.documents import Document, Key32, Signature64, decode_document, encode_document
 from healthcode.trust.format.metadata import Root, tuf_key
 from healthcode.wire.cbor import encode
@@ -69,7 +70,7 @@ def make_card(key: PrivateKey, *, realm: str, purpose: KeyPurpose, name: str) ->
 
 def write_card(path: Path, card: HolderCard) -> None:
     """Writes a card, durably."""
-    write_file(path, encode_document(card) + b"\n")
+    save_file(path, encode_document(card) + b"\n")
 
 
 def read_card(path: Path, *, realm: str, purpose: KeyPurpose | None = None) -> HolderCard:
@@ -121,7 +122,7 @@ def read_holders(path: Path) -> dict[str, str]:
 def note_holders(folder: RegistryFolder, names: Mapping[str, str]) -> None:
     """Adds names, durably; what a key was called before is kept until it is named anew."""
     together = {**holder_names(folder), **names}
-    write_file(
+    save_file(
         folder.root / _FILE, json.dumps(together, indent=1, sort_keys=True, ensure_ascii=False).encode()
     )
 

@@ -27,7 +27,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from healthcode.clock import parse_rfc3339, rfc3339
 from healthcode.errors import DecodeError, NotFoundError, Reason
-from healthcode.storage.files import read_file, write_file
+from healthcode.storage.files import save_file
+from healthcode.storage.reading import read_file
 from trust_registry.participants.checks import Publication
 
 __all__ = [
@@ -208,7 +209,7 @@ class ProposalStore:
 
     def put(self, proposal: Proposal) -> None:
         """Keeps a proposal, durably, with the signatures it has."""
-        write_file(self._path(proposal.id), encode_proposal(proposal), mode=0o640)
+        save_file(self._path(proposal.id), encode_proposal(proposal), mode=0o640)
 
     def find(self, prefix: str) -> Proposal:
         """The proposal whose id begins with `prefix`. Raises NotFoundError (PROPOSAL_UNKNOWN)."""

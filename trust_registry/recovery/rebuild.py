@@ -26,7 +26,7 @@ from healthcode.rpc.mtls.certificate import CertifiedKey, load_ca
 from healthcode.settings import split_address
 from healthcode.signing.keyfile import Cost
 from healthcode.signing.passphrase import check_secret_file
-from healthcode.storage.files import sync_folder, write_file
+from healthcode.storage.files import save_file, sync
 from healthcode.trust.format.layout import AREAS_ROLE
 from healthcode.trust.format.metadata import to_bytes
 from healthcode.trust.format.new_metadata import with_areas_key, with_root, with_targets
@@ -105,7 +105,7 @@ def rebuild(
         if target.exists():
             target.rmdir()
         staging.rename(target)
-        sync_folder(target.parent)
+        sync(target.parent)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -133,7 +133,7 @@ def _write(
         path.mkdir(mode=0o700)
     tree = TrustTree(folder.repository)
     for name in sorted(found.files, key=lambda path: path == TIMESTAMP_FILE):
-        write_file(tree.locate(name), found.files[name])
+        save_file(tree.locate(name), found.files[name])
     write_high_water(folder.high_water, found.high_water)
     realm = found.national.realm
     _write_configuration(found, folder, restored.configuration)
@@ -141,7 +141,7 @@ def _write(
     proposals: tuple[Proposal, ...] = ()
     if restored.keys is None:
         passphrase = secrets.token_urlsafe(32).encode()
-        write_file(folder.passphrase, passphrase + b"\n", mode=0o600)
+        save_file(folder.passphrase, passphrase + b"\n", mode=0o600)
         cost: Cost = "development" if is_test_realm(realm) else "production"
         keys = create_online_keys(folder.keys, passphrase, realm=realm, created=now, cost=cost)
         proposals = _propose(ProposalStore(folder.proposals), published, keys, now)
@@ -193,18 +193,18 @@ def _restore_keys(folder: RegistryFolder, restored: Restored) -> None:
     if restored.keys is None or restored.passphrase_file is None:
         raise ConfigurationError("kept online keys need the file with their passphrase: --passphrase-file")
     check_secret_file(restored.passphrase_file, "passphrase file")
-    write_file(folder.passphrase, restored.passphrase_file.read_bytes(), mode=0o600)
+    save_file(folder.passphrase, restored.passphrase_file.read_bytes(), mode=0o600)
     paths = sorted(restored.keys.glob("*.key"))
     if not paths:
         raise ConfigurationError(f"{restored.keys} holds no key files: name the folder with snapshot.key")
     for path in paths:
-        write_file(folder.keys / path.name, path.read_bytes(), mode=0o600)
+        save_file(folder.keys / path.name, path.read_bytes(), mode=0o600)
 
 
 def _write_configuration(found: Salvage, folder: RegistryFolder, kept: Path | None) -> None:
     if kept is not None:
         try:
-            write_file(folder.configuration, kept.read_bytes())
+            save_file(folder.configuration, kept.read_bytes())
         except OSError as error:
             raise ConfigurationError(f"{kept} cannot be read: {error.strerror}") from error
         return
@@ -231,7 +231,7 @@ ca = "tls/ca.pem"
 [keys]
 passphrase_file = "passphrase"
 """
-    write_file(folder.configuration, text.encode())
+    save_file(folder.configuration, text.encode())
 
 
 def _write_tls(found: Salvage, folder: RegistryFolder, kept: Path | None, now: int) -> bool:
@@ -242,7 +242,7 @@ def _write_tls(found: Salvage, folder: RegistryFolder, kept: Path | None, now: i
     try:
         if all((kept / name).is_file() for name in names):
             for name in names:
-                write_file(folder.tls / name, (kept / name).read_bytes(), mode=0o600)
+                save_file(folder.tls / name, (kept / name).read_bytes(), mode=0o600)
             return True
         ca = CertifiedKey(load_ca(kept / "ca.pem").encode(), (kept / "ca.key").read_bytes())
     except OSError as error:
@@ -251,5 +251,5 @@ def _write_tls(found: Salvage, folder: RegistryFolder, kept: Path | None, now: i
         ) from error
     leaf = registry_leaf(ca, found.national.realm, found.national.participants.services, now)
     leaf.write(folder.tls / "registry.pem", folder.tls / "registry.key")
-    write_file(folder.tls / "ca.pem", ca.certificate_pem)
+    save_file(folder.tls / "ca.pem", ca.certificate_pem)
     return True

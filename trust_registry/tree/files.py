@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from healthcode.errors import ConfigurationError, NotFoundError
-from healthcode.storage.files import read_file
+from healthcode.storage.reading import read_file
 from healthcode.trust.format.layout import metadata_file
 
 __all__ = ["TIMESTAMP_FILE", "TreeVersions", "TrustTree", "is_served"]

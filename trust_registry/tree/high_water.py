@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from healthcode.errors import ConfigurationError, Reason, TrustError
-from healthcode.storage.files import read_file, write_file
+from healthcode.storage.reading import read_file
 from healthcode.trust.format.layout import TrustLimits
 from healthcode.trust.format.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold
 
@@ -111,4 +111,4 @@ def read_high_water(path: Path) -> HighWater:
 
 def write_high_water(path: Path, high_water: HighWater) -> None:
     """Keeps the floor, durably. Raises UnavailableError (STORAGE_FULL)."""
-    write_file(path, high_water.model_dump_json(indent=1).encode())
+    save_file(path, high_water.model_dump_json(indent=1).encode())

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError
-from healthcode.storage.files import exclusive, write_file
+from healthcode.storage.lock import lock
 from healthcode.trust.format.layout import AREAS_ROLE, metadata_file
 from healthcode.trust.format.metadata import signed_at
 from healthcode.trust.verify.progress import verify_pace
@@ -51,7 +51,7 @@ class Repository:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Holds the lock, and gives what is current and the way to change it."""
-        with exclusive(self.folder.lock):
+        with lock(self.folder.lock):
             transaction = Transaction(
                 self.tree, self._keys, self.clock.now(), self.high_water(), self._claims
             )
@@ -103,12 +103,12 @@ class Repository:
 
     def found(self, root: bytes, targets: RoleUpdate, risk: Mapping[str, bytes]) -> Receipt:
         """The first publication, at the end of the ceremony. Raises ConfigurationError if there was one."""
-        with exclusive(self.folder.lock):
+        with lock(self.folder.lock):
             if self.tree.exists:
                 raise ConfigurationError(
                     f"{self.folder.repository} holds a trust tree already: a realm is founded once"
                 )
             transaction = Transaction(self.tree, self._keys, self.clock.now(), HighWater(), founding=True)
-            write_file(self.tree.locate(metadata_file("root", 1)), root)
+            save_file(self.tree.locate(metadata_file("root", 1)), root)
             areas = sign_areas(transaction.keys.areas, 1, risk, transaction.now)
             return transaction.publish({"targets": targets, AREAS_ROLE: areas})

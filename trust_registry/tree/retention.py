@@ -12,7 +12,7 @@ import re
 import time
 
 from healthcode.revocation.head import decode_head
-from healthcode.storage.files import exclusive
+from healthcode.storage.lock import lock
 from healthcode.trust.format.layout import (
     head_path,
     list_file,
@@ -31,7 +31,7 @@ _SIGNED_BY_PEOPLE = re.compile(r"[0-9]+\.(?:root|targets)\.json")
 
 def remove_superseded(repository: Repository, keep_seconds: int) -> int:
     """Removes superseded files older than `keep_seconds`; how many."""
-    with exclusive(repository.folder.lock):
+    with lock(repository.folder.lock):
         keep = current_files(repository.published())
         oldest = time.time() - keep_seconds
         removed = 0

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from healthcode.errors import ConfigurationError, SignatureError
 from healthcode.signing.ed25519 import PrivateKey
-from healthcode.storage.files import move_files, write_file, write_files
+from healthcode.storage.files import move_files, save_file, save_files
 from healthcode.trust.format.layout import AREAS_ROLE, expiry_seconds, list_file, metadata_file, target_file
 from healthcode.trust.format.metadata import (
     Metadata,
@@ -165,7 +165,7 @@ class Transaction:
         )
         data = to_bytes(snapshot)
         fresh[self.tree.locate(metadata_file("snapshot", snapshot_version))] = data
-        write_files(fresh)
+        save_files(fresh)
         newest = max((update.version for update in updates.values()), default=0)
         return self._publish_timestamp(newest, data, snapshot_version)
 
@@ -178,7 +178,7 @@ class Transaction:
         for role in ("snapshot", "timestamp"):
             self._key(role, signed)
         if self.current.versions.root < version:
-            write_file(self.tree.locate(metadata_file("root", version)), root)
+            save_file(self.tree.locate(metadata_file("root", version)), root)
             self.published = Published(self.tree, self._high_water, self._claims)
         if updates or not self._snapshot_holds():
             return self.publish(updates)
@@ -247,7 +247,7 @@ class Transaction:
             timestamp,
             self._key("timestamp", self.published.root.signed) if self.published else self.keys.timestamp,
         )
-        write_file(self.tree.locate(TIMESTAMP_FILE), to_bytes(timestamp))
+        save_file(self.tree.locate(TIMESTAMP_FILE), to_bytes(timestamp))
         if self.tree.exists:
             self.published = Published(self.tree, self._high_water, self._claims)
         return Receipt(version, snapshot_version, timestamp_version)

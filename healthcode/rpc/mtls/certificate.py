@@ -12,7 +12,6 @@ This and development_ca.py are the home of `cryptography` for X.509, beside trus
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from healthcode.clock import rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError, Reason, UnauthenticatedError
 from healthcode.identity.peer import PeerId, PeerKind, decode_peer_uri
+from healthcode.storage.files import write_atomic, write_new
 
 __all__ = [
     "CertifiedKey",
@@ -78,7 +78,12 @@ class CertifiedKey:
     def write(self, certificate: Path, key: Path) -> None:
         """Writes both files; the key with mode 0600. Raises ConfigurationError where a key lies already."""
         write_private(key, self.key_pem)
-        certificate.write_bytes(self.certificate_pem)
+        try:
+            write_atomic(certificate, self.certificate_pem)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the certificate {certificate} cannot be written: {error.strerror}"
+            ) from error
 
     def __repr__(self) -> str:
         return "CertifiedKey(…)"
@@ -262,12 +267,10 @@ def _read_private(path: Path) -> bytes:
 def write_private(path: Path, data: bytes) -> None:
     """Writes a new file of mode 0600, on disk when this returns. Raises ConfigurationError if it exists."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_new(path, data)
     except FileExistsError as error:
         raise ConfigurationError(
             f"{path} exists already, and a key is never overwritten: move it away"
         ) from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    except OSError as error:
+        raise ConfigurationError(f"the private key {path} cannot be written: {error.strerror}") from error

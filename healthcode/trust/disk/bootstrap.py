@@ -27,7 +27,8 @@ from healthcode.errors import (
     RefusedTrustError,
     TrustError,
 )
-from healthcode.storage.files import read_regular, replace_file
+from healthcode.storage.files import write_atomic
+from healthcode.storage.reading import read_regular
 from healthcode.trust.format.documents import Document, Time, decode_document, encode_document
 from healthcode.trust.format.layout import TrustLimits, metadata_file
 from healthcode.trust.format.metadata import realm_of
@@ -149,7 +150,7 @@ def init_trust(
     begun = Bootstrap(named, fingerprint, root)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        replace_file(directory / "root.json", root)
+        write_atomic(directory / "root.json", root)
         _write_document(directory, begun)
     except OSError as error:
         raise ConfigurationError(
@@ -231,7 +232,7 @@ def write_adopted(directory: Path, bootstrap: Bootstrap) -> None:
     try:
         (directory / "roots").mkdir(exist_ok=True)
         for each in bootstrap.adopted:
-            replace_file(_adopted_path(directory, each.fingerprint), each.root)
+            write_atomic(_adopted_path(directory, each.fingerprint), each.root)
         _write_document(directory, bootstrap)
     except OSError as error:
         raise TrustError(
@@ -258,7 +259,7 @@ def _write_document(directory: Path, bootstrap: Bootstrap) -> None:
             for each in bootstrap.adopted
         ),
     )
-    replace_file(directory / "trust.json", encode_document(document))
+    write_atomic(directory / "trust.json", encode_document(document))
 
 
 def _adopted_path(directory: Path, fingerprint: str) -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from healthcode.errors import DecodeError, Reason, TrustError
-from healthcode.storage.files import read_regular
+from healthcode.storage.reading import read_regular
 from healthcode.strict_json import load_json
 from healthcode.trust.format.layout import (
     AREAS_ROLE,

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from healthcode.errors import Reason, TrustError
-from healthcode.storage.files import replace_file, sync, sync_all
+from healthcode.storage.files import sync, sync_all, write_atomic
 from healthcode.trust.disk.read import (
     FOLDERS,
     FORMAT,
@@ -225,7 +225,7 @@ def _asides() -> Iterator[str]:
 def swap_timestamp(directory: Path, number: int, timestamp: bytes) -> None:
     """Replace the timestamp of a generation by a newer one over the same snapshot, durably."""
     try:
-        replace_file(directory / "generations" / str(number) / TIMESTAMP, timestamp)
+        write_atomic(directory / "generations" / str(number) / TIMESTAMP, timestamp)
     except OSError as error:
         raise _storage(directory, error) from error
 

@@ -32,7 +32,7 @@ from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError
-from healthcode.storage.files import read_regular
+from healthcode.storage.reading import read_regular
 from healthcode.trust.format.layout import TrustLimits, metadata_file
 from healthcode.trust.format.metadata import Root, begins_anew, decode_metadata, realm_of
 from healthcode.trust.sources.source import TrustSource

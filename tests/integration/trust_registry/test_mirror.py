@@ -143,12 +143,12 @@ def test_the_timestamp_comes_last_and_a_cut_leaves_the_old_mirror(
         names.append(path.name)
         if len(names) == 2:
             raise UnavailableError("cut off", reason=Reason.STORAGE_FULL)
-        files.write_file(path, data, mode=mode)
+        files.save_file(path, data, mode=mode)
 
     for _ in range(4):  # each turn gets one file further
         names.clear()
         with monkeypatch.context() as patched:
-            patched.setattr("trust_registry.mirror.export.write_file", cut)
+            patched.setattr("trust_registry.mirror.export.save_file", cut)
             with pytest.raises(UnavailableError):
                 export(registry, mirror)
         assert client.refresh(NOW).view.snapshot_version == before

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.clock import SystemClock
-from healthcode.storage.files import exclusive
+from healthcode.storage.lock import lock
 from tests.simulator.process import free_ports, run_command
 from tests.simulator.registry import found_registry, plan
 from trust_registry.registry import Registry
@@ -45,7 +45,7 @@ def test_a_start_on_a_port_that_is_taken_writes_nothing(registry: Registry, list
 def test_a_folder_is_served_once(registry: Registry) -> None:
     """Whatever the ports: a second process is refused, and writes nothing."""
     before = files(registry)
-    with exclusive(registry.folder.serving):
+    with lock(registry.folder.serving):
         done = run_command("trust_registry", "serve", "--dir", registry.folder.root)
     assert done.returncode == 4, done.stderr
     assert f"another process serves {registry.folder.root} already" in done.stderr

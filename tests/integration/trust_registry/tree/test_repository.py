@@ -78,10 +78,10 @@ def test_a_publication_cut_off_before_its_commit_never_happened(
     def cut(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         if path.name == "timestamp.json":
             raise UnavailableError("cut off")
-        files.write_file(path, data, mode=mode)
+        files.save_file(path, data, mode=mode)
 
     with monkeypatch.context() as patched:
-        patched.setattr("trust_registry.tree.transaction.write_file", cut)
+        patched.setattr("trust_registry.tree.transaction.save_file", cut)
         with pytest.raises(UnavailableError):
             publisher.publish_province("31", *shanghai.publication(2))
     assert registry.repository.published().versions == before

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.errors import ConfigurationError, NotFoundError
-from healthcode.storage.files import write_file
+from healthcode.storage.files import save_file
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree, is_served
 from trust_registry.tree.watch import TreeWatch
 
@@ -63,18 +63,18 @@ def test_no_other_path_leads_anywhere(tmp_path: Path, path: str) -> None:
 
 def _publish(tree: TrustTree, version: int) -> None:
     snapshot = {"signed": {"version": version, "meta": {"targets.json": {"version": 3}}}}
-    write_file(tree.folder / f"metadata/{version}.snapshot.json", json.dumps(snapshot).encode())
+    save_file(tree.folder / f"metadata/{version}.snapshot.json", json.dumps(snapshot).encode())
     timestamp = {"signed": {"version": version, "meta": {"snapshot.json": {"version": version}}}}
-    write_file(tree.folder / TIMESTAMP_FILE, json.dumps(timestamp).encode())
+    save_file(tree.folder / TIMESTAMP_FILE, json.dumps(timestamp).encode())
 
 
 def test_versions_are_those_that_the_timestamp_leads_to(tmp_path: Path) -> None:
     """What lies beside it, half published, is not current."""
     tree = TrustTree(tmp_path)
     _publish(tree, 4)
-    write_file(tmp_path / "metadata/5.snapshot.json", b"{}")
-    write_file(tmp_path / "metadata/1.root.json", b"{}")
-    write_file(tmp_path / "metadata/2.root.json", b"{}")
+    save_file(tmp_path / "metadata/5.snapshot.json", b"{}")
+    save_file(tmp_path / "metadata/1.root.json", b"{}")
+    save_file(tmp_path / "metadata/2.root.json", b"{}")
     versions = tree.versions()
     assert (versions.timestamp, versions.snapshot, versions.root) == (4, 4, 2)
     assert versions.roles == {"targets": 3}
@@ -82,7 +82,7 @@ def test_versions_are_those_that_the_timestamp_leads_to(tmp_path: Path) -> None:
 
 def test_a_damaged_tree_says_what_to_do(tmp_path: Path) -> None:
     """An operator reads of a backup, not of a KeyError."""
-    write_file(tmp_path / TIMESTAMP_FILE, b"{]")
+    save_file(tmp_path / TIMESTAMP_FILE, b"{]")
     with pytest.raises(ConfigurationError, match="Restore it from a backup"):
         TrustTree(tmp_path).versions()
 

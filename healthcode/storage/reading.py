@@ -1,0 +1,44 @@
+"""Small files, read with a bound."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from healthcode.errors import ConfigurationError, InvalidInputError, Reason
+
+__all__ = ["read_bounded", "read_file", "read_regular"]
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """The bytes of a file. Raises InvalidInputError if it cannot be read, or is longer than `max_bytes`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > max_bytes:
+        raise InvalidInputError(f"{path} is longer than {max_bytes} bytes", reason=Reason.TOO_LARGE)
+    return data
+
+
+def read_regular(path: Path, max_bytes: int | None = None) -> bytes:
+    """The bytes of a regular file, at most one more than `max_bytes`. Raises OSError, also for a pipe."""
+    # O_NONBLOCK: opening a pipe would wait for a writer without end
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb") as file:  # noqa: PTH123  of a handle, not of a path
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return file.read() if max_bytes is None else file.read(max_bytes + 1)
+
+
+def read_file(path: Path) -> bytes | None:
+    """The bytes of a service's own file; None if there is none. Raises ConfigurationError."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
