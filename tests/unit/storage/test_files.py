@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -23,6 +24,11 @@ from healthcode.storage.files import (
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def _write_half(file: BinaryIO) -> None:
+    file.write(b"half")
+    raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -101,7 +107,6 @@ def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     write_atomic(path, b"old")
     with pytest.raises(KeyboardInterrupt), open_atomic(path) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+        _write_half(file)
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a"]
