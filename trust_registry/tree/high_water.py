@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from healthcode.errors import ConfigurationError, Reason, TrustError
+from healthcode.storage.files import save_file
 from healthcode.storage.reading import read_file
 from healthcode.trust.format.layout import TrustLimits
 from healthcode.trust.format.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError
+from healthcode.storage.files import save_file
 from healthcode.storage.lock import lock
 from healthcode.trust.format.layout import AREAS_ROLE, metadata_file
 from healthcode.trust.format.metadata import signed_at
