@@ -34,7 +34,7 @@ from healthcode.service.trust_follower import TrustFollower
 from healthcode.signing.ed25519 import self_test
 from healthcode.telemetry import Metrics, configure_logging, get_logger, start_metrics_server
 from healthcode.trust.client import TrustClient
-from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.store import init_trust, read_bootstrap
 from healthcode.trust.view import TrustView
 from healthcode.v1 import gateway_pb2

@@ -12,7 +12,7 @@ from healthcode.service.deadline import (
     certificate_file_deadlines,
     state_deadlines,
 )
-from healthcode.trust.verify.assemble import TrustState
+from healthcode.trust.verify.trust_state import TrustState
 from healthcode.trust.view import TrustView
 
 __all__ = ["deadlines_of", "own_deadlines"]

@@ -22,9 +22,9 @@ from healthcode.rpc.client import open_channel
 from healthcode.rpc.errors import rpc_errors
 from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.settings import split_address
+from healthcode.trust.freshness_warnings import freshness_warnings
 from healthcode.trust.store import TrustStore
-from healthcode.trust.verify.assemble import TrustState
-from healthcode.trust.verify.silence import silence_warnings
+from healthcode.trust.verify.trust_state import TrustState
 from healthcode.trust.view import TrustView
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _trust(view: TrustView, now: int) -> dict[str, Any]:
         "age_seconds": now - view.timestamp_signed_at,
         "issuers": sorted(view.issuers),
         "earliest_expiry": rfc3339(view.earliest_expiry),
-        "warnings": [*silence_warnings(view, now), *view.warnings],
+        "warnings": [*freshness_warnings(view, now), *view.warnings],
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from healthcode.errors import HealthcodeError
 from healthcode.service.deadline import DeadlineMetrics
 from healthcode.telemetry import Metrics
-from healthcode.trust.format.documents import Retirement
+from healthcode.trust.format.json_files import Retirement
 from healthcode.verification.verdict import Verdict
 from healthcode.wire.question import QueryMode, Question
 from province_node.codes.issue import IssuedCode

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from healthcode.errors import HealthcodeError
 from healthcode.service.deadline import DEADLINE_LABELS, ENDS_HELP, WARNS_HELP, DeadlineMetrics
 from healthcode.telemetry import Metrics
-from healthcode.trust.format.metadata import expires_at, signed_at
+from healthcode.trust.format.metadata import expires_at
+from healthcode.trust.format.metadata_fields import signed_at
 from trust_registry.monitoring.node_lag import Lag, NodeLag, lag_seconds
 from trust_registry.participants.join import Join, is_admitted
 from trust_registry.proposals.proposal import Proposal, ProposalState

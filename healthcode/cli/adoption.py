@@ -13,8 +13,8 @@ from healthcode.cli.parameter import FINGERPRINT
 from healthcode.clock import SystemClock
 from healthcode.storage.files import write_atomic
 from healthcode.trust.adopt_root import adopt_root
-from healthcode.trust.sources.source import TrustSource
-from healthcode.trust.verify.national import spoken_fingerprint
+from healthcode.trust.sources.trust_source import TrustSource
+from healthcode.trust.verify.roots import spoken_fingerprint
 
 __all__ = ["adopt", "fingerprint_option", "name_root"]
 

@@ -14,7 +14,7 @@ from healthcode.service.deadline import Deadline, DeadlineMetrics, acts_of, stat
 from healthcode.telemetry import LogBudget, Metrics, get_logger
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import authority_role
-from healthcode.trust.verify.assemble import TrustState
+from healthcode.trust.verify.trust_state import TrustState
 
 __all__ = ["DeadlineTeller", "ending_warnings", "renewed_by_people"]
 

@@ -17,8 +17,8 @@ from healthcode.errors import ConfigurationError, DecodeError
 from healthcode.service.registry_source import check_source, open_source
 from healthcode.storage.files import write_atomic
 from healthcode.storage.reading import read_regular
-from healthcode.trust.format.documents import Document, decode_document
-from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.format.json_files import JsonFile, decode_json_file
+from healthcode.trust.sources.trust_source import TrustSource
 
 __all__ = ["MAX_SOURCES", "SourceName", "name_sources", "open_sources", "read_sources", "write_sources"]
 
@@ -35,13 +35,13 @@ class SourceName:
     ca_pem: str | None = None
 
 
-class _SourceDocument(Document):
+class _SourceDocument(JsonFile):
     format: Literal["healthcode/source/1"] = "healthcode/source/1"
     url: str
     ca_pem: str | None = None
 
 
-class _SourcesDocument(Document):
+class _SourcesDocument(JsonFile):
     format: Literal["healthcode/sources/1"] = "healthcode/sources/1"
     sources: tuple[_SourceDocument, ...]
 
@@ -77,9 +77,9 @@ def read_sources(folder: Path) -> tuple[SourceName, ...]:
     try:
         data = read_regular(path)
         try:
-            rows = decode_document(_SourcesDocument, data, MAX_FILE_BYTES).sources
+            rows = decode_json_file(_SourcesDocument, data, MAX_FILE_BYTES).sources
         except DecodeError:  # a folder begun when there was one source only
-            rows = (decode_document(_SourceDocument, data, MAX_FILE_BYTES),)
+            rows = (decode_json_file(_SourceDocument, data, MAX_FILE_BYTES),)
     except FileNotFoundError as error:
         raise ConfigurationError(f"{folder} remembers no source: name one with --source") from error
     except (OSError, DecodeError) as error:

@@ -18,10 +18,10 @@ from healthcode.identity.participant import participant
 from healthcode.service.deadline import acts_of
 from healthcode.trust.client import RefreshResult
 from healthcode.trust.clock_evidence import TOLERANCE_SECONDS
-from healthcode.trust.format.metadata import bootstraps_in
+from healthcode.trust.format.metadata_fields import bootstraps_in
 from healthcode.trust.store import TrustStore
-from healthcode.trust.verify.assemble import TrustState
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
+from healthcode.trust.verify.trust_state import TrustState
 from healthcode.trust.view import IssuerView, TrustView
 
 __all__ = ["describe_root", "describe_trust", "print_refresh", "trust_table"]

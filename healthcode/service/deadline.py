@@ -20,7 +20,7 @@ from healthcode.identity.participant import participant
 from healthcode.policy.book import PolicyBook
 from healthcode.rpc.mtls.certificate import validity_of
 from healthcode.telemetry import Metrics
-from healthcode.trust.format.documents import ProvinceDocument
+from healthcode.trust.format.json_files import ProvinceFile
 from healthcode.trust.format.layout import (
     AREAS_ROLE,
     authority_role,
@@ -29,8 +29,8 @@ from healthcode.trust.format.layout import (
     participant_of_role,
 )
 from healthcode.trust.format.metadata import expires_at
-from healthcode.trust.verify.assemble import TrustState
-from healthcode.trust.verify.tls_ca import select_anchors
+from healthcode.trust.verify.tls_ca import select_tls_cas
+from healthcode.trust.verify.trust_state import TrustState
 
 __all__ = [
     "DEADLINE_LABELS",
@@ -206,7 +206,7 @@ def certificate_file_deadlines(files: Mapping[str, tuple[Path, str]]) -> list[De
 
 
 def participant_deadlines(
-    code: str, document: ProvinceDocument, killed: Collection[bytes] = ()
+    code: str, document: ProvinceFile, killed: Collection[bytes] = ()
 ) -> list[Deadline]:
     """The published keys and CAs of one participant. The newest of each purpose needs a successor in time.
 
@@ -232,7 +232,7 @@ def participant_deadlines(
         )
         for key in document.keys
     ]
-    anchors, _ = select_anchors({code: document.tls_ca})  # an entry that is no CA is told elsewhere
+    anchors, _ = select_tls_cas({code: document.tls_ca})  # an entry that is no CA is told elsewhere
     last = max((validity_of(pem)[1] for pem in anchors[code]), default=0)
     for number, pem in enumerate(anchors[code], start=1):
         begins, ends = validity_of(pem)

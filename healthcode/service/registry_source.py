@@ -40,7 +40,12 @@ from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.settings import split_address
 from healthcode.trust.sources.http import HttpSource, check_mirror_url
-from healthcode.trust.sources.source import FolderSource, TrustSource, allowed_seconds, too_large
+from healthcode.trust.sources.trust_source import (
+    FolderSource,
+    TrustSource,
+    allowed_seconds,
+    too_large,
+)
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 

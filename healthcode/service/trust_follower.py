@@ -273,8 +273,8 @@ class TrustFollower:
         learnt = self._client.view
         if self._view is None or learnt is None:
             return
-        if learnt.contact != self._view.contact:
-            self._swap(replace(self._view, contact=learnt.contact))
+        if learnt.clock_evidence != self._view.clock_evidence:
+            self._swap(replace(self._view, clock_evidence=learnt.clock_evidence))
         now = self._clock.now()
         ahead = self._view.clock_ahead_seconds(now) or -max(0, self._view.timestamp_signed_at - now)
         skew = self._view.policy.in_force(now).skew_seconds

@@ -22,13 +22,24 @@ from pathlib import Path
 
 from healthcode.errors import HealthcodeError, PreconditionError, Reason, RefusedTrustError, TrustError
 from healthcode.trust.client import RefreshResult, TrustClient
-from healthcode.trust.disk.bootstrap import Adopted, Bootstrap, check_fingerprint, find_root, read_bootstrap
+from healthcode.trust.disk.bootstrap import (
+    Adopted,
+    Bootstrap,
+    check_fingerprint,
+    read_bootstrap,
+)
+from healthcode.trust.disk.init_trust import find_root
 from healthcode.trust.disk.write import Checkpoint
 from healthcode.trust.format.layout import TrustLimits
-from healthcode.trust.format.metadata import Root, decode_metadata, realm_of, verify_threshold
-from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.format.metadata import (
+    Root,
+    decode_metadata,
+    verify_threshold,
+)
+from healthcode.trust.format.metadata_fields import realm_of
+from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.store import TrustStore
-from healthcode.trust.verify.national import verify_roots
+from healthcode.trust.verify.roots import verify_roots
 
 __all__ = ["Adoption", "adopt_root"]
 
@@ -86,7 +97,7 @@ def _root_in_force(directory: Path, begun: Bootstrap, limits: TrustLimits) -> by
     try:
         return TrustStore.open(directory, limits=limits).state.files.national.roots[-1]
     except TrustError:
-        return begun.anchor
+        return begun.trusted_root
 
 
 def _verify_new_root(root: bytes, in_force: bytes, realm: str, limits: TrustLimits) -> int:

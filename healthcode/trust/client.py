@@ -22,20 +22,40 @@ from pathlib import Path
 
 from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError, UnavailableError
 from healthcode.storage.lock import lock
-from healthcode.trust.clock_evidence import Contact, newest_contact, write_contact
-from healthcode.trust.disk.bootstrap import Adopted, Bootstrap, bootstrap_mark, read_bootstrap, write_adopted
-from healthcode.trust.disk.read import generation_numbers, holds_list, is_in_place, lost_files
-from healthcode.trust.disk.write import Checkpoint, swap_timestamp, write_generation
+from healthcode.trust.clock_evidence import (
+    ClockEvidence,
+    newest_evidence,
+    write_clock_evidence,
+)
+from healthcode.trust.disk.bootstrap import (
+    Adopted,
+    Bootstrap,
+    bootstrap_mark,
+    read_bootstrap,
+    write_adopted,
+)
+from healthcode.trust.disk.read import (
+    generation_numbers,
+    holds_list,
+    is_in_place,
+    lost_files,
+)
+from healthcode.trust.disk.write import (
+    Checkpoint,
+    swap_timestamp,
+    write_generation,
+)
 from healthcode.trust.format.layout import TrustLimits, list_file
-from healthcode.trust.refresh.download import Retrieval
-from healthcode.trust.refresh.refresh import Refresh
-from healthcode.trust.refresh.source_choice import Candidate, SourceChoice, SourceLimits, SourceNote
+from healthcode.trust.refresh.candidate import Candidate, SourceLimits
+from healthcode.trust.refresh.download import Download
+from healthcode.trust.refresh.next_state import Refresh
+from healthcode.trust.refresh.source_choice import SourceChoice, SourceNote
 from healthcode.trust.refresh.tuf_updater import read_cache, update_national
-from healthcode.trust.refresh.unchanged import renew_national
-from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.refresh.unchanged import refresh_unchanged
+from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.store import TrustStore
-from healthcode.trust.verify.assemble import Rejected, TrustState
-from healthcode.trust.verify.progress import verify_above, verify_national_progress
+from healthcode.trust.verify.rollback import verify_no_national_rollback, verify_not_older_than_lost
+from healthcode.trust.verify.trust_state import Rejected, TrustState
 from healthcode.trust.view import TrustView
 
 __all__ = ["RefreshResult", "TrustClient"]
@@ -157,9 +177,9 @@ class TrustClient:
                 self._checkpoint("root.adopted")
             result = self._keep(store, taken)
             self._lists.clear()
-            contact = self._learn(candidates, store, now, taken.state)
+            clock_evidence = self._learn(candidates, store, now, taken.state)
             self._choice.end(candidates, taken.candidate, taken.state.national.roots)
-            view = replace(result.view, contact=contact)
+            view = replace(result.view, clock_evidence=clock_evidence)
             return replace(result, view=view, passed_over=self.passed_over)
 
     def _take(
@@ -200,17 +220,21 @@ class TrustClient:
         accepted = None if before is None else before.files.national
         refresh = Refresh(before, candidate, self._limits, now, lists=self._lists)
         national = None
-        if store is not None and not store.warnings and bootstrap.anchor in store.state.files.national.roots:
-            national = renew_national(store.state, candidate, self._limits, now)
+        if (
+            store is not None
+            and not store.warnings
+            and bootstrap.trusted_root in store.state.files.national.roots
+        ):
+            national = refresh_unchanged(store.state, candidate, self._limits, now)
         if national is None:
             cache = self._directory / "cache" / hashlib.sha256(candidate.name.encode()).hexdigest()[:16]
-            update_national(cache, candidate, bootstrap.anchor, accepted, now, self._limits)
-            cached = read_cache(cache, bootstrap.anchor)
-            older = bootstrap.before_anchor(() if accepted is None else accepted.roots)
+            update_national(cache, candidate, bootstrap.trusted_root, accepted, now, self._limits)
+            cached = read_cache(cache, bootstrap.trusted_root)
+            older = bootstrap.roots_before_trusted(() if accepted is None else accepted.roots)
             cached = replace(cached, roots=(*older, *cached.roots), adopted=bootstrap.fingerprints)
             national = refresh.national(cached)
         self._checkpoint("national.fetched")
-        verify_above(self._lost(store), national[1])
+        verify_not_older_than_lost(self._lost(store), national[1])
         state, lists = refresh.run(*national)
         self._checkpoint("verified")
         self._choice.succeed(candidate)
@@ -247,22 +271,24 @@ class TrustClient:
         store: TrustStore | None,
         now: int,
         state: TrustState | None = None,
-    ) -> Contact | None:
+    ) -> ClockEvidence | None:
         """What the timestamps that came, held or expired, say of our clock; the serving view tells it."""
         before = None if store is None else store.state
-        contact = None if store is None else store.view.contact
-        if contact is not None and contact.is_over(now):
-            contact = None  # for good: when `now` comes to that time again, it means nothing
+        clock_evidence = None if store is None else store.view.clock_evidence
+        if clock_evidence is not None and clock_evidence.is_over(now):
+            clock_evidence = None  # for good: when `now` comes to that time again, it means nothing
         basis = state or before
         if basis is not None:
             seen = [each.timestamp for each in candidates if each.timestamp is not None]
             known = 0 if before is None else before.view.timestamp_version
-            contact = newest_contact(seen, basis.national.root, known, now, self._limits) or contact
+            clock_evidence = (
+                newest_evidence(seen, basis.national.root, known, now, self._limits) or clock_evidence
+            )
             with suppress(TrustError):  # a full disk: it is learnt again
-                write_contact(self._directory, contact)
+                write_clock_evidence(self._directory, clock_evidence)
         if self._store is not None:
-            self._store.tell(contact)
-        return contact
+            self._store.set_clock_evidence(clock_evidence)
+        return clock_evidence
 
     def _keep(self, store: TrustStore | None, taken: _Taken) -> RefreshResult:
         """Make what was verified durable: a new generation, or a newer timestamp in the one that serves."""
@@ -297,7 +323,7 @@ class TrustClient:
     def _refetched(self, taken: _Taken, base: int | None) -> dict[str, bytes | None]:
         """The lists, those fetched again that the damaged folder no longer holds. Raises as TrustSource.fetch."""
         lists = dict(taken.lists)
-        retrieval = Retrieval(taken.candidate, self._limits, {})
+        retrieval = Download(taken.candidate, self._limits, {})
         for place in (each for each, data in taken.lists.items() if data is None):
             if base is None or not holds_list(self._directory, base, place):
                 data = retrieval.fetch(place, self._limits.list_bytes)
@@ -354,7 +380,7 @@ def _not_writable(path: Path, error: OSError) -> TrustError:
 def _went_back(held: TrustState, opened: TrustState) -> bool:
     """Whether what lies in the folder is older than what was accepted."""
     try:
-        verify_national_progress(held, opened.national, opened.national.timestamp_signed_at)
+        verify_no_national_rollback(held, opened.national, opened.national.timestamp_signed_at)
     except TrustError as error:
         return error.reason is Reason.TRUST_ROLLBACK
     return False

@@ -21,11 +21,23 @@ from typing import Literal
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.storage.files import write_atomic
 from healthcode.storage.reading import read_regular
-from healthcode.trust.format.documents import Document, decode_document
+from healthcode.trust.format.json_files import JsonFile, decode_json_file
 from healthcode.trust.format.layout import TrustLimits
-from healthcode.trust.format.metadata import Root, Timestamp, decode_metadata, signed_at, verify_threshold
+from healthcode.trust.format.metadata import (
+    Root,
+    Timestamp,
+    decode_metadata,
+    verify_threshold,
+)
+from healthcode.trust.format.metadata_fields import signed_at
 
-__all__ = ["TOLERANCE_SECONDS", "Contact", "newest_contact", "read_contact", "write_contact"]
+__all__ = [
+    "TOLERANCE_SECONDS",
+    "ClockEvidence",
+    "newest_evidence",
+    "read_clock_evidence",
+    "write_clock_evidence",
+]
 
 TOLERANCE_SECONDS = 300
 """How far a clock may be ahead of news before it is worth telling; mirrors lag a little."""
@@ -34,14 +46,14 @@ _FILE = "clock.json"
 _MAX_FILE_BYTES = 262_144
 
 
-class _ContactDocument(Document):
+class _ContactDocument(JsonFile):
     format: Literal["healthcode/clock/1"] = "healthcode/clock/1"
     seen_at: int
     timestamp: str
 
 
 @dataclass(frozen=True, slots=True)
-class Contact:
+class ClockEvidence:
     """A timestamp that was news: `signed_at` is its own time, `seen_at` our clock's when it came (seconds)."""
 
     seen_at: int
@@ -62,18 +74,18 @@ class Contact:
         return now < self.seen_at - TOLERANCE_SECONDS
 
 
-def newest_contact(
+def newest_evidence(
     timestamps: Iterable[bytes], root: Root, known_version: int, now: int, limits: TrustLimits
-) -> Contact | None:
+) -> ClockEvidence | None:
     """The newest of `timestamps` that holds under `root` and is newer than `known_version`, if any is."""
-    found: Contact | None = None
+    found: ClockEvidence | None = None
     for data in timestamps:
         try:
             timestamp = decode_metadata(data, Timestamp, limits.timestamp_bytes)
             if timestamp.signed.version <= known_version:
                 continue
             verify_threshold(root, "timestamp", timestamp)
-            contact = Contact(now, signed_at(timestamp.signed), data)
+            contact = ClockEvidence(now, signed_at(timestamp.signed), data)
         except HealthcodeError:
             continue
         if found is None or contact.signed_at > found.signed_at:
@@ -81,18 +93,18 @@ def newest_contact(
     return found
 
 
-def read_contact(directory: Path, root: Root, limits: TrustLimits) -> Contact | None:
+def read_clock_evidence(directory: Path, root: Root, limits: TrustLimits) -> ClockEvidence | None:
     """The evidence that was kept, if it holds under `root`; what does not is as if it were not there."""
     try:
         data = read_regular(directory / _FILE)
-        document = decode_document(_ContactDocument, data, _MAX_FILE_BYTES)
+        document = decode_json_file(_ContactDocument, data, _MAX_FILE_BYTES)
         kept = document.timestamp.encode()
     except (OSError, UnicodeError, HealthcodeError):
         return None
-    return newest_contact([kept], root, 0, document.seen_at, limits)
+    return newest_evidence([kept], root, 0, document.seen_at, limits)
 
 
-def write_contact(directory: Path, contact: Contact | None) -> None:
+def write_clock_evidence(directory: Path, contact: ClockEvidence | None) -> None:
     """Keep the evidence of a clock that is ahead, durably; forget it when there is none to tell.
 
     Raises TrustError(STORAGE_FULL).

@@ -11,11 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from healthcode.errors import HealthcodeError, TrustError
-from healthcode.trust.clock_evidence import Contact, read_contact
-from healthcode.trust.disk.bootstrap import Bootstrap, init_trust, read_bootstrap
-from healthcode.trust.disk.read import current_generation, generation_numbers, lost_files, read_generation
+from healthcode.trust.clock_evidence import ClockEvidence, read_clock_evidence
+from healthcode.trust.disk.bootstrap import Bootstrap, read_bootstrap
+from healthcode.trust.disk.init_trust import init_trust
+from healthcode.trust.disk.read import (
+    current_generation,
+    generation_numbers,
+    lost_files,
+    read_generation,
+)
 from healthcode.trust.format.layout import TrustLimits
-from healthcode.trust.verify.assemble import TrustState, assemble
+from healthcode.trust.verify.assemble import assemble
+from healthcode.trust.verify.trust_state import TrustState
 from healthcode.trust.view import TrustView
 
 __all__ = ["Bootstrap", "TrustStore", "init_trust", "read_bootstrap"]
@@ -47,10 +54,10 @@ class TrustStore:
         """What the folder lets one believe."""
         return self._view
 
-    def tell(self, contact: Contact | None) -> None:
+    def set_clock_evidence(self, clock_evidence: ClockEvidence | None) -> None:
         """Put into the view what the last contact said of this machine's clock."""
-        if contact != self._view.contact:
-            self._view = replace(self._view, contact=contact)
+        if clock_evidence != self._view.clock_evidence:
+            self._view = replace(self._view, clock_evidence=clock_evidence)
 
     @classmethod
     def open(cls, directory: Path | str, *, limits: TrustLimits = _LIMITS) -> TrustStore:
@@ -78,7 +85,7 @@ class TrustStore:
                 warnings.append(f"generation {number} serves in its place; refresh to repair the folder")
             damaged = [each for each in numbers if each > number]
             store = cls(directory, state, number, tuple(warnings), lost_files(directory, damaged))
-            store.tell(read_contact(directory, state.national.root, limits))
+            store.set_clock_evidence(read_clock_evidence(directory, state.national.root, limits))
             return store
         if not warnings:
             raise TrustError(

@@ -15,8 +15,8 @@ from healthcode.policy.book import PolicyBook
 from healthcode.policy.tier import Freshness, TrustTier
 from healthcode.revocation.state import RevocationState
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.clock_evidence import Contact
-from healthcode.trust.format.documents import Retirement, ServiceEntry
+from healthcode.trust.clock_evidence import ClockEvidence
+from healthcode.trust.format.json_files import Retirement, ServiceEntry
 
 __all__ = ["IssuerKey", "IssuerView", "TrustView"]
 
@@ -78,7 +78,7 @@ class TrustView:
 
     `issuers` is by participant code, `services` by "registry" and "gateway".
     `warnings` are sentences for an operator. `earliest_expiry` is the first moment at
-    which some metadata of this view expires. `contact` is what the last news said of this
+    which some metadata of this view expires. `clock_evidence` is what the last news said of this
     machine's clock. `authorities` gives (seq, mark) of the newest authority link that is
     listed for a participant, in force or waiting; see link.link_mark. `retirements` has every
     participant that leaves or has left, also one that nobody delegates to any more. `held_back`
@@ -98,7 +98,7 @@ class TrustView:
     services: Mapping[str, ServiceEntry]
     earliest_expiry: int
     warnings: tuple[str, ...] = field(default=())
-    contact: Contact | None = None
+    clock_evidence: ClockEvidence | None = None
     areas_version: int | None = None
     authorities: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     retirements: Mapping[str, Retirement] = field(default_factory=dict)
@@ -143,4 +143,4 @@ class TrustView:
 
         More than the policy's skew: nothing may be called expired that was good so long ago.
         """
-        return 0 if self.contact is None else self.contact.ahead_seconds(now)
+        return 0 if self.clock_evidence is None else self.clock_evidence.ahead_seconds(now)

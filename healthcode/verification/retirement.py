@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from healthcode.clock import rfc3339
 from healthcode.policy.words import Outcome
-from healthcode.trust.format.documents import Retirement
+from healthcode.trust.format.json_files import Retirement
 
 __all__ = ["retirement_remedy"]
 

@@ -24,9 +24,19 @@ from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import write_output
 from healthcode.storage.reading import read_bounded
-from healthcode.trust.format.authority_chain import new_link, sign_handover, verify_link, verify_possession
-from healthcode.trust.format.documents import AuthorityLink, encode_document
-from healthcode.trust.format.metadata import Targets, decode_metadata, sign_metadata, to_bytes
+from healthcode.trust.format.authority_chain import (
+    new_link,
+    sign_handover,
+    verify_link,
+    verify_possession,
+)
+from healthcode.trust.format.json_files import AuthorityLink, encode_json_file
+from healthcode.trust.format.metadata import (
+    Targets,
+    decode_metadata,
+    sign_metadata,
+    to_bytes,
+)
 from healthcode.trust.format.new_metadata import new_province_metadata
 from healthcode.trust.verify.join_request import JoinRequest, encode_join_request
 from province_node.authority.bundle import (
@@ -103,7 +113,7 @@ class Authority:
                 cost="development" if development else "production",
             )
         document = AuthorityDocument(realm=realm, participant=participant, link=link, previous=previous)
-        write_output(folder / AUTHORITY_FILE, encode_document(document))
+        write_output(folder / AUTHORITY_FILE, encode_json_file(document))
         return cls(folder, document)
 
     @classmethod
@@ -172,7 +182,7 @@ class Authority:
             raise InvalidInputError("this handover is for another authority than the one in this folder")
         verify_link(mine.participant, handover.previous, handover.link, mine.realm)
         document = mine.model_copy(update={"link": handover.link})
-        write_output(self.folder / AUTHORITY_FILE, encode_document(document))
+        write_output(self.folder / AUTHORITY_FILE, encode_json_file(document))
         return Authority(self.folder, document)
 
     def begin(self, request: ProvinceRequest, *, now: int, replace: bool = False) -> JoinRequest:
@@ -183,7 +193,7 @@ class Authority:
         """
         mine = self.document
         verify_request(request, participant=mine.participant, realm=mine.realm)
-        province_json = encode_document(request.province)
+        province_json = encode_json_file(request.province)
         metadata = new_province_metadata(
             mine.participant,
             version=request.version,

@@ -13,9 +13,13 @@ from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.signing.ed25519 import kid
 from healthcode.trust.format.delegation import delegator_of
-from healthcode.trust.format.documents import ProvinceDocument, ProvinceKey
+from healthcode.trust.format.json_files import ProvinceFile, ProvinceKey
 from healthcode.trust.format.layout import authority_role, live_role
-from healthcode.trust.format.metadata import Targets, decode_metadata, signing_keys
+from healthcode.trust.format.metadata import (
+    Targets,
+    decode_metadata,
+    signing_keys,
+)
 from healthcode.trust.verify.admission import CurrentProvince, check_province_publication
 from healthcode.trust.verify.issuer import AuthorityPart, verify_authority_content
 from healthcode.trust.verify.join_request import JoinRequest, decode_join_request
@@ -102,7 +106,7 @@ def _live_key(part: AuthorityPart) -> str:
     return f"HEAD key {', '.join(sorted(kid(key).hex() for key in keys))} ({threshold} of {len(keys)})"
 
 
-def _describe_document(before: ProvinceDocument | None, after: ProvinceDocument) -> list[str]:
+def _describe_document(before: ProvinceFile | None, after: ProvinceFile) -> list[str]:
     old_keys = {key.kid: key for key in before.keys} if before is not None else {}
     new_keys = {key.kid: key for key in after.keys}
     lines = [f"+ {_key_line(key)}" for key in after.keys if key.kid not in old_keys]

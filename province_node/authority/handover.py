@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Literal
 
 from healthcode.errors import InvalidInputError
-from healthcode.trust.format.documents import (
+from healthcode.trust.format.json_files import (
     AuthorityLink,
-    Document,
+    JsonFile,
     ParticipantCode,
-    decode_document,
-    encode_document,
+    decode_json_file,
+    encode_json_file,
 )
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 MAX_HANDOVER_BYTES = 131_072
 
 
-class AuthorityDocument(Document):
+class AuthorityDocument(JsonFile):
     """authority.json: whose authority this is, and its link of the chain. Nothing in it is secret."""
 
     format: Literal["healthcode/authority/1"] = "healthcode/authority/1"
@@ -40,7 +40,7 @@ class AuthorityDocument(Document):
     previous: AuthorityLink | None = None
 
 
-class HandoverDocument(Document):
+class HandoverDocument(JsonFile):
     """handover.json: the link of a new authority, with the consents that it has so far of the one before."""
 
     format: Literal["healthcode/handover/1"] = "healthcode/handover/1"
@@ -57,7 +57,7 @@ class HandoverDocument(Document):
 
 def decode_authority(data: bytes) -> AuthorityDocument:
     """The bytes of authority.json. Raises DecodeError."""
-    return decode_document(AuthorityDocument, data, MAX_HANDOVER_BYTES)
+    return decode_json_file(AuthorityDocument, data, MAX_HANDOVER_BYTES)
 
 
 def decode_handover(data: bytes) -> HandoverDocument:
@@ -66,8 +66,8 @@ def decode_handover(data: bytes) -> HandoverDocument:
     Raises DecodeError, and InvalidInputError for an authority that follows none.
     """
     if b'"healthcode/authority/1"' not in data:
-        return decode_document(HandoverDocument, data, MAX_HANDOVER_BYTES)
-    document = decode_document(AuthorityDocument, data, MAX_HANDOVER_BYTES)
+        return decode_json_file(HandoverDocument, data, MAX_HANDOVER_BYTES)
+    document = decode_json_file(AuthorityDocument, data, MAX_HANDOVER_BYTES)
     if document.previous is None:
         raise InvalidInputError("this authority follows no other: make it with `authority init --after FILE`")
     return HandoverDocument(
@@ -83,7 +83,7 @@ def decode_link(data: bytes, *, realm: str, participant: str) -> AuthorityLink:
 
     Raises DecodeError, InvalidInputError for another realm or participant.
     """
-    document = decode_document(AuthorityDocument, data, MAX_HANDOVER_BYTES)
+    document = decode_json_file(AuthorityDocument, data, MAX_HANDOVER_BYTES)
     if (document.realm, document.participant) != (realm, participant):
         raise InvalidInputError(
             f"the file is of participant {document.participant} in realm {document.realm}, not of {participant} "
@@ -94,9 +94,9 @@ def decode_link(data: bytes, *, realm: str, participant: str) -> AuthorityLink:
 
 def encode_link(link: AuthorityLink, *, realm: str, participant: str) -> bytes:
     """A link as a file, for `authority init --after`."""
-    return encode_document(AuthorityDocument(realm=realm, participant=participant, link=link))
+    return encode_json_file(AuthorityDocument(realm=realm, participant=participant, link=link))
 
 
 def encode_handover(handover: HandoverDocument) -> bytes:
     """The bytes of handover.json."""
-    return encode_document(handover)
+    return encode_json_file(handover)

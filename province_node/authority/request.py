@@ -12,17 +12,17 @@ from pydantic import Field
 
 from healthcode.errors import InvalidInputError
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.authority_chain import verify_key_possession, verify_proof
-from healthcode.trust.format.documents import (
-    Document,
+from healthcode.trust.format.json_files import (
+    JsonFile,
     Key32,
     ParticipantCode,
-    ProvinceDocument,
+    ProvinceFile,
     Signature64,
     Time,
-    decode_document,
-    encode_document,
+    decode_json_file,
+    encode_json_file,
 )
+from healthcode.trust.format.key_possession import verify_key_possession, verify_proof
 
 __all__ = ["MAX_REQUEST_BYTES", "ProvinceRequest", "decode_request", "encode_request", "verify_request"]
 
@@ -30,7 +30,7 @@ MAX_REQUEST_BYTES = 131_072
 _BUNDLE_MARK = b'"format":"healthcode/join/1"'
 
 
-class ProvinceRequest(Document):
+class ProvinceRequest(JsonFile):
     """request.json: what a node asks its authority to sign, as version `version` of its role.
 
     `live_possession` is the live key's proof that the node holds it.
@@ -43,12 +43,12 @@ class ProvinceRequest(Document):
     live_public: Key32
     live_possession: Signature64
     created: Time
-    province: ProvinceDocument
+    province: ProvinceFile
 
 
 def encode_request(request: ProvinceRequest) -> bytes:
     """The bytes of request.json."""
-    return encode_document(request)
+    return encode_json_file(request)
 
 
 def decode_request(data: bytes) -> ProvinceRequest:
@@ -58,7 +58,7 @@ def decode_request(data: bytes) -> ProvinceRequest:
             "this is a bundle, which bears signatures, and no request: `province-node authority sign --bundle FILE` adds "
             "one more"
         )
-    return decode_document(ProvinceRequest, data, MAX_REQUEST_BYTES)
+    return decode_json_file(ProvinceRequest, data, MAX_REQUEST_BYTES)
 
 
 def verify_request(request: ProvinceRequest, *, participant: str, realm: str) -> None:

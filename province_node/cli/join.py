@@ -28,11 +28,11 @@ from healthcode.storage.files import write_output
 from healthcode.storage.reading import read_bounded
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.authority_chain import link_digest
-from healthcode.trust.format.documents import AuthorityLink
+from healthcode.trust.format.json_files import AuthorityLink
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from healthcode.trust.store import TrustStore, init_trust
+from healthcode.trust.verify.accepted_chain import listed_chain
 from healthcode.trust.verify.admission import CurrentProvince
-from healthcode.trust.verify.assemble import listed_chain
 from healthcode.trust.verify.join_request import (
     JoinRequest,
     encode_join_request,

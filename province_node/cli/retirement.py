@@ -17,7 +17,7 @@ from healthcode.errors import InvalidInputError, PreconditionError
 from healthcode.identity.document import decode_document
 from healthcode.rpc.convert import enum_member
 from healthcode.rpc.errors import rpc_errors
-from healthcode.trust.format.documents import Retirement
+from healthcode.trust.format.json_files import Retirement
 from healthcode.trust.store import TrustStore
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub

@@ -29,9 +29,9 @@ from healthcode.revocation.head import decode_head
 from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.mtls.certificate import decode_leaf
 from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
+from healthcode.trust.freshness_warnings import freshness_warnings
 from healthcode.trust.store import TrustStore
-from healthcode.trust.verify.assemble import TrustState
-from healthcode.trust.verify.silence import silence_warnings
+from healthcode.trust.verify.trust_state import TrustState
 from healthcode.trust.view import TrustView
 from province_node.cli.connection import integrator, name_of
 from province_node.cli.keys import key_lines
@@ -193,7 +193,7 @@ def _warnings(settings: NodeSettings, view: TrustView | None, now: int) -> list[
     issuer = view.issuers.get(settings.participant)
     with contextlib.suppress(HealthcodeError):  # `check` says what is wrong with the folder of keys
         found += key_warnings([info for _, info in list_key_infos(settings.keys.folder)], issuer, now)
-    return [*silence_warnings(view, now), *found, *view.warnings]
+    return [*freshness_warnings(view, now), *found, *view.warnings]
 
 
 def _store(settings: NodeSettings, now: int) -> dict[str, object]:

@@ -28,8 +28,8 @@ from healthcode.signing.keyfile import KeyInfo
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import write_output
-from healthcode.trust.format.authority_chain import new_province_key, prove_key
-from healthcode.trust.format.documents import ProvinceDocument, ProvinceKey
+from healthcode.trust.format.json_files import ProvinceFile, ProvinceKey
+from healthcode.trust.format.key_possession import new_province_key, prove_key
 from healthcode.trust.verify.tls_ca import split_pem
 from province_node.authority.request import ProvinceRequest, encode_request
 from province_node.keys.keyring import ONLINE_PURPOSES, SIGNING_PURPOSES, Keyring, create_online_key
@@ -195,7 +195,7 @@ def make_request(
         and key.purpose in _CODE_PURPOSES
         and key.not_after + _KEPT_AFTER_WINDOW_SECONDS > now
     ]
-    province = ProvinceDocument(
+    province = ProvinceFile(
         realm=settings.realm,
         participant=settings.participant,
         keys=tuple(keys),

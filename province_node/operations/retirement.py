@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from healthcode.clock import rfc3339
-from healthcode.trust.format.documents import Retirement
+from healthcode.trust.format.json_files import Retirement
 
 __all__ = ["describe_retirement"]
 

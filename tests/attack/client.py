@@ -16,7 +16,7 @@ from healthcode.policy.words import Outcome
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
-from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from healthcode.verification.verdict import Verdict

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.telemetry import configure_logging
-from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.sources.trust_source import TrustSource
 from tests.attack.client import Client, keep_logging
 from tests.simulator.attack import Scene, stage
 from tests.simulator.mirror import Mirror, run_mirror

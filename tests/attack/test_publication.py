@@ -27,7 +27,13 @@ from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.mtls.certificate import CertifiedKey
 from healthcode.service.registry_source import connect_source
 from healthcode.trust.format.layout import metadata_file, province_path
-from healthcode.trust.format.metadata import Targets, Timestamp, decode_metadata, sign_metadata, to_bytes
+from healthcode.trust.format.metadata import (
+    Targets,
+    Timestamp,
+    decode_metadata,
+    sign_metadata,
+    to_bytes,
+)
 from healthcode.trust.format.new_metadata import new_live_metadata
 from healthcode.v1.trust_registry_pb2 import PublishProvinceRequest, PublishRevocationsRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub

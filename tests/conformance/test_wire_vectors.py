@@ -27,7 +27,7 @@ from healthcode.revocation.index import IndexScheme
 from healthcode.revocation.list import ListKind, RevocationList, decode_list, encode_list
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.trust.client import TrustClient
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.verification import verify
 from healthcode.verification.verifier import Verifier

@@ -20,9 +20,9 @@ from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import RefreshResult, TrustClient
-from healthcode.trust.format.documents import Retirement
+from healthcode.trust.format.json_files import Retirement
 from healthcode.trust.format.layout import REONBOARDING_WAIT_SECONDS
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.verification.verify import effective_expiry
 from healthcode.wire.claims import Presentation

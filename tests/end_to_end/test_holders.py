@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.policy.words import RiskLevel
 from healthcode.trust.client import TrustClient
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.registry import Province, put_join
 from trust_registry.__main__ import cli

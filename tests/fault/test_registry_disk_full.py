@@ -14,9 +14,9 @@ from healthcode.errors import HealthcodeError, Reason
 from healthcode.revocation.day import day_of
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest
 from tests.simulator.disk import FullDisk
 from tests.simulator.realm import NOW

@@ -16,9 +16,9 @@ from healthcode.revocation.day import day_of
 from healthcode.rpc.client import open_channel
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import live_role, metadata_file
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.v1.trust_registry_pb2 import PublishProvinceRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import free_ports, start_service

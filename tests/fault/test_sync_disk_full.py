@@ -12,7 +12,7 @@ import pytest
 from healthcode.errors import HealthcodeError, Reason
 from healthcode.revocation.day import day_of
 from healthcode.trust.client import TrustClient
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.disk import EVERY_WRITE, FullDisk
 from tests.simulator.realm import SimulatedRealm
@@ -67,7 +67,7 @@ import resource, sys
 from pathlib import Path
 from healthcode.errors import HealthcodeError
 from healthcode.trust.client import TrustClient
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 try:

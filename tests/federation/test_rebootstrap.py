@@ -26,7 +26,7 @@ from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.policy.words import Outcome
 from healthcode.trust.format.layout import metadata_file
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from province_node.__main__ import cli as node_cli
 from province_node.cli.backup import current_trust
 from province_node.settings import load_node_settings

@@ -22,7 +22,7 @@ from healthcode.clock import SystemClock
 from healthcode.identity.participant import PARTICIPANTS
 from healthcode.settings import TlsSettings
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from tests.federation.history import Fault, Look, Revoke, read_looks, write_operations
 from tests.federation.node import Configuration, NodePlace
 from tests.federation.node_process import Gone, NodeProcess

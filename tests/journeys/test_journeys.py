@@ -16,9 +16,9 @@ from healthcode.policy.words import Decision, Outcome
 from healthcode.revocation.day import day_of
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.trust.view import TrustView
 from healthcode.verification.context import CheckContext
 from healthcode.verification.verifier import Verifier

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from healthcode.errors import DecodeError, Reason, SignatureError, TrustError
 from healthcode.trust.disk.read import read_generation
-from healthcode.trust.format.documents import (
-    ParticipantsDocument,
-    ProvinceDocument,
-    decode_document,
-    encode_document,
+from healthcode.trust.format.json_files import (
+    ParticipantsFile,
+    ProvinceFile,
+    decode_json_file,
+    encode_json_file,
 )
 from healthcode.trust.format.metadata import (
     Root,
@@ -39,8 +39,8 @@ METADATA = [
     (REALM.files["metadata/1.province-31.json"], Targets),
 ]
 DOCUMENTS = [
-    (encode_document(REALM.participants_document()), ParticipantsDocument),
-    (encode_document(REALM.provinces["31"].document), ProvinceDocument),
+    (encode_json_file(REALM.participants_document()), ParticipantsFile),
+    (encode_json_file(REALM.provinces["31"].document), ProvinceFile),
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -100,15 +100,15 @@ def test_metadata(case: tuple[bytes, Any]) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(harmed(DOCUMENTS) | st.tuples(st.binary(max_size=200), st.sampled_from([ProvinceDocument])))
+@given(harmed(DOCUMENTS) | st.tuples(st.binary(max_size=200), st.sampled_from([ProvinceFile])))
 def test_documents(case: tuple[bytes, Any]) -> None:
     """It is a document that can be written again, or a DecodeError."""
     data, kind = case
     try:
-        document = decode_document(kind, data, 1_000_000)
+        document = decode_json_file(kind, data, 1_000_000)
     except DecodeError:
         return
-    assert decode_document(kind, encode_document(document), 1_000_000) == document
+    assert decode_json_file(kind, encode_json_file(document), 1_000_000) == document
 
 
 @settings(max_examples=100, deadline=None)

@@ -26,8 +26,9 @@ from healthcode.revocation.head import DayEntry, Head, encode_head
 from healthcode.revocation.list import RevocationList, encode_list
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.authority_chain import new_link, prove_key
-from healthcode.trust.format.documents import ParticipantEntry, encode_document
+from healthcode.trust.format.authority_chain import new_link
+from healthcode.trust.format.json_files import ParticipantEntry, encode_json_file
+from healthcode.trust.format.key_possession import prove_key
 from healthcode.trust.format.layout import (
     PARTICIPANTS_PATH,
     POLICY_PATH,
@@ -38,13 +39,19 @@ from healthcode.trust.format.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.format.metadata import Metadata, Targets, sign_metadata, to_bytes, tuf_key
+from healthcode.trust.format.metadata import (
+    Metadata,
+    Targets,
+    sign_metadata,
+    to_bytes,
+)
 from healthcode.trust.format.new_metadata import (
     new_live_metadata,
     new_province_metadata,
     new_snapshot,
     new_timestamp,
 )
+from healthcode.trust.format.tuf_keys import tuf_key
 from tests.simulator.realm import SimulatedProvince, SimulatedRealm, fixed_key
 
 __all__ = [
@@ -402,7 +409,7 @@ def _publish_targets(realm: SimulatedRealm, targets: Metadata[Targets]) -> None:
 def forged_province(realm: SimulatedRealm) -> bytes:
     """A province.json for the victim with a key of the thief's."""
     key = realm.province_key(VICTIM, KeyPurpose.LIVE, _thief)
-    return encode_document(realm.provinces[VICTIM].document.model_copy(update={"keys": (key,)}))
+    return encode_json_file(realm.provinces[VICTIM].document.model_copy(update={"keys": (key,)}))
 
 
 def _targets_list_a_province(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
@@ -508,7 +515,7 @@ def _stolen_handover(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
 
 def _foreign_participants(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
     document = realm.participants_document().model_copy(update={"realm": "test-other"})
-    _publish_targets(realm, realm.new_targets(participants=encode_document(document)))
+    _publish_targets(realm, realm.new_targets(participants=encode_json_file(document)))
 
 
 def _one_operator(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
@@ -521,7 +528,7 @@ def _borrowed_chain(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
     document = realm.participants_document()
     borrowed = ParticipantEntry(chain=realm.provinces[NEIGHBOUR].chain)
     forged = document.model_copy(update={"participants": {**document.participants, "44": borrowed}})
-    _publish_targets(realm, realm.new_targets(participants=encode_document(forged)))
+    _publish_targets(realm, realm.new_targets(participants=encode_json_file(forged)))
 
 
 def _foreign_root(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
@@ -567,7 +574,7 @@ def province_metadata(realm: SimulatedRealm, data: bytes) -> Metadata[Targets]:
 
 
 def _neighbours_path(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
-    data = encode_document(realm.provinces[VICTIM].document)
+    data = encode_json_file(realm.provinces[VICTIM].document)
     metadata = province_metadata(realm, data)
     listed = metadata.signed.targets
     listed[province_path(NEIGHBOUR)] = listed[province_path(VICTIM)]
@@ -577,7 +584,7 @@ def _neighbours_path(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
 
 def _province_delegates(name: str, paths: list[str]) -> Harm:
     def harm(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
-        data = encode_document(realm.provinces[VICTIM].document)
+        data = encode_json_file(realm.provinces[VICTIM].document)
         metadata = province_metadata(realm, data)
         key = tuf_key(realm.provinces[VICTIM].live_key.public)
         role = DelegatedRole(name, [key.keyid], 1, terminating=True, paths=paths)

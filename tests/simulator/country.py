@@ -14,9 +14,9 @@ from pathlib import Path
 from healthcode.revocation.day import day_of
 from healthcode.trust.client import RefreshResult, TrustClient
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import NOW
 from tests.simulator.registry import HandClock, Province, admit, found_registry
 from trust_registry.layout import RegistryFolder

@@ -27,16 +27,17 @@ from healthcode.revocation.list import RevocationList, encode_list
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import TrustClient
-from healthcode.trust.format.authority_chain import new_link, new_province_key, prove_key
-from healthcode.trust.format.documents import (
+from healthcode.trust.format.authority_chain import new_link
+from healthcode.trust.format.json_files import (
     AuthorityLink,
     ParticipantEntry,
-    ParticipantsDocument,
-    ProvinceDocument,
+    ParticipantsFile,
+    ProvinceFile,
     ProvinceKey,
     ServiceEntry,
-    encode_document,
+    encode_json_file,
 )
+from healthcode.trust.format.key_possession import new_province_key, prove_key
 from healthcode.trust.format.layout import (
     AREAS_ROLE,
     PARTICIPANTS_PATH,
@@ -50,7 +51,14 @@ from healthcode.trust.format.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.format.metadata import Metadata, Root, Targets, decode_metadata, sign_metadata, to_bytes
+from healthcode.trust.format.metadata import (
+    Metadata,
+    Root,
+    Targets,
+    decode_metadata,
+    sign_metadata,
+    to_bytes,
+)
 from healthcode.trust.format.new_metadata import (
     new_areas_metadata,
     new_live_metadata,
@@ -59,11 +67,11 @@ from healthcode.trust.format.new_metadata import (
     new_snapshot,
     new_targets,
     new_timestamp,
-    with_province,
 )
-from healthcode.trust.sources.source import too_large
+from healthcode.trust.format.next_metadata import with_province
+from healthcode.trust.sources.trust_source import too_large
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.wire.claims import CodeClaims, Level, Presentation
 from healthcode.wire.code import sign_code
 
@@ -104,7 +112,7 @@ class SimulatedProvince:
     live_key: PrivateKey
     keys: dict[KeyPurpose, PrivateKey]
     chain: tuple[AuthorityLink, ...]
-    document: ProvinceDocument
+    document: ProvinceFile
     head: Head
     lists: dict[int, bytes] = field(default_factory=dict)
     revoked: dict[int, set[int]] = field(default_factory=dict)
@@ -251,14 +259,14 @@ class SimulatedRealm:
         self.operators = operators or self.operators
         self.root = self._publish_root(self.root.signed.version + 1, consenting)
 
-    def participants_document(self) -> ParticipantsDocument:
+    def participants_document(self) -> ParticipantsFile:
         """participants.json as the provinces' chains stand now."""
         entries = {code: ParticipantEntry(chain=province.chain) for code, province in self.provinces.items()}
-        return ParticipantsDocument(realm=self.realm, participants=entries, services=self.services)
+        return ParticipantsFile(realm=self.realm, participants=entries, services=self.services)
 
     def new_targets(self, *, participants: bytes | None = None) -> Metadata[Targets]:
         """Unsigned targets that delegate to each province by its chain's head."""
-        document = encode_document(self.participants_document()) if participants is None else participants
+        document = encode_json_file(self.participants_document()) if participants is None else participants
         national = {PARTICIPANTS_PATH: document, POLICY_PATH: self.policy}
         targets = new_targets(
             version=self.versions.get("targets", 0) + 1,
@@ -319,7 +327,7 @@ class SimulatedRealm:
         """A participant with three authority keys (two sign), a live key and a key of each purpose."""
         authority = [self.key(f"{code} authority-{number}") for number in (1, 2, 3)]
         keys = {purpose: self.key(f"{code} {purpose}") for purpose in _published_purposes()}
-        document = ProvinceDocument(
+        document = ProvinceFile(
             realm=self.realm,
             participant=code,
             keys=tuple(self.province_key(code, purpose, key) for purpose, key in keys.items()),
@@ -385,7 +393,7 @@ class SimulatedRealm:
         """Sign province.json as it stands here, at the next version."""
         province = self.provinces[code]
         province.authority_version += 1
-        data = encode_document(province.document)
+        data = encode_json_file(province.document)
         metadata = new_province_metadata(
             code,
             version=province.authority_version,

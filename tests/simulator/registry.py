@@ -23,8 +23,13 @@ from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import read_key_file
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.authority_chain import new_link, new_province_key, prove_key
-from healthcode.trust.format.documents import AuthorityLink, ProvinceDocument, encode_document
+from healthcode.trust.format.authority_chain import new_link
+from healthcode.trust.format.json_files import (
+    AuthorityLink,
+    ProvinceFile,
+    encode_json_file,
+)
+from healthcode.trust.format.key_possession import new_province_key, prove_key
 from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_live_metadata, new_province_metadata
 from healthcode.trust.verify.join_request import JoinRequest, encode_join_request
@@ -137,14 +142,14 @@ class Province:
             not_before=self.now - 3600,
             not_after=self.now + 6 * 86_400,
         )
-        document = ProvinceDocument(
+        document = ProvinceFile(
             realm=self.realm,
             participant=self.code,
             keys=(key,),
             tls_ca=(self.ca.certificate_pem.decode(),),
             endpoints={"federation": "127.0.0.1:7100"},
         )
-        return encode_document(document.model_copy(update=changes))
+        return encode_json_file(document.model_copy(update=changes))
 
     def publication(
         self,

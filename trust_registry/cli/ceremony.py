@@ -21,10 +21,10 @@ from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.signing.passphrase import MIN_PASSPHRASE_CHARACTERS, check_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import save_file
-from healthcode.trust.format.documents import ServiceEntry
+from healthcode.trust.format.json_files import ServiceEntry
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.format.metadata import bootstraps_in
-from healthcode.trust.verify.national import root_fingerprint, spoken_fingerprint
+from healthcode.trust.format.metadata_fields import bootstraps_in
+from healthcode.trust.verify.roots import root_fingerprint, spoken_fingerprint
 from trust_registry.cli.describe import carried_from, describe_carried, describe_table
 from trust_registry.cli.option import dir_option, open_reading, show_changes
 from trust_registry.founding import by_cards

@@ -16,10 +16,12 @@ from healthcode.errors import InvalidInputError
 from healthcode.signing.ed25519 import kid
 from healthcode.storage.files import save_file
 from healthcode.storage.reading import read_file
-from healthcode.trust.format.documents import ParticipantsDocument, decode_document
+from healthcode.trust.format.json_files import ParticipantsFile, decode_json_file
 from healthcode.trust.format.layout import PARTICIPANTS_PATH, metadata_file
-from healthcode.trust.format.metadata import Root, bootstraps_in, decode_metadata, realm_of, tuf_key
-from healthcode.trust.verify.national import spoken_fingerprint
+from healthcode.trust.format.metadata import Root, decode_metadata
+from healthcode.trust.format.metadata_fields import bootstraps_in, realm_of
+from healthcode.trust.format.tuf_keys import tuf_key
+from healthcode.trust.verify.roots import spoken_fingerprint
 from trust_registry.cli.option import ask_to_sign, open_key, show_changes, signing_purposes
 from trust_registry.proposals.in_force import Basis, Carried, decode_carried, encode_carried
 from trust_registry.proposals.proposal import Proposal, ProposalState
@@ -50,7 +52,7 @@ def key_names(proposal: Proposal, basis: Basis | None, holders: Mapping[str, str
     if basis is not None:
         files.append(basis.file(basis.targets, PARTICIPANTS_PATH))
     for data in filter(None, files):
-        document = decode_document(ParticipantsDocument, data, LIMITS.participants_bytes)
+        document = decode_json_file(ParticipantsFile, data, LIMITS.participants_bytes)
         for code, entry in document.participants.items():
             for key in (key for link in entry.chain for key in link.keys):
                 called = f"authority {code}, kid {kid(key).hex()}"

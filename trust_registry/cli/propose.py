@@ -16,7 +16,7 @@ from healthcode.policy.book import decode_policy
 from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.service.deadline import describe_policy
 from healthcode.storage.files import save_file
-from healthcode.trust.format.documents import ServiceEntry
+from healthcode.trust.format.json_files import ServiceEntry
 from healthcode.trust.format.layout import POLICY_PATH
 from trust_registry.cli.describe import (
     describe_proposal,

@@ -13,7 +13,7 @@ from healthcode.clock import SystemClock
 from healthcode.errors import InvalidInputError, PreconditionError
 from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.service.registry_source import open_source
-from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.sources.trust_source import TrustSource
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.layout import RegistryFolder
 from trust_registry.mirror.export import Exported, export_tree, watch_tree

@@ -10,7 +10,7 @@ from healthcode.cli.console import json_option
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.policy.book import decode_policy
-from healthcode.trust.format.documents import Retirement
+from healthcode.trust.format.json_files import Retirement
 from healthcode.trust.format.layout import POLICY_PATH
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.cli.propose import print_proposal, propose

@@ -20,7 +20,7 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import save_file
 from healthcode.storage.reading import read_file
 from healthcode.trust.format.layout import REALM_FIELD, RISK_PATH
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from trust_registry.founding.ceremony import (
     CeremonyPlan,
     check_shape,

@@ -32,11 +32,20 @@ from healthcode.signing.keyfile import Cost, create_key_file
 from healthcode.signing.passphrase import check_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import save_file, sync
-from healthcode.trust.format.documents import ParticipantsDocument, ServiceEntry, encode_document
-from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, RISK_PATH
-from healthcode.trust.format.metadata import to_bytes, tuf_key
+from healthcode.trust.format.json_files import (
+    ParticipantsFile,
+    ServiceEntry,
+    encode_json_file,
+)
+from healthcode.trust.format.layout import (
+    PARTICIPANTS_PATH,
+    POLICY_PATH,
+    RISK_PATH,
+)
+from healthcode.trust.format.metadata import to_bytes
 from healthcode.trust.format.new_metadata import new_root, new_targets
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.format.tuf_keys import tuf_key
+from healthcode.trust.verify.roots import root_fingerprint
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.checks import check_national
 from trust_registry.proposals.difference import Change
@@ -306,8 +315,8 @@ def national_files(plan: CeremonyPlan, ca_pem: str) -> dict[str, bytes]:
     }
     if plan.gateway is not None:
         services["gateway"] = plan.gateway
-    participants = ParticipantsDocument(realm=plan.realm, services=services)
-    return {PARTICIPANTS_PATH: encode_document(participants), POLICY_PATH: plan.policy}
+    participants = ParticipantsFile(realm=plan.realm, services=services)
+    return {PARTICIPANTS_PATH: encode_json_file(participants), POLICY_PATH: plan.policy}
 
 
 def make_registry_tls(plan: CeremonyPlan, folder: RegistryFolder, now: int) -> str:

@@ -16,7 +16,7 @@ from healthcode.rpc.mtls.certificate import CertifiedKey, TlsFiles, load_ca, loa
 from healthcode.rpc.mtls.development_ca import issue_leaf
 from healthcode.settings import TlsSettings, split_address
 from healthcode.storage.files import save_files
-from healthcode.trust.format.documents import ServiceEntry
+from healthcode.trust.format.json_files import ServiceEntry
 
 __all__ = ["registry_leaf", "renew_certificate"]
 

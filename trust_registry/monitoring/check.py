@@ -13,9 +13,15 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.certificate import load_tls
 from healthcode.service.deadline import certificate_deadline
 from healthcode.signing.ed25519 import self_test
-from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role, metadata_file
-from healthcode.trust.format.metadata import signed_at
-from healthcode.trust.verify.national import NationalFiles, beginnings_in, verify_national
+from healthcode.trust.format.layout import (
+    PARTICIPANTS_PATH,
+    POLICY_PATH,
+    authority_role,
+    metadata_file,
+)
+from healthcode.trust.format.metadata_fields import signed_at
+from healthcode.trust.verify.national import NationalFiles, verify_national
+from healthcode.trust.verify.roots import bootstrap_fingerprints
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.checks import authority_of, tls_ca_faults
 from trust_registry.participants.join import Join
@@ -107,7 +113,7 @@ def _verify_tree(registry: Registry) -> str:
             targets=published.role_bytes("targets"),
             participants=published.file(published.targets, PARTICIPANTS_PATH),
             policy=published.file(published.targets, POLICY_PATH),
-            adopted=beginnings_in(roots, roots[-1]),
+            adopted=bootstrap_fingerprints(roots, roots[-1]),
         )
     )
     for code in published.members:

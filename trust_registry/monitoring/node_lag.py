@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from healthcode.identity.participant import participant
-from healthcode.trust.format.metadata import signed_at
+from healthcode.trust.format.metadata_fields import signed_at
 from trust_registry.participants.node_reports import NodeReport, outdated_parts
 from trust_registry.tree.current import Published
 

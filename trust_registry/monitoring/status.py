@@ -10,9 +10,14 @@ from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import participant
 from healthcode.policy.book import decode_policy
 from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
-from healthcode.trust.format.layout import POLICY_PATH, authority_role, live_role, participant_of_role
-from healthcode.trust.format.metadata import bootstraps_in, signed_at
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.format.layout import (
+    POLICY_PATH,
+    authority_role,
+    live_role,
+    participant_of_role,
+)
+from healthcode.trust.format.metadata_fields import bootstraps_in, signed_at
+from healthcode.trust.verify.roots import root_fingerprint
 from trust_registry.monitoring.deadlines import deadlines_of
 from trust_registry.monitoring.node_lag import Lag, NodeLag, lag_seconds, lags_of
 from trust_registry.monitoring.waiting_authorities import waiting_authorities

@@ -15,7 +15,11 @@ from healthcode.errors import HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.telemetry import get_logger
 from healthcode.trust.format.layout import authority_role
-from healthcode.trust.verify.tls_ca import AnchorFault, published_anchors, select_anchors
+from healthcode.trust.verify.tls_ca import (
+    TlsCaFault,
+    published_tls_cas,
+    select_tls_cas,
+)
 from trust_registry.participants.checks import authority_of
 from trust_registry.tree.current import Published
 from trust_registry.tree.files import TrustTree
@@ -34,7 +38,7 @@ class CaDirectory:
         self._lock = threading.Lock()
         self._table: dict[_Key, tuple[str, ...]] = {}
         self._published: dict[str, tuple[str, ...]] = {}
-        self._faults: tuple[AnchorFault, ...] = ()
+        self._faults: tuple[TlsCaFault, ...] = ()
         self._versions: dict[str, tuple[int, int]] = {}
         self._log = get_logger("directory")
 
@@ -68,7 +72,7 @@ class CaDirectory:
                 )
         # a subject that two claim stays with the one that had it already
         provinces = {**held, **fresh}
-        anchors, faults = select_anchors(published_anchors(document.services, provinces))
+        anchors, faults = select_tls_cas(published_tls_cas(document.services, provinces))
         for fault in faults:
             if fault not in self._faults:
                 self._log.error("ca_left_out", owner=fault.owner, why=fault.message)

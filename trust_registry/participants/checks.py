@@ -16,8 +16,12 @@ from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, PermissionDeniedError, PreconditionError, Reason, TrustError
 from healthcode.policy.book import decode_policy
 from healthcode.trust.format.authority_chain import Consents, verify_extension
-from healthcode.trust.format.delegation import delegated_participants, verify_delegation, verify_targets_form
-from healthcode.trust.format.documents import ParticipantsDocument
+from healthcode.trust.format.delegation import (
+    delegated_participants,
+    verify_delegation,
+    verify_targets_form,
+)
+from healthcode.trust.format.json_files import ParticipantsFile
 from healthcode.trust.format.layout import (
     PARTICIPANTS_PATH,
     POLICY_PATH,
@@ -27,9 +31,18 @@ from healthcode.trust.format.layout import (
 )
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from healthcode.trust.verify.admission import CurrentProvince, check_province_publication
-from healthcode.trust.verify.issuer import AuthorityPart, verify_authority_part, verify_target
+from healthcode.trust.verify.issuer import (
+    AuthorityPart,
+    verify_authority_part,
+    verify_target,
+)
 from healthcode.trust.verify.national import verify_participants
-from healthcode.trust.verify.tls_ca import AnchorFault, published_anchors, select_anchors, verify_anchors
+from healthcode.trust.verify.tls_ca import (
+    TlsCaFault,
+    published_tls_cas,
+    select_tls_cas,
+    verify_tls_cas,
+)
 from trust_registry.tree.current import LIMITS, Published
 from trust_registry.tree.transaction import RoleUpdate
 
@@ -55,7 +68,7 @@ class Publication:
 def check_national(
     targets: Targets,
     files: Mapping[str, bytes],
-    before: ParticipantsDocument | None,
+    before: ParticipantsFile | None,
     realm: str,
     consents: Consents | None = None,
 ) -> None:
@@ -91,7 +104,7 @@ def check_national(
 
 
 def check_retirements(
-    targets: Targets, document: ParticipantsDocument, before: ParticipantsDocument, now: int
+    targets: Targets, document: ParticipantsFile, before: ParticipantsFile, now: int
 ) -> None:
     """Checks that nobody who has left comes back in silence, and nobody is sent away before their time.
 
@@ -149,12 +162,12 @@ def check_tls_cas(part: AuthorityPart, published: Published) -> None:
 
     Raises PreconditionError. Of two with one subject, TLS would find but one.
     """
-    verify_anchors(part.participant, part.document.tls_ca, _published_cas(published))
+    verify_tls_cas(part.participant, part.document.tls_ca, _published_cas(published))
 
 
-def tls_ca_faults(published: Published) -> tuple[AnchorFault, ...]:
+def tls_ca_faults(published: Published) -> tuple[TlsCaFault, ...]:
     """The published CAs that count for nothing, and why."""
-    return select_anchors(_published_cas(published))[1]
+    return select_tls_cas(_published_cas(published))[1]
 
 
 def _published_cas(published: Published) -> dict[str, Sequence[str]]:
@@ -162,7 +175,7 @@ def _published_cas(published: Published) -> dict[str, Sequence[str]]:
     for code in published.participants.participants:
         with suppress(HealthcodeError):  # what does not hold is in no pool either
             found[code] = authority_of(published, code).document.tls_ca
-    return published_anchors(published.participants.services, found)
+    return published_tls_cas(published.participants.services, found)
 
 
 def authority_of(published: Published, participant: str) -> AuthorityPart:

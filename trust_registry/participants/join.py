@@ -25,15 +25,15 @@ from healthcode.storage.files import save_file
 from healthcode.storage.lock import lock
 from healthcode.storage.reading import read_file
 from healthcode.trust.format.authority_chain import is_without_handover, link_digest
-from healthcode.trust.format.documents import (
+from healthcode.trust.format.json_files import (
     AuthorityLink,
-    ParticipantsDocument,
-    ProvinceDocument,
+    ParticipantsFile,
+    ProvinceFile,
     Retirement,
-    decode_document,
+    decode_json_file,
 )
 from healthcode.trust.format.layout import authority_role
-from healthcode.trust.format.metadata import reonboarded_in
+from healthcode.trust.format.metadata_fields import reonboarded_in
 from healthcode.trust.verify.admission import CurrentProvince
 from healthcode.trust.verify.issuer import AuthorityPart
 from healthcode.trust.verify.join_request import (
@@ -86,7 +86,7 @@ class Join:
     def endpoints(self) -> Mapping[str, str]:
         """Where its node would be reached, as its authority signed it. Raises DecodeError."""
         data = self.request.province_json
-        return decode_document(ProvinceDocument, data, LIMITS.province_bytes).endpoints
+        return decode_json_file(ProvinceFile, data, LIMITS.province_bytes).endpoints
 
     def verify(self, published: Published, now: int, *, on_arrival: bool = False) -> AuthorityPart:
         """Everything about it that can be checked without knowing the people; raises as verify_join_request.
@@ -121,13 +121,13 @@ class Join:
         return link_digest(self.request.participant, link, before[-1] if before else None)
 
 
-def chain_of(document: ParticipantsDocument, code: str) -> Sequence[AuthorityLink]:
+def chain_of(document: ParticipantsFile, code: str) -> Sequence[AuthorityLink]:
     """The accepted authority chain of a participant; empty when it is not admitted."""
     entry = document.participants.get(code)
     return () if entry is None else entry.chain
 
 
-def retirement_of(document: ParticipantsDocument, code: str) -> Retirement | None:
+def retirement_of(document: ParticipantsFile, code: str) -> Retirement | None:
     """When a participant leaves, if it does: another authority does not change that."""
     entry = document.participants.get(code)
     return None if entry is None else entry.retirement

@@ -49,13 +49,12 @@ from healthcode.trust.format.metadata import (
     Root,
     Targets,
     decode_metadata,
-    public_of,
-    realm_of,
-    tuf_key,
     verify_threshold,
 )
+from healthcode.trust.format.metadata_fields import realm_of
+from healthcode.trust.format.tuf_keys import public_of, tuf_key
 from healthcode.trust.verify.issuer import verify_target
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from trust_registry.proposals.difference import Change, differences
 from trust_registry.tree.current import LIMITS, Published
 from trust_registry.tree.repository import Repository

@@ -12,16 +12,29 @@ from typing import Literal
 
 from healthcode.errors import ConflictError, InvalidInputError, Reason
 from healthcode.policy.book import check_freshness, check_notice, decode_policy
-from healthcode.trust.format.documents import (
+from healthcode.trust.format.json_files import (
     ParticipantEntry,
-    ParticipantsDocument,
+    ParticipantsFile,
     ServiceEntry,
-    decode_document,
-    encode_document,
+    decode_json_file,
+    encode_json_file,
 )
-from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role
-from healthcode.trust.format.metadata import Metadata, Targets, reonboarded_in, to_bytes
-from healthcode.trust.format.new_metadata import with_province, with_root, with_targets
+from healthcode.trust.format.layout import (
+    PARTICIPANTS_PATH,
+    POLICY_PATH,
+    authority_role,
+)
+from healthcode.trust.format.metadata import (
+    Metadata,
+    Targets,
+    to_bytes,
+)
+from healthcode.trust.format.metadata_fields import reonboarded_in
+from healthcode.trust.format.next_metadata import (
+    with_province,
+    with_root,
+    with_targets,
+)
 from trust_registry.participants.checks import (
     Publication,
     check_first_publication,
@@ -173,8 +186,8 @@ def next_targets(transaction: Transaction, files: Mapping[str, bytes]) -> Metada
     return with_targets(transaction.current.targets, version=version, files=files, now=transaction.now)
 
 
-def encode_participants(document: ParticipantsDocument, **changes: object) -> bytes:
-    return encode_document(document.model_copy(update=changes))
+def encode_participants(document: ParticipantsFile, **changes: object) -> bytes:
+    return encode_json_file(document.model_copy(update=changes))
 
 
 def _open(store: ProposalStore, published: Published) -> list[Proposal]:
@@ -199,7 +212,7 @@ def keep_targets(
     }
     consents = reonboarded_in(published.root.signed)
     check_national(targets.signed, whole, published.participants, published.realm, consents)
-    document = decode_document(ParticipantsDocument, whole[PARTICIPANTS_PATH], LIMITS.participants_bytes)
+    document = decode_json_file(ParticipantsFile, whole[PARTICIPANTS_PATH], LIMITS.participants_bytes)
     check_retirements(targets.signed, document, published.participants, transaction.now)
     for role, publication in (publications or {}).items():
         check_first_publication(targets.signed, role, publication, published, transaction.now)

@@ -15,8 +15,18 @@ from typing import Literal
 from healthcode.errors import InvalidInputError
 from healthcode.identity.realm import is_test_realm
 from healthcode.trust.format.layout import AREAS_ROLE
-from healthcode.trust.format.metadata import Metadata, Root, public_of, signing_keys, to_bytes
-from healthcode.trust.format.new_metadata import with_areas_key, with_root, with_targets
+from healthcode.trust.format.metadata import (
+    Metadata,
+    Root,
+    signing_keys,
+    to_bytes,
+)
+from healthcode.trust.format.next_metadata import (
+    with_areas_key,
+    with_root,
+    with_targets,
+)
+from healthcode.trust.format.tuf_keys import public_of
 from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.tree.current import Published
 from trust_registry.tree.lost_versions import check_nothing_lost, title_with_losses

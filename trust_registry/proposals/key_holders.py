@@ -17,8 +17,15 @@ from healthcode.signing.ed25519 import PrivateKey, is_valid_point
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import save_file
 from healthcode.storage.reading import read_file
-from healthcode.trust.format.documents import Document, Key32, Signature64, decode_document, encode_document
-from healthcode.trust.format.metadata import Root, tuf_key
+from healthcode.trust.format.json_files import (
+    JsonFile,
+    Key32,
+    Signature64,
+    decode_json_file,
+    encode_json_file,
+)
+from healthcode.trust.format.metadata import Root
+from healthcode.trust.format.tuf_keys import tuf_key
 from healthcode.wire.cbor import encode
 from healthcode.wire.cose import Context, sign_detached, verify_detached
 from trust_registry.layout import RegistryFolder
@@ -38,7 +45,7 @@ _MAX_CARD_BYTES = 4096
 _FILE = "holders.json"
 
 
-class HolderCard(Document):
+class HolderCard(JsonFile):
     """What a new holder brings: a public key, its proof of possession, and a name to show."""
 
     format: Literal["healthcode/holder-card/1"] = "healthcode/holder-card/1"
@@ -70,7 +77,7 @@ def make_card(key: PrivateKey, *, realm: str, purpose: KeyPurpose, name: str) ->
 
 def write_card(path: Path, card: HolderCard) -> None:
     """Writes a card, durably."""
-    save_file(path, encode_document(card) + b"\n")
+    save_file(path, encode_json_file(card) + b"\n")
 
 
 def read_card(path: Path, *, realm: str, purpose: KeyPurpose | None = None) -> HolderCard:
@@ -81,7 +88,7 @@ def read_card(path: Path, *, realm: str, purpose: KeyPurpose | None = None) -> H
     data = read_file(path)
     if data is None:
         raise InvalidInputError(f"{path} is not there: name the card that `trust-registry key new` wrote")
-    card = decode_document(HolderCard, data, _MAX_CARD_BYTES)
+    card = decode_json_file(HolderCard, data, _MAX_CARD_BYTES)
     if card.realm != realm:
         raise InvalidInputError(
             f"{path} is a card for realm {card.realm}; this is {realm}", reason=Reason.REALM_MISMATCH

@@ -15,8 +15,13 @@ from dataclasses import dataclass
 
 from healthcode.errors import InvalidInputError, PreconditionError
 from healthcode.identity.realm import is_test_realm
-from healthcode.trust.format.metadata import public_of, to_bytes
-from healthcode.trust.format.new_metadata import with_bootstrap, with_root, with_targets
+from healthcode.trust.format.metadata import to_bytes
+from healthcode.trust.format.next_metadata import (
+    with_bootstrap,
+    with_root,
+    with_targets,
+)
+from healthcode.trust.format.tuf_keys import public_of
 from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.tree.current import Published
 from trust_registry.tree.lost_versions import check_nothing_lost, title_with_losses

@@ -13,18 +13,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from healthcode.errors import Reason, TrustError
-from healthcode.trust.format.documents import ParticipantsDocument, decode_document
-from healthcode.trust.format.layout import AREAS_ROLE, PARTICIPANTS_PATH, POLICY_PATH
+from healthcode.trust.format.json_files import ParticipantsFile, decode_json_file
+from healthcode.trust.format.layout import (
+    AREAS_ROLE,
+    PARTICIPANTS_PATH,
+    POLICY_PATH,
+)
 from healthcode.trust.format.metadata import (
     Metadata,
     Root,
     Targets,
-    begins_anew,
     decode_metadata,
-    realm_of,
-    reonboarded_in,
     signing_keys,
     verify_threshold,
+)
+from healthcode.trust.format.metadata_fields import (
+    is_new_bootstrap,
+    realm_of,
+    reonboarded_in,
 )
 from trust_registry.participants.checks import check_first_publication, check_national, check_retirements
 from trust_registry.proposals.proposal import Proposal
@@ -63,7 +69,7 @@ def _publish_root(transaction: Transaction, proposal: Proposal) -> Receipt:
     published = transaction.current
     metadata = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
     root = metadata.signed
-    if not begins_anew(root, published.fingerprint):
+    if not is_new_bootstrap(root, published.fingerprint):
         verify_threshold(published.root.signed, "root", metadata)
     verify_threshold(root, "root", metadata)
     if realm_of(root) != published.realm:
@@ -90,7 +96,7 @@ def _targets_updates(
     }
     consents = reonboarded_in(published.root.signed)
     check_national(metadata.signed, files, published.participants, published.realm, consents)
-    document = decode_document(ParticipantsDocument, files[PARTICIPANTS_PATH], LIMITS.participants_bytes)
+    document = decode_json_file(ParticipantsFile, files[PARTICIPANTS_PATH], LIMITS.participants_bytes)
     check_retirements(metadata.signed, document, published.participants, transaction.now)
     updates = {"targets": RoleUpdate(metadata.signed.version, data, changed)}
     if signing_keys(metadata.signed, AREAS_ROLE) != signing_keys(published.targets.signed, AREAS_ROLE):

@@ -14,9 +14,13 @@ from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
 from healthcode.policy.book import NOTICE_SECONDS, Policy
 from healthcode.trust.format.delegation import delegated_participants
-from healthcode.trust.format.documents import ParticipantEntry, ParticipantsDocument, Retirement
+from healthcode.trust.format.json_files import (
+    ParticipantEntry,
+    ParticipantsFile,
+    Retirement,
+)
 from healthcode.trust.format.layout import PARTICIPANTS_PATH
-from healthcode.trust.format.new_metadata import without_province
+from healthcode.trust.format.next_metadata import without_province
 from trust_registry.proposals.drafts import encode_participants, keep_targets, next_targets
 from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.tree.current import Published
@@ -135,21 +139,21 @@ def left_by(published: Published, now: int) -> tuple[str, ...]:
     )
 
 
-def _entry(document: ParticipantsDocument, code: str) -> ParticipantEntry:
+def _entry(document: ParticipantsFile, code: str) -> ParticipantEntry:
     entry = document.participants.get(code)
     if entry is None:
         raise InvalidInputError(f"participant {code} is not admitted")
     return entry
 
 
-def _leaving(document: ParticipantsDocument, code: str) -> ParticipantEntry:
+def _leaving(document: ParticipantsFile, code: str) -> ParticipantEntry:
     entry = _entry(document, code)
     if entry.retirement is None:
         raise InvalidInputError(f"participant {code} does not retire: nothing was announced")
     return entry
 
 
-def _with_entry(document: ParticipantsDocument, code: str, entry: ParticipantEntry) -> Mapping[str, bytes]:
+def _with_entry(document: ParticipantsFile, code: str, entry: ParticipantEntry) -> Mapping[str, bytes]:
     return {
         PARTICIPANTS_PATH: encode_participants(document, participants={**document.participants, code: entry})
     }

@@ -15,11 +15,11 @@ from healthcode.trust.format.metadata import (
     Metadata,
     Root,
     Targets,
-    begins_anew,
     decode_metadata,
-    public_of,
     to_bytes,
 )
+from healthcode.trust.format.metadata_fields import is_new_bootstrap
+from healthcode.trust.format.tuf_keys import public_of
 from healthcode.trust.verify.issuer import verify_target
 from trust_registry.proposals.in_force import Basis
 from trust_registry.proposals.proposal import Proposal
@@ -64,7 +64,7 @@ def papers_of(proposal: Proposal, basis: Basis | None) -> list[Paper]:
         return [Paper("targets", targets, (("the root in force", basis.root.signed),))]
     root = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
     new = ("the new root" if basis is not None else "the first root", root.signed)
-    alone = basis is None or begins_anew(root.signed, basis.fingerprint)
+    alone = basis is None or is_new_bootstrap(root.signed, basis.fingerprint)
     judges = (new,) if basis is None or alone else (("the root in force", basis.root.signed), new)
     papers = [Paper("root", root, judges)]
     if proposal.companion:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from healthcode.errors import ConfigurationError, HealthcodeError, NotFoundError
 from healthcode.trust.format.metadata import Root, decode_metadata
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from trust_registry.tree.current import LIMITS
 from trust_registry.tree.files import TIMESTAMP_FILE
 

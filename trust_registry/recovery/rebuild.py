@@ -29,8 +29,12 @@ from healthcode.signing.passphrase import check_secret_file
 from healthcode.storage.files import save_file, sync
 from healthcode.trust.format.layout import AREAS_ROLE
 from healthcode.trust.format.metadata import to_bytes
-from healthcode.trust.format.new_metadata import with_areas_key, with_root, with_targets
-from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.format.next_metadata import (
+    with_areas_key,
+    with_root,
+    with_targets,
+)
+from healthcode.trust.sources.trust_source import TrustSource
 from trust_registry.founding.certificate import registry_leaf
 from trust_registry.layout import RegistryFolder
 from trust_registry.proposals.key_holders import note_holders, read_holders

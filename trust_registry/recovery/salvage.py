@@ -28,17 +28,17 @@ from healthcode.trust.format.layout import (
     participant_of_role,
     province_path,
 )
-from healthcode.trust.format.metadata import reonboarded_in
-from healthcode.trust.sources.source import TrustSource
-from healthcode.trust.verify.assemble import (
-    AreaFiles,
+from healthcode.trust.format.metadata_fields import reonboarded_in
+from healthcode.trust.sources.trust_source import TrustSource
+from healthcode.trust.verify.accepted_chain import listed_chain
+from healthcode.trust.verify.issuer_trust import (
     IssuerFiles,
     IssuerTrust,
-    listed_chain,
-    verify_areas,
     verify_issuer,
 )
-from healthcode.trust.verify.national import National, root_fingerprint
+from healthcode.trust.verify.national import National
+from healthcode.trust.verify.roots import root_fingerprint
+from healthcode.trust.verify.trust_state import AreaFiles, verify_areas
 from trust_registry.recovery.survey import Survey, candidates, fetch_roots, place_of, survey
 from trust_registry.tree.current import LIMITS
 from trust_registry.tree.high_water import HighWater

@@ -14,15 +14,28 @@ from healthcode.errors import (
     RefusedTrustError,
     TrustError,
 )
-from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, metadata_file, target_file
-from healthcode.trust.format.metadata import Snapshot, Targets, Timestamp, decode_metadata, target_of
-from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.format.layout import (
+    PARTICIPANTS_PATH,
+    POLICY_PATH,
+    metadata_file,
+    target_file,
+)
+from healthcode.trust.format.metadata import (
+    Snapshot,
+    Targets,
+    Timestamp,
+    decode_metadata,
+    target_of,
+)
+from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.verify.national import (
     National,
     NationalFiles,
-    beginnings_in,
-    root_fingerprint,
     verify_national,
+)
+from healthcode.trust.verify.roots import (
+    bootstrap_fingerprints,
+    root_fingerprint,
     verify_roots,
 )
 from trust_registry.recovery.node_folder import NodeFolderSource
@@ -103,7 +116,7 @@ def _row(
     def fits(each: bytes, beside: Sequence[bytes], *, before: bool) -> bool:
         pair = [*beside, each] if before else [each, *beside]
         try:
-            verify_roots(pair, LIMITS, adopted=beginnings_in(pair, data))
+            verify_roots(pair, LIMITS, adopted=bootstrap_fingerprints(pair, data))
         except HealthcodeError:
             return False
         return True
@@ -125,7 +138,7 @@ def _proved(row: dict[int, bytes], fingerprint: str) -> tuple[list[bytes], froze
     adopted it and skipped that one may hold anything below.
     """
     known = next(data for data in row.values() if root_fingerprint(data) == fingerprint)
-    adopted = beginnings_in(list(row.values()), known)
+    adopted = bootstrap_fingerprints(list(row.values()), known)
     kept: list[int] = []
     for version in sorted(row):
         if kept and version > kept[-1] + 1 and root_fingerprint(row[version]) in adopted:

@@ -15,8 +15,13 @@ from typing import Any
 from healthcode.errors import ConfigurationError
 from healthcode.strict_json import load_json
 from healthcode.trust.format.delegation import delegated_participants
-from healthcode.trust.format.documents import ParticipantsDocument, decode_document
-from healthcode.trust.format.layout import PARTICIPANTS_PATH, TrustLimits, metadata_file, target_file
+from healthcode.trust.format.json_files import ParticipantsFile, decode_json_file
+from healthcode.trust.format.layout import (
+    PARTICIPANTS_PATH,
+    TrustLimits,
+    metadata_file,
+    target_file,
+)
 from healthcode.trust.format.metadata import (
     Metadata,
     Root,
@@ -24,10 +29,10 @@ from healthcode.trust.format.metadata import (
     Targets,
     Timestamp,
     decode_metadata,
-    realm_of,
     target_of,
 )
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.format.metadata_fields import realm_of
+from healthcode.trust.verify.roots import root_fingerprint
 from trust_registry.tree.files import TIMESTAMP_FILE, TreeVersions, TrustTree
 from trust_registry.tree.high_water import HighWater, Loss
 
@@ -82,9 +87,9 @@ class Published:
         return decode_metadata(data, Snapshot, LIMITS.snapshot_bytes)
 
     @cached_property
-    def participants(self) -> ParticipantsDocument:
+    def participants(self) -> ParticipantsFile:
         data = self.file(self.targets, PARTICIPANTS_PATH)
-        return decode_document(ParticipantsDocument, data, LIMITS.participants_bytes)
+        return decode_json_file(ParticipantsFile, data, LIMITS.participants_bytes)
 
     @cached_property
     def members(self) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from healthcode.errors import ConfigurationError
 from healthcode.storage.files import save_file
 from healthcode.storage.lock import lock
 from healthcode.trust.format.layout import AREAS_ROLE, metadata_file
-from healthcode.trust.format.metadata import signed_at
-from healthcode.trust.verify.progress import verify_pace
+from healthcode.trust.format.metadata_fields import signed_at
+from healthcode.trust.verify.rollback import verify_no_fast_forward
 from trust_registry.layout import RegistryFolder
 from trust_registry.tree.current import Published
 from trust_registry.tree.files import TrustTree
@@ -89,8 +89,8 @@ class Repository:
             ):
                 return False
             seconds = self.clock.now() - signed_at(published.timestamp.signed)
-            verify_pace("timestamp", published.next_timestamp, found.timestamp, seconds)
-            verify_pace("snapshot", published.next_snapshot, found.snapshot, seconds)
+            verify_no_fast_forward("timestamp", published.next_timestamp, found.timestamp, seconds)
+            verify_no_fast_forward("snapshot", published.next_snapshot, found.snapshot, seconds)
             write_high_water(self.folder.high_water, self.high_water().raised(found))
         if transaction.can_publish:
             with self.transaction() as transaction:

@@ -21,43 +21,44 @@ from typing import Literal
 from healthcode.errors import (
     ConfigurationError,
     DecodeError,
-    HealthcodeError,
-    NotFoundError,
     Reason,
-    RefusedTrustError,
     TrustError,
 )
 from healthcode.storage.files import write_atomic
 from healthcode.storage.reading import read_regular
-from healthcode.trust.format.documents import Document, Time, decode_document, encode_document
-from healthcode.trust.format.layout import TrustLimits, metadata_file
-from healthcode.trust.format.metadata import realm_of
-from healthcode.trust.sources.source import TrustSource
-from healthcode.trust.verify.national import root_fingerprint, verify_roots
+from healthcode.trust.format.json_files import (
+    JsonFile,
+    Time,
+    decode_json_file,
+    encode_json_file,
+)
+from healthcode.trust.format.layout import TrustLimits
+from healthcode.trust.format.metadata_fields import realm_of
+from healthcode.trust.verify.roots import root_fingerprint, verify_roots
 
 __all__ = [
     "Adopted",
     "Bootstrap",
     "bootstrap_mark",
     "check_fingerprint",
-    "find_root",
-    "init_trust",
     "read_bootstrap",
     "write_adopted",
+    "write_bootstrap",
 ]
+
 
 _LIMITS = TrustLimits()
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 _MAX_BYTES = 65_536
 
 
-class _AdoptedDocument(Document):
+class _AdoptedDocument(JsonFile):
     root_fingerprint: str
     root_version: int
     adopted_at: Time
 
 
-class _TrustDocument(Document):
+class _TrustDocument(JsonFile):
     format: Literal["healthcode/trust/1"] = "healthcode/trust/1"
     realm: str
     root_fingerprint: str
@@ -84,7 +85,7 @@ class Bootstrap:
     adopted: tuple[Adopted, ...] = ()
 
     @property
-    def anchor(self) -> bytes:
+    def trusted_root(self) -> bytes:
         """The root from which the roots of a source must follow: the one that a person named last."""
         return self.adopted[-1].root if self.adopted else self.root
 
@@ -101,12 +102,12 @@ class Bootstrap:
         """The same, with one more root that a person names."""
         return replace(self, adopted=(*self.adopted, adopted))
 
-    def before_anchor(self, accepted: Sequence[bytes]) -> tuple[bytes, ...]:
+    def roots_before_trusted(self, accepted: Sequence[bytes]) -> tuple[bytes, ...]:
         """The roots that this folder followed before its anchor; `accepted` are those of its generation."""
         if not self.adopted:
             return ()
         roots = accepted or (self.root,)
-        return tuple(roots[: roots.index(self.anchor)] if self.anchor in roots else roots)
+        return tuple(roots[: roots.index(self.trusted_root)] if self.trusted_root in roots else roots)
 
 
 def check_fingerprint(text: str) -> None:
@@ -117,76 +118,6 @@ def check_fingerprint(text: str) -> None:
         )
 
 
-def init_trust(
-    directory: Path | str,
-    sources: TrustSource | Sequence[TrustSource],
-    fingerprint: str,
-    *,
-    realm: str | None = None,
-    limits: TrustLimits = _LIMITS,
-) -> Bootstrap:
-    """Begin a trust folder with the root that has this fingerprint, `sha256:<64 hex digits>` of its file.
-
-    Doing it again with the same fingerprint changes nothing. Raises ConfigurationError for
-    a malformed fingerprint, or a folder that was begun with another root; RefusedTrustError
-    when no source serves such a root, or one of another realm; UnavailableError.
-    """
-    directory = Path(directory)
-    check_fingerprint(fingerprint)
-    if (directory / "trust.json").exists():
-        found = read_bootstrap(directory, limits)
-        if not found.knows(fingerprint):
-            raise ConfigurationError(
-                f"the trust folder {directory} was begun with root {found.fingerprint}; use another folder, or "
-                "remove this one if it was a mistake. If the key holders announced a new bootstrap, adopt its "
-                "root with `rebootstrap`, which keeps what is revoked"
-            )
-        return found
-    several = tuple(sources) if isinstance(sources, Sequence) else (sources,)
-    root = find_root(several, fingerprint, limits)
-    named = realm_of(verify_roots([root], limits)[0])
-    if realm is not None and named != realm:
-        raise RefusedTrustError(f"that root is of realm {named}, not {realm}", reason=Reason.REALM_MISMATCH)
-    begun = Bootstrap(named, fingerprint, root)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        write_atomic(directory / "root.json", root)
-        _write_document(directory, begun)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the trust folder {directory} cannot be written: {error.strerror}"
-        ) from error
-    return begun
-
-
-def find_root(sources: Sequence[TrustSource], fingerprint: str, limits: TrustLimits = _LIMITS) -> bytes:
-    """The root of this fingerprint, from the first source that has it: its fingerprint is proof enough.
-
-    Raises RefusedTrustError (ROOT_UNKNOWN) when none has it, UnavailableError.
-    """
-    first: HealthcodeError | None = None
-    for source in sources:
-        try:
-            return _find_in(source, fingerprint, limits)
-        except HealthcodeError as error:
-            first = first or error
-    raise first or ConfigurationError("there is no source to begin from: name one")
-
-
-def _find_in(source: TrustSource, fingerprint: str, limits: TrustLimits) -> bytes:
-    for version in range(1, limits.root_rotations + 1):
-        try:
-            root = source.fetch(metadata_file("root", version), limits.root_bytes)
-        except NotFoundError:
-            break
-        if root_fingerprint(root) == fingerprint:
-            return root
-    raise RefusedTrustError(
-        f"{source.name} serves no root with fingerprint {fingerprint}: either the fingerprint is "
-        "mistyped, or this is not the registry you think it is"
-    )
-
-
 def read_bootstrap(directory: Path, limits: TrustLimits = _LIMITS) -> Bootstrap:
     """The root that `directory` was begun with, and those that were adopted.
 
@@ -194,7 +125,7 @@ def read_bootstrap(directory: Path, limits: TrustLimits = _LIMITS) -> Bootstrap:
     with is damaged.
     """
     try:
-        document = decode_document(_TrustDocument, read_regular(directory / "trust.json"), _MAX_BYTES)
+        document = decode_json_file(_TrustDocument, read_regular(directory / "trust.json"), _MAX_BYTES)
         root = read_regular(directory / "root.json")
         adopted = tuple(
             Adopted(each.root_fingerprint, each.root_version, each.adopted_at, _adopted_root(directory, each))
@@ -233,7 +164,7 @@ def write_adopted(directory: Path, bootstrap: Bootstrap) -> None:
         (directory / "roots").mkdir(exist_ok=True)
         for each in bootstrap.adopted:
             write_atomic(_adopted_path(directory, each.fingerprint), each.root)
-        _write_document(directory, bootstrap)
+        write_bootstrap(directory, bootstrap)
     except OSError as error:
         raise TrustError(
             f"the trust folder {directory} cannot be written: {error.strerror}; it is as it was",
@@ -250,7 +181,7 @@ def bootstrap_mark(directory: Path) -> tuple[int, int]:
     return (status.st_ino, status.st_mtime_ns)
 
 
-def _write_document(directory: Path, bootstrap: Bootstrap) -> None:
+def write_bootstrap(directory: Path, bootstrap: Bootstrap) -> None:
     document = _TrustDocument(
         realm=bootstrap.realm,
         root_fingerprint=bootstrap.fingerprint,
@@ -259,7 +190,7 @@ def _write_document(directory: Path, bootstrap: Bootstrap) -> None:
             for each in bootstrap.adopted
         ),
     )
-    write_atomic(directory / "trust.json", encode_document(document))
+    write_atomic(directory / "trust.json", encode_json_file(document))
 
 
 def _adopted_path(directory: Path, fingerprint: str) -> Path:

@@ -31,8 +31,14 @@ from healthcode.trust.format.layout import (
     live_role,
     province_path,
 )
-from healthcode.trust.verify.assemble import AreaFiles, IssuerFiles, ListReader, Rejected, TrustFiles, Witness
+from healthcode.trust.verify.issuer_trust import IssuerFiles, ListReader
 from healthcode.trust.verify.national import NationalFiles
+from healthcode.trust.verify.trust_state import (
+    AreaFiles,
+    Rejected,
+    TrustFiles,
+    Witness,
+)
 
 __all__ = [
     "FOLDERS",

@@ -36,7 +36,7 @@ from healthcode.trust.disk.read import (
     read_file,
     read_manifest,
 )
-from healthcode.trust.verify.assemble import TrustFiles
+from healthcode.trust.verify.trust_state import TrustFiles
 
 __all__ = ["KEPT", "Checkpoint", "swap_timestamp", "write_generation"]
 

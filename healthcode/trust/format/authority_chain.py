@@ -23,8 +23,10 @@ from types import MappingProxyType
 
 from healthcode.errors import Reason, SignatureError, TrustError
 from healthcode.signing.ed25519 import PrivateKey, is_valid_point, kid
-from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.documents import AuthorityLink, KeyProof, ProvinceKey
+from healthcode.trust.format.json_files import (
+    AuthorityLink,
+    KeyProof,
+)
 from healthcode.wire.cbor import encode
 from healthcode.wire.cose import Context, sign_detached, verify_detached
 
@@ -34,17 +36,14 @@ __all__ = [
     "link_digest",
     "link_mark",
     "new_link",
-    "new_province_key",
-    "prove_key",
     "sign_handover",
     "sign_possession",
     "verify_chain",
     "verify_extension",
-    "verify_key_possession",
     "verify_link",
     "verify_possession",
-    "verify_proof",
 ]
+
 
 Consents = Mapping[str, str]
 """Root's consents to links without a handover: `NN/seq` → SHA-256 (hex) of the link's statement."""
@@ -226,52 +225,3 @@ def verify_extension(
     if previous is None:
         raise TrustError(f"participant {participant} has an empty authority chain")
     return previous
-
-
-def prove_key(participant: str, purpose: KeyPurpose, key: PrivateKey, realm: str) -> bytes:
-    """A key's own signature that says: I am this participant's key for this purpose."""
-    return sign_detached(_key_statement(participant, purpose, key.public), key, Context.POSSESSION, realm)
-
-
-def new_province_key(
-    participant: str, purpose: KeyPurpose, key: PrivateKey, realm: str, *, not_before: int, not_after: int
-) -> ProvinceKey:
-    """An entry for province.json, with its proof of possession."""
-    return ProvinceKey(
-        kid=kid(key.public),
-        public=key.public,
-        purpose=purpose,
-        not_before=not_before,
-        not_after=not_after,
-        possession=prove_key(participant, purpose, key, realm),
-    )
-
-
-def verify_key_possession(participant: str, key: ProvinceKey, realm: str) -> None:
-    """Check that a key is a valid point, bears its own kid, and is held by who published it.
-
-    Raises SignatureError(POSSESSION_UNPROVEN).
-    """
-    if key.kid != kid(key.public):
-        raise SignatureError(
-            f"participant {participant}: {key.purpose} key {key.kid.hex()} bears the id of another key",
-            reason=Reason.POSSESSION_UNPROVEN,
-        )
-    verify_proof(participant, key.purpose, key.public, key.possession, realm)
-
-
-def verify_proof(participant: str, purpose: KeyPurpose, public: bytes, proof: bytes, realm: str) -> None:
-    """Check that a key is a valid point, and that its holder says it is this participant's for this purpose.
-
-    Raises SignatureError(POSSESSION_UNPROVEN).
-    """
-    where = f"participant {participant}: {purpose} key {kid(public).hex()}"
-    if not is_valid_point(public):
-        raise SignatureError(f"{where} is not a valid Ed25519 key", reason=Reason.POSSESSION_UNPROVEN)
-    statement = _key_statement(participant, purpose, public)
-    if not verify_detached(statement, proof, public, Context.POSSESSION, realm):
-        raise SignatureError(f"{where} has no proof of possession", reason=Reason.POSSESSION_UNPROVEN)
-
-
-def _key_statement(participant: str, purpose: KeyPurpose, public: bytes) -> bytes:
-    return encode(["key", participant, purpose.value, public])

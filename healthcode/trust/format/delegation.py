@@ -19,7 +19,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, Targets
 
 from healthcode.errors import Reason, TrustError
 from healthcode.identity.participant import may_join
-from healthcode.trust.format.documents import AuthorityLink
+from healthcode.trust.format.json_files import AuthorityLink
 from healthcode.trust.format.layout import (
     AREAS_PATTERN,
     AREAS_ROLE,
@@ -34,7 +34,8 @@ from healthcode.trust.format.layout import (
     province_path,
     province_patterns,
 )
-from healthcode.trust.format.metadata import signing_keys, tuf_key
+from healthcode.trust.format.metadata import signing_keys
+from healthcode.trust.format.tuf_keys import tuf_key
 
 __all__ = [
     "delegated_participants",

@@ -6,12 +6,10 @@ which freshness is told; root carries the realm, `healthcode.realm`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from securesystemslib.signer import Key, SecretsHandler, Signature, Signer, SSlibKey
+from securesystemslib.signer import Key
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
     Metadata,
@@ -24,19 +22,13 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization import DeserializationError, SerializationError
 
-from healthcode.clock import parse_rfc3339
 from healthcode.errors import DecodeError, Reason, SignatureError
-from healthcode.identity.realm import check_realm
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.strict_json import load_json
 from healthcode.trust.format.layout import (
-    BOOTSTRAPS_FIELD,
-    LIVE_POSSESSION_FIELD,
-    REALM_FIELD,
-    REONBOARDED_FIELD,
-    SIGNED_AT_FIELD,
     participant_of_role,
 )
+from healthcode.trust.format.tuf_keys import public_of, tuf_signer
 
 __all__ = [
     "Metadata",
@@ -45,70 +37,16 @@ __all__ = [
     "Snapshot",
     "Targets",
     "Timestamp",
-    "begins_anew",
-    "bootstraps_in",
     "decode_metadata",
     "expires_at",
-    "live_possession_in",
-    "public_of",
-    "realm_of",
-    "reonboarded_in",
     "sign_metadata",
-    "signed_at",
     "signing_keys",
     "target_of",
     "to_bytes",
-    "tuf_key",
-    "tuf_signer",
     "verify_threshold",
 ]
 
-_SIGNATURE = re.compile(r"[0-9a-f]{128}")
 _Payload = TypeVar("_Payload", Root, Snapshot, Targets, Timestamp)
-
-
-class _Ed25519Signer(Signer):
-    """Signs TUF metadata with a key of ours, which never leaves `signing`."""
-
-    def __init__(self, key: PrivateKey) -> None:
-        self._key = key
-        self._public = tuf_key(key.public)
-
-    @property
-    def public_key(self) -> Key:
-        return self._public
-
-    @classmethod
-    def from_priv_key_uri(
-        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
-    ) -> _Ed25519Signer:
-        raise NotImplementedError("keys are read by healthcode.signing.keyfile")
-
-    def sign(self, payload: bytes) -> Signature:
-        return Signature(self._public.keyid, self._key.sign(payload).hex())
-
-
-def tuf_key(public: bytes) -> Key:
-    """The TUF form of an Ed25519 public key (32 bytes). Its id follows from the key alone."""
-    return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(public))
-
-
-def public_of(key: Key) -> bytes:
-    """The 32 bytes of a TUF key. Raises DecodeError unless it is Ed25519 under its own id."""
-    text = key.keyval.get("public")
-    if key.keytype == "ed25519" and key.scheme == "ed25519" and isinstance(text, str) and len(text) == 64:
-        try:
-            public = bytes.fromhex(text)
-        except ValueError as error:
-            raise DecodeError("metadata.key", "a key of the metadata is not hex") from error
-        if tuf_key(public).keyid == key.keyid:
-            return public
-    raise DecodeError("metadata.key", f"key {key.keyid[:16]} is not an Ed25519 key under its own id")
-
-
-def tuf_signer(key: PrivateKey) -> Signer:
-    """A securesystemslib signer over our own private key."""
-    return _Ed25519Signer(key)
 
 
 def sign_metadata(metadata: Metadata[Any], key: PrivateKey) -> None:
@@ -191,39 +129,6 @@ def signing_keys(delegator: Root | Targets, role: str) -> tuple[frozenset[bytes]
     return frozenset(map(public_of, keys)), found.threshold
 
 
-def realm_of(root: Root) -> str:
-    """The realm that a root names. Raises InvalidInputError unless it names one."""
-    realm = root.unrecognized_fields.get(REALM_FIELD)
-    return check_realm(realm if isinstance(realm, str) else "")
-
-
-def signed_at(signed: Signed) -> int:
-    """When timestamp or live metadata was signed. Raises DecodeError(metadata.signed_at)."""
-    try:
-        return parse_rfc3339(signed.unrecognized_fields[SIGNED_AT_FIELD])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DecodeError("metadata.signed_at", "the metadata does not say when it was signed") from error
-
-
-def live_possession_in(province: Targets) -> dict[str, bytes] | None:
-    """By key id, the proofs of possession of the live keys that a participant's authority delegates to.
-
-    None when there is no such field. Raises DecodeError(metadata.live_possession) unless it is a
-    table of signatures, each 128 lower-case hex digits.
-    """
-    found = province.unrecognized_fields.get(LIVE_POSSESSION_FIELD)
-    if found is None:
-        return None
-    if not isinstance(found, dict) or not all(
-        isinstance(proof, str) and _SIGNATURE.fullmatch(proof) for proof in found.values()
-    ):
-        raise DecodeError(
-            "metadata.live_possession",
-            "the live key's proof of possession is in a form that is not known here",
-        )
-    return {keyid: bytes.fromhex(proof) for keyid, proof in found.items()}
-
-
 def expires_at(signed: Signed) -> int:
     """When metadata expires, in seconds."""
     return int(signed.expires.timestamp())
@@ -233,33 +138,3 @@ def target_of(targets: Targets, path: str) -> TargetFile | None:
     """What a role says about the file at `path` (length, hashes), if it lists it itself."""
     found: TargetFile | None = targets.targets.get(path)
     return found
-
-
-def bootstraps_in(root: Root) -> dict[str, str]:
-    """Where the row of roots began anew: version → fingerprint of the root before, which did not sign it.
-
-    Each later root repeats it. Raises DecodeError(metadata.bootstraps) unless it is such a table.
-    """
-    found = root.unrecognized_fields.get(BOOTSTRAPS_FIELD, {})
-    if not isinstance(found, dict) or not all(
-        version.isascii() and version.isdecimal() and isinstance(after, str)
-        for version, after in found.items()
-    ):
-        raise DecodeError("metadata.bootstraps", "root names its bootstraps in a form that is not known here")
-    return dict(found)
-
-
-def begins_anew(root: Root, before: str) -> bool:
-    """Whether a root says of itself that it begins anew after the one of the fingerprint `before`."""
-    return bootstraps_in(root).get(str(root.version)) == before
-
-
-def reonboarded_in(root: Root) -> dict[str, str]:
-    """Root's consents to authority links without a handover: `NN/seq` → SHA-256 (hex) of the link's statement.
-
-    Raises DecodeError(metadata.reonboarded) unless it is a table of texts.
-    """
-    found = root.unrecognized_fields.get(REONBOARDED_FIELD, {})
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise DecodeError("metadata.reonboarded", "root names its consents in a form that is not known here")
-    return dict(found)

@@ -22,11 +22,16 @@ from healthcode.trust.format.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.format.metadata import Targets, decode_metadata, expires_at, target_of
-from healthcode.trust.sources.source import TrustSource
-from healthcode.trust.verify.assemble import IssuerTrust
+from healthcode.trust.format.metadata import (
+    Targets,
+    decode_metadata,
+    expires_at,
+    target_of,
+)
+from healthcode.trust.sources.trust_source import TrustSource
+from healthcode.trust.verify.issuer_trust import IssuerTrust
 
-__all__ = ["NO_LIVE", "Retrieval", "live_version_of"]
+__all__ = ["NO_LIVE", "Download", "live_version_of"]
 
 NO_LIVE: tuple[None, None] = (None, None)
 """The live part of a participant that has none."""
@@ -66,7 +71,7 @@ class Turn:
             self.__enter__()
 
 
-class Retrieval:
+class Download:
     """Fetches from `source`. `lists` holds lists by their place, fetched before and hashed; new ones are put there.
 
     A source that fails several times in a row is asked no more. Several threads may fetch

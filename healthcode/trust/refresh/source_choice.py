@@ -18,36 +18,25 @@ from dataclasses import dataclass
 from healthcode.errors import (
     HealthcodeError,
     InternalError,
-    NotFoundError,
     Reason,
     TrustError,
     UnavailableError,
 )
 from healthcode.trust.format.layout import TrustLimits, metadata_file
-from healthcode.trust.format.metadata import Root, Timestamp, decode_metadata, signed_at, verify_threshold
-from healthcode.trust.sources.source import TrustSource, too_large
+from healthcode.trust.format.metadata import (
+    Root,
+    Timestamp,
+    decode_metadata,
+    verify_threshold,
+)
+from healthcode.trust.format.metadata_fields import signed_at
+from healthcode.trust.refresh.candidate import Candidate, SourceLimits
+from healthcode.trust.sources.trust_source import TrustSource
 
-__all__ = ["Candidate", "SourceChoice", "SourceLimits", "SourceNote"]
+__all__ = ["SourceChoice", "SourceNote"]
+
 
 _TIMESTAMP = metadata_file("timestamp")
-
-
-@dataclass(frozen=True, slots=True)
-class SourceLimits:
-    """What one source may cost a refresh.
-
-    `answer_seconds`: for its timestamp, when there are several sources; `refresh_seconds`
-    and `refresh_bytes`: for all that a refresh takes from it. A source that failed rests
-    `first_rest_seconds`, doubled up to `longest_rest_seconds`. One whose timestamp is
-    `lag_seconds` older than the newest is told as frozen.
-    """
-
-    answer_seconds: float = 3.0
-    refresh_seconds: float = 300.0
-    refresh_bytes: int = 1_073_741_824
-    first_rest_seconds: float = 5.0
-    longest_rest_seconds: float = 300.0
-    lag_seconds: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,67 +46,6 @@ class SourceNote:
     source: str
     reason: Reason
     message: str
-
-
-class Candidate:
-    """A source within one refresh: a TrustSource that ends when its time or its bytes are used up.
-
-    Safe to fetch from by several threads.
-    """
-
-    def __init__(self, source: TrustSource, limits: SourceLimits, timestamp: bytes | None = None) -> None:
-        self.source = source
-        self.timestamp = timestamp
-        self._answered: dict[str, bytes | None] = {} if timestamp is None else {_TIMESTAMP: timestamp}
-        self._limits = limits
-        self._deadline = time.monotonic() + limits.refresh_seconds
-        self._left = limits.refresh_bytes
-        self._lock = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    def fetch(self, path: str, max_bytes: int) -> bytes:
-        """As TrustSource.fetch; UnavailableError(SOURCE_SLOW), TrustError(TOO_LARGE) when it is used up."""
-        if path in self._answered:
-            # what it was chosen for, and not another one
-            answered = self._answered.pop(path)
-            if answered is None:
-                raise NotFoundError(f"{self.name} has no file {path}")
-            return answered
-        if time.monotonic() > self._deadline:
-            raise UnavailableError(
-                f"{self.name} did not give all in {self._limits.refresh_seconds:.0f} s",
-                reason=Reason.SOURCE_SLOW,
-            )
-        granted = self._grant(max_bytes)
-        data = b""
-        try:
-            data = self.source.fetch(path, granted)
-        finally:
-            with self._lock:
-                self._left += granted - len(data)
-        if path == _TIMESTAMP:
-            self.timestamp = data
-        return data
-
-    def _grant(self, max_bytes: int) -> int:
-        """Takes what a fetch may need from what is left; what it did not need is given back."""
-        with self._lock:
-            if self._left <= 0:
-                raise too_large("all of it", self._limits.refresh_bytes, self.name)
-            granted = min(max_bytes, self._left)
-            self._left -= granted
-            return granted
-
-    def peek(self, path: str, max_bytes: int) -> bytes | None:
-        """As fetch, None where there is no such file; the next fetch gives the same without asking."""
-        try:
-            self._answered[path] = self.fetch(path, max_bytes)
-        except NotFoundError:
-            self._answered[path] = None
-        return self._answered[path]
 
 
 class SourceChoice:

@@ -34,9 +34,11 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError
 from healthcode.storage.reading import read_regular
 from healthcode.trust.format.layout import TrustLimits, metadata_file
-from healthcode.trust.format.metadata import Root, begins_anew, decode_metadata, realm_of
-from healthcode.trust.sources.source import TrustSource
-from healthcode.trust.verify.national import NationalFiles, root_fingerprint, verify_roots
+from healthcode.trust.format.metadata import Root, decode_metadata
+from healthcode.trust.format.metadata_fields import is_new_bootstrap, realm_of
+from healthcode.trust.sources.trust_source import TrustSource
+from healthcode.trust.verify.national import NationalFiles
+from healthcode.trust.verify.roots import root_fingerprint, verify_roots
 
 __all__ = ["Cached", "SourceFetcher", "open_updater", "read_cache", "update_national"]
 
@@ -181,7 +183,7 @@ def _begins_anew(cache: Path, source: TrustSource, limits: TrustLimits) -> bool:
         root = decode_metadata(ours, Root, limits.root_bytes).signed
         data = source.fetch(metadata_file("root", root.version + 1), limits.root_bytes)
         (served,) = verify_roots([data], limits)
-        return realm_of(served) == realm_of(root) and begins_anew(served, root_fingerprint(ours))
+        return realm_of(served) == realm_of(root) and is_new_bootstrap(served, root_fingerprint(ours))
     except (HealthcodeError, OSError):
         return False
 

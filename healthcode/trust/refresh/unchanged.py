@@ -14,18 +14,27 @@ from dataclasses import replace
 
 from healthcode.errors import HealthcodeError
 from healthcode.trust.format.layout import TrustLimits, metadata_file
-from healthcode.trust.format.metadata import Signed, Timestamp, decode_metadata, expires_at
-from healthcode.trust.refresh.source_choice import Candidate
-from healthcode.trust.verify.assemble import TrustState
-from healthcode.trust.verify.national import National, NationalFiles, verify_national
-from healthcode.trust.verify.progress import verify_national_progress
+from healthcode.trust.format.metadata import (
+    Signed,
+    Timestamp,
+    decode_metadata,
+    expires_at,
+)
+from healthcode.trust.refresh.candidate import Candidate
+from healthcode.trust.verify.national import (
+    National,
+    NationalFiles,
+    verify_national,
+)
+from healthcode.trust.verify.rollback import verify_no_national_rollback
+from healthcode.trust.verify.trust_state import TrustState
 
-__all__ = ["renew_national"]
+__all__ = ["refresh_unchanged"]
 
 _TARGETS = "targets.json"
 
 
-def renew_national(
+def refresh_unchanged(
     previous: TrustState, candidate: Candidate, limits: TrustLimits, now: int
 ) -> tuple[NationalFiles, National] | None:
     """The national part that `candidate` serves, or None when the whole workflow has to look.
@@ -56,7 +65,7 @@ def renew_national(
         fresh = replace(fresh, snapshot=snapshot)
     try:
         national = verify_national(fresh, limits, previous=(files, was))
-        verify_national_progress(previous, national, now)
+        verify_no_national_rollback(previous, national, now)
     except HealthcodeError:
         return None
     if national.snapshot.meta[_TARGETS] != was.snapshot.meta[_TARGETS]:

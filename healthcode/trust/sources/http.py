@@ -30,7 +30,7 @@ from healthcode.errors import (
     UnavailableError,
 )
 from healthcode.trust.sources.proxy import Proxy, proxy_of
-from healthcode.trust.sources.source import allowed_seconds, too_large
+from healthcode.trust.sources.trust_source import allowed_seconds, too_large
 
 __all__ = ["HttpSource", "check_mirror_url"]
 

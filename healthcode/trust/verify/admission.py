@@ -9,10 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from healthcode.errors import ConflictError, PreconditionError, Reason, SignatureError
-from healthcode.trust.format.layout import TrustLimits, authority_role, live_role
-from healthcode.trust.format.metadata import Targets, live_possession_in
-from healthcode.trust.verify.issuer import AuthorityPart, LivePart, verify_authority_part, verify_live_part
-from healthcode.trust.verify.tls_ca import decode_anchor
+from healthcode.trust.format.layout import (
+    TrustLimits,
+    authority_role,
+    live_role,
+)
+from healthcode.trust.format.metadata import Targets
+from healthcode.trust.format.metadata_fields import live_possession_in
+from healthcode.trust.verify.issuer import (
+    AuthorityPart,
+    LivePart,
+    verify_authority_part,
+    verify_live_part,
+)
+from healthcode.trust.verify.tls_ca import decode_tls_ca
 
 __all__ = ["CurrentProvince", "check_live_publication", "check_province_publication"]
 
@@ -58,7 +68,7 @@ def check_province_publication(
             reason=Reason.POSSESSION_UNPROVEN,
         )
     for pem in part.document.tls_ca:
-        decode_anchor(pem)
+        decode_tls_ca(pem)
     _check_version(
         authority_role(participant), 0 if current is None else current.authority_version, part.version
     )

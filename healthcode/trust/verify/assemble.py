@@ -12,312 +12,50 @@ not even our own notes, and one province's trouble stays its own.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from healthcode.clock import rfc3339
-from healthcode.errors import HealthcodeError, Reason, TrustError
-from healthcode.policy.area import AreaRisk, decode_areas
-from healthcode.revocation.head import DayEntry
-from healthcode.revocation.state import DeltaSource, RevocationState, build_state
+from healthcode.errors import Reason, TrustError
+from healthcode.policy.area import AreaRisk
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.authority_chain import link_mark, verify_chain
-from healthcode.trust.format.delegation import delegator_of, verify_areas_form, verify_delegation
-from healthcode.trust.format.documents import AuthorityLink, ParticipantsDocument, Retirement
+from healthcode.trust.format.authority_chain import link_mark
+from healthcode.trust.format.delegation import (
+    verify_delegation,
+)
+from healthcode.trust.format.json_files import (
+    Retirement,
+)
 from healthcode.trust.format.layout import (
     AREAS_ROLE,
-    RISK_PATH,
     TrustLimits,
     authority_role,
-    list_file,
     live_role,
 )
 from healthcode.trust.format.metadata import (
-    Targets,
-    decode_metadata,
     expires_at,
-    reonboarded_in,
-    signing_keys,
-    verify_threshold,
 )
-from healthcode.trust.verify.issuer import (
-    AuthorityPart,
-    LivePart,
-    verify_authority_part,
-    verify_live_part,
-    verify_target,
+from healthcode.trust.verify.accepted_chain import accepted_chain
+from healthcode.trust.verify.issuer_trust import IssuerTrust, ListReader, verify_issuer
+from healthcode.trust.verify.national import (
+    National,
+    verify_national,
 )
-from healthcode.trust.verify.national import National, NationalFiles, verify_national, verify_participants
-from healthcode.trust.verify.tls_ca import published_anchors, select_anchors, verify_anchors
-from healthcode.trust.view import IssuerKey, IssuerView, TrustView
+from healthcode.trust.verify.tls_ca import (
+    published_tls_cas,
+    select_tls_cas,
+)
+from healthcode.trust.verify.trust_state import AreaTrust, TrustFiles, TrustState, verify_areas
+from healthcode.trust.view import (
+    IssuerView,
+    TrustView,
+)
 
-__all__ = [
-    "AreaFiles",
-    "AreaTrust",
-    "IssuerFiles",
-    "IssuerTrust",
-    "ListKeeper",
-    "ListReader",
-    "Rejected",
-    "TrustFiles",
-    "TrustState",
-    "Witness",
-    "accepted_chain",
-    "assemble",
-    "listed_chain",
-    "verify_areas",
-    "verify_issuer",
-    "verify_issuer_anchors",
-    "view_of",
-]
+__all__ = ["assemble", "view_of"]
+
 
 _LIMITS = TrustLimits()
-
-ListReader = Callable[[str, int], bytes]
-"""Reads a list by (SHA-256 in hex, most bytes); what it gives is checked by whoever asks."""
-
-ListKeeper = Callable[[str, bytes], None]
-"""Takes a list that was not read but made, of the one held before and a delta."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A participant (or "areas") whose newest files were refused; its last good ones serve on."""
-
-    participant: str
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """Signed evidence of an older authority chain: targets metadata and the participants.json it signs."""
-
-    targets: bytes
-    participants: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class IssuerFiles:
-    """What a participant published; the live part may be missing."""
-
-    metadata: bytes
-    province_json: bytes
-    live_metadata: bytes | None = None
-    head: bytes | None = None
-
-    @property
-    def authority(self) -> tuple[bytes, bytes]:
-        """What the participant's authority signed."""
-        return self.metadata, self.province_json
-
-
-@dataclass(frozen=True, slots=True)
-class AreaFiles:
-    """Metadata of the role `areas`, and areas/risk.json."""
-
-    metadata: bytes
-    risk: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class TrustFiles:
-    """All files of a generation but the lists, which are named by the heads.
-
-    `witnesses` is by participant, for those whose accepted chain is not the one that the
-    national files give now. `rejected` is for an operator to read; nothing rests on it.
-    `sightings` says when an authority link that must wait was seen first, by
-    `NN/<digest>`: a note of our own, which can only delay.
-    """
-
-    national: NationalFiles
-    areas: AreaFiles | None
-    issuers: Mapping[str, IssuerFiles]
-    witnesses: Mapping[str, Witness] = field(default_factory=dict)
-    rejected: tuple[Rejected, ...] = ()
-    sightings: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class AreaTrust:
-    """areas/risk.json, verified."""
-
-    files: AreaFiles
-    version: int
-    expires: int
-    risk: AreaRisk
-
-
-@dataclass(frozen=True, slots=True)
-class IssuerTrust:
-    """A participant, verified under `link`, the head of its accepted chain."""
-
-    files: IssuerFiles
-    link: AuthorityLink
-    authority: AuthorityPart
-    live: LivePart | None
-    revocations: RevocationState | None
-    view: IssuerView
-
-    @property
-    def list_digests(self) -> tuple[str, ...]:
-        """SHA-256 (hex) of each list that the head names."""
-        if self.live is None:
-            return ()
-        return tuple(entry.full_sha256.hex() for entry in self.live.head.days.values())
-
-
-@dataclass(frozen=True, slots=True)
-class TrustState:
-    """A whole generation, verified."""
-
-    files: TrustFiles
-    national: National
-    areas: AreaTrust | None
-    issuers: Mapping[str, IssuerTrust]
-    view: TrustView
-
-
-def listed_chain(document: ParticipantsDocument, participant: str) -> tuple[AuthorityLink, ...]:
-    """The chain that a participants.json gives for a participant; empty when it names none."""
-    entry = document.participants.get(participant)
-    return () if entry is None else entry.chain
-
-
-def accepted_chain(
-    national: National, witness: Witness | None, participant: str, limits: TrustLimits = _LIMITS
-) -> tuple[AuthorityLink, ...]:
-    """The chain that was accepted for a participant: its witness's, or the one that is current.
-
-    Raises SignatureError or TrustError when the witness, or the chain in it, does not hold.
-    """
-    document = national.participants if witness is None else _witnessed(national, witness, limits)
-    chain = listed_chain(document, participant)
-    if chain:
-        verify_chain(participant, chain, national.realm, reonboarded_in(national.root))
-    return chain
-
-
-def _witnessed(national: National, witness: Witness, limits: TrustLimits) -> ParticipantsDocument:
-    metadata = decode_metadata(witness.targets, Targets, limits.targets_bytes)
-    failure: HealthcodeError | None = None
-    for root in reversed(national.roots):
-        try:
-            verify_threshold(root, "targets", metadata)
-        except HealthcodeError as error:
-            failure = failure or error
-        else:
-            return verify_participants(metadata.signed, witness.participants, national.realm, limits)
-    raise failure or TrustError("no root vouches for the witness of an older chain")
-
-
-def verify_issuer(
-    participant: str,
-    link: AuthorityLink,
-    files: IssuerFiles,
-    national: National,
-    read_list: ListReader,
-    *,
-    keep_list: ListKeeper | None = None,
-    previous: IssuerTrust | None = None,
-    limits: TrustLimits = _LIMITS,
-) -> IssuerTrust:
-    """Check all that a participant published against the head of its chain; lists that did not change are kept.
-
-    With `keep_list` a changed list comes by its delta where that is shorter.
-
-    Raises SignatureError, TrustError, DecodeError, and what `read_list` raises.
-    """
-    if previous is not None and previous.link == link and previous.files == files:
-        return previous
-    realm = national.realm
-    if previous is not None and previous.link == link and previous.files.authority == files.authority:
-        authority = previous.authority
-    else:
-        authority = verify_authority_part(
-            participant, delegator_of(participant, link), *files.authority, realm, limits
-        )
-    live: LivePart | None = None
-    state: RevocationState | None = None
-    if files.live_metadata is not None and files.head is not None:
-        live = verify_live_part(authority, files.live_metadata, files.head, realm, limits)
-
-        def fetch(entry: DayEntry) -> bytes:
-            if entry.full_bytes > limits.list_bytes:
-                raise TrustError(
-                    f"participant {participant} names a list of {entry.full_bytes} bytes; "
-                    f"{limits.list_bytes} are allowed",
-                    reason=Reason.LIST_TOO_LARGE,
-                )
-            return read_list(list_file(entry.full_sha256.hex()), entry.full_bytes)
-
-        before = None if previous is None else previous.revocations
-        deltas = None
-        if keep_list is not None:
-            deltas = DeltaSource(
-                lambda delta: read_list(list_file(delta.sha256.hex()), delta.byte_count),
-                lambda entry, data: keep_list(list_file(entry.full_sha256.hex()), data),
-            )
-        state = build_state(live.head, fetch, previous=before, deltas=deltas)
-    view = _issuer_view(authority, live, state)
-    if files.live_metadata is not None and live is not None:
-        view = replace(view, live_sha256=hashlib.sha256(files.live_metadata).digest())
-    return IssuerTrust(files, link, authority, live, state, view)
-
-
-def _issuer_view(
-    authority: AuthorityPart, live: LivePart | None, state: RevocationState | None
-) -> IssuerView:
-    document = authority.document
-    keys = {
-        key.kid: IssuerKey(key.kid, key.public, key.alg, key.purpose, key.not_before, key.not_after)
-        for key in document.keys
-    }
-    return IssuerView(
-        code=authority.participant,
-        keys=MappingProxyType(keys),
-        tls_ca=document.tls_ca,
-        endpoints=MappingProxyType(dict(document.endpoints)),
-        revocations=state,
-        live_signed_at=None if live is None else live.signed_at,
-        live_expires=None if live is None else live.expires,
-        province_version=authority.version,
-        province_expires=authority.expires,
-        live_version=None if live is None else live.version,
-        head_version=None if live is None else live.head.version,
-        name=document.name,
-        live_keys=signing_keys(authority.targets, live_role(authority.participant))[0],
-        province_sha256=authority.province_sha256,
-    )
-
-
-def verify_issuer_anchors(previous: TrustState, national: National, issuer: IssuerTrust) -> None:
-    """Check that a new publication claims no CA subject that another participant holds.
-
-    Raises as verify_anchors. An entry that is no certificate is not looked at: it is left out.
-    """
-    held = {code: each.authority.document.tls_ca for code, each in previous.issuers.items()}
-    verify_anchors(
-        issuer.authority.participant,
-        issuer.authority.document.tls_ca,
-        published_anchors(national.participants.services, held),
-    )
-
-
-def verify_areas(
-    files: AreaFiles, national: National, previous: AreaTrust | None = None, limits: TrustLimits = _LIMITS
-) -> AreaTrust:
-    """Check the area risk under the role that targets delegates. Raises SignatureError, TrustError, DecodeError."""
-    metadata = decode_metadata(files.metadata, Targets, limits.province_metadata_bytes)
-    signing_keys(national.targets, AREAS_ROLE)
-    verify_threshold(national.targets, AREAS_ROLE, metadata)
-    if previous is not None and previous.files == files:
-        return previous
-    verify_areas_form(metadata.signed)
-    verify_target(metadata.signed, RISK_PATH, files.risk)
-    return AreaTrust(files, metadata.signed.version, expires_at(metadata.signed), decode_areas(files.risk))
 
 
 def assemble(files: TrustFiles, read_list: ListReader, limits: TrustLimits = _LIMITS) -> TrustState:
@@ -379,8 +117,8 @@ def view_of(
             expiries.append(issuer.live.expires)
     services = national.participants.services
     documents = {code: issuers[code].authority.document for code in sorted(issuers)}
-    anchors, faults = select_anchors(
-        published_anchors(services, {code: each.tls_ca for code, each in documents.items()})
+    anchors, faults = select_tls_cas(
+        published_tls_cas(services, {code: each.tls_ca for code, each in documents.items()})
     )
     warnings = [f"{each.participant}: {each.message} ({each.reason})" for each in files.rejected]
     warnings += [f"{each.owner}: {each.message}" for each in faults]

@@ -17,9 +17,9 @@ from healthcode.revocation.day import day_of
 from healthcode.revocation.head import Head, decode_head
 from healthcode.signing.ed25519 import is_valid_point
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.authority_chain import verify_key_possession, verify_proof
 from healthcode.trust.format.delegation import verify_live_form, verify_province_form
-from healthcode.trust.format.documents import ProvinceDocument, decode_document
+from healthcode.trust.format.json_files import ProvinceFile, decode_json_file
+from healthcode.trust.format.key_possession import verify_key_possession, verify_proof
 from healthcode.trust.format.layout import (
     MAX_LIVE_WINDOW_SECONDS,
     MAX_PAPER_WINDOW_SECONDS,
@@ -34,13 +34,12 @@ from healthcode.trust.format.metadata import (
     Targets,
     decode_metadata,
     expires_at,
-    live_possession_in,
-    signed_at,
     signing_keys,
     target_of,
-    tuf_key,
     verify_threshold,
 )
+from healthcode.trust.format.metadata_fields import live_possession_in, signed_at
+from healthcode.trust.format.tuf_keys import tuf_key
 
 __all__ = [
     "AuthorityPart",
@@ -65,7 +64,7 @@ class AuthorityPart:
 
     participant: str
     targets: Targets
-    document: ProvinceDocument
+    document: ProvinceFile
 
     @property
     def province_sha256(self) -> bytes:
@@ -160,7 +159,7 @@ def verify_authority_content(
     """The same without the signatures: what holders look at before they sign."""
     verify_province_form(targets, participant)
     verify_target(targets, province_path(participant), province_bytes)
-    document = decode_document(ProvinceDocument, province_bytes, limits.province_bytes)
+    document = decode_json_file(ProvinceFile, province_bytes, limits.province_bytes)
     where = province_path(participant)
     if document.realm != realm:
         raise TrustError(f"{where} is of realm {document.realm}, not {realm}", reason=Reason.REALM_MISMATCH)
@@ -187,7 +186,7 @@ def _verify_live_keys(targets: Targets, participant: str, realm: str) -> None:
             verify_proof(participant, KeyPurpose.HEAD, key, proofs.get(tuf_key(key).keyid, b""), realm)
 
 
-def _verify_keys(document: ProvinceDocument, participant: str, realm: str) -> None:
+def _verify_keys(document: ProvinceFile, participant: str, realm: str) -> None:
     seen: set[bytes] = set()
     for key in document.keys:
         where = f"participant {participant}: {key.purpose} key {key.kid.hex()}"

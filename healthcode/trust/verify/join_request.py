@@ -25,12 +25,12 @@ from healthcode.trust.format.authority_chain import (
     verify_possession,
 )
 from healthcode.trust.format.delegation import delegator_of
-from healthcode.trust.format.documents import (
+from healthcode.trust.format.json_files import (
     AuthorityLink,
-    Document,
+    JsonFile,
     ParticipantCode,
-    decode_document,
-    encode_document,
+    decode_json_file,
+    encode_json_file,
 )
 from healthcode.trust.verify.admission import CurrentProvince, check_province_publication
 from healthcode.trust.verify.issuer import AuthorityPart
@@ -62,7 +62,7 @@ Base64 = Annotated[
 ]
 
 
-class JoinRequest(Document):
+class JoinRequest(JsonFile):
     """A participant's wish to be admitted; `metadata` and `province_json` are its first publication."""
 
     format: Literal["healthcode/join/1"] = "healthcode/join/1"
@@ -75,12 +75,12 @@ class JoinRequest(Document):
 
 def encode_join_request(request: JoinRequest) -> bytes:
     """The bytes of the request file. Write them once: the digest is over them."""
-    return encode_document(request)
+    return encode_json_file(request)
 
 
 def decode_join_request(data: bytes) -> JoinRequest:
     """Untrusted bytes as a request. Raises DecodeError."""
-    return decode_document(JoinRequest, data, MAX_JOIN_BYTES)
+    return decode_json_file(JoinRequest, data, MAX_JOIN_BYTES)
 
 
 def join_digest(data: bytes) -> str:

@@ -7,42 +7,37 @@ refresh (online).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuf.api.exceptions import LengthOrHashMismatchError
 
-from healthcode.errors import Reason, SignatureError, TrustError
+from healthcode.errors import Reason, TrustError
 from healthcode.policy.book import PolicyBook, decode_policy
 from healthcode.trust.format.delegation import verify_targets_form
-from healthcode.trust.format.documents import ParticipantsDocument, decode_document
-from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, TrustLimits
+from healthcode.trust.format.json_files import ParticipantsFile, decode_json_file
+from healthcode.trust.format.layout import (
+    PARTICIPANTS_PATH,
+    POLICY_PATH,
+    TrustLimits,
+)
 from healthcode.trust.format.metadata import (
-    Metadata,
     Root,
     Snapshot,
     Targets,
     Timestamp,
-    begins_anew,
-    bootstraps_in,
     decode_metadata,
-    realm_of,
-    signed_at,
     verify_threshold,
 )
+from healthcode.trust.format.metadata_fields import (
+    realm_of,
+    signed_at,
+)
 from healthcode.trust.verify.issuer import verify_target
+from healthcode.trust.verify.roots import root_fingerprint, verify_roots
 
-__all__ = [
-    "National",
-    "NationalFiles",
-    "beginnings_in",
-    "root_fingerprint",
-    "spoken_fingerprint",
-    "verify_national",
-    "verify_participants",
-    "verify_roots",
-]
+__all__ = ["National", "NationalFiles", "verify_national", "verify_participants"]
+
 
 _LIMITS = TrustLimits()
 
@@ -74,7 +69,7 @@ class National:
     timestamp_signed_at: int
     snapshot: Snapshot
     targets: Targets
-    participants: ParticipantsDocument
+    participants: ParticipantsFile
     policy: PolicyBook
     adopted: int = 0
 
@@ -87,91 +82,6 @@ class National:
         """The version of a role that snapshot says is current, if it names the role."""
         meta = self.snapshot.meta.get(f"{role}.json")
         return None if meta is None else meta.version
-
-
-def root_fingerprint(root: bytes) -> str:
-    """`sha256:<hex>` of the bytes of a root file, as served."""
-    return f"sha256:{hashlib.sha256(root).hexdigest()}"
-
-
-def spoken_fingerprint(fingerprint: str) -> str:
-    """A root fingerprint as people read it out: 16 groups of four digits, four groups a breath."""
-    digits = fingerprint.removeprefix("sha256:")
-    groups = [digits[place : place + 4] for place in range(0, len(digits), 4)]
-    return " / ".join(" ".join(groups[place : place + 4]) for place in range(0, len(groups), 4))
-
-
-def verify_roots(
-    roots: Sequence[bytes], limits: TrustLimits = _LIMITS, *, adopted: frozenset[str] = frozenset()
-) -> tuple[Root, ...]:
-    """Check a row of roots: each signed by itself and by the one before, versions in a row, one realm.
-
-    The first is taken as given: its fingerprint is the caller's to check. So is one whose
-    fingerprint is among `adopted`, but that it is newer than the one before and of the same
-    realm. Raises SignatureError, TrustError(VERSION_CONFLICT | REALM_MISMATCH | ROOT_REPLACED), DecodeError.
-    """
-    found: list[Root] = []
-    last = b""
-    for data in roots:
-        metadata = decode_metadata(data, Root, limits.root_bytes)
-        root = metadata.signed
-        verify_threshold(root, "root", metadata)
-        if found:
-            is_adopted = root_fingerprint(data) in adopted
-            if not is_adopted:
-                _verify_successor(found[-1], last, metadata)
-            if root.version <= found[-1].version or not (is_adopted or root.version == found[-1].version + 1):
-                raise TrustError(
-                    f"root version {root.version} follows version {found[-1].version}",
-                    reason=Reason.VERSION_CONFLICT,
-                )
-            if realm_of(root) != realm_of(found[-1]):
-                raise TrustError(
-                    f"root version {root.version} is of realm {realm_of(root)}, not {realm_of(found[-1])}",
-                    reason=Reason.REALM_MISMATCH,
-                )
-        found.append(root)
-        last = data
-    if not found:
-        raise TrustError("there is no root to begin with")
-    realm_of(found[-1])
-    return tuple(found)
-
-
-def _verify_successor(root: Root, data: bytes, following: Metadata[Root]) -> None:
-    """Check that `root`, whose file is `data`, signed the one after it; a new bootstrap is told as one."""
-    try:
-        verify_threshold(root, "root", following)
-    except SignatureError as error:
-        if not begins_anew(following.signed, root_fingerprint(data)):
-            raise
-        raise TrustError(
-            f"root version {following.signed.version} says that it begins anew, and version {root.version} did not "
-            "sign it: only who is told its fingerprint by the key holders may begin with it",
-            reason=Reason.ROOT_REPLACED,
-        ) from error
-
-
-def beginnings_in(roots: Sequence[bytes], known: bytes, limits: TrustLimits = _LIMITS) -> frozenset[str]:
-    """Fingerprints of the roots at which, by the word of `known`, the row up to it began anew.
-
-    For who holds a whole row and is sure of one root in it: a registry of its own, or one that
-    is rebuilt by a fingerprint. `known` names the root before each beginning: where the row has
-    another one there, or the root itself says otherwise, nothing began anew. Raises DecodeError.
-    """
-    root = decode_metadata(known, Root, limits.root_bytes).signed
-    anew = bootstraps_in(root)
-    if not anew:
-        return frozenset()
-    row = [(data, decode_metadata(data, Root, limits.root_bytes).signed) for data in roots]
-    found: set[str] = set()
-    for data, each in row:
-        before = anew.get(str(each.version))
-        if each.version > root.version or before is None or not begins_anew(each, before):
-            continue
-        if all(root_fingerprint(other) == before for other, at in row if at.version == each.version - 1):
-            found.add(root_fingerprint(data))
-    return frozenset(found)
 
 
 def verify_national(
@@ -251,10 +161,10 @@ def _targets(root: Root, data: bytes, realm: str, limits: TrustLimits) -> Target
 
 def verify_participants(
     targets: Targets, data: bytes, realm: str, limits: TrustLimits = _LIMITS
-) -> ParticipantsDocument:
+) -> ParticipantsFile:
     """participants.json as targets signs it. The chains in it are checked one participant at a time."""
     verify_target(targets, PARTICIPANTS_PATH, data)
-    document = decode_document(ParticipantsDocument, data, limits.participants_bytes)
+    document = decode_json_file(ParticipantsFile, data, limits.participants_bytes)
     if document.realm != realm:
         raise TrustError(
             f"{PARTICIPANTS_PATH} is of realm {document.realm}, not {realm}", reason=Reason.REALM_MISMATCH

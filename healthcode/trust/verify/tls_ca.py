@@ -4,7 +4,7 @@ A listener has one pool for all participants, and TLS is careless with it: gRPC 
 reading a pool at the first entry that is no certificate, and BoringSSL looks a CA up by
 its subject. So each entry must be exactly one CA certificate, which is written anew; and
 a subject belongs to whom it was published for first. What breaks a rule is refused on
-admission (`verify_anchors`), and left out when read (`select_anchors`), so that a
+admission (`verify_tls_cas`), and left out when read (`select_tls_cas`), so that a
 participant harms nobody but itself, and can still publish a better file.
 
 Subjects are compared as RFC 5280 §7.1 has it: without regard to case, spaces and encoding.
@@ -23,16 +23,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from healthcode.errors import DecodeError, HealthcodeError, PreconditionError
-from healthcode.trust.format.documents import ServiceEntry
+from healthcode.trust.format.json_files import ServiceEntry
 
 __all__ = [
-    "Anchor",
-    "AnchorFault",
-    "decode_anchor",
-    "published_anchors",
-    "select_anchors",
+    "TlsCa",
+    "TlsCaFault",
+    "decode_tls_ca",
+    "published_tls_cas",
+    "select_tls_cas",
     "split_pem",
-    "verify_anchors",
+    "verify_tls_cas",
 ]
 
 # a server sends the subjects of its pool to each client, in at most 65 535 bytes (RFC 8446 §4.2.4):
@@ -46,7 +46,7 @@ _Subject = tuple[tuple[tuple[str, str], ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Anchor:
+class TlsCa:
     """One CA certificate: written anew as PEM, and the subject by which it is told apart."""
 
     pem: str
@@ -55,7 +55,7 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
-class AnchorFault:
+class TlsCaFault:
     """Why an entry of `owner` counts for nothing; `is_claimed`: its subject is another's."""
 
     owner: str
@@ -64,7 +64,7 @@ class AnchorFault:
 
 
 @lru_cache(maxsize=1024)
-def decode_anchor(pem: str) -> Anchor:
+def decode_tls_ca(pem: str) -> TlsCa:
     """The one CA certificate in `pem`.
 
     Raises DecodeError: tls_ca.certificate (not exactly one that can be read), tls_ca.not_ca,
@@ -84,7 +84,7 @@ def decode_anchor(pem: str) -> Anchor:
         raise DecodeError("tls_ca.certificate", "an entry is no certificate in PEM form") from error
 
 
-def _decode(certificate: x509.Certificate) -> Anchor:
+def _decode(certificate: x509.Certificate) -> TlsCa:
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
@@ -108,7 +108,7 @@ def _decode(certificate: x509.Certificate) -> Anchor:
     pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
     # the parser above is lazy and of another family than the one in gRPC, whose kin looks here
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
-    return Anchor(pem, _subject(certificate.subject), certificate.subject.rfc4514_string())
+    return TlsCa(pem, _subject(certificate.subject), certificate.subject.rfc4514_string())
 
 
 def _subject(name: x509.Name) -> _Subject:
@@ -123,41 +123,41 @@ def _folded(value: str | bytes) -> str:
     return " ".join(text.split()).casefold()
 
 
-def verify_anchors(owner: str, pems: Sequence[str], others: Mapping[str, Sequence[str]]) -> None:
+def verify_tls_cas(owner: str, pems: Sequence[str], others: Mapping[str, Sequence[str]]) -> None:
     """Check that `owner` claims no subject of a CA that another has published before.
 
     Raises PreconditionError. The very same certificate may be published by several: a CA
-    may serve more than one. What is no certificate is for decode_anchor to refuse.
+    may serve more than one. What is no certificate is for decode_tls_ca to refuse.
     """
     before = {code: each for code, each in others.items() if code != owner}
-    _, faults = select_anchors({**before, owner: pems})
+    _, faults = select_tls_cas({**before, owner: pems})
     for fault in faults:
         if fault.owner == owner and fault.is_claimed:
             raise PreconditionError(fault.message)
 
 
-def select_anchors(
+def select_tls_cas(
     published: Mapping[str, Sequence[str]],
-) -> tuple[dict[str, tuple[str, ...]], tuple[AnchorFault, ...]]:
+) -> tuple[dict[str, tuple[str, ...]], tuple[TlsCaFault, ...]]:
     """What of each owner's entries counts, and what does not; whoever comes first keeps a subject."""
     kept: dict[str, tuple[str, ...]] = {}
-    faults: list[AnchorFault] = []
+    faults: list[TlsCaFault] = []
     holders: dict[_Subject, str] = {}
     known: set[str] = set()
     for owner, pems in published.items():
         mine: list[str] = []
         for number, pem in enumerate(pems, start=1):
             try:
-                anchor = decode_anchor(pem)
+                anchor = decode_tls_ca(pem)
             except HealthcodeError as error:
                 faults.append(
-                    AnchorFault(owner, f"tls_ca entry {number} of {owner} is left out: {error.message}")
+                    TlsCaFault(owner, f"tls_ca entry {number} of {owner} is left out: {error.message}")
                 )
                 continue
             holder = holders.setdefault(anchor.subject, owner)
             if holder != owner and anchor.pem not in known:
                 faults.append(
-                    AnchorFault(
+                    TlsCaFault(
                         owner,
                         f"tls_ca entry {number} of {owner} is left out: {holder} published another CA with the "
                         f"subject {anchor.name} before; give this CA a subject of its own",
@@ -171,7 +171,7 @@ def select_anchors(
     return kept, tuple(faults)
 
 
-def published_anchors(
+def published_tls_cas(
     services: Mapping[str, ServiceEntry], participants: Mapping[str, Sequence[str]]
 ) -> dict[str, Sequence[str]]:
     """Who published which entries, the national services first, since operators sign for those."""

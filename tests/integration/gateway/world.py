@@ -28,7 +28,7 @@ from healthcode.rpc.server import GrpcServer, ServerTls
 from healthcode.settings import TlsSettings
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.telemetry import Metrics
-from healthcode.trust.format.documents import ServiceEntry
+from healthcode.trust.format.json_files import ServiceEntry
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from healthcode.v1 import federation_pb2, gateway_pb2, province_node_pb2, trust_registry_pb2

@@ -20,7 +20,7 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.mirror import run_mirror
 from tests.simulator.realm import PEM, SimulatedRealm

@@ -15,9 +15,9 @@ from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import list_file, metadata_file
 from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_snapshot, new_timestamp
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import NOW, fixed_key
 from tests.simulator.registry import HandClock, Province, admit, found_registry, operator, plan
 from trust_registry.layout import RegistryFolder

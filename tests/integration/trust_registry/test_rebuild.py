@@ -10,9 +10,9 @@ from pathlib import Path
 from healthcode.clock import SystemClock
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.mirror import run_mirror
 from tests.simulator.process import free_ports, run_command, start_service
 from tests.simulator.registry import Province, admit, found_registry, plan

@@ -24,9 +24,9 @@ from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest, ReportNodeStateRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import Service, free_ports, run_command, start_service

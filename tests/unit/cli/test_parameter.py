@@ -6,7 +6,7 @@ import click
 import pytest
 
 from healthcode.cli.parameter import ADDRESS, ENDPOINT, FINGERPRINT
-from healthcode.trust.verify.national import spoken_fingerprint
+from healthcode.trust.verify.roots import spoken_fingerprint
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:8443", "[::1]:8443", "gateway.example:7445"])

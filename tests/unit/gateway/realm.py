@@ -9,7 +9,11 @@ from healthcode.policy.area import AreaRisk
 from healthcode.policy.book import decode_policy, default_policy_bytes
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.view import IssuerKey, IssuerView, TrustView
+from healthcode.trust.view import (
+    IssuerKey,
+    IssuerView,
+    TrustView,
+)
 from healthcode.wire.answer import Answer, CodeStatus, sign_answer
 from healthcode.wire.claims import Level
 from healthcode.wire.question import QueryMode, QueryPurpose, Question, decode_question, sign_question

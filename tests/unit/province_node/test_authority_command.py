@@ -14,8 +14,8 @@ from healthcode.cli.console import run
 from healthcode.clock import SystemClock
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.authority_chain import new_province_key, prove_key
-from healthcode.trust.format.documents import ProvinceDocument
+from healthcode.trust.format.json_files import ProvinceFile
+from healthcode.trust.format.key_possession import new_province_key, prove_key
 from province_node.__main__ import cli
 from province_node.authority.request import ProvinceRequest, encode_request
 from tests.simulator.realm import PEM
@@ -40,7 +40,7 @@ def request(path: Path, version: int, keys: int) -> Path:
         )
         for n in range(1, keys + 1)
     )
-    document = ProvinceDocument(
+    document = ProvinceFile(
         realm=REALM, participant="31", keys=live, tls_ca=(PEM,), endpoints={"federation": "127.0.0.1:1"}
     )
     head = PrivateKey(b"h" * 32)

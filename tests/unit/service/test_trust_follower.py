@@ -11,7 +11,7 @@ from pathlib import Path
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 
 POLL_SECONDS = 0.8
 

@@ -26,10 +26,15 @@ from healthcode.trust.client import TrustClient
 from healthcode.trust.disk.bootstrap import read_bootstrap
 from healthcode.trust.disk.read import current_generation
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.format.metadata import bootstraps_in, sign_metadata, to_bytes
-from healthcode.trust.format.new_metadata import with_bootstrap, with_root
+from healthcode.trust.format.metadata import sign_metadata, to_bytes
+from healthcode.trust.format.metadata_fields import bootstraps_in
+from healthcode.trust.format.next_metadata import with_bootstrap, with_root
 from healthcode.trust.store import TrustStore, init_trust
-from healthcode.trust.verify.national import beginnings_in, root_fingerprint, verify_roots
+from healthcode.trust.verify.roots import (
+    bootstrap_fingerprints,
+    root_fingerprint,
+    verify_roots,
+)
 from healthcode.trust.view import TrustView
 from tests.simulator.realm import SimulatedRealm
 
@@ -167,9 +172,9 @@ def test_a_row_of_roots_says_where_it_began_anew(realm: SimulatedRealm) -> None:
     with pytest.raises(TrustError) as refused:
         verify_roots(row)
     assert refused.value.reason is Reason.ROOT_REPLACED
-    assert beginnings_in(row, row[1]) == {fingerprint}
-    assert beginnings_in(row, row[0]) == frozenset()
-    assert [root.version for root in verify_roots(row, adopted=beginnings_in(row, row[1]))] == [1, 2]
+    assert bootstrap_fingerprints(row, row[1]) == {fingerprint}
+    assert bootstrap_fingerprints(row, row[0]) == frozenset()
+    assert [root.version for root in verify_roots(row, adopted=bootstrap_fingerprints(row, row[1]))] == [1, 2]
 
 
 def test_a_new_client_begins_with_the_new_root(realm: SimulatedRealm, tmp_path: Path) -> None:
@@ -334,7 +339,7 @@ _KILL = """
 import os, signal, sys
 from pathlib import Path
 from healthcode.trust.adopt_root import adopt_root
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 
 def checkpoint(step):
     if step == sys.argv[4]:

@@ -14,7 +14,7 @@ from healthcode.revocation.state import RevocationStatus
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import TrustClient
 from healthcode.trust.disk.read import current_generation, generation_numbers
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.realm import SimulatedRealm
 

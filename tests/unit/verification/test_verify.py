@@ -16,7 +16,7 @@ from healthcode.policy.tier import TrustTier
 from healthcode.policy.words import Decision, Outcome
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.documents import Retirement
+from healthcode.trust.format.json_files import Retirement
 from healthcode.trust.view import TrustView
 from healthcode.v1 import verdict_pb2
 from healthcode.verification.context import CheckContext

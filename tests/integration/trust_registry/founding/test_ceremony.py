@@ -12,10 +12,15 @@ from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputE
 from healthcode.signing.keyfile import read_key_file, read_key_info
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.format.metadata import Root, Targets, decode_metadata, realm_of
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.format.metadata import (
+    Root,
+    Targets,
+    decode_metadata,
+)
+from healthcode.trust.format.metadata_fields import realm_of
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint, spoken_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint, spoken_fingerprint
 from tests.simulator.registry import HandClock, plan
 from trust_registry.__main__ import cli
 from trust_registry.founding.ceremony import SigningStep, hold_ceremony

@@ -16,9 +16,9 @@ from healthcode.service.reporter import describe_state
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.trust.view import TrustView
 from healthcode.v1.trust_registry_pb2 import ReportNodeStateRequest
 from tests.simulator.realm import NOW

@@ -23,9 +23,9 @@ from healthcode.policy.area import AreaRisk, encode_areas
 from healthcode.policy.words import RiskLevel
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import NOW, fixed_key
 from tests.simulator.registry import HandClock, found_registry, operator
 from trust_registry.__main__ import cli

@@ -16,14 +16,14 @@ from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import metadata_file
 from healthcode.trust.format.metadata import (
     Root,
-    bootstraps_in,
     signing_keys,
-    tuf_key,
     verify_threshold,
 )
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.format.metadata_fields import bootstraps_in
+from healthcode.trust.format.tuf_keys import tuf_key
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
-from healthcode.trust.verify.national import root_fingerprint, spoken_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint, spoken_fingerprint
 from tests.simulator.registry import found_registry, operator
 from trust_registry.__main__ import cli
 from trust_registry.monitoring.check import inspect_folder

@@ -17,11 +17,11 @@ from healthcode.errors import (
 )
 from healthcode.policy.book import default_policy_bytes
 from healthcode.trust.client import TrustClient
-from healthcode.trust.format.documents import ServiceEntry
+from healthcode.trust.format.json_files import ServiceEntry
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import NOW, PEM
 from tests.simulator.registry import HandClock, Province, admit, found_registry, operator, put_join
 from trust_registry.participants.join import Join, receive_join

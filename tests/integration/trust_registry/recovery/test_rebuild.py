@@ -10,7 +10,7 @@ import pytest
 from healthcode.cli.finding import Grade
 from healthcode.errors import ConfigurationError, ConflictError, TrustError
 from healthcode.trust.format.layout import list_file, metadata_file
-from healthcode.trust.sources.source import FolderSource, TrustSource
+from healthcode.trust.sources.trust_source import FolderSource, TrustSource
 from tests.simulator.country import TODAY, Country, fingerprint_of, follow
 from tests.simulator.mirror import run_mirror
 from trust_registry.layout import RegistryFolder

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from healthcode.cli.finding import Grade
 from healthcode.errors import PreconditionError, Reason
 from healthcode.signing.ed25519 import PrivateKey
-from healthcode.trust.format.documents import Retirement
-from healthcode.trust.format.metadata import tuf_key
+from healthcode.trust.format.json_files import Retirement
+from healthcode.trust.format.tuf_keys import tuf_key
 from tests.simulator.country import Country, follow
 from tests.simulator.registry import Province, operator, put_join
 from trust_registry.__main__ import cli

@@ -12,9 +12,10 @@ from healthcode.errors import ConfigurationError, UnavailableError
 from healthcode.revocation.day import day_of
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage import files
-from healthcode.trust.format.authority_chain import new_province_key
+from healthcode.trust.format.key_possession import new_province_key
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.format.metadata import expires_at, signed_at
+from healthcode.trust.format.metadata import expires_at
+from healthcode.trust.format.metadata_fields import signed_at
 from tests.simulator.realm import NOW, fixed_key
 from tests.simulator.registry import HandClock, Province, admit, found_registry, plan
 from trust_registry.founding.ceremony import hold_ceremony

@@ -19,8 +19,8 @@ from healthcode.errors import (
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import read_key_file
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.authority_chain import new_province_key, prove_key
-from healthcode.trust.format.documents import ProvinceDocument
+from healthcode.trust.format.json_files import ProvinceFile
+from healthcode.trust.format.key_possession import new_province_key, prove_key
 from healthcode.trust.verify.join_request import encode_join_request, verify_join_request
 from province_node.authority.authority import Authority
 from province_node.authority.bundle import (
@@ -78,7 +78,7 @@ def request(
         live_public=head.public,
         live_possession=prove_key(code, KeyPurpose.HEAD, head, realm),
         created=NOW,
-        province=ProvinceDocument(
+        province=ProvinceFile(
             realm=realm, participant=code, keys=(code_key,), tls_ca=(PEM,), endpoints={"federation": endpoint}
         ),
     )

@@ -11,7 +11,7 @@ from healthcode.identity.document import decode_document
 from healthcode.policy.words import Outcome
 from healthcode.revocation.day import day_of
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.documents import Retirement
+from healthcode.trust.format.json_files import Retirement
 from healthcode.verification.context import CheckContext
 from healthcode.verification.verify import verify_code
 from healthcode.wire.claims import Level, Presentation

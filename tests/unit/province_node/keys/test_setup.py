@@ -13,7 +13,7 @@ from healthcode.identity.peer import PeerKind
 from healthcode.rpc.mtls.certificate import load_tls
 from healthcode.rpc.mtls.development_ca import make_ca
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.authority_chain import verify_key_possession
+from healthcode.trust.format.key_possession import verify_key_possession
 from province_node.__main__ import cli
 from province_node.authority.request import decode_request
 from province_node.keys.setup import NodePlan, check_plan, create_node, open_keyring

@@ -11,7 +11,8 @@ import pytest
 from healthcode.errors import ConflictError
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.authority_chain import link_mark, new_link, prove_key
+from healthcode.trust.format.authority_chain import link_mark, new_link
+from healthcode.trust.format.key_possession import prove_key
 from healthcode.trust.format.metadata import to_bytes
 from healthcode.trust.format.new_metadata import new_province_metadata
 from healthcode.trust.verify.join_request import JoinRequest

@@ -12,16 +12,19 @@ from healthcode.trust.format.metadata import (
     Targets,
     Timestamp,
     decode_metadata,
-    public_of,
-    realm_of,
     sign_metadata,
-    signed_at,
     signing_keys,
     to_bytes,
-    tuf_key,
     verify_threshold,
 )
-from healthcode.trust.format.new_metadata import new_live_metadata, new_root, new_targets, with_province
+from healthcode.trust.format.metadata_fields import realm_of, signed_at
+from healthcode.trust.format.new_metadata import (
+    new_live_metadata,
+    new_root,
+    new_targets,
+)
+from healthcode.trust.format.next_metadata import with_province
+from healthcode.trust.format.tuf_keys import public_of, tuf_key
 from tests.simulator.realm import NOW, SimulatedRealm, fixed_key
 
 A, B, C = (fixed_key(name) for name in "abc")

@@ -10,8 +10,8 @@ import pytest
 
 from healthcode.errors import Reason, TrustError, UnavailableError
 from healthcode.trust.client import TrustClient
-from healthcode.trust.refresh.refresh import _AT_ONCE
-from healthcode.trust.refresh.source_choice import Candidate, SourceLimits
+from healthcode.trust.refresh.candidate import Candidate, SourceLimits
+from healthcode.trust.refresh.next_state import _AT_ONCE
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.realm import SimulatedRealm
 

@@ -14,8 +14,8 @@ from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError
 from healthcode.revocation.state import RevocationStatus
 from healthcode.trust.client import RefreshResult, TrustClient
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.refresh.source_choice import SourceLimits
-from healthcode.trust.sources.source import TrustSource, too_large
+from healthcode.trust.refresh.candidate import SourceLimits
+from healthcode.trust.sources.trust_source import TrustSource, too_large
 from healthcode.trust.store import init_trust
 from tests.simulator.realm import SimulatedRealm
 

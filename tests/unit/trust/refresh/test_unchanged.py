@@ -10,12 +10,17 @@ import pytest
 
 from healthcode.errors import HealthcodeError
 from healthcode.trust.client import TrustClient
-from healthcode.trust.format.layout import TrustLimits, authority_role, live_role, metadata_file
+from healthcode.trust.format.layout import (
+    TrustLimits,
+    authority_role,
+    live_role,
+    metadata_file,
+)
 from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_snapshot
-from healthcode.trust.refresh.source_choice import Candidate, SourceLimits
+from healthcode.trust.refresh.candidate import Candidate, SourceLimits
 from healthcode.trust.refresh.tuf_updater import update_national
-from healthcode.trust.refresh.unchanged import renew_national
+from healthcode.trust.refresh.unchanged import refresh_unchanged
 from healthcode.trust.store import TrustStore
 from tests.simulator.realm import SimulatedRealm, fixed_key
 
@@ -26,7 +31,7 @@ DAY = 86_400
 def is_taken(folder: Path, realm: SimulatedRealm) -> bool:
     """Whether the renewal takes what is served; it is then held against python-tuf's own word."""
     state = TrustStore.open(folder).state
-    renewed = renew_national(state, Candidate(realm, SourceLimits()), LIMITS, realm.now)
+    renewed = refresh_unchanged(state, Candidate(realm, SourceLimits()), LIMITS, realm.now)
     root = state.files.national.roots[0]
     try:
         update_national(folder / "again", realm, root, state.files.national, realm.now, LIMITS)

@@ -9,11 +9,16 @@ from tuf.api.metadata import DelegatedRole, Delegations, Targets
 from healthcode.errors import ConflictError, DecodeError, HealthcodeError, InvalidInputError, Reason
 from healthcode.revocation.head import encode_head
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.authority_chain import prove_key
 from healthcode.trust.format.delegation import delegator_of
-from healthcode.trust.format.documents import encode_document
-from healthcode.trust.format.metadata import decode_metadata, sign_metadata, to_bytes, tuf_key
+from healthcode.trust.format.json_files import encode_json_file
+from healthcode.trust.format.key_possession import prove_key
+from healthcode.trust.format.metadata import (
+    decode_metadata,
+    sign_metadata,
+    to_bytes,
+)
 from healthcode.trust.format.new_metadata import new_live_metadata, new_province_metadata
+from healthcode.trust.format.tuf_keys import tuf_key
 from healthcode.trust.verify.admission import (
     CurrentProvince,
     check_live_publication,
@@ -35,7 +40,7 @@ Check = Callable[[SimulatedRealm, tuple[bytes, bytes]], AuthorityPart]
 
 def publication(realm: SimulatedRealm, version: int, signers: int = 2) -> tuple[bytes, bytes]:
     province = realm.provinces["31"]
-    data = encode_document(province.document)
+    data = encode_json_file(province.document)
     metadata = new_province_metadata(
         "31",
         version=version,
@@ -134,7 +139,7 @@ def test_metadata_that_has_expired_or_comes_from_the_future_is_refused(realm: Si
 def request(realm: SimulatedRealm, code: str = "44") -> JoinRequest:
     province = realm.new_province(code)
     realm.provinces["31"], kept = province, realm.provinces["31"]
-    data = encode_document(province.document)
+    data = encode_json_file(province.document)
     metadata = new_province_metadata(
         code,
         version=1,

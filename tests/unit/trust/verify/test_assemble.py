@@ -8,8 +8,14 @@ import pytest
 from healthcode.errors import HealthcodeError, Reason
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import PARTICIPANTS_PATH, metadata_file
-from healthcode.trust.format.metadata import tuf_key
-from healthcode.trust.verify.assemble import IssuerFiles, TrustFiles, TrustState, Witness, assemble
+from healthcode.trust.format.tuf_keys import tuf_key
+from healthcode.trust.verify.assemble import assemble
+from healthcode.trust.verify.issuer_trust import IssuerFiles
+from healthcode.trust.verify.trust_state import (
+    TrustFiles,
+    TrustState,
+    Witness,
+)
 from tests.simulator.realm import SimulatedRealm, fixed_key
 
 

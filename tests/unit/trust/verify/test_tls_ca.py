@@ -9,7 +9,12 @@ from cryptography.x509.oid import NameOID
 from healthcode.errors import DecodeError, PreconditionError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
-from healthcode.trust.verify.tls_ca import decode_anchor, select_anchors, split_pem, verify_anchors
+from healthcode.trust.verify.tls_ca import (
+    decode_tls_ca,
+    select_tls_cas,
+    split_pem,
+    verify_tls_cas,
+)
 from tests.simulator.realm import NOW, PEM
 
 GARBAGE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -62,19 +67,19 @@ def name(*values: tuple[x509.ObjectIdentifier, str]) -> x509.Name:
 def test_what_is_not_exactly_one_ca_is_refused(pem: str, detail: str) -> None:
     """Anything that TLS might stumble over never gets to it."""
     with pytest.raises(DecodeError) as caught:
-        decode_anchor(pem)
+        decode_tls_ca(pem)
     assert caught.value.detail == detail
 
 
 def test_an_anchor_is_written_anew() -> None:
     """Text around the certificate does not get into a pool."""
-    assert decode_anchor(PEM + "-----BEGIN CERTIFI\n").pem == PEM
+    assert decode_tls_ca(PEM + "-----BEGIN CERTIFI\n").pem == PEM
 
 
 def test_bad_entries_harm_their_owner_alone() -> None:
     """Garbage is left out and told; the good entries of the same owner count, and everybody else's."""
     good, other = ca("Tianjin CA"), ca("Guangdong CA")
-    kept, faults = select_anchors({"11": (GARBAGE, good), "44": (other,)})
+    kept, faults = select_tls_cas({"11": (GARBAGE, good), "44": (other,)})
     assert kept == {"11": (good,), "44": (other,)}
     assert [(fault.owner, fault.is_claimed) for fault in faults] == [("11", False)]
     assert "entry 1 of 11" in faults[0].message
@@ -94,8 +99,8 @@ def test_a_subject_belongs_to_whom_it_was_published_for_first(
     """Another's subject, however it is written, is refused on admission, and left out of the pool."""
     first, claimed = ca(), built(name(*same))
     with pytest.raises(PreconditionError, match="31 published another CA"):
-        verify_anchors("11", (claimed,), {"31": (first,)})
-    kept, faults = select_anchors({"31": (first,), "11": (claimed, ca("Tianjin CA"))})
+        verify_tls_cas("11", (claimed,), {"31": (first,)})
+    kept, faults = select_tls_cas({"31": (first,), "11": (claimed, ca("Tianjin CA"))})
     assert (kept["31"], len(kept["11"])) == ((first,), 1)
     assert [(fault.owner, fault.is_claimed) for fault in faults] == [("11", True)]
 
@@ -103,9 +108,9 @@ def test_a_subject_belongs_to_whom_it_was_published_for_first(
 def test_a_shared_ca_and_a_renewed_one_are_no_claim() -> None:
     """The very same certificate may serve several; one participant may have two CAs of one name."""
     shared, renewed = ca(), ca()
-    verify_anchors("11", (shared,), {"31": (shared,)})
-    verify_anchors("31", (shared, renewed), {"31": (shared,)})
-    kept, faults = select_anchors({"31": (shared, renewed), "11": (shared,)})
+    verify_tls_cas("11", (shared,), {"31": (shared,)})
+    verify_tls_cas("31", (shared, renewed), {"31": (shared,)})
+    kept, faults = select_tls_cas({"31": (shared, renewed), "11": (shared,)})
     assert (kept, faults) == ({"31": (shared, renewed), "11": (shared,)}, ())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from healthcode.policy.book import decode_policy, default_policy_bytes
-from healthcode.trust.format.documents import Retirement
+from healthcode.trust.format.json_files import Retirement
 from trust_registry.proposals.retirement import retirement_warnings
 
 DAY = 86_400

@@ -13,11 +13,16 @@ from healthcode.trust.adopt_root import adopt_root
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.authority_chain import link_digest, new_link
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.format.metadata import Metadata, Root, sign_metadata, to_bytes
-from healthcode.trust.format.new_metadata import with_bootstrap, with_root
-from healthcode.trust.sources.source import TrustSource
+from healthcode.trust.format.metadata import (
+    Metadata,
+    Root,
+    sign_metadata,
+    to_bytes,
+)
+from healthcode.trust.format.next_metadata import with_bootstrap, with_root
+from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.store import init_trust
-from healthcode.trust.verify.national import root_fingerprint
+from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import SimulatedRealm, fixed_key
 from trust_registry.recovery.node_folder import NodeFolderSource
 from trust_registry.recovery.salvage import salvage

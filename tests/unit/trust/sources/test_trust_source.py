@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.errors import NotFoundError, Reason, TrustError, UnavailableError
-from healthcode.trust.sources.source import FolderSource
+from healthcode.trust.sources.trust_source import FolderSource
 
 
 def test_a_folder_gives_its_files_and_nothing_else(tmp_path: Path) -> None:

@@ -27,9 +27,10 @@ from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import RefreshResult, TrustClient
 from healthcode.trust.format.authority_chain import new_link
-from healthcode.trust.format.documents import encode_document
+from healthcode.trust.format.json_files import encode_json_file
 from healthcode.trust.format.layout import (
     PARTICIPANTS_PATH,
+    SIGNED_AT_FIELD,
     TrustLimits,
     head_path,
     list_file,
@@ -37,8 +38,9 @@ from healthcode.trust.format.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.format.metadata import SIGNED_AT_FIELD, sign_metadata, to_bytes, tuf_key
+from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_live_metadata, new_timestamp
+from healthcode.trust.format.tuf_keys import tuf_key
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.verify.national import verify_national
 from tests.simulator.realm import PEM, SimulatedRealm, fixed_key
@@ -335,7 +337,7 @@ def test_province_json_that_is_not_what_was_signed_is_refused(
     realm.rotate_key("31", KeyPurpose.LIVE, "second")
     realm.publish_province("31")
     realm.publish()
-    signed = encode_document(realm.provinces["31"].document)
+    signed = encode_json_file(realm.provinces["31"].document)
     path = target_file(province_path("31"), hashlib.sha256(signed).hexdigest())
     realm.tampered[path] = signed.replace(b"7100", b"6666")
     result = refresh(client, realm)
@@ -606,7 +608,7 @@ def test_metadata_without_a_canonical_form_harms_its_province_alone(
 def test_a_hash_that_is_none_names_no_place(client: TrustClient, realm: SimulatedRealm) -> None:
     """No metadata can make a client ask for a path of its own choice."""
     honest = realm.files[metadata_file("province-31", 1)]
-    digest = hashlib.sha256(encode_document(realm.provinces["31"].document)).hexdigest().encode()
+    digest = hashlib.sha256(encode_json_file(realm.provinces["31"].document)).hexdigest().encode()
     forged = honest.replace(digest, b"../../etc/passwd").replace(b'"version":1', b'"version":2')
     realm.files[metadata_file("province-31", 2)] = forged
     realm.versions["province-31"] = 2

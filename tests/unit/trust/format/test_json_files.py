@@ -7,11 +7,11 @@ import pytest
 from healthcode.errors import DecodeError
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.strict_json import load_json
-from healthcode.trust.format.documents import (
-    ParticipantsDocument,
-    ProvinceDocument,
-    decode_document,
-    encode_document,
+from healthcode.trust.format.json_files import (
+    ParticipantsFile,
+    ProvinceFile,
+    decode_json_file,
+    encode_json_file,
 )
 from tests.simulator.realm import SimulatedRealm
 
@@ -46,26 +46,26 @@ def test_documents_survive_writing_and_reading() -> None:
     """Keys are bytes and times seconds in memory; hex and RFC 3339 in the file."""
     realm = SimulatedRealm(("31",))
     document = realm.provinces["31"].document
-    data = encode_document(document)
-    assert decode_document(ProvinceDocument, data, 65_536) == document
+    data = encode_json_file(document)
+    assert decode_json_file(ProvinceFile, data, 65_536) == document
     first = json.loads(data)["keys"][0]
     assert first["not_before"] == "2026-11-20T08:00:00Z"
     assert bytes.fromhex(first["public"]) == document.keys[0].public
     participants = realm.participants_document()
-    assert decode_document(ParticipantsDocument, encode_document(participants), 65_536) == participants
+    assert decode_json_file(ParticipantsFile, encode_json_file(participants), 65_536) == participants
 
 
 def test_newer_fields_keys_and_purposes_are_passed_over() -> None:
     """A second algorithm may join without breaking those who lack it."""
     realm = SimulatedRealm(("31",))
-    raw = json.loads(encode_document(realm.provinces["31"].document))
+    raw = json.loads(encode_json_file(realm.provinces["31"].document))
     raw["hologram"] = True
     raw["keys"][0]["colour"] = "blue"
     raw["keys"].append({"alg": "SM2", "purpose": "LIVE", "public": "04ab"})
     raw["keys"].append({**raw["keys"][0], "purpose": "TELEPATHY"})
     raw["keys"].append({**raw["keys"][0], "purpose": "ROOT"})
     raw["keys"].append({**raw["keys"][0], "purpose": ["LIVE"]})
-    document = decode_document(ProvinceDocument, json.dumps(raw).encode(), 65_536)
+    document = decode_json_file(ProvinceFile, json.dumps(raw).encode(), 65_536)
     assert [key.purpose for key in document.keys] == [
         KeyPurpose.LIVE,
         KeyPurpose.PAPER,
@@ -96,12 +96,12 @@ def test_newer_fields_keys_and_purposes_are_passed_over() -> None:
 )
 def test_a_wrong_field_is_named(path: tuple[str | int, ...], value: object, field: str) -> None:
     """No coercion; the error says which field."""
-    raw = json.loads(encode_document(SimulatedRealm(("31",)).provinces["31"].document))
+    raw = json.loads(encode_json_file(SimulatedRealm(("31",)).provinces["31"].document))
     inner = raw
     for step in path[:-1]:
         inner = inner[step]
     inner[path[-1]] = value
     with pytest.raises(DecodeError) as caught:
-        decode_document(ProvinceDocument, json.dumps(raw).encode(), 65_536)
+        decode_json_file(ProvinceFile, json.dumps(raw).encode(), 65_536)
     assert caught.value.detail == "document.field"
     assert f"{field}:" in caught.value.message

@@ -14,11 +14,23 @@ from contextlib import suppress
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.revocation.state import check_growth
 from healthcode.trust.format.layout import live_role
-from healthcode.trust.format.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold
-from healthcode.trust.verify.assemble import IssuerTrust, TrustState
+from healthcode.trust.format.metadata import (
+    Root,
+    Snapshot,
+    Timestamp,
+    decode_metadata,
+    verify_threshold,
+)
+from healthcode.trust.verify.issuer_trust import IssuerTrust
 from healthcode.trust.verify.national import National
+from healthcode.trust.verify.trust_state import TrustState
 
-__all__ = ["verify_above", "verify_issuer_progress", "verify_national_progress", "verify_pace"]
+__all__ = [
+    "verify_no_fast_forward",
+    "verify_no_issuer_rollback",
+    "verify_no_national_rollback",
+    "verify_not_older_than_lost",
+]
 
 # far above what a registry does, and far below what would use up its numbers
 _MAX_VERSIONS_A_SECOND = 100
@@ -47,7 +59,7 @@ def _versions_bind(previous: TrustState, national: National) -> bool:
     return True
 
 
-def verify_pace(what: str, was: int, found: int, seconds: int) -> None:
+def verify_no_fast_forward(what: str, was: int, found: int, seconds: int) -> None:
     """Refuse a version that `seconds` of publishing cannot have reached; raises TrustError(TRUST_FAST_FORWARD).
 
     Nothing goes back, so whoever jumps ahead with a stolen online key would bar what is
@@ -61,7 +73,7 @@ def verify_pace(what: str, was: int, found: int, seconds: int) -> None:
         )
 
 
-def verify_above(lost: Sequence[bytes], national: National) -> None:
+def verify_not_older_than_lost(lost: Sequence[bytes], national: National) -> None:
     """Check that snapshot is not older than what a damaged folder is seen to have held.
 
     `lost` are timestamps and snapshots, unverified: those count that the root in force says
@@ -90,7 +102,7 @@ def _signed_snapshot_version(data: bytes, root: Root) -> int:
     return 0
 
 
-def verify_national_progress(previous: TrustState, national: National, now: int) -> None:
+def verify_no_national_rollback(previous: TrustState, national: National, now: int) -> None:
     """Raises TrustError: TRUST_ROLLBACK when a national role went back, or one vanished from snapshot;
     TRUST_FAST_FORWARD when timestamp or snapshot leapt ahead.
     """  # noqa: D205  one sentence
@@ -104,8 +116,8 @@ def verify_national_progress(previous: TrustState, national: National, now: int)
     if national.snapshot.version < was.snapshot.version:
         raise _back("snapshot", was.snapshot.version, national.snapshot.version)
     seconds = now - was.timestamp_signed_at
-    verify_pace("timestamp", was.timestamp.version, national.timestamp.version, seconds)
-    verify_pace("snapshot", was.snapshot.version, national.snapshot.version, seconds)
+    verify_no_fast_forward("timestamp", was.timestamp.version, national.timestamp.version, seconds)
+    verify_no_fast_forward("snapshot", was.snapshot.version, national.snapshot.version, seconds)
     for name, meta in was.snapshot.meta.items():
         found = national.snapshot.meta.get(name)
         if found is None:
@@ -114,7 +126,7 @@ def verify_national_progress(previous: TrustState, national: National, now: int)
             raise _back(name.removesuffix(".json"), meta.version, found.version)
 
 
-def verify_issuer_progress(previous: IssuerTrust, issuer: IssuerTrust, now: int) -> None:
+def verify_no_issuer_rollback(previous: IssuerTrust, issuer: IssuerTrust, now: int) -> None:
     """Refuse a participant's newer files that take back what it revoked.
 
     Versions need no look here: they are snapshot's, which never goes back. Raises

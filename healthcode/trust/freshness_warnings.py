@@ -9,13 +9,13 @@ from healthcode.policy.tier import TrustTier
 from healthcode.policy.words import PlaceType
 from healthcode.trust.view import TrustView
 
-__all__ = ["silence_warnings"]
+__all__ = ["freshness_warnings"]
 
 _SILENT_SECONDS = 300
 """The registry signs a timestamp each minute."""
 
 
-def silence_warnings(view: TrustView, now: int) -> Iterator[str]:
+def freshness_warnings(view: TrustView, now: int) -> Iterator[str]:
     """That the registry was not heard; or, where it was, which participants sign nothing. And what comes of it."""
     thresholds = view.policy.in_force(now).freshness_at(PlaceType.OTHER)
     age = now - view.timestamp_signed_at

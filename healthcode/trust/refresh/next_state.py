@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError
 from healthcode.trust.format.delegation import delegated_participants
-from healthcode.trust.format.documents import AuthorityLink
+from healthcode.trust.format.json_files import AuthorityLink
 from healthcode.trust.format.layout import (
     AREAS_ROLE,
     PARTICIPANTS_PATH,
@@ -27,26 +27,36 @@ from healthcode.trust.format.layout import (
     live_role,
 )
 from healthcode.trust.format.metadata import Targets, decode_metadata
-from healthcode.trust.refresh.download import NO_LIVE, Retrieval, live_version_of
+from healthcode.trust.refresh.download import (
+    NO_LIVE,
+    Download,
+    live_version_of,
+)
 from healthcode.trust.refresh.tuf_updater import Cached
-from healthcode.trust.sources.source import TrustSource
-from healthcode.trust.verify.assemble import (
-    AreaFiles,
-    AreaTrust,
+from healthcode.trust.sources.trust_source import TrustSource
+from healthcode.trust.verify.accepted_chain import AcceptedChains
+from healthcode.trust.verify.assemble import view_of
+from healthcode.trust.verify.issuer_trust import (
     IssuerFiles,
     IssuerTrust,
+    verify_issuer,
+    verify_issuer_tls_ca,
+)
+from healthcode.trust.verify.national import (
+    National,
+    NationalFiles,
+    verify_national,
+)
+from healthcode.trust.verify.rollback import verify_no_issuer_rollback, verify_no_national_rollback
+from healthcode.trust.verify.trust_state import (
+    AreaFiles,
+    AreaTrust,
     Rejected,
     TrustFiles,
     TrustState,
     Witness,
     verify_areas,
-    verify_issuer,
-    verify_issuer_anchors,
-    view_of,
 )
-from healthcode.trust.verify.national import National, NationalFiles, verify_national
-from healthcode.trust.verify.progress import verify_issuer_progress, verify_national_progress
-from healthcode.trust.verify.succession import Succession
 
 __all__ = ["Refresh"]
 
@@ -71,8 +81,8 @@ class Refresh:
         self._previous = previous
         self._limits = limits
         self._now = now
-        self._retrieval = Retrieval(source, limits, {} if lists is None else lists)
-        self._succession = Succession(previous, limits, now)
+        self._download = Download(source, limits, {} if lists is None else lists)
+        self._chains = AcceptedChains(previous, limits, now)
         self._rejected: dict[str, list[Rejected]] = {}  # by participant, or AREAS_ROLE
 
     def national(self, cached: Cached) -> tuple[NationalFiles, National]:
@@ -84,7 +94,7 @@ class Refresh:
         before = None if self._previous is None else (self._previous.files.national, self._previous.national)
         national = verify_national(files, self._limits, previous=before)
         if self._previous is not None:
-            verify_national_progress(self._previous, national, self._now)
+            verify_no_national_rollback(self._previous, national, self._now)
         return files, national
 
     def run(
@@ -115,11 +125,11 @@ class Refresh:
             {code: issuer.files for code, issuer in issuers.items()},
             witnesses,
             tuple(each for who in (AREAS_ROLE, *found) for each in self._rejected.get(who, ())),
-            self._succession.sightings,
+            self._chains.sightings,
         )
         state = TrustState(files, national, areas, issuers, view_of(files, national, areas, issuers))
         places = (list_file(digest) for issuer in issuers.values() for digest in issuer.list_digests)
-        return state, {place: self._retrieval.lists.get(place) for place in places}
+        return state, {place: self._download.lists.get(place) for place in places}
 
     def _nothing_to_do(self, fresh: NationalFiles) -> bool:
         """Whether at most the timestamp is new, and nothing was refused that should be tried again."""
@@ -141,8 +151,8 @@ class Refresh:
             participants, policy = previous.participants, previous.policy
         else:
             targets = decode_metadata(cached.targets, Targets, self._limits.targets_bytes).signed
-            participants = self._retrieval.target(targets, PARTICIPANTS_PATH, self._limits.participants_bytes)
-            policy = self._retrieval.target(targets, POLICY_PATH, self._limits.policy_bytes)
+            participants = self._download.target(targets, PARTICIPANTS_PATH, self._limits.participants_bytes)
+            policy = self._download.target(targets, POLICY_PATH, self._limits.policy_bytes)
         return NationalFiles(
             cached.roots,
             cached.timestamp,
@@ -161,8 +171,8 @@ class Refresh:
                 raise TrustError("snapshot names no area risk", reason=Reason.FILE_UNKNOWN)
             if previous is not None and previous.version == version:
                 return verify_areas(previous.files, national, previous, self._limits)
-            metadata, targets = self._retrieval.role(AREAS_ROLE, version)
-            risk = self._retrieval.target(targets, RISK_PATH, self._limits.risk_bytes)
+            metadata, targets = self._download.role(AREAS_ROLE, version)
+            risk = self._download.target(targets, RISK_PATH, self._limits.risk_bytes)
             return verify_areas(AreaFiles(metadata, risk), national, limits=self._limits)
         except HealthcodeError as error:
             self._reject(AREAS_ROLE, error)
@@ -192,7 +202,7 @@ class Refresh:
             with ThreadPoolExecutor(min(_AT_ONCE, len(news)), thread_name_prefix="trust-fetch") as pool:
 
                 def in_turn(participant: str) -> tuple[IssuerTrust | None, Witness | None]:
-                    with self._retrieval.turn:
+                    with self._download.turn:
                         return self._isolated(participant, national)
 
                 found = dict(zip(news, pool.map(in_turn, news), strict=True))
@@ -216,7 +226,7 @@ class Refresh:
                 participant, InternalError(f"a fault of ours: {type(error).__name__}; please report it")
             )
             held = None if self._previous is None else self._previous.issuers.get(participant)
-            return held, None if held is None else self._succession.witness(participant)
+            return held, None if held is None else self._chains.witness(participant)
 
     def _is_over(self, participant: str, national: National) -> bool:
         """Whether a participant's retirement was announced, and its last code has ended."""
@@ -229,14 +239,14 @@ class Refresh:
         """(what serves for a participant now, the witness of its chain if that is not the current one)."""
         held = None if self._previous is None else self._previous.issuers.get(participant)
         try:
-            link = self._succession.head(participant, national)
+            link = self._chains.head(participant, national)
         except HealthcodeError as error:
             if error.reason is Reason.AUTHORITY_WAITS:
                 self._reject(participant, error)
-                return self._meanwhile(participant, national, held), self._succession.witness(participant)
+                return self._meanwhile(participant, national, held), self._chains.witness(participant)
             if error.reason is not Reason.PARTICIPANT_UNKNOWN:
                 self._reject(participant, error)
-                return held, self._succession.witness(participant)
+                return held, self._chains.witness(participant)
             # the operators took the delegation back and left the chain: which is told once, but at the end of
             # a retirement that everybody was told of
             if held is not None and not self._is_over(participant, national):
@@ -249,7 +259,7 @@ class Refresh:
             if held is None or held.link == link:
                 return held, None
             # the chain moved on, but what its new head signed is not there: the old one serves, by its witness
-            return held, self._succession.witness(participant)
+            return held, self._chains.witness(participant)
 
     def _meanwhile(
         self, participant: str, national: National, held: IssuerTrust | None
@@ -284,9 +294,9 @@ class Refresh:
             return held
         first: HealthcodeError | None = None
         authority = self._try(
-            lambda: self._retrieval.authority_files(participant, authority_version, held, self._now)
+            lambda: self._download.authority_files(participant, authority_version, held, self._now)
         )
-        live = self._try(lambda: self._retrieval.live_files(participant, live_version, held))
+        live = self._try(lambda: self._download.live_files(participant, live_version, held))
         old_authority = None if held is None else held.files.authority
         old_live = NO_LIVE if held is None else (held.files.live_metadata, held.files.head)
         for try_authority, try_live in (
@@ -307,15 +317,15 @@ class Refresh:
                     link,
                     files,
                     national,
-                    self._retrieval.read_list,
-                    keep_list=self._retrieval.lists.__setitem__,
+                    self._download.read_list,
+                    keep_list=self._download.lists.__setitem__,
                     previous=held,
                     limits=self._limits,
                 )
                 if held is not None:
-                    verify_issuer_progress(held, issuer, self._now)
+                    verify_no_issuer_rollback(held, issuer, self._now)
                 if self._previous is not None and (held is None or issuer.authority is not held.authority):
-                    verify_issuer_anchors(self._previous, national, issuer)
+                    verify_issuer_tls_ca(self._previous.issuers, national, issuer)
             except HealthcodeError as error:
                 first = first or error
                 continue

@@ -10,18 +10,59 @@ from collections.abc import Sequence
 
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, Reason, TrustError
-from healthcode.trust.format.authority_chain import is_without_handover, link_digest, verify_extension
+from healthcode.trust.format.authority_chain import (
+    is_without_handover,
+    link_digest,
+    verify_chain,
+    verify_extension,
+)
 from healthcode.trust.format.delegation import delegated_participants, verify_delegation
-from healthcode.trust.format.documents import AuthorityLink
+from healthcode.trust.format.json_files import AuthorityLink, ParticipantsFile
 from healthcode.trust.format.layout import REONBOARDING_WAIT_SECONDS, TrustLimits
-from healthcode.trust.format.metadata import reonboarded_in
-from healthcode.trust.verify.assemble import TrustState, Witness, accepted_chain, listed_chain
-from healthcode.trust.verify.national import National
+from healthcode.trust.format.metadata import Targets, decode_metadata, verify_threshold
+from healthcode.trust.format.metadata_fields import reonboarded_in
+from healthcode.trust.verify.national import National, verify_participants
+from healthcode.trust.verify.trust_state import TrustState, Witness
 
-__all__ = ["Succession"]
+__all__ = ["AcceptedChains", "accepted_chain", "listed_chain"]
+
+_LIMITS = TrustLimits()
 
 
-class Succession:
+def listed_chain(document: ParticipantsFile, participant: str) -> tuple[AuthorityLink, ...]:
+    """The chain that a participants.json gives for a participant; empty when it names none."""
+    entry = document.participants.get(participant)
+    return () if entry is None else entry.chain
+
+
+def accepted_chain(
+    national: National, witness: Witness | None, participant: str, limits: TrustLimits = _LIMITS
+) -> tuple[AuthorityLink, ...]:
+    """The chain that was accepted for a participant: its witness's, or the one that is current.
+
+    Raises SignatureError or TrustError when the witness, or the chain in it, does not hold.
+    """
+    document = national.participants if witness is None else _witnessed(national, witness, limits)
+    chain = listed_chain(document, participant)
+    if chain:
+        verify_chain(participant, chain, national.realm, reonboarded_in(national.root))
+    return chain
+
+
+def _witnessed(national: National, witness: Witness, limits: TrustLimits) -> ParticipantsFile:
+    metadata = decode_metadata(witness.targets, Targets, limits.targets_bytes)
+    failure: HealthcodeError | None = None
+    for root in reversed(national.roots):
+        try:
+            verify_threshold(root, "targets", metadata)
+        except HealthcodeError as error:
+            failure = failure or error
+        else:
+            return verify_participants(metadata.signed, witness.participants, national.realm, limits)
+    raise failure or TrustError("no root vouches for the witness of an older chain")
+
+
+class AcceptedChains:
     """The chains of one refresh. `sightings` says when a link that must wait was seen first, by `NN/<digest>`."""
 
     def __init__(self, previous: TrustState | None, limits: TrustLimits, now: int) -> None:

@@ -33,16 +33,16 @@ __all__ = [
     "ALG_NAME",
     "PUBLISHED_PURPOSES",
     "AuthorityLink",
-    "Document",
+    "JsonFile",
     "KeyProof",
     "ParticipantEntry",
-    "ParticipantsDocument",
-    "ProvinceDocument",
+    "ParticipantsFile",
+    "ProvinceFile",
     "ProvinceKey",
     "Retirement",
     "ServiceEntry",
-    "decode_document",
-    "encode_document",
+    "decode_json_file",
+    "encode_json_file",
 ]
 
 ALG_NAME = "Ed25519"
@@ -77,20 +77,20 @@ HostPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9._\-\[\]:]{1,255}:[0-9]{1,5
 Pem = Annotated[str, Field(pattern=r"^-----BEGIN CERTIFICATE-----\n", max_length=16_384)]
 
 
-class Document(BaseModel):
+class JsonFile(BaseModel):
     """Base of all documents: frozen, strict, newer fields ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-class KeyProof(Document):
+class KeyProof(JsonFile):
     """A signature that `key` made, over a statement that the context gives."""
 
     key: Key32
     signature: Signature64
 
 
-class AuthorityLink(Document):
+class AuthorityLink(JsonFile):
     """One set of authority keys in a participant's append-only chain; the last one rules.
 
     `possession` holds a proof by each key of this set, `handover` proofs by keys of the
@@ -105,7 +105,7 @@ class AuthorityLink(Document):
     handover: tuple[KeyProof, ...] = Field(default=(), max_length=16)
 
 
-class ServiceEntry(Document):
+class ServiceEntry(JsonFile):
     """Where a national service is reached, and the CA of its certificates."""
 
     ca_pem: Pem
@@ -113,21 +113,21 @@ class ServiceEntry(Document):
     public_endpoint: HostPort | None = None
 
 
-class Retirement(Document):
+class Retirement(JsonFile):
     """When a participant leaves: it signs no code from `signs_until` on, and its codes end by `codes_until`."""
 
     signs_until: Time
     codes_until: Time
 
 
-class ParticipantEntry(Document):
+class ParticipantEntry(JsonFile):
     """One participant's chain of authority key sets, oldest first; and when it leaves, if it does."""
 
     chain: tuple[AuthorityLink, ...] = Field(min_length=1, max_length=256)
     retirement: Retirement | None = None
 
 
-class ParticipantsDocument(Document):
+class ParticipantsFile(JsonFile):
     """policy/participants.json: who takes part, under which authority, and the national services."""
 
     format: Literal["healthcode/participants/1"] = "healthcode/participants/1"
@@ -136,7 +136,7 @@ class ParticipantsDocument(Document):
     services: Mapping[str, ServiceEntry] = Field(default_factory=dict)
 
 
-class ProvinceKey(Document):
+class ProvinceKey(JsonFile):
     """A key that a participant uses online.
 
     Good for things made at a time t with not_before ≤ t < not_after. `possession` is the
@@ -165,7 +165,7 @@ def _known_keys(value: Any, info: ValidationInfo) -> Any:
     )
 
 
-class ProvinceDocument(Document):
+class ProvinceFile(JsonFile):
     """provinces/NN/province.json: what a participant's authority says about its node."""
 
     format: Literal["healthcode/province/1"] = "healthcode/province/1"
@@ -177,7 +177,7 @@ class ProvinceDocument(Document):
     endpoints: Mapping[str, HostPort] = Field(default_factory=dict)
 
 
-def decode_document(model: type[_Model], data: bytes, max_bytes: int) -> _Model:
+def decode_json_file(model: type[_Model], data: bytes, max_bytes: int) -> _Model:
     """The document in `data`, of type `model`.
 
     Raises DecodeError: those of load_json, and document.field, which names the field.
@@ -191,7 +191,7 @@ def decode_document(model: type[_Model], data: bytes, max_bytes: int) -> _Model:
         raise DecodeError("document.field", f"{model.__name__}: {where}: {first['msg']}") from error
 
 
-def encode_document(document: BaseModel) -> bytes:
+def encode_json_file(document: BaseModel) -> bytes:
     """The bytes of a document, to be written once; keys sorted, no spaces, UTF-8."""
     return json.dumps(
         document.model_dump(mode="json", exclude_none=True),

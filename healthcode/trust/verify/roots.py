@@ -1,0 +1,114 @@
+"""Roots in a row: each signed by the one before it, or adopted by a person."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from healthcode.errors import Reason, SignatureError, TrustError
+from healthcode.trust.format.layout import (
+    TrustLimits,
+)
+from healthcode.trust.format.metadata import (
+    Metadata,
+    Root,
+    decode_metadata,
+    verify_threshold,
+)
+from healthcode.trust.format.metadata_fields import (
+    bootstraps_in,
+    is_new_bootstrap,
+    realm_of,
+)
+
+__all__ = ["bootstrap_fingerprints", "root_fingerprint", "spoken_fingerprint", "verify_roots"]
+
+
+_LIMITS = TrustLimits()
+
+
+def root_fingerprint(root: bytes) -> str:
+    """`sha256:<hex>` of the bytes of a root file, as served."""
+    return f"sha256:{hashlib.sha256(root).hexdigest()}"
+
+
+def spoken_fingerprint(fingerprint: str) -> str:
+    """A root fingerprint as people read it out: 16 groups of four digits, four groups a breath."""
+    digits = fingerprint.removeprefix("sha256:")
+    groups = [digits[place : place + 4] for place in range(0, len(digits), 4)]
+    return " / ".join(" ".join(groups[place : place + 4]) for place in range(0, len(groups), 4))
+
+
+def verify_roots(
+    roots: Sequence[bytes], limits: TrustLimits = _LIMITS, *, adopted: frozenset[str] = frozenset()
+) -> tuple[Root, ...]:
+    """Check a row of roots: each signed by itself and by the one before, versions in a row, one realm.
+
+    The first is taken as given: its fingerprint is the caller's to check. So is one whose
+    fingerprint is among `adopted`, but that it is newer than the one before and of the same
+    realm. Raises SignatureError, TrustError(VERSION_CONFLICT | REALM_MISMATCH | ROOT_REPLACED), DecodeError.
+    """
+    found: list[Root] = []
+    last = b""
+    for data in roots:
+        metadata = decode_metadata(data, Root, limits.root_bytes)
+        root = metadata.signed
+        verify_threshold(root, "root", metadata)
+        if found:
+            is_adopted = root_fingerprint(data) in adopted
+            if not is_adopted:
+                _verify_successor(found[-1], last, metadata)
+            if root.version <= found[-1].version or not (is_adopted or root.version == found[-1].version + 1):
+                raise TrustError(
+                    f"root version {root.version} follows version {found[-1].version}",
+                    reason=Reason.VERSION_CONFLICT,
+                )
+            if realm_of(root) != realm_of(found[-1]):
+                raise TrustError(
+                    f"root version {root.version} is of realm {realm_of(root)}, not {realm_of(found[-1])}",
+                    reason=Reason.REALM_MISMATCH,
+                )
+        found.append(root)
+        last = data
+    if not found:
+        raise TrustError("there is no root to begin with")
+    realm_of(found[-1])
+    return tuple(found)
+
+
+def _verify_successor(root: Root, data: bytes, following: Metadata[Root]) -> None:
+    """Check that `root`, whose file is `data`, signed the one after it; a new bootstrap is told as one."""
+    try:
+        verify_threshold(root, "root", following)
+    except SignatureError as error:
+        if not is_new_bootstrap(following.signed, root_fingerprint(data)):
+            raise
+        raise TrustError(
+            f"root version {following.signed.version} says that it begins anew, and version {root.version} did not "
+            "sign it: only who is told its fingerprint by the key holders may begin with it",
+            reason=Reason.ROOT_REPLACED,
+        ) from error
+
+
+def bootstrap_fingerprints(
+    roots: Sequence[bytes], known: bytes, limits: TrustLimits = _LIMITS
+) -> frozenset[str]:
+    """Fingerprints of the roots at which, by the word of `known`, the row up to it began anew.
+
+    For who holds a whole row and is sure of one root in it: a registry of its own, or one that
+    is rebuilt by a fingerprint. `known` names the root before each beginning: where the row has
+    another one there, or the root itself says otherwise, nothing began anew. Raises DecodeError.
+    """
+    root = decode_metadata(known, Root, limits.root_bytes).signed
+    anew = bootstraps_in(root)
+    if not anew:
+        return frozenset()
+    row = [(data, decode_metadata(data, Root, limits.root_bytes).signed) for data in roots]
+    found: set[str] = set()
+    for data, each in row:
+        before = anew.get(str(each.version))
+        if each.version > root.version or before is None or not is_new_bootstrap(each, before):
+            continue
+        if all(root_fingerprint(other) == before for other, at in row if at.version == each.version - 1):
+            found.add(root_fingerprint(data))
+    return frozenset(found)
