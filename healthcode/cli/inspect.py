@@ -9,7 +9,7 @@ import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from healthcode.cli.code import read_codes
+from healthcode.cli.code_input import read_codes
 from healthcode.cli.console import EXIT_REFUSED, Command, details, exit_with, json_option, print_result
 from healthcode.clock import rfc3339
 from healthcode.errors import DecodeError, InvalidInputError, NotFoundError

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from healthcode.cli.console import details, print_result, rows
-from healthcode.cli.ending import ending_warnings, renewed_by_people
+from healthcode.cli.expiry import ending_warnings, renewed_by_people
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, NotFoundError
 from healthcode.identity.participant import participant

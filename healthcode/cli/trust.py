@@ -12,9 +12,15 @@ import click
 
 from healthcode.cli.adoption import adopt, fingerprint_option
 from healthcode.cli.console import CommandGroup, details, json_option, print_result
-from healthcode.cli.ending import DeadlineTeller
+from healthcode.cli.expiry import DeadlineTeller
 from healthcode.cli.folder import open_trust, trust_option
-from healthcode.cli.source import SourceName, name_sources, open_sources, read_sources, write_sources
+from healthcode.cli.remembered_sources import (
+    SourceName,
+    name_sources,
+    open_sources,
+    read_sources,
+    write_sources,
+)
 from healthcode.cli.summary import describe_trust, print_refresh, trust_table
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError

@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from healthcode.cli.code import read_codes
+from healthcode.cli.code_input import read_codes
 from healthcode.cli.console import Command, exit_with, json_option
 from healthcode.cli.folder import open_trust, trust_option
-from healthcode.cli.verdict import exit_status, verdict_line, verdict_panel
+from healthcode.cli.verdict_output import exit_status, verdict_line, verdict_panel
 from healthcode.clock import SystemClock, parse_rfc3339
 from healthcode.identity.document import DocumentType, IdentityDocument, decode_document
 from healthcode.policy.words import PersonCategory, PlaceType

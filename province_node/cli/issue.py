@@ -3,54 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from healthcode.cli.console import (
-    EXIT_REFUSED,
     Command,
     details,
-    error_console,
-    exit_with,
     json_option,
     print_json,
-    print_result,
 )
-from healthcode.clock import rfc3339
-from healthcode.errors import InvalidInputError, UnavailableError
+from healthcode.errors import InvalidInputError
 from healthcode.identity.document import DocumentType
 from healthcode.rpc.errors import rpc_errors
 from healthcode.v1 import province_issuer_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.wire.claims import Level, Presentation
+from province_node.cli.code_rows import RowWriter, code_row
 from province_node.cli.connection import back_end, name_of
-from province_node.cli.holder import IssueDefaults, make_item, read_rows
+from province_node.cli.holder_rows import IssueDefaults, make_item, read_rows
+from province_node.cli.issue_batch import issue_batch
 from province_node.cli.option import dir_option
-from province_node.cli.revoke import code_texts
 from province_node.codes.qr import check_picture, qr_size, qr_terminal, write_qr
 from province_node.people.level import LevelReason
 from province_node.settings import NodeSettings, load_node_settings
 
-__all__ = ["draw", "issue"]
+__all__ = ["issue"]
 
-
-_CHUNK = 50  # small enough to show progress: a chunk costs about two core-seconds for new holders
-_IN_FLIGHT = 3
 _TIMEOUT_SECONDS = 60.0
-_ATTEMPTS = 3
-
-Result = province_issuer_pb2.IssueResult
-Row = province_issuer_pb2.IssueItem | InvalidInputError
 
 
 @click.command(
@@ -145,7 +129,7 @@ def issue(
         rows = list(read_rows(source, defaults))
         if not rows:
             raise InvalidInputError("the file names no holder")
-        _issue_many(root, settings, rows, out, replacing, as_json=as_json)
+        issue_batch(root, settings, rows, out, replacing, as_json=as_json)
     else:
         for path in filter(None, (png, svg)):
             check_picture(path)  # before a code is issued that could not be drawn
@@ -183,9 +167,9 @@ def _issue_one(
     out: Path | None,
 ) -> None:
     issued = asyncio.run(_send_one(root, settings, item))
-    row = _row(issued)
+    row = code_row(issued)
     if out is not None:
-        with _Output(out) as output:
+        with RowWriter(out) as output:
             output.write(row)
     for path in filter(None, (png, svg)):
         write_qr(issued.code, path)
@@ -209,203 +193,3 @@ async def _send_one(
         with rpc_errors(name_of(settings.issuer_listen)):
             response = await ProvinceIssuerServiceStub(channel).IssueCode(request, timeout=_TIMEOUT_SECONDS)
     return response.issued
-
-
-def _issue_many(
-    root: Path,
-    settings: NodeSettings,
-    rows: Sequence[Row],
-    out: Path | None,
-    replacing: str,
-    *,
-    as_json: bool,
-) -> None:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with ExitStack() as stack:
-        output = stack.enter_context(_Output(out))
-        console = error_console()
-        progress = stack.enter_context(
-            Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        )
-        task = progress.add_task("issuing", total=len(rows))
-        refused = asyncio.run(
-            _send_many(root, settings, rows, output, replacing, lambda count: progress.advance(task, count))
-        )
-    summary = {"issued": len(rows) - refused, "refused": refused, "out": str(out) if out else None}
-    if out is not None:
-        print_result(summary, as_json=as_json, table=details)
-    if refused:
-        exit_with(EXIT_REFUSED)
-
-
-async def _send_many(
-    root: Path,
-    settings: NodeSettings,
-    rows: Sequence[Row],
-    output: _Output,
-    replacing: str,
-    advance: Any,
-) -> int:
-    """Issues in chunks, a few at a time, and writes rows in the order of the file; how many were refused."""
-    refused = 0
-    number = 0
-    room = asyncio.Semaphore(_IN_FLIGHT)
-    async with back_end(root, settings) as channel:
-        stub = ProvinceIssuerServiceStub(channel)
-
-        async def send(chunk: Sequence[Row]) -> Sequence[Result]:
-            items = [row for row in chunk if not isinstance(row, InvalidInputError)]
-            answers: Iterator[Result] = iter(())
-            if items:
-                async with room:
-                    name = name_of(settings.issuer_listen)
-                    answers = iter(await _send_chunk(stub, items, replacing, name))
-            advance(len(chunk))
-            return [
-                Result(refused_reason=row.reason, refused_message=row.message)
-                if isinstance(row, InvalidInputError)
-                else next(answers)
-                for row in chunk
-            ]
-
-        starts = range(0, len(rows), _CHUNK)
-        tasks = [asyncio.create_task(send(rows[start : start + _CHUNK])) for start in starts]
-        try:
-            for task in tasks:
-                for result in await task:
-                    number += 1
-                    refused += not result.HasField("issued")
-                    output.write({"row": number, **_result_row(result)})
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    return refused
-
-
-async def _send_chunk(
-    stub: Any, chunk: Sequence[province_issuer_pb2.IssueItem], replacing: str, name: str
-) -> Sequence[Result]:
-    """One request, tried again under the same request_id, which makes that safe."""
-    request = province_issuer_pb2.IssueCodesRequest(
-        request_id=str(uuid.uuid4()), items=chunk, replaces_kid=replacing
-    )
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            with rpc_errors(name):
-                response = await stub.IssueCodes(request, timeout=_TIMEOUT_SECONDS)
-        except UnavailableError as error:
-            if attempt == _ATTEMPTS:
-                raise
-            await asyncio.sleep(error.retry_after_seconds or float(attempt))
-        else:
-            results: Sequence[Result] = response.results
-            return results
-    raise AssertionError  # the last attempt returned or raised
-
-
-def _result_row(result: Result) -> dict[str, object]:
-    if result.HasField("issued"):
-        return _row(result.issued)
-    return {"refused_reason": result.refused_reason, "refused_message": result.refused_message}
-
-
-def _row(issued: province_issuer_pb2.IssuedCode) -> dict[str, object]:
-    return {
-        "code": issued.code,
-        "index": issued.index,
-        "kid": issued.kid,
-        "issued_at": rfc3339(issued.issued_at.seconds),
-        "expires_at": rfc3339(issued.expires_at.seconds),
-    }
-
-
-class _Output:
-    """Where rows go: a file of mode 0600, made with its first row, or standard output."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._stream: TextIO | None = sys.stdout if path is None else None
-        if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
-            # told before a code is issued that nobody would get
-            raise InvalidInputError(f"{path} cannot be written: name a file where you may write")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._stream is not None and self._path is not None:
-            self._stream.close()
-
-    def write(self, row: dict[str, object]) -> None:
-        if self._stream is None:
-            self._stream = self._open()
-        self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-    def _open(self) -> TextIO:
-        assert self._path is not None  # noqa: S101  without one there is standard output
-        try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        except OSError as error:
-            raise InvalidInputError(f"{self._path} cannot be written: {error.strerror}") from error
-        return os.fdopen(descriptor, "w", encoding="utf-8")
-
-
-# --- was province_node/cli/draw.py: `province-node draw`: a picture of a code that was issued, any time after.
-
-
-@click.command(
-    cls=Command,
-    examples="""
-    # the second row of what `issue --out` wrote
-    province-node draw --png code.png --row 2 - < codes.ndjson
-    province-node draw --svg code.svg --terminal 'CNHT1:6BF…'
-    """,
-)
-@click.argument("code", metavar="CODE|IMAGE|-")
-@click.option(
-    "--row",
-    type=click.IntRange(1),
-    help="Which of several codes, from 1; rows that were refused do not count.",
-)
-@click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG there; mode 0600.")
-@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Write an SVG there; mode 0600.")
-@click.option("--terminal", is_flag=True, help="Show it on this terminal.")
-@json_option
-def draw(
-    code: str, row: int | None, png: Path | None, svg: Path | None, terminal: bool, as_json: bool
-) -> None:
-    """Draw a code as a picture: its text, or a row of `issue --out` on standard input (-). Needs no node."""
-    if not (png or svg or terminal):
-        raise click.UsageError("say where: --png, --svg or --terminal")
-    for path, kind in ((png, "png"), (svg, "svg")):
-        if path is not None and check_picture(path) != kind:
-            raise InvalidInputError(f"--{kind} {path}: its name ends with .{kind}")
-    text = _choose(list(code_texts(code)), row)
-    for path in filter(None, (png, svg)):
-        write_qr(text, path)
-    if terminal:
-        click.echo(qr_terminal(text))
-    result = {
-        "png": None if png is None else str(png),
-        "svg": None if svg is None else str(svg),
-        "size": str(qr_size(text)),
-    }
-    print_result(
-        {name: value for name, value in result.items() if value is not None}, as_json=as_json, table=details
-    )
-
-
-def _choose(texts: list[str], row: int | None) -> str:
-    if not texts:
-        raise InvalidInputError("there was no code on standard input")
-    if row is None and len(texts) > 1:
-        raise InvalidInputError(f"there are {len(texts)} codes: say which with --row")
-    if row is not None and row > len(texts):
-        raise InvalidInputError(f"there are {len(texts)} codes, and no row {row}")
-    return texts[(row or 1) - 1]

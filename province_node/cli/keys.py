@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Collection
 from pathlib import Path
 
 import click
 
 from healthcode.cli.console import Command, CommandGroup, details, json_option, print_result, rows
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.errors import HealthcodeError, PreconditionError, Reason
+from healthcode.errors import PreconditionError
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.keyfile import read_key_info
-from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.layout import authority_role
-from healthcode.trust.store import TrustStore
-from healthcode.trust.view import IssuerView, TrustView
-from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
-from province_node.keys.keyring import SIGNING_PURPOSES, Keyring, create_online_key, list_key_infos
-from province_node.keys.setup import lacks_credential, make_request, open_keyring, write_request
+from province_node.cli.key_lines import NEW, NOT_BEGUN, key_lines, read_view
+from province_node.cli.next_request import write_next_request
+from province_node.cli.option import dir_option, passphrase_of, passphrase_option
+from province_node.keys.keyring import SIGNING_PURPOSES, create_online_key
+from province_node.keys.setup import open_keyring
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 
-__all__ = ["key_lines", "keys", "passphrase_of", "request", "write_next_request"]
-
-_NEW = "not published"
-_NOT_BEGUN = ", not begun"
-_HAND_IN = "`province-node publish --bundle bundle.json` (`join`, when another authority signs than the one that is admitted)"
+__all__ = ["keys", "request"]
 
 
 @click.group(
     cls=CommandGroup,
     lazy={
-        "compromise": "province_node.cli.compromise:compromise",
-        "holders": "province_node.cli.compromise:holders",
-        "passphrase": "province_node.cli.replacement:passphrase",
-        "replace": "province_node.cli.replacement:replace",
+        "compromise": "province_node.cli.keys_compromise:compromise",
+        "holders": "province_node.cli.keys_compromise:holders",
+        "passphrase": "province_node.cli.keys_replace:passphrase",
+        "replace": "province_node.cli.keys_replace:replace",
     },
     examples="""
     province-node keys list --dir node-31
@@ -54,7 +46,7 @@ def keys() -> None:
 def list_keys(root: Path, as_json: bool) -> None:
     """Show every online key: its window, whether it is published, and which one signs now."""
     settings = load_node_settings(root)
-    lines = key_lines(settings, _view(settings), SystemClock().now())
+    lines = key_lines(settings, read_view(settings), SystemClock().now())
     columns = ("purpose", "kid", "state", "signs", "not_before", "not_after", "file")
     print_result(lines, as_json=as_json, table=lambda data: rows(columns, data))
 
@@ -130,105 +122,12 @@ def request(root: Path, passphrase_file: Path | None, as_json: bool) -> None:
     print_result(result, as_json=as_json, table=details)
 
 
-def passphrase_of(settings: NodeSettings, file: Path | None) -> bytes:
-    """What opens the keys here: what was named, or what is configured, or a person where systemd keeps it."""
-    if file is not None or lacks_credential(settings, os.environ):
-        return ask_passphrase(file, "the online keys")
-    return read_passphrase(settings.keys.passphrase_file, settings.keys.credential, environ=os.environ)
-
-
 def _check_none_waits(settings: NodeSettings, purpose: KeyPurpose, now: int) -> None:
     """Refuses another key while the last one waits to be published. Raises PreconditionError."""
-    view = _view(settings)
+    view = read_view(settings)
     for line in key_lines(settings, view, now):
-        if line["purpose"] == purpose and str(line["state"]) in (_NEW, f"{_NEW}{_NOT_BEGUN}"):
+        if line["purpose"] == purpose and str(line["state"]) in (NEW, f"{NEW}{NOT_BEGUN}"):
             raise PreconditionError(
                 f"{purpose} key {line['kid']} was made and is not published yet: have the authority sign "
                 "request.json (`province-node request` makes it again) and publish it, or add --again"
             )
-
-
-def write_next_request(root: Path, settings: NodeSettings, keyring: Keyring, now: int) -> dict[str, object]:
-    """Makes request.json of the version that comes next; what the command says of it."""
-    issuer, version = None, 1
-    with contextlib.suppress(HealthcodeError):
-        store = TrustStore.open(settings.trust.folder)
-        issuer = store.state.issuers.get(settings.participant)
-        version = 1 if issuer is None else issuer.authority.version + 1
-        if store.view.held_back.get(settings.participant) is Reason.AUTHORITY_WAITS:
-            # what the authority that waits has published counts at the registry already
-            published = store.state.national.version_of(authority_role(settings.participant))
-            version = max(version, (published or 0) + 1)
-    held = () if issuer is None else issuer.authority.document.keys
-    made = make_request(settings, keyring, version=version, now=now, published=held)
-    return {
-        "request": str(write_request(NodeFolder(root), made)),
-        "version": version,
-        "next": "the authority signs request.json (`authority sign --request request.json --out bundle.json`); then here "
-        + ("`province-node join --bundle bundle.json`" if issuer is None else _HAND_IN),
-    }
-
-
-def key_lines(settings: NodeSettings, view: TrustView | None, now: int) -> list[dict[str, object]]:
-    """A line for each key file: purpose, kid, state, since when it signs (or "now"), window, file."""
-    issuer = view.issuers.get(settings.participant) if view is not None else None
-    published = {} if issuer is None else {key.public: key for key in issuer.keys.values()}
-    killed = issuer.revocations.head.killed_kids if issuer is not None and issuer.revocations else frozenset()
-    lines: list[dict[str, object]] = []
-    found = list_key_infos(settings.keys.folder)
-    mine = {info.public for _, info in found}
-    signs = {} if issuer is None else _signing(issuer, mine, settings.keys.settle_seconds, now)
-    live_keys = frozenset() if issuer is None else issuer.live_keys
-    live_since = max((info.created for _, info in found if info.public in live_keys), default=0)
-    for path, info in found:
-        kid = info.kid if info.public is not None else None
-        state = "in use" if info.purpose not in SIGNING_PURPOSES else _NEW
-        if info.purpose is KeyPurpose.HEAD and issuer is not None and info.public not in issuer.live_keys:
-            state = _NEW if info.created >= live_since else "replaced"
-        if kid in killed:
-            state = "killed"
-        elif info.public in published:
-            state = "published"
-        if info.not_before is not None and now < info.not_before:
-            state += _NOT_BEGUN
-        if info.not_after is not None and now >= info.not_after:
-            state += ", over"
-        lines.append(
-            {
-                "purpose": info.purpose.value,
-                "kid": kid.hex() if kid is not None else None,
-                "state": state,
-                "signs": signs.get(info.public) if info.public is not None else None,
-                "not_before": None if info.not_before is None else rfc3339(info.not_before),
-                "not_after": None if info.not_after is None else rfc3339(info.not_after),
-                "file": path.name,
-            }
-        )
-    return lines
-
-
-def _signing(issuer: IssuerView, mine: Collection[bytes | None], settle: int, now: int) -> dict[bytes, str]:
-    """By public key, when each published key signs: `now` for one of a purpose, `from` a time for those to come.
-
-    As `Keyring.signing_key`, but for a key that was published late in its window: the running
-    node waits from when it saw it, which nobody else knows.
-    """
-    said: dict[bytes, str] = {}
-    for purpose in SIGNING_PURPOSES:
-        begun = [key for key in issuer.keys_for(purpose, now) if key.public in mine]
-        settled = [key for key in begun if now - key.not_before >= settle] or begun[-1:]
-        for key in begun[: begun.index(settled[0])] if settled else ():
-            said[key.public] = f"from {rfc3339(key.not_before + settle)}"
-        for key in settled[:1]:
-            said[key.public] = "now"
-    for key in issuer.keys.values():
-        if key.public in mine and key.not_before > now and key.purpose in SIGNING_PURPOSES:
-            said[key.public] = f"from {rfc3339(key.not_before)}"
-    return said
-
-
-def _view(settings: NodeSettings) -> TrustView | None:
-    try:
-        return TrustStore.open(settings.trust.folder).view
-    except HealthcodeError:
-        return None

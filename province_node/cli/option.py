@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,8 +11,10 @@ import click
 
 from healthcode.cli.console import ask_secret
 from healthcode.signing.passphrase import check_passphrase, read_passphrase
+from province_node.keys.setup import lacks_credential
+from province_node.settings import NodeSettings
 
-__all__ = ["ask_passphrase", "confirm", "dir_option", "passphrase_option", "yes_option"]
+__all__ = ["ask_passphrase", "confirm", "dir_option", "passphrase_of", "passphrase_option", "yes_option"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -64,6 +67,13 @@ def ask_passphrase(file: Path | None, label: str, *, new: bool = False) -> bytes
     if new:
         check(passphrase.decode(errors="replace"))
     return passphrase
+
+
+def passphrase_of(settings: NodeSettings, file: Path | None) -> bytes:
+    """What opens the keys here: what was named, or what is configured, or a person where systemd keeps it."""
+    if file is not None or lacks_credential(settings, os.environ):
+        return ask_passphrase(file, "the online keys")
+    return read_passphrase(settings.keys.passphrase_file, settings.keys.credential, environ=os.environ)
 
 
 def confirm(question: str, *, yes: bool) -> None:

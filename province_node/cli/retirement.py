@@ -23,9 +23,8 @@ from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.wire.claims import Presentation
 from province_node.cli.connection import back_end, name_of
-from province_node.cli.holder import IssueDefaults, read_rows
-from province_node.cli.keys import passphrase_of
-from province_node.cli.option import dir_option, passphrase_option
+from province_node.cli.holder_rows import IssueDefaults, read_rows
+from province_node.cli.option import dir_option, passphrase_of, passphrase_option
 from province_node.keys.setup import open_keyring
 from province_node.operations.retirement import describe_retirement
 from province_node.settings import NodeSettings, load_node_settings

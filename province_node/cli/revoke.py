@@ -1,59 +1,35 @@
-"""`province-node revoke`: by code, by holder, or by how codes were issued; over the issuer listener.
-
-More than one code is counted first, and asked about: a revocation cannot be undone, only
-issued anew. Each request is tried again under its own id, so a lost answer costs nothing.
-"""
+"""`province-node revoke`: by code, by holder, or by how codes were issued."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from healthcode.cli.code import read_codes
-from healthcode.cli.console import Command, details, error_console, json_option, print_result
+from healthcode.cli.console import (
+    Command,
+    details,
+    json_option,
+    print_result,
+)
 from healthcode.clock import parse_rfc3339
-from healthcode.errors import InvalidInputError, Reason, UnavailableError
+from healthcode.errors import InvalidInputError
 from healthcode.rpc.convert import enum_number
-from healthcode.rpc.errors import rpc_errors
 from healthcode.v1 import province_issuer_pb2
-from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
-from province_node.cli.connection import back_end, name_of
-from province_node.cli.holder import IssueDefaults, read_items
+from province_node.cli.code_rows import code_texts
+from province_node.cli.holder_rows import IssueDefaults, read_items
+from province_node.cli.node_records import wait_for_publication
 from province_node.cli.option import confirm, dir_option, yes_option
+from province_node.cli.revoke_send import Count, Request, run_all
 from province_node.codes.revoke import MAX_HOLDERS, MAX_REVOCATIONS
-from province_node.operations.warnings import publish_warnings
 from province_node.people.level import LevelReason
-from province_node.settings import NodeSettings, load_node_settings
-from province_node.store.node_store import NodeStore
-from province_node.store.records import PublishFailure, RevocationReason
+from province_node.settings import load_node_settings
+from province_node.store.records import RevocationReason
 
-__all__ = ["code_texts", "publishing_warnings", "revoke", "wait_for_publication"]
-
-
-_TIMEOUT_SECONDS = 120.0
-_ATTEMPTS = 4
-_MAX_LINE_BYTES = 8192
-_MAX_CHARACTERS = 32 << 20
-
-Request = province_issuer_pb2.RevokeCodesRequest | province_issuer_pb2.RevokeMatchingRequest
-
-
-@dataclass(frozen=True, slots=True)
-class _Count:
-    newly: int = 0
-    already: int = 0
-
-    def __add__(self, other: _Count) -> _Count:
-        return _Count(self.newly + other.newly, self.already + other.already)
+__all__ = ["revoke"]
 
 
 @click.command(
@@ -120,7 +96,7 @@ def revoke(
     else:
         requests = [_by_issue(number, rule, level_reason, issued_by, begin, end)]
     asks = dry_run or len(requests) > 1 or _size(requests[0]) != 1
-    counted = _run_all(root, settings, requests, count_only=True) if asks else _Count(1)
+    counted = run_all(root, settings, requests, count_only=True) if asks else Count(1)
     if dry_run:
         result: dict[str, object] = {
             "would_revoke": counted.newly,
@@ -138,7 +114,7 @@ def revoke(
             yes=yes,
             from_stdin=code == "-" or (holders is not None and holders.name == "<stdin>"),
         )
-    done = _run_all(root, settings, requests, count_only=False)
+    done = run_all(root, settings, requests, count_only=False)
     result = {
         "newly_revoked": done.newly,
         "already_revoked": done.already,
@@ -154,29 +130,6 @@ def _confirm(count: int, *, yes: bool, from_stdin: bool) -> None:
             f"this would revoke {count} codes, and standard input is taken: add --yes once you are sure"
         )
     confirm(f"revoke {count} codes? This cannot be undone, only issued anew", yes=yes)
-
-
-def code_texts(argument: str) -> Iterator[str]:
-    """The codes that were given; a line that is a JSON object has its code in `code`."""
-    read = 0
-    for number, text in enumerate(read_codes(argument), start=1):
-        read += len(text) + 1
-        if read > _MAX_CHARACTERS:
-            raise InvalidInputError(
-                f"line {number} is beyond {_MAX_CHARACTERS >> 20} MiB, and nothing was done: give it in parts "
-                "(`split -l 100000`); a part given twice does no harm"
-            )
-        if not text.startswith("{"):
-            yield text
-            continue
-        try:
-            row = json.loads(text)
-        except ValueError:
-            raise InvalidInputError(f"line {number} is neither a code nor a JSON object") from None
-        if isinstance(row.get("code"), str):
-            yield row["code"]
-        elif "refused_reason" not in row:  # what `issue --out` writes for a row that it refused
-            raise InvalidInputError(f"line {number} has no field `code`")
 
 
 def _by_code(texts: Sequence[str], reason: province_issuer_pb2.RevocationReason.ValueType) -> list[Request]:
@@ -230,113 +183,3 @@ def _by_issue(
 def _size(request: Request) -> int:
     """How many codes a request names, where it names them."""
     return len(request.codes) if isinstance(request, province_issuer_pb2.RevokeCodesRequest) else 0
-
-
-def _run_all(root: Path, settings: NodeSettings, requests: Sequence[Request], *, count_only: bool) -> _Count:
-    """Sends all, showing how far it is; what stops it on the way is told with what is done by then."""
-    done: list[_Count] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = error_console()
-    hidden = len(requests) == 1 or not console.is_terminal
-    try:
-        with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-            task = progress.add_task("counting" if count_only else "revoking", total=len(requests))
-
-            def advance(count: _Count) -> None:
-                done.append(count)
-                progress.advance(task)
-
-            asyncio.run(_send_all(root, settings, requests, advance, count_only=count_only))
-    except BaseException:
-        if done and not count_only:
-            so_far = sum(done, _Count())
-            click.echo(
-                f"stopped after {len(done)} of {len(requests)} requests: newly revoked {so_far.newly}, already "
-                f"{so_far.already}. What is done stays; the same command again does the rest",
-                err=True,
-            )
-        raise
-    return sum(done, _Count())
-
-
-async def _send_all(
-    root: Path,
-    settings: NodeSettings,
-    requests: Iterable[Request],
-    on_answer: Callable[[_Count], None],
-    *,
-    count_only: bool,
-) -> None:
-    async with back_end(root, settings) as channel:
-        stub = ProvinceIssuerServiceStub(channel)
-        for request in requests:
-            request.count_only = count_only
-            on_answer(await _send(stub, request, name_of(settings.issuer_listen)))
-
-
-async def _send(stub: Any, request: Request, name: str) -> _Count:
-    """One request, tried again under the same request_id, which makes that safe."""
-    by_code = isinstance(request, province_issuer_pb2.RevokeCodesRequest)
-    call = stub.RevokeCodes if by_code else stub.RevokeMatching
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            with rpc_errors(name):
-                response = await call(request, timeout=_TIMEOUT_SECONDS)
-        except UnavailableError as error:
-            if attempt == _ATTEMPTS:
-                raise
-            await asyncio.sleep(error.retry_after_seconds or float(attempt))
-        else:
-            return _Count(response.newly_revoked, response.already_revoked)
-    raise AssertionError  # the last attempt returned or raised
-
-
-# --- was province_node/cli/publishing.py: Whether what was just recorded went out: the store says, which the running node writes. Reads only.
-
-
-_PUBLISHED_SECONDS = 10.0
-_LOOK_SECONDS = 0.1
-
-
-def publishing_warnings(settings: NodeSettings, now: int) -> Iterator[str]:
-    """What `status` says of revocations that do not go out; nothing before there is a database."""
-    if not settings.database.exists():
-        return
-    store = NodeStore(settings.database)
-    try:
-        publication, failure = store.publication(), store.publish_failure()
-        waiting = store.last_revocation() - (0 if publication is None else publication.through)
-    finally:
-        store.close()
-    yield from publish_warnings(
-        publication, failure, waiting, resign_seconds=settings.publish.resign_seconds, now=now
-    )
-
-
-def wait_for_publication(settings: NodeSettings) -> str:
-    """What to say of revocations that were just recorded: in which head they are, or that they are in none, and why.
-
-    Waits some seconds, and not at all where publishing is known to fail.
-    """
-    store = NodeStore(settings.database)
-    try:
-        through = store.last_revocation()
-        until = time.monotonic() + _PUBLISHED_SECONDS
-        while True:
-            publication, failure = store.publication(), store.publish_failure()
-            if publication is not None and publication.through >= through:
-                return f"head {publication.version}: other nodes refuse them within seconds"
-            if failure is not None or time.monotonic() >= until:
-                return _not_yet(failure)
-            time.sleep(_LOOK_SECONDS)
-    finally:
-        store.close()
-
-
-def _not_yet(failure: PublishFailure | None) -> str:
-    said = "recorded, NOT published yet: "
-    if failure is None:
-        return f"{said}the registry has not acknowledged it; see `province-node status`. It is tried again by itself"
-    if failure.reason is Reason.SERVICE_UNAVAILABLE:
-        said += "the registry is out of reach, and until it answers other nodes pass these codes. "
-    return f"{said}{failure.reason}: {failure.message}. It is tried again by itself"

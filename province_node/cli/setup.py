@@ -1,4 +1,4 @@
-"""`province-node init`: a node's folder."""
+"""`province-node init` makes a node's folder; `rebootstrap` adopts the root of a new bootstrap."""
 
 from __future__ import annotations
 
@@ -132,9 +132,6 @@ def _init_table(data: dict[str, Any]) -> RenderableType:
             "to be issued by your PKI, each with its key (mode 0600) beside it:\n" + "\n".join(wanted)
         )
     return details(facts)
-
-
-# --- was province_node/cli/rebootstrap.py: `province-node rebootstrap`: adopting the root of a new bootstrap.
 
 
 @click.command(

@@ -25,7 +25,6 @@ from healthcode.cli.console import (
 from healthcode.cli.summary import describe_root
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import HealthcodeError
-from healthcode.revocation.head import decode_head
 from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.mtls.certificate import decode_leaf
 from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
@@ -34,9 +33,9 @@ from healthcode.trust.store import TrustStore
 from healthcode.trust.verify.trust_state import TrustState
 from healthcode.trust.view import TrustView
 from province_node.cli.connection import integrator, name_of
-from province_node.cli.keys import key_lines
+from province_node.cli.key_lines import key_lines
+from province_node.cli.node_records import publishing_warnings, read_store
 from province_node.cli.option import dir_option
-from province_node.cli.revoke import publishing_warnings
 from province_node.keys.keyring import list_key_infos
 from province_node.operations.deadlines import deadlines_of
 from province_node.operations.retirement import describe_retirement
@@ -44,10 +43,10 @@ from province_node.operations.warnings import key_warnings
 from province_node.publishing.own_entry import EntryBook, read_entry_book
 from province_node.publishing.own_head import next_step
 from province_node.settings import NodeSettings, load_node_settings
-from province_node.store.node_store import NodeStore
 
-__all__ = ["is_serving", "status"]
+__all__ = ["status"]
 
+_TIMEOUT_SECONDS = 2.0
 
 _SHOWN_APART = frozenset(
     {
@@ -91,7 +90,7 @@ def status(root: Path, as_json: bool) -> None:
     data: dict[str, Any] = {
         "participant": settings.participant,
         "realm": settings.realm,
-        "serving": asyncio.run(is_serving(root, settings)),
+        "serving": asyncio.run(_is_serving(root, settings)),
         **_certificate(settings),
         **_trust(settings, view, now),
         **({} if state is None else describe_root(state)),
@@ -101,7 +100,7 @@ def status(root: Path, as_json: bool) -> None:
         if view is None
         else describe_retirement(view.retirements.get(settings.participant), now),
         "published_head": None,
-        **(_store(settings, now) if settings.database.exists() else {}),
+        **(read_store(settings, now) if settings.database.exists() else {}),
         "warnings": _warnings(settings, view, now),
         "act": [*_alarms(book, now), *acts_of(deadlines, now)],
         "roles": [describe_deadline(each, now) for each in deadlines if each.kind == "role"],
@@ -196,26 +195,6 @@ def _warnings(settings: NodeSettings, view: TrustView | None, now: int) -> list[
     return [*freshness_warnings(view, now), *found, *view.warnings]
 
 
-def _store(settings: NodeSettings, now: int) -> dict[str, object]:
-    store = NodeStore(settings.database)
-    try:
-        publication, counts = store.publication(), dict(store.counts(now))
-        waiting = store.last_revocation() - (publication.through if publication is not None else 0)
-        killed = store.killed_kids()
-    finally:
-        store.close()
-    if publication is None:
-        return {**counts, "published_head": None}
-    head = decode_head(publication.head, realm=settings.realm, issuer=settings.participant)
-    return {
-        **counts,
-        "published_head": publication.version,
-        "published_at": rfc3339(publication.signed_at),
-        "revocations_waiting": waiting,
-        "keys_killed_waiting": len(killed - head.killed_kids),
-    }
-
-
 def _issuer_line(view: TrustView, code: str, now: int) -> dict[str, object]:
     issuer = view.issuers[code]
     return {
@@ -226,13 +205,7 @@ def _issuer_line(view: TrustView, code: str, now: int) -> dict[str, object]:
     }
 
 
-# --- was province_node/cli/health.py: Whether the running node says of itself that it serves.
-
-
-_TIMEOUT_SECONDS = 2.0
-
-
-async def is_serving(root: Path, settings: NodeSettings) -> bool:
+async def _is_serving(root: Path, settings: NodeSettings) -> bool:
     """Asks the health service over the node's listener; False for whatever goes wrong."""
     try:
         async with integrator(root, settings) as channel:

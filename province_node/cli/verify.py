@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 from rich.console import Console, Group
 
-from healthcode.cli.code import read_codes
+from healthcode.cli.code_input import read_codes
 from healthcode.cli.console import Command, details, exit_with, json_option, print_json
-from healthcode.cli.verdict import exit_status, verdict_line, verdict_panel
+from healthcode.cli.verdict_output import exit_status, verdict_line, verdict_panel
 from healthcode.clock import rfc3339
 from healthcode.policy.words import PersonCategory, PlaceType
 from healthcode.rpc.convert import decode_verdict, enum_number, enum_word, epoch

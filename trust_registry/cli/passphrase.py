@@ -7,8 +7,13 @@ from pathlib import Path
 
 import click
 
+from healthcode.cli.change_passphrase import (
+    new_passphrase,
+    new_passphrase_option,
+    old_passphrase,
+    say_changed,
+)
 from healthcode.cli.console import details, json_option, print_result
-from healthcode.cli.passphrase import new_passphrase, new_passphrase_option, old_passphrase, say_changed
 from healthcode.errors import InvalidInputError
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.keyfile import read_key_info

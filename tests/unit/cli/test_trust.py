@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from healthcode.cli.source import SourceName, name_sources, open_sources, read_sources
+from healthcode.cli.remembered_sources import SourceName, name_sources, open_sources, read_sources
 from healthcode.errors import ConfigurationError
 from healthcode.trust.store import TrustStore
 from tests.simulator.mirror import run_mirror

@@ -9,35 +9,16 @@ from pathlib import Path
 import pytest
 
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.rpc.mtls.development_ca import make_ca
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerKey
-from province_node.cli.keys import key_lines
-from province_node.keys.setup import NodePlan, create_node
+from province_node.cli.key_lines import key_lines
+from province_node.keys.setup import create_node
 from province_node.settings import NodeSettings, load_node_settings
 from tests.simulator.realm import NOW
-from tests.unit.province_node.test_authority_command import command
+from tests.unit.province_node.cli.command import command, plan_of
 from tests.unit.province_node.world import PASSPHRASE, World
-
-
-def plan_of(folder: Path, **changes: object) -> NodePlan:
-    ca = folder / "ca.pem"
-    ca.write_bytes(make_ca("some CA", days=10, now=SystemClock().now()).certificate_pem)
-    plan = NodePlan(
-        participant="31",
-        realm="test-keys",
-        registry_endpoint="127.0.0.1:9",
-        registry_ca=ca,
-        root_fingerprint="sha256:" + "0" * 64,
-        listen="127.0.0.1:0",
-        issuer_listen="127.0.0.1:0",
-        endpoint="127.0.0.1:7310",
-        metrics_listen=None,
-        development=True,
-    )
-    return replace(plan, **changes)  # type: ignore[arg-type]  # named as in the class
 
 
 def test_keys_list_says_which_signs_and_when_the_next_begins(world: World, tmp_path: Path) -> None:

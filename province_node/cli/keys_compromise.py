@@ -1,20 +1,23 @@
-"""`province-node keys compromise`: one command when a code key is in wrong hands; and whom it concerns."""
+"""`province-node keys compromise` and `keys holders`: a key is in wrong hands."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import time
 import uuid
 from pathlib import Path
 
 import click
 
-from healthcode.cli.console import details, json_option, print_result
+from healthcode.cli.console import (
+    Command,
+    details,
+    json_option,
+    print_result,
+)
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import HealthcodeError
-from healthcode.revocation.head import decode_head
 from healthcode.rpc.convert import enum_member, enum_number
 from healthcode.rpc.errors import rpc_errors
 from healthcode.signing.ed25519 import self_test
@@ -26,20 +29,20 @@ from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.wire.claims import Presentation
 from province_node.cli.connection import back_end, name_of
-from province_node.cli.keys import key_lines, keys, passphrase_of, write_next_request
-from province_node.cli.option import confirm, dir_option, passphrase_option, yes_option
+from province_node.cli.key_lines import key_lines
+from province_node.cli.next_request import write_next_request
+from province_node.cli.node_records import wait_until_killed
+from province_node.cli.option import confirm, dir_option, passphrase_of, passphrase_option, yes_option
 from province_node.codes.kill_key import decode_kid
 from province_node.keys.exchange import StolenKey, exchange_key, find_stolen
 from province_node.keys.setup import open_keyring
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
-from province_node.store.node_store import NodeStore
 from province_node.store.records import RevocationReason
 
 __all__ = ["compromise", "holders"]
 
 _TIMEOUT_SECONDS = 60.0
-_PUBLISHED_SECONDS = 10.0
-_LOOK_SECONDS = 0.1
+
 _THEFT = {
     KeyPurpose.HEAD: "who has it can revoke codes and kill keys in this province's name, and nothing more: no code can "
     "be made with it, and none un-revoked",
@@ -47,13 +50,15 @@ _THEFT = {
     "code is worth; codes are not concerned",
     KeyPurpose.QUESTION: "who has it, and a certificate of this province, can ask others about their codes in its name",
 }
+
 _AFTER = {
     KeyPurpose.HEAD: "Then `province-node status` shows heads that this node did not make: issue anew what they revoked, "
     "and `province-node entry --accept`"
 }
 
 
-@keys.command(
+@click.command(
+    cls=Command,
     examples="""
     province-node keys list --dir node-31
     province-node keys compromise --dir node-31 5f0c9a2b7d31e864
@@ -62,7 +67,7 @@ _AFTER = {
     province-node issue --dir node-31 --file holders.ndjson --replacing 5f0c9a2b7d31e864 --out codes.ndjson
     # an ANSWER, QUESTION or HEAD key: another one is made, and request.json for the authority
     province-node keys compromise --dir node-31 90ab16fe22c4d0b3
-    """
+    """,
 )
 @dir_option("The node's folder.")
 @click.argument("kid")
@@ -87,7 +92,7 @@ def compromise(root: Path, kid: str, passphrase_file: Path | None, yes: bool, as
         return
     confirm(f"kill key {kid}: every code that it signed is refused from now on, for ever?", yes=yes)
     response = asyncio.run(_kill(root, settings, kid))
-    head = _wait_until_published(settings, bytes.fromhex(kid))
+    head = wait_until_killed(settings, bytes.fromhex(kid))
     result = {
         "kid": kid,
         "killed": "before" if response.already_killed else "now",
@@ -141,23 +146,6 @@ def _exchange(
     }
 
 
-def _wait_until_published(settings: NodeSettings, kid: bytes) -> int | None:
-    """The version of the acknowledged head that names the key; None when that does not come."""
-    store = NodeStore(settings.database)
-    try:
-        until = time.monotonic() + _PUBLISHED_SECONDS
-        while time.monotonic() < until:
-            last = store.publication()
-            if last is not None:
-                head = decode_head(last.head, realm=settings.realm, issuer=settings.participant)
-                if kid in head.killed_kids:
-                    return last.version
-            time.sleep(_LOOK_SECONDS)
-    finally:
-        store.close()
-    return None
-
-
 def _following(settings: NodeSettings, kid: str, next_kid: str) -> str:
     """What to do now, command by command."""
     replacing = f"new codes for their holders: `province-node issue --file holders.ndjson --replacing {kid}`"
@@ -187,7 +175,9 @@ async def _kill(root: Path, settings: NodeSettings, kid: str) -> province_issuer
             return await ProvinceIssuerServiceStub(channel).KillKey(request, timeout=_TIMEOUT_SECONDS)
 
 
-@keys.command(examples="province-node keys holders --dir node-31 5f0c9a2b7d31e864 > concerned.ndjson")
+@click.command(
+    cls=Command, examples="province-node keys holders --dir node-31 5f0c9a2b7d31e864 > concerned.ndjson"
+)
 @dir_option("The node's folder.")
 @click.argument("kid")
 def holders(root: Path, kid: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from healthcode.cli.ending import DeadlineTeller, ending_warnings, renewed_by_people
+from healthcode.cli.expiry import DeadlineTeller, ending_warnings, renewed_by_people
 from healthcode.cli.summary import describe_trust
 from healthcode.telemetry import Metrics
 from healthcode.trust.store import TrustStore

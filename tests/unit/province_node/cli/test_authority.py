@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from healthcode.cli.console import run
 from healthcode.clock import SystemClock
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.json_files import ProvinceFile
 from healthcode.trust.format.key_possession import new_province_key, prove_key
-from province_node.__main__ import cli
 from province_node.authority.request import ProvinceRequest, encode_request
 from tests.simulator.realm import PEM
+from tests.unit.province_node.cli.command import command
 
 REALM = "test-authority"
-
-
-def command(*arguments: str | Path) -> tuple[int, str, str]:
-    """`province-node …`: exit status, standard output, standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        run(cli, [str(each) for each in arguments])
-    assert "Traceback" not in err.getvalue()
-    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
 
 
 def request(path: Path, version: int, keys: int) -> Path:

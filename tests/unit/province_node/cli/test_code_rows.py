@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from healthcode.errors import InvalidInputError
-from province_node.cli.revoke import code_texts
+from province_node.cli.code_rows import code_texts
 
 
 def test_more_codes_than_a_file_may_hold_are_refused_in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import click
 
-from healthcode.cli.console import details, json_option, print_result
-from healthcode.cli.passphrase import new_passphrase, new_passphrase_option, say_changed
+from healthcode.cli.change_passphrase import new_passphrase, new_passphrase_option, say_changed
+from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.keyfile import read_key_file
 from healthcode.signing.relock import change_passphrase, replace_passphrase_file
 from province_node.cli.backup import current_trust, refuse_running
-from province_node.cli.keys import keys, passphrase_of, write_next_request
-from province_node.cli.option import confirm, dir_option, passphrase_option, yes_option
+from province_node.cli.next_request import write_next_request
+from province_node.cli.option import confirm, dir_option, passphrase_of, passphrase_option, yes_option
 from province_node.keys.keyring import list_key_infos
 from province_node.keys.replace import is_index_file, replace_index_key, replace_keys
 from province_node.keys.setup import open_keyring
@@ -27,13 +27,14 @@ __all__ = ["passphrase", "replace"]
 _LABEL = "the online keys"
 
 
-@keys.command(
+@click.command(
+    cls=Command,
     examples="""
     province-node keys passphrase --dir node-31
     # by script, with systemd's credential
     province-node keys passphrase --dir /var/lib/province-node --passphrase-file /etc/healthcode/node-passphrase \\
         --new-passphrase-file /etc/healthcode/node-passphrase.new
-    """
+    """,
 )
 @dir_option("The node's folder.")
 @passphrase_option
@@ -55,13 +56,14 @@ def passphrase(
     print_result(say_changed(paths, changed, _put(settings, new)), as_json=as_json, table=details)
 
 
-@keys.command(
+@click.command(
+    cls=Command,
     examples="""
     # the passphrase is lost: new keys, which the authority signs
     province-node keys replace --dir node-31
     # the other keys open, and the INDEX key is gone: no signature is needed
     province-node keys replace --dir node-31 --index-only
-    """
+    """,
 )
 @dir_option("The node's folder.")
 @click.option(

@@ -8,7 +8,7 @@ import pytest
 
 from healthcode.errors import InvalidInputError
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
-from province_node.cli.holder import IssueDefaults, read_items
+from province_node.cli.holder_rows import IssueDefaults, read_items
 
 NUMBER = "11010519491231002X"
 

@@ -6,8 +6,8 @@ import pytest
 
 from healthcode.errors import Reason
 from healthcode.revocation.day import day_of
-from province_node.cli import revoke
-from province_node.cli.revoke import publishing_warnings, wait_for_publication
+from province_node.cli import node_records
+from province_node.cli.node_records import publishing_warnings, wait_for_publication
 from province_node.settings import NodeSettings
 from province_node.store.node_store import NodeStore
 from province_node.store.records import Publication, Request, Revocation, RevocationReason
@@ -24,7 +24,7 @@ class _Settings:
 
 @pytest.fixture
 def node(tmp_path, monkeypatch):
-    monkeypatch.setattr(revoke, "_PUBLISHED_SECONDS", 0.2)
+    monkeypatch.setattr(node_records, "_PUBLISHED_SECONDS", 0.2)
     store = NodeStore(tmp_path / "node.db")
     store.record_revocations(
         [Revocation(day_of(NOW), 3)],

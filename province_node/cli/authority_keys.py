@@ -1,0 +1,118 @@
+"""The authority's key files: how its commands open them, and `authority passphrase`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from healthcode.cli.change_passphrase import (
+    new_passphrase,
+    new_passphrase_option,
+    old_passphrase,
+    say_changed,
+)
+from healthcode.cli.console import Command, details, json_option, print_result
+from healthcode.errors import ConfigurationError, InvalidInputError
+from healthcode.signing.ed25519 import PrivateKey, self_test
+from healthcode.signing.keyfile import read_key_file, read_key_info
+from healthcode.signing.passphrase import check_secret_file
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.signing.relock import change_passphrase, replace_passphrase_file
+from province_node.cli.option import ask_passphrase, confirm, dir_option, passphrase_option
+
+__all__ = ["DEVELOPMENT_PASSPHRASE", "key_option", "open_authority_keys", "passphrase"]
+
+DEVELOPMENT_PASSPHRASE = "passphrase"  # noqa: S105  the name of a file
+
+key_option = click.option(
+    "--key",
+    "key_files",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="A key file to sign with, here or in --dir; as often as you like. Default: every key file in --dir.",
+)
+
+
+def open_authority_keys(
+    root: Path, key_files: tuple[Path, ...], passphrase_file: Path | None, question: str, *, yes: bool
+) -> list[PrivateKey]:
+    """Asks, then opens the authority's keys that sign."""
+    # a development authority signs without questions: its passphrase lies beside its keys
+    default_passphrase = root / DEVELOPMENT_PASSPHRASE
+    passphrase_file = passphrase_file or (default_passphrase if default_passphrase.exists() else None)
+    paths = [_find_key(root, path) for path in key_files] or sorted(root.glob("*.key"))
+    if not paths:
+        raise ConfigurationError(f"there is no key file in {root}: name one with --key")
+    for path in paths:
+        check_secret_file(path, "key file")
+    confirm(question, yes=yes or passphrase_file == default_passphrase)
+    keys = []
+    for path in paths:
+        loaded = read_key_file(path, ask_passphrase(passphrase_file, path.name))
+        if loaded.info.purpose is not KeyPurpose.AUTHORITY:
+            raise ConfigurationError(f"{path} is a key for {loaded.info.purpose}, not of an authority")
+        keys.append(loaded.private)
+    return keys
+
+
+def _find_key(root: Path, path: Path) -> Path:
+    """A key file as it was named, or of that name in the authority's folder."""
+    return path if path.exists() or not (root / path).exists() else root / path
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    # each holder, for the own key
+    province-node authority passphrase --key /media/stick/authority-1.key
+    # every key of a rehearsal, which have one passphrase in a file beside them
+    province-node authority passphrase --dir authority-31 --new-passphrase-file new
+    """,
+)
+@dir_option("The authority's folder, for a rehearsal's keys all together.")
+@click.option(
+    "--key",
+    "key_files",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="Your key file; as often as you like.",
+)
+@passphrase_option
+@new_passphrase_option
+@json_option
+def passphrase(
+    root: Path,
+    key_files: tuple[Path, ...],
+    passphrase_file: Path | None,
+    new_passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Change the passphrase of an authority's key.
+
+    It needs the present one. One whose passphrase is lost is lost: while the others reach the
+    threshold they hand over to new keys; when they do not, see `join --lost-authority`.
+    """
+    self_test()
+    beside = root / DEVELOPMENT_PASSPHRASE
+    together = not key_files
+    if together and not beside.exists():
+        raise InvalidInputError("name your key file with --key: each holder has a passphrase of their own")
+    paths = sorted(root.glob("*.key")) if together else list(key_files)
+    for path in paths:
+        info = read_key_info(path)
+        if info.purpose is not KeyPurpose.AUTHORITY:
+            raise ConfigurationError(f"{path} is a key for {info.purpose}, not of an authority")
+    label = ", ".join(path.name for path in paths)
+    # the keys of a rehearsal have one passphrase, in a file beside them
+    rehearsal = [path.parent / DEVELOPMENT_PASSPHRASE for path in paths]
+    old = old_passphrase(passphrase_file or next((each for each in rehearsal if each.exists()), None), label)
+    new = new_passphrase(new_passphrase_file, label)
+    changed = change_passphrase(paths, old, new)
+    if together:
+        replace_passphrase_file(beside, new)
+    print_result(
+        say_changed(paths, changed, "lock or destroy the old copies of the file"),
+        as_json=as_json,
+        table=details,
+    )

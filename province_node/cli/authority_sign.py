@@ -1,0 +1,145 @@
+"""`province-node authority sign`: show what a node asks for, then sign it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from healthcode.cli.console import Command, details, error_console, json_option, print_result
+from healthcode.clock import SystemClock, rfc3339
+from healthcode.signing.ed25519 import kid, self_test
+from healthcode.storage.files import write_output
+from healthcode.storage.reading import read_bounded
+from healthcode.trust.verify.join_request import JoinRequest, encode_join_request, join_digest
+from province_node.authority.authority import Authority
+from province_node.authority.bundle import (
+    bundle_digest,
+    decode_bundle,
+    describe_change,
+    missing_signatures,
+    verify_content,
+)
+from province_node.authority.request import MAX_REQUEST_BYTES, decode_request
+from province_node.cli.authority_keys import key_option, open_authority_keys
+from province_node.cli.authority_summary import authority_link_digest
+from province_node.cli.option import dir_option, passphrase_option, yes_option
+from province_node.cli.signed_bundle import MAX_BUNDLE_BYTES
+
+__all__ = ["sign"]
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node authority sign --dir authority-31 --request request.json --key authority-1.key --key authority-2.key --out bundle.json
+    # a second holder, on another machine, adds a signature
+    province-node authority sign --dir authority-31 --bundle bundle.json --key /media/stick/authority-3.key --out bundle.json
+    """,
+)
+@dir_option("The authority's folder.")
+@click.option(
+    "--request",
+    "request_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="request.json of the node.",
+)
+@click.option(
+    "--bundle",
+    "bundle_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A bundle that lacks signatures.",
+)
+@key_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where the bundle goes."
+)
+@click.option("--replace", is_flag=True, help="Sign a version again with another content.")
+@passphrase_option
+@yes_option
+@json_option
+def sign(
+    root: Path,
+    request_file: Path | None,
+    bundle_file: Path | None,
+    key_files: tuple[Path, ...],
+    out: Path,
+    replace: bool,
+    passphrase_file: Path | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Sign a node's request, or add a signature to a bundle, after showing a plain diff."""
+    self_test()
+    now = SystemClock().now()
+    mine = Authority.open(root)
+    if (request_file is None) == (bundle_file is None):
+        raise click.UsageError("give --request or --bundle, one of them")
+    if request_file is not None:
+        request = decode_request(read_bounded(request_file, MAX_REQUEST_BYTES))
+        bundle = mine.begin(request, now=now, replace=replace)
+    else:
+        bundle = decode_bundle(read_bounded(bundle_file or Path(), MAX_BUNDLE_BYTES))
+    asked = verify_content(bundle)
+    last = mine.last_completed(before=asked.version)
+    digest = f"sha256:{bundle_digest(bundle)}"
+    _show_change(mine, bundle, last, digest)
+    keys = open_authority_keys(root, key_files, passphrase_file, f"Sign {digest}?", yes=yes)
+    signed = mine.sign(bundle, keys, now=now, replace=replace)
+    data = encode_join_request(signed)
+    write_output(out, data)
+    missing, successor = missing_signatures(signed), mine.successor
+    result = {
+        "bundle": str(out),
+        "participant": signed.participant,
+        "realm": signed.realm,
+        "version": asked.version,
+        "signed_by": [kid(key.public).hex() for key in keys],
+        "missing_signatures": missing,
+        "handed_over_to": None if successor is None else f"link {successor.seq}",
+        "digest": digest,
+        # the operators compare it at `join`; it is not what it will be while signatures are missing
+        "request_digest": join_digest(data) if missing == 0 else None,
+        "link_digest": authority_link_digest(mine),
+        "next": _next_of(mine, asked.version, is_first=last is None)
+        if missing == 0
+        else f"{missing} more: the next holder runs `authority sign --bundle {out} --out {out}`, with a copy of "
+        "authority.json in --dir",
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+def _show_change(mine: Authority, bundle: JoinRequest, last: JoinRequest | None, digest: str) -> None:
+    """Prints what will be signed, as a difference from the last version completed in this folder."""
+    asked = verify_content(bundle)
+    before = None if last is None else verify_content(last)
+    console = error_console()
+    console.print(
+        f"[bold]To sign: participant {bundle.participant}, realm {bundle.realm}, version {asked.version}[/], "
+        f"good until {rfc3339(asked.expires)}"
+    )
+    if before is None:
+        console.print("  nothing was completed in this folder before, so this is all of it")
+    else:
+        console.print(f"  compared with version {before.version}")
+    for line in describe_change(before, asked) or ["no change, a renewal alone"]:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    if (successor := mine.successor) is not None:
+        console.print(
+            f"[bold red]This authority has handed over to link {successor.seq}[/] (kid {kid(successor.keys[0]).hex()} …): once "
+            "that one is admitted, nothing counts that is signed here",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(f"  digest {digest}, the same for every holder", highlight=False, soft_wrap=True)
+
+
+def _next_of(mine: Authority, version: int, *, is_first: bool) -> str:
+    """Where a complete bundle goes: an authority that is not admitted yet must be, before it publishes anything."""
+    link = mine.document.link
+    if version == 1 or (is_first and link.seq > 1):
+        return (
+            "carry the bundle to the node, and there `province-node join`: nothing of this authority counts before the "
+            "operators admitted it"
+        )
+    return "carry the bundle to the node, and there `province-node publish` (`join` while this authority is not admitted)"

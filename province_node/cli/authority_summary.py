@@ -1,0 +1,33 @@
+"""How the authority's commands describe an authority."""
+
+from __future__ import annotations
+
+from healthcode.clock import rfc3339
+from healthcode.signing.ed25519 import kid
+from healthcode.trust.format.authority_chain import link_digest
+from province_node.authority.authority import Authority
+
+__all__ = ["authority_link_digest", "describe_authority"]
+
+
+def describe_authority(made: Authority) -> dict[str, object]:
+    link = made.document.link
+    return {
+        "participant": made.document.participant,
+        "realm": made.document.realm,
+        "folder": str(made.folder),
+        "link": link.seq,
+        "threshold": f"{link.threshold} of {len(link.keys)}",
+        "keys": [kid(key).hex() for key in link.keys],
+        "created": rfc3339(link.created),
+        "link_digest": authority_link_digest(made),
+    }
+
+
+def authority_link_digest(made: Authority) -> str | None:
+    """What stands in the root that consents to this authority, when the one before handed nothing over."""
+    document = made.document
+    if document.link.seq == 1:
+        return None
+    digest = link_digest(document.participant, document.link, document.previous)
+    return f"{document.participant}/{document.link.seq}: {digest.hex()}"

@@ -1,0 +1,83 @@
+"""Rows of codes: `issue --out` writes them, `revoke` and `draw` read them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self, TextIO
+
+from healthcode.cli.code_input import read_codes
+from healthcode.clock import rfc3339
+from healthcode.errors import InvalidInputError
+from healthcode.v1 import province_issuer_pb2
+
+__all__ = ["RowWriter", "code_row", "code_texts"]
+
+_MAX_CHARACTERS = 32 << 20
+
+
+def code_row(issued: province_issuer_pb2.IssuedCode) -> dict[str, object]:
+    return {
+        "code": issued.code,
+        "index": issued.index,
+        "kid": issued.kid,
+        "issued_at": rfc3339(issued.issued_at.seconds),
+        "expires_at": rfc3339(issued.expires_at.seconds),
+    }
+
+
+class RowWriter:
+    """Where rows go: a file of mode 0600, made with its first row, or standard output."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._stream: TextIO | None = sys.stdout if path is None else None
+        if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+            # told before a code is issued that nobody would get
+            raise InvalidInputError(f"{path} cannot be written: name a file where you may write")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None and self._path is not None:
+            self._stream.close()
+
+    def write(self, row: dict[str, object]) -> None:
+        if self._stream is None:
+            self._stream = self._open()
+        self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def _open(self) -> TextIO:
+        assert self._path is not None  # noqa: S101  without one there is standard output
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        except OSError as error:
+            raise InvalidInputError(f"{self._path} cannot be written: {error.strerror}") from error
+        return os.fdopen(descriptor, "w", encoding="utf-8")
+
+
+def code_texts(argument: str) -> Iterator[str]:
+    """The codes that were given; a line that is a JSON object has its code in `code`."""
+    read = 0
+    for number, text in enumerate(read_codes(argument), start=1):
+        read += len(text) + 1
+        if read > _MAX_CHARACTERS:
+            raise InvalidInputError(
+                f"line {number} is beyond {_MAX_CHARACTERS >> 20} MiB, and nothing was done: give it in parts "
+                "(`split -l 100000`); a part given twice does no harm"
+            )
+        if not text.startswith("{"):
+            yield text
+            continue
+        try:
+            row = json.loads(text)
+        except ValueError:
+            raise InvalidInputError(f"line {number} is neither a code nor a JSON object") from None
+        if isinstance(row.get("code"), str):
+            yield row["code"]
+        elif "refused_reason" not in row:  # what `issue --out` writes for a row that it refused
+            raise InvalidInputError(f"line {number} has no field `code`")

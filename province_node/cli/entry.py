@@ -1,0 +1,97 @@
+"""`province-node entry` and `chain`: what the trust files say of this province."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from healthcode.cli.console import Command, details, json_option, print_result, rows
+from healthcode.clock import rfc3339
+from healthcode.errors import (
+    HealthcodeError,
+    InvalidInputError,
+)
+from healthcode.signing.ed25519 import kid
+from healthcode.storage.files import write_output
+from healthcode.trust.format.json_files import AuthorityLink
+from healthcode.trust.store import TrustStore
+from healthcode.trust.verify.accepted_chain import listed_chain
+from province_node.authority.handover import encode_link
+from province_node.cli.option import dir_option
+from province_node.publishing.own_entry import accept_entry, entry_of, read_entry_book
+from province_node.publishing.own_head import next_step
+from province_node.settings import NodeSettings, load_node_settings
+
+__all__ = ["chain", "entry", "read_own_chain"]
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node entry --dir node-31
+    # a person has looked, called who did it, and takes it as it is
+    province-node entry --dir node-31 --accept
+    """,
+)
+@dir_option("The node's folder.")
+@click.option("--accept", is_flag=True, help="End the alarms: what is published was found to be right.")
+@json_option
+def entry(root: Path, accept: bool, as_json: bool) -> None:
+    """Show what the trust files say of this province, and whether this node asked for it and made it."""
+    settings = load_node_settings(root)
+    folder = settings.trust.folder
+    view = TrustStore.open(folder).view
+    issuer, found = view.issuers.get(settings.participant), entry_of(view, settings.participant)
+    book = accept_entry(folder, found) if accept else read_entry_book(folder)
+    result = {
+        "participant": settings.participant,
+        "link": None if found is None else found.link_seq,
+        "province_version": None if found is None else found.version,
+        "head_version": None if issuer is None else issuer.live_version,
+        "alarm": book.alarm,
+        "head_alarm": book.head_alarm,
+        "next": next_step(book),
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    # the authority was lost, and its folder too: a new one says with this which it follows
+    province-node chain --dir node-31 --out chain.json
+    """,
+)
+@dir_option("The node's folder.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the last link there.")
+@json_option
+def chain(root: Path, out: Path | None, as_json: bool) -> None:
+    """Show the chain of this province's authorities; write its last link for `authority init --after`."""
+    settings = load_node_settings(root)
+    links = read_own_chain(settings)
+    if not links:
+        raise InvalidInputError("this province has no authority in the trust files yet: it is not admitted")
+    if out is not None:
+        write_output(out, encode_link(links[-1], realm=settings.realm, participant=settings.participant))
+    lines = [
+        {
+            "link": link.seq,
+            "threshold": f"{link.threshold} of {len(link.keys)}",
+            "keys": ", ".join(kid(key).hex() for key in link.keys),
+            "created": rfc3339(link.created),
+            "handover": "first" if link.seq == 1 else "root's word" if not link.handover else "signed",
+        }
+        for link in links
+    ]
+    columns = ("link", "threshold", "keys", "created", "handover")
+    print_result(lines, as_json=as_json, table=lambda data: rows(columns, data))
+
+
+def read_own_chain(settings: NodeSettings) -> tuple[AuthorityLink, ...]:
+    """This participant's authority chain, as the trust files of this node list it; empty before it is admitted."""
+    try:
+        national = TrustStore.open(settings.trust.folder).state.national
+    except HealthcodeError:
+        return ()
+    return listed_chain(national.participants, settings.participant)

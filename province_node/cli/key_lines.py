@@ -1,0 +1,83 @@
+"""Online keys as `keys list` and `status` show them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from healthcode.clock import rfc3339
+from healthcode.errors import HealthcodeError
+from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.store import TrustStore
+from healthcode.trust.view import IssuerView, TrustView
+from province_node.keys.keyring import SIGNING_PURPOSES, list_key_infos
+from province_node.settings import NodeSettings
+
+__all__ = ["NEW", "NOT_BEGUN", "key_lines", "read_view"]
+
+NEW = "not published"
+NOT_BEGUN = ", not begun"
+
+
+def key_lines(settings: NodeSettings, view: TrustView | None, now: int) -> list[dict[str, object]]:
+    """A line for each key file: purpose, kid, state, since when it signs (or "now"), window, file."""
+    issuer = view.issuers.get(settings.participant) if view is not None else None
+    published = {} if issuer is None else {key.public: key for key in issuer.keys.values()}
+    killed = issuer.revocations.head.killed_kids if issuer is not None and issuer.revocations else frozenset()
+    lines: list[dict[str, object]] = []
+    found = list_key_infos(settings.keys.folder)
+    mine = {info.public for _, info in found}
+    signs = {} if issuer is None else _signing(issuer, mine, settings.keys.settle_seconds, now)
+    live_keys = frozenset() if issuer is None else issuer.live_keys
+    live_since = max((info.created for _, info in found if info.public in live_keys), default=0)
+    for path, info in found:
+        kid = info.kid if info.public is not None else None
+        state = "in use" if info.purpose not in SIGNING_PURPOSES else NEW
+        if info.purpose is KeyPurpose.HEAD and issuer is not None and info.public not in issuer.live_keys:
+            state = NEW if info.created >= live_since else "replaced"
+        if kid in killed:
+            state = "killed"
+        elif info.public in published:
+            state = "published"
+        if info.not_before is not None and now < info.not_before:
+            state += NOT_BEGUN
+        if info.not_after is not None and now >= info.not_after:
+            state += ", over"
+        lines.append(
+            {
+                "purpose": info.purpose.value,
+                "kid": kid.hex() if kid is not None else None,
+                "state": state,
+                "signs": signs.get(info.public) if info.public is not None else None,
+                "not_before": None if info.not_before is None else rfc3339(info.not_before),
+                "not_after": None if info.not_after is None else rfc3339(info.not_after),
+                "file": path.name,
+            }
+        )
+    return lines
+
+
+def _signing(issuer: IssuerView, mine: Collection[bytes | None], settle: int, now: int) -> dict[bytes, str]:
+    """By public key, when each published key signs: `now` for one of a purpose, `from` a time for those to come.
+
+    As `Keyring.signing_key`, but for a key that was published late in its window: the running
+    node waits from when it saw it, which nobody else knows.
+    """
+    said: dict[bytes, str] = {}
+    for purpose in SIGNING_PURPOSES:
+        begun = [key for key in issuer.keys_for(purpose, now) if key.public in mine]
+        settled = [key for key in begun if now - key.not_before >= settle] or begun[-1:]
+        for key in begun[: begun.index(settled[0])] if settled else ():
+            said[key.public] = f"from {rfc3339(key.not_before + settle)}"
+        for key in settled[:1]:
+            said[key.public] = "now"
+    for key in issuer.keys.values():
+        if key.public in mine and key.not_before > now and key.purpose in SIGNING_PURPOSES:
+            said[key.public] = f"from {rfc3339(key.not_before)}"
+    return said
+
+
+def read_view(settings: NodeSettings) -> TrustView | None:
+    try:
+        return TrustStore.open(settings.trust.folder).view
+    except HealthcodeError:
+        return None

@@ -1,0 +1,147 @@
+"""`province-node publish`: send the registry what the authority signed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from pathlib import Path
+
+import click
+
+from healthcode.cli.console import Command, details, json_option, print_result
+from healthcode.clock import SystemClock
+from healthcode.errors import (
+    ConflictError,
+    PreconditionError,
+)
+from healthcode.identity.peer import PeerKind
+from healthcode.signing.ed25519 import kid, self_test
+from healthcode.trust.format.metadata import Targets, decode_metadata
+from healthcode.trust.store import TrustStore
+from healthcode.trust.verify.join_request import (
+    JoinRequest,
+    encode_join_request,
+    join_digest,
+)
+from province_node.authority.bundle import describe_change, verify_bundle
+from province_node.cli.entry import read_own_chain
+from province_node.cli.option import dir_option
+from province_node.cli.signed_bundle import read_signed_bundle
+from province_node.links import RegistryLink, ServiceLink
+from province_node.publishing.own_entry import expect_entry, is_newer
+from province_node.settings import NodeSettings, load_node_settings
+
+__all__ = ["publish"]
+
+_SEEN_SECONDS = 5.0
+_SETTLE_WAITED_SECONDS = 2
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    province-node keys rotate --dir node-31 --purpose LIVE
+    # … the authority signs request.json on its own machine …
+    province-node publish --dir node-31 --bundle bundle.json
+    """,
+)
+@dir_option("The node's folder.")
+@click.option(
+    "--bundle",
+    "bundle_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="What the authority signed.",
+)
+@json_option
+def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
+    """Publish what the authority signed: keys, CA and endpoints of this node.
+
+    Waits a few seconds for a running node to see it, so that new keys are in use
+    when the command ends; without one, the node sees it when it starts.
+    """
+    self_test()
+    settings = load_node_settings(root)
+    bundle = read_signed_bundle(bundle_file, settings)
+    sent = verify_bundle(bundle, SystemClock().now())
+    store = TrustStore.open(settings.trust.folder)
+    standing = store.view.issuers.get(settings.participant)
+    before = store.state.issuers.get(settings.participant)
+    if standing is not None and not is_newer(bundle, standing):
+        result = {
+            "participant": settings.participant,
+            "version": standing.province_version,
+            "published": [],
+            "next": "nothing was done: this bundle is already published",
+        }
+        print_result(result, as_json=as_json, table=details)
+        return
+    _check_admitted(bundle, settings)
+    expect_entry(settings.trust.folder, bundle)
+    version = asyncio.run(_publish(settings, bundle))
+    if version != sent.version:
+        raise ConflictError(
+            f"version {sent.version} is not the one published, which is {version}: nothing was done"
+        )
+    seen = _wait_until_seen(settings, version)
+    settle = settings.keys.settle_seconds
+    result = {
+        "participant": settings.participant,
+        "version": version,
+        "published": describe_change(None if before is None else before.authority, sent)
+        or ["no change, a renewal alone"],
+        "seen_by_node": seen,
+        "next": f"a new key signs {settle} s after the node saw it published, by itself"
+        if seen
+        else "the node has not seen it yet: does it run? It uses new keys by itself once it does",
+    }
+    print_result(result, as_json=as_json, table=details)
+
+
+def _check_admitted(bundle: JoinRequest, settings: NodeSettings) -> None:
+    """Refuses what an authority signed that does not speak for this province, or does not yet. Raises PreconditionError."""
+    chain = read_own_chain(settings)
+    if bundle.link not in chain:
+        raise PreconditionError(
+            f"this authority (link {bundle.link.seq}, kid {kid(bundle.link.keys[0]).hex()} …) is not admitted yet: hand the "
+            "bundle in by `province-node join`, and read the digest to the operators"
+        )
+    if bundle.link != chain[-1]:
+        raise PreconditionError(
+            f"this authority (link {bundle.link.seq}) has handed over: link {chain[-1].seq} speaks for the province "
+            "now. Have that one sign request.json"
+        )
+
+
+def _wait_until_seen(settings: NodeSettings, version: int) -> bool:
+    """Whether the running node has taken in its own publication, and short settling times are over."""
+    until = time.monotonic() + _SEEN_SECONDS
+    while time.monotonic() < until:
+        issuer = TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
+        if issuer is not None and issuer.province_version >= version:
+            if settings.keys.settle_seconds <= _SETTLE_WAITED_SECONDS:
+                time.sleep(settings.keys.settle_seconds + 0.5)
+            return True
+        time.sleep(0.2)
+    return False
+
+
+async def _publish(settings: NodeSettings, bundle: JoinRequest) -> int:
+    clock = SystemClock()
+    view = TrustStore.open(settings.trust.folder).view
+    link = ServiceLink(
+        "registry",
+        PeerKind.REGISTRY,
+        realm=settings.realm,
+        trust=lambda: view,
+        tls=settings.tls,
+        clock=clock,
+    )
+    version = decode_metadata(bundle.metadata, Targets).signed.version
+    # the same bundle is the same request, so that publishing again after a lost answer is safe
+    request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{join_digest(encode_join_request(bundle))}/{version}"))
+    try:
+        return await RegistryLink(link).publish_province(request_id, bundle.metadata, bundle.province_json)
+    finally:
+        await link.close()
