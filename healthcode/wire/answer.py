@@ -1,13 +1,6 @@
-"""Answers: what the home says of one of its codes, now, under its ANSWER key.
+"""Answers: the home's signed word on one of its codes (docs/wire-format.md 4.2).
 
-    {1: home, 4: expires, 6: produced,
-     -65539: [version, mode, SHA-256 of the code's COSE bytes, status, level, rule,
-              sequence, nonce]}
-
-The answer binds the code by its hash, the realm by its external data, and in LIVE
-mode the question by its nonce. `sequence` grows with each change of the holder's
-level, so that an older answer can be told from a newer one. An answer lives at most
-60 seconds.
+An answer is bound to the code's SHA-256, and in LIVE mode to the question's nonce; it is valid for at most 60 s.
 """
 
 from __future__ import annotations
@@ -39,7 +32,7 @@ MAX_ANSWER_BYTES = 512
 
 
 class CodeStatus(StrEnum):
-    """What the home says of a code."""
+    """The state of a code at its home."""
 
     ACTIVE = "ACTIVE"
     REVOKED = "REVOKED"
@@ -58,10 +51,10 @@ _STATUS_BY_NUMBER = {number: status for status, number in _NUMBER_BY_STATUS.item
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; times are seconds since the epoch.
+    """One answer. Times are seconds since the epoch.
 
-    `level` and `rule` are the holder's present ones: there with ACTIVE, absent with
-    NOT_FOUND, and with REVOKED or EXPIRED as the home sees fit.
+    `level` and `rule` are the holder's present ones: set with ACTIVE, None with NOT_FOUND, optional otherwise.
+    `sequence` grows with each change of the holder's level, so that a newer answer can be told from an older one.
     """
 
     home: str
@@ -78,7 +71,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class SignedAnswer:
-    """An answer taken apart; nobody has looked at its signature yet."""
+    """A decoded answer. Its signature is not verified yet."""
 
     answer: Answer
     sign1: Sign1
@@ -118,7 +111,7 @@ def sign_answer(answer: Answer, key: PrivateKey, realm: Realm) -> bytes:
 
 
 def decode_answer(data: bytes) -> SignedAnswer:
-    """What an answer says, not yet verified (`cose.verify_sign1`, Context.ANSWER).
+    """Decodes an answer; verify it with `cose.verify_sign1` and Context.ANSWER.
 
     Raises DecodeError: those of cose and cbor, and answer.keys, answer.home,
     answer.time, answer.structure, answer.version, answer.mode, answer.nonce,
@@ -132,7 +125,7 @@ def decode_answer(data: bytes) -> SignedAnswer:
 def _decode_payload(data: bytes) -> Answer:
     payload = cbor.decode(data, max_bytes=MAX_ANSWER_BYTES, max_depth=_MAX_DEPTH)
     if type(payload) is not dict or tuple(payload) != _KEYS:
-        raise DecodeError("answer.keys", "an answer holds the claims 1, 4, 6 and -65539, and no other")
+        raise DecodeError("answer.keys", "an answer has the claims 1, 4, 6 and -65539, and no other")
     home, expires_at, produced_at, fields = payload.values()
     if type(home) is not str or _PARTICIPANT.fullmatch(home) is None:
         raise DecodeError("answer.home", "the home is two digits")
@@ -160,11 +153,11 @@ def _decode_level(number: Any, rule: Any, status: CodeStatus, home: str) -> Leve
         if level is Level.NO_ABNORMALITY and home != NATIONAL_PLATFORM:
             raise DecodeError("answer.level_forbidden", "only participant 00 may say NO_ABNORMALITY")
     if (level is None and status is CodeStatus.ACTIVE) or (level and status is CodeStatus.NOT_FOUND):
-        raise DecodeError("answer.level", "ACTIVE comes with a level, and NOT_FOUND with none")
+        raise DecodeError("answer.level", "ACTIVE needs a level, and NOT_FOUND must have none")
     if (rule is None) != (level is None) or (
         rule is not None and (type(rule) is not str or _RULE.fullmatch(rule) is None)
     ):
         raise DecodeError(
-            "answer.rule", "the rule is 1 to 16 of A-Z, 0-9, . and -, and stands with the level"
+            "answer.rule", "the rule is 1 to 16 of A-Z, 0-9, . and -, and is set together with the level"
         )
     return level

@@ -1,11 +1,4 @@
-"""Base45 (RFC 9285), strict: one text for one byte string.
-
-Three characters carry two bytes (c + 45 d + 2025 e), two carry a last single byte.
-Decoding stands on the path of every check, so it works on all groups at once: the
-three digits of a group are one lane, 24 bits wide, of a long integer, and two
-multiplications of the whole give every group's value. That costs about 4 µs a code,
-where a loop over the groups costs 30.
-"""
+"""Base45 (RFC 9285), strict: each byte string has exactly one text."""
 
 from __future__ import annotations
 
@@ -34,7 +27,7 @@ def encode_base45(data: bytes) -> str:
 
 
 def decode_base45(text: str) -> bytes:
-    """The bytes that `text` stands for; the caller caps its length.
+    """The bytes of a Base45 text. The caller limits its length.
 
     Raises DecodeError: base45.character, base45.length, base45.overflow.
     """
@@ -47,6 +40,8 @@ def decode_base45(text: str) -> bytes:
     groups, rest = divmod(len(digits), 3)
     if rest == 1:
         raise DecodeError("base45.length", "one Base45 character is left over")
+    # All groups at once: each group's three digits are a 24-bit lane of one long integer, and two
+    # multiplications give every value. About 4 µs a code, where a loop over the groups takes 30.
     whole = groups * 3
     lanes = int.from_bytes(digits[:whole])
     mask = int.from_bytes(b"\x00\x00\xff" * groups)
@@ -65,8 +60,8 @@ def decode_base45(text: str) -> bytes:
 
 
 def _character() -> DecodeError:
-    return DecodeError("base45.character", "a character stands outside the Base45 alphabet")
+    return DecodeError("base45.character", "a character is not in the Base45 alphabet")
 
 
 def _overflow() -> DecodeError:
-    return DecodeError("base45.overflow", "a Base45 group stands for more than its bytes can hold")
+    return DecodeError("base45.overflow", "a Base45 group encodes a value that is too large")

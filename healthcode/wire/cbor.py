@@ -1,14 +1,6 @@
-"""Deterministic CBOR (RFC 8949 section 4.2.1), and nothing else, in both directions.
+"""Deterministic CBOR (RFC 8949 section 4.2.1): each value has exactly one encoding.
 
-One value has one encoding: definite lengths, shortest heads, map keys in the
-bytewise order of their encodings, no duplicates, no trailing bytes, no tags and no
-floating point. What may stand in it: integers of 64 bits with sign, text, byte
-strings, true, false, null, arrays, and maps whose keys are integers, text or byte
-strings.
-
-Decoding caps size and depth first, then decodes, encodes again and compares, so
-whatever comes through has exactly one spelling. No tag's meaning is ever carried
-out: cbor2 would otherwise compile regular expressions and follow references.
+Allowed are 64-bit integers with sign, text, bytes, booleans, null, arrays, and maps with keys of these plain types.
 """
 
 from __future__ import annotations
@@ -29,14 +21,14 @@ _LEAST, _GREATEST = -(2**64), 2**64 - 1
 
 
 class _TagError(Exception):
-    """Stops cbor2 at a tag; never leaves this module."""
+    """Stops cbor2 at a tag. It does not leave this module."""
 
 
 def _refuse_tag(*_: object) -> NoReturn:
     raise _TagError
 
 
-# every tag that cbor2 gives a meaning to; a test tries all others
+# Every tag that cbor2 interprets: it would compile regular expressions and follow references. A test tries all others.
 _REFUSED_TAGS: Mapping[int, Any] = MappingProxyType(
     dict.fromkeys(
         (
@@ -50,7 +42,7 @@ _OVERRIDES = dict(_REFUSED_TAGS)
 
 
 def encode(value: Any) -> bytes:
-    """The one encoding of `value`. Raises InvalidInputError for what the rules above exclude."""
+    """The one encoding of `value`. Raises InvalidInputError for a value that the rules exclude."""
     try:
         return cbor2.dumps(_ordered(value))
     except (UnicodeEncodeError, RecursionError) as error:
@@ -65,6 +57,7 @@ def decode(data: bytes, *, max_bytes: int, max_depth: int) -> Any:
     """
     value = parse(data, max_bytes=max_bytes, max_depth=max_depth)
     _check(value)
+    # decode, encode again, compare: so whatever passes has exactly one spelling
     encoded = cbor2.dumps(value)
     if encoded != data:
         if data.startswith(encoded):
@@ -74,15 +67,15 @@ def decode(data: bytes, *, max_bytes: int, max_depth: int) -> Any:
 
 
 def parse(data: bytes, *, max_bytes: int, max_depth: int) -> Any:
-    """The first half of `decode`: sizes, depth, tags, indefinite lengths and duplicate keys are refused.
+    """The first half of `decode`: refuses wrong sizes, depth, tags, indefinite lengths and duplicate keys.
 
-    Types, the order of keys, the shortness of heads and trailing bytes are left to
-    the caller, who knows what shape to expect and so can check them for less: since
-    the deterministic encoding is the one shortest of a value whose keys are in order,
-    whatever has the right types, the right order and the least length is in it.
+    The caller must check types, the order of keys, minimal heads and trailing bytes. If types and order are
+    right and the length is the least possible, then the bytes are the deterministic encoding.
     """
     if len(data) > max_bytes:
-        raise DecodeError("cbor.too_large", f"{len(data)} bytes of CBOR where at most {max_bytes} may stand")
+        raise DecodeError(
+            "cbor.too_large", f"the CBOR has {len(data)} bytes, at most {max_bytes} are allowed"
+        )
     try:
         return cbor2.loads(
             data,
@@ -92,12 +85,12 @@ def parse(data: bytes, *, max_bytes: int, max_depth: int) -> Any:
             allow_indefinite=False,
             allow_duplicate_keys=False,
         )
-    except Exception as error:  # noqa: BLE001  whatever cbor2 raises for hostile bytes, one error leaves
+    except Exception as error:  # noqa: BLE001  cbor2 raises many kinds for hostile bytes; one kind leaves
         raise _decode_error(error) from None
 
 
 def head_bytes(argument: int) -> int:
-    """How long the shortest head with this argument is: an integer from 0, or a length."""
+    """The length of the shortest head with this argument (an integer from 0, or a length)."""
     if argument >= 0x10000:
         return 5 if argument < 0x100000000 else 9
     return 1 if argument < 24 else 2 if argument < 0x100 else 3
@@ -107,7 +100,7 @@ def _check(value: Any) -> None:
     """Refuses every type and every order of keys that `encode` would not write."""
     kind = type(value)
     if kind in _LEAVES:
-        # longer integers arrive as tags, which are refused already
+        # longer integers arrive as tags, which `parse` has refused
         return
     if kind is list:
         for item in value:
@@ -121,48 +114,48 @@ def _check(value: Any) -> None:
             head = _key_order(key)
             if head <= last:
                 raise DecodeError(
-                    "cbor.not_canonical", "map keys stand in the bytewise order of their encodings"
+                    "cbor.not_canonical", "map keys must be in the bytewise order of their encodings"
                 )
             last = head
             if type(item) not in _LEAVES:
                 _check(item)
     else:
         raise DecodeError(
-            "cbor.type", "only integers, text, bytes, true, false, null, arrays and maps may stand"
+            "cbor.type", "only integers, text, bytes, true, false, null, arrays and maps are allowed"
         )
 
 
 def _key_order(key: int | str | bytes) -> bytes:
-    """What sorts like the encoding of `key`: small integers are their own byte."""
+    """Bytes that sort like the encoding of `key`: a small integer is its own byte."""
     if type(key) is int and -24 <= key < 24:
         return (b"%c" % key) if key >= 0 else b"%c" % (0x1F - key)
     return cbor2.dumps(key)
 
 
 def _ordered(value: Any) -> Any:
-    """`value` with every map's keys in order, or InvalidInputError."""
+    """`value` with the keys of every map in order. Raises InvalidInputError."""
     kind = type(value)
     if kind is int and not _LEAST <= value <= _GREATEST:
-        raise InvalidInputError("an integer of more than 64 bits has no place in a message")
+        raise InvalidInputError("a message cannot contain an integer of more than 64 bits")
     if kind in _LEAVES:
         return value
     if kind in (list, tuple):
         return [_ordered(item) for item in value]
     if kind is dict and all(type(key) in _KEYS for key in value):
         return {key: _ordered(value[key]) for key in sorted(value, key=cbor2.dumps)}
-    raise InvalidInputError(f"{kind.__name__} has no place in a message")
+    raise InvalidInputError(f"a message cannot contain a {kind.__name__}")
 
 
 def _decode_error(error: Exception) -> DecodeError:
     text = str(error)
     if isinstance(error, _TagError) or isinstance(error.__cause__, _TagError):
-        return DecodeError("cbor.tag", "a CBOR tag stands where none may")
+        return DecodeError("cbor.tag", "a CBOR tag is not allowed here")
     if isinstance(error, cbor2.CBORDecodeEOF):
         return DecodeError("cbor.truncated", "the CBOR ends too early")
     if "nesting depth" in text:
-        return DecodeError("cbor.depth", "the CBOR is nested too deep")
+        return DecodeError("cbor.depth", "the CBOR is nested too deeply")
     if "Duplicate map key" in text:
-        return DecodeError("cbor.duplicate_key", "a map key stands twice")
+        return DecodeError("cbor.duplicate_key", "a map key occurs twice")
     if "indefinite length" in text:
         return DecodeError("cbor.not_canonical", "a CBOR length is indefinite")
     return DecodeError("cbor.malformed", "this is not CBOR")

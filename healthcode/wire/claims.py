@@ -1,15 +1,6 @@
-"""What a code says: CWT claims (RFC 8392) and one private claim of fixed order.
+"""The content of a code: CWT claims (RFC 8392) and one private array (docs/wire-format.md 3.2).
 
-    {1: issuer, 4: expires, 5: not before, 6: issued,
-     -65537: [version, level, rule, index, presentation, tag, salt, name]}
-
-- Times are whole seconds since 1970, UTC; 5 stands only when later than 6.
-- The array is only ever appended to. Version 1 has exactly these eight; a later
-  version may have more, and its first eight mean the same.
-- Nothing else about the person may stand in a code.
-
-Decoding knows no clock, no key and no policy: it says what is written, or which
-rule the writing breaks.
+{1: issuer, 4: expires, 5: not before, 6: issued, -65537: [version, level, rule, index, presentation, tag, salt, name]}
 """
 
 from __future__ import annotations
@@ -47,18 +38,18 @@ MAX_PAYLOAD_BYTES = 512
 
 
 class Level(StrEnum):
-    """What the home province says of the person."""
+    """What the home province says about the person."""
 
     GREEN = "GREEN"
     YELLOW = "YELLOW"
     RED = "RED"
     PENDING = "PENDING"
     NO_ABNORMALITY = "NO_ABNORMALITY"
-    UNKNOWN = "UNKNOWN"  # a level of a later version; decides UNDECIDED and is never written
+    UNKNOWN = "UNKNOWN"  # a level of a later version: decides UNDECIDED, and is never written
 
 
 class Presentation(StrEnum):
-    """How a code is meant to be shown; each kind has keys of its own."""
+    """How a code is meant to be shown. Each kind has its own keys."""
 
     LIVE = "LIVE"
     PAPER = "PAPER"
@@ -74,14 +65,11 @@ NUMBER_BY_LEVEL = {
 LEVEL_BY_NUMBER = {number: level for level, number in NUMBER_BY_LEVEL.items()}
 
 
+# a named tuple: making a frozen dataclass of this size is slow beside a signature check
 class CodeClaims(NamedTuple):
-    """The content of one code.
+    """The content of one code. Times are seconds since the epoch (UTC).
 
-    `tag` (2 bytes) and `salt` (8 bytes) are both there or both None; `name` is the
-    masked name. Times are seconds since the epoch.
-
-    Immutable. A named tuple, because a frozen dataclass of so many fields takes long
-    to make, which shows beside a signature check.
+    `tag` (2 bytes) and `salt` (8 bytes) are both set or both None. `name` is masked.
     """
 
     issuer: str
@@ -91,7 +79,7 @@ class CodeClaims(NamedTuple):
     version: int
     level: Level
     rule: str
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody wants of claims
+    index: int  # type: ignore[assignment]  # hides tuple.index, which claims do not need
     presentation: Presentation
     shown_by_relative: bool
     tag: bytes | None
@@ -99,7 +87,7 @@ class CodeClaims(NamedTuple):
     name: str | None
 
     def __repr__(self) -> str:
-        """Nothing of the person, since a repr may end in a log."""
+        """Shows nothing about the person, because a repr may reach a log."""
         return f"CodeClaims(issuer={self.issuer!r}, issued_at={self.issued_at}, expires_at={self.expires_at})"
 
 
@@ -107,8 +95,8 @@ _ISS, _EXP, _NBF, _IAT, _CODE = 1, 4, 5, 6, -65537
 _KEYS = ((_ISS, _EXP, _IAT, _CODE), (_ISS, _EXP, _NBF, _IAT, _CODE))
 _PAPER, _SHOWN_BY_RELATIVE = 1, 2
 _MAX_DEPTH = 4
-# what a version 1 payload takes beside its times, rule, index, tag, salt and name: the map's and the
-# array's head, four keys (one of five bytes), the issuer, and one byte for each head in the array but the index's
+# bytes of a version 1 payload without times, rule, index, tag, salt and name: the heads of map and array,
+# four keys (one of five bytes), the issuer, and one byte for each head in the array except the index's
 _FIXED_BYTES = 1 + (1 + 1 + 1 + 5) + 3 + 1 + 7
 _RULE = re.compile(r"[A-Z0-9.-]{1,16}")
 
@@ -117,7 +105,7 @@ def encode_claims(claims: CodeClaims) -> bytes:
     """The payload of a code. Raises InvalidInputError for what `decode_claims` would refuse."""
     number = NUMBER_BY_LEVEL.get(claims.level)
     if number is None or claims.version != VERSION:
-        raise InvalidInputError(f"this software writes version {VERSION} codes, of the levels that it knows")
+        raise InvalidInputError(f"this software writes codes of version {VERSION} and of known levels only")
     flags = _PAPER * (claims.presentation is Presentation.PAPER)
     flags |= _SHOWN_BY_RELATIVE * claims.shown_by_relative
     payload: dict[int, Any] = {_ISS: claims.issuer, _EXP: claims.expires_at, _IAT: claims.issued_at}
@@ -139,7 +127,7 @@ def encode_claims(claims: CodeClaims) -> bytes:
 
 
 def decode_claims(data: bytes) -> CodeClaims:
-    """What the payload of a code says.
+    """Decodes the payload of a code, without clock, key or policy.
 
     Raises DecodeError: those of cbor.decode, and claims.keys, claims.issuer,
     claims.time, claims.order, claims.structure, claims.version, claims.level,
@@ -149,9 +137,11 @@ def decode_claims(data: bytes) -> CodeClaims:
     payload = cbor.parse(data, max_bytes=MAX_PAYLOAD_BYTES, max_depth=_MAX_DEPTH)
     if type(payload) is not dict or tuple(payload) not in _KEYS:
         if type(payload) is dict and any(payload.keys() == set(keys) for keys in _KEYS):
-            raise DecodeError("cbor.not_canonical", "map keys stand in the bytewise order of their encodings")
+            raise DecodeError(
+                "cbor.not_canonical", "map keys must be in the bytewise order of their encodings"
+            )
         raise DecodeError(
-            "claims.keys", "a code holds the claims 1, 4, 6 and -65537, 5 at need, and no other"
+            "claims.keys", "a code has the claims 1, 4, 6 and -65537, optionally 5, and no other"
         )
     issuer, expires_at, issued_at, fields = payload[_ISS], payload[_EXP], payload[_IAT], payload[_CODE]
     not_before = payload.get(_NBF)
@@ -177,7 +167,7 @@ def decode_claims(data: bytes) -> CodeClaims:
         raise DecodeError("claims.presentation", "the presentation is 0 to 3")
     size += len(rule) + cbor.head_bytes(index) + _check_holder(tag, salt, name)
     if version != VERSION or size != len(data):
-        # names what is wrong with the encoding; what follows version 1 is checked this way too
+        # the full decoder names the fault; later versions are always checked this way
         cbor.decode(data, max_bytes=MAX_PAYLOAD_BYTES, max_depth=_MAX_DEPTH)
     return CodeClaims(
         issuer,
@@ -197,7 +187,7 @@ def decode_claims(data: bytes) -> CodeClaims:
 
 
 def _check_times(issued_at: Any, expires_at: Any, not_before: Any, *, has_nbf: bool) -> int:
-    """Refuses wrong times; how many bytes their shortest encodings take, with their keys."""
+    """Refuses wrong times. Returns the bytes of their shortest encodings, with their keys."""
     if (
         type(issued_at) is not int
         or type(expires_at) is not int
@@ -206,14 +196,14 @@ def _check_times(issued_at: Any, expires_at: Any, not_before: Any, *, has_nbf: b
     ):
         raise DecodeError("claims.time", "a time is whole seconds since 1970, up to the year 9999")
     if expires_at <= issued_at:
-        raise DecodeError("claims.order", "a code expires after it was issued")
+        raise DecodeError("claims.order", "a code must expire after it was issued")
     size = cbor.head_bytes(issued_at) + cbor.head_bytes(expires_at)
     if not has_nbf:
         return size
     if type(not_before) is not int:
         raise DecodeError("claims.time", "a time is whole seconds since 1970, up to the year 9999")
     if not issued_at < not_before < expires_at:
-        raise DecodeError("claims.order", "not-before stands only between issue and expiry")
+        raise DecodeError("claims.order", "not-before must be between issue and expiry")
     return size + 1 + cbor.head_bytes(not_before)
 
 
@@ -231,7 +221,7 @@ def _decode_level(number: Any, version: int, issuer: str) -> Level:
 
 
 def _check_holder(tag: Any, salt: Any, name: Any) -> int:
-    """Refuses a wrong tag, salt or name; how many bytes their encodings take beyond a head each."""
+    """Refuses a wrong tag, salt or name. Returns the bytes of their encodings, without one head each."""
     size = 0
     if tag is not None:
         if type(tag) is not bytes or len(tag) != TAG_BYTES:
@@ -240,12 +230,14 @@ def _check_holder(tag: Any, salt: Any, name: Any) -> int:
     if salt is not None and (type(salt) is not bytes or len(salt) != SALT_BYTES):
         raise DecodeError("claims.salt", f"the salt is {SALT_BYTES} bytes or null")
     if (tag is None) != (salt is None):
-        raise DecodeError("claims.tag", "holder tag and salt stand together or not at all")
+        raise DecodeError("claims.tag", "holder tag and salt must both be present or both be null")
     if name is None:
         return size
     length = len(name.encode()) if type(name) is str else 0
     if not 0 < length <= MAX_NAME_BYTES:
         raise DecodeError("claims.name", f"the name is text of at most {MAX_NAME_BYTES} bytes")
     if not is_masked_name(name):
-        raise DecodeError("claims.name", "the name is masked with *, and of characters that names may have")
+        raise DecodeError(
+            "claims.name", "the name must be masked with * and contain only characters of names"
+        )
     return size + length + (length > 23)

@@ -1,11 +1,4 @@
-"""The text of a code, as it stands in the QR: prefix, Base45, COSE_Sign1, claims.
-
-    CNHC1:  + Base45( 18(COSE_Sign1) )      in the realm cn
-    CNHT1:  the same, in any test realm
-
-Decoding goes outside in, stops at the first rule that is broken, and each refusal
-costs well under a millisecond, whatever the text.
-"""
+"""The text of a code: a prefix, then Base45 of a COSE_Sign1 over claims (docs/wire-format.md 3)."""
 
 from __future__ import annotations
 
@@ -30,13 +23,14 @@ __all__ = [
 MAX_CHARACTERS = 2048
 MAX_ISSUED_CHARACTERS = 262  # QR version 9 at error correction level M
 _PREFIX_CHARACTERS = 6
+# CNHC1: in the realm cn, CNHT1: in every test realm
 _PREFIXES = frozenset({code_prefix(PRODUCTION), code_prefix("test-any")})
 
 
 class DecodedCode(NamedTuple):
-    """A code taken apart; nobody has looked at its signature yet.
+    """A decoded code. Its signature is not verified yet.
 
-    `cose` are the bytes that a question carries, and whose SHA-256 an answer binds.
+    `cose` is what a question carries. An answer names its SHA-256.
     """
 
     claims: CodeClaims
@@ -44,15 +38,15 @@ class DecodedCode(NamedTuple):
     cose: bytes
 
     def __repr__(self) -> str:
-        """Nothing of the content, since a repr may end in a log."""
+        """Shows no content, because a repr may reach a log."""
         return f"DecodedCode({self.claims!r}, {self.sign1!r})"
 
 
 def sign_code(claims: CodeClaims, key: PrivateKey, realm: Realm) -> str:
-    """The text of a new code, for the QR in alphanumeric mode.
+    """Returns the text of a new code, for a QR in alphanumeric mode.
 
-    Raises InvalidInputError when the claims break a rule of the format, or when rule
-    and name together make the text too long for QR version 9 at level M.
+    Raises InvalidInputError when the claims break a rule of the format, or when the text is
+    too long for QR version 9 at level M.
     """
     message = sign1(encode_claims(claims), key, Context.CODE, realm)
     text = code_prefix(realm) + encode_base45(message)
@@ -64,13 +58,15 @@ def sign_code(claims: CodeClaims, key: PrivateKey, realm: Realm) -> str:
 
 
 def decode_code(text: str, realm: Realm) -> DecodedCode:
-    """What a text claims to be, taken apart strictly.
+    """Decodes a text strictly, from the outside in.
 
-    Raises DecodeError: code.too_long, code.prefix, code.other_realm, and those of
-    base45, cose, cbor and claims.
+    Raises DecodeError at the first broken rule: code.too_long, code.prefix, code.other_realm, and
+    those of base45, cose, cbor and claims.
     """
     if len(text) > MAX_CHARACTERS:
-        raise DecodeError("code.too_long", f"a code has at most {MAX_CHARACTERS} characters")
+        raise DecodeError(
+            "code.too_long", f"a code has at most {MAX_CHARACTERS} characters, this text has {len(text)}"
+        )
     if not text.startswith(code_prefix(realm)):
         if text[:_PREFIX_CHARACTERS] in _PREFIXES:
             raise DecodeError("code.other_realm", f"the code is of another realm than {realm}")
@@ -79,6 +75,6 @@ def decode_code(text: str, realm: Realm) -> DecodedCode:
 
 
 def decode_cose_code(data: bytes) -> DecodedCode:
-    """The same for the COSE bytes alone, as a question carries them. Raises DecodeError."""
+    """Decodes the COSE bytes alone, as a question carries them. Raises DecodeError."""
     message = decode_sign1(data)
     return DecodedCode(decode_claims(message.payload), message, data)

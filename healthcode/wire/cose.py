@@ -1,14 +1,6 @@
-"""COSE_Sign1 (RFC 9052), in the one shape that every signed message of ours has.
+"""COSE_Sign1 (RFC 9052) in our one shape: 18([<<{1: alg, 4: kid}>>, {}, payload, signature]).
 
-    18([ << {1: alg, 4: kid} >>, {}, payload, signature ])
-
-alg is −19 (Ed25519, RFC 9864) and kid 8 bytes; both are hints. Trust is by issuer
-and kid, and the algorithm is the registered key's, never the message's. Tag 18 is
-demanded, tag 61 and all others refused; no other header may stand; the signature
-is 64 bytes.
-
-The external data of each signature is `healthcode/1/<context>/<realm>`, so that no
-signature of one kind or realm is ever good for another.
+alg and kid are hints: the key registered for (issuer, kid) decides (docs/wire-format.md 2.3).
 """
 
 from __future__ import annotations
@@ -39,7 +31,7 @@ MAX_BYTES = 1024
 
 
 class Context(StrEnum):
-    """What a signature is of; a part of its external data."""
+    """The kind of a signed message. It is part of the signature's external data."""
 
     CODE = "code"
     ANSWER = "answer"
@@ -52,7 +44,7 @@ class Context(StrEnum):
 
 
 class Sign1(NamedTuple):
-    """A decoded message, whose signature nobody has looked at yet."""
+    """A decoded message. Its signature is not verified yet."""
 
     alg: int
     kid: bytes
@@ -61,11 +53,11 @@ class Sign1(NamedTuple):
     protected: bytes
 
     def __repr__(self) -> str:
-        """Nothing of the content, since a repr may end in a log."""
+        """Shows no content, because a repr may reach a log."""
         return f"Sign1(alg={self.alg}, kid={self.kid.hex()})"
 
 
-# 18([h'A2 01 32 04 48 …': what every Ed25519 message begins with, up to its kid
+# every Ed25519 message begins with 18([h'A2 01 32 04 48, then comes its kid
 _HEAD = b"\xd2\x84\x4d\xa2\x01\x32\x04\x48"
 _PROTECTED = slice(3, 16)
 _KID = slice(8, 16)
@@ -78,25 +70,25 @@ _MAX_DEPTH = 2
 
 
 def external_aad(context: Context, realm: Realm) -> bytes:
-    """The external data that separates kinds of message and realms."""
+    """The external data. A signature of one kind or realm is not valid for another."""
     return f"healthcode/1/{context}/{realm}".encode()
 
 
 def sign1(payload: bytes, key: PrivateKey, context: Context, realm: Realm) -> bytes:
-    """The COSE_Sign1 of `payload` under `key`."""
+    """Returns `payload` as a COSE_Sign1 under `key`."""
     protected = _HEAD[3:] + kid(key.public)
     signature = key.sign(_to_be_signed(protected, payload, context, realm))
     return b"".join((b"\xd2\x84\x4d", protected, b"\xa0", _bstr(payload), _SIGNATURE_HEAD, signature))
 
 
 def decode_sign1(data: bytes, *, max_bytes: int = MAX_BYTES) -> Sign1:
-    """Takes a COSE_Sign1 apart without looking at its signature.
+    """Decodes a COSE_Sign1. Does not verify its signature.
 
     Raises DecodeError: those of cbor.decode, and cose.tag, cose.structure,
     cose.protected, cose.alg, cose.kid, cose.unprotected, cose.payload, cose.signature.
     """
     size = len(data)
-    # the shape of nearly every message there is; whatever differs is named by the slow way
+    # fast path: nearly every message has this shape; the slow path names what differs
     if size <= max_bytes and data.startswith(_HEAD) and data[-_TAIL : 2 - _TAIL] == _SIGNATURE_HEAD:
         payload = data[_PAYLOAD:-_TAIL]
         if data[_UNPROTECTED] == 0xA0 and len(payload) > 1:
@@ -109,25 +101,24 @@ def decode_sign1(data: bytes, *, max_bytes: int = MAX_BYTES) -> Sign1:
 
 
 def verify_sign1(message: Sign1, public: bytes, context: Context, realm: Realm) -> bool:
-    """Whether the signature holds under `public`, for this kind of message in this realm.
+    """Whether the signature is valid under `public`, for this kind of message and realm.
 
-    The algorithm is Ed25519 whatever the message says; compare `message.alg` with
-    the registered key's before.
+    Always checks Ed25519. The caller compares `message.alg` with the registered key's first.
     """
     signed = _to_be_signed(message.protected, message.payload, context, realm)
     return verify(public, signed, message.signature)
 
 
 def sign_detached(payload: bytes, key: PrivateKey, context: Context, realm: Realm) -> bytes:
-    """The 64 bytes of a signature that travels beside `payload` (proofs of possession, handovers).
+    """Returns a signature of 64 bytes that travels beside `payload` (possession, handover).
 
-    It is the signature of the Sig_structure with an empty protected header.
+    It signs a Sig_structure with an empty protected header.
     """
     return key.sign(_to_be_signed(b"", payload, context, realm))
 
 
 def verify_detached(payload: bytes, signature: bytes, public: bytes, context: Context, realm: Realm) -> bool:
-    """Whether a signature by `sign_detached` holds under `public`."""
+    """Whether a signature made by `sign_detached` is valid under `public`."""
     return verify(public, _to_be_signed(b"", payload, context, realm), signature)
 
 
@@ -136,7 +127,7 @@ def _to_be_signed(protected: bytes, payload: bytes, context: Context, realm: Rea
 
 
 def _sig_structure(protected: bytes, external: bytes, payload: bytes) -> bytes:
-    """What is signed: the Sig_structure of RFC 9052 section 4.4, for Signature1."""
+    """The signed bytes: the Sig_structure of RFC 9052 section 4.4, for Signature1."""
     return b"".join((b"\x84\x6aSignature1", _bstr(protected), _bstr(external), _bstr(payload)))
 
 
@@ -150,7 +141,7 @@ def _bstr(data: bytes) -> bytes:
 
 
 def _payload_start(field: bytes) -> int:
-    """Where the content of the byte string `field` begins, or 0 when its head is not minimal or not exact."""
+    """Where the content of the byte string `field` begins; 0 when its head is not minimal or not exact."""
     size = len(field)
     if field[0] == 0x58 and field[1] >= 24 and size == 2 + field[1]:
         return 2
@@ -161,15 +152,17 @@ def _payload_start(field: bytes) -> int:
 
 def _decode_slowly(data: bytes, max_bytes: int) -> Sign1:
     if len(data) > max_bytes:
-        raise DecodeError("cbor.too_large", f"{len(data)} bytes of COSE where at most {max_bytes} may stand")
+        raise DecodeError(
+            "cbor.too_large", f"the COSE message has {len(data)} bytes, at most {max_bytes} are allowed"
+        )
     if not data:
-        raise DecodeError("cbor.truncated", "there is no COSE message at all")
+        raise DecodeError("cbor.truncated", "the COSE message is empty")
     if data[0] != _TAG_18:
-        raise DecodeError("cose.tag", "a COSE message begins with tag 18 in one byte, and with no other")
+        raise DecodeError("cose.tag", "a COSE message begins with tag 18, in one byte")
     fields = cbor.parse(data[1:], max_bytes=max_bytes, max_depth=_MAX_DEPTH)
-    # what is looked at first is what keeps the rest small, and so cheap to refuse
+    # the cheap checks come first, so that bad input costs little
     if type(fields) is not list or len(fields) != 4:
-        raise DecodeError("cose.structure", "a COSE_Sign1 is an array of four")
+        raise DecodeError("cose.structure", "a COSE_Sign1 is an array of four elements")
     protected, unprotected, payload, signature = fields
     if type(unprotected) is not dict or unprotected:
         raise DecodeError("cose.unprotected", "the unprotected header is an empty map")
@@ -188,7 +181,7 @@ def _decode_header(protected: bytes) -> tuple[int, bytes]:
     header = cbor.parse(protected, max_bytes=len(protected), max_depth=1)
     if type(header) is not dict or header.keys() != {1, 4}:
         raise DecodeError(
-            "cose.protected", "the protected header holds alg (1) and kid (4), and nothing else"
+            "cose.protected", "the protected header contains alg (1) and kid (4), and nothing else"
         )
     alg, key_id = header[1], header[4]
     if type(alg) is not int:

@@ -1,18 +1,4 @@
-"""The holder tag: two bytes that let a verifier see whether a code and a card belong together.
-
-    tag = first 2 bytes of Argon2id(type ‖ number, salt16; 19 MiB, t = 2, p = 1, 16 bytes out)
-    salt16 = first 16 bytes of SHA-256("healthcode/1/holder-tag" ‖ salt8)
-
-salt8 is drawn once a holder and day. About 21,000 citizens fit any tag, so a tag
-tells nobody a number, and a stranger's card fits once in 65,536.
-
-A code does not say from which kind of document its tag was made: that would tell
-more about the person than a check needs. The rule is therefore one of issuing: a
-holder who has a resident identity card is tagged by it, and others by the document
-they are registered with. So a resident identity card that does not fit is a
-MISMATCH, and any other document that does not fit is NOT_COMPARABLE, never a
-mismatch: the holder may be registered with another one.
-"""
+"""The holder tag: two bytes by which a verifier compares a code with an identity document (ADR 0004)."""
 
 from __future__ import annotations
 
@@ -43,9 +29,10 @@ class HolderMatch(StrEnum):
 
 
 def holder_tag(document: IdentityDocument, salt8: bytes) -> bytes:
-    """The 2 bytes for `document` under `salt8`. Costs about 36 core-milliseconds and 19 MiB, on purpose.
+    """The tag of `document`: the first 2 bytes of Argon2id(type ‖ number, salt; 19 MiB, t = 2, p = 1).
 
-    Raises InvalidInputError unless the salt is 8 bytes.
+    `salt8` is drawn once a holder and day. Costs about 36 core-milliseconds and 19 MiB, so that guessing is slow.
+    Raises InvalidInputError unless the salt has 8 bytes.
     """
     if len(salt8) != SALT_BYTES:
         raise InvalidInputError(f"a holder salt is {SALT_BYTES} bytes, this one has {len(salt8)}")
@@ -57,11 +44,13 @@ def holder_tag(document: IdentityDocument, salt8: bytes) -> bytes:
 
 
 def match_holder(claims: CodeClaims, document: IdentityDocument) -> HolderMatch:
-    """Whether `document` is the holder's. Call it once the signature holds."""
+    """Whether `document` is the holder's. Verify the signature of the code first."""
     if claims.tag is None or claims.salt is None:
         return HolderMatch.NOT_COMPARABLE
     if hmac.compare_digest(holder_tag(document, claims.salt), claims.tag):
         return HolderMatch.MATCH
+    # Issuers tag a holder who has a resident identity card by that card. A holder may be registered with any other
+    # document, so only a resident card that does not match is a mismatch.
     if document.type is DocumentType.RESIDENT_ID:
         return HolderMatch.MISMATCH
     return HolderMatch.NOT_COMPARABLE

@@ -1,12 +1,6 @@
-"""Questions: what a node asks another participant about one of its codes.
+"""Questions: a node asks another participant about one of its codes (docs/wire-format.md 4.1).
 
-    {1: asker, 3: home, 4: expires, 6: issued, 7: question id (16 bytes),
-     -65538: [version, mode, code, purpose, nonce]}
-
-The whole code stands in the question, so that the home checks its own signature
-first and nobody can go through the indices. LIVE questions carry a nonce of 16
-bytes and are answered afresh; CACHED ones carry none, so that one answer serves
-many. A question lives at most 60 seconds.
+A question carries the whole code, so that the home checks its own signature first and indices cannot be enumerated.
 """
 
 from __future__ import annotations
@@ -45,14 +39,14 @@ MAX_QUESTION_BYTES = 2048
 
 
 class QueryMode(StrEnum):
-    """How fresh the answer has to be."""
+    """How fresh the answer must be."""
 
     CACHED = "CACHED"  # up to 60 seconds old
-    LIVE = "LIVE"  # bound to this very question
+    LIVE = "LIVE"  # bound to this question by a nonce; each question gets a new answer
 
 
 class QueryPurpose(StrEnum):
-    """Why the question is asked; the home records it with who asked."""
+    """Why the question is asked. The home counts it by asker."""
 
     ENTRY_CHECK = "ENTRY_CHECK"
     TRAVEL = "TRAVEL"
@@ -73,7 +67,7 @@ _PURPOSE_BY_NUMBER = {number: purpose for purpose, number in _NUMBER_BY_PURPOSE.
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question. `code` are the COSE bytes of the code; times are seconds since the epoch."""
+    """One question, valid for at most 60 seconds. `code` is the code's COSE bytes; times are seconds since the epoch."""
 
     asker: str
     home: str
@@ -88,7 +82,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class SignedQuestion:
-    """A question taken apart; nobody has looked at its signature yet."""
+    """A decoded question. Its signature is not verified yet."""
 
     question: Question
     sign1: Sign1
@@ -123,7 +117,7 @@ def sign_question(question: Question, key: PrivateKey, realm: Realm) -> bytes:
 
 
 def decode_question(data: bytes) -> SignedQuestion:
-    """What a question asks, not yet verified (`cose.verify_sign1`, Context.QUESTION).
+    """Decodes a question; verify it with `cose.verify_sign1` and Context.QUESTION.
 
     Raises DecodeError: those of cose and cbor, and question.keys, question.participant,
     question.time, question.id, question.structure, question.version, question.mode,
@@ -136,9 +130,7 @@ def decode_question(data: bytes) -> SignedQuestion:
 def _decode_payload(data: bytes) -> Question:
     payload = cbor.decode(data, max_bytes=MAX_QUESTION_BYTES, max_depth=_MAX_DEPTH)
     if type(payload) is not dict or tuple(payload) != _KEYS:
-        raise DecodeError(
-            "question.keys", "a question holds the claims 1, 3, 4, 6, 7 and -65538, and no other"
-        )
+        raise DecodeError("question.keys", "a question has the claims 1, 3, 4, 6, 7 and -65538, and no other")
     asker, home, expires_at, issued_at, question_id, fields = payload.values()
     for code in (asker, home):
         if type(code) is not str or _PARTICIPANT.fullmatch(code) is None:
@@ -158,7 +150,7 @@ def _decode_payload(data: bytes) -> Question:
 
 
 def check_lifetime(kind: str, issued_at: Any, expires_at: Any) -> None:
-    """Refuses times which are none, or which are more than 60 seconds apart (`<kind>.time`)."""
+    """Refuses times that are not integers, or are more than 60 seconds apart (`<kind>.time`)."""
     if type(issued_at) is not int or type(expires_at) is not int:
         raise DecodeError(f"{kind}.time", "a time is whole seconds since 1970")
     if not 0 <= issued_at < expires_at <= issued_at + MAX_LIFETIME_SECONDS or expires_at > LAST_SECOND:
@@ -166,7 +158,7 @@ def check_lifetime(kind: str, issued_at: Any, expires_at: Any) -> None:
 
 
 def check_version(kind: str, fields: Any, count: int) -> None:
-    """Refuses an array that is not of version 1, or not of `count` elements."""
+    """Refuses an array that is not of version 1, or has not `count` elements."""
     if type(fields) is not list or not fields:
         raise DecodeError(f"{kind}.structure", "the private claim is an array that begins with its version")
     if type(fields[0]) is not int or fields[0] != VERSION:
@@ -176,7 +168,7 @@ def check_version(kind: str, fields: Any, count: int) -> None:
 
 
 def decode_mode(kind: str, number: Any, nonce: Any) -> QueryMode:
-    """The mode, once it agrees with the nonce: LIVE has one of 16 bytes, CACHED has none."""
+    """The mode, if it agrees with the nonce: LIVE has one of 16 bytes, CACHED has none."""
     mode = MODE_BY_NUMBER.get(number) if type(number) is int else None
     if mode is None:
         raise DecodeError(f"{kind}.mode", "the mode is 0 (CACHED) or 1 (LIVE)")
