@@ -1,13 +1,6 @@
-"""Identity documents: one spelling for one document, and typing errors found before they travel.
+"""Identity documents: numbers are normalised and checked, so that one document has one spelling.
 
-Numbers are normalised (full-width to ASCII, spaces dropped, letters upper-case)
-and then checked by the table below. The resident identity card is GB 11643: six
-digits of area, birth date, sequence, and an ISO 7064 MOD 11-2 check character,
-which finds every single wrong digit and every swap of two neighbours. The shapes
-of the others are what their issuers print; where no public text confirms one, the
-table is wide on purpose.
-
-A number never stands in a message or in a repr.
+A number is in no message and no repr. Resident cards follow GB 11643 (check character: ISO 7064 MOD 11-2).
 """
 
 from __future__ import annotations
@@ -27,7 +20,7 @@ __all__ = ["DocumentType", "IdentityDocument", "decode_document", "resident_id_c
 
 
 class DocumentType(StrEnum):
-    """The kinds of document, by the two digits that stand for them on the wire."""
+    """The kinds of document, by their two digits on the wire."""
 
     RESIDENT_ID = "10"
     HK_MACAU_PERMIT = "14"
@@ -40,12 +33,13 @@ class DocumentType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IdentityDocument:
-    """A document whose number is normalised and holds; made by `decode_document` alone."""
+    """A document with a normalised, valid number. Only `decode_document` makes one."""
 
     type: DocumentType
     number: str = field(repr=False)
 
 
+# as their issuers print them; where no public text confirms a shape, it is wide on purpose
 _SHAPES: Mapping[DocumentType, tuple[str, str]] = MappingProxyType(
     {
         DocumentType.RESIDENT_ID: (r"[0-9]{17}[0-9X]", "17 digits and a check character"),
@@ -106,20 +100,22 @@ def _normalise(text: str) -> str:
 
 def _check_resident_id(number: str) -> None:
     if number[:2] not in _AREAS:
-        raise _refusal("number", "the first two digits name a province of GB/T 2260")
+        raise _refusal("number", "the first two digits must be a province of GB/T 2260")
     try:
         born = date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
     except ValueError:
-        raise _refusal("number", "digits 7 to 14 are a birth date that exists") from None
+        raise _refusal("number", "digits 7 to 14 must be an existing birth date") from None
     if born.year < _FIRST_YEAR:
-        raise _refusal("number", f"digits 7 to 10 are a birth year from {_FIRST_YEAR}")
+        raise _refusal("number", f"digits 7 to 10 must be a birth year from {_FIRST_YEAR}")
     if resident_id_check_digit(number[:17]) != number[17]:
-        raise _refusal("number", "the last character agrees with the 17 before it: look for a typing error")
+        raise _refusal(
+            "number", "the last character must agree with the 17 before it: look for a typing error"
+        )
 
 
 def _refusal(field_name: str, wanted: str) -> InvalidInputError:
     return InvalidInputError(
-        f"the identity document's {field_name} does not hold: wanted {wanted}",
+        f"the identity document's {field_name} is not valid: wanted {wanted}",
         reason=Reason.DOCUMENT_INVALID,
         fields={field_name: wanted},
     )

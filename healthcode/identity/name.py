@@ -1,14 +1,6 @@
-"""Masked names: enough to see beside a card that code and card belong together, and no more.
+"""Masked names: 张小三 is 张*三, Anna Schmidt is A*t, 张三 is 张*, a name of one character is *.
 
-One rule for every script: the first and the last character stay, and one `*`
-stands for all between them, however many (张小三 is 张*三, Anna Schmidt is A*t).
-Of a name of two characters only the first stays (张*), of one character none (*).
-Combining marks count as part of what they stand on and are left out.
-
-What may stand in a masked name is a fixed table, so that software of any year, with any
-version of Unicode, reads the same codes. It holds no mark, nothing invisible and nothing
-that normalisation changes: whatever is written in it is in form C. A character that is
-not in it is masked like those between.
+One `*` replaces everything between the first and the last character (docs/wire-format.md 3.2).
 """
 
 from __future__ import annotations
@@ -22,7 +14,8 @@ __all__ = ["NAME_RANGES", "is_masked_name", "mask_name"]
 
 _MAX_NAME_CHARACTERS = 128
 
-# docs/wire-format.md §3.4; none of these may go, and a new one is a new version of the format
+# A fixed table, so that every version of Unicode reads the same codes (docs/wire-format.md 3.2). It has no marks, nothing
+# invisible, and nothing that normalisation changes. Remove none of it: a new range is a new version of the format.
 NAME_RANGES: tuple[tuple[int, int], ...] = (
     # space ' - . · ’ and Latin
     *((0x20, 0x20), (0x27, 0x27), (0x2D, 0x2E), (0x41, 0x5A), (0x61, 0x7A), (0xB7, 0xB7), (0xC0, 0xD6)),
@@ -54,17 +47,18 @@ _MASKED = re.compile(rf"[{_CLASS}]*\*[{_CLASS}*]*")
 
 
 def is_masked_name(text: str) -> bool:
-    """Whether `text` has a `*`, and beside it characters of the table alone."""
+    """Whether `text` has a `*`, and otherwise only characters of the table."""
     return _MASKED.fullmatch(text) is not None
 
 
 def mask_name(name: str) -> str:
     """The masked form of a full name: NFC, at most 9 bytes of UTF-8, always with a `*`.
 
-    Raises InvalidInputError when `name` is empty, longer than 128 characters, or
-    holds control characters. The message never repeats the name.
+    A first or last character that is not in the table is masked too. Raises InvalidInputError when `name` is
+    empty, longer than 128 characters, or has control characters. The message never repeats the name.
     """
     text = unicodedata.normalize("NFC", name.strip()) if len(name) <= _MAX_NAME_CHARACTERS else ""
+    # combining marks belong to the character before them, and are left out
     letters = [character for character in text if not unicodedata.category(character).startswith("M")]
     if not letters or any(unicodedata.category(character) in {"Cc", "Cf", "Cs"} for character in letters):
         raise InvalidInputError(

@@ -1,9 +1,6 @@
-"""The participants of the federation, by their two-digit code.
+"""The participants of the federation, by their two-digit code: the provinces of GB/T 2260, 00 and 66.
 
-The 34 codes are GB/T 2260 provinces with their ISO 3166-2:CN suffixes. Two are
-not in GB/T 2260: 00 is the national platform, and 66 the Xinjiang Production and
-Construction Corps; the letters CN and BT beside them are ours, not ISO's.
-Codes 90 to 99 are for tests: no `cn` realm may take them in.
+00 is the national platform, 66 the Xinjiang Production and Construction Corps. 90 to 99 are for tests.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ NATIONAL_PLATFORM = "00"
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """One member: its code, its two letters, and its name in English and Chinese."""
+    """One participant: its code, its two letters, and its name in English and Chinese."""
 
     code: str
     iso: str
@@ -38,6 +35,7 @@ class Participant:
     chinese: str
 
 
+# letters as in ISO 3166-2:CN; CN and BT are ours
 _ROWS = (
     ("00", "CN", "National platform", "国家平台"),
     ("11", "BJ", "Beijing", "北京"),
@@ -78,7 +76,7 @@ _ROWS = (
 )
 
 PARTICIPANTS: Mapping[str, Participant] = MappingProxyType({row[0]: Participant(*row) for row in _ROWS})
-"""The 36 real participants; those for tests are not in it."""
+"""The 36 real participants, without those for tests."""
 
 
 def is_test_participant(code: str) -> bool:
@@ -94,14 +92,14 @@ def participant(code: str) -> Participant:
     if is_test_participant(code):
         return Participant(code, f"T{code[1]}", f"Test {code}", f"测试{code}")
     raise NotFoundError(
-        f"{code[:8]!r} is no participant: use a GB/T 2260 province code such as 31, 00, 66, "
+        f"{code[:8]!r} is not a participant: use a GB/T 2260 province code such as 31, 00, 66, "
         "or 90 to 99 in a test realm",
         reason=Reason.PARTICIPANT_UNKNOWN,
     )
 
 
 def check_member(realm: Realm, code: str) -> Participant:
-    """The participant `code`, when `realm` may have it as a member. Raises InvalidInputError."""
+    """The participant `code`, if `realm` may have it as a member. Raises InvalidInputError."""
     try:
         found = participant(code)
     except NotFoundError as error:

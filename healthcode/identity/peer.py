@@ -1,14 +1,6 @@
-"""Who is at the other end of a connection: the one URI in its certificate, taken apart strictly.
+"""The identity of a peer: the one URI in its certificate, such as spiffe://cn.healthcode/province/31.
 
-    spiffe://REALM.healthcode/registry            the trust registry
-    spiffe://REALM.healthcode/gateway             the gateway
-    spiffe://REALM.healthcode/province/31         the node of participant 31
-    spiffe://REALM.healthcode/issuer/31/NAME      a back end of 31 which issues and revokes
-    spiffe://REALM.healthcode/operator/NAME       a national operator
-    spiffe://REALM.healthcode/integrator/44/NAME  who calls Verify at 44
-
-One identity has one spelling. An identity counts only under the CA that is
-published for it; that is for the caller of this module to check.
+One identity has one spelling. It counts only under the CA that is published for it; the caller checks that.
 """
 
 from __future__ import annotations
@@ -24,14 +16,14 @@ __all__ = ["PeerId", "PeerKind", "decode_peer_uri"]
 
 
 class PeerKind(StrEnum):
-    """What a peer is."""
+    """The kind of a peer."""
 
     REGISTRY = "REGISTRY"
     GATEWAY = "GATEWAY"
-    PROVINCE = "PROVINCE"
-    ISSUER = "ISSUER"
-    OPERATOR = "OPERATOR"
-    INTEGRATOR = "INTEGRATOR"
+    PROVINCE = "PROVINCE"  # /province/31: the node of a participant
+    ISSUER = "ISSUER"  # /issuer/31/NAME: a back end that issues and revokes
+    OPERATOR = "OPERATOR"  # /operator/NAME: a national operator
+    INTEGRATOR = "INTEGRATOR"  # /integrator/44/NAME: calls Verify
 
 
 _HAS_PARTICIPANT = frozenset({PeerKind.PROVINCE, PeerKind.ISSUER, PeerKind.INTEGRATOR})
@@ -44,7 +36,7 @@ _MAX_URI_CHARACTERS = 256
 
 @dataclass(frozen=True, slots=True)
 class PeerId:
-    """One identity. `participant` and `name` are there for exactly the kinds that have them.
+    """One identity. `participant` and `name` are set for exactly the kinds that have them.
 
     Raises InvalidInputError when the parts do not make an identity.
     """
@@ -66,7 +58,7 @@ class PeerId:
 
     @property
     def uri(self) -> str:
-        """The URI that stands in the certificate."""
+        """The URI in the certificate."""
         parts = [self.kind.lower(), self.participant, self.name]
         return f"spiffe://{self.realm}.healthcode/" + "/".join(part for part in parts if part is not None)
 
@@ -74,10 +66,10 @@ class PeerId:
     def dns_name(self) -> str:
         """The name under which this peer serves, e.g. `province-31.healthcode`.
 
-        Raises InvalidInputError for kinds that serve nothing.
+        Raises InvalidInputError for kinds that do not serve.
         """
         if self.kind in _HAS_NAME:
-            raise InvalidInputError(f"an identity of kind {self.kind} serves nothing and has no DNS name")
+            raise InvalidInputError(f"an identity of kind {self.kind} does not serve and has no DNS name")
         return "-".join(part for part in (self.kind.lower(), self.participant) if part) + ".healthcode"
 
     def __str__(self) -> str:
@@ -99,6 +91,6 @@ def decode_peer_uri(text: str) -> PeerId:
     except (ValueError, InvalidInputError):
         pass
     raise UnauthenticatedError(
-        f"{text[:128]!r} is no identity of this federation; an example: spiffe://cn.healthcode/province/31",
+        f"{text[:128]!r} is not an identity of this federation; an example: spiffe://cn.healthcode/province/31",
         reason=Reason.IDENTITY_FOREIGN,
     )

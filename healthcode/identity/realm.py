@@ -1,8 +1,4 @@
-"""Realms: one federation is `cn`, every other is `test-…`, and nothing signed in one holds in another.
-
-The realm stands in the external data of every signature, in every peer's URI and
-in the TUF root. The prefix of a code's text only tells the two kinds apart.
-"""
+"""Realms: one federation is `cn`, every other is `test-…`. A signature of one realm is not valid in another."""
 
 from __future__ import annotations
 
@@ -19,10 +15,10 @@ _REALM = re.compile(r"cn|test-[a-z0-9-]{1,32}")
 
 
 def check_realm(text: str) -> Realm:
-    """`text` when it names a realm. Raises InvalidInputError (REALM_MISMATCH) otherwise."""
+    """Returns `text` if it names a realm. Raises InvalidInputError (REALM_MISMATCH) otherwise."""
     if _REALM.fullmatch(text) is None:
         raise InvalidInputError(
-            f"{text[:48]!r} is no realm: use cn, or test- and 1 to 32 of a-z, 0-9 and -",
+            f"{text[:48]!r} is not a realm: use cn, or test- and 1 to 32 of a-z, 0-9 and -",
             reason=Reason.REALM_MISMATCH,
             fields={"realm": "cn or test-NAME"},
         )
@@ -30,10 +26,10 @@ def check_realm(text: str) -> Realm:
 
 
 def is_test_realm(realm: Realm) -> bool:
-    """Whether `realm` is one in which nothing counts."""
+    """Whether `realm` is for tests: its codes have no force."""
     return realm != PRODUCTION
 
 
 def code_prefix(realm: Realm) -> str:
-    """What the text of every code of `realm` begins with."""
+    """The first characters of every code of `realm`. They only tell `cn` from test realms."""
     return "CNHC1:" if realm == PRODUCTION else "CNHT1:"

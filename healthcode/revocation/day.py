@@ -1,7 +1,4 @@
-"""The day a code belongs to: the UTC day of its expiry, counted from the epoch.
-
-Lists live by day and die with it, so a list never needs to be cleaned up.
-"""
+"""The day of a code: the UTC day of its expiry, counted from the epoch. A list ends with its day."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ __all__ = ["DAY_SECONDS", "GRACE_SECONDS", "day_end", "day_of", "is_dead"]
 
 DAY_SECONDS = 86_400
 GRACE_SECONDS = 600
-"""How long after its day a list is kept, for verifiers whose clocks are behind."""
+"""How long a list is kept after its day, for verifiers whose clocks are slow."""
 
 
 def day_of(expires_at: int) -> int:
@@ -23,5 +20,5 @@ def day_end(day: int) -> int:
 
 
 def is_dead(day: int, now: int) -> bool:
-    """Whether no code of `day` can be good any more, so that its list may go."""
+    """Whether no code of `day` can be valid any more, so that its list may be deleted."""
     return now >= day_end(day) + GRACE_SECONDS

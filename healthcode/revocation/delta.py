@@ -1,12 +1,6 @@
-"""Deltas: what was added to a day's list since a base version, and what comes of adding it.
+"""Deltas: the entries that a day's list gained since a base version.
 
-A delta is cumulative: it may be added to any version from its base on, since a list
-only grows within its day. It is never believed to be more than a shorter way to the
-full list: what comes out must be, byte for byte, the full list that the signed head
-names. So a wrong delta can cost a download, and nothing else.
-
-    choose_download(entry, held_version)          the full list, or the delta where that is shorter
-    apply_delta(head, day, held, data)            the full list, from what is held and the delta's bytes
+A delta is only a shorter download: with it the result must be, byte for byte, the full list that the signed head names.
 """
 
 from __future__ import annotations
@@ -25,14 +19,14 @@ __all__ = ["Rebuilt", "apply_delta", "choose_download", "decode_named"]
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A full list made of an older one and a delta: its bytes, as the head names them, and its set."""
+    """A full list made from an older one and a delta: its bytes and its set."""
 
     data: bytes
     bitmap: BitMap
 
 
 def choose_download(entry: DayEntry, held_version: int | None) -> DeltaEntry | None:
-    """The delta to fetch by one who holds `held_version` of the day's list; None: fetch the full list."""
+    """The delta to fetch for a client that has `held_version` of the day's list; None: fetch the full list."""
     delta = entry.delta
     if delta is None or held_version is None or delta.byte_count >= entry.full_bytes:
         return None
@@ -40,10 +34,10 @@ def choose_download(entry: DayEntry, held_version: int | None) -> DeltaEntry | N
 
 
 def apply_delta(head: Head, day: int, held: BitMap, data: bytes) -> Rebuilt:
-    """The list of `day`, from the version that is `held` and the bytes of the delta that `head` names.
+    """Makes the list of `day` from the set `held` and the bytes of the delta that `head` names.
 
     Raises DecodeError: list.length, list.digest, list.count, and those of decode_list, for a delta
-    that is not the one named; delta.result when what comes out is not the full list that is named.
+    that is not the named one; delta.result when the result is not the named full list.
     """
     entry = head.days[day]
     if entry.delta is None:
@@ -55,12 +49,12 @@ def apply_delta(head: Head, day: int, held: BitMap, data: bytes) -> Rebuilt:
     if len(whole) != entry.count:
         raise DecodeError(
             "delta.result",
-            f"with the delta there are {len(whole)} entries, the head says {entry.count}: take the full list",
+            f"with the delta the list has {len(whole)} entries, the head says {entry.count}: fetch the full list",
         )
     full = encode_list(RevocationList(realm=head.realm, issuer=head.issuer, day=day, indices=whole))
     if hashlib.sha256(full).digest() != entry.full_sha256:
         raise DecodeError(
-            "delta.result", "with the delta comes another list than the head names: take the full list"
+            "delta.result", "the delta does not make the list that the head names: fetch the full list"
         )
     return Rebuilt(full, whole)
 
@@ -68,7 +62,7 @@ def apply_delta(head: Head, day: int, held: BitMap, data: bytes) -> Rebuilt:
 def decode_named(
     head: Head, day: int, data: bytes, sha256: bytes, byte_count: int, count: int, kind: ListKind
 ) -> DecodedList:
-    """Decodes a file of `day`, once it is the one that `head` names: length and SHA-256 come first.
+    """Decodes a file of `day` after a check that it is the file that `head` names: length and SHA-256 first.
 
     Raises DecodeError: list.length, list.digest, list.count, and those of decode_list.
     """
@@ -79,7 +73,9 @@ def decode_named(
         )
     if hashlib.sha256(data).digest() != sha256:
         raise DecodeError(
-            "list.digest", "the list is not the one that its head names", reason=Reason.LIST_CORRUPT
+            "list.digest",
+            "the list does not have the SHA-256 that its head names",
+            reason=Reason.LIST_CORRUPT,
         )
     decoded = decode_list(
         data,

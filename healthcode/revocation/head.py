@@ -1,23 +1,6 @@
-"""The head: which revocation lists of one issuer are current, in one small signed file.
+"""The head: a small signed file that names the current revocation lists of one issuer.
 
-It is the TUF target `provinces/NN/revocations/head`, CBOR (`code.cbor`), at most
-64 KiB (docs/wire-format.md §6):
-
-    {1: format (1), 2: version, 3: realm, 4: issuer, 5: covered_from, 6: covered_to,
-     7: [[day, version, count, full, delta], …], 8: [kid, …], 9: [[kid, public, not_before, not_after], …],
-     10: first series (absent while it is 0)}
-    full  = [SHA-256, bytes]         delta = null or [base version, count, SHA-256, bytes]
-
-Days, kids and sealing keys stand in rising order, each once. A day in range
-without an entry has an empty list; an entry is never empty. Keys above 10, and
-what follows the fifth place of a day, are for later writers and are passed over.
-
-The first series is a note of the issuer to itself, kept where no loss of its own
-machine can lose it: the series below are never drawn from again (`index`).
-
-`version` grows by one with each head of other content; signing the same head
-again changes nothing in it. A kid in 8 is dead for every code, whatever its iat.
-The live key can only subtract: nothing in a head makes a code good.
+It is the TUF target `provinces/NN/revocations/head`, CBOR, at most 64 KiB (docs/wire-format.md 6.4).
 """
 
 from __future__ import annotations
@@ -49,7 +32,7 @@ _FIRST_SERIES = 10
 
 @dataclass(frozen=True, slots=True)
 class DeltaEntry:
-    """One cumulative delta: what was added since `base_version`, good for any version from there on."""
+    """One cumulative delta: the entries added since `base_version`. It applies to every version from there on."""
 
     base_version: int
     count: int
@@ -70,7 +53,7 @@ class DayEntry:
 
 @dataclass(frozen=True, slots=True)
 class SealingKey:
-    """A public key to seal look-ups to, good in not_before ≤ t < not_after (seconds)."""
+    """A public key for sealed look-ups, valid for not_before ≤ t < not_after (seconds)."""
 
     kid: bytes
     public: bytes
@@ -80,7 +63,11 @@ class SealingKey:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """`covered_from` and `covered_to` are days, both included; `days` has the lists that are not empty."""
+    """The content of a head. `covered_from` and `covered_to` are days, both included.
+
+    `days` has the lists that are not empty: a covered day without an entry has an empty list. A kid in `killed_kids` is
+    dead for every code, whatever its iat. Indices below `first_series` are never drawn again (`revocation.index`).
+    """
 
     version: int
     realm: str
@@ -93,12 +80,12 @@ class Head:
     first_series: int = 0
 
     def covers(self, day: int) -> bool:
-        """Whether this head speaks of codes that expire on `day`."""
+        """Whether this head covers codes that expire on `day`."""
         return self.covered_from <= day <= self.covered_to
 
 
 def encode_head(head: Head) -> bytes:
-    """The one encoding of `head`. Raises InvalidInputError for what `decode_head` would refuse."""
+    """The one encoding of `head`. Raises InvalidInputError for a head that `decode_head` would refuse."""
     days = [[day, *_day_out(head.days[day])] for day in sorted(head.days)]
     sealing = [
         [key.kid, key.public, key.not_before, key.not_after]
@@ -124,10 +111,11 @@ def decode_head(data: bytes, *, realm: str, issuer: str, max_bytes: int = MAX_HE
     fields = cbor.decode(data, max_bytes=max_bytes, max_depth=6)
     if type(fields) is not dict or not all(key in fields for key in _KEYS):
         raise DecodeError("head.structure", "a head is a map with the keys 1 to 9")
+    # keys above 10, and elements after the fifth of a day, belong to later writers: ignored
     if any(type(key) is not int or key < 1 for key in fields):
         raise DecodeError("head.structure", "the keys of a head are positive integers")
     if fields[1] != _FORMAT or type(fields[1]) is not int:
-        raise DecodeError("head.format", "this format of head is not known here")
+        raise DecodeError("head.format", f"this software knows head format {_FORMAT} only")
     version = _integer(fields[2], 1, _MAX_VERSION, "head.version")
     if fields[3] != realm:
         raise DecodeError(
@@ -144,7 +132,7 @@ def decode_head(data: bytes, *, realm: str, issuer: str, max_bytes: int = MAX_HE
     for kid in kids:
         _octets(kid, 8, "head.kid")
     _check_rising(kids, "head.kid")
-    # absent is 0, and the one encoding of 0
+    # 0 is encoded by leaving the key out
     series = _integer(fields[_FIRST_SERIES], 1, SERIES_LIMIT, "head.series") if _FIRST_SERIES in fields else 0
     return Head(
         version,
@@ -218,22 +206,22 @@ def _sealing_in(value: Any) -> tuple[SealingKey, ...]:
 
 def _integer(value: Any, least: int, greatest: int, detail: str) -> int:
     if type(value) is not int or not least <= value <= greatest:
-        raise DecodeError(detail, f"an integer within {least}..{greatest} should stand here")
+        raise DecodeError(detail, f"expected an integer from {least} to {greatest}")
     return value
 
 
 def _octets(value: Any, length: int, detail: str) -> bytes:
     if type(value) is not bytes or len(value) != length:
-        raise DecodeError(detail, f"{length} bytes should stand here")
+        raise DecodeError(detail, f"expected {length} bytes")
     return value
 
 
 def _array(value: Any, longest: int, detail: str) -> list[Any]:
     if type(value) is not list or len(value) > longest:
-        raise DecodeError(detail, f"an array of at most {longest} should stand here")
+        raise DecodeError(detail, f"expected an array of at most {longest} elements")
     return value
 
 
 def _check_rising(values: list[Any], detail: str) -> None:
     if any(second <= first for first, second in itertools.pairwise(values)):
-        raise DecodeError(detail, "entries should stand in rising order, each once")
+        raise DecodeError(detail, "entries must be in rising order, each once")

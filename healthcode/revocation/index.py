@@ -1,20 +1,6 @@
-"""Revocation indices: what a code is called in a list.
+"""Revocation indices: the number of a code in a list, 30 bits: series (4) ‖ permuted counter (26).
 
-An index has 30 bits: series (4) ‖ a secret permutation of a counter (26), so
-that it tells neither the order nor the number of what was issued. Counters run
-for each day of expiry and series apart: (issuer, day, index) names one code,
-and a day has room for 16 · ISSUABLE of them, over a thousand million.
-
-The permutation is a Feistel network of ten rounds over two halves of 13 bits.
-Round r maps x to the low 13 bits of the little-endian 16-bit word number x of
-SHAKE-256("healthcode/1/index" ‖ 0x00 ‖ series (1 byte) ‖ day (4 bytes, big-endian)
-‖ r (1 byte) ‖ secret). Only the issuer needs it; verifiers see the index alone.
-
-Counters from ISSUABLE on are never given to a code: lists are padded with them,
-so that the size of a list does not tell how many codes were revoked.
-
-Pure. That a counter is never used twice is the store's: it reserves blocks
-durably before use, and opens the next series after exhaustion or a restore.
+The permutation hides the order and the number of issued codes (docs/wire-format.md 6.1). Pure: the store reserves counters.
 """
 
 from __future__ import annotations
@@ -30,7 +16,7 @@ SERIES_SIZE = 1 << 26
 SERIES_LIMIT = 16
 INDEX_LIMIT = SERIES_LIMIT * SERIES_SIZE
 ISSUABLE = SERIES_SIZE * 15 // 16
-"""How many counters of a series may be given to codes."""
+"""How many counters of a series codes may have. The others pad lists, so that a list's size is no count."""
 PADDING = SERIES_SIZE - ISSUABLE
 
 _HALF_BITS = 13
@@ -46,7 +32,7 @@ class IndexScheme:
     __slots__ = ("_tables", "day", "series")
 
     def __init__(self, secret: bytes, series: int, day: int) -> None:
-        """`secret` is the issuer's INDEX key, at least 32 bytes; raises InvalidInputError."""
+        """`secret` is the issuer's INDEX key, at least 32 bytes. Raises InvalidInputError."""
         if len(secret) < _MIN_SECRET_BYTES:
             raise InvalidInputError(f"the index secret needs at least {_MIN_SECRET_BYTES} bytes")
         if not 0 <= series < SERIES_LIMIT:
@@ -70,13 +56,13 @@ class IndexScheme:
         return self._permute(counter)
 
     def padding_index(self, number: int) -> int:
-        """The `number`-th index (0 ≤ number < PADDING) that no code ever has."""
+        """The `number`-th index (0 ≤ number < PADDING) of those that no code ever has."""
         if not 0 <= number < PADDING:
             raise InvalidInputError(f"padding number {number} is not within 0..{PADDING - 1}")
         return self._permute(ISSUABLE + number)
 
     def counter(self, index: int) -> int:
-        """The inverse: which counter an index of this series came from (≥ ISSUABLE: padding)."""
+        """The inverse: the counter that an index of this series came from (≥ ISSUABLE: padding)."""
         if index >> 26 != self.series:
             raise InvalidInputError(f"the index is of series {index >> 26}, not {self.series}")
         left, right = index >> _HALF_BITS & _HALF_MASK, index & _HALF_MASK
@@ -94,6 +80,7 @@ class IndexScheme:
         return f"IndexScheme(series={self.series}, day={self.day})"
 
 
+# Feistel round r: the low 13 bits of word x of SHAKE-256(domain ‖ 0x00 ‖ series ‖ day ‖ r ‖ secret)
 def _round_table(secret: bytes, series: int, day: int, number: int) -> tuple[int, ...]:
     seed = b"healthcode/1/index" + struct.pack(">BBIB", 0, series, day, number) + secret
     words = struct.unpack(f"<{_HALF_SIZE}H", hashlib.shake_256(seed).digest(2 * _HALF_SIZE))

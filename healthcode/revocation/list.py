@@ -1,21 +1,6 @@
-"""Revocation lists: the indices of one issuer that are revoked among codes of one day.
+"""Revocation lists: the revoked indices of one issuer and one day of expiry (docs/wire-format.md 6.2).
 
-A file is, in network byte order and without gaps (docs/wire-format.md §6):
-
-    magic "HCRL", format (1 byte, 1), kind (1 byte: 0 full, 1 delta),
-    realm (length byte, ASCII), issuer (2 ASCII digits), day (4 bytes),
-    number of sections (1 byte, 0..16),
-    a header a section: series (1 byte, rising), k (1 byte), count (4 bytes), unary bytes (4 bytes),
-    the streams of each section: unary, remainders (`rice`),
-    CRC-32 of all that stands before it (4 bytes; finds accidents, the head's SHA-256 finds attacks).
-
-There is one encoding for one set. A delta holds what was added since a base
-version that the head names; since a list only grows within its day, it may be
-applied to any version from that base on. A delta never passes for a full list.
-
-Callers verify the SHA-256 and the length that the signed head names *before*
-they decode. Decoding allocates at most about 8 bytes an entry beside the input,
-and refuses before allocating what its limits do not allow.
+Each set has exactly one encoding. Check length and SHA-256 against the signed head before decoding.
 """
 
 from __future__ import annotations
@@ -55,7 +40,7 @@ _MAX_REALM_BYTES = 64
 
 
 class ListKind(IntEnum):
-    """Whether a file is the whole set or what was added to an earlier one."""
+    """Whether a file is the whole set, or the entries added to an earlier version."""
 
     FULL = 0
     DELTA = 1
@@ -63,7 +48,7 @@ class ListKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RevocationList:
-    """What to encode: `indices` of 30 bits, in any order, repeats allowed."""
+    """The input of `encode_list`: `indices` of 30 bits, in any order, repeats allowed."""
 
     realm: str
     issuer: str
@@ -74,14 +59,14 @@ class RevocationList:
 
 @dataclass(frozen=True, slots=True)
 class DecodedList:
-    """A decoded file; `bitmap` answers `index in bitmap` in about 100 ns."""
+    """A decoded file. `index in bitmap` takes about 100 ns."""
 
     count: int
     bitmap: BitMap
 
 
 def encode_list(revocations: RevocationList) -> bytes:
-    """The one encoding of this set. Raises InvalidInputError for an index that is not of 30 bits."""
+    """The one encoding of this set. Raises InvalidInputError for an index of more than 30 bits."""
     values = _sorted_values(revocations.indices)
     realm = revocations.realm.encode("ascii")
     sections: list[tuple[int, RiceCode]] = []
@@ -114,7 +99,7 @@ def decode_list(
     max_bytes: int = MAX_LIST_BYTES,
     max_entries: int = MAX_ENTRIES,
 ) -> DecodedList:
-    """Decodes a file that must be of this realm, issuer, day and kind.
+    """Decodes a file that must be of this realm, issuer, day and kind. Allocates about 8 bytes an entry.
 
     Raises DecodeError: list.too_large, list.magic, list.format, list.kind, list.realm, list.issuer,
     list.day, list.section, list.count, list.truncated, list.trailing, list.checksum, rice.….
@@ -122,7 +107,7 @@ def decode_list(
     if len(data) > max_bytes:
         raise DecodeError(
             "list.too_large",
-            f"a list of {len(data)} bytes is over the limit of {max_bytes}",
+            f"the list has {len(data)} bytes, the limit is {max_bytes}",
             reason=Reason.LIST_TOO_LARGE,
         )
     headers, offset = _decode_header(data, realm=realm, issuer=issuer, day=day, kind=kind)
@@ -130,7 +115,7 @@ def decode_list(
     if total > max_entries:
         raise DecodeError(
             "list.count",
-            f"a list of {total} entries is over the limit of {max_entries}",
+            f"the list has {total} entries, the limit is {max_entries}",
             reason=Reason.LIST_CORRUPT,
         )
     end = len(data) - 4
@@ -142,13 +127,14 @@ def decode_list(
             else ("list.trailing", Reason.LIST_CORRUPT)
         )
         raise DecodeError(
-            word, f"the streams take {need - offset} bytes, {end - offset} are there", reason=reason
+            word, f"the streams need {need - offset} bytes, the list has {end - offset}", reason=reason
         )
     view = memoryview(data)
+    # finds accidents; the SHA-256 in the head finds attacks
     if zlib.crc32(view[:end]) != int.from_bytes(data[end:], "big"):
         raise DecodeError(
             "list.checksum",
-            "the checksum does not hold: the list was damaged on its way",
+            "the checksum is wrong: the list was damaged on its way",
             reason=Reason.LIST_CORRUPT,
         )
     values = np.empty(total, np.uint32) if len(headers) > 1 else None
@@ -169,9 +155,9 @@ def decode_list(
 def _decode_header(
     data: bytes, *, realm: str, issuer: str, day: int, kind: ListKind
 ) -> tuple[list[tuple[int, int, int, int]], int]:
-    """The section headers (series, k, count, unary bytes) and where the streams begin."""
+    """The section headers (series, k, count, unary bytes) and the offset of the streams."""
     if data[:4] != _MAGIC:
-        raise DecodeError("list.magic", "this is no revocation list", reason=Reason.LIST_CORRUPT)
+        raise DecodeError("list.magic", "this is not a revocation list", reason=Reason.LIST_CORRUPT)
     try:
         list_format, list_kind, realm_bytes = data[4:7]
         offset = 7 + realm_bytes
@@ -180,7 +166,9 @@ def _decode_header(
         offset += 7
         if list_format != _FORMAT:
             raise DecodeError(
-                "list.format", f"list format {list_format} is not known here", reason=Reason.LIST_CORRUPT
+                "list.format",
+                f"this software does not know list format {list_format}",
+                reason=Reason.LIST_CORRUPT,
             )
         if list_kind != kind:
             raise DecodeError(
@@ -203,7 +191,7 @@ def _decode_header(
         if section_count > SERIES_LIMIT:
             raise DecodeError(
                 "list.section",
-                f"{section_count} sections, where {SERIES_LIMIT} series exist",
+                f"the list has {section_count} sections, only {SERIES_LIMIT} series exist",
                 reason=Reason.LIST_CORRUPT,
             )
         headers = [
@@ -216,7 +204,7 @@ def _decode_header(
     series = [header[0] for header in headers]
     if any(second <= first for first, second in itertools.pairwise(series)):
         raise DecodeError(
-            "list.section", "the sections do not stand in rising order of series", reason=Reason.LIST_CORRUPT
+            "list.section", "the sections are not in rising order of series", reason=Reason.LIST_CORRUPT
         )
     if series and series[-1] >= SERIES_LIMIT:
         raise DecodeError("list.section", f"there is no series {series[-1]}", reason=Reason.LIST_CORRUPT)
@@ -239,7 +227,7 @@ def _sorted_values(indices: Iterable[int] | Values | BitMap) -> Values:
 
 
 def _rising(values: Values) -> Values:
-    """Sorted without repeats; numpy's own `unique` hashes, which takes thirty times as long."""
+    """Sorted without repeats. numpy's own `unique` hashes, which takes thirty times as long."""
     if len(values) < 2 or bool(np.all(values[1:] > values[:-1])):
         return values
     values = np.sort(values)

@@ -1,18 +1,6 @@
-"""Sets of integers as Rice-coded gaps, in numpy both ways (docs/wire-format.md §6).
+"""Sets of integers below 2^26 as Rice-coded gaps, in numpy both ways (docs/wire-format.md 6.2).
 
-The set v0 < v1 < … < v(n-1) below 2^26 is held as gaps g0 = v0 and
-gi = vi - v(i-1) - 1. Each gap is split at bit k: its quotients stand in the
-unary stream (q zero bits, then a one), its remainders of k bits each in the
-remainder stream. Bits are numbered from the least significant of each byte;
-both streams end with the byte that holds their last bit, filled with zeros.
-
-There is one encoding for one set: k follows from n and the last value by
-`parameter`, so a decoder refuses every other k. Keeping the streams apart is
-what lets both be decoded in whole arrays; the result is within a few per cent
-of the information limit n·H.
-
-Decoding allocates 4 bytes an entry for the result and pieces of bounded size;
-nothing is allocated before the lengths of the streams agree with n and k.
+Each set has one encoding: k follows from count and last value. Unary and remainder streams are apart, so whole arrays decode at once.
 """
 
 from __future__ import annotations
@@ -56,15 +44,15 @@ def parameter(count: int, last: int) -> int:
 
 
 def remainder_bytes(count: int, k: int) -> int:
-    """The length of the remainder stream."""
+    """The length of the remainder stream in bytes."""
     return (count * k + 7) // 8
 
 
 def encode_rice(values: Values) -> RiceCode:
-    """Encodes strictly rising `values` below VALUE_LIMIT, at least one; raises InvalidInputError."""
+    """Encodes at least one strictly rising value below VALUE_LIMIT. Raises InvalidInputError."""
     count = len(values)
     if count == 0 or int(values[-1]) >= VALUE_LIMIT or not bool(np.all(values[1:] > values[:-1])):
-        raise InvalidInputError("a set to encode must hold strictly rising values below 2^26")
+        raise InvalidInputError("a set to encode must have strictly rising values below 2^26")
     k = parameter(count, int(values[-1]))
     gaps = np.empty(count, np.uint32)
     gaps[0] = values[0]
@@ -78,16 +66,16 @@ def encode_rice(values: Values) -> RiceCode:
 
 
 def decode_rice(code: RiceCode) -> Values:
-    """The strictly rising values of `code`, below VALUE_LIMIT.
+    """The strictly rising values of `code`, below VALUE_LIMIT. Allocates 4 bytes an entry, and bounded pieces.
 
     Raises DecodeError: rice.parameter, rice.length, rice.count, rice.range, rice.padding.
     """
     count, k = code.count, code.k
     if count <= 0:
-        raise DecodeError("rice.count", "an encoded set is never empty", reason=Reason.LIST_CORRUPT)
+        raise DecodeError("rice.count", "an encoded set must not be empty", reason=Reason.LIST_CORRUPT)
     if not 0 <= k <= MAX_PARAMETER or count << k > VALUE_LIMIT:
         raise DecodeError(
-            "rice.parameter", f"k = {k} cannot be right for {count} entries", reason=Reason.LIST_CORRUPT
+            "rice.parameter", f"k = {k} is impossible for {count} entries", reason=Reason.LIST_CORRUPT
         )
     most_bits = count + (VALUE_LIMIT >> k)
     if not count <= 8 * len(code.unary) <= most_bits + 7:
@@ -102,7 +90,7 @@ def decode_rice(code: RiceCode) -> Values:
             f"{count} remainders of {k} bits do not take {len(code.remainders)} bytes",
             reason=Reason.LIST_CORRUPT,
         )
-    # value i is 2^k times the zeros before its one, plus the remainders up to its own, plus i
+    # value i = 2^k · (zeros before its one bit) + (remainders up to its own) + i
     values = _unpack(code.remainders, count, k)
     values[1:] += np.uint32(1)
     np.cumsum(values, out=values)
@@ -120,7 +108,7 @@ def decode_rice(code: RiceCode) -> Values:
         if done + found > count:
             raise DecodeError(
                 "rice.count",
-                f"the unary stream holds more than the {count} entries declared",
+                f"the unary stream has more than the {count} declared entries",
                 reason=Reason.LIST_CORRUPT,
             )
         zeros -= order[:found]
@@ -131,7 +119,7 @@ def decode_rice(code: RiceCode) -> Values:
     if done != count:
         raise DecodeError(
             "rice.count",
-            f"the unary stream holds {done} entries, {count} were declared",
+            f"the unary stream has {done} entries, {count} were declared",
             reason=Reason.LIST_CORRUPT,
         )
     last = int(values[-1])
@@ -140,14 +128,14 @@ def decode_rice(code: RiceCode) -> Values:
     if parameter(count, last) != k:
         raise DecodeError(
             "rice.parameter",
-            f"k = {k}, where the rule gives {parameter(count, last)}",
+            f"k = {k}, the rule gives {parameter(count, last)}",
             reason=Reason.LIST_CORRUPT,
         )
     return values
 
 
 def _pack(fields: Values, k: int) -> bytes:
-    """Fields of `k` bits end to end: eight of them fill `k` bytes, so eight lanes are packed at once."""
+    """Joins fields of `k` bits. Eight fields fill `k` bytes, so eight lanes are packed at once."""
     if k == 0:
         return b""
     rows = np.zeros(((len(fields) + 7) // 8, 8), np.uint32)
@@ -162,7 +150,7 @@ def _pack(fields: Values, k: int) -> bytes:
 
 
 def _unpack(stream: bytes | memoryview, count: int, k: int) -> Values:
-    """The inverse of `_pack`; refuses fill bits that are not zero."""
+    """The inverse of `_pack`. Refuses fill bits that are not zero."""
     if k == 0:
         return np.zeros(count, np.uint32)
     spare = 8 * len(stream) - count * k
@@ -177,7 +165,7 @@ def _unpack(stream: bytes | memoryview, count: int, k: int) -> Values:
     packed = packed.reshape(row_count, k)
     rows = np.empty((row_count, 8), np.uint32)
     mask = np.uint32((1 << k) - 1)
-    # in pieces that stay in the cache while their eight lanes are read
+    # in pieces small enough to stay in the processor's cache while eight lanes are read
     for start in range(0, row_count, _PIECE_ROWS):
         piece, out = packed[start : start + _PIECE_ROWS], rows[start : start + _PIECE_ROWS]
         for lane in range(8):

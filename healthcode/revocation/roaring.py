@@ -1,10 +1,6 @@
-"""Sorted arrays to roaring bitmaps, by way of the portable serialisation.
+"""Makes roaring bitmaps from sorted arrays, by way of the portable serialisation (RoaringFormatSpec).
 
-Building the portable bytes in numpy and deserialising them costs a fortieth of
-adding the values to a bitmap. Format: RoaringFormatSpec, without run containers:
-cookie 12346, number of containers, (key, cardinality - 1) a container, byte
-offset a container, then the containers: up to 4,096 entries as sorted 16-bit
-words, more as a bitset of 8 KiB. All little-endian.
+numpy builds the portable bytes: a fortieth of the time that adding the values to a bitmap takes.
 """
 
 from __future__ import annotations
@@ -17,7 +13,7 @@ from healthcode.revocation.rice import Values
 __all__ = ["IndexSet", "to_bitmap"]
 
 IndexSet = BitMap
-"""A set of indices, to be grown and encoded."""
+"""A set of indices that may grow and be encoded."""
 
 _COOKIE = 12346
 _ARRAY_LIMIT = 4096
@@ -36,6 +32,7 @@ def to_bitmap(values: Values) -> BitMap:
     counts = counts[present]
     dense = counts > _ARRAY_LIMIT
     sizes = np.where(dense, _BITSET_BYTES, 2 * counts)
+    # no run containers: cookie, count, (key, cardinality - 1) each, offset each, then arrays or bitsets of 8 KiB
     header = np.empty(2 * len(present), "<u2")
     header[0::2] = present + first
     header[1::2] = counts - 1

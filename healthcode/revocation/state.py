@@ -1,12 +1,6 @@
-"""What is revoked, of one issuer: a head together with the lists that it names.
+"""The revocations of one issuer: a head together with the lists that it names. Immutable.
 
-A state is immutable; a new head makes a new one, which keeps every list that did
-not change. Rules:
-
-- each list's length and SHA-256 are held against the head before it is parsed;
-- within a day a list only grows, killed keys only grow, and versions never go
-  back: `check_growth` refuses the rest with LIST_SHRANK or LIST_ROLLBACK;
-- a code whose day is out of the head's range is NOT_COVERED, never CLEAR.
+Lists and killed keys only grow; versions never go back (`check_growth`).
 """
 
 from __future__ import annotations
@@ -27,7 +21,7 @@ __all__ = ["DeltaSource", "RevocationState", "RevocationStatus", "build_state", 
 
 
 class RevocationStatus(StrEnum):
-    """What the lists say of one code."""
+    """What the lists say about one code."""
 
     REVOKED = "REVOKED"
     CLEAR = "CLEAR"
@@ -36,7 +30,7 @@ class RevocationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeltaSource:
-    """Where deltas come from, and who takes the bytes of a full list that was made with one."""
+    """Fetches deltas, and keeps the bytes of a full list that was made with one."""
 
     fetch: Callable[[DeltaEntry], bytes]
     keep: Callable[[DayEntry, bytes], None]
@@ -50,7 +44,7 @@ class RevocationState:
     lists: Mapping[int, BitMap]
 
     def status(self, index: int, expires_at: int) -> RevocationStatus:
-        """Whether the code with this index and expiry (seconds) is revoked."""
+        """Whether the code with this index and expiry (seconds) is revoked. A day out of range is NOT_COVERED."""
         day = day_of(expires_at)
         revoked = self.lists.get(day)
         if revoked is not None:
@@ -61,7 +55,7 @@ class RevocationState:
 
 
 def decode_day(head: Head, day: int, data: bytes) -> BitMap:
-    """The list of `day`, from bytes which must be those that `head` names.
+    """Decodes the list of `day`. `data` must be the file that `head` names.
 
     Raises DecodeError: list.length, list.digest, list.count, and those of decode_list.
     """
@@ -78,11 +72,10 @@ def build_state(
     previous: RevocationState | None = None,
     deltas: DeltaSource | None = None,
 ) -> RevocationState:
-    """The state of `head`, fetching by content hash what `previous` does not have already.
+    """The state of `head`. Fetches, by content hash, the lists that `previous` does not have.
 
-    With `deltas` a changed list comes by its delta where that is shorter, and by the full list
-    when the delta cannot be had or does not hold. Raises what `fetch_list` and `decode_day`
-    raise. Does not call `check_growth`.
+    With `deltas` a changed list comes by its delta if that is shorter; if the delta is missing or wrong, by the
+    full list. Raises the errors of `fetch_list` and `decode_day`. Does not call `check_growth`.
     """
     lists: dict[int, BitMap] = {}
     for day, entry in head.days.items():
@@ -98,7 +91,7 @@ def build_state(
 
 
 def _grow(head: Head, day: int, held_version: int, held: BitMap, deltas: DeltaSource) -> BitMap | None:
-    """The list of `day` by its delta; None when the full list is to be fetched."""
+    """The list of `day` by its delta; None when the full list must be fetched."""
     entry = head.days[day]
     delta = choose_download(entry, held_version)
     if delta is None:
@@ -106,7 +99,7 @@ def _grow(head: Head, day: int, held_version: int, held: BitMap, deltas: DeltaSo
     try:
         rebuilt = apply_delta(head, day, held, deltas.fetch(delta))
     except HealthcodeError:
-        # a delta only saves bytes: whatever is wrong with it, the full list decides, and tells
+        # a delta only saves bytes: if it is wrong, the full list decides
         return None
     deltas.keep(entry, rebuilt.data)
     return rebuilt.bitmap
@@ -115,15 +108,14 @@ def _grow(head: Head, day: int, held_version: int, held: BitMap, deltas: DeltaSo
 def check_growth(old: RevocationState, new: RevocationState, *, now: int | None = None) -> None:
     """Refuses a state that takes back what an earlier one revoked.
 
-    Raises TrustError: LIST_ROLLBACK for an older head or list, LIST_SHRANK for a newer one that lost something.
-
-    A day that is over may go. Without `now` a day may go as soon as `covered_from`
-    passes it: its codes are then NOT_COVERED, which never lets anybody pass.
+    A day that is over may be missing. Without `now`, a day may be missing as soon as `covered_from` passes
+    it: its codes are then NOT_COVERED, which never passes. Raises TrustError: LIST_ROLLBACK for an older head or list,
+    LIST_SHRANK for a newer one that lost something.
     """
     if new.head.version < old.head.version:
         raise _back("the head", old.head.version, new.head.version)
     if not old.head.killed_kids <= new.head.killed_kids:
-        raise _shrank("the head no longer names a key that it had killed")
+        raise _shrank("the head no longer names a killed key")
     if new.head.covered_from < old.head.covered_from:
         raise _shrank(f"the head reaches back to day {new.head.covered_from}, whose list may be gone")
     for day, was in old.head.days.items():
@@ -135,16 +127,15 @@ def check_growth(old: RevocationState, new: RevocationState, *, now: int | None 
         if entry is None or entry.count < was.count:
             raise _shrank(f"the list of day {day} shrank from {was.count} entries")
         if entry.full_sha256 != was.full_sha256 and not old.lists[day] <= new.lists[day]:
-            raise _shrank(f"the list of day {day} no longer holds an entry that it had")
+            raise _shrank(f"the list of day {day} lost an entry")
 
 
 def check_deltas(
     old: RevocationState | None, new: RevocationState, fetch_delta: Callable[[DeltaEntry], bytes]
 ) -> None:
-    """Refuses a new delta that does not make the list that `new` holds of what `old` held.
+    """Refuses a new delta that does not make the list of `new` from that of `old`.
 
-    For who publishes: readers find it out themselves, at the price of a download each. Raises
-    DecodeError: delta.result, and those of decode_named.
+    The registry calls it before publishing. Raises DecodeError: delta.result, and those of decode_named.
     """
     for day, entry in new.head.days.items():
         was = None if old is None else old.head.days.get(day)
@@ -158,7 +149,7 @@ def check_deltas(
         if old is not None and was is not None and was.version >= delta.base_version:
             made = old.lists[day] | added
         if made != new.lists[day] or not added <= made:
-            raise DecodeError("delta.result", f"the delta of day {day} does not make the list that is named")
+            raise DecodeError("delta.result", f"the delta of day {day} does not make the named list")
 
 
 def _back(what: str, was: int, found: int) -> TrustError:

@@ -1,14 +1,6 @@
-"""Ed25519 by one rule for all: strict cofactorless (docs/wire-format.md, section 2).
+"""Ed25519 by one rule for all: strict cofactorless (docs/wire-format.md 2.1), as PyNaCl's libsodium computes it.
 
-1. The public key A is 32 bytes and the signature R ‖ S is 64.
-2. S, read little-endian, is below the group order L.
-3. A and R are canonical encodings, and neither is of small order.
-4. With k = SHA-512(R ‖ A ‖ M): the encoding of [S]B − [k]A equals R byte by byte.
-
-Libraries disagree on the edges of this rule and two provinces must not, so every
-signature outside TUF metadata and TLS is checked here and nowhere else, by the
-libsodium that PyNaCl carries; `self_test` proves it at each start. There is no
-batch equation: a sound one is cofactored and would accept more.
+Every signature except those of TUF metadata and TLS is checked here. There is no batch equation: a sound one accepts more.
 """
 
 from __future__ import annotations
@@ -40,12 +32,12 @@ SIGNATURE_BYTES = 64
 KID_BYTES = 8
 
 _SPECCHECK_ACCEPTED = {3}
-# the cases whose key may be admitted; those of the others are of small or mixed order (CVE-2025-69277)
+# the cases whose key may be admitted; the other keys are of small or mixed order (CVE-2025-69277)
 _SPECCHECK_ADMITTED = {6, 7}
 
 
 class PrivateKey:
-    """A signing key. Neither repr nor str shows it; `seed()` is for key files alone."""
+    """A signing key. Neither repr nor str shows it. Only key files call `seed()`."""
 
     __slots__ = ("_public", "_secret")
 
@@ -70,19 +62,19 @@ class PrivateKey:
         return self._secret[:SEED_BYTES]
 
     def sign(self, message: bytes) -> bytes:
-        """The 64 bytes of the signature; the same message always gives the same ones."""
+        """The 64 bytes of the signature. The same message always gives the same bytes."""
         return bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
 
     def __repr__(self) -> str:
         return f"PrivateKey(kid={kid(self._public).hex()})"
 
     def __reduce__(self) -> str:
-        raise InternalError("a private key is never pickled")
+        raise InternalError("a private key cannot be pickled")
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether `signature` of `message` holds under `public`, by the rule above. Never raises."""
-    # libsodium's binding takes signature ‖ message, so a wrong length would shift the border between them
+    """Whether `signature` of `message` is valid under `public`. Never raises."""
+    # the binding takes signature ‖ message: a wrong length would move the border between them
     if len(public) != PUBLIC_BYTES or len(signature) != SIGNATURE_BYTES:
         return False
     try:
@@ -98,16 +90,15 @@ def is_valid_point(public: bytes) -> bool:
 
 
 def kid(public: bytes) -> bytes:
-    """The 8 bytes that hint at a key: the first of SHA-256 of the public key."""
+    """The key id: the first 8 bytes of SHA-256 of the public key. A hint, not a proof."""
     return hashlib.sha256(public).digest()[:KID_BYTES]
 
 
 def self_test() -> None:
-    """Proves that the library keeps the rule.
+    """Proves that the installed library keeps the rule. Services call it before they serve.
 
-    Of the 12 ed25519-speccheck cases it accepts number 3 alone, and of their keys it
-    admits none of small or mixed order. Services call it before they serve. Raises InternalError, and then nothing may
-    be verified with this installation.
+    The library must accept exactly case 3 of the 12 ed25519-speccheck cases, and admit none of their keys of small or
+    mixed order. Raises InternalError: this installation must not verify anything.
     """
     text = resources.files("healthcode.signing").joinpath("speccheck.json").read_text("utf-8")
     cases = json.loads(text)["cases"]

@@ -13,10 +13,10 @@ SALT_BYTES = 16
 
 
 def argon2id(secret: bytes, salt16: bytes, *, length: int, operations: int, memory_bytes: int) -> bytes:
-    """`length` bytes (at least 16; the length enters the hash) derived from `secret`.
+    """Derives `length` bytes (at least 16; the length enters the hash) from `secret`.
 
-    `operations` is Argon2's t, `memory_bytes` its m in bytes (libsodium rounds it
-    down to KiB); p is 1. Raises InternalError when the memory cannot be had.
+    `operations` is Argon2's t; `memory_bytes` is its m in bytes (libsodium rounds down to KiB); p is 1.
+    Raises InternalError when the memory is not available.
     """
     try:
         derived: bytes = bindings.crypto_pwhash_alg(

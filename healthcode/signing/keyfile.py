@@ -1,10 +1,6 @@
-"""Key files: one secret each, encrypted under a passphrase, mode 0600.
+"""Key files: JSON of mode 0600 with one secret, encrypted under a passphrase (docs/wire-format.md 7).
 
-The file is JSON. What is not secret stands in clear, so that an operator sees what
-a file is without opening it; the secret stands in `box`: XSalsa20-Poly1305 under a
-key that Argon2id makes from the passphrase. The SHA-256 of all that stands in clear
-is sealed in the box with the secret, so that nobody can relabel a key file: a file
-that was changed by a single character does not open.
+The public fields are readable; their SHA-256 is sealed with the secret, so a changed file does not open.
 """
 
 from __future__ import annotations
@@ -52,16 +48,16 @@ _COSTS: dict[Cost, tuple[int, int]] = {"production": (3, 64 * _MIB), "developmen
 
 
 class KeyFileDamageError(ConfigurationError):
-    """A key file holds no key that can be used, whatever its passphrase."""
+    """A key file has no usable key, whatever its passphrase."""
 
 
 class KeyFileLockedError(ConfigurationError):
-    """The passphrase does not open a key file: it is another one's, or the file is damaged."""
+    """The passphrase does not open a key file: it is the passphrase of another file, or the file is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What a key file says in clear. `public` is None for an INDEX secret; times are seconds since the epoch."""
+    """The public fields of a key file. `public` is None for an INDEX secret; times are seconds since the epoch."""
 
     purpose: KeyPurpose
     realm: Realm
@@ -74,7 +70,7 @@ class KeyInfo:
 
     @property
     def kid(self) -> bytes:
-        """The 8 bytes that hint at the key. Raises InternalError for an INDEX secret."""
+        """The key id. Raises InternalError for an INDEX secret."""
         if self.public is None:
             raise InternalError(f"a secret of purpose {self.purpose} has no kid")
         return kid(self.public)
@@ -82,14 +78,14 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class LoadedKey:
-    """A key file that was opened."""
+    """An opened key file."""
 
     info: KeyInfo
     secret: bytes = field(repr=False)
 
     @property
     def private(self) -> PrivateKey:
-        """The signing key. Raises InternalError for an INDEX secret, which signs nothing."""
+        """The signing key. Raises InternalError for an INDEX secret, which cannot sign."""
         if self.info.public is None:
             raise InternalError(f"a secret of purpose {self.info.purpose} signs nothing")
         return PrivateKey(self.secret)
@@ -102,7 +98,7 @@ class _Strict(BaseModel):
 class _Kdf(_Strict):
     name: Literal["argon2id13"]
     salt: str
-    # bounded, so that a foreign file cannot make a start hang or take all memory
+    # bounded, so that a hostile file cannot block a start or use all memory
     operations: Annotated[int, Field(ge=1, le=10)]
     memory_bytes: Annotated[int, Field(ge=8 * _KIB, le=1024 * _MIB)]
 
@@ -143,11 +139,11 @@ def create_key_file(
     not_after: int | None = None,
     cost: Cost = "production",
 ) -> KeyInfo:
-    """Writes a new key file of mode 0600; durable once it returns (file and folder are fsynced).
+    """Writes a new key file of mode 0600; durable when it returns.
 
-    `secret` is a PrivateKey, or for INDEX 32 random bytes. `cost="development"` opens
-    in no time and protects nothing. Raises ConfigurationError when the file exists,
-    which it never overwrites, or cannot be written.
+    `secret` is a PrivateKey, or 32 random bytes for INDEX. `cost="development"` opens
+    fast and protects nothing. Raises ConfigurationError when the file exists (it is never overwritten)
+    or cannot be written.
     """
     if (purpose is KeyPurpose.INDEX) == isinstance(secret, PrivateKey) or not passphrase:
         raise InvalidInputError("INDEX takes 32 bytes, every other purpose a PrivateKey, and none is empty")
@@ -192,7 +188,7 @@ def read_key_file(path: Path, passphrase: bytes) -> LoadedKey:
     """Opens a key file.
 
     Raises ConfigurationError, which names the file and says what to do: missing,
-    readable by others, not one of ours, or not opened by this passphrase.
+    readable by others, not a key file, or not opened by this passphrase.
     """
     document = _read_document(path)
     info = _decode_info(path, document)
@@ -224,12 +220,12 @@ def read_key_file(path: Path, passphrase: bytes) -> LoadedKey:
         raise KeyFileDamageError(f"{path} was changed after it was made: restore it from its backup")
     loaded = LoadedKey(info, seed)
     if info.public is not None and loaded.private.public != info.public:
-        raise KeyFileDamageError(f"{path} holds another key than it names: restore it from its backup")
+        raise KeyFileDamageError(f"{path} contains another key than it names: restore it from its backup")
     return loaded
 
 
 def read_key_info(path: Path) -> KeyInfo:
-    """What a key file says in clear, without its passphrase and so not authenticated.
+    """The public fields of a key file. Without its passphrase they are not authenticated.
 
     Raises ConfigurationError as `read_key_file` does.
     """
@@ -273,7 +269,7 @@ def _decode_info(path: Path, document: _Document) -> KeyInfo:
             None if document.not_after is None else parse_rfc3339(document.not_after),
         )
     except (ValueError, InvalidInputError):
-        raise _foreign(path, "a purpose, realm, key or time in it does not hold") from None
+        raise _foreign(path, "a purpose, realm, key or time in it is not valid") from None
     if (info.purpose is KeyPurpose.INDEX) != (public is None) or (public and len(public) != 32):
         raise _foreign(path, "its public key does not fit its purpose")
     return info

@@ -1,7 +1,6 @@
-"""Where the passphrase of a key file comes from: a file, a systemd credential, or a person.
+"""Reads the passphrase of a key file: from a file, a systemd credential, or a person.
 
-It never comes from an argument or an environment variable, where others on the
-machine can read it.
+Never from an argument or an environment variable: others on the machine can read those.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ _MODES = (0o600, 0o400)
 def check_passphrase(text: str, of: str = "a key") -> None:
     """Refuses a new passphrase that is too short; `of` says whose. Raises InvalidInputError.
 
-    A key file may be copied and tried at leisure, so its passphrase is what protects it.
+    A thief of a key file can guess without limit, so only the passphrase protects it.
     """
     if len(text) < MIN_PASSPHRASE_CHARACTERS:
         raise InvalidInputError(f"the passphrase of {of} has {MIN_PASSPHRASE_CHARACTERS} characters or more")
 
 
 def check_secret_file(path: Path, what: str) -> None:
-    """Refuses a secret file that is missing, is no regular file, or that others may read.
+    """Refuses a secret file that is missing, not a regular file, or readable by others.
 
-    Raises ConfigurationError, which says what to do. Root's systemd credentials
-    live in a folder of their own and are read without this check.
+    Raises ConfigurationError, which says what to do. systemd credentials have their own
+    folder and are read without this check.
     """
     try:
         status = path.stat()
@@ -61,7 +60,7 @@ def read_passphrase(
     *,
     environ: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The passphrase, from the first of the three that is given; one newline at its end is dropped.
+    """The passphrase, from the first of the three sources that is given. Drops one newline at the end.
 
     `credential` names a file that systemd's LoadCredential= put into
     $CREDENTIALS_DIRECTORY of `environ`. Raises ConfigurationError when there is none,

@@ -1,4 +1,4 @@
-"""What a key is for. A key has one purpose for life, and is refused for every other."""
+"""The purpose of a key. A key has one purpose for its whole life, and is refused for every other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["KeyPurpose"]
 
 
 class KeyPurpose(StrEnum):
-    """The one use of a key; the words stand in province.json and in key files."""
+    """The one use of a key, by its word in province.json and in key files."""
 
     LIVE = "LIVE"  # signs LIVE codes; at most 7 days
     PAPER = "PAPER"  # signs PAPER codes; at most 30 days
@@ -21,4 +21,4 @@ class KeyPurpose(StrEnum):
     AREAS = "AREAS"  # area risk
     SNAPSHOT = "SNAPSHOT"
     TIMESTAMP = "TIMESTAMP"
-    INDEX = "INDEX"  # no signing key: the secret of the index permutation
+    INDEX = "INDEX"  # not a signing key: the secret of the index permutation

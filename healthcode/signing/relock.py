@@ -1,13 +1,6 @@
-"""Another passphrase for key files, while the one that opens them is known.
+"""Changes the passphrase of key files. The old passphrase must be known; the key stays the same.
 
-A key file is written anew beside the old one, opened to see that it holds the same key, and
-only then renamed over it, which is durable when this returns. So at every moment there is a
-whole file, which one of the two passphrases opens. Of several files that are to have one
-passphrase, some may have the new one when it breaks off: done again with the same two
-passphrases, the rest is done.
-
-The key stays the same, and an old copy of its file still opens with the old passphrase:
-where somebody else may have had both, the key must be rotated, not locked anew.
+An old copy still opens with the old passphrase: if somebody may have both, rotate the key instead.
 """
 
 from __future__ import annotations
@@ -33,18 +26,18 @@ __all__ = ["change_passphrase", "replace_passphrase_file"]
 
 
 def change_passphrase(paths: Sequence[Path], old: bytes, new: bytes) -> list[Path]:
-    """Gives key files the passphrase `new`; those that had it already are left alone. Which were changed.
+    """Gives key files the passphrase `new`. Returns the changed ones; skips those that have it already.
 
-    Raises InvalidInputError for a new passphrase that is too short or is the old one;
-    ConfigurationError, which names the file, when neither passphrase opens one of them:
-    nothing is changed then.
+    After an interruption some files have the new passphrase: run it again with the same two passphrases. Raises
+    InvalidInputError for a new passphrase that is too short or equals the old one; ConfigurationError, which names
+    the file, when neither passphrase opens one of them. Nothing is changed then.
     """
     check_passphrase(new.decode(errors="replace"))
     if new == old:
         raise InvalidInputError("the new passphrase is the old one: nothing would change")
     found = [(path, _open(path, old, new)) for path in paths]
     changed = [(path, key) for path, key in found if key is not None]
-    for path in paths:  # what a kill left of an earlier try
+    for path in paths:  # an interrupted earlier run left these
         for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}"):
             left.unlink(missing_ok=True)
     for path, key in changed:
@@ -61,8 +54,8 @@ def replace_passphrase_file(path: Path, passphrase: bytes) -> None:
 
 
 def _open(path: Path, old: bytes, new: bytes) -> LoadedKey | None:
-    """The opened key; None when the new passphrase opens it already."""
-    read_key_info(path)  # what is no key file is said to be that, and not a matter of passphrases
+    """The opened key; None when the new passphrase already opens it."""
+    read_key_info(path)  # a file that is no key file gets its own message, not one about passphrases
     try:
         return read_key_file(path, old)
     except ConfigurationError:
@@ -77,7 +70,7 @@ def _open(path: Path, old: bytes, new: bytes) -> LoadedKey | None:
 
 def _relock(path: Path, key: LoadedKey, passphrase: bytes) -> None:
     info = key.info
-    # no name that a folder of keys is searched for
+    # the search for keys in a folder does not match this name
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         create_key_file(
