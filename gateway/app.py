@@ -22,9 +22,9 @@ from gateway.settings import GatewaySettings, RegistrySettings
 from healthcode.clock import Clock, SystemClock
 from healthcode.errors import ConfigurationError, HealthcodeError, Reason
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.mtls.certificate import TlsFiles, load_ca, load_tls
-from healthcode.rpc.mtls.identity import PeerVerifier
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.peer_verifier import PeerVerifier
+from healthcode.rpc.mtls.tls_files import TlsFiles, load_ca, load_tls
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
 from healthcode.service.deadline import DeadlineMetrics
 from healthcode.service.lifecycle import run_until_stopped

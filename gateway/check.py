@@ -14,9 +14,9 @@ from healthcode.cli.finding import Finding, Grade, look_at_port
 from healthcode.clock import Clock, rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError, UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.mtls.certificate import load_ca
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.signing.ed25519 import self_test
 from healthcode.trust.format.layout import TrustLimits, metadata_file
 from healthcode.trust.store import TrustStore

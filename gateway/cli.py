@@ -33,7 +33,8 @@ from healthcode.cli.parameter import ADDRESS, ENDPOINT, FINGERPRINT
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.certificate import alternative_names, load_ca
+from healthcode.rpc.mtls.certificate import alternative_names
+from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.registry_source import connect_source, open_mirrors
 
 __all__ = ["cli"]

@@ -15,8 +15,8 @@ from gateway.settings import GatewaySettings, RegistrySettings, load_gateway_set
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import check_realm, is_test_realm
-from healthcode.rpc.mtls.certificate import load_ca
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
+from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.storage.files import write_output
 
 __all__ = ["make_folder", "name_registry"]

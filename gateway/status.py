@@ -18,8 +18,8 @@ from healthcode.cli.summary import describe_root
 from healthcode.clock import Clock, rfc3339
 from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import PARTICIPANTS
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.settings import split_address
 from healthcode.trust.freshness_warnings import freshness_warnings

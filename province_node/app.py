@@ -20,9 +20,9 @@ from typing import Any
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, HealthcodeError, TrustError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.mtls.certificate import load_ca, load_tls
-from healthcode.rpc.mtls.identity import PeerVerifier
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.peer_verifier import PeerVerifier
+from healthcode.rpc.mtls.tls_files import load_ca, load_tls
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
 from healthcode.service.lifecycle import run_until_stopped
 from healthcode.service.registry_source import GrpcSource, open_mirrors

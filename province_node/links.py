@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from healthcode.clock import Clock
 from healthcode.errors import InternalError, NotFoundError, Reason, TrustError, UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
+from healthcode.rpc.channel import open_channel
 from healthcode.rpc.convert import enum_number
-from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.mtls.certificate import load_tls
+from healthcode.rpc.mtls.tls_files import load_tls
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.settings import TlsSettings
 from healthcode.trust.view import TrustView
 from healthcode.v1 import gateway_pb2, province_node_pb2, trust_registry_pb2

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from healthcode.errors import UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.identity import PeerVerifier
+from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerTls, check_free
 from healthcode.service.lifecycle import run_until_stopped
 from healthcode.signing.ed25519 import self_test

@@ -19,8 +19,8 @@ import grpc
 from examples.demo.caller import Credentials, channel
 from examples.demo.process import READY_SECONDS, CommandError, Completed, Service, free_ports, run
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.certificate import CertifiedKey
 from healthcode.rpc.mtls.development_ca import issue_leaf
+from healthcode.rpc.mtls.tls_files import CertifiedKey
 
 REALM = "test-demo"
 PARTICIPANTS = {"00": "the national platform", "11": "Beijing", "31": "Shanghai", "44": "Guangdong"}

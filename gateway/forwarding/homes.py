@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from gateway.forwarding.route import Route
 from healthcode.errors import Reason, UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.mtls.certificate import TlsFiles
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.tls_files import TlsFiles
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1.federation_pb2 import AnswerRequest, AnswerResponse
 from healthcode.v1.federation_pb2_grpc import FederationServiceStub
 

@@ -24,7 +24,7 @@ from healthcode.cli.remembered_sources import (
 from healthcode.cli.summary import describe_trust, print_refresh, trust_table
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError
-from healthcode.rpc.mtls.certificate import load_ca
+from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.settings import split_address
 from healthcode.telemetry import Metrics, configure_logging, start_metrics_server

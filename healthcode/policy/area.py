@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from healthcode.clock import rfc3339
 from healthcode.errors import DecodeError, InvalidInputError
-from healthcode.policy.document import Document, Rfc3339, parse_document, write_document
+from healthcode.policy.json_model import JsonModel, Rfc3339, parse_json, write_json
 from healthcode.policy.words import RiskLevel
 
 __all__ = ["AREAS_FORMAT", "MAX_AREAS_BYTES", "AreaRisk", "check_area_code", "decode_areas", "encode_areas"]
@@ -36,7 +36,7 @@ class AreaRisk:
         return self.risks.get(area_code)
 
 
-class _AreasDocument(Document):
+class _AreasDocument(JsonModel):
     format: str
     as_of: Rfc3339
     areas: dict[str, str]
@@ -56,7 +56,7 @@ def decode_areas(data: bytes) -> AreaRisk:
 
     A risk that this version does not know counts as HIGH.
     """
-    document = parse_document(data, _AreasDocument, max_bytes=MAX_AREAS_BYTES)
+    document = parse_json(data, _AreasDocument, max_bytes=MAX_AREAS_BYTES)
     if document.format != AREAS_FORMAT:
         raise DecodeError("areas.format", f"format {document.format!r} is not {AREAS_FORMAT}")
     known = set(RiskLevel)
@@ -71,6 +71,6 @@ def decode_areas(data: bytes) -> AreaRisk:
 
 def encode_areas(areas: AreaRisk) -> bytes:
     """`areas` as the document to sign."""
-    return write_document(
+    return write_json(
         {"format": AREAS_FORMAT, "as_of": rfc3339(areas.as_of or 0), "areas": dict(areas.risks)}
     )

@@ -25,7 +25,7 @@ from typing import TypeVar
 from pydantic import Field
 
 from healthcode.errors import DecodeError, InvalidInputError
-from healthcode.policy.document import Document, Rfc3339, parse_document
+from healthcode.policy.json_model import JsonModel, Rfc3339, parse_json
 from healthcode.policy.tier import Freshness, TrustTier
 from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType, RiskLevel
 from healthcode.wire.claims import Level, Presentation
@@ -154,7 +154,7 @@ def check_notice(old: PolicyBook, new: PolicyBook, now: int) -> None:
         )
 
 
-class _When(Document):
+class _When(JsonModel):
     outcome: list[str] | None = None
     level: list[str] | None = None
     tier: list[str] | None = None
@@ -163,24 +163,24 @@ class _When(Document):
     category: list[str] | None = None
 
 
-class _RuleDocument(Document):
+class _RuleDocument(JsonModel):
     id: str = Field(pattern=r"^[A-Z0-9][A-Z0-9.-]{0,31}$")
     when: _When = _When()
     decision: str
     remedy: str | None = Field(default=None, max_length=400)
 
 
-class _Thresholds(Document):
+class _Thresholds(JsonModel):
     fresh_seconds: int = Field(gt=0)
     aging_seconds: int = Field(gt=0)
 
 
-class _FreshnessDocument(Document):
+class _FreshnessDocument(JsonModel):
     default: _Thresholds
     places: dict[str, _Thresholds] = Field(default_factory=dict)
 
 
-class _PolicyDocument(Document):
+class _PolicyDocument(JsonModel):
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,31}$")
     effective_from: Rfc3339
     emergency: bool = False
@@ -192,7 +192,7 @@ class _PolicyDocument(Document):
     places: list[_RuleDocument] = Field(min_length=1, max_length=512)
 
 
-class _BookDocument(Document):
+class _BookDocument(JsonModel):
     format: str
     policies: list[_PolicyDocument] = Field(min_length=1, max_length=64)
 
@@ -203,7 +203,7 @@ def decode_policy(data: bytes) -> PolicyBook:
     Raises DecodeError: json.…, document.field, policy.format, policy.validity, policy.freshness,
     policy.area_default, policy.rule, policy.effective_from.
     """
-    document = parse_document(data, _BookDocument, max_bytes=MAX_POLICY_BYTES)
+    document = parse_json(data, _BookDocument, max_bytes=MAX_POLICY_BYTES)
     if document.format != POLICY_FORMAT:
         raise DecodeError("policy.format", f"format {document.format!r} is not {POLICY_FORMAT}")
     policies = [_policy(policy) for policy in document.policies]

@@ -1,9 +1,6 @@
-"""The gate that every call passes, in one order; servicers stand behind it.
+"""The gate of one method: every check between the wire and the servicer, and the error that the caller sees.
 
-Is the server still taking calls; is the method in the access table; who calls;
-may they; is there a deadline; is there room; is the body the method's message.
-Then the servicer. Whatever goes wrong becomes a typed status; the text of a
-foreign exception goes to the log, with an incident id that the caller sees, too.
+An exception that is not ours stays in the log, under an incident id that the caller sees too.
 """
 
 from __future__ import annotations
@@ -11,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import grpc
@@ -39,13 +35,14 @@ from healthcode.errors import (
 from healthcode.identity.peer import PeerId
 from healthcode.rpc.access import AccessRule, Ending, check_access
 from healthcode.rpc.call import CallInfo
-from healthcode.rpc.errors import encode_status, status_code
-from healthcode.rpc.lenient_items import decode_readable
-from healthcode.rpc.mtls.identity import PeerVerifier, leaf_of
-from healthcode.rpc.quota import Room, address_of
-from healthcode.telemetry import LogBudget, Metrics, get_logger
+from healthcode.rpc.lenient_items import decode_leniently
+from healthcode.rpc.limits import GateState
+from healthcode.rpc.mtls.peer_verifier import leaf_of
+from healthcode.rpc.quota import address_of
+from healthcode.rpc.status_mapping import encode_status, status_code
+from healthcode.telemetry import get_logger
 
-__all__ = ["Gate", "GateState", "ServerLimits"]
+__all__ = ["Gate"]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _Result = TypeVar("_Result")
@@ -54,80 +51,8 @@ _HEALTH = "/grpc.health.v1.Health/"
 _NO_DEADLINE_SECONDS = 86_400.0 * 365
 
 
-@dataclass(frozen=True, slots=True)
-class ServerLimits:
-    """How much at once, and for how long (seconds).
-
-    A connection is closed gracefully at `connection_age_seconds`, so that clients
-    spread anew, and cut `connection_grace_seconds` later; a stream without a
-    deadline is ended with OK at `stream_age_seconds`, which is shorter than that
-    grace, so none is ever cut. `idle_seconds` replaces the access table's. Fetches are
-    the streams that end by themselves; what a caller may have of each is in room.py.
-    """
-
-    concurrent_calls: int = 256
-    concurrent_fetches: int = 512
-    concurrent_streams: int = 512
-    fetches_per_caller: int = 128
-    streams_per_caller: int = 128
-    # callers without identity: from one address, and of a listener that has members all together
-    fetches_per_address: int = 64
-    streams_per_address: int = 64
-    anonymous_fetches: int = 384
-    anonymous_streams: int = 256
-    streams_per_connection: int = 100
-    connection_age_seconds: float = 300
-    connection_grace_seconds: float = 30
-    stream_age_seconds: float = 25
-    connection_idle_seconds: float = 300
-    idle_seconds: float | None = None
-    # one of several processes shares its port; a single one must find out that a port is in use
-    reuse_port: bool = False
-
-
-@dataclass(slots=True)
-class GateState:
-    """What the gates of one server share."""
-
-    access: Mapping[str, AccessRule]
-    limits: ServerLimits
-    metrics: Metrics
-    verifier: PeerVerifier | None
-    participant: str | None
-    ended: set[Ending] = field(default_factory=set)
-    waits: dict[asyncio.Timeout, Ending] = field(default_factory=dict)
-    budget: LogBudget = field(default_factory=LogBudget)
-    calls: Room = field(init=False)
-    fetches: Room = field(init=False)
-    streams: Room = field(init=False)
-
-    def __post_init__(self) -> None:
-        limits, has_members = self.limits, self.verifier is not None
-        self.calls = Room(limits.concurrent_calls)
-        self.fetches = Room(
-            limits.concurrent_fetches,
-            limits.fetches_per_caller,
-            limits.fetches_per_address,
-            limits.anonymous_fetches if has_members else None,
-        )
-        self.streams = Room(
-            limits.concurrent_streams,
-            limits.streams_per_caller,
-            limits.streams_per_address,
-            limits.anonymous_streams if has_members else None,
-        )
-
-    def end(self, ending: Ending) -> None:
-        """Ends the waits of the streams that end now; with ON_STOP, new calls are refused as well."""
-        self.ended.add(ending)
-        now = asyncio.get_running_loop().time()
-        for wait, due in tuple(self.waits.items()):
-            if due is ending:
-                wait.reschedule(now)
-
-
 class Gate:
-    """One method's way in and out; handlers work on raw bytes, so that decoding is inside the gate."""
+    """The handlers of one method. They take raw bytes, so that a body that cannot be decoded is refused here."""
 
     def __init__(
         self, state: GateState, path: str, method: MethodDescriptor, function: Callable[..., Any]
@@ -137,12 +62,12 @@ class Gate:
         self._function = function
         self._request_class: type[Message] = GetMessageClass(method.input_type)
         self._rule = state.access.get(path)
-        # never refused for want of room: a client that cannot watch our health would give us up
+        # health has no quota: a client that cannot watch our health leaves this server
         self._is_health = path.startswith(_HEALTH)
-        self._room = state.calls
+        self._quota = state.calls
         if method.client_streaming or method.server_streaming:
             has_end = self._rule is None or self._rule.ending is Ending.NEVER
-            self._room = state.fetches if has_end else state.streams
+            self._quota = state.fetches if has_end else state.streams
         self._open = state.metrics.rpc_open.labels(path)
         self._seconds = state.metrics.rpc_seconds.labels(path)
         self._log = get_logger("rpc")
@@ -191,13 +116,13 @@ class Gate:
         self._open.inc()
         try:
             call, rule = self._admit(context)
-            with self._place(call, context):
+            with self._take_quota(call, context):
                 result = await serve(call, rule)
             outcome = grpc.StatusCode.OK
         except HealthcodeError as error:
-            failure = self._tell(error)
+            failure = self._report(error)
             outcome = status_code(failure)
-        except Exception as error:  # noqa: BLE001  the edge: nothing of it may reach the caller
+        except Exception as error:  # noqa: BLE001  its text must not reach the caller
             failure = self._incident(error)
             outcome = grpc.StatusCode.INTERNAL
         else:
@@ -208,13 +133,13 @@ class Gate:
             self._state.metrics.rpc_total.labels(self._path, outcome.name).inc()
         return await context.abort_with_status(rpc_status.to_status(encode_status(failure)))
 
-    def _place(self, call: CallInfo, context: Context) -> AbstractContextManager[None]:
+    def _take_quota(self, call: CallInfo, context: Context) -> AbstractContextManager[None]:
         if self._is_health:
             return nullcontext()
-        return self._room.place(call.peer, address_of(context.peer()))
+        return self._quota.take(call.peer, address_of(context.peer()))
 
     def _admit(self, context: Context) -> tuple[CallInfo, AccessRule]:
-        """Everything that is checked before there must be room."""
+        """All checks before the quota; each raises its own HealthcodeError."""
         state, rule = self._state, self._rule
         if Ending.ON_STOP in state.ended and not self._is_health:
             raise UnavailableError(
@@ -254,7 +179,7 @@ class Gate:
         try:
             return self._request_class.FromString(raw)
         except ProtobufDecodeError as error:
-            readable = decode_readable(self._request_class, raw) if rule.has_items else None
+            readable = decode_leniently(self._request_class, raw) if rule.has_items else None
             if readable is not None:
                 return readable
             raise DecodeError(
@@ -262,7 +187,7 @@ class Gate:
             ) from error
 
     async def _requests(self, context: Context, rule: AccessRule) -> AsyncGenerator[Message]:
-        """The client's messages, until it has sent all, or the stream is old, or the server drains."""
+        """The client's messages, until the client ends, the stream is too old, or the server drains."""
         loop = asyncio.get_running_loop()
         idle = self._state.limits.idle_seconds or rule.idle_seconds
         end = self._end(rule)
@@ -283,7 +208,7 @@ class Gate:
             yield self._decode_next(raw, rule)
 
     def _decode_next(self, raw: bytes, rule: AccessRule) -> Message:
-        """A message of a stream; of a stream of items an empty one in the place of what is none."""
+        """A message of a stream; in a stream of items, an empty one if it cannot be decoded."""
         try:
             return self._decode(raw, rule)
         except DecodeError:
@@ -294,7 +219,7 @@ class Gate:
     async def _next(
         self, responses: AsyncIterator[Message], end: float | None, rule: AccessRule
     ) -> Message | None:
-        """A servicer's next response; None when it has no more, the stream is old, or the server drains."""
+        """The servicer's next response; None at its end, if the stream is too old, or the server drains."""
         if rule.ending in self._state.ended:
             return None
         try:
@@ -304,14 +229,14 @@ class Gate:
             return None
 
     def _end(self, rule: AccessRule) -> float | None:
-        """When a stream that begins now is old, in loop time."""
+        """When a stream that begins now becomes too old, in loop time."""
         if rule.ending is not Ending.ON_DRAIN:
             return None
         return asyncio.get_running_loop().time() + self._state.limits.stream_age_seconds
 
     @asynccontextmanager
     async def _wait(self, until: float | None, rule: AccessRule) -> AsyncIterator[None]:
-        """A wait that ends with TimeoutError at `until` (loop time), or when the server ends such streams."""
+        """Raises TimeoutError inside the block at `until` (loop time), or when the server ends such streams."""
         async with asyncio.timeout_at(until) as timeout:
             self._state.waits[timeout] = rule.ending
             try:
@@ -319,21 +244,21 @@ class Gate:
             finally:
                 del self._state.waits[timeout]
 
-    def _tell(self, error: HealthcodeError) -> HealthcodeError:
-        """Logs a refusal, within the budget; a fault of ours becomes an incident."""
+    def _report(self, error: HealthcodeError) -> HealthcodeError:
+        """Logs a refusal, within the log budget; an internal error becomes an incident."""
         if status_code(error) is grpc.StatusCode.INTERNAL:
             return self._incident(error)
         if isinstance(error, NotFoundError):
-            return error  # an answer like another: a TUF client asks for the next root until there is none
-        left_out = self._state.budget.take(f"{self._path} {error.reason}")
+            return error  # not logged: a TUF client asks for the next root until it is not found
+        left_out = self._state.log_budget.take(f"{self._path} {error.reason}")
         if left_out is not None:
             self._log.info("rpc_refused", method=self._path, reason=error.reason, left_out=left_out)
         return error
 
     def _incident(self, error: Exception) -> InternalError:
-        """Logs a fault with its traceback under an id, and gives what the caller may see of it."""
+        """Logs an exception with its traceback and an incident id; returns the error for the caller."""
         incident = secrets.token_hex(4)
-        left_out = self._state.budget.take(f"{self._path} {type(error).__name__}")
+        left_out = self._state.log_budget.take(f"{self._path} {type(error).__name__}")
         if left_out is not None:
             self._log.error(
                 "rpc_fault", method=self._path, incident=incident, left_out=left_out, exc_info=error
@@ -342,7 +267,7 @@ class Gate:
 
 
 def _remaining(context: Context) -> float | None:
-    """Seconds to the caller's deadline, None when it set none."""
+    """Seconds to the caller's deadline; None without one."""
     remaining: float | None = context.time_remaining()
-    # a call without a deadline reads as one of centuries
+    # without a deadline gRPC gives centuries
     return None if remaining is None or remaining > _NO_DEADLINE_SECONDS else remaining

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError as ProtobufDecodeError
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-__all__ = ["decode_readable"]
+__all__ = ["decode_leniently"]
 
 # twice what a batch may have; reading this way is slow
 _MAX_INNER = 256
@@ -27,7 +27,7 @@ _MAX_INNER = 256
 _Message = TypeVar("_Message", bound=Message)
 
 
-def decode_readable(kind: type[_Message], raw: bytes) -> _Message | None:
+def decode_leniently(kind: type[_Message], raw: bytes) -> _Message | None:
     """What can be read of a message that protobuf refused; None when it is none at all, or has too many items.
 
     For types without maps, oneofs and groups, which the requests with items are.
@@ -45,7 +45,7 @@ def decode_readable(kind: type[_Message], raw: bytes) -> _Message | None:
             read = [each.decode("utf-8", "replace") for each in _several(of, value)]
         elif of.type == FieldDescriptor.TYPE_MESSAGE:
             inner: type[Message] = GetMessageClass(of.message_type)
-            read = [decode_readable(inner, each) or inner() for each in _several(of, value)]
+            read = [decode_leniently(inner, each) or inner() for each in _several(of, value)]
         else:
             read = list(_several(of, value))
         _put(message, of, read)

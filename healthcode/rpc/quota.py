@@ -1,9 +1,6 @@
-"""Room: how many calls of a kind a server takes at once, and how many of them one caller may have.
+"""How many calls of one kind a server takes at once, in total and per caller.
 
-A server has three rooms, so that none fills another: for calls, for streams that end
-(a file, a publication), and for streams without end (a watch, a reader at a door). A
-caller is known by its identity, else by its address; of what is open to all, callers
-without identity have a part, and members the rest.
+A server has three quotas, so that one kind of call cannot block another: calls, fetches, and endless streams.
 """
 
 from __future__ import annotations
@@ -18,19 +15,19 @@ from urllib.parse import unquote
 from healthcode.errors import OverloadedError
 from healthcode.identity.peer import PeerId
 
-__all__ = ["Room", "address_of"]
+__all__ = ["Quota", "address_of"]
 
 _RETRY_AFTER_SECONDS = 0.2
-# what one customer of a network gets of IPv6 addresses
+# one customer of a network provider gets this many IPv6 addresses
 _IPV6_PREFIX = 64
 
 
 @dataclass(slots=True)
-class Room:
-    """Places for `capacity` calls; None: as many of them as there are.
+class Quota:
+    """At most `capacity` calls at once; in the other limits None means no limit.
 
-    `per_caller` is for one identity, `per_address` for all without identity who come from
-    one address, `anonymous` for all without identity together.
+    `per_caller` applies to one identity, `per_address` to all anonymous callers at one address,
+    `anonymous` to all anonymous callers together.
     """
 
     capacity: int
@@ -42,8 +39,8 @@ class Room:
     _anonymous: int = 0
 
     @contextmanager
-    def place(self, peer: PeerId | None, address: str) -> Iterator[None]:
-        """Holds a place for a caller, `peer` or whoever is at `address`. Raises OverloadedError."""
+    def take(self, peer: PeerId | None, address: str) -> Iterator[None]:
+        """Counts one call, of `peer` or of an anonymous caller at `address`. Raises OverloadedError."""
         caller = address if peer is None else peer.uri
         share = self.per_address if peer is None else self.per_caller
         if self.taken >= self.capacity:
@@ -60,13 +57,13 @@ class Room:
                 "too many calls at once by callers without a certificate; try again, or show one",
                 retry_after_seconds=_RETRY_AFTER_SECONDS,
             )
-        self._step(peer, caller, 1)
+        self._count(peer, caller, 1)
         try:
             yield
         finally:
-            self._step(peer, caller, -1)
+            self._count(peer, caller, -1)
 
-    def _step(self, peer: PeerId | None, caller: str, step: int) -> None:
+    def _count(self, peer: PeerId | None, caller: str, step: int) -> None:
         self.taken += step
         self._anonymous += step if peer is None else 0
         self._by_caller[caller] += step
@@ -75,7 +72,7 @@ class Room:
 
 
 def address_of(peer: str) -> str:
-    """The address in gRPC's words for a peer (`ipv4:10.0.0.5:4711`), without port; of IPv6 the network."""
+    """The address without its port in a gRPC peer (`ipv4:10.0.0.5:4711`); for IPv6 the /64 network."""
     kind, _, rest = unquote(peer).partition(":")
     try:
         address = ipaddress.ip_address(rest.rpartition(":")[0].strip("[]").partition("%")[0])

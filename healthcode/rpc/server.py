@@ -41,9 +41,10 @@ from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 from healthcode.errors import ConfigurationError, UnavailableError
 from healthcode.rpc.access import ACCESS, AccessRule, Ending
 from healthcode.rpc.call import CallInfo
-from healthcode.rpc.gate import Gate, GateState, ServerLimits
+from healthcode.rpc.gate import Gate
 from healthcode.rpc.health import HealthServicer
-from healthcode.rpc.mtls.identity import PeerVerifier
+from healthcode.rpc.limits import GateState, ServerLimits
+from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.mtls.tls import ServerTls, TlsReloader
 from healthcode.settings import split_address
 from healthcode.telemetry import Metrics, get_logger

@@ -21,7 +21,7 @@ import grpc.aio
 
 from healthcode.errors import UnavailableError
 from healthcode.rpc.convert import decode_verdict
-from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1.province_node_pb2 import VerifyStreamRequest
 from healthcode.verification.verdict import Verdict
 

@@ -35,9 +35,9 @@ from healthcode.errors import (
     RefusedServerError,
     UnavailableError,
 )
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.mtls.certificate import load_ca
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.settings import split_address
 from healthcode.trust.sources.http import HttpSource, check_mirror_url
 from healthcode.trust.sources.trust_source import (

@@ -31,9 +31,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.mtls.certificate import load_tls
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.tls_files import load_tls
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics, get_logger
 from healthcode.trust.format.layout import TrustLimits

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, Reason, TrustError
-from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.telemetry import LogBudget, Metrics, get_logger
 from healthcode.trust.client import RefreshResult, TrustClient
 from healthcode.trust.store import TrustStore

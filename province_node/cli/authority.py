@@ -12,7 +12,7 @@ from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError
 from healthcode.identity.participant import check_member
 from healthcode.identity.realm import check_realm
-from healthcode.rpc.mtls.certificate import write_private
+from healthcode.rpc.mtls.tls_files import write_private
 from healthcode.signing.ed25519 import self_test
 from healthcode.storage.reading import read_bounded
 from province_node.authority.authority import Authority, check_new_authority

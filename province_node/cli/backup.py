@@ -14,7 +14,7 @@ from healthcode.cli.parameter import FINGERPRINT
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import ConfigurationError
 from healthcode.revocation.index import SERIES_LIMIT
-from healthcode.rpc.mtls.certificate import load_ca
+from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.registry_source import connect_source
 from healthcode.settings import split_address
 from healthcode.trust.client import TrustClient

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.mtls.certificate import load_tls
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.settings import split_address
 from province_node.settings import NodeFolder, NodeSettings
 

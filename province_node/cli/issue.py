@@ -19,7 +19,7 @@ from healthcode.cli.console import (
 )
 from healthcode.errors import InvalidInputError
 from healthcode.identity.document import DocumentType
-from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import province_issuer_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.wire.claims import Level, Presentation

@@ -13,9 +13,9 @@ from healthcode.errors import (
     ConfigurationError,
 )
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.mtls.certificate import load_ca
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.registry_source import connect_source
 from healthcode.signing.ed25519 import self_test
 from healthcode.storage.files import write_output

@@ -19,7 +19,7 @@ from healthcode.cli.console import (
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import HealthcodeError
 from healthcode.rpc.convert import enum_member, enum_number
-from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.keyfile import read_key_info
 from healthcode.signing.purpose import KeyPurpose

@@ -16,7 +16,7 @@ from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import InvalidInputError, PreconditionError
 from healthcode.identity.document import decode_document
 from healthcode.rpc.convert import enum_member
-from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.trust.format.json_files import Retirement
 from healthcode.trust.store import TrustStore
 from healthcode.v1 import province_issuer_pb2, verdict_pb2

@@ -15,7 +15,7 @@ from healthcode.cli.console import (
     error_console,
 )
 from healthcode.errors import UnavailableError
-from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import province_issuer_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from province_node.cli.connection import back_end, name_of

@@ -15,7 +15,7 @@ from healthcode.cli.verdict_output import exit_status, verdict_line, verdict_pan
 from healthcode.clock import rfc3339
 from healthcode.policy.words import PersonCategory, PlaceType
 from healthcode.rpc.convert import decode_verdict, enum_number, enum_word, epoch
-from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import province_node_pb2, verdict_pb2
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
 from healthcode.verification.verdict import Verdict

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.certificate import load_ca, write_private
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
+from healthcode.rpc.mtls.tls_files import load_ca, write_private
 from healthcode.signing.keyfile import KeyInfo
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose

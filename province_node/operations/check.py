@@ -13,9 +13,9 @@ from healthcode.cli.finding import Finding, Grade, look, look_at_port
 from healthcode.clock import rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.mtls.certificate import load_ca, load_tls
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.tls_files import load_ca, load_tls
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.deadline import certificate_deadline
 from healthcode.settings import TlsSettings
 from healthcode.signing.ed25519 import self_test

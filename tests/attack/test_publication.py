@@ -22,9 +22,9 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import DayEntry, Head, encode_head
 from healthcode.revocation.list import RevocationList, encode_list
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.mtls.certificate import CertifiedKey
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.tls_files import CertifiedKey
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.registry_source import connect_source
 from healthcode.trust.format.layout import metadata_file, province_path
 from healthcode.trust.format.metadata import (

@@ -12,7 +12,7 @@ import grpc.aio
 import pytest
 
 from healthcode.errors import Reason, TrustError, UnavailableError
-from healthcode.rpc.client import open_channel
+from healthcode.rpc.channel import open_channel
 from healthcode.service.registry_source import REGISTRY_NAME
 from healthcode.v1.trust_registry_pb2 import FetchFileRequest, FetchFileResponse, WatchTrustResponse
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from healthcode.cli.console import run
 from healthcode.clock import SystemClock
-from healthcode.rpc.mtls.identity import PeerVerifier
+from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import CallInfo, GrpcServer, ServerTls
 from healthcode.service.lifecycle import run_until_stopped
 from healthcode.settings import TlsSettings

@@ -26,8 +26,8 @@ from healthcode.errors import (
     UnavailableError,
 )
 from healthcode.rpc.access import ACCESS
-from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.server import ServerLimits
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import gateway_pb2, province_node_pb2, trust_registry_pb2
 from healthcode.v1.gateway_pb2_grpc import GatewayServiceStub
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub

@@ -16,7 +16,7 @@ from healthcode.errors import (
     UnavailableError,
 )
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import gateway_pb2, gateway_pb2_grpc, province_node_pb2, trust_registry_pb2
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub

@@ -12,8 +12,8 @@ import grpc.aio
 import pytest
 
 from healthcode.errors import OverloadedError, Reason, UnavailableError
-from healthcode.rpc.errors import rpc_errors
 from healthcode.rpc.server import GrpcServer, ServerLimits
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import province_node_pb2, trust_registry_pb2
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub

@@ -16,10 +16,10 @@ import grpc.aio
 
 from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.mtls.certificate import CertifiedKey
+from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
-from healthcode.rpc.mtls.identity import PeerVerifier
+from healthcode.rpc.mtls.peer_verifier import PeerVerifier
+from healthcode.rpc.mtls.tls_files import CertifiedKey
 from healthcode.rpc.server import CallInfo, GrpcServer, ServerTls
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics

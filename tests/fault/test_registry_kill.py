@@ -13,7 +13,7 @@ from pathlib import Path
 from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
-from healthcode.rpc.client import open_channel
+from healthcode.rpc.channel import open_channel
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import live_role, metadata_file
 from healthcode.trust.sources.trust_source import FolderSource

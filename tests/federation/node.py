@@ -27,7 +27,7 @@ from healthcode.clock import SystemClock
 from healthcode.errors import HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
-from healthcode.rpc.client import open_channel
+from healthcode.rpc.channel import open_channel
 from healthcode.service.registry_source import GrpcSource
 from healthcode.service.reporter import NodeReporter
 from healthcode.service.trust_follower import TrustFollower

@@ -18,8 +18,8 @@ from healthcode.policy.book import default_policy_bytes
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import DayEntry, Head, encode_head
 from healthcode.revocation.list import RevocationList, encode_list
-from healthcode.rpc.mtls.certificate import CertifiedKey
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
+from healthcode.rpc.mtls.tls_files import CertifiedKey
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import read_key_file
 from healthcode.signing.purpose import KeyPurpose

@@ -13,7 +13,7 @@ from healthcode.cli.console import Command, CommandGroup, details, json_option, 
 from healthcode.cli.parameter import ENDPOINT
 from healthcode.errors import InvalidInputError
 from healthcode.policy.book import decode_policy
-from healthcode.rpc.mtls.certificate import load_ca
+from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.deadline import describe_policy
 from healthcode.storage.files import save_file
 from healthcode.trust.format.json_files import ServiceEntry

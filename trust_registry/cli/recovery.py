@@ -11,7 +11,7 @@ import click
 from healthcode.cli.console import Command, details, json_option, print_json, print_result
 from healthcode.clock import SystemClock
 from healthcode.errors import InvalidInputError, PreconditionError
-from healthcode.rpc.mtls.certificate import load_ca
+from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.registry_source import open_source
 from healthcode.trust.sources.trust_source import TrustSource
 from trust_registry.cli.option import dir_option, open_reading

@@ -26,9 +26,9 @@ from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.mtls.certificate import load_ca
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.settings import split_address
 from trust_registry.app import serve as serve_registry
 from trust_registry.cli.ceremony import tell_founding

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.certificate import CertifiedKey, TlsFiles, load_ca, load_tls
 from healthcode.rpc.mtls.development_ca import issue_leaf
+from healthcode.rpc.mtls.tls_files import CertifiedKey, TlsFiles, load_ca, load_tls
 from healthcode.settings import TlsSettings, split_address
 from healthcode.storage.files import save_files
 from healthcode.trust.format.json_files import ServiceEntry

@@ -10,7 +10,7 @@ from healthcode.cli.finding import Finding, Grade, look, look_at_port
 from healthcode.clock import Clock, rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.certificate import load_tls
+from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.service.deadline import certificate_deadline
 from healthcode.signing.ed25519 import self_test
 from healthcode.trust.format.layout import (

@@ -22,7 +22,7 @@ from pathlib import Path
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError
 from healthcode.identity.realm import is_test_realm
-from healthcode.rpc.mtls.certificate import CertifiedKey, load_ca
+from healthcode.rpc.mtls.tls_files import CertifiedKey, load_ca
 from healthcode.settings import split_address
 from healthcode.signing.keyfile import Cost
 from healthcode.signing.passphrase import check_secret_file

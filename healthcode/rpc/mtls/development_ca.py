@@ -20,7 +20,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId
-from healthcode.rpc.mtls.certificate import SERVERS, CertifiedKey
+from healthcode.rpc.mtls.certificate import SERVERS
+from healthcode.rpc.mtls.tls_files import CertifiedKey
 
 __all__ = ["issue_leaf", "make_ca"]
 

@@ -17,7 +17,8 @@ import grpc
 from healthcode.clock import Clock, SystemClock
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId
-from healthcode.rpc.mtls.certificate import TlsFiles, encode_pool, load_tls
+from healthcode.rpc.mtls.certificate import encode_pool
+from healthcode.rpc.mtls.tls_files import TlsFiles, load_tls
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import get_logger
 

@@ -19,12 +19,12 @@ from healthcode.clock import SystemClock
 from healthcode.errors import HealthcodeError, NotFoundError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.call import CallInfo
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.mtls.certificate import CertifiedKey
+from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
-from healthcode.rpc.mtls.identity import PeerVerifier
+from healthcode.rpc.mtls.peer_verifier import PeerVerifier
+from healthcode.rpc.mtls.tls_files import CertifiedKey
 from healthcode.rpc.server import GrpcServer, ServerTls
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.settings import TlsSettings
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.telemetry import Metrics

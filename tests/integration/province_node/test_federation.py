@@ -19,7 +19,7 @@ from healthcode.errors import (
     Reason,
 )
 from healthcode.rpc.convert import duration
-from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import province_issuer_pb2, province_node_pb2, verdict_pb2
 from healthcode.wire.answer import decode_answer
 from healthcode.wire.claims import Level

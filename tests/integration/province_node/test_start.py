@@ -10,8 +10,8 @@ import pytest
 
 from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.certificate import CertifiedKey
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
+from healthcode.rpc.mtls.tls_files import CertifiedKey
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose

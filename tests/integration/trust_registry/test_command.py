@@ -18,8 +18,8 @@ from healthcode.errors import (
     Reason,
 )
 from healthcode.policy.book import default_policy_bytes
-from healthcode.rpc.mtls.certificate import load_tls
 from healthcode.rpc.mtls.development_ca import make_ca
+from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.signing.ed25519 import kid
 from tests.simulator.realm import PEM
 from tests.simulator.registry import PASSPHRASE, Province, admit, found_registry, put_join

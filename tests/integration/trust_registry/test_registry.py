@@ -28,9 +28,9 @@ from healthcode.errors import (
 )
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
-from healthcode.rpc.mtls.certificate import CertifiedKey
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.tls_files import CertifiedKey
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.registry_source import connect_source
 from healthcode.signing.keyfile import read_key_file
 from healthcode.trust.client import TrustClient

@@ -16,9 +16,9 @@ import pytest
 from healthcode.clock import SystemClock
 from healthcode.errors import HealthcodeError, PermissionDeniedError, Reason
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.client import open_channel
-from healthcode.rpc.errors import rpc_errors
+from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.development_ca import issue_leaf
+from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.reporter import NodeReporter
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthcode.policy.words import Outcome
-from healthcode.rpc.lenient_items import decode_readable
+from healthcode.rpc.lenient_items import decode_leniently
 from healthcode.v1.province_node_pb2 import (
     QueryStatusRequest,
     VerifyBatchRequest,
@@ -23,7 +23,7 @@ def test_a_bad_string_spoils_its_own_item() -> None:
     """The other items, and the other fields of the bad one, stay as they were sent."""
     items = [VerifyItem(code=f"HC1:{n}", item_id=str(n), place_type=n) for n in range(1, 4)]
     sent = VerifyBatchRequest(items=items).SerializeToString()
-    read = decode_readable(VerifyBatchRequest, sent.replace(b"HC1:2", b"HC1:\xff"))
+    read = decode_leniently(VerifyBatchRequest, sent.replace(b"HC1:2", b"HC1:\xff"))
     assert read is not None
     items[1].code = "HC1:\ufffd"
     assert list(read.items) == items
@@ -33,18 +33,18 @@ def test_a_bad_string_spoils_its_own_item() -> None:
 def test_an_item_that_is_none_keeps_its_place() -> None:
     """It is there, and empty."""
     sent = VerifyBatchRequest(items=[VerifyItem(item_id="a"), VerifyItem()]).SerializeToString()
-    read = decode_readable(VerifyBatchRequest, sent[:-1] + b"\x02\xff\xff")
+    read = decode_leniently(VerifyBatchRequest, sent[:-1] + b"\x02\xff\xff")
     assert read is not None
     assert [item.item_id for item in read.items] == ["a", ""]
-    one = decode_readable(VerifyRequest, b"\x0a\x02\xff\xff")
+    one = decode_leniently(VerifyRequest, b"\x0a\x02\xff\xff")
     assert one is not None
     assert one.HasField("item")
 
 
 def test_what_is_no_message_is_none() -> None:
     """Nothing is guessed; and so many items that reading them would take long are none, either."""
-    assert decode_readable(VerifyStreamRequest, b"\xff") is None
-    assert decode_readable(VerifyBatchRequest, b"\x0a\x00" * 10_000 + b"\x0a\x01\xff") is None
+    assert decode_leniently(VerifyStreamRequest, b"\xff") is None
+    assert decode_leniently(VerifyBatchRequest, b"\x0a\x00" * 10_000 + b"\x0a\x01\xff") is None
 
 
 @given(
@@ -52,7 +52,7 @@ def test_what_is_no_message_is_none() -> None:
 )
 def test_whatever_protobuf_can_read_is_read_the_same(kind: type, data: bytes) -> None:
     """Reading again raises nothing, and changes nothing that was good."""
-    read = decode_readable(kind, data)
+    read = decode_leniently(kind, data)
     try:
         good = kind.FromString(data)
     except DecodeError:

@@ -1,11 +1,11 @@
-"""Room: who is one caller, and that a place is given back."""
+"""Quota: who is one caller, and that a place is given back."""
 
 from contextlib import suppress
 
 import pytest
 
 from healthcode.errors import OverloadedError
-from healthcode.rpc.quota import Room, address_of
+from healthcode.rpc.quota import Quota, address_of
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,10 @@ def test_an_address_is_one_whatever_its_port(peer: str, address: str) -> None:
 
 def test_a_place_is_given_back() -> None:
     """Also when what was done in it failed."""
-    room = Room(1, per_address=1)
+    quota = Quota(1, per_address=1)
     for _ in range(3):
-        with suppress(ZeroDivisionError), room.place(None, "10.0.0.5"):
-            with pytest.raises(OverloadedError), room.place(None, "10.0.0.6"):
+        with suppress(ZeroDivisionError), quota.take(None, "10.0.0.5"):
+            with pytest.raises(OverloadedError), quota.take(None, "10.0.0.6"):
                 pass
             raise ZeroDivisionError
-    assert room.taken == 0
+    assert quota.taken == 0

@@ -22,8 +22,8 @@ from healthcode.errors import (
     UnavailableError,
 )
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.certificate import CertifiedKey
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
+from healthcode.rpc.mtls.tls_files import CertifiedKey
 from healthcode.trust.sources.http import HttpSource, check_mirror_url
 from tests.simulator.mirror import Mirror, Reply, drip, drip_headers, endless, run_mirror
 

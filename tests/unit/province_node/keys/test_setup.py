@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerKind
-from healthcode.rpc.mtls.certificate import load_tls
 from healthcode.rpc.mtls.development_ca import make_ca
+from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.key_possession import verify_key_possession
 from province_node.__main__ import cli

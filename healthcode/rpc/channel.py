@@ -25,7 +25,7 @@ import grpc.aio
 from healthcode.errors import InvalidInputError, Reason
 from healthcode.identity.peer import PeerId
 from healthcode.rpc.access import ACCESS
-from healthcode.rpc.mtls.certificate import CertifiedKey, TlsFiles
+from healthcode.rpc.mtls.tls_files import CertifiedKey, TlsFiles
 
 __all__ = ["open_channel"]
 

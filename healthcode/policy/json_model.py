@@ -17,10 +17,10 @@ from healthcode.clock import parse_rfc3339
 from healthcode.errors import DecodeError
 from healthcode.strict_json import load_json
 
-__all__ = ["Document", "Rfc3339", "parse_document", "write_document"]
+__all__ = ["JsonModel", "Rfc3339", "parse_json", "write_json"]
 
 
-class Document(BaseModel):
+class JsonModel(BaseModel):
     """A document, or a part of one, from another party."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
@@ -35,10 +35,10 @@ def _seconds(value: Any) -> Any:
 Rfc3339 = Annotated[int, BeforeValidator(_seconds)]
 """RFC 3339 text in the document, seconds since the epoch in the model."""
 
-_Model = TypeVar("_Model", bound=Document)
+_Model = TypeVar("_Model", bound=JsonModel)
 
 
-def parse_document(data: bytes, model: type[_Model], *, max_bytes: int) -> _Model:
+def parse_json(data: bytes, model: type[_Model], *, max_bytes: int) -> _Model:
     """`data` as `model`. Raises DecodeError: those of load_json, and document.field, which names the field."""
     try:
         return model.model_validate(load_json(data, max_bytes))
@@ -48,6 +48,6 @@ def parse_document(data: bytes, model: type[_Model], *, max_bytes: int) -> _Mode
         raise DecodeError("document.field", f"{where}: {first['msg']}") from error
 
 
-def write_document(value: Mapping[str, Any]) -> bytes:
+def write_json(value: Mapping[str, Any]) -> bytes:
     """The bytes to sign."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

@@ -7,7 +7,7 @@ import pytest
 from healthcode.errors import Reason, UnauthenticatedError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
-from healthcode.rpc.mtls.identity import PeerVerifier, all_cas, leaf_of, published_cas
+from healthcode.rpc.mtls.peer_verifier import PeerVerifier, all_cas, leaf_of, published_cas
 from healthcode.trust.store import TrustStore
 from tests.simulator.realm import NOW, PEM, SimulatedRealm
 

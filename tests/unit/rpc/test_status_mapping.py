@@ -23,7 +23,7 @@ from healthcode.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from healthcode.rpc.errors import decode_status, encode_status, status_code
+from healthcode.rpc.status_mapping import decode_status, encode_status, status_code
 from healthcode.v1 import error_pb2
 
 ERRORS: list[HealthcodeError] = [

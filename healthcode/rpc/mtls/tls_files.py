@@ -1,0 +1,154 @@
+"""The TLS files of a service: certificate, private key and CA, loaded with their checks, and written."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from healthcode.clock import rfc3339
+from healthcode.errors import ConfigurationError, UnauthenticatedError
+from healthcode.identity.peer import PeerId
+from healthcode.rpc.mtls.certificate import (
+    MAX_PEM_BYTES,
+    SERVERS,
+    LeafIdentity,
+    alternative_names,
+    decode_leaf,
+    is_issued_by,
+)
+from healthcode.storage.files import write_new, write_output
+
+__all__ = ["CertifiedKey", "TlsFiles", "load_ca", "load_tls", "write_private"]
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """A service's own certificate, key and CA as PEM, checked to belong together."""
+
+    certificate_pem: bytes
+    key_pem: bytes
+    ca_pem: bytes
+    identity: LeafIdentity
+
+    def __repr__(self) -> str:
+        return f"TlsFiles({self.identity.peer.uri})"
+
+
+@dataclass(frozen=True, slots=True)
+class CertifiedKey:
+    """A certificate with its private key (PEM, PKCS #8): a CA, or a leaf."""
+
+    certificate_pem: bytes
+    key_pem: bytes
+
+    def write(self, certificate: Path, key: Path) -> None:
+        """Writes both files, the key with mode 0600. Raises ConfigurationError if the key file exists."""
+        write_private(key, self.key_pem)
+        write_output(certificate, self.certificate_pem)
+
+    def __repr__(self) -> str:
+        return "CertifiedKey(…)"
+
+
+def load_ca(path: Path) -> str:
+    """The PEM text of the CA certificate at `path`. Raises ConfigurationError."""
+    data = _read(path, "CA certificate")
+    try:
+        found = x509.load_pem_x509_certificates(data)
+        is_ca = [c.extensions.get_extension_for_class(x509.BasicConstraints).value.ca for c in found]
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise ConfigurationError(
+            f"{path} holds no CA certificate in PEM: give the CA's, not a leaf"
+        ) from error
+    if not all(is_ca):
+        raise ConfigurationError(f"{path} holds a certificate that is no CA: give the CA's, not a leaf")
+    return data.decode()
+
+
+def load_tls(
+    certificate: Path, private_key: Path, ca: Path, *, now: int, realm: str | None = None
+) -> TlsFiles:
+    """A service's TLS files: file modes, identity, key pair, issuer, validity, realm and DNS name are checked.
+
+    Raises ConfigurationError, which names the file at fault and what to do.
+    """
+    certificate_pem = _read(certificate, "certificate")
+    key_pem = _read_private(private_key)
+    ca_pem = load_ca(ca).encode()
+    try:
+        identity = decode_leaf(certificate_pem)
+    except UnauthenticatedError as error:
+        raise ConfigurationError(f"{certificate}: {error.message}") from error
+    try:
+        key = serialization.load_pem_private_key(key_pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(f"{private_key} holds no unencrypted private key in PEM") from error
+    encoding = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public = x509.load_pem_x509_certificate(certificate_pem).public_key()
+    if key.public_key().public_bytes(*encoding) != public.public_bytes(*encoding):
+        raise ConfigurationError(f"{private_key} is not the key of {certificate}")
+    if not is_issued_by(certificate_pem, (ca_pem.decode(),)):
+        raise ConfigurationError(f"{certificate} was not issued by {ca}")
+    if now >= identity.not_after:
+        raise ConfigurationError(
+            f"{certificate} expired at {rfc3339(identity.not_after)}: have it issued anew"
+        )
+    if now < identity.not_before:
+        raise ConfigurationError(
+            f"{certificate} holds only from {rfc3339(identity.not_before)}: check this machine's clock"
+        )
+    if realm is not None and identity.peer.realm != realm:
+        raise ConfigurationError(f"{certificate} is of realm {identity.peer.realm}, and this is {realm}")
+    _check_dns_name(certificate, certificate_pem, identity.peer)
+    return TlsFiles(certificate_pem, key_pem, ca_pem, identity)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Writes a new secret file of mode 0600, durably. Raises ConfigurationError if it exists."""
+    try:
+        write_new(path, data)
+    except FileExistsError as error:
+        raise ConfigurationError(
+            f"{path} exists already, and a key is never overwritten: move it away"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _check_dns_name(path: Path, pem: bytes, peer: PeerId) -> None:
+    """Raises ConfigurationError if a server's certificate lacks the DNS name that its callers check."""
+    if peer.kind not in SERVERS:
+        return
+    name = peer.dns_name
+    names = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    if name not in (found.lower() for found in names.value.get_values_for_type(x509.DNSName)):
+        raise ConfigurationError(
+            f"{path} lacks the DNS name {name}, which callers look for: none could connect. "
+            f"Have it issued anew with the subject alternative names {alternative_names(peer)}"
+        )
+
+
+def _read(path: Path, kind: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"the {kind} {path} is missing") from error
+    except OSError as error:
+        raise ConfigurationError(f"the {kind} {path} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_PEM_BYTES:
+        raise ConfigurationError(f"the {kind} {path} is larger than {MAX_PEM_BYTES} bytes")
+    return data
+
+
+def _read_private(path: Path) -> bytes:
+    data = _read(path, "private key")
+    if stat.S_IMODE(path.stat().st_mode) & 0o177:
+        raise ConfigurationError(f"others can read the private key {path}: run `chmod 600 {path}`")
+    return data
