@@ -1,17 +1,12 @@
-"""What a node counts for /metrics. Labels are closed words: never a person, a code or an id."""
+"""The node's own metrics. Labels are closed lists of words: never a person, a code or an id."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from healthcode.errors import HealthcodeError
 from healthcode.service.deadline import DeadlineMetrics
 from healthcode.telemetry import Metrics
 from healthcode.trust.format.json_files import Retirement
 from healthcode.verification.verdict import Verdict
 from healthcode.wire.question import QueryMode, Question
-from province_node.codes.issue import IssuedCode
-from province_node.store.records import Publication, RevocationReason
 
 __all__ = ["NodeMetrics"]
 
@@ -33,7 +28,7 @@ class NodeMetrics:
             "1 while the registry does not take this node's revocations, or cannot be reached",
         )
         self.deadlines = DeadlineMetrics.of_service(metrics)
-        self._takeovers = metrics.counter(
+        self._catch_ups = metrics.counter(
             "database_takeovers_total", "Times the database was behind what is published, and caught up"
         )
         self._entry_alarm = metrics.gauge(
@@ -48,31 +43,31 @@ class NodeMetrics:
             "own_head_alarm",
             "1 while a revocation head signed with this province's live key is not this node's",
         )
-        self._rival = metrics.gauge(
+        self._second_node = metrics.gauge(
             "rival_node", "1 while another node publishes in this province's name, and nothing is issued here"
         )
 
     def set_retirement(self, retirement: Retirement | None) -> None:
-        """When this province leaves; nothing for one that stays."""
+        """When this province leaves; None for a province that stays."""
         self._retirement.clear()
         if retirement is not None:
             self._retirement.labels("signs").set(retirement.signs_until)
             self._retirement.labels("codes").set(retirement.codes_until)
 
-    def set_head_alarm(self, standing: bool) -> None:
-        self._head_alarm.set(1 if standing else 0)
+    def set_head_alarm(self, is_raised: bool) -> None:
+        self._head_alarm.set(1 if is_raised else 0)
 
-    def set_publish_failing(self, failing: bool) -> None:
-        self._publish_failing.set(1 if failing else 0)
+    def set_entry_alarm(self, is_raised: bool) -> None:
+        self._entry_alarm.set(1 if is_raised else 0)
 
-    def set_rival(self, standing: bool) -> None:
-        self._rival.set(1 if standing else 0)
+    def set_publish_failing(self, is_failing: bool) -> None:
+        self._publish_failing.set(1 if is_failing else 0)
 
-    def count_takeover(self) -> None:
-        self._takeovers.inc()
+    def set_second_node(self, is_present: bool) -> None:
+        self._second_node.set(1 if is_present else 0)
 
-    def set_entry_alarm(self, standing: bool) -> None:
-        self._entry_alarm.set(1 if standing else 0)
+    def count_catch_up(self) -> None:
+        self._catch_ups.inc()
 
     def count_verdict(self, verdict: Verdict) -> None:
         self._verdicts.labels(verdict.outcome, verdict.decision).inc()
@@ -81,20 +76,21 @@ class NodeMetrics:
         self._queries.labels(mode, verdict.outcome).inc()
 
     def count_answer(self, question: Question) -> None:
-        # the asker is one of the participants: its signature was checked
+        # the asker is one of the participants: its signature was verified
         self._answers.labels(question.asker, question.mode, question.purpose).inc()
 
-    def count_issued(self, results: Sequence[IssuedCode | HealthcodeError]) -> None:
-        """Counts what was issued, or refused, anew; a repeated request is not counted again."""
-        for result in results:
-            self._issued.labels("REFUSED" if isinstance(result, HealthcodeError) else "ISSUED").inc()
+    def count_issued(self, *, issued: int, refused: int) -> None:
+        """Counts new results only: a repeated request is not counted again."""
+        self._issued.labels("ISSUED").inc(issued)
+        self._issued.labels("REFUSED").inc(refused)
 
-    def count_revoked(self, reason: RevocationReason, count: int) -> None:
+    def count_revoked(self, reason: str, count: int) -> None:
         self._revoked.labels(reason).inc(count)
 
-    def count_killed(self, reason: RevocationReason) -> None:
+    def count_killed(self, reason: str) -> None:
         self._killed.labels(reason).inc()
 
-    def set_publication(self, publication: Publication) -> None:
-        self._version.set(publication.version)
-        self._signed_at.set(publication.signed_at)
+    def set_head(self, version: int, signed_at: int) -> None:
+        """The revocation head that the registry acknowledged last."""
+        self._version.set(version)
+        self._signed_at.set(signed_at)

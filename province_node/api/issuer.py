@@ -68,7 +68,7 @@ class ProvinceIssuerServicer:
             (result,) = results
             if isinstance(result, HealthcodeError):
                 raise result
-            self._metrics.count_issued(results)
+            self._metrics.count_issued(issued=1, refused=0)
             return province_issuer_pb2.IssueCodeResponse(issued=_issued(result)).SerializeToString()
 
         data = await self._run(self._issue.issue, [_order(request.item)], remembered, encode)
@@ -87,7 +87,8 @@ class ProvinceIssuerServicer:
         orders = [_order_or_error(item) for item in request.items]
 
         def encode(results: Sequence[IssuedCode | HealthcodeError]) -> bytes:
-            self._metrics.count_issued(results)
+            refused = sum(isinstance(result, HealthcodeError) for result in results)
+            self._metrics.count_issued(issued=len(results) - refused, refused=refused)
             return _encode_results(results)
 
         replaces = decode_kid(request.replaces_kid) if request.replaces_kid else None

@@ -22,7 +22,8 @@ from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.view import TrustView
 from province_node.cli.option import dir_option
 from province_node.keys.keyring import list_key_infos
-from province_node.operations.backup import Restored, restore_node, write_backup
+from province_node.operations.backup import write_backup
+from province_node.operations.restore import RestoredNode, restore_node
 from province_node.operations.warnings import key_warnings
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 
@@ -121,7 +122,7 @@ def _refuse_running_there(root: Path) -> None:
 
 
 def _other_warnings(
-    settings: NodeSettings, restored: Restored, signed_at: Sequence[int], now: int
+    settings: NodeSettings, restored: RestoredNode, signed_at: Sequence[int], now: int
 ) -> Iterator[str]:
     """That the old node may still run elsewhere, and that no series of indices is left."""
     if signed_at and now - signed_at[0] < 2 * settings.publish.resign_seconds:

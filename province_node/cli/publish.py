@@ -28,8 +28,9 @@ from province_node.authority.bundle import describe_change, verify_bundle
 from province_node.cli.entry import read_own_chain
 from province_node.cli.option import dir_option
 from province_node.cli.signed_bundle import read_signed_bundle
-from province_node.links import RegistryLink, ServiceLink
+from province_node.links import ServiceLink
 from province_node.publishing.own_entry import expect_entry, is_newer
+from province_node.publishing.registry_link import RegistryLink
 from province_node.settings import NodeSettings, load_node_settings
 
 __all__ = ["publish"]

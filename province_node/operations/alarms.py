@@ -1,4 +1,4 @@
-"""What a running node watches of its own publications: entry, head, and what ends when."""
+"""Watches this province's own publications while the node runs: entry, revocation head, and what ends when."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from province_node.publishing.own_entry import entry_of, watch_entry
 from province_node.publishing.own_head import FOREIGN_HEAD_REMEDY, MadeHeads, watch_head
 from province_node.settings import NodeSettings
 
-__all__ = ["OwnWatch"]
+__all__ = ["Alarms"]
 
 _MEASURE_SECONDS = 60
 
 
-class OwnWatch:
-    """Tells alarms by log and metrics, once each; they stand in entry.json for `status`. Make it in an event loop."""
+class Alarms:
+    """Raises alarms by log and metrics, each once; `status` reads them from entry.json. Make it in an event loop."""
 
     def __init__(self, settings: NodeSettings, store: MadeHeads, metrics: NodeMetrics, clock: Clock) -> None:
         self._settings = settings
@@ -34,11 +34,12 @@ class OwnWatch:
         self._measured: int | None = None
 
     def look(self, view: TrustView) -> None:
-        """Alarms at a change of our own entry, or at a head, that this node did not make. Called with each new view."""
+        """Raises an alarm if our entry or head was not made by this node. Call it with each new view."""
         folder, now = self._settings.trust.folder, self._clock.now()
         code = self._settings.participant
-        found, issuer = entry_of(view, code), view.issuers.get(code)
-        entry_alarm = watch_entry(folder, found, now, leaves=code in view.retirements).alarm
+        retirement, issuer = view.retirements.get(code), view.issuers.get(code)
+        self._metrics.set_retirement(retirement)
+        entry_alarm = watch_entry(folder, entry_of(view, code), now, leaves=retirement is not None).alarm
         self._metrics.set_entry_alarm(entry_alarm is not None)
         if self._is_news("entry", entry_alarm):
             self._log.error("own_entry_changed", why=entry_alarm)
@@ -52,7 +53,7 @@ class OwnWatch:
             self._republished.set()
 
     async def measure(self, trust: Callable[[], TrustView | None]) -> None:
-        """Shows what ends when, for ever: each minute, since files change, and when our own publication does."""
+        """Shows what ends when until cancelled: each minute, and when our own publication changes."""
         while True:
             self._republished.clear()
             view = trust()

@@ -30,17 +30,37 @@ from healthcode.trust.format.metadata import (
 from healthcode.trust.store import TrustStore
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
-from province_node.app import refuse_offline_keys
-from province_node.keys.keyring import SIGNING_PURPOSES, list_key_infos
+from province_node.keys.keyring import SIGNING_PURPOSES, find_offline_keys, list_key_infos
 from province_node.keys.setup import CLIENTS, lacks_credential, open_keyring
 from province_node.operations.warnings import key_warnings
 from province_node.settings import NodeFolder, NodeSettings
 from province_node.store.node_store import NodeStore
 
-__all__ = ["check_node"]
+__all__ = ["check_node", "refuse_foreign_certificate", "refuse_offline_keys"]
 
 _REACH_SECONDS = 5.0
 _SKEW_SECONDS = 300
+
+
+def refuse_offline_keys(root: Path) -> None:
+    """Raises ConfigurationError if the folder contains a key that belongs on an offline machine."""
+    found = next(iter(find_offline_keys(root)), None)
+    if found is not None:
+        raise ConfigurationError(
+            f"{found} is an offline key and lies on a machine with a socket: carry it to the authority's "
+            "machine, remove it here, and consider it exposed if this node has been online"
+        )
+
+
+def refuse_foreign_certificate(settings: NodeSettings, now: int) -> None:
+    """Raises ConfigurationError unless the node's certificate is valid and names this node."""
+    tls = settings.tls
+    peer = load_tls(tls.certificate, tls.private_key, tls.ca, now=now, realm=settings.realm).identity.peer
+    if peer != PeerId(settings.realm, PeerKind.PROVINCE, settings.participant):
+        raise ConfigurationError(
+            f"{tls.certificate} names {peer.uri}; this node is spiffe://{settings.realm}.healthcode/province/"
+            f"{settings.participant}: put its own certificate there"
+        )
 
 
 def check_node(

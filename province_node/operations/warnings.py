@@ -13,10 +13,10 @@ from healthcode.signing.keyfile import KeyInfo
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerView
 from province_node.keys.keyring import SIGNING_PURPOSES
+from province_node.publishing.head_key import PUBLISH_KEYS, head_key_fault
 from province_node.store.records import Publication, PublishFailure
 
 __all__ = [
-    "head_key_fault",
     "head_key_warning",
     "key_warnings",
     "publish_warnings",
@@ -25,29 +25,6 @@ __all__ = [
 _CODE_PURPOSES = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER})
 _MISSED = 3
 """A head that so many re-sign intervals have passed since is late, whatever the reason."""
-_BY_THE_AUTHORITY = (
-    "have the authority sign request.json on its machine (`province-node authority sign --request request.json`), "
-    "then `province-node publish --bundle bundle.json`"
-)
-
-
-def head_key_fault(heads: Collection[bytes], issuer: IssuerView) -> str | None:
-    """Why none of these HEAD keys (public) can publish for `issuer`; None when one of them can."""
-    if any(key in issuer.live_keys for key in heads):
-        return None
-    if not heads:
-        return (
-            "the HEAD key is missing in this node's folder, so nothing can be published: the registry takes no "
-            "revocation and no key is killed for others. Restore it from the backup of this folder; or make another: "
-            f"`province-node keys rotate --purpose HEAD`, {_BY_THE_AUTHORITY}. What is revoked meanwhile is kept, "
-            "and goes out then"
-        )
-    return (
-        "no HEAD key in this node's folder is the published one, so the registry takes no revocation and no key is "
-        "killed for others: the published one was lost and another made, which waits; or the folder is from before the "
-        "last `keys rotate --purpose HEAD`, as a backup may be. Restore a newer backup; or publish the key that is here: `province-node request`, "
-        f"{_BY_THE_AUTHORITY}. What is revoked meanwhile is kept, and goes out then"
-    )
 
 
 def head_key_warning(infos: Iterable[KeyInfo], issuer: IssuerView | None) -> str | None:
@@ -93,10 +70,10 @@ def _next_key(infos: Collection[KeyInfo], issuer: IssuerView, purpose: KeyPurpos
     )
     rotate = f"`province-node keys rotate --purpose {purpose}`"
     if begins:
-        return f"The next begins {rfc3339(begins[0])}; sooner: {rotate}, {_BY_THE_AUTHORITY}"
+        return f"The next begins {rfc3339(begins[0])}; sooner: {rotate}, {PUBLISH_KEYS}"
     waits = any(info.public not in published and (info.not_after or 0) > now for info in mine)
     first = "One was made and is not published" if waits else f"Make one: {rotate}"
-    return f"{first}: {_BY_THE_AUTHORITY}" if waits else f"{first}, {_BY_THE_AUTHORITY}"
+    return f"{first}: {PUBLISH_KEYS}" if waits else f"{first}, {PUBLISH_KEYS}"
 
 
 def publish_warnings(

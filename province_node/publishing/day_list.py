@@ -1,14 +1,4 @@
-"""The lists of the days as they are published: one full list each, and beside it one cumulative delta.
-
-The base of a delta is a version that was acknowledged before, so that whoever holds
-that version or a later one may take the delta. It is the oldest one whose delta has at
-most a quarter of the list's entries: far enough back for a client that missed some
-publications, and never longer than what it saves. Which revocations a version held is
-remembered durably (`NodeStore.record_publication`) by their sequence.
-
-Sets are kept in memory between publications, so that one costs what changed; the store
-remains the truth, and a new process reads it whole.
-"""
+"""Makes the published lists of each day: one full list, and one cumulative delta beside it."""
 
 from __future__ import annotations
 
@@ -29,7 +19,7 @@ _LARGEST_DELTA = 4  # a delta has at most 1 / 4 of the entries of its list
 
 @dataclass(frozen=True, slots=True)
 class MadeLists:
-    """The days of a head; the files that are new with them; what to remember once it is acknowledged."""
+    """The days of a head, the files that are new with it, and the list versions to record after the acknowledgement."""
 
     days: Mapping[int, DayEntry]
     files: tuple[bytes, ...]
@@ -43,6 +33,7 @@ class DayLists:
         self._store = store
         self._realm = realm
         self._issuer = issuer
+        # a cache: a publication then costs what changed; a new process reads the store
         self._sets: dict[int, tuple[int, IndexSet]] = {}
 
     def make(
@@ -54,9 +45,9 @@ class DayLists:
         through: int,
         whole: bool = False,
     ) -> MadeLists:
-        """The lists with the revocations up to sequence `through`, where `before` has those up to `after`.
+        """The lists with the revocations up to sequence `through`; `before` has those up to `after`.
 
-        `whole` names no delta of before, whose file the registry may have lost.
+        `whole` names no earlier delta, because the registry may have lost its file.
         """
         days = {day: entry for day, entry in before.items() if day in covered}
         self._sets = {day: kept for day, kept in self._sets.items() if day in covered}
@@ -89,7 +80,9 @@ class DayLists:
         return replace(entry, delta=named), [full, data]
 
     def _delta(self, day: int, entry: DayEntry, through: int) -> tuple[DeltaEntry, bytes] | None:
-        """The delta from the best base, or None when none would be shorter than the list."""
+        """The delta from the best base; None when no delta is shorter than the list."""
+        # A base was acknowledged before, so each client that has it or a later version can apply the delta. The best
+        # base is the oldest whose delta is small enough: it serves clients that missed some publications.
         bases = [each for each in self._store.list_versions(day) if each[0] < entry.version]
         if not bases:
             return None

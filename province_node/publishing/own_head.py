@@ -20,7 +20,7 @@ from healthcode.clock import rfc3339
 from healthcode.trust.view import IssuerView
 from province_node.publishing.own_entry import EntryBook, entry_lock, read_entry_book, write_entry_book
 
-__all__ = ["FOREIGN_HEAD_REMEDY", "MadeHeads", "next_step", "note_rival", "watch_head"]
+__all__ = ["FOREIGN_HEAD_REMEDY", "MadeHeads", "next_step", "note_second_node", "watch_head"]
 
 _ENTRY_REMEDY = (
     "call the registry's operators and the authority's holders: who did this? Then `province-node entry --accept`, "
@@ -47,7 +47,7 @@ def next_step(book: EntryBook) -> str:
     return "; ".join(steps) or "nothing: it is as this node asked for and made"
 
 
-def note_rival(trust: Path, now: int) -> None:
+def note_second_node(trust: Path, now: int) -> None:
     """Alarms, durably: another node publishes in this province's name (`rival`). Blocks."""
     alarm = f"another node publishes in this province's name, each time this one has: stop it, seen {rfc3339(now)}"
     with entry_lock(trust):

@@ -1,67 +1,59 @@
-"""Another live node that publishes in this province's name: a wrong second copy that somebody started.
-
-A database is found behind once, after an older copy was put back (`takeover`). Found behind
-again within minutes, in the same run, is no restore: somebody else signs with our live key now,
-and each of two such nodes would take over from the other until every series is used up. So
-
-* nobody issues while there is a rival: whose indices would be whose?
-* what it publishes is taken in, and what it lacks of ours is published: no revocation is lost;
-* its heads are not answered for their own sake, and no series is opened;
-* after a quiet time it is gone: a series above all that was seen is published, and issuing goes on.
-
-It is told by log, metric and `status`; stopping the other node is for people.
-"""
+"""Detects a second live node that publishes in this province's name, such as a copy that somebody started."""
 
 from __future__ import annotations
 
 from healthcode.trust.view import IssuerView
 from province_node.store.node_store import NodeStore
 
-__all__ = ["QUIET_SECONDS", "RIVAL_REMEDY", "Rival", "lacks_ours"]
+__all__ = ["QUIET_SECONDS", "SECOND_NODE_REMEDY", "SecondNode", "lacks_ours"]
 
 QUIET_SECONDS = 600
-RIVAL_REMEDY = (
+SECOND_NODE_REMEDY = (
     "another node publishes in this province's name: stop it. Nothing is issued here until it has been silent for "
     f"{QUIET_SECONDS // 60} minutes; revocations go out. If no copy of this node runs anywhere, somebody has the "
     "live key: `province-node keys rotate --purpose HEAD`"
 )
 
 
-class Rival:
-    """Whether there is one. Times are epoch seconds; `resign_seconds`: a rival is heard of at least so often."""
+class SecondNode:
+    """Whether there is a second node. Times are epoch seconds; it publishes at least each `resign_seconds`."""
+
+    # The database is behind once after an older copy was put back. Behind again within minutes, in the same run, means
+    # that another node signs with our live key. If both caught up each time, they would use up every series. So while
+    # there is a second node, neither issues and neither opens a series, but each takes in and publishes revocations.
 
     def __init__(self, resign_seconds: float) -> None:
         self._quiet_seconds = max(QUIET_SECONDS, 2 * resign_seconds)
         self._resign_seconds = resign_seconds
         self._behind_at: int | None = None
         self._published_at = 0
-        self.stands = False
+        self.is_present = False
 
     def note_behind(self, now: int) -> None:
-        """The database was found behind: the second time within minutes somebody else is at work."""
+        """The database was found behind; the second time within minutes there is a second node."""
         last, self._behind_at = self._behind_at, now
-        self.stands = self.stands or (last is not None and now - last < self._quiet_seconds)
+        self.is_present = self.is_present or (last is not None and now - last < self._quiet_seconds)
 
     def note_published(self, now: int) -> None:
         self._published_at = now
 
     def is_silent(self, now: int) -> bool:
-        """Whether nothing was heard of it for the quiet time."""
+        """Whether it published nothing during the quiet time."""
         return self._behind_at is None or now - self._behind_at >= self._quiet_seconds
 
     def end(self) -> None:
-        """It is gone, and a series of our own is published."""
-        self.stands = False
+        """It is gone, and this node has published a series of its own."""
+        self.is_present = False
 
     def is_due(self, now: int) -> bool:
-        """Whether it is time for a head of ours although the rival's says all."""
+        """Whether a head of ours is due although the other node's head says everything."""
         return now - self._published_at >= self._resign_seconds
 
 
 def lacks_ours(store: NodeStore, issuer: IssuerView) -> bool:
     """Whether the published head lacks a revocation or a killed key of ours. Blocks.
 
-    To be asked after what is published was taken in: then the counts differ when something is missing.
+    Call it after the published revocations were taken in: only then do equal counts mean equal sets.
     """
     state = issuer.revocations
     if state is None:

@@ -40,9 +40,12 @@ from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from healthcode.verification.verifier import Verifier
 from healthcode.wire.claims import CodeClaims, Level, Presentation
 from healthcode.wire.code import sign_code
-from province_node.links import RegistryLink, ServiceLink
-from province_node.publishing.publisher import Publisher
-from province_node.publishing.resend import Resubmission
+from province_node.links import ServiceLink
+from province_node.publishing.head_sender import HeadSender, TrustInUse
+from province_node.publishing.next_head import HeadMaker
+from province_node.publishing.publisher import Publisher, PublishEvents
+from province_node.publishing.registry_link import RegistryLink
+from province_node.publishing.resend import Resend
 from province_node.settings import PublishSettings
 from province_node.store.node_store import NodeStore
 from province_node.store.records import Request, Revocation, RevocationReason
@@ -155,22 +158,9 @@ class LightNode:
             tls=self._tls,
             clock=self._clock,
         )
-        self._publisher = Publisher(
-            participant=code,
-            realm=told.realm,
-            store=self._store,
-            trust=lambda: self.follower.view if self.follower.has_view else None,
-            refresh=self.follower.refresh_now,
-            key=Province(code, told.realm, now=told.founded).live_key,
-            send=RegistryLink(self._link).publish_revocations,
-            clock=self._clock,
-            settings=PublishSettings(
-                interval_seconds=told.interval_seconds, resign_seconds=told.resign_seconds
-            ),
-            on_published=lambda _record: None,
-        )
-        resubmission = Resubmission(
-            code, self._folder, RegistryLink(self._link).publish_province, self._publisher.sign_anew
+        self._publisher = self._make_publisher()
+        resend = Resend(
+            code, self._folder, RegistryLink(self._link).publish_province, self._publisher.sign_again
         )
         self._reporter = NodeReporter(
             "light-node",
@@ -180,9 +170,36 @@ class LightNode:
             tls=self._tls,
             clock=self._clock,
             metrics=self.metrics,
-            on_lacking=resubmission.hand_in,
+            on_lacking=resend.resend,
         )
         self.follower.on_setback = self._reporter.report_soon
+
+    def _make_publisher(self) -> Publisher:
+        told = self._told
+        trust = TrustInUse(
+            lambda: self.follower.view if self.follower.has_view else None, self.follower.refresh_now
+        )
+        live_key = Province(self.code, told.realm, now=told.founded).live_key
+        sender = HeadSender(
+            HeadMaker(self.code, told.realm, store=self._store, keys=lambda _issuer: [live_key]),
+            participant=self.code,
+            root="",
+            store=self._store,
+            trust=trust,
+            send=RegistryLink(self._link).publish_revocations,
+            clock=self._clock,
+        )
+        return Publisher(
+            self.code,
+            sender=sender,
+            store=self._store,
+            trust=trust,
+            clock=self._clock,
+            settings=PublishSettings(
+                interval_seconds=told.interval_seconds, resign_seconds=told.resign_seconds
+            ),
+            events=PublishEvents(),
+        )
 
     async def open(self) -> None:
         """Opens what is on disk; begins the folder, which needs the registry, the first time alone."""

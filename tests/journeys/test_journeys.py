@@ -27,8 +27,10 @@ from healthcode.wire.code import sign_code
 from healthcode.wire.question import QueryMode, QueryPurpose
 from province_node.codes.revoke import RevokeUseCase
 from province_node.keys.keyring import Keyring
-from province_node.publishing.next_head import Outgoing
+from province_node.publishing.head_sender import HeadSender, TrustInUse
+from province_node.publishing.next_head import HeadMaker, NextHead
 from province_node.publishing.publisher import Publisher as HeadPublisher
+from province_node.publishing.publisher import PublishEvents
 from province_node.queries.answer import AnswerUseCase
 from province_node.queries.ask import AskUseCase
 from province_node.settings import PublishSettings
@@ -90,29 +92,35 @@ async def test_a_revocation_becomes_another_node_s_refusal(
     def trust() -> TrustView:
         return follower.refresh(NOW).view
 
-    async def send(outgoing: Outgoing) -> None:
+    async def send(head: NextHead) -> None:
         lists = {}
-        for data in outgoing.lists:
+        for data in head.lists:
             name = hashlib.sha256(data).hexdigest()
             lists[name] = tmp_path / name
             lists[name].write_bytes(data)
-        received.publish_revocations("31", outgoing.metadata, outgoing.head, lists)
+        received.publish_revocations("31", head.metadata, head.head, lists)
 
     async def refresh() -> None:
         trust()
 
     view = trust()
+    in_use = TrustInUse(lambda: view, refresh)
     publisher = HeadPublisher(
-        participant="31",
-        realm=REALM,
+        "31",
+        sender=HeadSender(
+            HeadMaker("31", REALM, store=store, keys=lambda _: [shanghai.live_key]),
+            participant="31",
+            root="",
+            store=store,
+            trust=in_use,
+            send=send,
+            clock=HandClock(),
+        ),
         store=store,
-        trust=lambda: view,
-        refresh=refresh,
-        key=shanghai.live_key,
-        send=send,
+        trust=in_use,
         clock=HandClock(),
         settings=PublishSettings(interval_seconds=0.2),
-        on_published=lambda _: None,
+        events=PublishEvents(),
     )
     revoke = RevokeUseCase(
         participant="31",

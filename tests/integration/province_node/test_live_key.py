@@ -22,9 +22,10 @@ from healthcode.signing.keyfile import read_key_file
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import IssuerView, TrustView
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
-from province_node.links import RegistryLink, ServiceLink
-from province_node.publishing.catch_up import take_over
-from province_node.publishing.next_head import prepare
+from province_node.links import ServiceLink
+from province_node.publishing.catch_up import catch_up
+from province_node.publishing.next_head import HeadFacts, HeadMaker
+from province_node.publishing.registry_link import RegistryLink
 from province_node.store.node_store import NodeStore
 from province_node.store.records import Request, Revocation, RevocationReason
 from tests.integration.province_node.world import Federation, open_federation
@@ -52,23 +53,17 @@ class Thief:
         clock = SystemClock()
         view = trust_of(self._federation, "44")
         issuer = view.issuers["31"]
-        take_over(self._store, issuer, clock.now())
+        catch_up(self._store, issuer, clock.now())
         item = Revocation(day_of(code.expires_at.seconds), code.index)
         request = Request("thief", uuid.uuid4().hex, b"", clock.now() + 3600)
         self._store.record_revocations(
             [item], RevocationReason.FRAUD, request, lambda _newly, _already: b"", clock.now()
         )
-        outgoing = prepare(
-            participant="31",
-            realm=view.realm,
-            store=self._store,
-            issuer=issuer,
-            key=self._key,
-            longest_code_seconds=14 * 86_400,
-            resign_seconds=0,
-            now=clock.now(),
-            whole=True,
+        maker = HeadMaker("31", view.realm, store=self._store, keys=lambda _: [self._key])
+        facts = HeadFacts(
+            now=clock.now(), longest_code_seconds=14 * 86_400, resign_seconds=0, resend_lists=True
         )
+        outgoing = maker.make(issuer, self._key, facts)
         assert outgoing is not None
         link = ServiceLink(
             "registry",

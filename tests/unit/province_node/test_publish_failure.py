@@ -10,11 +10,10 @@ import pytest
 
 from healthcode.errors import ConflictError, PreconditionError, Reason, SignatureError, UnavailableError
 from healthcode.signing.ed25519 import PrivateKey
-from province_node.publishing.publisher import Publisher
-from province_node.settings import PublishSettings
+from province_node.publishing.publisher import Publisher, PublishEvents
 from province_node.store.node_store import NodeStore
 from tests.unit.province_node.publishing.test_publisher import TODAY, FakeRegistry, head_of, revoke
-from tests.unit.province_node.world import HOME
+from tests.unit.province_node.world import HOME, make_publisher
 
 
 @pytest.fixture
@@ -36,20 +35,8 @@ def publisher(
     async def refresh() -> None:
         return None
 
-    return Publisher(
-        participant=HOME,
-        realm=world.realm.realm,
-        store=store,
-        trust=world.trust,
-        refresh=refresh,
-        key=world.keyring.head_key() if keys is None else lambda _: keys,
-        send=registry.send,
-        clock=world.clock,
-        settings=PublishSettings(interval_seconds=0.2),
-        on_published=lambda _publication: registry.acknowledged.set(),
-        on_failing=on_failing,
-        root=root,
-    )
+    events = PublishEvents(published=lambda _publication: registry.acknowledged.set(), failing=on_failing)
+    return make_publisher(world, store, registry.send, refresh=refresh, events=events, root=root, keys=keys)
 
 
 async def test_why_a_head_does_not_go_out_is_kept_until_one_does(world, store):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from healthcode.identity.document import decode_document
 from healthcode.revocation.day import day_of
+from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
@@ -14,8 +16,10 @@ from healthcode.wire.claims import Level, Presentation
 from province_node.codes.issue import IssuedCode, IssueOrder, IssueUseCase
 from province_node.keys.keyring import Keyring
 from province_node.people.level import LevelStatement
-from province_node.publishing.next_head import COVER_MARGIN_DAYS
-from province_node.settings import IssueSettings
+from province_node.publishing.head_sender import HeadSender, Send, TrustInUse
+from province_node.publishing.next_head import COVER_MARGIN_DAYS, HeadMaker
+from province_node.publishing.publisher import Publisher, PublishEvents
+from province_node.settings import IssueSettings, PublishSettings
 from province_node.store.node_store import NodeStore
 from province_node.store.records import Publication, Request
 from tests.simulator.realm import NOW, SimulatedRealm
@@ -94,6 +98,33 @@ class World:
             raise result
         assert isinstance(result, IssuedCode)
         return result
+
+
+def make_publisher(
+    world: World,
+    store: NodeStore,
+    send: Send,
+    *,
+    refresh: Callable[[], Awaitable[object]],
+    events: PublishEvents,
+    root: str = "",
+    keys: Sequence[PrivateKey] | None = None,
+) -> Publisher:
+    """A publisher of the world's participant; `keys` are its live keys, the world's by default."""
+    trust = TrustInUse(world.trust, refresh)
+    live_keys = [world.keyring.head_key()] if keys is None else keys
+    maker = HeadMaker(HOME, world.realm.realm, store=store, keys=lambda _: live_keys)
+    return Publisher(
+        HOME,
+        sender=HeadSender(
+            maker, participant=HOME, root=root, store=store, trust=trust, send=send, clock=world.clock
+        ),
+        store=store,
+        trust=trust,
+        clock=world.clock,
+        settings=PublishSettings(interval_seconds=0.2),
+        events=events,
+    )
 
 
 def order(number: str = VALID_IDS[0], **changes: object) -> IssueOrder:

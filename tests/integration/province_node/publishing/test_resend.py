@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from healthcode.errors import ConflictError, Reason
-from province_node.publishing.resend import Resubmission
+from province_node.publishing.resend import Resend
 from tests.simulator.country import Country
 
 
@@ -23,12 +23,12 @@ class Registry:
             raise self.error
         return 2
 
-    def sign_anew(self) -> None:
+    def sign_again(self) -> None:
         self.signed_anew += 1
 
 
-def resubmission(country: Country, registry: Registry, *, folder: str = "A") -> Resubmission:
-    return Resubmission("31", country.root / folder, registry.send_province, registry.sign_anew)
+def resending(country: Country, registry: Registry, *, folder: str = "A") -> Resend:
+    return Resend("31", country.root / folder, registry.send_province, registry.sign_again)
 
 
 def country_with_a_renewed_authority(root: Path) -> Country:
@@ -42,9 +42,9 @@ def country_with_a_renewed_authority(root: Path) -> Country:
 async def test_the_authoritys_files_go_as_they_are_and_the_head_is_signed_anew(tmp_path: Path) -> None:
     """The very bytes that the authority signed, so that nobody fetches its keys; under one request id."""
     country, registry = country_with_a_renewed_authority(tmp_path), Registry()
-    ours = resubmission(country, registry)
+    ours = resending(country, registry)
     for _ in range(2):
-        await ours.hand_in(["province-31", "province-31-live"])
+        await ours.resend(["province-31", "province-31-live"])
     assert {each[1:] for each in registry.taken} == {country.provinces["31"].publication(2)}
     assert len({each[0] for each in registry.taken}) == 1
     assert registry.signed_anew == 2
@@ -53,10 +53,10 @@ async def test_the_authoritys_files_go_as_they_are_and_the_head_is_signed_anew(t
 async def test_only_what_is_asked_for_and_only_our_own(tmp_path: Path) -> None:
     """Nobody hands in for another, and a role that is not ours means nothing."""
     country, registry = country_with_a_renewed_authority(tmp_path), Registry()
-    ours = resubmission(country, registry)
-    await ours.hand_in(["province-44", "province-44-live", "targets"])
+    ours = resending(country, registry)
+    await ours.resend(["province-44", "province-44-live", "targets"])
     assert (registry.taken, registry.signed_anew) == ([], 0)
-    await ours.hand_in(["province-31-live"])
+    await ours.resend(["province-31-live"])
     assert (registry.taken, registry.signed_anew) == ([], 1)
 
 
@@ -64,6 +64,6 @@ async def test_a_refusal_or_an_empty_folder_stops_nothing(tmp_path: Path) -> Non
     """It is logged; the head is signed anew all the same, and the registry asks again."""
     country, registry = country_with_a_renewed_authority(tmp_path), Registry()
     registry.error = ConflictError("older", reason=Reason.VERSION_CONFLICT)
-    await resubmission(country, registry).hand_in(["province-31", "province-31-live"])
-    await resubmission(country, registry, folder="nowhere").hand_in(["province-31", "province-31-live"])
+    await resending(country, registry).resend(["province-31", "province-31-live"])
+    await resending(country, registry, folder="nowhere").resend(["province-31", "province-31-live"])
     assert (len(registry.taken), registry.signed_anew) == (1, 2)

@@ -11,7 +11,7 @@ from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from province_node.codes.kill_key import KilledKey, KillUseCase, decode_kid
 from province_node.keys.keyring import Keyring
-from province_node.publishing.next_head import prepare
+from province_node.publishing.next_head import HeadFacts, HeadMaker
 from province_node.store.node_store import NodeStore
 from province_node.store.records import RevocationReason
 from tests.simulator.realm import NOW
@@ -96,16 +96,9 @@ def test_the_next_head_names_it_at_once_and_every_head_after(world, tmp_path):
     world.store = NodeStore(tmp_path / "fresh.db")
 
     def prepared(now: int):
-        return prepare(
-            participant=HOME,
-            realm=world.realm.realm,
-            store=world.store,
-            issuer=world.view.issuers[HOME],
-            key=world.keyring.head_key(),
-            longest_code_seconds=86_400,
-            resign_seconds=300,
-            now=now,
-        )
+        maker = HeadMaker(HOME, world.realm.realm, store=world.store, keys=world.keyring.head_keys)
+        facts = HeadFacts(now=now, longest_code_seconds=86_400, resign_seconds=300)
+        return maker.make(world.view.issuers[HOME], world.keyring.head_key(), facts)
 
     world.realm.kill(HOME, b"\x01" * 8)
     world.realm.publish_live(HOME)

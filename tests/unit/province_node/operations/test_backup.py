@@ -22,8 +22,9 @@ from healthcode.revocation.head import decode_head
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.trust.store import TrustStore
 from province_node.codes.issue import IndexSource
-from province_node.operations.backup import restore_node, write_backup
-from province_node.publishing.next_head import prepare
+from province_node.operations.backup import write_backup
+from province_node.operations.restore import restore_node
+from province_node.publishing.next_head import HeadFacts, HeadMaker
 from province_node.store.node_store import NodeStore
 from province_node.store.records import Revocation, RevocationReason
 from tests.simulator.realm import NOW
@@ -80,16 +81,9 @@ class Node:
     def publish(self):
         """Signs the next head, and lets the world see it, lists and all."""
         world = self.world
-        outgoing = prepare(
-            participant=HOME,
-            realm=world.realm.realm,
-            store=self.store,
-            issuer=world.view.issuers[HOME],
-            key=world.keyring.head_key(),
-            longest_code_seconds=86_400,
-            resign_seconds=300,
-            now=NOW,
-        )
+        maker = HeadMaker(HOME, world.realm.realm, store=self.store, keys=world.keyring.head_keys)
+        facts = HeadFacts(now=NOW, longest_code_seconds=86_400, resign_seconds=300)
+        outgoing = maker.make(world.view.issuers[HOME], world.keyring.head_key(), facts)
         head = decode_head(outgoing.head, realm=world.realm.realm, issuer=HOME)
         for day in head.days:
             world.realm.set_list(HOME, day, self.store.revoked_indices(day, self.store.last_revocation()))

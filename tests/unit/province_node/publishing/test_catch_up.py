@@ -14,14 +14,13 @@ from healthcode.revocation.head import Head, decode_head
 from healthcode.revocation.index import SERIES_LIMIT
 from province_node.codes.issue import IndexSource
 from province_node.publishing.catch_up import is_behind
-from province_node.publishing.next_head import Outgoing
-from province_node.publishing.publisher import Publisher
+from province_node.publishing.next_head import NextHead
+from province_node.publishing.publisher import Publisher, PublishEvents
 from province_node.publishing.second_node import QUIET_SECONDS
-from province_node.settings import PublishSettings
 from province_node.store.node_store import NodeStore
 from province_node.store.records import Revocation, RevocationReason
 from tests.simulator.realm import NOW
-from tests.unit.province_node.world import HOME
+from tests.unit.province_node.world import HOME, make_publisher
 
 TODAY = day_of(NOW)
 SECRET = b"i" * 32
@@ -34,26 +33,14 @@ class Run:
         self.world = world
         self.store = NodeStore(path)
         self.out_of_reach = False
-        self.taken_over: list[object] = []
-        self.rivals: list[bool] = []
+        self.caught_up: list[object] = []
+        self.second_nodes: list[bool] = []
         self.sent: list[Head] = []
         self.publisher: Publisher | None = None
 
     def make(self) -> Publisher:
-        return Publisher(
-            participant=HOME,
-            realm=self.world.realm.realm,
-            store=self.store,
-            trust=self.world.trust,
-            refresh=self._refresh,
-            key=self.world.keyring.head_key(),
-            send=self._send,
-            clock=self.world.clock,
-            settings=PublishSettings(interval_seconds=0.2),
-            on_published=lambda _: None,
-            on_taken_over=self.taken_over.append,
-            on_rival=self.rivals.append,
-        )
+        events = PublishEvents(caught_up=self.caught_up.append, second_node=self.second_nodes.append)
+        return make_publisher(self.world, self.store, self._send, refresh=self._refresh, events=events)
 
     async def start(self) -> None:
         """As `serve` does: the first head of the run goes out."""
@@ -82,15 +69,15 @@ class Run:
     async def _refresh(self) -> None:
         self.world.refresh()
 
-    async def _send(self, outgoing: Outgoing) -> None:
+    async def _send(self, made: NextHead) -> None:
         realm = self.world.realm
-        head = decode_head(outgoing.head, realm=realm.realm, issuer=HOME)
+        head = decode_head(made.head, realm=realm.realm, issuer=HOME)
         self.sent.append(head)
         if self.out_of_reach:
             raise UnavailableError("out of reach")
         for day in head.days:
-            realm.set_list(HOME, day, self.store.revoked_indices(day, outgoing.record.through))
-        realm.serve_live(HOME, outgoing.metadata, outgoing.head)
+            realm.set_list(HOME, day, self.store.revoked_indices(day, made.record.through))
+        realm.serve_live(HOME, made.metadata, made.head)
         self.world.refresh()
         assert self.world.view.warnings == ()
 
@@ -124,7 +111,7 @@ async def test_a_copy_put_back_by_hand_gives_no_index_twice(run, tmp_path):
     drawn = second.draw()
     third = run("copy.db")
     await third.start()
-    assert len(third.taken_over) == 1
+    assert len(third.caught_up) == 1
     assert not drawn & third.draw()
 
 
@@ -173,7 +160,7 @@ async def test_a_kill_between_sending_and_recording_is_not_behind(run, world, tm
     again = run()
     assert not is_behind(again.store, world.view.issuers[HOME])
     await again.start()
-    assert again.taken_over == []
+    assert again.caught_up == []
 
 
 async def test_nothing_is_issued_before_it_was_looked(run):
@@ -185,7 +172,7 @@ async def test_nothing_is_issued_before_it_was_looked(run):
     waiting.start()
     waiting.join(0.1)
     assert waiting.is_alive()
-    publisher.begin()
+    publisher.allow_issuing()
     waiting.join(5)
     assert seen == [first.store.publication()]
 
@@ -210,8 +197,8 @@ async def two_nodes(run, tmp_path) -> tuple[Run, Run]:
     rightful, wrong = run(), run("copy.db")
     await rightful.start()
     await wrong.start()
-    rightful.publisher.begin()
-    wrong.publisher.begin()
+    rightful.publisher.allow_issuing()
+    wrong.publisher.allow_issuing()
     return rightful, wrong
 
 
@@ -227,7 +214,7 @@ async def test_two_live_nodes_of_one_province_use_up_no_series_and_lose_no_revoc
         assert index in rightful.published()
     assert set(range(40)) <= rightful.published()
     assert max(head.first_series for head in rightful.sent + wrong.sent) <= 4
-    assert (rightful.rivals, wrong.rivals) == ([True], [True])
+    assert (rightful.second_nodes, wrong.second_nodes) == ([True], [True])
     for each in (rightful, wrong):
         with pytest.raises(PreconditionError, match="stop it") as caught:
             each.publisher.acknowledged()
@@ -259,7 +246,7 @@ async def test_once_the_wrong_node_is_stopped_the_rightful_one_issues_from_a_ser
     world.clock.at += QUIET_SECONDS + 301
     await rightful.publish()
     await rightful.publish()
-    assert rightful.rivals == [True, False]
+    assert rightful.second_nodes == [True, False]
     assert rightful.publisher.acknowledged() is not None
     issued = rightful.draw()
     assert not drawn & issued

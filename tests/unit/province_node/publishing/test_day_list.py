@@ -12,8 +12,7 @@ from healthcode.revocation.delta import apply_delta
 from healthcode.revocation.head import decode_head
 from healthcode.revocation.list import decode_list
 from healthcode.revocation.state import RevocationState, build_state, check_growth
-from province_node.publishing.day_list import DayLists
-from province_node.publishing.next_head import Outgoing, prepare
+from province_node.publishing.next_head import HeadFacts, HeadMaker, NextHead
 from province_node.store.node_store import NodeStore
 from province_node.store.records import Revocation, RevocationReason
 from tests.simulator.realm import NOW
@@ -35,7 +34,7 @@ class Node:
 
     def __init__(self, world, store: NodeStore) -> None:
         self.world, self.store = world, store
-        self.lists: DayLists | None = DayLists(store, realm=world.realm.realm, issuer=HOME)
+        self.maker = HeadMaker(HOME, world.realm.realm, store=store, keys=world.keyring.head_keys)
         self.files: dict[bytes, bytes] = {}
 
     def revoke(self, *indices: int, day: int = TODAY) -> None:
@@ -47,29 +46,20 @@ class Node:
             NOW,
         )
 
-    def prepare(self) -> Outgoing:
-        outgoing = prepare(
-            participant=HOME,
-            realm=self.world.realm.realm,
-            store=self.store,
-            issuer=self.world.view.issuers[HOME],
-            key=self.world.keyring.head_key(),
-            longest_code_seconds=86_400,
-            resign_seconds=300,
-            now=NOW,
-            lists=self.lists,
-        )
-        assert outgoing is not None
-        self.files |= {hashlib.sha256(data).digest(): data for data in outgoing.lists}
-        return outgoing
+    def prepare(self) -> NextHead:
+        facts = HeadFacts(now=NOW, longest_code_seconds=86_400, resign_seconds=300)
+        made = self.maker.make(self.world.view.issuers[HOME], self.world.keyring.head_key(), facts)
+        assert made is not None
+        self.files |= {hashlib.sha256(data).digest(): data for data in made.lists}
+        return made
 
     def publish(self):
-        outgoing = self.prepare()
-        self.store.record_publication(outgoing.record)
-        return self.head(outgoing)
+        made = self.prepare()
+        self.store.record_publication(made.record)
+        return self.head(made)
 
-    def head(self, outgoing: Outgoing):
-        return decode_head(outgoing.head, realm=self.world.realm.realm, issuer=HOME)
+    def head(self, made: NextHead):
+        return decode_head(made.head, realm=self.world.realm.realm, issuer=HOME)
 
     def state(self, head) -> RevocationState:
         return build_state(head, lambda entry: self.files[entry.full_sha256])
@@ -128,7 +118,7 @@ def test_a_restart_makes_the_same_delta(world, store):
     node.publish()
     node.revoke(3000)
     kept = node.head(node.prepare()).days[TODAY]
-    node.lists = None
+    node.maker.forget_lists()
     assert node.head(node.prepare()).days[TODAY] == kept
     assert kept.delta is not None
     assert (kept.delta.base_version, kept.delta.count) == (1, 1)

@@ -13,13 +13,12 @@ from healthcode.revocation.day import DAY_SECONDS, day_of
 from healthcode.revocation.head import decode_head
 from healthcode.revocation.list import decode_list
 from healthcode.trust.format.metadata import Targets, decode_metadata
-from province_node.publishing.next_head import COVER_MARGIN_DAYS, Outgoing, prepare
-from province_node.publishing.publisher import Publisher
-from province_node.settings import PublishSettings
+from province_node.publishing.next_head import COVER_MARGIN_DAYS, HeadFacts, HeadMaker, NextHead
+from province_node.publishing.publisher import Publisher, PublishEvents
 from province_node.store.node_store import NodeStore
 from province_node.store.records import Publication, Request, Revocation, RevocationReason
 from tests.simulator.realm import NOW
-from tests.unit.province_node.world import HOME
+from tests.unit.province_node.world import HOME, make_publisher
 
 PAPER_SECONDS = 14 * DAY_SECONDS
 TODAY = day_of(NOW)
@@ -43,28 +42,21 @@ def revoke(store: NodeStore, *indices: int, day: int = TODAY) -> None:
     )
 
 
-def prepared(world, store: NodeStore, now: int = NOW) -> Outgoing | None:
-    return prepare(
-        participant=HOME,
-        realm=world.realm.realm,
-        store=store,
-        issuer=world.view.issuers[HOME],
-        key=world.keyring.head_key(),
-        longest_code_seconds=PAPER_SECONDS,
-        resign_seconds=300,
-        now=now,
-    )
+def prepared(world, store: NodeStore, now: int = NOW) -> NextHead | None:
+    maker = HeadMaker(HOME, world.realm.realm, store=store, keys=world.keyring.head_keys)
+    facts = HeadFacts(now=now, longest_code_seconds=PAPER_SECONDS, resign_seconds=300)
+    return maker.make(world.view.issuers[HOME], world.keyring.head_key(), facts)
 
 
-def publish(world, store: NodeStore, now: int = NOW) -> Outgoing:
-    outgoing = prepared(world, store, now)
-    assert outgoing is not None
-    store.record_publication(outgoing.record)
-    return outgoing
+def publish(world, store: NodeStore, now: int = NOW) -> NextHead:
+    head = prepared(world, store, now)
+    assert head is not None
+    store.record_publication(head.record)
+    return head
 
 
-def head_of(world, outgoing: Outgoing):
-    return decode_head(outgoing.head, realm=world.realm.realm, issuer=HOME)
+def head_of(world, head: NextHead):
+    return decode_head(head.head, realm=world.realm.realm, issuer=HOME)
 
 
 def test_a_head_covers_the_longest_code_and_eight_days_more(world, store):
@@ -76,10 +68,10 @@ def test_a_head_covers_the_longest_code_and_eight_days_more(world, store):
 
 def test_versions_follow_what_the_registry_serves(world, store):
     """The first publication after a lost acknowledgement is the served version + 1."""
-    outgoing = publish(world, store)
+    head = publish(world, store)
     served = world.view.issuers[HOME].live_version
     assert served is not None
-    assert decode_metadata(outgoing.metadata, Targets).signed.version == outgoing.record.version == served + 1
+    assert decode_metadata(head.metadata, Targets).signed.version == head.record.version == served + 1
 
 
 def test_nothing_new_is_not_published_until_it_is_time_to_sign_again(world, store):
@@ -97,10 +89,10 @@ def test_revocations_stand_in_the_list_of_their_day(world, store):
     publish(world, store)
     revoke(store, 7, 3)
     revoke(store, 9, day=TODAY + 2)
-    outgoing = publish(world, store)
-    head = head_of(world, outgoing)
+    sent = publish(world, store)
+    head = head_of(world, sent)
     assert {day: entry.count for day, entry in head.days.items()} == {TODAY: 2, TODAY + 2: 1}
-    decoded = decode_list(outgoing.lists[0], realm=world.realm.realm, issuer=HOME, day=TODAY)
+    decoded = decode_list(sent.lists[0], realm=world.realm.realm, issuer=HOME, day=TODAY)
     assert sorted(decoded.bitmap) == [3, 7]
 
 
@@ -110,9 +102,9 @@ def test_only_changed_lists_travel_and_versions_grow(world, store):
     revoke(store, 2, day=TODAY + 1)
     before = head_of(world, publish(world, store))
     revoke(store, 3)
-    outgoing = publish(world, store)
-    after = head_of(world, outgoing)
-    assert len(outgoing.lists) == 1
+    sent = publish(world, store)
+    after = head_of(world, sent)
+    assert len(sent.lists) == 1
     assert after.days[TODAY + 1] == before.days[TODAY + 1]
     assert (after.days[TODAY].version, after.days[TODAY].count) == (before.days[TODAY].version + 1, 2)
     assert after.version == before.version + 1
@@ -143,15 +135,15 @@ class FakeRegistry:
     """Takes publications, and misbehaves as told."""
 
     def __init__(self) -> None:
-        self.taken: list[Outgoing] = []
+        self.taken: list[NextHead] = []
         self.errors: list[Exception] = []
         self.arrived = asyncio.Event()
         self.acknowledged = asyncio.Event()
 
-    async def send(self, outgoing: Outgoing) -> None:
+    async def send(self, head: NextHead) -> None:
         if self.errors:
             raise self.errors.pop(0)
-        self.taken.append(outgoing)
+        self.taken.append(head)
         self.arrived.set()
 
 
@@ -161,18 +153,8 @@ def publisher(
     async def refresh() -> None:
         (refreshed if refreshed is not None else []).append(1)
 
-    return Publisher(
-        participant=HOME,
-        realm=world.realm.realm,
-        store=store,
-        trust=world.trust,
-        refresh=refresh,
-        key=world.keyring.head_key(),
-        send=registry.send,
-        clock=world.clock,
-        settings=PublishSettings(interval_seconds=0.2),
-        on_published=lambda _publication: registry.acknowledged.set(),
-    )
+    events = PublishEvents(published=lambda _publication: registry.acknowledged.set())
+    return make_publisher(world, store, registry.send, refresh=refresh, events=events)
 
 
 async def test_what_was_not_acknowledged_is_not_recorded(world, store):
@@ -288,7 +270,7 @@ async def test_a_head_that_the_registry_asks_for_is_signed_anew_once(world, stor
     ours = publisher(world, store, registry)
     assert await ours.publish_once() is not None
     assert await ours.publish_once() is None
-    ours.sign_anew()
+    ours.sign_again()
     registry.errors = [UnavailableError("out of reach")]
     with pytest.raises(UnavailableError):
         await ours.publish_once()
@@ -323,10 +305,10 @@ async def test_a_registry_that_lost_its_lists_gets_them_all(world, store):
     registry = FakeRegistry()
     sent, kept = registry.taken, set()
 
-    async def send(outgoing: Outgoing) -> None:
-        sent.append(outgoing)
-        files = {hashlib.sha256(data).digest() for data in outgoing.lists}
-        entries = head_of(world, outgoing).days.values()
+    async def send(head: NextHead) -> None:
+        sent.append(head)
+        files = {hashlib.sha256(data).digest() for data in head.lists}
+        entries = head_of(world, head).days.values()
         named = {entry.full_sha256 for entry in entries}
         named |= {entry.delta.sha256 for entry in entries if entry.delta is not None}
         if not named <= kept | files:

@@ -14,7 +14,7 @@ from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.signing.purpose import KeyPurpose
 from province_node.codes.issue import IndexSource
 from province_node.keys.keyring import ONLINE_PURPOSES, Keyring
-from province_node.keys.replace import replace_index_key, replace_keys
+from province_node.operations.replace_keys import replace_index_key, replace_keys
 from province_node.publishing.padding import Padding
 from province_node.settings import KeySettings, NodeSettings
 from province_node.store.records import Revocation, RevocationReason

@@ -26,7 +26,7 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import sync
 from healthcode.trust.view import IssuerView
 from province_node.keys.keyring import ONLINE_PURPOSES, create_online_key
-from province_node.publishing.catch_up import take_over
+from province_node.publishing.catch_up import catch_up
 from province_node.settings import NodeSettings
 from province_node.store.node_store import NodeStore
 
@@ -91,7 +91,7 @@ def replace_index_key(
 def _open_next_series(settings: NodeSettings, issuer: IssuerView | None, now: int) -> int:
     store = NodeStore(settings.database)
     try:
-        first_series = take_over(store, issuer, now).first_series
+        first_series = catch_up(store, issuer, now).first_series
     finally:
         store.close()
     if first_series >= SERIES_LIMIT:

@@ -1,0 +1,291 @@
+"""Builds the parts of a node over one core; `app` opens, runs and closes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from healthcode.clock import Clock
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.mtls.peer_verifier import PeerVerifier
+from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
+from healthcode.service.reporter import NodeReporter
+from healthcode.telemetry import Metrics
+from healthcode.trust.view import TrustView
+from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
+from province_node.api.integrator import FederationServicer, ProvinceNodeServicer
+from province_node.api.issuer import ProvinceIssuerServicer
+from province_node.codes.issue import IndexSource, IssueUseCase
+from province_node.codes.kill_key import KillUseCase
+from province_node.codes.revoke import RevokeUseCase
+from province_node.keys.key_watcher import KeyWatcher
+from province_node.keys.keyring import Keyring
+from province_node.links import ServiceLink
+from province_node.metrics import NodeMetrics
+from province_node.operations.alarms import Alarms
+from province_node.publishing.catch_up import CaughtUp
+from province_node.publishing.head_sender import HeadSender, TrustInUse
+from province_node.publishing.next_head import HeadMaker
+from province_node.publishing.own_head import note_second_node
+from province_node.publishing.padding import Padding
+from province_node.publishing.publisher import Publisher, PublishEvents
+from province_node.publishing.registry_link import RegistryLink
+from province_node.publishing.resend import Resend
+from province_node.publishing.second_node import SECOND_NODE_REMEDY
+from province_node.queries.answer import AnswerUseCase
+from province_node.queries.ask import AskUseCase
+from province_node.queries.gateway_link import GatewayLink
+from province_node.settings import NodeSettings
+from province_node.store.node_store import NodeStore
+from province_node.store.records import HolderKey
+from province_node.trust import NodeTrust
+
+__all__ = [
+    "Codes",
+    "NodeCore",
+    "Publishing",
+    "Queries",
+    "Servers",
+    "build_codes",
+    "build_core",
+    "build_publishing",
+    "build_queries",
+    "build_servers",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCore:
+    """What every part of a node is built from. `metrics` is the page, `counters` the node's own metrics on it."""
+
+    settings: NodeSettings
+    keyring: Keyring
+    store: NodeStore
+    clock: Clock
+    metrics: Metrics
+    counters: NodeMetrics
+    trust: NodeTrust
+    alarms: Alarms
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return {"participant": self.settings.participant, "realm": self.settings.realm}
+
+    def link(self, service: str, kind: PeerKind) -> ServiceLink:
+        """A link to a national service, for one use case."""
+        return ServiceLink(
+            service,
+            kind,
+            realm=self.settings.realm,
+            trust=self.trust.view,
+            tls=self.settings.tls,
+            clock=self.clock,
+        )
+
+
+def build_core(
+    settings: NodeSettings, keyring: Keyring, store: NodeStore, *, clock: Clock, metrics: Metrics
+) -> NodeCore:
+    """The core: the trust, and those who look at each new view of it. Call it inside a running event loop."""
+    counters = NodeMetrics(metrics)
+    alarms = Alarms(settings, store, counters, clock)
+    key_watcher = KeyWatcher(settings.participant, keyring, clock)
+
+    def look(view: TrustView) -> None:
+        alarms.look(view)
+        key_watcher.look(view)
+
+    trust = NodeTrust(settings, clock=clock, metrics=metrics, on_view=look)
+    return NodeCore(settings, keyring, store, clock, metrics, counters, trust, alarms)
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """Publishing to the registry, and reporting to it."""
+
+    publisher: Publisher
+    reporter: NodeReporter
+    link: ServiceLink
+
+
+def build_publishing(core: NodeCore, indices: Callable[[], IndexSource]) -> Publishing:
+    """`indices` gives the source of code indices, which is built later."""
+    settings, store = core.settings, core.store
+    link = core.link("registry", PeerKind.REGISTRY)
+    registry = RegistryLink(link)
+    trust = TrustInUse(core.trust.view_or_none, core.trust.refresh)
+    publisher = Publisher(
+        settings.participant,
+        sender=HeadSender(
+            HeadMaker(
+                **core.identity,
+                store=store,
+                keys=core.keyring.head_keys,
+                padding=Padding(store, store, core.keyring.index_secret())
+                if settings.publish.padding
+                else None,
+            ),
+            participant=settings.participant,
+            root=settings.registry.root_fingerprint,
+            store=store,
+            trust=trust,
+            send=registry.publish_revocations,
+            clock=core.clock,
+        ),
+        store=store,
+        trust=trust,
+        clock=core.clock,
+        settings=settings.publish,
+        events=_publish_events(core, indices),
+    )
+    resend = Resend(
+        settings.participant, settings.trust.folder, registry.publish_province, publisher.sign_again
+    )
+    reporter = NodeReporter(
+        "province-node",
+        realm=settings.realm,
+        trust=core.trust.view_or_none,
+        directory=settings.trust.folder,
+        tls=settings.tls,
+        clock=core.clock,
+        metrics=core.metrics,
+        on_lacking=resend.resend,
+    )
+    core.trust.on_setback(reporter.report_soon)
+    return Publishing(publisher, reporter, link)
+
+
+def _publish_events(core: NodeCore, indices: Callable[[], IndexSource]) -> PublishEvents:
+    def caught_up(_: CaughtUp) -> None:
+        core.counters.count_catch_up()
+        indices().forget()
+
+    def second_node(is_present: bool) -> None:
+        core.counters.set_second_node(is_present)
+        indices().hold(SECOND_NODE_REMEDY if is_present else None)
+        if is_present:
+            note_second_node(core.settings.trust.folder, core.clock.now())
+
+    return PublishEvents(
+        published=lambda publication: core.counters.set_head(publication.version, publication.signed_at),
+        caught_up=caught_up,
+        second_node=second_node,
+        failing=core.counters.set_publish_failing,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """What back ends do with codes."""
+
+    issue: IssueUseCase
+    revoke: RevokeUseCase
+    kill: KillUseCase
+
+
+def build_codes(core: NodeCore, publisher: Publisher) -> Codes:
+    """Issuing, revoking, and killing keys."""
+    settings, store, clock = core.settings, core.store, core.clock
+    trust = core.trust.view
+    return Codes(
+        issue=IssueUseCase(
+            **core.identity,
+            keyring=core.keyring,
+            store=store,
+            trust=trust,
+            publication=publisher.acknowledged,
+            clock=clock,
+            settings=settings.issue,
+        ),
+        revoke=RevokeUseCase(**core.identity, store=store, trust=trust, nudge=publisher.nudge, clock=clock),
+        kill=KillUseCase(
+            participant=settings.participant,
+            keyring=core.keyring,
+            store=store,
+            trust=trust,
+            nudge=publisher.nudge,
+            clock=clock,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """Asking homes about codes, and answering for our own."""
+
+    answer: AnswerUseCase
+    ask: AskUseCase
+    link: ServiceLink
+
+
+def build_queries(core: NodeCore) -> Queries:
+    """Questions go through the gateway; those about our own codes are answered here."""
+    link = core.link("gateway", PeerKind.GATEWAY)
+    answer = AnswerUseCase(
+        **core.identity, keyring=core.keyring, store=core.store, trust=core.trust.view, clock=core.clock
+    )
+    ask = AskUseCase(
+        **core.identity,
+        keyring=core.keyring,
+        trust=core.trust.view,
+        carry=GatewayLink(link).ask,
+        answer_here=lambda question: answer.answer(question)[0],
+        clock=core.clock,
+    )
+    return Queries(answer, ask, link)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """`public` serves integrators and the gateway, `issuers` the province's own back ends."""
+
+    public: GrpcServer
+    issuers: GrpcServer
+    issuer_servicer: ProvinceIssuerServicer
+
+
+def build_servers(core: NodeCore, codes: Codes, queries: Queries, *, reuse_port: bool) -> Servers:
+    """Both listeners, with their services."""
+    settings = core.settings
+    gateway = PeerId(settings.realm, PeerKind.GATEWAY)
+    public = _server(core, settings.listen, lambda: core.trust.ca_for(gateway), reuse_port=reuse_port)
+    public.add(
+        province_node_pb2.DESCRIPTOR.services_by_name["ProvinceNodeService"],
+        ProvinceNodeServicer(trust=core.trust.view, ask=queries.ask, clock=core.clock, metrics=core.counters),
+    )
+    public.add(
+        federation_pb2.DESCRIPTOR.services_by_name["FederationService"],
+        FederationServicer(answer=queries.answer, metrics=core.counters),
+    )
+    issuers = _server(core, settings.issuer_listen, lambda: (), reuse_port=reuse_port)
+    servicer = ProvinceIssuerServicer(
+        issue=codes.issue,
+        revoke=codes.revoke,
+        kill=codes.kill,
+        holder_key=HolderKey(core.keyring.holder_secret()),
+        clock=core.clock,
+        metrics=core.counters,
+    )
+    issuers.add(province_issuer_pb2.DESCRIPTOR.services_by_name["ProvinceIssuerService"], servicer)
+    return Servers(public, issuers, servicer)
+
+
+def _server(
+    core: NodeCore, listen: str, client_cas: Callable[[], Sequence[str]], *, reuse_port: bool
+) -> GrpcServer:
+    """A listener. It accepts clients of our own CA always, and of `client_cas` in addition."""
+    settings = core.settings
+    return GrpcServer(
+        listen,
+        ServerTls(
+            settings.tls,
+            client_cas=client_cas,
+            realm=settings.realm,
+            peer=PeerId(settings.realm, PeerKind.PROVINCE, settings.participant),
+            clock=core.clock,
+        ),
+        metrics=core.metrics,
+        verifier=PeerVerifier(realm=settings.realm, ca_for=core.trust.ca_for, clock=core.clock),
+        participant=settings.participant,
+        limits=ServerLimits(reuse_port=reuse_port, idle_seconds=settings.stream.idle_seconds),
+    )
