@@ -28,3 +28,13 @@ def test_every_link_inside_the_repository_holds(page: Path) -> None:
         target = (page.parent / name).resolve() if name else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+PATH = re.compile(r"`((?:healthcode|trust_registry|province_node|gateway|tests|deploy)/[\w/.]+)`")
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_path_in_the_code_exists(page: str) -> None:
+    """A page that shows the way through the code names only files and folders that exist."""
+    paths = PATH.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert [path for path in paths if not (ROOT / path).exists()] == []
