@@ -15,7 +15,8 @@ from healthcode.clock import SystemClock
 from healthcode.identity.participant import check_member
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import check_realm
-from healthcode.rpc.mtls.tls_files import alternative_names, load_ca
+from healthcode.rpc.mtls.certificate import alternative_names
+from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.registry_source import connect_source, open_mirrors
 from healthcode.signing.ed25519 import self_test
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option

@@ -25,7 +25,7 @@ from healthcode.cli.console import (
 from healthcode.cli.summary import describe_root
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import HealthcodeError
-from healthcode.rpc.mtls.tls_files import decode_leaf
+from healthcode.rpc.mtls.certificate import decode_leaf
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.trust.freshness_warnings import freshness_warnings
