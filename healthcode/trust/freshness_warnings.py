@@ -1,4 +1,4 @@
-"""Who has been silent for too long, in sentences for an operator: the registry, or one participant. Pure."""
+"""Warnings for operators: the registry, or a participant, has not signed anything for too long. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ _SILENT_SECONDS = 300
 """The registry signs a timestamp each minute."""
 
 
+# The registry's silence ages every participant, so those are not reported beside it.
 def freshness_warnings(view: TrustView, now: int) -> Iterator[str]:
-    """That the registry was not heard; or, where it was, which participants sign nothing. And what comes of it."""
+    """One warning if the registry was not heard for too long; else one for each participant that signs nothing."""
     thresholds = view.policy.in_force(now).freshness_at(PlaceType.OTHER)
     age = now - view.timestamp_signed_at
     if age > _SILENT_SECONDS:

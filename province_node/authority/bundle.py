@@ -90,7 +90,7 @@ def verify_content(bundle: JoinRequest) -> AuthorityPart:
 
 def describe_change(before: AuthorityPart | None, after: AuthorityPart) -> list[str]:
     """All that `after` changes, a line each: `+` comes, `-` goes, `~` changes."""
-    lines = _describe_document(None if before is None else before.document, after.document)
+    lines = _describe_document(None if before is None else before.province, after.province)
     new = _live_key(after)
     old = None if before is None else _live_key(before)
     if old is None:

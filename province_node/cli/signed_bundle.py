@@ -8,9 +8,7 @@ from healthcode.errors import (
     InvalidInputError,
 )
 from healthcode.storage.reading import read_bounded
-from healthcode.trust.verify.join_request import (
-    JoinRequest,
-)
+from healthcode.trust.verify.join_request import JoinRequest
 from province_node.authority.bundle import decode_bundle, missing_signatures
 from province_node.settings import NodeSettings
 

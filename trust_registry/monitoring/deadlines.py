@@ -29,7 +29,7 @@ def deadlines_of(registry: Registry, published: Published) -> list[Deadline]:
     found = [*_roles(published), *_certificates(registry, published)]
     for code in published.members:
         try:
-            document = authority_of(published, code).document
+            document = authority_of(published, code).province
             found += participant_deadlines(code, document, _killed(published, code))
         except HealthcodeError:
             continue

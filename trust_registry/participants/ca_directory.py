@@ -65,7 +65,7 @@ class CaDirectory:
                 held[code] = self._published.get(code, ())
                 continue
             try:
-                fresh[code] = authority_of(published, code).document.tls_ca
+                fresh[code] = authority_of(published, code).province.tls_ca
             except HealthcodeError as error:
                 self._log.error(
                     "participant_left_out", participant=code, reason=error.reason.value, why=error.message

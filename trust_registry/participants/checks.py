@@ -162,7 +162,7 @@ def check_tls_cas(part: AuthorityPart, published: Published) -> None:
 
     Raises PreconditionError. Of two with one subject, TLS would find but one.
     """
-    verify_tls_cas(part.participant, part.document.tls_ca, _published_cas(published))
+    verify_tls_cas(part.participant, part.province.tls_ca, _published_cas(published))
 
 
 def tls_ca_faults(published: Published) -> tuple[TlsCaFault, ...]:
@@ -174,7 +174,7 @@ def _published_cas(published: Published) -> dict[str, Sequence[str]]:
     found: dict[str, tuple[str, ...]] = {}
     for code in published.participants.participants:
         with suppress(HealthcodeError):  # what does not hold is in no pool either
-            found[code] = authority_of(published, code).document.tls_ca
+            found[code] = authority_of(published, code).province.tls_ca
     return published_tls_cas(published.participants.services, found)
 
 

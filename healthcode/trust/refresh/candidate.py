@@ -6,16 +6,11 @@ import threading
 import time
 from dataclasses import dataclass
 
-from healthcode.errors import (
-    NotFoundError,
-    Reason,
-    UnavailableError,
-)
+from healthcode.errors import NotFoundError, Reason, UnavailableError
 from healthcode.trust.format.layout import metadata_file
 from healthcode.trust.sources.trust_source import TrustSource, too_large
 
 __all__ = ["Candidate", "SourceLimits"]
-
 
 _TIMESTAMP = metadata_file("timestamp")
 
@@ -24,10 +19,10 @@ _TIMESTAMP = metadata_file("timestamp")
 class SourceLimits:
     """What one source may cost a refresh.
 
-    `answer_seconds`: for its timestamp, when there are several sources; `refresh_seconds`
-    and `refresh_bytes`: for all that a refresh takes from it. A source that failed rests
-    `first_rest_seconds`, doubled up to `longest_rest_seconds`. One whose timestamp is
-    `lag_seconds` older than the newest is told as frozen.
+    `answer_seconds`: for its timestamp, if there are several sources. `refresh_seconds` and
+    `refresh_bytes`: for everything that a refresh fetches from it. After a failure it rests
+    `first_rest_seconds`, doubled up to `longest_rest_seconds`. A source whose timestamp is
+    more than `lag_seconds` older than the newest is reported as frozen.
     """
 
     answer_seconds: float = 3.0
@@ -39,14 +34,15 @@ class SourceLimits:
 
 
 class Candidate:
-    """A source within one refresh: a TrustSource that ends when its time or its bytes are used up.
+    """A TrustSource that refuses to fetch once its time or its bytes are used up.
 
-    Safe to fetch from by several threads.
+    Safe to fetch from by several threads. `timestamp` is the file that it served in this refresh.
     """
 
     def __init__(self, source: TrustSource, limits: SourceLimits, timestamp: bytes | None = None) -> None:
         self.source = source
         self.timestamp = timestamp
+        # answers that the next fetch of a path gives again; None: there is no such file
         self._answered: dict[str, bytes | None] = {} if timestamp is None else {_TIMESTAMP: timestamp}
         self._limits = limits
         self._deadline = time.monotonic() + limits.refresh_seconds
@@ -58,9 +54,9 @@ class Candidate:
         return self.source.name
 
     def fetch(self, path: str, max_bytes: int) -> bytes:
-        """As TrustSource.fetch; UnavailableError(SOURCE_SLOW), TrustError(TOO_LARGE) when it is used up."""
+        """As TrustSource.fetch; UnavailableError(SOURCE_SLOW) or TrustError(TOO_LARGE) when used up."""
         if path in self._answered:
-            # what it was chosen for, and not another one
+            # The source was chosen for this very timestamp, so it must not be replaced by another one.
             answered = self._answered.pop(path)
             if answered is None:
                 raise NotFoundError(f"{self.name} has no file {path}")
@@ -82,7 +78,7 @@ class Candidate:
         return data
 
     def _grant(self, max_bytes: int) -> int:
-        """Takes what a fetch may need from what is left; what it did not need is given back."""
+        """Reserve bytes for one fetch. The fetch returns those that it did not use."""
         with self._lock:
             if self._left <= 0:
                 raise too_large("all of it", self._limits.refresh_bytes, self.name)
@@ -91,7 +87,7 @@ class Candidate:
             return granted
 
     def peek(self, path: str, max_bytes: int) -> bytes | None:
-        """As fetch, None where there is no such file; the next fetch gives the same without asking."""
+        """As fetch, but None if there is no such file. The next fetch returns the same without asking."""
         try:
             self._answered[path] = self.fetch(path, max_bytes)
         except NotFoundError:

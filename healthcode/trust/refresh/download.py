@@ -1,7 +1,6 @@
-"""The files of one refresh from one source: found by version or hash, within bounds, each list once.
+"""Fetch the files of one refresh from one source, by version or hash, within size limits.
 
-What comes is hashed or of the version asked for, not believed: its signatures are checked
-by whoever takes it.
+What is returned has the right version or hash; its signatures are for the caller to verify.
 """
 
 from __future__ import annotations
@@ -34,34 +33,33 @@ from healthcode.trust.verify.issuer_trust import IssuerTrust
 __all__ = ["NO_LIVE", "Download", "live_version_of"]
 
 NO_LIVE: tuple[None, None] = (None, None)
-"""The live part of a participant that has none."""
+"""The live files of a participant that has none."""
 
 _MAX_FAILED_FETCHES = 3
 
 
-class Turn:
-    """Whose turn it is to compute, of several threads that fetch: one has it, but for the time in which it waits.
+class CpuLock:
+    """A lock for CPU work, released while a thread waits for the network.
 
-    Threads that all compute would only get into each other's way, and who has the turn
-    shares nothing with the others.
+    Threads that all compute would only slow each other down. A thread that holds it may change shared state.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._holder: int | None = None
+        self._thread: int | None = None
 
     def __enter__(self) -> None:
         self._lock.acquire()
-        self._holder = threading.get_ident()
+        self._thread = threading.get_ident()
 
     def __exit__(self, *_: object) -> None:
-        self._holder = None
+        self._thread = None
         self._lock.release()
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
-        """Gives the turn to others while the block waits; nothing for a thread that is alone, and has none."""
-        if self._holder != threading.get_ident():
+    def released(self) -> Iterator[None]:
+        """Release the lock inside the block. Does nothing in a thread that does not hold it."""
+        if self._thread != threading.get_ident():
             yield
             return
         self.__exit__()
@@ -72,15 +70,14 @@ class Turn:
 
 
 class Download:
-    """Fetches from `source`. `lists` holds lists by their place, fetched before and hashed; new ones are put there.
+    """Fetches from `source`; `lists` maps path to content of lists already fetched, and new ones are added to it.
 
-    A source that fails several times in a row is asked no more. Several threads may fetch
-    if each has the `turn`.
+    After several failures in a row it refuses further fetches. Several threads may fetch if each holds `cpu`.
     """
 
     def __init__(self, source: TrustSource, limits: TrustLimits, lists: dict[str, bytes]) -> None:
         self.lists = lists
-        self.turn = Turn()
+        self.cpu = CpuLock()
         self._source = source
         self._limits = limits
         self._failed = 0
@@ -88,14 +85,14 @@ class Download:
     def authority_files(
         self, participant: str, version: int, held: IssuerTrust | None, now: int
     ) -> tuple[bytes, bytes]:
-        """What the authority published as `version`; what is held, where that is it."""
+        """(metadata, province.json) that the authority published as `version`; the held ones if they are that version."""
         if held is not None and held.authority.version == version:
             return held.files.authority
         role = authority_role(participant)
         metadata, targets = self.role(role, version)
         if expires_at(targets) <= now:
             raise TrustError(
-                f"{role} version {version} has expired; its authority must sign anew",
+                f"{role} version {version} has expired; its authority must sign it again",
                 reason=Reason.TRUST_EXPIRED,
             )
         return metadata, self.target(targets, province_path(participant), self._limits.province_bytes)
@@ -103,7 +100,7 @@ class Download:
     def live_files(
         self, participant: str, version: int | None, held: IssuerTrust | None
     ) -> tuple[bytes | None, bytes | None]:
-        """What the node published as `version`: metadata and head."""
+        """(metadata, head) that the node published as `version`; the held ones if they are that version."""
         if version is None:
             return NO_LIVE
         if held is not None and live_version_of(held) == version:
@@ -112,7 +109,7 @@ class Download:
         return metadata, self.target(targets, head_path(participant), self._limits.head_bytes)
 
     def role(self, role: str, version: int) -> tuple[bytes, Targets]:
-        """Metadata of a delegated role, by the version that snapshot names; not verified yet."""
+        """(bytes, decoded) metadata of a delegated role at the version that snapshot names. Signatures are not verified."""
         limit = self._limits.province_metadata_bytes
         data = self.fetch(metadata_file(role, version), limit)
         targets = decode_metadata(data, Targets, limit).signed
@@ -124,7 +121,7 @@ class Download:
         return data, targets
 
     def target(self, targets: Targets, path: str, max_bytes: int) -> bytes:
-        """A file that a role lists; its hash is verified by whoever takes it."""
+        """A file that a role lists. Its hash is for the caller to verify."""
         listed = target_of(targets, path)
         if listed is None or "sha256" not in listed.hashes:
             raise TrustError(f"{path} is not listed by its role", reason=Reason.FILE_UNKNOWN)
@@ -134,15 +131,15 @@ class Download:
                 reason=Reason.TOO_LARGE,
             )
         try:
-            place = target_file(path, listed.hashes["sha256"])
+            stored_at = target_file(path, listed.hashes["sha256"])
         except ValueError as error:
             raise TrustError(
-                f"{path} is listed with a hash that is none", reason=Reason.SIGNATURE_INVALID
+                f"{path} is listed with a malformed SHA-256", reason=Reason.SIGNATURE_INVALID
             ) from error
-        return self.fetch(place, listed.length)
+        return self.fetch(stored_at, listed.length)
 
     def read_list(self, path: str, max_bytes: int) -> bytes:
-        """A list by its place, which is its hash; `max_bytes` is the length that its head names.
+        """A list by its path, which is its hash; `max_bytes` is the length that its head names.
 
         Raises TrustError: LIST_CORRUPT, LIST_TRUNCATED, LIST_TOO_LARGE.
         """
@@ -163,19 +160,19 @@ class Download:
             )
         if list_file(hashlib.sha256(data).hexdigest()) != path:
             raise TrustError(
-                f"{path} is not the file of that name: its hash differs", reason=Reason.LIST_CORRUPT
+                f"{path} is not the file that its name says: its hash differs", reason=Reason.LIST_CORRUPT
             )
         return data
 
     def fetch(self, path: str, max_bytes: int) -> bytes:
-        """As TrustSource.fetch; UnavailableError at once when the source is out of reach."""
+        """As TrustSource.fetch; UnavailableError at once when the source failed too often."""
         if self._failed >= _MAX_FAILED_FETCHES:
             raise UnavailableError(
-                f"{self._source.name} is out of reach; the rest waits for the next refresh",
+                f"{self._source.name} is out of reach; the rest is fetched in the next refresh",
                 reason=Reason.TRUST_UNAVAILABLE,
             )
         try:
-            with self.turn.lent():
+            with self.cpu.released():
                 data = self._source.fetch(path, max_bytes)
         except UnavailableError:
             self._failed += 1
@@ -185,5 +182,5 @@ class Download:
 
 
 def live_version_of(held: IssuerTrust) -> int | None:
-    """The version of a participant's live part, if it has one."""
+    """The version of a participant's live part; None if it has none."""
     return None if held.live is None else held.live.version

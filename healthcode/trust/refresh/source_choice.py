@@ -1,10 +1,6 @@
-"""Which of several sources to take trust from: the one with the newest timestamp that holds.
+"""Choose among several sources: the one with the newest timestamp that verifies.
 
-Every source is asked for its timestamp at once, and has a moment to answer. They are
-then tried from the newest claim down; what a source claims is believed only once the
-whole of it was verified. So a frozen source never wins over a fresh one, a lying one is
-found out and passed over, and a slow one costs a moment. A source that failed rests, for
-longer each time it fails again, and is asked meanwhile only when no other holds.
+A frozen source never wins over a fresh one, a forging one is passed over, a slow one costs a moment.
 """
 
 from __future__ import annotations
@@ -49,7 +45,10 @@ class SourceNote:
 
 
 class SourceChoice:
-    """The sources of a client, in the order of preference, and how each did of late."""
+    """A client's sources in order of preference, and the recent failures of each.
+
+    A source that failed rests, longer after each failure. While it rests it is tried last.
+    """
 
     def __init__(
         self,
@@ -59,23 +58,28 @@ class SourceChoice:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         if not sources:
-            raise TrustError("there is no source to take trust from: name one")
+            raise TrustError("no trust source is configured: name at least one")
         self.notes: list[SourceNote] = []
         self._sources = tuple(sources)
         self._trust_limits = trust_limits
         self._limits = limits
         self._monotonic = monotonic
-        self._rest: dict[int, tuple[float, float]] = {}  # by place in `sources`: (until, how long)
+        self._rest: dict[
+            int, tuple[float, float]
+        ] = {}  # by index in `sources`: (until, how long), monotonic seconds
 
+    # A claimed version is believed only after everything under it was verified: this is only the order of trial.
     def begin(self) -> list[Candidate]:
-        """The sources to try, the best first. `notes` begins anew with those that gave no timestamp."""
+        """The sources to try, the best first. `notes` is reset to the sources that gave no timestamp."""
         self.notes = []
         if len(self._sources) == 1:
             return [Candidate(self._sources[0], self._limits)]
         now = self._monotonic()
         awake = [i for i in range(len(self._sources)) if self._rest.get(i, (now, 0))[0] <= now]
         resting = [i for i in range(len(self._sources)) if i not in awake]
-        ranked = sorted(self._ask(awake), key=lambda each: -each[0])  # stable: equals stay in their order
+        ranked = sorted(
+            self._ask(awake), key=lambda each: -each[0]
+        )  # stable: equals keep the order of preference
         failed = [i for i in awake if all(i != place for _, place, _ in ranked)]
         return [
             *(Candidate(self._sources[place], self._limits, data) for _, place, data in ranked),
@@ -83,7 +87,7 @@ class SourceChoice:
         ]
 
     def succeed(self, candidate: Candidate) -> None:
-        """What it served holds."""
+        """Note that the candidate's files were verified."""
         self._rest.pop(self._place(candidate.source), None)
 
     def fail(self, candidate: Candidate, error: HealthcodeError) -> None:
@@ -92,9 +96,9 @@ class SourceChoice:
         self._fail(self._place(candidate.source), error)
 
     def end(self, candidates: Sequence[Candidate], taken: Candidate, roots: Sequence[Root]) -> None:
-        """Note the sources that were not needed and are not what they should be: they forge, or lag far behind.
+        """Note the unused sources that forge timestamps or lag far behind.
 
-        A timestamp that no root of `roots` names the signer of is a forgery, however old it claims to be.
+        A timestamp is a forgery if no root of `roots` names its signer, however old it claims to be.
         """
         newest = _signed_at(taken.timestamp, self._trust_limits)
         noted = {note.source for note in self.notes}
@@ -121,7 +125,7 @@ class SourceChoice:
         return next(i for i, each in enumerate(self._sources) if each is source)
 
     def _ask(self, places: Sequence[int]) -> list[tuple[int, int, bytes]]:
-        """(claimed version, place, timestamp) of each source that answers in time."""
+        """(claimed version, index of the source, timestamp) of each source that answers in time."""
         answers: queue.SimpleQueue[tuple[int, bytes | HealthcodeError]] = queue.SimpleQueue()
 
         def ask(place: int) -> None:
@@ -131,11 +135,11 @@ class SourceChoice:
                 )
             except HealthcodeError as error:
                 answers.put((place, error))
-            except Exception as fault:  # noqa: BLE001  a thread that dies would count as slow, and tell nobody why
+            except Exception as fault:  # noqa: BLE001  a thread that dies would be reported as slow
                 answers.put((place, InternalError(f"a fault of ours: {type(fault).__name__}")))
 
         for place in places:
-            # daemons: a source that hangs must not hold up the end of the process
+            # daemon: a source that hangs must not delay the end of the process
             threading.Thread(target=ask, args=(place,), name="trust-source", daemon=True).start()
         found: list[tuple[int, int, bytes]] = []
         waiting = set(places)
@@ -160,7 +164,7 @@ class SourceChoice:
 
 
 def _forgery(timestamp: bytes | None, roots: Sequence[Root], limits: TrustLimits) -> HealthcodeError | None:
-    """Why a timestamp was signed by nobody who may, of any root; None for one that holds, or was not had."""
+    """Why no root in `roots` accepts this timestamp's signatures; None if one does or there is no timestamp."""
     found: HealthcodeError | None = None
     if timestamp is None:
         return found

@@ -1,10 +1,4 @@
-"""The Updater of python-tuf, over a source of ours, with a clock that is given.
-
-Only the national roles go through the Updater (root rotation, timestamp, snapshot,
-targets: TUF's client workflow §5.3). Provinces are fetched by the versions in snapshot
-and checked against their own chains, because the Updater would follow any delegation
-that targets makes (see delegation.py).
-"""
+"""TUF's client workflow (§5.3) for the national roles: python-tuf's Updater over a TrustSource and a given clock."""
 
 from __future__ import annotations
 
@@ -40,14 +34,17 @@ from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.verify.national import NationalFiles
 from healthcode.trust.verify.roots import root_fingerprint, verify_roots
 
+# Provinces are not fetched by the Updater: it follows every delegation that targets makes, while we check
+# each province against its own authority chain (delegation.py).
+
 __all__ = ["Cached", "SourceFetcher", "open_updater", "read_cache", "update_national"]
 
-# what python-tuf says when the parts do not fit each other, beside "must be >=" and "X.json version" for older ones
+# python-tuf's message when files are of different moments; its messages for older versions differ
 _MIXED = re.compile(r"Expected (root version|snapshot version|\S+ v[0-9])")
 
 
-# the fingerprint stands nowhere in it: whoever needs it must get it from people, and not from here
-_BEGINS_ANEW = (
+# The message never contains the fingerprint: people must get it from the key holders, not from the network.
+_NEW_BOOTSTRAP = (
     "{source} serves a next root that the root in force here did not sign. Either this is an attack, or too few of "
     "root's keys were left and the realm was bootstrapped anew; no machine can tell. Ask the key holders, by another "
     "way than the network, for the fingerprint of the new root. If there is one, a person adopts it with that: "
@@ -57,7 +54,7 @@ _BEGINS_ANEW = (
 
 
 class SourceFetcher(FetcherInterface):
-    """Gives python-tuf the files of a TrustSource, each within the bound that it asks for."""
+    """Gives python-tuf the files of a TrustSource, each within the size limit that python-tuf asks for."""
 
     def __init__(self, source: TrustSource, limits: TrustLimits) -> None:
         self._source = source
@@ -81,7 +78,7 @@ class SourceFetcher(FetcherInterface):
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """What the Updater left in its cache; `adopted` as in NationalFiles."""
+    """What the Updater left in its cache. `adopted` as in NationalFiles."""
 
     roots: tuple[bytes, ...]
     timestamp: bytes
@@ -91,7 +88,7 @@ class Cached:
 
 
 def read_cache(cache: Path, bootstrap: bytes) -> Cached:
-    """What lies in `cache` after update_national. Raises TrustError when it cannot be read."""
+    """The files in `cache` after update_national. Raises TrustError if one cannot be read."""
     try:
         last = decode_metadata(read_regular(cache / "root.json"), Root).signed.version
         first = decode_metadata(bootstrap, Root).signed.version
@@ -120,10 +117,10 @@ def open_updater(
     *,
     targets: Path | None = None,
 ) -> Updater:
-    """TUF's client workflow over `source` (`metadata/…`, `targets/…`) at the moment `now`.
+    """An Updater over `source` (`metadata/…`, `targets/…`) whose clock is fixed at `now`.
 
-    It begins with the root `bootstrap`, else with `cache`/root.json. Raises what python-tuf
-    raises when that root does not hold.
+    It starts from the root `bootstrap`, else from `cache`/root.json. Raises what python-tuf
+    raises when that root does not verify.
     """
     config = UpdaterConfig(
         max_root_rotations=limits.root_rotations,
@@ -141,7 +138,7 @@ def open_updater(
         config=config,
         bootstrap=bootstrap,
     )
-    # the library offers no clock; a test holds that this one counts
+    # the library offers no clock; a test checks that it uses this one
     updater._trusted_set.reference_time = datetime.fromtimestamp(now, UTC)  # noqa: SLF001  see above
     return updater
 
@@ -156,14 +153,13 @@ def update_national(
 ) -> None:
     """Bring `cache` (root_history/N.root.json, timestamp, snapshot, targets) from `accepted` to what `source` serves.
 
-    Raises UnavailableError when the source is out of reach, TrustError when what it serves
-    does not hold, by reason: TRUST_ROLLBACK, TRUST_MIXED, TRUST_FROZEN, TRUST_EXPIRED,
-    SIGNATURE_THRESHOLD, ROOT_REPLACED (a root that says of itself that it begins anew),
-    MALFORMED_MESSAGE, TOO_LARGE, FILE_UNKNOWN; STORAGE_FULL when the cache cannot be written. The cache is made anew from `accepted` (what the generation that
-    serves holds), and never trusted: whatever it holds is checked again.
+    Raises UnavailableError if the source is out of reach, TrustError if what it serves does not
+    verify, by reason: TRUST_ROLLBACK, TRUST_MIXED, TRUST_FROZEN, TRUST_EXPIRED,
+    SIGNATURE_THRESHOLD, ROOT_REPLACED (the next root declares itself a new bootstrap),
+    MALFORMED_MESSAGE, TOO_LARGE, FILE_UNKNOWN; STORAGE_FULL if the cache cannot be written.
     """
     try:
-        _begin(cache, accepted)
+        _fill(cache, accepted)
         open_updater(cache, source, bootstrap, now, limits).refresh()
     except OSError as error:
         raise TrustError(
@@ -171,13 +167,15 @@ def update_national(
             reason=Reason.STORAGE_FULL,
         ) from error
     except (RepositoryError, DownloadError, ValueError) as error:
-        if isinstance(error, UnsignedMetadataError) and _begins_anew(cache, source, limits):
-            raise TrustError(_BEGINS_ANEW.format(source=source.name), reason=Reason.ROOT_REPLACED) from error
+        if isinstance(error, UnsignedMetadataError) and _is_bootstrapped(cache, source, limits):
+            raise TrustError(
+                _NEW_BOOTSTRAP.format(source=source.name), reason=Reason.ROOT_REPLACED
+            ) from error
         raise _ours(error, source.name) from error
 
 
-def _begins_anew(cache: Path, source: TrustSource, limits: TrustLimits) -> bool:
-    """Whether the next root that is served says that it begins anew after the one we follow, which did not sign it."""
+def _is_bootstrapped(cache: Path, source: TrustSource, limits: TrustLimits) -> bool:
+    """Whether the next root served declares itself a new bootstrap after the root that we follow."""
     try:
         ours = read_regular(cache / "root.json")
         root = decode_metadata(ours, Root, limits.root_bytes).signed
@@ -188,12 +186,10 @@ def _begins_anew(cache: Path, source: TrustSource, limits: TrustLimits) -> bool:
         return False
 
 
-def _begin(cache: Path, accepted: NationalFiles | None) -> None:
-    """Fill `cache` with what was accepted, and nothing else.
-
-    What python-tuf took, and we refused or never got to (a source that went away, a kill),
-    would be held against all that comes later: a version far ahead, a role that may never go.
-    """
+def _fill(cache: Path, accepted: NationalFiles | None) -> None:
+    """Replace the content of `cache` by what was accepted."""
+    # The cache is never trusted. A version that python-tuf stored but we refused, or did not reach before a
+    # kill, would count against every later version.
     shutil.rmtree(cache, ignore_errors=True)
     history = cache / "root_history"
     history.mkdir(parents=True)
@@ -212,13 +208,13 @@ def _ours(error: Exception, source: str) -> HealthcodeError:
     if isinstance(error, DownloadError) and isinstance(cause, HealthcodeError):
         return cause
     if isinstance(error, ExpiredMetadataError):
-        # these two are signed by machines, all the time: whoever serves old ones is cut off, or keeps them back
+        # Machines re-sign these two all the time: a source that serves old ones is cut off or withholds them.
         frozen = "timestamp" in str(error) or "snapshot" in str(error)
         return TrustError(
-            f"{source} serves expired trust: {error}; if it does not, this machine's clock is ahead",
+            f"{source} serves expired trust: {error}; if the trust has not expired, this machine's clock is ahead",
             reason=Reason.TRUST_FROZEN if frozen else Reason.TRUST_EXPIRED,
         )
-    return TrustError(f"{source} serves trust that does not hold: {error}", reason=_reason(error))
+    return TrustError(f"{source} serves trust that does not verify: {error}", reason=_reason(error))
 
 
 def _reason(error: Exception) -> Reason:
@@ -226,12 +222,12 @@ def _reason(error: Exception) -> Reason:
         return Reason.TOO_LARGE
     if isinstance(error, BadVersionNumberError):
         return Reason.TRUST_MIXED if _MIXED.match(str(error)) else Reason.TRUST_ROLLBACK
-    if isinstance(error, LengthOrHashMismatchError):  # only snapshot has its hash in another's metadata
+    if isinstance(error, LengthOrHashMismatchError):  # only snapshot's hash is in another role's metadata
         return Reason.TRUST_MIXED
     if isinstance(error, UnsignedMetadataError):
         return Reason.SIGNATURE_THRESHOLD
     if isinstance(error, DeserializationError):
         return Reason.MALFORMED_MESSAGE
-    if "missing info for" in str(error):  # a snapshot that forgets a role
+    if "missing info for" in str(error):  # a snapshot without a role that it named before
         return Reason.TRUST_ROLLBACK
     return Reason.TRUST_UNAVAILABLE

@@ -1,11 +1,6 @@
-"""The refresh of almost every time: a newer timestamp, at most a newer snapshot, under the same root and targets.
+"""The usual refresh: a newer timestamp, at most a newer snapshot; root and targets are unchanged.
 
-The whole workflow (fetcher.py) begins at the root that the folder was begun with and checks
-again all that was checked a moment ago. Where no further root is served, and snapshot names
-the targets that serve already, what is left of it is checked here: signatures, versions,
-hashes and expiry of timestamp and snapshot, and the expiry of what they stand on (TUF
-5.3.10, 5.4, 5.5, 5.6.5). Whatever does not hold here is left to the whole workflow, which
-tells why: there is one place that refuses.
+Checks the rest of TUF's client workflow (5.3.10, 5.4, 5.5, 5.6.5) without python-tuf.
 """
 
 from __future__ import annotations
@@ -37,10 +32,11 @@ _TARGETS = "targets.json"
 def refresh_unchanged(
     previous: TrustState, candidate: Candidate, limits: TrustLimits, now: int
 ) -> tuple[NationalFiles, National] | None:
-    """The national part that `candidate` serves, or None when the whole workflow has to look.
+    """The national part that `candidate` serves; None if the whole workflow (tuf_updater.py) must decide.
 
-    What was fetched for it need not be fetched again. Raises as Candidate.peek does.
+    Files fetched here need not be fetched again. Raises as Candidate.peek.
     """
+    # Whatever does not verify here is left to the whole workflow, so one place alone refuses and says why.
     was, files = previous.national, previous.files.national
     if candidate.peek(metadata_file("root", was.root.version + 1), limits.root_bytes) is not None:
         return None

@@ -1,8 +1,4 @@
-"""Which authority chain counts for a participant: the accepted one, and what may follow it.
-
-A chain only grows, each new link by a handover of the one before, or by root's word and
-a wait: time for the province to see it, and to say that it did not ask for it.
-"""
+"""Which authority chain counts for a participant: the one accepted before, and the links that may follow it."""
 
 from __future__ import annotations
 
@@ -29,21 +25,21 @@ __all__ = ["AcceptedChains", "accepted_chain", "listed_chain"]
 _LIMITS = TrustLimits()
 
 
-def listed_chain(document: ParticipantsFile, participant: str) -> tuple[AuthorityLink, ...]:
-    """The chain that a participants.json gives for a participant; empty when it names none."""
-    entry = document.participants.get(participant)
+def listed_chain(listed: ParticipantsFile, participant: str) -> tuple[AuthorityLink, ...]:
+    """The chain that participants.json lists for a participant; empty if it lists none."""
+    entry = listed.participants.get(participant)
     return () if entry is None else entry.chain
 
 
 def accepted_chain(
     national: National, witness: Witness | None, participant: str, limits: TrustLimits = _LIMITS
 ) -> tuple[AuthorityLink, ...]:
-    """The chain that was accepted for a participant: its witness's, or the one that is current.
+    """The chain that was accepted for a participant: its witness's, else the current one.
 
-    Raises SignatureError or TrustError when the witness, or the chain in it, does not hold.
+    Raises SignatureError or TrustError if the witness, or the chain in it, does not verify.
     """
-    document = national.participants if witness is None else _witnessed(national, witness, limits)
-    chain = listed_chain(document, participant)
+    listed = national.participants if witness is None else _witnessed(national, witness, limits)
+    chain = listed_chain(listed, participant)
     if chain:
         verify_chain(participant, chain, national.realm, reonboarded_in(national.root))
     return chain
@@ -63,7 +59,10 @@ def _witnessed(national: National, witness: Witness, limits: TrustLimits) -> Par
 
 
 class AcceptedChains:
-    """The chains of one refresh. `sightings` says when a link that must wait was seen first, by `NN/<digest>`."""
+    """The authority chains of one refresh.
+
+    `sightings` is by `NN/<digest>`: when a link that must wait was first seen here (seconds).
+    """
 
     def __init__(self, previous: TrustState | None, limits: TrustLimits, now: int) -> None:
         self.sightings: dict[str, int] = {}
@@ -71,11 +70,11 @@ class AcceptedChains:
         self._limits = limits
         self._now = now
 
-    def head(self, participant: str, national: National) -> AuthorityLink:
-        """The head of the chain, which must extend the accepted one and be what targets delegates to.
+    def newest_link(self, participant: str, national: National) -> AuthorityLink:
+        """The newest link of the chain, which must extend the accepted chain and match targets' delegation.
 
-        Raises TrustError: PARTICIPANT_UNKNOWN for one that nobody names any more, AUTHORITY_EXISTS,
-        AUTHORITY_WAITS while its link has to wait; and what verify_extension and verify_delegation raise.
+        Raises TrustError: PARTICIPANT_UNKNOWN for one that nothing names any more, AUTHORITY_EXISTS,
+        AUTHORITY_WAITS; and as verify_extension and verify_delegation.
         """
         previous = self._previous
         if previous is not None and national.targets is previous.national.targets:
@@ -87,7 +86,8 @@ class AcceptedChains:
         if not chain and not accepted:
             if participant not in delegated_participants(national.targets):
                 raise TrustError(
-                    f"nobody names participant {participant} any more", reason=Reason.PARTICIPANT_UNKNOWN
+                    f"neither participants.json nor targets names participant {participant} any more",
+                    reason=Reason.PARTICIPANT_UNKNOWN,
                 )
             raise TrustError(
                 f"targets delegates to participant {participant}, which participants.json does not name",
@@ -100,7 +100,7 @@ class AcceptedChains:
         return link
 
     def witness(self, participant: str) -> Witness | None:
-        """Evidence of the chain that was accepted before this refresh."""
+        """The signed files that prove the chain accepted before this refresh; None if none was accepted."""
         previous = self._previous
         if previous is None or not self._accepted(participant):
             return None
@@ -118,7 +118,7 @@ class AcceptedChains:
         try:
             return accepted_chain(previous.national, witness, participant, self._limits)
         except HealthcodeError:
-            # it was listed, but never held by itself: nothing was accepted
+            # It was listed but never verified, so nothing was accepted.
             return ()
 
     def _let_wait(
@@ -128,13 +128,10 @@ class AcceptedChains:
         chain: Sequence[AuthorityLink],
         national: National,
     ) -> None:
-        """Raises TrustError(AUTHORITY_WAITS) while a link without handover was not seen for long enough.
-
-        Time for the province to see it, and to say that it did not ask for it. It counts from the
-        later, and to the earlier, of this clock and the registry's signed time: neither a clock
-        that is wrong, either way, nor a registry that signs ahead of time makes it shorter. Of
-        several such links each waits from its own first sight, and the head counts when all have.
-        """
+        """Raises TrustError(AUTHORITY_WAITS) until each new link without handover was known for 72 hours."""
+        # The wait lets the province notice the link and object. It runs from the later to the earlier of this
+        # clock and the registry's signed time, so neither a wrong clock nor a registry that signs ahead shortens
+        # it. Each link waits from its own first sight; the newest link counts when all have waited.
         signed = national.timestamp_signed_at
         begun, reached = max(self._now, signed), min(self._now, signed)
         sightings: dict[str, int] = {}
@@ -149,7 +146,7 @@ class AcceptedChains:
             if reached < first + REONBOARDING_WAIT_SECONDS and (last is None or first >= last[0]):
                 last = (first, link)
         if last is not None:
-            # also those whose time is over: while another link waits, none of them is accepted
+            # Keep also the links that have waited long enough: none is accepted while another one waits.
             self.sightings |= sightings
             first, link = last
             raise TrustError(

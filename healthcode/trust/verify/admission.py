@@ -1,7 +1,6 @@
-"""What the registry checks before it accepts a publication (pure).
+"""What the registry checks before it accepts a publication: its version, expiry and size, and all that clients check.
 
-Role, threshold, version = current + 1, path, size, and all that every client will
-check again. A publication that is refused changes nothing.
+Pure. A refused publication changes nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ _SKEW_SECONDS = 300
 class CurrentProvince:
     """The versions of a participant's two roles that the registry serves now (0: none yet).
 
-    `live_gap`: how many versions of its node may be passed over; more than 0 at a registry that
-    was restored, and has forgotten what it gave out last. The node's signature tells the number.
+    `live_gap`: how many versions of the live role may be skipped. It is above 0 only after a restore,
+    when the registry no longer knows the last versions; the node's signature gives the number.
     """
 
     authority_version: int = 0
@@ -53,21 +52,21 @@ def check_province_publication(
     now: int,
     limits: TrustLimits = _LIMITS,
 ) -> AuthorityPart:
-    """What an authority wants to publish, if it may.
+    """What an authority wants to publish, verified.
 
-    Raises ConflictError(VERSION_CONFLICT) unless the version is current + 1,
-    PreconditionError when it has expired already, SignatureError(POSSESSION_UNPROVEN) when the
-    live key proves nothing, DecodeError(tls_ca.…) for an entry of
-    `tls_ca` that is no CA certificate, and as verify_authority_part does.
+    Raises ConflictError(VERSION_CONFLICT) unless the version is current + 1, PreconditionError if it
+    has expired, SignatureError(POSSESSION_UNPROVEN) if the live key has no proof,
+    DecodeError(tls_ca.…) for an entry of `tls_ca` that is no CA certificate, and as
+    verify_authority_part.
     """
     part = verify_authority_part(participant, targets, metadata_bytes, province_bytes, realm, limits)
     if live_possession_in(part.targets) is None:
         raise SignatureError(
-            f"{authority_role(participant)} bears no proof that its live key is held; make the request again with "
+            f"{authority_role(participant)} has no proof of possession of its live key; make the request again with "
             "`province-node request`, and the bundle with `province-node authority sign`",
             reason=Reason.POSSESSION_UNPROVEN,
         )
-    for pem in part.document.tls_ca:
+    for pem in part.province.tls_ca:
         decode_tls_ca(pem)
     _check_version(
         authority_role(participant), 0 if current is None else current.authority_version, part.version
@@ -85,10 +84,10 @@ def check_live_publication(
     now: int,
     limits: TrustLimits = _LIMITS,
 ) -> LivePart:
-    """What a node wants to publish, if it may; `authority` is what its authority published last.
+    """What a node wants to publish, verified; `authority` is the part that its authority published last.
 
     Raises as check_province_publication (a version above current + 1 passes within `live_gap`),
-    and PreconditionError when it was signed in the future by more than the skew.
+    and PreconditionError if it was signed in the future by more than the skew.
     """
     part = verify_live_part(authority, metadata_bytes, head_bytes, realm, limits)
     role = live_role(authority.participant)
@@ -114,5 +113,5 @@ def _check_version(role: str, current: int, version: int, *, gap: int = 0) -> No
 def _check_expiry(role: str, expires: int, now: int) -> None:
     if expires <= now:
         raise PreconditionError(
-            f"this metadata of {role} has expired; sign it anew", reason=Reason.INVALID_REQUEST
+            f"this metadata of {role} has expired; sign it again", reason=Reason.INVALID_REQUEST
         )

@@ -1,9 +1,6 @@
 """What one participant publishes, verified: its authority's part and its node's part.
 
-The registry admits and every client accepts by these same functions (nothing here
-knows about versions that came before: see admission.py and progress.py). They take
-the delegator, so that a province is always checked against the keys that its own
-authority chain gives, whatever else a registry serves.
+Used by the registry for admission and by every client. Earlier versions are checked in rollback.py and admission.py.
 """
 
 from __future__ import annotations
@@ -64,7 +61,7 @@ class AuthorityPart:
 
     participant: str
     targets: Targets
-    document: ProvinceFile
+    province: ProvinceFile
 
     @property
     def province_sha256(self) -> bytes:
@@ -105,7 +102,7 @@ class LivePart:
 
 
 def verify_target(targets: Targets, path: str, data: bytes) -> None:
-    """Check a file against what its role says. Raises TrustError(FILE_UNKNOWN | SIGNATURE_INVALID)."""
+    """Check a file against its entry in the role. Raises TrustError(FILE_UNKNOWN | SIGNATURE_INVALID)."""
     listed = target_of(targets, path)
     if listed is None:
         raise TrustError(f"{path} is not listed by its role", reason=Reason.FILE_UNKNOWN)
@@ -121,7 +118,7 @@ def verify_target(targets: Targets, path: str, data: bytes) -> None:
 
 
 def _verify_signed(delegator: Targets, role: str, metadata: Metadata[Targets]) -> None:
-    """As verify_threshold; SIGNATURE_FOREIGN where nobody of the role's own has signed, but somebody else has."""
+    """As verify_threshold, but SIGNATURE_FOREIGN if all signatures are by keys outside the role."""
     try:
         verify_threshold(delegator, role, metadata)
     except SignatureError as error:
@@ -144,8 +141,9 @@ def verify_authority_part(
 ) -> AuthorityPart:
     """Check what a participant's authority published, signatures first.
 
-    Raises SignatureError (too few signatures, a key without possession), TrustError
-    (paths, hash, participant, realm, window), DecodeError.
+    `delegator` names the keys that the participant's own authority chain gives, whatever else the
+    registry serves. Raises SignatureError (too few signatures, a key without possession),
+    TrustError (paths, hash, participant, realm, window), DecodeError.
     """
     role = authority_role(participant)
     metadata = decode_metadata(metadata_bytes, Targets, limits.province_metadata_bytes)
@@ -156,24 +154,25 @@ def verify_authority_part(
 def verify_authority_content(
     participant: str, targets: Targets, province_bytes: bytes, realm: str, limits: TrustLimits = _LIMITS
 ) -> AuthorityPart:
-    """The same without the signatures: what holders look at before they sign."""
+    """As verify_authority_part without the signatures: for key holders before they sign."""
     verify_province_form(targets, participant)
     verify_target(targets, province_path(participant), province_bytes)
-    document = decode_json_file(ProvinceFile, province_bytes, limits.province_bytes)
+    province = decode_json_file(ProvinceFile, province_bytes, limits.province_bytes)
     where = province_path(participant)
-    if document.realm != realm:
-        raise TrustError(f"{where} is of realm {document.realm}, not {realm}", reason=Reason.REALM_MISMATCH)
-    if document.participant != participant:
+    if province.realm != realm:
+        raise TrustError(f"{where} is of realm {province.realm}, not {realm}", reason=Reason.REALM_MISMATCH)
+    if province.participant != participant:
         raise TrustError(
-            f"{where} speaks for participant {document.participant}", reason=Reason.PATH_FORBIDDEN
+            f"{where} speaks for participant {province.participant}", reason=Reason.PATH_FORBIDDEN
         )
-    _verify_keys(document, participant, realm)
+    _verify_keys(province, participant, realm)
     _verify_live_keys(targets, participant, realm)
-    return AuthorityPart(participant, targets, document)
+    return AuthorityPart(participant, targets, province)
 
 
 def _verify_live_keys(targets: Targets, participant: str, realm: str) -> None:
-    """The live keys are valid points, and held where the metadata says so; the registry demands that it does."""
+    """Check that the live keys are valid points, and their proofs of possession if the metadata has any."""
+    # The registry demands these proofs (admission.py); clients still accept older metadata without them.
     proofs = live_possession_in(targets)
     keys, _ = signing_keys(targets, live_role(participant))
     for key in keys:
@@ -186,13 +185,13 @@ def _verify_live_keys(targets: Targets, participant: str, realm: str) -> None:
             verify_proof(participant, KeyPurpose.HEAD, key, proofs.get(tuf_key(key).keyid, b""), realm)
 
 
-def _verify_keys(document: ProvinceFile, participant: str, realm: str) -> None:
+def _verify_keys(province: ProvinceFile, participant: str, realm: str) -> None:
     seen: set[bytes] = set()
-    for key in document.keys:
+    for key in province.keys:
         where = f"participant {participant}: {key.purpose} key {key.kid.hex()}"
         if key.kid in seen:
             raise DecodeError(
-                "province.kid_twice", f"{where} stands twice; a key has one purpose and one window"
+                "province.kid_twice", f"{where} is listed twice; a key has one purpose and one window"
             )
         seen.add(key.kid)
         longest = _MAX_WINDOW_SECONDS.get(key.purpose)
@@ -212,9 +211,9 @@ def verify_live_part(
     realm: str,
     limits: TrustLimits = _LIMITS,
 ) -> LivePart:
-    """Check what a participant's node published, under the key that its authority gives, signature first.
+    """Check what a participant's node published under the key that its authority delegates to, signature first.
 
-    Raises as verify_authority_part does. The lists that the head names are not read here.
+    Raises as verify_authority_part. The lists that the head names are not read here.
     """
     participant = authority.participant
     role = live_role(participant)
@@ -224,16 +223,14 @@ def verify_live_part(
     verify_target(metadata.signed, head_path(participant), head_bytes)
     head = decode_head(head_bytes, realm=realm, issuer=participant, max_bytes=limits.head_bytes)
     part = LivePart(participant, metadata.signed, head, signed_at(metadata.signed))
-    _verify_pace(part, role)
+    _verify_head_version(part, role)
     return part
 
 
-def _verify_pace(part: LivePart, role: str) -> None:
-    """A head moves no faster than its metadata, and covers the day on which it was signed.
-
-    What was accepted never goes back, so whoever could jump ahead with a stolen live key would bar the
-    province's own node for ever; metadata versions cannot jump, since the registry takes the next alone.
-    """
+def _verify_head_version(part: LivePart, role: str) -> None:
+    """Check that the head is not ahead of its metadata and covers the day on which it was signed."""
+    # Nothing goes back, so a head that leapt ahead with a stolen live key would block the province's own node.
+    # Metadata versions cannot leap: the registry accepts only the next one.
     newest = max([part.head.version, *(entry.version for entry in part.head.days.values())])
     if newest > part.version:
         raise TrustError(

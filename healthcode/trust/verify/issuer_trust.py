@@ -8,50 +8,31 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from healthcode.errors import Reason, TrustError
-from healthcode.revocation.head import DayEntry
+from healthcode.revocation.head import DayEntry, Head
 from healthcode.revocation.state import DeltaSource, RevocationState, build_state
-from healthcode.trust.format.delegation import (
-    delegator_of,
-)
-from healthcode.trust.format.json_files import (
-    AuthorityLink,
-)
-from healthcode.trust.format.layout import (
-    TrustLimits,
-    list_file,
-    live_role,
-)
-from healthcode.trust.format.metadata import (
-    signing_keys,
-)
+from healthcode.trust.format.delegation import delegator_of
+from healthcode.trust.format.json_files import AuthorityLink
+from healthcode.trust.format.layout import TrustLimits, list_file, live_role
+from healthcode.trust.format.metadata import signing_keys
 from healthcode.trust.verify.issuer import (
     AuthorityPart,
     LivePart,
     verify_authority_part,
     verify_live_part,
 )
-from healthcode.trust.verify.national import (
-    National,
-)
-from healthcode.trust.verify.tls_ca import (
-    published_tls_cas,
-    verify_tls_cas,
-)
-from healthcode.trust.view import (
-    IssuerKey,
-    IssuerView,
-)
+from healthcode.trust.verify.national import National
+from healthcode.trust.verify.tls_ca import published_tls_cas, verify_tls_cas
+from healthcode.trust.view import IssuerKey, IssuerView
 
 __all__ = ["IssuerFiles", "IssuerTrust", "ListKeeper", "ListReader", "verify_issuer", "verify_issuer_tls_ca"]
-
 
 _LIMITS = TrustLimits()
 
 ListReader = Callable[[str, int], bytes]
-"""Reads a list by (SHA-256 in hex, most bytes); what it gives is checked by whoever asks."""
+"""Reads a list by (path, most bytes). The caller checks what it returns."""
 
 ListKeeper = Callable[[str, bytes], None]
-"""Takes a list that was not read but made, of the one held before and a delta."""
+"""Takes (path, content) of a list that was built from the previous list and a delta."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +52,7 @@ class IssuerFiles:
 
 @dataclass(frozen=True, slots=True)
 class IssuerTrust:
-    """A participant, verified under `link`, the head of its accepted chain."""
+    """A participant, verified under `link`, the newest link of its accepted chain."""
 
     files: IssuerFiles
     link: AuthorityLink
@@ -99,9 +80,9 @@ def verify_issuer(
     previous: IssuerTrust | None = None,
     limits: TrustLimits = _LIMITS,
 ) -> IssuerTrust:
-    """Check all that a participant published against the head of its chain; lists that did not change are kept.
+    """Check everything that a participant published; parts that equal those of `previous` are not checked again.
 
-    With `keep_list` a changed list comes by its delta where that is shorter.
+    With `keep_list`, a changed list is built from its delta if the delta is shorter.
 
     Raises SignatureError, TrustError, DecodeError, and what `read_list` raises.
     """
@@ -118,43 +99,53 @@ def verify_issuer(
     state: RevocationState | None = None
     if files.live_metadata is not None and files.head is not None:
         live = verify_live_part(authority, files.live_metadata, files.head, realm, limits)
-
-        def fetch(entry: DayEntry) -> bytes:
-            if entry.full_bytes > limits.list_bytes:
-                raise TrustError(
-                    f"participant {participant} names a list of {entry.full_bytes} bytes; "
-                    f"{limits.list_bytes} are allowed",
-                    reason=Reason.LIST_TOO_LARGE,
-                )
-            return read_list(list_file(entry.full_sha256.hex()), entry.full_bytes)
-
         before = None if previous is None else previous.revocations
-        deltas = None
-        if keep_list is not None:
-            deltas = DeltaSource(
-                lambda delta: read_list(list_file(delta.sha256.hex()), delta.byte_count),
-                lambda entry, data: keep_list(list_file(entry.full_sha256.hex()), data),
-            )
-        state = build_state(live.head, fetch, previous=before, deltas=deltas)
+        state = _read_revocations(participant, live.head, read_list, keep_list, before, limits)
     view = _issuer_view(authority, live, state)
     if files.live_metadata is not None and live is not None:
         view = replace(view, live_sha256=hashlib.sha256(files.live_metadata).digest())
     return IssuerTrust(files, link, authority, live, state, view)
 
 
+def _read_revocations(
+    participant: str,
+    head: Head,
+    read_list: ListReader,
+    keep_list: ListKeeper | None,
+    before: RevocationState | None,
+    limits: TrustLimits,
+) -> RevocationState:
+    def fetch(entry: DayEntry) -> bytes:
+        if entry.full_bytes > limits.list_bytes:
+            raise TrustError(
+                f"participant {participant} names a list of {entry.full_bytes} bytes; "
+                f"{limits.list_bytes} are allowed",
+                reason=Reason.LIST_TOO_LARGE,
+            )
+        return read_list(list_file(entry.full_sha256.hex()), entry.full_bytes)
+
+    deltas = None
+    if keep_list is not None:
+        deltas = DeltaSource(
+            lambda delta: read_list(list_file(delta.sha256.hex()), delta.byte_count),
+            lambda entry, data: keep_list(list_file(entry.full_sha256.hex()), data),
+        )
+    return build_state(head, fetch, previous=before, deltas=deltas)
+
+
 def _issuer_view(
     authority: AuthorityPart, live: LivePart | None, state: RevocationState | None
 ) -> IssuerView:
-    document = authority.document
+    province = authority.province
     keys = {
         key.kid: IssuerKey(key.kid, key.public, key.alg, key.purpose, key.not_before, key.not_after)
-        for key in document.keys
+        for key in province.keys
     }
     return IssuerView(
         code=authority.participant,
         keys=MappingProxyType(keys),
-        tls_ca=document.tls_ca,
-        endpoints=MappingProxyType(dict(document.endpoints)),
+        tls_ca=province.tls_ca,
+        endpoints=MappingProxyType(dict(province.endpoints)),
         revocations=state,
         live_signed_at=None if live is None else live.signed_at,
         live_expires=None if live is None else live.expires,
@@ -162,22 +153,20 @@ def _issuer_view(
         province_expires=authority.expires,
         live_version=None if live is None else live.version,
         head_version=None if live is None else live.head.version,
-        name=document.name,
+        name=province.name,
         live_keys=signing_keys(authority.targets, live_role(authority.participant))[0],
         province_sha256=authority.province_sha256,
     )
 
 
 def verify_issuer_tls_ca(held: Mapping[str, IssuerTrust], national: National, issuer: IssuerTrust) -> None:
-    """Check that a new publication claims no CA subject that another participant holds.
+    """Check that a new publication claims no CA subject of another participant in `held`.
 
-    Raises as verify_tls_cas. An entry that is no certificate is not looked at: it is left out.
+    Raises as verify_tls_cas. An entry that is no certificate is ignored: the view leaves it out.
     """
+    before = {code: each.authority.province.tls_ca for code, each in held.items()}
     verify_tls_cas(
         issuer.authority.participant,
-        issuer.authority.document.tls_ca,
-        published_tls_cas(
-            national.participants.services,
-            {code: each.authority.document.tls_ca for code, each in held.items()},
-        ),
+        issuer.authority.province.tls_ca,
+        published_tls_cas(national.participants.services, before),
     )

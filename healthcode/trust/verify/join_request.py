@@ -1,9 +1,6 @@
-"""The join request: what a new participant's authority hands in, by wire or by hand.
+"""The join request: the first authority link and the first publication of a new participant.
 
-It holds the first link of the authority chain and the first publication that goes with
-it. Whoever reads it can check that every key is held by its owner and that the
-publication verifies under the link's own keys; that it is the right authority is what
-two operators decide, comparing `digest()` by voice with the province.
+Whether it is the right authority is for two operators to decide: they compare `join_digest` with it by voice.
 """
 
 from __future__ import annotations
@@ -63,7 +60,7 @@ Base64 = Annotated[
 
 
 class JoinRequest(JsonFile):
-    """A participant's wish to be admitted; `metadata` and `province_json` are its first publication."""
+    """A request for admission. `metadata` and `province_json` are the first publication."""
 
     format: Literal["healthcode/join/1"] = "healthcode/join/1"
     realm: str
@@ -84,7 +81,7 @@ def decode_join_request(data: bytes) -> JoinRequest:
 
 
 def join_digest(data: bytes) -> str:
-    """SHA-256 of the request file, hex: what both sides read out to each other."""
+    """SHA-256 of the request file, hex: both sides read it out to each other."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -97,14 +94,14 @@ def verify_join_request(
     current: CurrentProvince | None = None,
     consents: Consents | None = None,
 ) -> AuthorityPart:
-    """Check a whole request; what its first publication says.
+    """Check a whole request; returns what its first publication says.
 
-    `accepted` is the chain that participants.json holds already, `current` what is
-    published. With one, only the link that follows is taken: handed over by the
-    authority before, or, for one that is lost, with root's consent; `consents` None:
-    that may still come. Raises ConflictError(AUTHORITY_EXISTS) for any other authority,
-    TrustError(REALM_MISMATCH), InvalidInputError for a participant that the realm cannot
-    have, and as verify_link and check_province_publication do.
+    `accepted` is the chain in participants.json, `current` the versions published. With a chain, the
+    request's link must be the next one, with a handover or, for a lost authority, with root's
+    consent; `consents=None` means that the consent may still come. Raises
+    ConflictError(AUTHORITY_EXISTS) for any other authority, TrustError(REALM_MISMATCH),
+    InvalidInputError for a participant that the realm cannot have, and as verify_link and
+    check_province_publication.
     """
     participant = request.participant
     if request.realm != realm:

@@ -1,8 +1,6 @@
 """The national part of a trust tree, verified: root, timestamp, snapshot, targets, and the files they sign.
 
-`verify_national` needs no network and no clock: it checks signatures, versions against
-snapshot, hashes and form. Expiry is left to the tiers (offline) and to the client's
-refresh (online).
+Needs no network and no clock. Expiry is for the tiers (offline) and the refresh (online) to judge.
 """
 
 from __future__ import annotations
@@ -44,10 +42,10 @@ _LIMITS = TrustLimits()
 
 @dataclass(frozen=True, slots=True)
 class NationalFiles:
-    """The bytes: `roots` from the one the folder was begun with up to the current one.
+    """The bytes. `roots` go from the root that the folder was begun with to the current one.
 
-    `adopted` are fingerprints of roots that a person took over though the one before did
-    not sign them (trust/rebootstrap.py).
+    `adopted` are fingerprints of roots that a person adopted although the root before did not sign
+    them (adopt_root.py).
     """
 
     roots: tuple[bytes, ...]
@@ -61,7 +59,7 @@ class NationalFiles:
 
 @dataclass(frozen=True, slots=True)
 class National:
-    """What the national files say, all of it verified; `adopted` is the version of the last root that a person adopted."""
+    """What the national files say, verified. `adopted` is the version of the last root that a person adopted, or 0."""
 
     realm: str
     roots: tuple[Root, ...]
@@ -79,7 +77,7 @@ class National:
         return self.roots[-1]
 
     def version_of(self, role: str) -> int | None:
-        """The version of a role that snapshot says is current, if it names the role."""
+        """The current version of a role by snapshot; None if snapshot does not name the role."""
         meta = self.snapshot.meta.get(f"{role}.json")
         return None if meta is None else meta.version
 
@@ -90,12 +88,12 @@ def verify_national(
     *,
     previous: tuple[NationalFiles, National] | None = None,
 ) -> National:
-    """Check the national files from the root down; what is the same as `previous`, verified before, is kept.
+    """Check the national files from the root down; files that equal those of `previous` are not checked again.
 
     Raises SignatureError(SIGNATURE_THRESHOLD), TrustError (TRUST_MIXED for files of
     different moments, PATH_FORBIDDEN, REALM_MISMATCH, SIGNATURE_INVALID), DecodeError.
     """
-    # nothing may be kept across a change of root: it is root that says whose signatures count
+    # A new root may name other keys, so nothing verified under the old one is kept.
     if previous is not None and previous[0].roots != files.roots:
         previous = None
     was = None if previous is None else previous[0]
@@ -162,14 +160,14 @@ def _targets(root: Root, data: bytes, realm: str, limits: TrustLimits) -> Target
 def verify_participants(
     targets: Targets, data: bytes, realm: str, limits: TrustLimits = _LIMITS
 ) -> ParticipantsFile:
-    """participants.json as targets signs it. The chains in it are checked one participant at a time."""
+    """participants.json as targets signs it. Its chains are checked later, for each participant separately."""
     verify_target(targets, PARTICIPANTS_PATH, data)
-    document = decode_json_file(ParticipantsFile, data, limits.participants_bytes)
-    if document.realm != realm:
+    found = decode_json_file(ParticipantsFile, data, limits.participants_bytes)
+    if found.realm != realm:
         raise TrustError(
-            f"{PARTICIPANTS_PATH} is of realm {document.realm}, not {realm}", reason=Reason.REALM_MISMATCH
+            f"{PARTICIPANTS_PATH} is of realm {found.realm}, not {realm}", reason=Reason.REALM_MISMATCH
         )
-    return document
+    return found
 
 
 def _policy(targets: Targets, data: bytes) -> PolicyBook:

@@ -1,9 +1,6 @@
-"""Trust only goes forward: what a newer state may not do to the one that was accepted before.
+"""Refuse a newer state that goes back behind the accepted one (rollback) or leaps ahead of it (fast-forward).
 
-Rollback, fast-forward and shrunk lists are refused here against our own durable
-generation, beside what python-tuf refuses against its cache. When root has replaced the
-snapshot or timestamp keys, versions may begin anew: that is how a fast-forward by a
-stolen key is healed (TUF 5.3.11).
+These checks use our own durable generation; python-tuf checks only its cache.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ __all__ = [
     "verify_not_older_than_lost",
 ]
 
-# far above what a registry does, and far below what would use up its numbers
+# far more than a registry publishes, and far too few to use up the version numbers
 _MAX_VERSIONS_A_SECOND = 100
 _MAX_LEAP = 100_000
 
@@ -44,12 +41,14 @@ def _back(what: str, was: int, found: int) -> TrustError:
     )
 
 
+# A new root that replaces the snapshot or timestamp keys resets versions: TUF's remedy after a fast-forward by a
+# stolen key (5.3.11).
 def _versions_bind(previous: TrustState, national: National) -> bool:
-    """Whether versions accepted before still count: the root in force has not replaced the online keys."""
+    """Whether the accepted versions still count: the root in force has not replaced the online keys."""
     if national.roots is previous.national.roots:
-        return True  # they were verified under this very root
+        return True  # they were verified under this same root
     if national.adopted > previous.national.root.version:
-        return True  # a person adopted another root: of the same tree, so nothing in it begins anew
+        return True  # an adopted root is of the same tree, so versions in it continue
     files = previous.files.national
     try:
         verify_threshold(national.root, "timestamp", decode_metadata(files.timestamp, Timestamp))
@@ -60,37 +59,34 @@ def _versions_bind(previous: TrustState, national: National) -> bool:
 
 
 def verify_no_fast_forward(what: str, was: int, found: int, seconds: int) -> None:
-    """Refuse a version that `seconds` of publishing cannot have reached; raises TrustError(TRUST_FAST_FORWARD).
-
-    Nothing goes back, so whoever jumps ahead with a stolen online key would bar what is
-    honest until root replaces the key.
-    """
+    """Refuse a version that `seconds` of publishing cannot reach. Raises TrustError(TRUST_FAST_FORWARD)."""
+    # Versions never go back, so a leap with a stolen online key would block honest files until root replaces the key.
     if found - was > _MAX_LEAP + _MAX_VERSIONS_A_SECOND * max(0, seconds):
         raise TrustError(
             f"{what} leapt from version {was} to {found} in {seconds} s, which no registry publishes: "
-            "its key may be in wrong hands",
+            "its key may be stolen",
             reason=Reason.TRUST_FAST_FORWARD,
         )
 
 
 def verify_not_older_than_lost(lost: Sequence[bytes], national: National) -> None:
-    """Check that snapshot is not older than what a damaged folder is seen to have held.
+    """Check that snapshot is not older than what a damaged folder held.
 
-    `lost` are timestamps and snapshots, unverified: those count that the root in force says
-    are signed. Raises TrustError(TRUST_ROLLBACK).
+    `lost` are unverified timestamps and snapshots: only those that the root in force accepts count.
+    Raises TrustError(TRUST_ROLLBACK).
     """
     for data in lost:
         version = _signed_snapshot_version(data, national.root)
         if version > national.snapshot.version:
             raise TrustError(
                 f"snapshot is at version {national.snapshot.version}, and this folder held version {version} before "
-                "it was damaged: an old file is served; a source that is up to date mends it",
+                "it was damaged: an old file is served; refresh from a source that is up to date",
                 reason=Reason.TRUST_ROLLBACK,
             )
 
 
 def _signed_snapshot_version(data: bytes, root: Root) -> int:
-    """The version of snapshot that a timestamp names, or a snapshot has; 0 where neither is signed by root's keys."""
+    """The snapshot version that a signed timestamp names, or a signed snapshot has; 0 for any other file."""
     with suppress(HealthcodeError):
         timestamp = decode_metadata(data, Timestamp)
         verify_threshold(root, "timestamp", timestamp)
@@ -103,9 +99,11 @@ def _signed_snapshot_version(data: bytes, root: Root) -> int:
 
 
 def verify_no_national_rollback(previous: TrustState, national: National, now: int) -> None:
-    """Raises TrustError: TRUST_ROLLBACK when a national role went back, or one vanished from snapshot;
-    TRUST_FAST_FORWARD when timestamp or snapshot leapt ahead.
-    """  # noqa: D205  one sentence
+    """Check every role against the accepted versions.
+
+    Raises TrustError: TRUST_ROLLBACK if a role went back or is missing in snapshot,
+    TRUST_FAST_FORWARD if timestamp or snapshot leapt ahead.
+    """
     was = previous.national
     if national.root.version < was.root.version:
         raise _back("root", was.root.version, national.root.version)
@@ -127,13 +125,16 @@ def verify_no_national_rollback(previous: TrustState, national: National, now: i
 
 
 def verify_no_issuer_rollback(previous: IssuerTrust, issuer: IssuerTrust, now: int) -> None:
-    """Refuse a participant's newer files that take back what it revoked.
+    """Refuse a participant's newer files if they withdraw revocations.
 
-    Versions need no look here: they are snapshot's, which never goes back. Raises
-    TrustError(LIST_SHRANK | LIST_ROLLBACK), or TRUST_ROLLBACK when its node's part is gone.
+    Raises TrustError(LIST_SHRANK | LIST_ROLLBACK), or TRUST_ROLLBACK if its live part is missing.
     """
+    # Versions are checked already: they are snapshot's, which never goes back.
     if previous.revocations is None:
         return
     if issuer.revocations is None:
-        raise TrustError(f"{live_role(issuer.authority.participant)} is gone", reason=Reason.TRUST_ROLLBACK)
+        raise TrustError(
+            f"{live_role(issuer.authority.participant)} is missing, but was published before",
+            reason=Reason.TRUST_ROLLBACK,
+        )
     check_growth(previous.revocations, issuer.revocations, now=now)

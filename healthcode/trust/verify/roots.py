@@ -1,4 +1,4 @@
-"""Roots in a row: each signed by the one before it, or adopted by a person."""
+"""A row of roots: each signed by the root before it, or adopted by a person by its fingerprint."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def root_fingerprint(root: bytes) -> str:
 
 
 def spoken_fingerprint(fingerprint: str) -> str:
-    """A root fingerprint as people read it out: 16 groups of four digits, four groups a breath."""
+    """A root fingerprint for reading aloud: 16 groups of four digits, with ` / ` after every fourth."""
     digits = fingerprint.removeprefix("sha256:")
     groups = [digits[place : place + 4] for place in range(0, len(digits), 4)]
     return " / ".join(" ".join(groups[place : place + 4]) for place in range(0, len(groups), 4))
@@ -42,11 +42,11 @@ def spoken_fingerprint(fingerprint: str) -> str:
 def verify_roots(
     roots: Sequence[bytes], limits: TrustLimits = _LIMITS, *, adopted: frozenset[str] = frozenset()
 ) -> tuple[Root, ...]:
-    """Check a row of roots: each signed by itself and by the one before, versions in a row, one realm.
+    """Check a row of roots: each signed by itself and by the one before, consecutive versions, one realm.
 
-    The first is taken as given: its fingerprint is the caller's to check. So is one whose
-    fingerprint is among `adopted`, but that it is newer than the one before and of the same
-    realm. Raises SignatureError, TrustError(VERSION_CONFLICT | REALM_MISMATCH | ROOT_REPLACED), DecodeError.
+    The caller vouches for the first. A root whose fingerprint is in `adopted` need not be signed by
+    the one before, but must be newer and of the same realm. Raises SignatureError,
+    TrustError(VERSION_CONFLICT | REALM_MISMATCH | ROOT_REPLACED), DecodeError.
     """
     found: list[Root] = []
     last = b""
@@ -71,21 +71,21 @@ def verify_roots(
         found.append(root)
         last = data
     if not found:
-        raise TrustError("there is no root to begin with")
+        raise TrustError("the list of roots is empty")
     realm_of(found[-1])
     return tuple(found)
 
 
 def _verify_successor(root: Root, data: bytes, following: Metadata[Root]) -> None:
-    """Check that `root`, whose file is `data`, signed the one after it; a new bootstrap is told as one."""
+    """Check that `root`, whose file is `data`, signed the next one. Raises ROOT_REPLACED for a new bootstrap."""
     try:
         verify_threshold(root, "root", following)
     except SignatureError as error:
         if not is_new_bootstrap(following.signed, root_fingerprint(data)):
             raise
         raise TrustError(
-            f"root version {following.signed.version} says that it begins anew, and version {root.version} did not "
-            "sign it: only who is told its fingerprint by the key holders may begin with it",
+            f"root version {following.signed.version} declares a new bootstrap, and version {root.version} did not "
+            "sign it: adopt it only with a fingerprint from the key holders",
             reason=Reason.ROOT_REPLACED,
         ) from error
 
@@ -93,11 +93,11 @@ def _verify_successor(root: Root, data: bytes, following: Metadata[Root]) -> Non
 def bootstrap_fingerprints(
     roots: Sequence[bytes], known: bytes, limits: TrustLimits = _LIMITS
 ) -> frozenset[str]:
-    """Fingerprints of the roots at which, by the word of `known`, the row up to it began anew.
+    """Fingerprints of the new bootstraps in a row of roots, if `known` confirms them.
 
-    For who holds a whole row and is sure of one root in it: a registry of its own, or one that
-    is rebuilt by a fingerprint. `known` names the root before each beginning: where the row has
-    another one there, or the root itself says otherwise, nothing began anew. Raises DecodeError.
+    For a caller that has a whole row and trusts one root in it: a registry, or one rebuilt by a
+    fingerprint. `known` names the root before each new bootstrap. If the row has another root
+    there, or the new root says otherwise, it is no bootstrap. Raises DecodeError.
     """
     root = decode_metadata(known, Root, limits.root_bytes).signed
     anew = bootstraps_in(root)

@@ -1,13 +1,6 @@
-"""Trust anchors: the CA certificates that participants publish in `tls_ca`, before they enter a TLS pool.
+"""The CA certificates that participants publish in `tls_ca`, checked before they enter a TLS pool.
 
-A listener has one pool for all participants, and TLS is careless with it: gRPC stops
-reading a pool at the first entry that is no certificate, and BoringSSL looks a CA up by
-its subject. So each entry must be exactly one CA certificate, which is written anew; and
-a subject belongs to whom it was published for first. What breaks a rule is refused on
-admission (`verify_tls_cas`), and left out when read (`select_tls_cas`), so that a
-participant harms nobody but itself, and can still publish a better file.
-
-Subjects are compared as RFC 5280 §7.1 has it: without regard to case, spaces and encoding.
+Subjects are compared as RFC 5280 §7.1 says: without regard to case, spaces and encoding.
 """
 
 from __future__ import annotations
@@ -35,10 +28,13 @@ __all__ = [
     "verify_tls_cas",
 ]
 
-# a server sends the subjects of its pool to each client, in at most 65 535 bytes (RFC 8446 §4.2.4):
-# enough for 8 CAs of each of 34 participants
+# A server sends all subjects of its pool to each client, in at most 65 535 bytes (RFC 8446 §4.2.4). This leaves
+# room for 8 CAs of each of 34 participants.
 MAX_SUBJECT_BYTES = 224
 MAX_PEM_BYTES = 16_384
+# One pool serves all participants. gRPC stops reading it at the first entry that is no certificate, and BoringSSL
+# looks a CA up by its subject. So each entry must be exactly one CA certificate, and a subject belongs to its first
+# owner. A bad entry is refused on admission and left out on reading: it harms only the participant that published it.
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _RSA_BITS = range(2048, 8193)
 
@@ -47,7 +43,7 @@ _Subject = tuple[tuple[tuple[str, str], ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class TlsCa:
-    """One CA certificate: written anew as PEM, and the subject by which it is told apart."""
+    """One CA certificate: re-encoded as PEM, with the subject that identifies it."""
 
     pem: str
     subject: _Subject
@@ -56,7 +52,7 @@ class TlsCa:
 
 @dataclass(frozen=True, slots=True)
 class TlsCaFault:
-    """Why an entry of `owner` counts for nothing; `is_claimed`: its subject is another's."""
+    """Why an entry of `owner` is left out. `is_claimed`: another owner published its subject before."""
 
     owner: str
     message: str
@@ -67,8 +63,8 @@ class TlsCaFault:
 def decode_tls_ca(pem: str) -> TlsCa:
     """The one CA certificate in `pem`.
 
-    Raises DecodeError: tls_ca.certificate (not exactly one that can be read), tls_ca.not_ca,
-    tls_ca.subject (empty or too long), tls_ca.key (of a kind that TLS here does not take).
+    Raises DecodeError: tls_ca.certificate (not exactly one readable certificate), tls_ca.not_ca,
+    tls_ca.subject (empty or too long), tls_ca.key (a kind that TLS does not accept here).
     """
     if len(pem) > MAX_PEM_BYTES:
         raise DecodeError("tls_ca.certificate", f"an entry has more than {MAX_PEM_BYTES} bytes")
@@ -77,11 +73,11 @@ def decode_tls_ca(pem: str) -> TlsCa:
         if len(found) != 1:
             raise DecodeError(
                 "tls_ca.certificate",
-                f"an entry holds one certificate, and not {len(found)}: give each its own",
+                f"an entry must contain one certificate, not {len(found)}: give each its own entry",
             )
         return _decode(found[0])
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, ssl.SSLError) as error:
-        raise DecodeError("tls_ca.certificate", "an entry is no certificate in PEM form") from error
+        raise DecodeError("tls_ca.certificate", "an entry is not a certificate in PEM form") from error
 
 
 def _decode(certificate: x509.Certificate) -> TlsCa:
@@ -90,7 +86,7 @@ def _decode(certificate: x509.Certificate) -> TlsCa:
     except x509.ExtensionNotFound:
         constraints = x509.BasicConstraints(ca=False, path_length=None)
     if not constraints.ca:
-        raise DecodeError("tls_ca.not_ca", "an entry is no CA: give the CA's certificate, not a leaf")
+        raise DecodeError("tls_ca.not_ca", "an entry is not a CA: give the CA's certificate, not a leaf")
     length = len(certificate.subject.public_bytes())
     if not certificate.subject.rdns or length > MAX_SUBJECT_BYTES:
         raise DecodeError(
@@ -106,7 +102,7 @@ def _decode(certificate: x509.Certificate) -> TlsCa:
             "tls_ca.key", "the key of a CA is P-256, P-384, P-521, or RSA of 2048 bits and more"
         )
     pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
-    # the parser above is lazy and of another family than the one in gRPC, whose kin looks here
+    # The parser above is lazy. OpenSSL, a relative of gRPC's BoringSSL, parses the whole certificate here.
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     return TlsCa(pem, _subject(certificate.subject), certificate.subject.rfc4514_string())
 
@@ -124,10 +120,10 @@ def _folded(value: str | bytes) -> str:
 
 
 def verify_tls_cas(owner: str, pems: Sequence[str], others: Mapping[str, Sequence[str]]) -> None:
-    """Check that `owner` claims no subject of a CA that another has published before.
+    """Check that `owner` claims no subject of a CA that another owner published before.
 
-    Raises PreconditionError. The very same certificate may be published by several: a CA
-    may serve more than one. What is no certificate is for decode_tls_ca to refuse.
+    Raises PreconditionError. Several owners may publish the same certificate, since one CA may serve
+    them all. Entries that are no certificates are for decode_tls_ca to refuse.
     """
     before = {code: each for code, each in others.items() if code != owner}
     _, faults = select_tls_cas({**before, owner: pems})
@@ -139,34 +135,34 @@ def verify_tls_cas(owner: str, pems: Sequence[str], others: Mapping[str, Sequenc
 def select_tls_cas(
     published: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, tuple[str, ...]], tuple[TlsCaFault, ...]]:
-    """What of each owner's entries counts, and what does not; whoever comes first keeps a subject."""
+    """(PEM entries in use of each owner, faults of the others); the first owner of a subject keeps it."""
     kept: dict[str, tuple[str, ...]] = {}
     faults: list[TlsCaFault] = []
-    holders: dict[_Subject, str] = {}
+    owners: dict[_Subject, str] = {}
     known: set[str] = set()
     for owner, pems in published.items():
         mine: list[str] = []
         for number, pem in enumerate(pems, start=1):
             try:
-                anchor = decode_tls_ca(pem)
+                ca = decode_tls_ca(pem)
             except HealthcodeError as error:
                 faults.append(
                     TlsCaFault(owner, f"tls_ca entry {number} of {owner} is left out: {error.message}")
                 )
                 continue
-            holder = holders.setdefault(anchor.subject, owner)
-            if holder != owner and anchor.pem not in known:
+            first = owners.setdefault(ca.subject, owner)
+            if first != owner and ca.pem not in known:
                 faults.append(
                     TlsCaFault(
                         owner,
-                        f"tls_ca entry {number} of {owner} is left out: {holder} published another CA with the "
-                        f"subject {anchor.name} before; give this CA a subject of its own",
+                        f"tls_ca entry {number} of {owner} is left out: {first} published another CA with the "
+                        f"subject {ca.name} before; give this CA a subject of its own",
                         is_claimed=True,
                     )
                 )
                 continue
-            known.add(anchor.pem)
-            mine.append(anchor.pem)
+            known.add(ca.pem)
+            mine.append(ca.pem)
         kept[owner] = tuple(dict.fromkeys(mine))
     return kept, tuple(faults)
 
@@ -174,13 +170,13 @@ def select_tls_cas(
 def published_tls_cas(
     services: Mapping[str, ServiceEntry], participants: Mapping[str, Sequence[str]]
 ) -> dict[str, Sequence[str]]:
-    """Who published which entries, the national services first, since operators sign for those."""
+    """The entries of each owner. National services come first, since the operators sign for them."""
     national = {name: split_pem(entry.ca_pem) for name, entry in sorted(services.items())}
     return {**national, **participants}
 
 
 def split_pem(pem: str) -> tuple[str, ...]:
-    """Each certificate of a PEM file, written anew; none when it cannot be read."""
+    """Each certificate of a PEM file, re-encoded; empty if the file cannot be read."""
     try:
         found = x509.load_pem_x509_certificates(pem.encode())
     except ValueError:

@@ -7,14 +7,8 @@ from dataclasses import dataclass, field
 
 from healthcode.errors import Reason
 from healthcode.policy.area import AreaRisk, decode_areas
-from healthcode.trust.format.delegation import (
-    verify_areas_form,
-)
-from healthcode.trust.format.layout import (
-    AREAS_ROLE,
-    RISK_PATH,
-    TrustLimits,
-)
+from healthcode.trust.format.delegation import verify_areas_form
+from healthcode.trust.format.layout import AREAS_ROLE, RISK_PATH, TrustLimits
 from healthcode.trust.format.metadata import (
     Targets,
     decode_metadata,
@@ -22,33 +16,27 @@ from healthcode.trust.format.metadata import (
     signing_keys,
     verify_threshold,
 )
-from healthcode.trust.verify.issuer import (
-    verify_target,
-)
+from healthcode.trust.verify.issuer import verify_target
 from healthcode.trust.verify.issuer_trust import IssuerFiles, IssuerTrust
-from healthcode.trust.verify.national import (
-    National,
-    NationalFiles,
-)
-from healthcode.trust.view import (
-    TrustView,
-)
+from healthcode.trust.verify.national import National, NationalFiles
+from healthcode.trust.view import TrustView
 
 __all__ = ["AreaFiles", "AreaTrust", "Rejected", "TrustFiles", "TrustState", "Witness", "verify_areas"]
-
 
 _LIMITS = TrustLimits()
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A participant (or "areas") whose newest files were refused; its last good ones serve on."""
+    """A participant (or "areas") whose newest files were refused; its last good files stay in use."""
 
     participant: str
     reason: Reason
     message: str
 
 
+# If the registry serves a chain or a delegation that does not follow from the accepted one, the participant keeps
+# its last good files. They are verified under the older signed files below, so nothing unsigned is trusted.
 @dataclass(frozen=True, slots=True)
 class Witness:
     """Signed evidence of an older authority chain: targets metadata and the participants.json it signs."""
@@ -67,12 +55,11 @@ class AreaFiles:
 
 @dataclass(frozen=True, slots=True)
 class TrustFiles:
-    """All files of a generation but the lists, which are named by the heads.
+    """All files of a generation except the lists, which the heads name.
 
-    `witnesses` is by participant, for those whose accepted chain is not the one that the
-    national files give now. `rejected` is for an operator to read; nothing rests on it.
-    `sightings` says when an authority link that must wait was seen first, by
-    `NN/<digest>`: a note of our own, which can only delay.
+    `witnesses` is by participant, for those whose accepted chain is not in the current national files.
+    `rejected` is for an operator to read and decides nothing. `sightings`, by `NN/<digest>`, is
+    when an authority link that must wait was first seen: a note of our own, which can only delay.
     """
 
     national: NationalFiles

@@ -79,7 +79,7 @@ def test_every_role_of_a_trust_folder_has_its_line_and_its_actor(tmp_path: Path)
     assert actors["province-31-live"] == "the node of Shanghai"
     assert {each.name for each in state_deadlines(state, ())} == national
     # and of each published key and CA of a participant
-    document = state.issuers["31"].authority.document
+    document = state.issuers["31"].authority.province
     assert {each.version for each in participant_deadlines("31", document) if each.kind == "key"} == {
         published.kid.hex() for published in document.keys
     }

@@ -227,7 +227,7 @@ def test_status_shows_every_key_and_certificate_and_warns_at_a_third_of_its_life
         not_before=clock.time,
         not_after=clock.time + 6 * 86_400,
     )
-    both = (*authority_of(registry.repository.published(), "31").document.keys, second)
+    both = (*authority_of(registry.repository.published(), "31").province.keys, second)
     Publisher(registry.repository).publish_province("31", *shanghai.publication(2, now=clock.time, keys=both))
     found = status_of(registry)
     assert [line for line in found["act"] if line["what"].startswith("key")] == []

@@ -203,7 +203,7 @@ def test_the_registry_demands_a_proof_that_the_live_key_is_held(realm: Simulated
     """A client takes metadata from before there was such a field; new ones without it are not admitted."""
     files = changed(realm, lambda targets: targets.unrecognized_fields.pop(LIVE_FIELD))
     assert take(realm, files).version == 2
-    with pytest.raises(HealthcodeError, match="bears no proof that its live key is held") as caught:
+    with pytest.raises(HealthcodeError, match="has no proof of possession of its live key") as caught:
         admit(realm, files)
     assert caught.value.reason is Reason.POSSESSION_UNPROVEN
 
