@@ -28,7 +28,7 @@ def write_next_request(root: Path, settings: NodeSettings, keyring: Keyring, now
             # what the authority that waits has published counts at the registry already
             published = store.state.national.version_of(authority_role(settings.participant))
             version = max(version, (published or 0) + 1)
-    held = () if issuer is None else issuer.authority.document.keys
+    held = () if issuer is None else issuer.authority.province.keys
     made = make_request(settings, keyring, version=version, now=now, published=held)
     return {
         "request": str(write_request(NodeFolder(root), made)),
