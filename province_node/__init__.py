@@ -1,7 +1,4 @@
-"""The province's node: issues its people's codes, revokes them, verifies everybody's, and answers for its own.
+"""The province node: issues and revokes its people's codes, verifies all codes, and answers questions about its own.
 
-`app` wires; `service` serves; `issue`, `revoke`, `publish`, `answer` and `ask` are the
-use cases; `store` keeps; `key` signs; `authority` is the offline machine's part. What a
-restored registry has lost of ours, `resubmission` hands in again. An older database catches up by
-`takeover`; a second live node is a `rival`.
+A folder is a use case. `app` runs the node, `wiring` builds it.
 """

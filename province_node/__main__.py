@@ -53,7 +53,7 @@ _COMMANDS = {
 )
 @click.version_option(package_name="healthcode")
 def cli() -> None:
-    """A province's node: issues its people's health codes and verifies everybody's.
+    """A province's node: issues its people's health codes and verifies all codes.
 
     Exit status: 0 done, PASS or CHECK_NOT_REQUIRED; 1 refused; 2 usage or
     configuration; 3 FURTHER_CHECK or UNDECIDED; 4 unavailable; 70 a fault of ours.

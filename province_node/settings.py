@@ -1,8 +1,4 @@
-"""node.toml: what a province node is told, read strictly (an unknown key is an error that names it).
-
-Everything else it knows comes from the signed trust files: the other provinces,
-the gateway, the policy. `NodeFolder` names the files that `init` lays out.
-"""
+"""node.toml: the settings of a province node. An unknown key is an error that names the key."""
 
 from __future__ import annotations
 
@@ -55,11 +51,10 @@ def _participant(text: str) -> str:
 
 
 class RegistrySettings(Settings):
-    """Where trust comes from. Nothing the registry says is believed without a signature.
+    """The registry. What it serves is trusted only if it is signed.
 
-    `endpoint` is its public listener (server certificate only), `ca` the CA of
-    that certificate, `root_fingerprint` the SHA-256 of the root file as the
-    national key holders announced it.
+    `endpoint` is its public listener (server certificate only), `ca` the CA of that certificate,
+    `root_fingerprint` the SHA-256 of the root file, announced by the national key holders.
     """
 
     endpoint: ListenAddress
@@ -68,9 +63,9 @@ class RegistrySettings(Settings):
 
 
 class KeySettings(Settings):
-    """The online keys, and what opens them without a person: a file of mode 0600, or a systemd credential.
+    """The online keys, and their passphrase: in a file of mode 0600, or in a systemd credential.
 
-    `settle_seconds`: how long a new key is seen published before it signs, when there is another.
+    A new key signs `settle_seconds` after it was seen published, if there is another key until then.
     """
 
     folder: FilePath = Path("keys")
@@ -87,7 +82,7 @@ class KeySettings(Settings):
 
 
 class IssueSettings(Settings):
-    """How long codes live when the back end does not say, and the rule id they carry."""
+    """How long codes are valid if the back end does not say, and the rule id that they carry."""
 
     live_validity_seconds: Annotated[int, Field(ge=10, le=3600)] = 1800
     paper_validity_seconds: Annotated[int, Field(ge=3600, le=1_209_600)] = 604_800
@@ -96,10 +91,10 @@ class IssueSettings(Settings):
 
 
 class PublishSettings(Settings):
-    """How revocations go out.
+    """How revocations are published.
 
-    `interval_seconds`: revocations of so long travel together; `resign_seconds`: sign again
-    without a change; `padding`: entries that no code has, so that a list's size is no count.
+    Revocations of `interval_seconds` go out together. A head is signed again after `resign_seconds` without
+    a change. `padding` adds entries without a code, so that the size of a list does not tell the count.
     """
 
     interval_seconds: Annotated[float, Field(ge=0.05, le=60)] = 1.0
@@ -108,16 +103,16 @@ class PublishSettings(Settings):
 
 
 class StreamSettings(Settings):
-    """A VerifyStream with nothing asked for so long is ended."""
+    """A VerifyStream without a question for `idle_seconds` is closed."""
 
     idle_seconds: Annotated[float, Field(gt=0, le=3600)] = 300.0
 
 
 class TrustSettings(Settings):
-    """The trust folder, and how often to look when the registry's watch is silent.
+    """The trust folder, and how often to poll when the registry's watch is silent.
 
-    `mirrors` hold the registry's files as well: the newest that holds is taken, wherever it
-    comes from. `mirror_ca`: the CAs of their certificates, instead of the system's.
+    `mirrors` serve the registry's files as well; the newest valid files are used, from any of them.
+    `mirror_ca` replaces the system's CAs for their certificates.
     """
 
     folder: FilePath = Path("trust")
@@ -157,7 +152,7 @@ class NodeSettings(Settings):
 
 
 class NodeFolder:
-    """The files of a node's folder, by name."""
+    """The files of a node's folder. The rest is named in node.toml: keys/, trust/, node.db."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -168,9 +163,9 @@ class NodeFolder:
 
 
 def load_node_settings(root: Path) -> NodeSettings:
-    """The settings of the node in folder `root`. Raises ConfigurationError saying which key and what to do."""
+    """The settings of the node in folder `root`. Raises ConfigurationError, which names the key and the remedy."""
     settings = load_settings(NodeFolder(root).configuration, NodeSettings)
-    # defaults are not seen by the loader, so they are made absolute here
+    # the loader does not see defaults, so they are made absolute here
     return settings.model_copy(
         update={
             "database": _inside(root, settings.database),

@@ -1,1 +1,1 @@
-"""The province's offline authority: signs the province file and hands over to new keys."""
+"""The province's offline authority: signs the province file, and hands over to a new authority."""

@@ -1,15 +1,6 @@
-"""The province's authority: m of n offline keys that say which keys, CA and endpoints its node has.
+"""The province's authority: m of n offline keys that sign which keys, CA and endpoints its node has.
 
-It runs on another machine than the node, opens no socket, and reads and writes
-files alone:
-
-    request.json   node → authority   what the node would like published (`request`)
-    bundle.json    authority → node   the same, signed (`bundle`)
-
-Each key holder adds a signature to the bundle; at the threshold it is complete.
-Before signing, every key of the request must prove its possession, and the holder
-sees a plain diff of all that is signed against what was signed last. One version is
-signed with one content: signing another needs to be said (`replace`).
+It runs on a machine without network, and only reads and writes files: request.json in, bundle.json out.
 """
 
 from __future__ import annotations
@@ -44,12 +35,12 @@ from province_node.authority.bundle import (
     describe_change,
     missing_signatures,
     verify_bundle,
-    verify_content,
+    verify_bundle_content,
 )
 from province_node.authority.handover import (
     MAX_HANDOVER_BYTES,
-    AuthorityDocument,
-    HandoverDocument,
+    AuthorityFile,
+    HandoverFile,
     decode_authority,
     decode_handover,
     encode_handover,
@@ -64,19 +55,19 @@ HANDED_OVER_FILE = "handed-over.json"
 
 
 def check_new_authority(folder: Path, *, keys: int, threshold: int) -> None:
-    """Refuses what could not be made in `folder`. Raises InvalidInputError, ConfigurationError."""
+    """Raises InvalidInputError for an impossible threshold, ConfigurationError if `folder` has an authority."""
     if not 1 <= threshold <= keys <= 16:
         raise InvalidInputError(f"a threshold of {threshold} of {keys} keys cannot be")
     if (folder / AUTHORITY_FILE).exists():
-        raise ConfigurationError(f"{folder} holds an authority already; choose another folder")
+        raise ConfigurationError(f"{folder} has an authority already; choose another folder")
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """One authority folder: authority.json, the key files that lie in it, and what was signed before."""
+    """One authority folder: authority.json, its key files, and the bundles that were signed before."""
 
     folder: Path
-    document: AuthorityDocument
+    file: AuthorityFile
 
     @classmethod
     def create(
@@ -91,10 +82,10 @@ class Authority:
         development: bool = False,
         previous: AuthorityLink | None = None,
     ) -> Authority:
-        """A new authority with a key for each passphrase, in files authority-1.key and so on.
+        """Makes an authority with a key for each passphrase, in files authority-1.key and so on.
 
-        `previous` is the link of the authority that it follows. Raises
-        ConfigurationError when the folder holds one already.
+        `previous` is the link of the authority that it follows. Raises ConfigurationError when the
+        folder already has an authority.
         """
         check_new_authority(folder, keys=len(passphrases), threshold=threshold)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -112,9 +103,9 @@ class Authority:
                 created=now,
                 cost="development" if development else "production",
             )
-        document = AuthorityDocument(realm=realm, participant=participant, link=link, previous=previous)
-        write_output(folder / AUTHORITY_FILE, encode_json_file(document))
-        return cls(folder, document)
+        file = AuthorityFile(realm=realm, participant=participant, link=link, previous=previous)
+        write_output(folder / AUTHORITY_FILE, encode_json_file(file))
+        return cls(folder, file)
 
     @classmethod
     def open(cls, folder: Path) -> Authority:
@@ -125,10 +116,8 @@ class Authority:
         return cls(folder, decode_authority(read_bounded(path, MAX_HANDOVER_BYTES)))
 
     def last_completed(self, *, before: int) -> JoinRequest | None:
-        """The newest bundle under version `before` that has all its signatures: what a change is shown against.
-
-        A version that some have signed and others not is no step to compare with.
-        """
+        """The newest complete bundle below version `before`, to which a change is compared."""
+        # an incomplete bundle was never published, so it is not compared to
         versions = (int(path.stem) for path in (self.folder / HISTORY_FOLDER).glob("*.json"))
         for version in sorted((each for each in versions if each < before), reverse=True):
             bundle = decode_bundle(self._history(version).read_bytes())
@@ -138,19 +127,19 @@ class Authority:
 
     @property
     def successor(self) -> AuthorityLink | None:
-        """The authority that a holder consented to with this folder; None when none did here."""
+        """The new authority to which a key of this folder consented; None when there is none."""
         path = self.folder / HANDED_OVER_FILE
         if not path.exists():
             return None
         return decode_handover(read_bounded(path, MAX_HANDOVER_BYTES)).link
 
-    def hand_over(self, handover: HandoverDocument, keys: Sequence[PrivateKey]) -> HandoverDocument:
-        """The handover with the consent of `keys`, which are of this authority.
+    def hand_over(self, handover: HandoverFile, keys: Sequence[PrivateKey]) -> HandoverFile:
+        """The handover with the consent of `keys`, which are keys of this authority.
 
-        Raises InvalidInputError when it follows another authority, SignatureError for a
-        key that is not of this one or a new key that nobody proves to hold.
+        Raises InvalidInputError when it follows another authority, SignatureError for a key of another
+        authority, or for a new key without proof of possession.
         """
-        mine = self.document
+        mine = self.file
         if (handover.realm, handover.participant) != (mine.realm, mine.participant):
             raise InvalidInputError(
                 f"the handover is for participant {handover.participant} in realm {handover.realm}"
@@ -167,31 +156,31 @@ class Authority:
             proofs[key.public] = sign_handover(mine.participant, handover.link, mine.link, key, mine.realm)
         link = handover.link.model_copy(update={"handover": tuple(proofs.values())})
         signed = handover.model_copy(update={"link": link})
-        # so that whoever signs with this folder later is told
+        # a later signer with this folder is told of it
         write_output(self.folder / HANDED_OVER_FILE, encode_handover(signed))
         return signed
 
-    def accept(self, handover: HandoverDocument) -> Authority:
-        """This new authority with its link complete, durably.
+    def accept(self, handover: HandoverFile) -> Authority:
+        """This new authority with its complete link; durable when it returns.
 
-        Raises InvalidInputError when it is for another authority, SignatureError
+        Raises InvalidInputError when the handover is for another authority, SignatureError
         (SIGNATURE_THRESHOLD) while consents are missing.
         """
-        mine = self.document
+        mine = self.file
         if handover.link.model_copy(update={"handover": ()}) != mine.link.model_copy(update={"handover": ()}):
             raise InvalidInputError("this handover is for another authority than the one in this folder")
         verify_link(mine.participant, handover.previous, handover.link, mine.realm)
-        document = mine.model_copy(update={"link": handover.link})
-        write_output(self.folder / AUTHORITY_FILE, encode_json_file(document))
-        return Authority(self.folder, document)
+        file = mine.model_copy(update={"link": handover.link})
+        write_output(self.folder / AUTHORITY_FILE, encode_json_file(file))
+        return Authority(self.folder, file)
 
     def begin(self, request: ProvinceRequest, *, now: int, replace: bool = False) -> JoinRequest:
-        """An unsigned bundle for `request`.
+        """An unsigned bundle for `request`. `replace` permits another content for a version that was signed before.
 
-        Raises InvalidInputError (another participant or realm), SignatureError (a key
-        without possession), ConflictError (this version was signed with another content).
+        Raises InvalidInputError (another participant or realm), SignatureError (a key without proof of
+        possession), ConflictError (this version was signed with another content).
         """
-        mine = self.document
+        mine = self.file
         verify_request(request, participant=mine.participant, realm=mine.realm)
         province_json = encode_json_file(request.province)
         metadata = new_province_metadata(
@@ -215,12 +204,12 @@ class Authority:
     def sign(
         self, bundle: JoinRequest, keys: Sequence[PrivateKey], *, now: int, replace: bool = False
     ) -> JoinRequest:
-        """The bundle with the signatures of `keys` added; kept in the history.
+        """The bundle with the signatures of `keys` added; a copy goes to the history.
 
-        Raises SignatureError for a key that is not of this authority, or when the
-        complete bundle does not hold; as verify_content; ConflictError as `begin`.
+        Raises SignatureError for a key of another authority, or when the complete bundle is not valid;
+        what verify_bundle_content raises; ConflictError as `begin`.
         """
-        mine = self.document
+        mine = self.file
         if (bundle.realm, bundle.participant, bundle.link) != (mine.realm, mine.participant, mine.link):
             raise InvalidInputError("the bundle belongs to another authority")
         self._check_history(bundle, replace=replace)
@@ -241,13 +230,13 @@ class Authority:
         return self.folder / HISTORY_FOLDER / f"{version}.json"
 
     def _check_history(self, bundle: JoinRequest, *, replace: bool) -> None:
-        asked = verify_content(bundle)
+        asked = verify_bundle_content(bundle)
         path = self._history(asked.version)
         if replace or not path.exists():
             return
-        if describe_change(verify_content(decode_bundle(path.read_bytes())), asked):
+        if describe_change(verify_bundle_content(decode_bundle(path.read_bytes())), asked):
             raise ConflictError(
                 f"version {asked.version} was signed before with another content ({path}); if that was never "
-                "published, sign again with --replace, else make the request anew from the running node",
+                "published, sign again with --replace, else make a new request from the running node",
                 reason=Reason.VERSION_CONFLICT,
             )

@@ -1,9 +1,4 @@
-"""bundle.json, authority → node: a request as the authority signs it, complete or not.
-
-A `JoinRequest`: the authority's link, the TUF metadata of role province-NN, province.json.
-Signatures are on the metadata alone, so that the rest is held against it
-(`verify_content`) before a holder is shown anything.
-"""
+"""bundle.json, authority → node: a request as the authority signs it, complete or not."""
 
 from __future__ import annotations
 
@@ -30,7 +25,7 @@ __all__ = [
     "describe_change",
     "missing_signatures",
     "verify_bundle",
-    "verify_content",
+    "verify_bundle_content",
 ]
 
 
@@ -38,22 +33,22 @@ _REQUEST_MARK = b'"format":"healthcode/province-request/1"'
 
 
 def decode_bundle(data: bytes) -> JoinRequest:
-    """Untrusted bytes as a bundle, complete or not. Raises DecodeError; InvalidInputError for a request, unsigned yet."""
+    """Untrusted bytes as a bundle, complete or not. Raises DecodeError; InvalidInputError for an unsigned request."""
     if _REQUEST_MARK in data:
         raise InvalidInputError(
-            "this is a request, which nobody has signed, and no bundle: `province-node authority sign --request FILE` "
-            "makes one of it"
+            "this is an unsigned request, not a bundle: `province-node authority sign --request FILE` makes a bundle "
+            "of it"
         )
     return decode_join_request(data)
 
 
 def bundle_digest(bundle: JoinRequest) -> str:
-    """SHA-256 of what each key holder signs, hex: the same for all of them, so they can read it out to each other."""
+    """SHA-256, hex, of the bytes that every key holder signs: they compare it by reading it out."""
     return hashlib.sha256(decode_metadata(bundle.metadata, Targets).signed_bytes).hexdigest()
 
 
 def missing_signatures(bundle: JoinRequest) -> int:
-    """How many valid signatures of the link's keys the bundle still needs; 0 when it is complete."""
+    """How many valid signatures by keys of the link the bundle still needs; 0 when it is complete."""
     role = authority_role(bundle.participant)
     metadata = decode_metadata(bundle.metadata, Targets)
     result = delegator_of(bundle.participant, bundle.link).get_verification_result(
@@ -63,7 +58,7 @@ def missing_signatures(bundle: JoinRequest) -> int:
 
 
 def verify_bundle(bundle: JoinRequest, now: int) -> AuthorityPart:
-    """Checks a complete bundle as the registry will, but for its place in the order of versions.
+    """Verifies a complete bundle as the registry will, except for the order of versions.
 
     Raises SignatureError, TrustError, DecodeError, PreconditionError.
     """
@@ -79,18 +74,19 @@ def verify_bundle(bundle: JoinRequest, now: int) -> AuthorityPart:
     )
 
 
-def verify_content(bundle: JoinRequest) -> AuthorityPart:
-    """Check all of a bundle but its signatures: that province.json is the signed one, and nothing else is.
+def verify_bundle_content(bundle: JoinRequest) -> AuthorityPart:
+    """Verifies all of a bundle except its signatures: the metadata names this province.json and nothing else.
 
-    Raises TrustError, DecodeError, SignatureError (a key without possession).
+    Raises TrustError, DecodeError, SignatureError (a key without proof of possession).
     """
+    # only the metadata is signed: call this before a key holder is shown anything of the bundle
     metadata = decode_metadata(bundle.metadata, Targets)
     return verify_authority_content(bundle.participant, metadata.signed, bundle.province_json, bundle.realm)
 
 
 def describe_change(before: AuthorityPart | None, after: AuthorityPart) -> list[str]:
-    """All that `after` changes, a line each: `+` comes, `-` goes, `~` changes."""
-    lines = _describe_document(None if before is None else before.province, after.province)
+    """What `after` changes, a line each: `+` is added, `-` is removed, `~` is changed."""
+    lines = _describe_province_file(None if before is None else before.province, after.province)
     new = _live_key(after)
     old = None if before is None else _live_key(before)
     if old is None:
@@ -101,12 +97,12 @@ def describe_change(before: AuthorityPart | None, after: AuthorityPart) -> list[
 
 
 def _live_key(part: AuthorityPart) -> str:
-    """The key that may revoke: the node's live one."""
+    """The live key, which may revoke."""
     keys, threshold = signing_keys(part.targets, live_role(part.participant))
     return f"HEAD key {', '.join(sorted(kid(key).hex() for key in keys))} ({threshold} of {len(keys)})"
 
 
-def _describe_document(before: ProvinceFile | None, after: ProvinceFile) -> list[str]:
+def _describe_province_file(before: ProvinceFile | None, after: ProvinceFile) -> list[str]:
     old_keys = {key.kid: key for key in before.keys} if before is not None else {}
     new_keys = {key.kid: key for key in after.keys}
     lines = [f"+ {_key_line(key)}" for key in after.keys if key.kid not in old_keys]

@@ -1,8 +1,4 @@
-"""An authority's own papers: whose it is, and how one authority follows another.
-
-authority.json   beside the keys: whose authority this is, and its link of the chain
-handover.json    old authority → new authority: the new link, with the consents it has so far
-"""
+"""An authority's own files: authority.json says whose it is, handover.json carries it to a new authority."""
 
 from __future__ import annotations
 
@@ -18,8 +14,8 @@ from healthcode.trust.format.json_files import (
 )
 
 __all__ = [
-    "AuthorityDocument",
-    "HandoverDocument",
+    "AuthorityFile",
+    "HandoverFile",
     "decode_authority",
     "decode_handover",
     "decode_link",
@@ -30,8 +26,8 @@ __all__ = [
 MAX_HANDOVER_BYTES = 131_072
 
 
-class AuthorityDocument(JsonFile):
-    """authority.json: whose authority this is, and its link of the chain. Nothing in it is secret."""
+class AuthorityFile(JsonFile):
+    """authority.json, beside the keys: whose authority this is, and its link of the chain. No secrets."""
 
     format: Literal["healthcode/authority/1"] = "healthcode/authority/1"
     realm: str
@@ -40,8 +36,8 @@ class AuthorityDocument(JsonFile):
     previous: AuthorityLink | None = None
 
 
-class HandoverDocument(JsonFile):
-    """handover.json: the link of a new authority, with the consents that it has so far of the one before."""
+class HandoverFile(JsonFile):
+    """handover.json, old → new authority: the new link, with the consents of the old authority so far."""
 
     format: Literal["healthcode/handover/1"] = "healthcode/handover/1"
     realm: str
@@ -51,30 +47,30 @@ class HandoverDocument(JsonFile):
 
     @property
     def missing(self) -> int:
-        """How many consents it still needs."""
+        """How many consents are missing."""
         return max(0, self.previous.threshold - len(self.link.handover))
 
 
-def decode_authority(data: bytes) -> AuthorityDocument:
+def decode_authority(data: bytes) -> AuthorityFile:
     """The bytes of authority.json. Raises DecodeError."""
-    return decode_json_file(AuthorityDocument, data, MAX_HANDOVER_BYTES)
+    return decode_json_file(AuthorityFile, data, MAX_HANDOVER_BYTES)
 
 
-def decode_handover(data: bytes) -> HandoverDocument:
+def decode_handover(data: bytes) -> HandoverFile:
     """Untrusted bytes as a handover: handover.json, or authority.json of an authority that follows another.
 
     Raises DecodeError, and InvalidInputError for an authority that follows none.
     """
     if b'"healthcode/authority/1"' not in data:
-        return decode_json_file(HandoverDocument, data, MAX_HANDOVER_BYTES)
-    document = decode_json_file(AuthorityDocument, data, MAX_HANDOVER_BYTES)
-    if document.previous is None:
+        return decode_json_file(HandoverFile, data, MAX_HANDOVER_BYTES)
+    file = decode_json_file(AuthorityFile, data, MAX_HANDOVER_BYTES)
+    if file.previous is None:
         raise InvalidInputError("this authority follows no other: make it with `authority init --after FILE`")
-    return HandoverDocument(
-        realm=document.realm,
-        participant=document.participant,
-        previous=document.previous,
-        link=document.link,
+    return HandoverFile(
+        realm=file.realm,
+        participant=file.participant,
+        previous=file.previous,
+        link=file.link,
     )
 
 
@@ -83,20 +79,20 @@ def decode_link(data: bytes, *, realm: str, participant: str) -> AuthorityLink:
 
     Raises DecodeError, InvalidInputError for another realm or participant.
     """
-    document = decode_json_file(AuthorityDocument, data, MAX_HANDOVER_BYTES)
-    if (document.realm, document.participant) != (realm, participant):
+    file = decode_json_file(AuthorityFile, data, MAX_HANDOVER_BYTES)
+    if (file.realm, file.participant) != (realm, participant):
         raise InvalidInputError(
-            f"the file is of participant {document.participant} in realm {document.realm}, not of {participant} "
+            f"the file is of participant {file.participant} in realm {file.realm}, not of {participant} "
             f"in {realm}"
         )
-    return document.link
+    return file.link
 
 
 def encode_link(link: AuthorityLink, *, realm: str, participant: str) -> bytes:
     """A link as a file, for `authority init --after`."""
-    return encode_json_file(AuthorityDocument(realm=realm, participant=participant, link=link))
+    return encode_json_file(AuthorityFile(realm=realm, participant=participant, link=link))
 
 
-def encode_handover(handover: HandoverDocument) -> bytes:
+def encode_handover(handover: HandoverFile) -> bytes:
     """The bytes of handover.json."""
     return encode_json_file(handover)

@@ -1,8 +1,4 @@
-"""request.json, node → authority: what a node asks its authority to sign.
-
-Every key in it proves that the node holds it, the live key (HEAD) too: an authority that
-delegates to a key which somebody slipped in would let that one revoke the province's codes.
-"""
+"""request.json, node → authority: the keys, CA and endpoints that a node asks its authority to sign."""
 
 from __future__ import annotations
 
@@ -31,10 +27,12 @@ _BUNDLE_MARK = b'"format":"healthcode/join/1"'
 
 
 class ProvinceRequest(JsonFile):
-    """request.json: what a node asks its authority to sign, as version `version` of its role.
+    """request.json: a node's province file, to be signed as version `version` of its role.
 
-    `live_possession` is the live key's proof that the node holds it.
+    `live_possession` is the node's proof of possession of the live key.
     """
+
+    # without that proof, somebody could insert a live key of their own, and revoke the province's codes
 
     format: Literal["healthcode/province-request/1"] = "healthcode/province-request/1"
     realm: str
@@ -52,19 +50,19 @@ def encode_request(request: ProvinceRequest) -> bytes:
 
 
 def decode_request(data: bytes) -> ProvinceRequest:
-    """Untrusted bytes as a request. Raises DecodeError; InvalidInputError for a bundle, which somebody signed already."""
+    """Untrusted bytes as a request. Raises DecodeError; InvalidInputError for a bundle, which is signed already."""
     if _BUNDLE_MARK in data:
         raise InvalidInputError(
-            "this is a bundle, which bears signatures, and no request: `province-node authority sign --bundle FILE` adds "
-            "one more"
+            "this is a bundle with signatures, not a request: `province-node authority sign --bundle FILE` adds another "
+            "signature"
         )
     return decode_json_file(ProvinceRequest, data, MAX_REQUEST_BYTES)
 
 
 def verify_request(request: ProvinceRequest, *, participant: str, realm: str) -> None:
-    """Check whom a request is for, and that the node holds every key in it.
+    """Verifies the participant and realm of a request, and the proof of possession of each key.
 
-    Raises InvalidInputError (another participant or realm), SignatureError(POSSESSION_UNPROVEN).
+    Raises InvalidInputError (another participant or realm), SignatureError (POSSESSION_UNPROVEN).
     """
     if (request.realm, request.participant) != (realm, participant):
         raise InvalidInputError(

@@ -22,7 +22,7 @@ from province_node.authority.bundle import (
     decode_bundle,
     describe_change,
     missing_signatures,
-    verify_content,
+    verify_bundle_content,
 )
 from province_node.authority.request import MAX_REQUEST_BYTES, decode_request
 from province_node.cli.authority_keys import key_option, open_authority_keys
@@ -84,7 +84,7 @@ def sign(
         bundle = mine.begin(request, now=now, replace=replace)
     else:
         bundle = decode_bundle(read_bounded(bundle_file or Path(), MAX_BUNDLE_BYTES))
-    asked = verify_content(bundle)
+    asked = verify_bundle_content(bundle)
     last = mine.last_completed(before=asked.version)
     digest = f"sha256:{bundle_digest(bundle)}"
     _show_change(mine, bundle, last, digest)
@@ -115,8 +115,8 @@ def sign(
 
 def _show_change(mine: Authority, bundle: JoinRequest, last: JoinRequest | None, digest: str) -> None:
     """Prints what will be signed, as a difference from the last version completed in this folder."""
-    asked = verify_content(bundle)
-    before = None if last is None else verify_content(last)
+    asked = verify_bundle_content(bundle)
+    before = None if last is None else verify_bundle_content(last)
     console = error_console()
     console.print(
         f"[bold]To sign: participant {bundle.participant}, realm {bundle.realm}, version {asked.version}[/], "
@@ -140,7 +140,7 @@ def _show_change(mine: Authority, bundle: JoinRequest, last: JoinRequest | None,
 
 def _next_of(mine: Authority, version: int, *, is_first: bool) -> str:
     """Where a complete bundle goes: an authority that is not admitted yet must be, before it publishes anything."""
-    link = mine.document.link
+    link = mine.file.link
     if version == 1 or (is_first and link.seq > 1):
         return (
             "carry the bundle to the node, and there `province-node join`: nothing of this authority counts before the "

@@ -11,10 +11,10 @@ __all__ = ["authority_link_digest", "describe_authority"]
 
 
 def describe_authority(made: Authority) -> dict[str, object]:
-    link = made.document.link
+    link = made.file.link
     return {
-        "participant": made.document.participant,
-        "realm": made.document.realm,
+        "participant": made.file.participant,
+        "realm": made.file.realm,
         "folder": str(made.folder),
         "link": link.seq,
         "threshold": f"{link.threshold} of {len(link.keys)}",
@@ -26,7 +26,7 @@ def describe_authority(made: Authority) -> dict[str, object]:
 
 def authority_link_digest(made: Authority) -> str | None:
     """What stands in the root that consents to this authority, when the one before handed nothing over."""
-    document = made.document
+    document = made.file
     if document.link.seq == 1:
         return None
     digest = link_digest(document.participant, document.link, document.previous)

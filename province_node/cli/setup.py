@@ -20,7 +20,7 @@ from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.registry_source import connect_source, open_mirrors
 from healthcode.signing.ed25519 import self_test
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
-from province_node.keys.setup import CLIENT_NAME, CLIENTS, NodePlan, check_plan, create_node
+from province_node.keys.setup import CLIENT_NAME, CLIENTS, NodePlan, check_node_plan, create_node
 from province_node.settings import NodeFolder, load_node_settings
 
 __all__ = ["init", "rebootstrap"]
@@ -102,7 +102,7 @@ def init(
         passphrase_file=passphrase_file,
         credential=credential,
     )
-    check_plan(root, plan)
+    check_node_plan(root, plan)
     passphrase = None if development else ask_passphrase(passphrase_file, "the online keys", new=True)
     create_node(root, plan, passphrase=passphrase, now=SystemClock().now())
     result = {

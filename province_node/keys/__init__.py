@@ -1,1 +1,1 @@
-"""The node's online keys: made, opened, rotated, replaced."""
+"""The node's online keys: made, opened, rotated, exchanged."""

@@ -1,10 +1,4 @@
-"""A key in wrong hands on which no code depends, exchanged: ANSWER, QUESTION, HEAD, or one not published yet.
-
-Nothing can be killed here: what counts is which keys the authority publishes. So another
-key is made, the old one is put aside unless it still has to sign, and the request that
-follows names the keys without it. Until that is published the old one counts everywhere,
-and the running node goes on with it.
-"""
+"""Replaces a compromised ANSWER, QUESTION or HEAD key, or one that is not published yet (no codes depend on it)."""
 
 from __future__ import annotations
 
@@ -26,7 +20,7 @@ _KILLED = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER})
 
 @dataclass(frozen=True, slots=True)
 class StolenKey:
-    """A key of this node by its kid. `file` None: it is published, and its file is not here."""
+    """A key of this node. `file` None: the key is published, and its file is missing here."""
 
     kid: bytes
     purpose: KeyPurpose
@@ -35,20 +29,20 @@ class StolenKey:
 
     @property
     def is_killed(self) -> bool:
-        """Whether it is taken away by a kill, since codes depend on it."""
+        """Whether the key must be killed, because codes depend on it."""
         return self.is_published and self.purpose in _KILLED
 
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """The key file that takes its place, and where the old one was put (None: it stays until it is replaced)."""
+    """The new key file, and where the old file went (None: it stays until the new key is published)."""
 
     file: Path
     aside: Path | None
 
 
 def find_stolen(settings: NodeSettings, issuer: IssuerView | None, kid: bytes) -> StolenKey:
-    """The key that is meant. Raises InvalidInputError when this node has none by that kid."""
+    """The key with this kid. Raises InvalidInputError when this node has none."""
     published = {} if issuer is None else issuer.keys
     live_keys = frozenset() if issuer is None else issuer.live_keys
     for path, info in list_key_infos(settings.keys.folder):
@@ -58,7 +52,7 @@ def find_stolen(settings: NodeSettings, issuer: IssuerView | None, kid: bytes) -
     if kid in published:
         return StolenKey(kid, KeyPurpose(published[kid].purpose), None, is_published=True)
     raise InvalidInputError(
-        f"this node has no key {kid.hex()}: `province-node keys list` shows those there are",
+        f"this node has no key {kid.hex()}: `province-node keys list` shows its keys",
         fields={"kid": "no key of this node"},
     )
 
@@ -71,13 +65,12 @@ def exchange_key(
     now: int,
     development: bool,
 ) -> Exchanged:
-    """Makes the key that follows, or takes the one that waits already; durable when it returns.
+    """Makes a new key, or takes a new HEAD key that waits to be published; durable when it returns.
 
-    A HEAD key that is published stays where it is: until the new one is, nothing else can
-    publish what is revoked.
+    Until the authority publishes the new key, the old key stays in force, and the running node goes on with it.
     """
     if stolen.file is not None and stolen.purpose is KeyPurpose.HEAD:
-        # the newest is the one that counts next, also within one second
+        # the newest HEAD key is the one that the next request names, so its time must be later
         created = read_key_info(stolen.file).created
         waiting = _newer_head(settings.keys.folder, created)
         now = max(now, created + 1)
@@ -93,6 +86,7 @@ def exchange_key(
         development=development,
     )
     if stolen.file is None or (stolen.purpose is KeyPurpose.HEAD and stolen.is_published):
+        # only the published HEAD key can publish revocations until the new one is published
         return Exchanged(made, None)
     folder = settings.keys.folder.with_name(_ASIDE)
     aside = folder / stolen.file.name
@@ -100,12 +94,12 @@ def exchange_key(
         folder.mkdir(mode=0o700, exist_ok=True)
         stolen.file.rename(aside)
     except OSError as error:
-        raise ConfigurationError(f"{stolen.file} cannot be put aside: {error.strerror}") from error
+        raise ConfigurationError(f"{stolen.file} cannot be moved aside: {error.strerror}") from error
     return Exchanged(made, aside)
 
 
 def _newer_head(folder: Path, created: int) -> Path | None:
-    """The HEAD key that was made last, after that time: it waits to be published."""
+    """The HEAD key that was made last, if after `created`: it waits to be published."""
     heads = [(info.created, path) for path, info in list_key_infos(folder) if info.purpose is KeyPurpose.HEAD]
     newest, path = max(heads)
     return path if newest > created else None

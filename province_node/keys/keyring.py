@@ -1,23 +1,4 @@
-"""The node's online keys: which are there, which may sign now, and which must not be there at all.
-
-Rules:
-
-* A key signs only when its file is here, its window covers `now`, and the trust
-  files that every node reads list it for this participant and purpose, not
-  killed. So nothing is ever signed that other nodes cannot check yet: a new key
-  waits until the authority's publication has come back through the registry.
-* Among several, the one whose window began last signs, once it has been seen
-  published for `settle_seconds`, so that the other nodes have it too (rotation by
-  publication); until then the one before goes on.
-* Offline keys (AUTHORITY, ROOT, OPERATOR) have no place on a machine with a
-  socket; `find_offline_keys` finds them wherever they lie in the folder.
-* A lost key stops no start but INDEX: what it signs waits until another is made
-  and published. A damaged file stops it: a person moves it aside, so that no
-  key is given up unseen.
-* The INDEX key is a secret, no signing key; index permutation and holder
-  pseudonyms use keys derived from it, and it is never rotated (indices would
-  meet again; a new series is opened instead).
-"""
+"""The node's online keys: opens them, and says which key signs now."""
 
 from __future__ import annotations
 
@@ -56,6 +37,8 @@ __all__ = [
 ]
 
 SIGNING_PURPOSES = (KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION)
+# INDEX is a secret, not a signing key: index permutation and holder pseudonyms use keys derived from it. It is never
+# rotated, because another key would give indices of the same series again.
 ONLINE_PURPOSES = (*SIGNING_PURPOSES, KeyPurpose.HEAD, KeyPurpose.INDEX)
 OFFLINE_PURPOSES = frozenset({KeyPurpose.AUTHORITY, KeyPurpose.ROOT, KeyPurpose.OPERATOR})
 
@@ -65,7 +48,7 @@ WINDOW_SECONDS = {
     KeyPurpose.ANSWER: 90 * DAY_SECONDS,
     KeyPurpose.QUESTION: 90 * DAY_SECONDS,
 }
-"""How long a new key may sign; LIVE and PAPER are the most that other nodes accept."""
+"""How long a new key may sign; for LIVE and PAPER this is the longest that other nodes accept."""
 
 _KEY_FILE_MARK = b"healthcode/key/1"
 _PURPOSE = re.compile(rb'"purpose"\s*:\s*"([A-Z]+)"')
@@ -83,7 +66,7 @@ def create_online_key(
     not_before: int | None = None,
     development: bool = False,
 ) -> Path:
-    """Makes a key in an encrypted file of mode 0600 in `folder`; durable when this returns."""
+    """Makes a key in an encrypted file of mode 0600 in `folder`; durable when it returns."""
     secret = secrets.token_bytes(SEED_BYTES) if purpose is KeyPurpose.INDEX else PrivateKey.generate()
     begins = now if not_before is None else not_before
     window = WINDOW_SECONDS.get(purpose)
@@ -106,7 +89,7 @@ def create_online_key(
 
 
 def list_key_infos(folder: Path) -> list[tuple[Path, KeyInfo]]:
-    """What the key files in `folder` say of themselves, without opening them. Raises ConfigurationError."""
+    """The unencrypted part of each key file in `folder`. Raises ConfigurationError."""
     if not folder.is_dir():
         raise ConfigurationError(f"the key folder {folder} is missing: run `province-node init` first")
     return [(path, _read_info(path)) for path in sorted(folder.glob("*.key"))]
@@ -120,10 +103,11 @@ def _read_info(path: Path) -> KeyInfo:
 
 
 def _without_backup(path: Path, error: ConfigurationError) -> ConfigurationError:
-    """The same fault, with what to do where there is no backup. A damaged file tells its purpose by its name alone."""
+    """The same error, with what to do if there is no backup."""
+    # of a damaged file, only the name tells the purpose
     purpose = path.name.partition("-")[0].removesuffix(".key").upper()
     if purpose == KeyPurpose.INDEX:
-        make = "`province-node keys replace --index-only` puts it aside and makes another"
+        make = "`province-node keys replace --index-only` moves it aside and makes another"
     else:
         named = purpose if purpose in (*SIGNING_PURPOSES, KeyPurpose.HEAD) else "PURPOSE"
         make = f"move it aside, out of {path.parent}, then make another: `province-node keys rotate --purpose {named}`"
@@ -131,11 +115,11 @@ def _without_backup(path: Path, error: ConfigurationError) -> ConfigurationError
 
 
 def find_offline_keys(root: Path) -> Iterator[Path]:
-    """Key files that belong on an offline machine: under `root`, by whatever name, behind whatever link."""
+    """Key files below `root` that belong on an offline machine, under any name and behind any link."""
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:  # links may go round
+        if real in seen:  # links may form a circle
             folders.clear()
             continue
         seen.add(real)
@@ -146,7 +130,7 @@ def find_offline_keys(root: Path) -> Iterator[Path]:
 
 
 def _is_offline_key(path: Path) -> bool:
-    """By what it holds, not by the rules of a key that we mean to use: padding and mode are no matter here."""
+    """Looks at the content only: this also finds a key file of a wrong mode or with padding."""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_LOOK_BYTES)
@@ -165,9 +149,12 @@ class Keyring:
     ) -> None:
         """Opens every key file in `folder`.
 
-        Raises ConfigurationError: the INDEX key is missing, a file is damaged, readable by others,
-        of another realm or participant, or the passphrase does not open it.
+        A new key signs once it has been seen published for `settle_seconds`, so that other nodes have it too.
+        Raises ConfigurationError: the INDEX key is missing, or a file is damaged, readable by others, of another
+        realm or participant, or not opened by the passphrase.
         """
+        # A missing key other than INDEX stops nothing: what it signs waits for another key. A damaged file stops the
+        # start, so that a person moves it aside and no key is given up unseen.
         self._folder = folder
         self._passphrase = passphrase
         self._participant = participant
@@ -184,7 +171,7 @@ class Keyring:
         return f"Keyring({len(self._opened)} keys)"
 
     def rescan(self) -> int:
-        """Opens the key files that came since; how many there were."""
+        """Opens new key files; returns how many."""
         new = [(path, info) for path, info in list_key_infos(self._folder) if path not in self._opened]
         for path, info in new:
             if info.realm != self._realm or info.participant != self._participant:
@@ -201,7 +188,7 @@ class Keyring:
             except KeyFileDamageError as error:
                 raise _without_backup(path, error) from None
             except KeyFileLockedError as error:
-                # one that opens the others is the right one, so this file is damaged
+                # a passphrase that opens another file is right, so this file is damaged
                 raise (_without_backup(path, error) if self._opens_another(path) else error) from None
             self._opened[path] = loaded
             if loaded.info.public is not None:
@@ -216,7 +203,7 @@ class Keyring:
         return False
 
     def signers(self, purpose: KeyPurpose) -> list[tuple[KeyInfo, PrivateKey]]:
-        """Every key of a purpose that is here, published or not."""
+        """Every key of a purpose in the folder, published or not."""
         return [(key.info, key.private) for key in self._opened.values() if key.info.purpose is purpose]
 
     @property
@@ -224,9 +211,9 @@ class Keyring:
         return [key.info for key in self._opened.values()]
 
     def head_key(self) -> PrivateKey:
-        """The TUF key of role province-NN-live: the newest, which the next request names.
+        """The newest HEAD key (TUF role province-NN-live), which the next request names.
 
-        Raises ConfigurationError when there is none here.
+        Raises ConfigurationError when there is none.
         """
         heads = self._heads()
         if not heads:
@@ -237,10 +224,8 @@ class Keyring:
         return heads[0]
 
     def head_keys(self, issuer: IssuerView) -> Sequence[PrivateKey]:
-        """The live keys that are here, if any: first the one that is published, then the newest.
-
-        While one is rotated, the registry takes the new one before the trust files show it.
-        """
+        """The HEAD keys in the folder, in the order to try them: the published one first, then the newest."""
+        # during a rotation the registry takes the new key before the trust files show it
         return sorted(self._heads(), key=lambda key: key.public not in issuer.live_keys)
 
     def _heads(self) -> list[PrivateKey]:
@@ -256,25 +241,25 @@ class Keyring:
         return self._derive(b"holder")
 
     def observe(self, issuer: IssuerView, now: int) -> None:
-        """Notes when each published key was seen first; called with every new view."""
+        """Notes when each published key was first seen. Call it with every new view."""
         for key in issuer.keys.values():
             self._first_seen.setdefault(key.public, now)
 
     def lacks(self, issuer: IssuerView) -> bool:
-        """Whether the published keys name one that is not opened here, the live key too."""
+        """Whether a published key, the live key included, is not opened here."""
         published = {*issuer.live_keys, *(key.public for key in issuer.keys.values())}
         return not published <= self._signers.keys()
 
     def forbid(self, kids: Iterable[bytes]) -> None:
-        """These keys sign no more, whatever the trust files say yet."""
+        """These keys do not sign any more, although the trust files may still list them."""
         self._forbidden |= frozenset(kids)
 
     def signing_key(
         self, purpose: KeyPurpose, issuer: IssuerView | None, now: int, *, without: bytes | None = None
     ) -> PrivateKey:
-        """The key that signs for `purpose` at `now`, other than `without`.
+        """The key that signs for `purpose` at `now`, other than the key `without`.
 
-        Raises PreconditionError(KEY_UNAVAILABLE).
+        Raises PreconditionError (KEY_UNAVAILABLE).
         """
         if issuer is None:
             raise PreconditionError(
@@ -283,6 +268,7 @@ class Keyring:
                 reason=Reason.KEY_UNAVAILABLE,
             )
         self.observe(issuer, now)
+        # only keys that the trust files list for now: a signature that other nodes cannot verify yet is never made
         mine = [
             key
             for key in issuer.keys_for(purpose, now)

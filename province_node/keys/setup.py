@@ -1,15 +1,4 @@
-"""Making a node's folder, and what the node asks its authority to publish.
-
-    DIR/node.toml        what it is told (settings.py)
-    DIR/keys/*.key       online keys, encrypted, mode 0600
-    DIR/tls/             ca.pem, node.pem and node.key, issuer.*, integrator.*, registry-ca.pem
-    DIR/passphrase       development only; elsewhere a file or a systemd credential of your own
-    DIR/request.json     for the authority to sign
-    DIR/trust/ node.db   made by `join` and `serve`
-
-In a development realm a CA of its own is made and its key kept in DIR/tls/ca.key;
-elsewhere the province's PKI issues the certificates, and `check` says which are missing.
-"""
+"""Makes a node's folder, and the request that the node asks its authority to sign."""
 
 from __future__ import annotations
 
@@ -39,7 +28,7 @@ __all__ = [
     "CLIENTS",
     "CLIENT_NAME",
     "NodePlan",
-    "check_plan",
+    "check_node_plan",
     "create_node",
     "lacks_credential",
     "make_request",
@@ -55,14 +44,14 @@ CLIENT_NAME = "console"
 _CA_DAYS = 3650
 _LEAF_DAYS = 365
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
-# a key stays published for as long as a code may still bear it, and a little longer
+# a key stays published as long as codes may name it, and a little longer
 _KEPT_AFTER_WINDOW_SECONDS = 16 * 86_400
 _CODE_PURPOSES = frozenset({KeyPurpose.LIVE.value, KeyPurpose.PAPER.value})
 
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """What `init` was told."""
+    """The options of `init`."""
 
     participant: str
     realm: str
@@ -80,11 +69,13 @@ class NodePlan:
 
 
 def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: int) -> NodeSettings:
-    """Lays out the folder of a new node, with keys and request.json. Raises ConfigurationError.
+    """Makes the folder of a new node, with keys and request.json. Raises ConfigurationError.
 
-    `passphrase` opens the keys; None in a development realm, where one is drawn.
+    `passphrase` encrypts the keys; None in a development realm, where a random one is made.
     """
-    check_plan(root, plan)
+    # A development realm gets a CA of its own, with its key in tls/ca.key. Elsewhere the province's PKI issues the
+    # certificates, and `check` names those that are missing.
+    check_node_plan(root, plan)
     folder = NodeFolder(root)
     registry_ca = load_ca(plan.registry_ca)
     for made in (root, folder.tls, root / "keys"):
@@ -109,7 +100,7 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
             now=now,
             development=plan.development,
         )
-    # last, so that a folder with a configuration is a whole one
+    # last, so that a folder with a configuration is complete
     write_output(folder.configuration, _configuration(plan).encode())
     settings = load_node_settings(root)
     keyring = Keyring(root / "keys", passphrase, participant=plan.participant, realm=plan.realm)
@@ -117,15 +108,12 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
     return settings
 
 
-def check_plan(root: Path, plan: NodePlan) -> None:
-    """Refuses a plan that could not be carried out, before anybody is asked for a passphrase.
-
-    Raises ConfigurationError.
-    """
+def check_node_plan(root: Path, plan: NodePlan) -> None:
+    """Raises ConfigurationError if the plan is impossible; to be called before a passphrase is asked for."""
     if NodeFolder(root).configuration.exists():
-        raise ConfigurationError(f"{root} holds a node already; choose another folder")
+        raise ConfigurationError(f"{root} has a node already; choose another folder")
     if plan.development and plan.realm == "cn":
-        raise ConfigurationError("--development makes test realms alone, and never cn")
+        raise ConfigurationError("--development is for test realms only, never for cn")
     if _FINGERPRINT.fullmatch(plan.root_fingerprint) is None:
         raise ConfigurationError(
             "--root-fingerprint is sha256: and 64 hex digits, as `trust-registry fingerprint` prints it"
@@ -140,14 +128,14 @@ def check_plan(root: Path, plan: NodePlan) -> None:
 
 
 def lacks_credential(settings: NodeSettings, environ: Mapping[str, str]) -> bool:
-    """Whether systemd keeps the passphrase, and gives it to the service alone and not to this process."""
+    """Whether the passphrase is a systemd credential that this process, unlike the service, does not get."""
     return settings.keys.credential is not None and not environ.get("CREDENTIALS_DIRECTORY")
 
 
 def open_keyring(
     settings: NodeSettings, environ: Mapping[str, str], *, passphrase: bytes | None = None
 ) -> Keyring:
-    """Opens the node's keys: with `passphrase`, or else without a person. Raises ConfigurationError."""
+    """Opens the node's keys with `passphrase`, or with the configured one. Raises ConfigurationError."""
     if passphrase is None:
         passphrase = read_passphrase(settings.keys.passphrase_file, settings.keys.credential, environ=environ)
     return Keyring(
@@ -167,10 +155,9 @@ def make_request(
     now: int,
     published: Sequence[ProvinceKey] = (),
 ) -> ProvinceRequest:
-    """What this node would like published as version `version`: its keys, CA and endpoint.
+    """A request to publish this node's keys, CA and endpoint as version `version`.
 
-    `published` are the keys of the version before. Those that codes may still bear stay, also
-    where the key itself is lost: its codes are as good as they were.
+    `published` are the keys of the version before.
     """
     keys: list[ProvinceKey] = []
     for purpose in SIGNING_PURPOSES:
@@ -187,6 +174,7 @@ def make_request(
                         not_after=not_after,
                     )
                 )
+    # a published key stays as long as codes may name it, even if the key itself is lost: its codes stay valid
     mine = {key.public for key in keys}
     keys += [
         key
@@ -215,14 +203,14 @@ def make_request(
 
 
 def write_request(folder: NodeFolder, request: ProvinceRequest) -> Path:
-    """Puts request.json into the node's folder."""
+    """Writes request.json into the node's folder."""
     write_output(folder.request, encode_request(request))
     return folder.request
 
 
 def _window(info: KeyInfo) -> tuple[int, int]:
     if info.not_before is None or info.not_after is None:
-        raise ConfigurationError(f"the key file {info.name} states no window: restore it from its backup")
+        raise ConfigurationError(f"the key file {info.name} has no window: restore it from its backup")
     return info.not_before, info.not_after
 
 
@@ -238,7 +226,7 @@ def _make_certificates(folder: NodeFolder, plan: NodePlan, now: int) -> None:
 
 
 def _configuration(plan: NodePlan) -> str:
-    """node.toml. JSON strings are TOML strings for all that may stand here."""
+    """The text of node.toml. JSON strings are valid TOML strings for these values."""
 
     def text(value: object) -> str:
         return json.dumps(str(value))

@@ -1,7 +1,4 @@
-"""What `check` looks at before a node is ever started, and `status` while it runs. Nothing here changes anything.
-
-Each finding says what was looked at, whether it holds, and when not, what to do.
-"""
+"""Checks a node before it starts, for `check`. Nothing here changes anything."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ def refuse_offline_keys(root: Path) -> None:
     found = next(iter(find_offline_keys(root)), None)
     if found is not None:
         raise ConfigurationError(
-            f"{found} is an offline key and lies on a machine with a socket: carry it to the authority's "
+            f"{found} is an offline key on a machine with a network: carry it to the authority's "
             "machine, remove it here, and consider it exposed if this node has been online"
         )
 
@@ -71,9 +68,9 @@ def check_node(
     environ: Mapping[str, str],
     passphrase_file: Path | None = None,
 ) -> Iterator[Finding]:
-    """Looks at everything `serve` will need, one after the other, whatever fails on the way.
+    """Checks everything that `serve` needs, one after the other, even after failures.
 
-    `passphrase_file`: what opens the keys here, instead of what opens them when serving.
+    `passphrase_file` opens the keys here, instead of the configured passphrase.
     """
     yield look("signature rule", _signature_rule)
     yield look("offline keys", lambda: _offline_keys(root))
@@ -94,7 +91,7 @@ def check_node(
             certificate=folder / f"{name}.pem", private_key=folder / f"{name}.key", ca=settings.tls.ca
         )
         finding = _certificate(files, settings, now, kind)
-        # only the commands use these: a node serves without
+        # only the commands use these: a node serves without them
         yield (
             Finding(finding.what, Grade.WARNING, finding.detail) if finding.grade is Grade.FAILED else finding
         )
@@ -114,7 +111,7 @@ def _signature_rule() -> str:
 
 def _database(settings: NodeSettings) -> str:
     if not settings.database.exists():
-        return "none yet: `serve` begins it"
+        return "none yet: `serve` makes it"
     store = NodeStore(settings.database)
     try:
         store.verify()
@@ -134,7 +131,7 @@ def _keys(settings: NodeSettings, environ: Mapping[str, str], passphrase_file: P
     missing = [purpose for purpose in (KeyPurpose.HEAD, *SIGNING_PURPOSES) if not keyring.signers(purpose)]
     if missing:
         raise ConfigurationError(
-            f"no {' and no '.join(missing)} key lies in {settings.keys.folder}: restore the folder from its "
+            f"no {' and no '.join(missing)} key is in {settings.keys.folder}: restore the folder from its "
             f"backup, or make one with `province-node keys rotate --purpose {missing[0]}`"
         )
     return f"{len(keyring.infos)} open: " + ", ".join(sorted({info.purpose for info in keyring.infos}))
@@ -164,7 +161,7 @@ def _trust(settings: NodeSettings, now: int, *, is_named: bool) -> Finding:
     try:
         store = TrustStore.open(settings.trust.folder)
     except HealthcodeError as error:
-        return Finding("trust", Grade.WARNING, f"{error.message}; `serve` begins it from the registry")
+        return Finding("trust", Grade.WARNING, f"{error.message}; `serve` gets it from the registry")
     view = store.view
     ahead = view.timestamp_signed_at - now
     if ahead > _SKEW_SECONDS:
@@ -172,9 +169,7 @@ def _trust(settings: NodeSettings, now: int, *, is_named: bool) -> Finding:
         return Finding("clock", Grade.FAILED, text, ConfigurationError.exit_status)
     text = f"snapshot {view.snapshot_version}, signed {now - view.timestamp_signed_at} s ago"
     if settings.participant not in view.issuers and is_named:
-        return Finding(
-            "trust", Grade.OK, f"{text}; admitted since, as the registry says: `serve` takes it in"
-        )
+        return Finding("trust", Grade.OK, f"{text}; admitted since, as the registry says: `serve` fetches it")
     if settings.participant not in view.issuers:
         return Finding("trust", Grade.WARNING, f"{text}; this participant is not admitted yet")
     if store.warnings:
@@ -183,24 +178,24 @@ def _trust(settings: NodeSettings, now: int, *, is_named: bool) -> Finding:
 
 
 def _published_keys(settings: NodeSettings, now: int) -> Iterator[Finding]:
-    """Whether the keys that lie here are those that the world knows, as far as the trust on disk says."""
+    """Whether the keys in the folder are the published ones, according to the trust on disk."""
     what = "published keys"
     try:
         issuer = TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
         infos = [info for _, info in list_key_infos(settings.keys.folder)]
     except HealthcodeError:
-        return  # told above
+        return  # reported by the checks above
     if issuer is None:
         return
     faults = list(key_warnings(infos, issuer, now))
     if not faults:
-        yield Finding(what, Grade.OK, "one of each purpose lies here and is in its window")
+        yield Finding(what, Grade.OK, "one of each purpose is here and in its window")
     for fault in faults:
         yield Finding(what, Grade.WARNING, fault)
 
 
 def _registry(settings: NodeSettings) -> tuple[Finding, bool]:
-    """Whether the registry answers, and names this participant: its word alone, which `serve` verifies."""
+    """Whether the registry answers, and whether it names this participant (unverified; `serve` verifies it)."""
     try:
         is_named = asyncio.run(_reach(settings))
     except HealthcodeError as error:

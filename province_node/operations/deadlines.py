@@ -1,4 +1,4 @@
-"""What ends when, as a node's operators must know it: its keys, its certificates, and the roles that it decides with."""
+"""What ends when: this node's keys and certificates, and the roles that it decides with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CODE_PURPOSES = (KeyPurpose.LIVE, KeyPurpose.PAPER)
 
 
 def deadlines_of(settings: NodeSettings, state: TrustState | None) -> list[Deadline]:
-    """Everything that `status` shows, the first to end on top: the national roles, and this node's own."""
+    """All deadlines that `status` shows, the earliest first: the national roles, and this node's own."""
     national = [] if state is None else state_deadlines(state, ())
     issuer = None if state is None else state.view.issuers.get(settings.participant)
     found = [*national, *own_deadlines(settings, issuer)]
@@ -33,7 +33,7 @@ def deadlines_of(settings: NodeSettings, state: TrustState | None) -> list[Deadl
 
 
 def own_deadlines(settings: NodeSettings, issuer: IssuerView | None) -> list[Deadline]:
-    """What this province answers for: its roles, its keys, its certificates. Reads files."""
+    """The deadlines that this province is responsible for: its roles, keys and certificates. Reads files."""
     found = _certificates(settings)
     if issuer is not None:
         found += [*_roles(issuer), *_keys(settings, issuer), *_published_cas(issuer)]
@@ -49,7 +49,7 @@ def _roles(issuer: IssuerView) -> list[Deadline]:
 
 
 def _keys(settings: NodeSettings, issuer: IssuerView) -> list[Deadline]:
-    """The published keys that are not killed; the last of a purpose needs a successor before it ends."""
+    """The published keys that are not killed. The last key of a purpose needs a successor before it ends."""
     killed = frozenset() if issuer.revocations is None else issuer.revocations.head.killed_kids
     waiting = _not_published(settings, issuer)
     found = []
@@ -66,7 +66,9 @@ def _keys(settings: NodeSettings, issuer: IssuerView) -> list[Deadline]:
         )
         leaves = issuer.signs_until is not None and purpose in _CODE_PURPOSES
         if not keys and not leaves:
-            found.append(Deadline("key", str(purpose), "", 0, 0, who))  # as after the only one was killed
+            found.append(
+                Deadline("key", str(purpose), "", 0, 0, who)
+            )  # for instance, the only one was killed
         found += [
             Deadline(
                 "key",
@@ -87,12 +89,12 @@ def _not_published(settings: NodeSettings, issuer: IssuerView) -> list[KeyInfo]:
     try:
         infos = [info for _, info in list_key_infos(settings.keys.folder)]
     except HealthcodeError:
-        return []  # `check` says what is wrong there
+        return []  # `check` reports what is wrong there
     return [info for info in infos if info.public is not None and info.public not in published]
 
 
 def _certificates(settings: NodeSettings) -> list[Deadline]:
-    """Those in files: the node's, beside it those of its commands, and the CAs that it is told to trust."""
+    """Certificates in files: the node's, those of its commands, and the CAs that it is configured to trust."""
     who = "this node's operators, with the holder of its CA,"
     folder = settings.tls.certificate.parent
     return certificate_file_deadlines(

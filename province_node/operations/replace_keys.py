@@ -1,17 +1,4 @@
-"""Online keys that cannot be opened any more, replaced: the passphrase is lost, or the INDEX key is.
-
-What nobody can open is put aside, never deleted: it may turn up. New keys take its place,
-which count once the authority has signed them. The old keys stay published, so the codes
-that they signed are as good as before.
-
-No index is ever given twice. A new INDEX key orders the indices of a series anew, so it may
-never meet a series that the old one drew from: the next series is opened, durably, before
-the new key is there, and nothing is issued before the registry has acknowledged a head that
-says so. A kill in between opens one series too many when it is done again.
-
-What a lost INDEX key takes with it: the pseudonyms of holders. Who had a code is a stranger
-to the new key. Codes issued before are revoked by code, by rule or by operator; not by holder.
-"""
+"""Replaces online keys that cannot be opened any more: the passphrase is lost, or the INDEX key is."""
 
 from __future__ import annotations
 
@@ -35,7 +22,7 @@ __all__ = ["Replaced", "is_index_file", "replace_index_key", "replace_keys"]
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """What was done: where the old files are (None: there were none), and the series that comes next."""
+    """Where the old files went (None: there were none), and the series of indices that comes next."""
 
     aside: Path | None
     first_series: int
@@ -44,11 +31,13 @@ class Replaced:
 def replace_keys(
     settings: NodeSettings, issuer: IssuerView | None, passphrase: bytes, *, now: int, development: bool
 ) -> Replaced:
-    """Puts all online keys aside and makes new ones; durable when it returns. The node must not run.
+    """Moves all online keys aside and makes new ones; durable when it returns. The node must not run.
 
     `issuer` is this participant as the registry publishes it now. Raises ConfigurationError;
     PreconditionError (INDEX_EXHAUSTED) when every series was opened.
     """
+    # Old keys are moved aside, not deleted: the passphrase may be found. They stay published, so their codes stay
+    # valid. New keys are in force once the authority has signed them.
     folder = settings.keys.folder
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -70,7 +59,11 @@ def replace_keys(
 def replace_index_key(
     settings: NodeSettings, issuer: IssuerView | None, passphrase: bytes, *, now: int, development: bool
 ) -> Replaced:
-    """The same for the INDEX key alone: the others are there, and `passphrase` is theirs."""
+    """`replace_keys` for the INDEX key only; `passphrase` is that of the other keys.
+
+    Pseudonyms of holders made with the old key are lost: codes issued before can be revoked by code, rule or issuer,
+    not by holder.
+    """
     folder = settings.keys.folder
     aside = _free_name(folder, now)
     try:
@@ -89,13 +82,15 @@ def replace_index_key(
 
 
 def _open_next_series(settings: NodeSettings, issuer: IssuerView | None, now: int) -> int:
+    # A new INDEX key maps a series to other indices, so in a series of the old key it would give indices twice. The next
+    # series is durable before the new key exists; a kill in between costs one series.
     store = NodeStore(settings.database)
     try:
         first_series = catch_up(store, issuer, now).first_series
     finally:
         store.close()
     if first_series >= SERIES_LIMIT:
-        # padding by another INDEX key would meet codes of the last series
+        # in the last series, padding by another INDEX key would collide with codes
         raise PreconditionError(
             "every series of indices was opened for the days to come, so there is none for another INDEX key: "
             "do it again once the published head has forgotten them (about a month)",
@@ -125,7 +120,7 @@ def _create(
 
 
 def is_index_file(path: Path) -> bool:
-    """Whether a key file is of the INDEX key; by its name when it is damaged."""
+    """Whether a file has the INDEX key; for a damaged file, its name decides."""
     try:
         return read_key_info(path).purpose is KeyPurpose.INDEX
     except ConfigurationError:
@@ -133,7 +128,7 @@ def is_index_file(path: Path) -> bool:
 
 
 def _free_name(folder: Path, now: int) -> Path:
-    """Beside the folder, where no key is looked for."""
+    """A free name beside the key folder, where keys are not read."""
     number = 1
     while (found := folder.with_name(f"{folder.name}.lost-{now}-{number}")).exists():
         number += 1

@@ -49,7 +49,7 @@ def restore_node(
     """
     if NodeFolder(root).configuration.exists() and not replace:
         raise ConfigurationError(
-            f"{root} holds a node: restore into another folder, or say --replace, which keeps it aside"
+            f"{root} has a node: restore into another folder, or say --replace, which keeps it aside"
         )
     root.parent.mkdir(parents=True, exist_ok=True)
     # all work is done beside the target; one rename at the end makes it visible

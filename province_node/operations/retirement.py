@@ -1,4 +1,4 @@
-"""What a node tells of its own province's leaving: when it signs no more, and when its last code ends."""
+"""When this province, if it leaves, signs its last code, and when its last code ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECONDS_PER_DAY = 86_400
 
 
 def describe_retirement(retirement: Retirement | None, now: int) -> dict[str, object] | None:
-    """Both times, the days that are left of each, and what to do; None for a province that stays."""
+    """Both times, the days left until each, and the next step; None for a province that stays."""
     if retirement is None:
         return None
     signs, codes = retirement.signs_until, retirement.codes_until

@@ -1,8 +1,4 @@
-"""What is wrong with a node, each in a sentence that says what to do. Pure: facts in, sentences out.
-
-`status`, `check`, `restore`, `revoke` and the log say the same of the same fault. Faults whose
-remedy is to wait say so.
-"""
+"""Faults of a node, each in a sentence that says what to do. Facts in, sentences out: nothing is read here."""
 
 from __future__ import annotations
 
@@ -24,17 +20,17 @@ __all__ = [
 
 _CODE_PURPOSES = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER})
 _MISSED = 3
-"""A head that so many re-sign intervals have passed since is late, whatever the reason."""
+"""A head older than so many re-sign intervals is late, whatever the reason."""
 
 
 def head_key_warning(infos: Iterable[KeyInfo], issuer: IssuerView | None) -> str | None:
-    """The same of key files; None also before this participant is admitted."""
+    """`head_key_fault` for key files; None before this participant is admitted."""
     heads = [info.public for info in infos if info.purpose is KeyPurpose.HEAD and info.public is not None]
     return None if issuer is None else head_key_fault(heads, issuer)
 
 
 def key_warnings(infos: Collection[KeyInfo], issuer: IssuerView | None, now: int) -> Iterator[str]:
-    """Purposes for which nothing can be signed now, and a HEAD key that is not published."""
+    """Purposes without a key that can sign now, and a HEAD key that is not published."""
     if issuer is None:
         return
     fault = head_key_warning(infos, issuer)
@@ -43,7 +39,7 @@ def key_warnings(infos: Collection[KeyInfo], issuer: IssuerView | None, now: int
     mine = {info.public for info in infos}
     for purpose in SIGNING_PURPOSES:
         if purpose in _CODE_PURPOSES and issuer.signs_until is not None and now >= issuer.signs_until:
-            continue  # it leaves, and signs no code any more
+            continue  # this province leaves, and signs no more codes
         if any(key.public in mine for key in issuer.keys_for(purpose, now)):
             continue
         yield f"no {purpose} key of this node is published and in its window: {_without(purpose)}. {_next_key(infos, issuer, purpose, now)}"
@@ -59,7 +55,7 @@ def _without(purpose: KeyPurpose) -> str:
 
 
 def _next_key(infos: Collection[KeyInfo], issuer: IssuerView, purpose: KeyPurpose, now: int) -> str:
-    """What mends it: a key that begins by itself, one that waits for the authority, or a new one."""
+    """The remedy: a published key begins later, a key waits for the authority, or a new key is needed."""
     published = {key.public: key for key in issuer.keys.values()}
     killed = frozenset() if issuer.revocations is None else issuer.revocations.head.killed_kids
     mine = [info for info in infos if info.purpose is purpose and info.public is not None]
@@ -84,7 +80,7 @@ def publish_warnings(
     resign_seconds: float,
     now: int,
 ) -> Iterator[str]:
-    """That revocations do not go out: refused, out of reach, or not done for longer than its interval."""
+    """Why revocations are not published: refused, registry out of reach, or overdue."""
     held = (
         f"{waiting} revocations are recorded here and not published: other nodes pass those codes. "
         if waiting
@@ -93,7 +89,7 @@ def publish_warnings(
     if failure is not None:
         yield (
             f"nothing is published since {rfc3339(failure.since)} ({failure.reason}): {failure.message}. {held}"
-            "It is tried again by itself"
+            "The node tries again"
         )
     elif publication is not None and now - publication.signed_at > _MISSED * max(resign_seconds, 60):
         yield (

@@ -1,1 +1,1 @@
-"""Publishes this province's revocation head."""
+"""Publishes this province's revocation heads, and watches what is published in its name."""

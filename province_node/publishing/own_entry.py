@@ -1,14 +1,4 @@
-"""This node's own entry in the trust files, watched: an alarm at a change that it did not make.
-
-A node knows what it asked for: `join` and `publish` note it in `entry.json` beside the
-trust before they send it. What appears in the trust files and is neither the entry that
-was accepted before nor the one asked for was made by somebody else: by operators or root
-holders who replace the authority, or by whoever holds its keys. The first entry that is
-ever seen must be one asked for, too. What the live key signs is watched by `own_head`.
-
-An alarm stays until a person has looked: `province-node entry --accept` takes the entry as
-it is. It changes nothing in what is verified; that is for people to decide.
-"""
+"""Watches this node's own entry in the trust files: a change that the node did not ask for raises an alarm."""
 
 from __future__ import annotations
 
@@ -48,7 +38,7 @@ _LOCK = ".entry.lock"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the trust files say of one participant: digests of its authority link and of what that signed."""
+    """One participant in the trust files: digests of its authority link and of its province.json."""
 
     link: str
     link_seq: int
@@ -58,10 +48,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class EntryBook:
-    """entry.json: the entry accepted last, those asked for, and the alarms that stand.
+    """entry.json: the entry accepted last, the entries that this node asked for, and the alarms.
 
-    `head_alarm` is of the revocation head, at `head_version`; see `own_head`.
+    `head_alarm` is about the revocation head of `head_version`; see `own_head`.
     """
+
+    # An entry that was neither accepted nor asked for was made by others: operators or root key holders who replace the
+    # authority, or a thief of its keys. An alarm changes nothing in what is verified, and stays until
+    # `province-node entry --accept`.
 
     accepted: Entry | None = None
     expected: tuple[Entry, ...] = ()
@@ -73,10 +67,8 @@ class EntryBook:
 
 
 def entry_of(view: TrustView, participant: str) -> Entry | None:
-    """The entry of a participant; None when it is not admitted.
-
-    The link is the newest that is listed, even while it waits: that is what must be seen early.
-    """
+    """The entry of a participant; None when it is not admitted."""
+    # the newest listed link, even in its waiting period: a foreign one must be seen early
     issuer, authority = view.issuers.get(participant), view.authorities.get(participant)
     if issuer is None or authority is None:
         return None
@@ -85,7 +77,7 @@ def entry_of(view: TrustView, participant: str) -> Entry | None:
 
 
 def expect_entry(trust: Path, bundle: JoinRequest) -> None:
-    """Notes, durably, what is about to be sent, so that it raises no alarm when it appears."""
+    """Notes durably what is about to be sent, so that it raises no alarm when it is published."""
     entry = Entry(
         link=link_mark(bundle.link),
         link_seq=bundle.link.seq,
@@ -99,9 +91,9 @@ def expect_entry(trust: Path, bundle: JoinRequest) -> None:
 
 
 def is_newer(bundle: JoinRequest, published: IssuerView) -> bool:
-    """Whether a complete bundle is to be published; False when it is the one that stands.
+    """Whether a complete bundle is newer than the published one; False when it is the published one.
 
-    Raises ConflictError for a version that is older, or that was published with another content.
+    Raises ConflictError for an older version, or a version that was published with another content.
     """
     version = decode_metadata(bundle.metadata, Targets).signed.version
     if version > published.province_version:
@@ -109,7 +101,7 @@ def is_newer(bundle: JoinRequest, published: IssuerView) -> bool:
     if version < published.province_version:
         raise ConflictError(
             f"version {version} is older than the published {published.province_version}: nothing was done; "
-            "make the request anew with `province-node request`"
+            "make a new request with `province-node request`"
         )
     if hashlib.sha256(bundle.province_json).digest() != published.province_sha256:
         raise ConflictError(f"version {version} is published with another content: nothing was done")
@@ -117,9 +109,9 @@ def is_newer(bundle: JoinRequest, published: IssuerView) -> bool:
 
 
 def watch_entry(trust: Path, found: Entry | None, now: int, *, leaves: bool = False) -> EntryBook:
-    """Compares the entry that is in force with what this node knows; the book as it stands then, durably.
+    """Compares the entry in force with what this node asked for; returns the updated book, which is durable.
 
-    `leaves`: a retirement is announced, so that the entry may go.
+    `leaves`: a retirement is announced, so the entry may be removed.
     """
     with entry_lock(trust):
         return _watch(trust, found, now, leaves=leaves)
@@ -127,12 +119,12 @@ def watch_entry(trust: Path, found: Entry | None, now: int, *, leaves: bool = Fa
 
 def _watch(trust: Path, found: Entry | None, now: int, *, leaves: bool) -> EntryBook:
     book = read_entry_book(trust)
-    # an alarm stays until a person has looked, also when what raised it is gone again
+    # an alarm stays until a person has looked, even if its cause is gone
     if found is None:
         if book.accepted is None or book.alarm is not None or leaves:
             return book
         why: str | None = (
-            "operators took this province's delegation back, which nobody had announced: nobody takes its codes"
+            "operators removed this province's delegation without an announced retirement: other nodes refuse its codes"
         )
     elif found in (book.accepted, book.alarm_entry):
         return book
@@ -147,7 +139,7 @@ def _watch(trust: Path, found: Entry | None, now: int, *, leaves: bool) -> Entry
 
 
 def accept_entry(trust: Path, found: Entry | None) -> EntryBook:
-    """A person has looked: the entry as it is becomes the accepted one, and the alarms end."""
+    """Accepts the entry as it is, after a person has looked, and ends the alarms."""
     with entry_lock(trust):
         book = replace(
             read_entry_book(trust),
@@ -163,14 +155,14 @@ def accept_entry(trust: Path, found: Entry | None) -> EntryBook:
 
 @contextlib.contextmanager
 def entry_lock(trust: Path) -> Iterator[None]:
-    """Held from reading the book to writing it: the running node and a command beside it both do."""
+    """Locks entry.json between reading and writing, because node and commands both write it."""
     trust.mkdir(parents=True, exist_ok=True)
     with lock(trust / _LOCK):
         yield
 
 
 def read_entry_book(trust: Path) -> EntryBook:
-    """What is noted; an empty book when nothing is, or when the file is damaged."""
+    """The book; an empty one when the file is missing or damaged."""
     try:
         found = json.loads((trust / _FILE).read_bytes())
         return EntryBook(
@@ -187,21 +179,21 @@ def read_entry_book(trust: Path) -> EntryBook:
 
 
 def _foreign(book: EntryBook, found: Entry) -> str | None:
-    """Why an entry is not of this node's making; None when it is."""
+    """Why this node did not make an entry; None when it did."""
     links = {each.link for each in (*book.expected, *([book.accepted] if book.accepted else []))}
     provinces = {each.province for each in (*book.expected, *([book.accepted] if book.accepted else []))}
     if found.link not in links:
         return f"the authority of this province is another one (link {found.link_seq}), which this node did not ask for"
     if found.province not in provinces:
         return (
-            f"province.json version {found.version} was published by somebody who holds the authority's keys, and "
+            f"province.json version {found.version} was published by somebody who has the authority's keys, and "
             "not through this node"
         )
     return None
 
 
 def write_entry_book(trust: Path, book: EntryBook) -> None:
-    """Keeps the book, durably."""
+    """Writes the book durably."""
     body: dict[str, Any] = {
         "accepted": _fields(book.accepted),
         "expected": [_fields(each) for each in book.expected],

@@ -1,14 +1,4 @@
-"""This node's own revocation head in the trust files, watched: an alarm at one that it did not make.
-
-The live key is online, so it can be stolen. Whoever has it can revoke codes and kill keys in
-this province's name: nothing more, but that is bad enough. A node knows what it made: the
-digest of each version is durable before it is sent (`RevocationStore.record_attempt`). A
-published version that was never made here, or with other bytes, is somebody else's; or the
-database is an older copy, which knows less than it once did.
-
-The alarm stays in `entry.json`, beside that of the entry, until a person has looked:
-`province-node entry --accept`. It changes nothing in what is verified.
-"""
+"""Watches this node's own revocation head in the trust files: a head that it did not make raises an alarm."""
 
 from __future__ import annotations
 
@@ -23,24 +13,24 @@ from province_node.publishing.own_entry import EntryBook, entry_lock, read_entry
 __all__ = ["FOREIGN_HEAD_REMEDY", "MadeHeads", "next_step", "note_second_node", "watch_head"]
 
 _ENTRY_REMEDY = (
-    "call the registry's operators and the authority's holders: who did this? Then `province-node entry --accept`, "
+    "call the registry's operators and the authority's key holders: who did this? Then `province-node entry --accept`, "
     "or undo it"
 )
 FOREIGN_HEAD_REMEDY = (
-    "if a second copy of this node runs anywhere, stop it, then `province-node entry --accept`; if none does, take the live key from whoever has it: `province-node keys rotate --purpose HEAD`, `province-node authority "
+    "if a second copy of this node runs anywhere, stop it, then `province-node entry --accept`; if none does, replace the live key, because somebody else has it: `province-node keys rotate --purpose HEAD`, `province-node authority "
     "sign --request request.json` on the authority's machine, `province-node publish --bundle bundle.json`; then "
-    "issue anew what was revoked wrongly, and `province-node entry --accept`"
+    "issue again what was revoked wrongly, and `province-node entry --accept`"
 )
 
 
 class MadeHeads(Protocol):
-    """What a database remembers of what it made."""
+    """The heads that a database has made."""
 
     def has_made(self, version: int, sha256: bytes) -> bool | None: ...
 
 
 def next_step(book: EntryBook) -> str:
-    """What a person must do about the alarms that stand."""
+    """What a person must do about the alarms."""
     steps = [
         step for alarm, step in ((book.alarm, _ENTRY_REMEDY), (book.head_alarm, FOREIGN_HEAD_REMEDY)) if alarm
     ]
@@ -48,14 +38,16 @@ def next_step(book: EntryBook) -> str:
 
 
 def note_second_node(trust: Path, now: int) -> None:
-    """Alarms, durably: another node publishes in this province's name (`rival`). Blocks."""
+    """Raises a durable alarm: another node publishes in this province's name (`second_node`). Blocks."""
     alarm = f"another node publishes in this province's name, each time this one has: stop it, seen {rfc3339(now)}"
     with entry_lock(trust):
         write_entry_book(trust, replace(read_entry_book(trust), head_alarm=alarm))
 
 
 def watch_head(trust: Path, store: MadeHeads, issuer: IssuerView, now: int) -> EntryBook:
-    """Compares the published head with what this database made; the book as it stands then, durably. Blocks."""
+    """Compares the published head with those that this database made; returns the updated, durable book. Blocks."""
+    # A stolen live key can revoke codes and kill keys, nothing more. Each head's digest is durable before it is sent, so
+    # an unknown digest was made by a thief, or by a newer copy of the database than this one.
     book = read_entry_book(trust)
     version = issuer.live_version
     if version is None or book.head_alarm is not None or book.head_version == version:

@@ -28,7 +28,7 @@ from province_node.authority.bundle import (
     describe_change,
     missing_signatures,
     verify_bundle,
-    verify_content,
+    verify_bundle_content,
 )
 from province_node.authority.request import ProvinceRequest, decode_request, encode_request
 from tests.simulator.realm import NOW, PEM
@@ -155,7 +155,7 @@ def test_the_diff_names_all_that_changes(office):
     def part(**changes):
         asked = request()
         province = asked.province.model_copy(update=changes)
-        return verify_content(
+        return verify_bundle_content(
             office.authority.begin(asked.model_copy(update={"province": province}), now=NOW, replace=True)
         )
 
@@ -167,7 +167,7 @@ def test_the_diff_names_all_that_changes(office):
     assert [line[:1] for line in describe_change(before, gone)] == ["-", "-"]
     assert [line[:6] for line in describe_change(None, before)][-1] == "+ HEAD"
     assert len(describe_change(None, before)) == 4
-    other = verify_content(office.authority.begin(request(live=b"i"), now=NOW))
+    other = verify_bundle_content(office.authority.begin(request(live=b"i"), now=NOW))
     (line,) = describe_change(before, other)
     assert line.startswith("~ HEAD key")
     assert "becomes" in line
@@ -190,7 +190,7 @@ def test_a_bundle_that_shows_something_else_is_not_signed(office):
         update={"province_json": office.authority.begin(request(), now=NOW).province_json}
     )
     with pytest.raises(TrustError):
-        verify_content(shown)
+        verify_bundle_content(shown)
     with pytest.raises(TrustError):
         office.authority.sign(shown, office.keys[:1], now=NOW)
 
@@ -204,7 +204,7 @@ def test_history_remembers_the_last_version(office):
     last = again.last_completed(before=3)
     assert last is not None
     assert last == signed
-    assert verify_content(last).document == second.province
+    assert verify_bundle_content(last).document == second.province
     third = office.authority.begin(request(3, endpoint="127.0.0.1:8"), now=NOW)
     office.authority.sign(third, office.keys[:1], now=NOW)
     assert again.last_completed(before=4) == signed  # what only some have signed is passed over

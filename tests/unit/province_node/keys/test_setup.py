@@ -16,7 +16,7 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.key_possession import verify_key_possession
 from province_node.__main__ import cli
 from province_node.authority.request import decode_request
-from province_node.keys.setup import NodePlan, check_plan, create_node, open_keyring
+from province_node.keys.setup import NodePlan, check_node_plan, create_node, open_keyring
 from province_node.settings import load_node_settings
 from tests.simulator.realm import NOW
 
@@ -74,7 +74,7 @@ def test_nothing_secret_is_readable_by_others(tmp_path, plan):
 def test_a_node_is_never_overwritten(tmp_path, plan):
     """Init in a folder that holds a node is refused."""
     create_node(tmp_path / "node", plan, passphrase=None, now=NOW)
-    with pytest.raises(ConfigurationError, match="holds a node already"):
+    with pytest.raises(ConfigurationError, match="has a node already"):
         create_node(tmp_path / "node", plan, passphrase=None, now=NOW)
 
 
@@ -139,12 +139,12 @@ def test_paths_count_from_the_folder(tmp_path, plan, monkeypatch):
 def test_what_cannot_be_is_found_without_a_passphrase(tmp_path, plan):
     """A folder that is taken, a bad fingerprint, a CA that is not there: before anybody is asked for anything."""
     create_node(tmp_path / "node", plan, passphrase=None, now=NOW)
-    with pytest.raises(ConfigurationError, match="holds a node already"):
-        check_plan(tmp_path / "node", plan)
+    with pytest.raises(ConfigurationError, match="has a node already"):
+        check_node_plan(tmp_path / "node", plan)
     with pytest.raises(ConfigurationError, match="64 hex digits"):
-        check_plan(tmp_path / "new", replace(plan, root_fingerprint="nonsense"))
+        check_node_plan(tmp_path / "new", replace(plan, root_fingerprint="nonsense"))
     with pytest.raises(ConfigurationError, match=r"none\.pem"):
-        check_plan(tmp_path / "new", replace(plan, tls_ca=tmp_path / "none.pem"))
+        check_node_plan(tmp_path / "new", replace(plan, tls_ca=tmp_path / "none.pem"))
     assert not (tmp_path / "new").exists()
 
 

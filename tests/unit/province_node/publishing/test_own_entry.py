@@ -86,7 +86,7 @@ def test_an_entry_that_is_gone_rings_unless_it_was_announced(tmp_path):
     entry = Entry(link_mark(asked.link), 1, hashlib.sha256(asked.province_json).hexdigest(), 1)
     assert watch_entry(tmp_path, entry, NOW).alarm is None
     assert watch_entry(tmp_path, None, NOW, leaves=True).alarm is None
-    assert "took this province's delegation back" in (watch_entry(tmp_path, None, NOW).alarm or "")
+    assert "removed this province's delegation" in (watch_entry(tmp_path, None, NOW).alarm or "")
     # it stays, also when the entry is back, until a person has looked
     assert watch_entry(tmp_path, entry, NOW).alarm is not None
     accept_entry(tmp_path, entry)
