@@ -21,7 +21,7 @@ from healthcode.trust.client import TrustClient
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.view import TrustView
 from province_node.cli.option import dir_option
-from province_node.keys.keyring import list_key_infos
+from province_node.keys.key_files import list_key_infos
 from province_node.operations.backup import write_backup
 from province_node.operations.restore import RestoredNode, restore_node
 from province_node.operations.warnings import key_warnings

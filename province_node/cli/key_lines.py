@@ -9,7 +9,7 @@ from healthcode.errors import HealthcodeError
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import IssuerView, TrustView
-from province_node.keys.keyring import SIGNING_PURPOSES, list_key_infos
+from province_node.keys.key_files import SIGNING_PURPOSES, list_key_infos
 from province_node.settings import NodeSettings
 
 __all__ = ["NEW", "NOT_BEGUN", "key_lines", "read_view"]

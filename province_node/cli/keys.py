@@ -16,7 +16,7 @@ from healthcode.signing.purpose import KeyPurpose
 from province_node.cli.key_lines import NEW, NOT_BEGUN, key_lines, read_view
 from province_node.cli.next_request import write_next_request
 from province_node.cli.option import dir_option, passphrase_of, passphrase_option
-from province_node.keys.keyring import SIGNING_PURPOSES, create_online_key
+from province_node.keys.key_files import SIGNING_PURPOSES, create_online_key
 from province_node.keys.setup import open_keyring
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 

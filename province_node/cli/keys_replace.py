@@ -17,7 +17,7 @@ from healthcode.signing.relock import change_passphrase, replace_passphrase_file
 from province_node.cli.backup import current_trust, refuse_running
 from province_node.cli.next_request import write_next_request
 from province_node.cli.option import confirm, dir_option, passphrase_of, passphrase_option, yes_option
-from province_node.keys.keyring import list_key_infos
+from province_node.keys.key_files import list_key_infos
 from province_node.keys.setup import open_keyring
 from province_node.operations.replace_keys import is_index_file, replace_index_key, replace_keys
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings

@@ -9,7 +9,7 @@ from healthcode.errors import HealthcodeError, Reason
 from healthcode.trust.format.layout import authority_role
 from healthcode.trust.store import TrustStore
 from province_node.keys.keyring import Keyring
-from province_node.keys.setup import make_request, write_request
+from province_node.keys.node_request import make_request, write_request
 from province_node.settings import NodeFolder, NodeSettings
 
 __all__ = ["write_next_request"]

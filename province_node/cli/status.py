@@ -36,7 +36,7 @@ from province_node.cli.connection import integrator, name_of
 from province_node.cli.key_lines import key_lines
 from province_node.cli.node_records import publishing_warnings, read_store
 from province_node.cli.option import dir_option
-from province_node.keys.keyring import list_key_infos
+from province_node.keys.key_files import list_key_infos
 from province_node.operations.deadlines import deadlines_of
 from province_node.operations.retirement import describe_retirement
 from province_node.operations.warnings import key_warnings

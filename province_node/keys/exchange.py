@@ -9,7 +9,7 @@ from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.signing.keyfile import read_key_info
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerView
-from province_node.keys.keyring import create_online_key, list_key_infos
+from province_node.keys.key_files import create_online_key, list_key_infos
 from province_node.settings import NodeSettings
 
 __all__ = ["Exchanged", "StolenKey", "exchange_key", "find_stolen"]

@@ -27,7 +27,7 @@ from healthcode.trust.format.metadata import (
 from healthcode.trust.store import TrustStore
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
-from province_node.keys.keyring import SIGNING_PURPOSES, find_offline_keys, list_key_infos
+from province_node.keys.key_files import SIGNING_PURPOSES, find_offline_keys, list_key_infos
 from province_node.keys.setup import CLIENTS, lacks_credential, open_keyring
 from province_node.operations.warnings import key_warnings
 from province_node.settings import NodeFolder, NodeSettings

@@ -15,7 +15,7 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.layout import authority_role, live_role
 from healthcode.trust.verify.trust_state import TrustState
 from healthcode.trust.view import IssuerView
-from province_node.keys.keyring import SIGNING_PURPOSES, list_key_infos
+from province_node.keys.key_files import SIGNING_PURPOSES, list_key_infos
 from province_node.keys.setup import CLIENTS
 from province_node.settings import NodeSettings
 

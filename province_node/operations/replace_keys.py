@@ -12,7 +12,7 @@ from healthcode.signing.keyfile import read_key_info
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import sync
 from healthcode.trust.view import IssuerView
-from province_node.keys.keyring import ONLINE_PURPOSES, create_online_key
+from province_node.keys.key_files import ONLINE_PURPOSES, create_online_key
 from province_node.publishing.catch_up import catch_up
 from province_node.settings import NodeSettings
 from province_node.store.node_store import NodeStore

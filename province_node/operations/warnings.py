@@ -8,7 +8,7 @@ from healthcode.clock import rfc3339
 from healthcode.signing.keyfile import KeyInfo
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerView
-from province_node.keys.keyring import SIGNING_PURPOSES
+from province_node.keys.key_files import SIGNING_PURPOSES
 from province_node.publishing.head_key import PUBLISH_KEYS, head_key_fault
 from province_node.store.records import Publication, PublishFailure
 

@@ -13,7 +13,8 @@ from healthcode.errors import ConfigurationError, PreconditionError, Reason
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
-from province_node.keys.keyring import Keyring, create_online_key, find_offline_keys, list_key_infos
+from province_node.keys.key_files import create_online_key, find_offline_keys, list_key_infos
+from province_node.keys.keyring import Keyring
 from tests.simulator.realm import NOW
 from tests.unit.province_node.world import HOME, PASSPHRASE, write_keys
 

@@ -81,7 +81,7 @@ def test_a_node_is_never_overwritten(tmp_path, plan):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"realm": "cn"}, "never cn"),
+        ({"realm": "cn"}, "never for cn"),
         ({"root_fingerprint": "sha256:abc"}, "64 hex digits"),
         ({"development": False}, "--tls-ca"),
     ],

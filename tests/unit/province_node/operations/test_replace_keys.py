@@ -13,7 +13,8 @@ from healthcode.revocation.day import day_of
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.signing.purpose import KeyPurpose
 from province_node.codes.issue import IndexSource
-from province_node.keys.keyring import ONLINE_PURPOSES, Keyring
+from province_node.keys.key_files import ONLINE_PURPOSES
+from province_node.keys.keyring import Keyring
 from province_node.operations.replace_keys import replace_index_key, replace_keys
 from province_node.publishing.padding import Padding
 from province_node.settings import KeySettings, NodeSettings

@@ -8,7 +8,7 @@ import pytest
 
 from healthcode.errors import Reason
 from healthcode.signing.purpose import KeyPurpose
-from province_node.keys.keyring import list_key_infos
+from province_node.keys.key_files import list_key_infos
 from province_node.operations.warnings import head_key_warning, key_warnings, publish_warnings
 from province_node.store.records import Publication, PublishFailure
 from tests.simulator.realm import NOW
