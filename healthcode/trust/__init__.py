@@ -1,1 +1,1 @@
-"""Trust: who may say what in the federation, as signed files that anybody may carry (The Update Framework)."""
+"""Signed files (The Update Framework) that say what each participant may do, and any source may carry."""

@@ -1,17 +1,6 @@
-"""Adopting a root that the one before did not sign: a person's act, by a fingerprint told by another way.
+"""Adopt a root that the root before it did not sign: a person's decision, by a fingerprint from the key holders.
 
-Where too few of root's keys are left, nobody can sign the next root, and there must be no
-way round that: the realm begins anew, with a root of other keys in the same trust tree. To
-a client that looks like an attack, so it refuses it (ROOT_REPLACED), and its last good trust
-serves on until it is too old. What a person then adopts is the root alone. All else is
-verified as ever, with what was accepted before as the floor: no version goes back,
-authority chains go on, what is revoked stays revoked.
-
-    adopt_root(directory, sources, "sha256:…", now)
-
-Everything is verified before anything is written; replacing trust.json is the write that
-counts (bootstrap.py), and a kill before the generation that follows it is made good by the
-next refresh.
+Needed when too few of root's keys are left. Everything else is verified as in any refresh.
 """
 
 from __future__ import annotations
@@ -48,7 +37,7 @@ _LIMITS = TrustLimits()
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What became of it. `before` is the version of the root that was in force; `is_repeat`: it was adopted already."""
+    """The result. `before`: version of the root in force before. `is_repeat`: the root was adopted already."""
 
     fingerprint: str
     version: int
@@ -66,12 +55,12 @@ def adopt_root(
     limits: TrustLimits = _LIMITS,
     checkpoint: Checkpoint = lambda _step: None,
 ) -> Adoption:
-    """Take over the root of this fingerprint, which the root in force did not sign, and all that stands under it.
+    """Adopt the root of this fingerprint, and everything signed under it.
 
-    The folder is as it was after RefusedTrustError (ROOT_UNKNOWN: no source has such a root;
-    REALM_MISMATCH), PreconditionError (VERSION_CONFLICT: it is older than the root in force, or
-    follows from it and needs no adoption), ConfigurationError (no such folder), and whatever
-    TrustClient.refresh raises where something under that root does not hold.
+    Raises RefusedTrustError (ROOT_UNKNOWN: no source has the root; REALM_MISMATCH),
+    PreconditionError (VERSION_CONFLICT: it is older than the root in force, or signed by it and
+    needs no adoption), ConfigurationError (no such folder), and as TrustClient.refresh. The
+    folder is then unchanged.
     """
     directory = Path(directory)
     check_fingerprint(fingerprint)
@@ -86,6 +75,9 @@ def adopt_root(
         )
     root = find_root(several, fingerprint, limits)
     found = _verify_new_root(root, in_force, begun.realm, limits)
+    # Without adoption every client refuses such a root (ROOT_REPLACED), since it looks like an attack. No version
+    # goes back and everything revoked stays revoked. Replacing trust.json is the write that counts: after a kill
+    # the next refresh completes the adoption.
     adopted = Adopted(fingerprint, found, now, root)
     return Adoption(
         fingerprint, found, version, is_repeat=False, refresh=client.refresh(now, adopting=adopted)
@@ -93,7 +85,7 @@ def adopt_root(
 
 
 def _root_in_force(directory: Path, begun: Bootstrap, limits: TrustLimits) -> bytes:
-    """The newest root that this folder follows; that which a person named last, while there is nothing else."""
+    """The newest root that this folder follows; before the first refresh, the last root that a person named."""
     try:
         return TrustStore.open(directory, limits=limits).state.files.national.roots[-1]
     except TrustError:
@@ -101,7 +93,7 @@ def _root_in_force(directory: Path, begun: Bootstrap, limits: TrustLimits) -> by
 
 
 def _verify_new_root(root: bytes, in_force: bytes, realm: str, limits: TrustLimits) -> int:
-    """Check what can be checked of a root that people vouch for; its version."""
+    """Check the root that people vouch for; returns its version."""
     (new,) = verify_roots([root], limits)
     metadata = decode_metadata(root, Root, limits.root_bytes)
     old = decode_metadata(in_force, Root, limits.root_bytes).signed

@@ -1,9 +1,4 @@
-"""A trust folder, opened offline: what a node or an SDK decides with, network or not.
-
-A folder begins with a root whose fingerprint somebody was told (bootstrap.py).
-`TrustStore.open` reads a generation and verifies it from that root down to every province,
-without network; when the current one is damaged, the one before serves, and says so.
-"""
+"""TrustStore: a trust folder opened offline, verified from its root down. A damaged generation falls back to an older."""
 
 from __future__ import annotations
 
@@ -31,7 +26,7 @@ _LIMITS = TrustLimits()
 
 
 class TrustStore:
-    """A trust folder as it was when it was opened; `view` is what to verify with."""
+    """A trust folder as it was when it was opened. Verify with `view`."""
 
     def __init__(
         self,
@@ -41,7 +36,7 @@ class TrustStore:
         warnings: tuple[str, ...],
         lost: tuple[bytes, ...] = (),
     ) -> None:
-        """`lost`: what is left of newer generations that no longer hold (`lost_files`)."""
+        """`lost`: what can still be read of newer, damaged generations (`lost_files`)."""
         self.directory = directory
         self.state = state
         self.generation = generation
@@ -51,26 +46,26 @@ class TrustStore:
 
     @property
     def view(self) -> TrustView:
-        """What the folder lets one believe."""
+        """What to verify with."""
         return self._view
 
     def set_clock_evidence(self, clock_evidence: ClockEvidence | None) -> None:
-        """Put into the view what the last contact said of this machine's clock."""
+        """Put the newest evidence about this machine's clock into the view."""
         if clock_evidence != self._view.clock_evidence:
             self._view = replace(self._view, clock_evidence=clock_evidence)
 
     @classmethod
     def open(cls, directory: Path | str, *, limits: TrustLimits = _LIMITS) -> TrustStore:
-        """Open the newest generation that holds, verifying it whole, without network.
+        """Open the newest generation that verifies as a whole, without network.
 
-        Raises ConfigurationError when the folder was never begun, TrustError when no
-        generation holds; `warnings` name what was damaged.
+        Raises ConfigurationError if the folder was never begun, TrustError if no generation
+        verifies; `warnings` name what was damaged.
         """
         directory = Path(directory)
         bootstrap = read_bootstrap(directory, limits)
         current = current_generation(directory)
         found = generation_numbers(directory)
-        # a generation newer than `current` was never finished; without `current` any may serve
+        # a generation newer than `current` was never finished; without `current` any may be complete
         numbers = found if current is None else [number for number in found if number <= current]
         warnings: list[str] = []
         for number in numbers:
@@ -79,7 +74,7 @@ class TrustStore:
                 files = replace(files, national=replace(files.national, adopted=bootstrap.fingerprints))
                 state = assemble(files, read_list, limits)
             except HealthcodeError as error:
-                warnings.append(f"generation {number} does not hold: {error.message}")
+                warnings.append(f"generation {number} does not verify: {error.message}")
                 continue
             if warnings:
                 warnings.append(f"generation {number} serves in its place; refresh to repair the folder")
@@ -91,4 +86,4 @@ class TrustStore:
             raise TrustError(
                 f"the trust folder {directory} was begun but never filled; run: healthcode trust sync"
             )
-        raise TrustError(f"no generation in {directory} holds: {'; '.join(warnings)}")
+        raise TrustError(f"no generation in {directory} verifies: {'; '.join(warnings)}")

@@ -1,8 +1,4 @@
-"""What a node knows and believes at one moment: issuers and their keys, lists, policy, ages.
-
-A TrustView is immutable and swapped whole, so that a verification never sees half of an
-update. It holds nothing that was not signed by its owner and checked on the way in.
-"""
+"""TrustView: the verified content of a trust folder at one moment. Immutable; a refresh swaps it as a whole."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ __all__ = ["IssuerKey", "IssuerView", "TrustView"]
 
 @dataclass(frozen=True, slots=True)
 class IssuerKey:
-    """A key of an issuer, good for things made at t with not_before ≤ t < not_after (seconds)."""
+    """A key of an issuer, valid for things made at t with not_before ≤ t < not_after (seconds)."""
 
     kid: bytes
     public: bytes
@@ -35,12 +31,12 @@ class IssuerKey:
 
 @dataclass(frozen=True, slots=True)
 class IssuerView:
-    """One participant, as its own authority and node describe it.
+    """One participant, as its authority and its node describe it.
 
-    `revocations` and `live_signed_at` are None when its node has published nothing that
-    holds: its codes are then NOT_COVERED. `signs_until` and `codes_until` are set for a
-    participant that retires: its LIVE and PAPER keys end by the one, its codes by the other.
-    `province_sha256` is of province.json, `live_sha256` of the live metadata as it was served.
+    `revocations` and `live_signed_at` are None if its node has published nothing that verifies: its
+    codes are then NOT_COVERED. `signs_until` and `codes_until` are set if it retires: its LIVE and
+    PAPER keys end by the first, its codes by the second. `province_sha256` is of province.json,
+    `live_sha256` of the live metadata as served.
     """
 
     code: str
@@ -62,7 +58,7 @@ class IssuerView:
     codes_until: int | None = None
 
     def keys_for(self, purpose: KeyPurpose, now: int) -> tuple[IssuerKey, ...]:
-        """The keys of a purpose that are in their window at `now`, the newest first; killed ones left out."""
+        """The keys of a purpose in their window at `now`, newest first, without killed keys."""
         killed = frozenset() if self.revocations is None else self.revocations.head.killed_kids
         found = (
             key
@@ -74,16 +70,13 @@ class IssuerView:
 
 @dataclass(frozen=True, slots=True)
 class TrustView:
-    """Everything that verification needs, with the versions and times it came with.
+    """Everything that verification needs, with its versions and times.
 
-    `issuers` is by participant code, `services` by "registry" and "gateway".
-    `warnings` are sentences for an operator. `earliest_expiry` is the first moment at
-    which some metadata of this view expires. `clock_evidence` is what the last news said of this
-    machine's clock. `authorities` gives (seq, mark) of the newest authority link that is
-    listed for a participant, in force or waiting; see link.link_mark. `retirements` has every
-    participant that leaves or has left, also one that nobody delegates to any more. `held_back`
-    names each participant (and "areas") whose newest files were refused, with the reason: what
-    this view has of it is known not to be current.
+    `issuers` is by participant code, `services` by "registry" and "gateway". `warnings` are
+    sentences for an operator. `earliest_expiry` is when the first metadata of this view expires.
+    `authorities` is by participant: (seq, `link_mark`) of the newest authority link listed, in force
+    or waiting. `retirements` has every participant that leaves or has left. `held_back` is by
+    participant (and "areas"): why its newest files were refused, so that this view is not current.
     """
 
     realm: str
@@ -105,10 +98,10 @@ class TrustView:
     held_back: Mapping[str, Reason] = field(default_factory=dict)
 
     def age_seconds(self, issuer: str, now: int) -> int | None:
-        """The worse of two ages: of the registry's timestamp and of the issuer's own live signature.
+        """The larger of two ages: of the registry's timestamp and of the issuer's live signature.
 
-        None when the issuer is unknown or never signed. Negative when both were signed
-        after `now`: see ahead_seconds.
+        None if the issuer is unknown or never signed. Negative if both were signed after `now`: see
+        ahead_seconds.
         """
         found = self.issuers.get(issuer)
         if found is None or found.live_signed_at is None:
@@ -116,10 +109,9 @@ class TrustView:
         return now - min(self.timestamp_signed_at, found.live_signed_at)
 
     def tier(self, issuer: str, thresholds: Freshness, now: int) -> tuple[TrustTier, int]:
-        """(tier, age in seconds) of what is known about an issuer.
+        """(tier, age in seconds) of the trust files of an issuer.
 
-        For an issuer that never signed a live statement the tier is STALE, and the age
-        that of the timestamp.
+        If the issuer never signed live metadata: STALE, and the age of the timestamp.
         """
         age = self.age_seconds(issuer, now)
         if age is None:
@@ -127,10 +119,10 @@ class TrustView:
         return thresholds.tier(age), age
 
     def ahead_seconds(self, issuer: str, now: int) -> int:
-        """By how much the latest signed time stands after `now`; 0 if none does.
+        """How far the latest signed time is after `now`; 0 if none is.
 
-        More than the policy's skew means that this machine's clock is wrong (or the
-        signer's is): verification is UNDECIDED and raises a clock alarm.
+        More than the policy's skew means that this machine's clock (or the signer's) is wrong:
+        verification is then UNDECIDED and raises a clock alarm.
         """
         found = self.issuers.get(issuer)
         latest = self.timestamp_signed_at
@@ -139,8 +131,8 @@ class TrustView:
         return max(0, latest - now)
 
     def clock_ahead_seconds(self, now: int) -> int:
-        """By how much the last news showed this machine's clock to be ahead; 0 if it did not.
+        """How far the clock evidence shows this machine's clock to be ahead; 0 if it does not.
 
-        More than the policy's skew: nothing may be called expired that was good so long ago.
+        More than the policy's skew: a code that was valid so long ago must not be called expired.
         """
         return 0 if self.clock_evidence is None else self.clock_evidence.ahead_seconds(now)

@@ -1,13 +1,6 @@
-"""How a trust folder begins: with a root whose fingerprint somebody was told by a way they trust.
+"""The roots that a trust folder was begun with or adopted later: trust.json, root.json and roots/<hex>.
 
-    DIR/trust.json    realm and fingerprint; then each root that a person adopted later
-    DIR/root.json     the root that the folder was begun with
-    DIR/roots/<hex>   those that were adopted later, by their SHA-256
-
-`init_trust` begins a folder, never by trust on first use. Roots follow each other by
-signature; only where root's own keys were lost does the realm begin anew with a root that
-the one before did not sign, and only a person adopts it (rebootstrap.py). Replacing
-trust.json is the write that makes either of them durable.
+Replacing trust.json is the write that makes a beginning or an adoption durable.
 """
 
 from __future__ import annotations
@@ -52,22 +45,22 @@ _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 _MAX_BYTES = 65_536
 
 
-class _AdoptedDocument(JsonFile):
+class _AdoptedRoot(JsonFile):
     root_fingerprint: str
     root_version: int
     adopted_at: Time
 
 
-class _TrustDocument(JsonFile):
+class _TrustFile(JsonFile):
     format: Literal["healthcode/trust/1"] = "healthcode/trust/1"
     realm: str
     root_fingerprint: str
-    adopted: tuple[_AdoptedDocument, ...] = ()
+    adopted: tuple[_AdoptedRoot, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A root that a person took over by its fingerprint, and when, by this machine's clock."""
+    """A root that a person adopted by its fingerprint; `at` is when, by this machine's clock (seconds)."""
 
     fingerprint: str
     version: int
@@ -77,7 +70,7 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """The root that a folder was begun with, and those that were adopted since."""
+    """The root that a folder was begun with, and the roots that were adopted since."""
 
     realm: str
     fingerprint: str
@@ -86,12 +79,12 @@ class Bootstrap:
 
     @property
     def trusted_root(self) -> bytes:
-        """The root from which the roots of a source must follow: the one that a person named last."""
+        """The root that a source's roots must follow: the last one that a person named."""
         return self.adopted[-1].root if self.adopted else self.root
 
     @property
     def fingerprints(self) -> frozenset[str]:
-        """Of the roots that were adopted."""
+        """Fingerprints of the adopted roots."""
         return frozenset(each.fingerprint for each in self.adopted)
 
     def knows(self, fingerprint: str) -> bool:
@@ -99,11 +92,11 @@ class Bootstrap:
         return fingerprint == self.fingerprint or fingerprint in self.fingerprints
 
     def adopting(self, adopted: Adopted) -> Bootstrap:
-        """The same, with one more root that a person names."""
+        """A copy with one more adopted root."""
         return replace(self, adopted=(*self.adopted, adopted))
 
     def roots_before_trusted(self, accepted: Sequence[bytes]) -> tuple[bytes, ...]:
-        """The roots that this folder followed before its anchor; `accepted` are those of its generation."""
+        """The roots that this folder followed before `trusted_root`; `accepted` are those of its generation."""
         if not self.adopted:
             return ()
         roots = accepted or (self.root,)
@@ -119,17 +112,16 @@ def check_fingerprint(text: str) -> None:
 
 
 def read_bootstrap(directory: Path, limits: TrustLimits = _LIMITS) -> Bootstrap:
-    """The root that `directory` was begun with, and those that were adopted.
+    """The root that `directory` was begun with, and the adopted roots.
 
-    Raises ConfigurationError when it was never begun, TrustError when what it was begun
-    with is damaged.
+    Raises ConfigurationError if it was never begun, TrustError if its files are damaged.
     """
     try:
-        document = decode_json_file(_TrustDocument, read_regular(directory / "trust.json"), _MAX_BYTES)
+        begun = decode_json_file(_TrustFile, read_regular(directory / "trust.json"), _MAX_BYTES)
         root = read_regular(directory / "root.json")
         adopted = tuple(
             Adopted(each.root_fingerprint, each.root_version, each.adopted_at, _adopted_root(directory, each))
-            for each in document.adopted
+            for each in begun.adopted
         )
     except FileNotFoundError as error:
         if (directory / "trust.json").exists() and (directory / "root.json").exists():
@@ -140,7 +132,7 @@ def read_bootstrap(directory: Path, limits: TrustLimits = _LIMITS) -> Bootstrap:
         ) from error
     except (OSError, DecodeError) as error:
         raise TrustError(f"the trust folder {directory} is damaged: {error}") from error
-    if root_fingerprint(root) != document.root_fingerprint:
+    if root_fingerprint(root) != begun.root_fingerprint:
         raise TrustError(
             f"{directory}/root.json is damaged: its fingerprint is not the one it was begun with"
         )
@@ -149,17 +141,17 @@ def read_bootstrap(directory: Path, limits: TrustLimits = _LIMITS) -> Bootstrap:
             raise TrustError(
                 f"{_adopted_path(directory, each.fingerprint)} is damaged: adopt that root again"
             )
-    found = Bootstrap(document.realm, document.root_fingerprint, root, adopted)
+    found = Bootstrap(begun.realm, begun.root_fingerprint, root, adopted)
     realm = realm_of(
         verify_roots([root, *(each.root for each in adopted)], limits, adopted=found.fingerprints)[-1]
     )
-    if realm != document.realm:
+    if realm != begun.realm:
         raise TrustError(f"{directory}/trust.json is damaged: its root is of realm {realm}")
     return found
 
 
 def write_adopted(directory: Path, bootstrap: Bootstrap) -> None:
-    """Make the roots that were adopted durable. Raises TrustError (STORAGE_FULL); nothing has changed then."""
+    """Make the adopted roots durable. Raises TrustError (STORAGE_FULL); nothing has changed then."""
     try:
         (directory / "roots").mkdir(exist_ok=True)
         for each in bootstrap.adopted:
@@ -173,7 +165,7 @@ def write_adopted(directory: Path, bootstrap: Bootstrap) -> None:
 
 
 def bootstrap_mark(directory: Path) -> tuple[int, int]:
-    """Changes whenever trust.json was replaced, by whatever process; costs one stat."""
+    """Changes whenever any process replaces trust.json. Costs one stat."""
     try:
         status = (directory / "trust.json").stat()
     except OSError:
@@ -182,15 +174,16 @@ def bootstrap_mark(directory: Path) -> tuple[int, int]:
 
 
 def write_bootstrap(directory: Path, bootstrap: Bootstrap) -> None:
-    document = _TrustDocument(
+    """Replace trust.json. Raises OSError."""
+    content = _TrustFile(
         realm=bootstrap.realm,
         root_fingerprint=bootstrap.fingerprint,
         adopted=tuple(
-            _AdoptedDocument(root_fingerprint=each.fingerprint, root_version=each.version, adopted_at=each.at)
+            _AdoptedRoot(root_fingerprint=each.fingerprint, root_version=each.version, adopted_at=each.at)
             for each in bootstrap.adopted
         ),
     )
-    write_atomic(directory / "trust.json", encode_json_file(document))
+    write_atomic(directory / "trust.json", encode_json_file(content))
 
 
 def _adopted_path(directory: Path, fingerprint: str) -> Path:
@@ -198,5 +191,5 @@ def _adopted_path(directory: Path, fingerprint: str) -> Path:
     return directory / "roots" / fingerprint.removeprefix("sha256:")
 
 
-def _adopted_root(directory: Path, each: _AdoptedDocument) -> bytes:
+def _adopted_root(directory: Path, each: _AdoptedRoot) -> bytes:
     return read_regular(_adopted_path(directory, each.root_fingerprint))

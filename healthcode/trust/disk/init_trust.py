@@ -1,4 +1,4 @@
-"""Begin a trust folder with the root that has a given fingerprint."""
+"""Begin a trust folder with the root that has a given fingerprint; never by trust on first use."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def init_trust(
     realm: str | None = None,
     limits: TrustLimits = _LIMITS,
 ) -> Bootstrap:
-    """Begin a trust folder with the root that has this fingerprint, `sha256:<64 hex digits>` of its file.
+    """Begin a trust folder with the root of this fingerprint, `sha256:<64 hex digits>` of its file.
 
-    Doing it again with the same fingerprint changes nothing. Raises ConfigurationError for
-    a malformed fingerprint, or a folder that was begun with another root; RefusedTrustError
-    when no source serves such a root, or one of another realm; UnavailableError.
+    A repeat with the same fingerprint changes nothing. Raises ConfigurationError for a malformed
+    fingerprint, or a folder that was begun with another root; RefusedTrustError if no source
+    serves such a root, or it is of another realm; UnavailableError.
     """
     directory = Path(directory)
     check_fingerprint(fingerprint)
@@ -68,9 +68,9 @@ def init_trust(
 
 
 def find_root(sources: Sequence[TrustSource], fingerprint: str, limits: TrustLimits = _LIMITS) -> bytes:
-    """The root of this fingerprint, from the first source that has it: its fingerprint is proof enough.
+    """The root of this fingerprint, from the first source that has it. The fingerprint is proof enough.
 
-    Raises RefusedTrustError (ROOT_UNKNOWN) when none has it, UnavailableError.
+    Raises RefusedTrustError (ROOT_UNKNOWN) if no source has it, UnavailableError.
     """
     first: HealthcodeError | None = None
     for source in sources:

@@ -1,12 +1,6 @@
-"""Generations on disk: a whole, consistent set of trust files, or none.
+"""Read the generations of a trust folder, each one complete and consistent set of trust files.
 
-    DIR/trust.json, root.json        what the folder was begun with (bootstrap.py)
-    DIR/current -> generations/7     swapped by rename: the write that makes a refresh durable
-    DIR/generations/7/manifest.json  SHA-256 of each file, to find damage by name
-                     /metadata/…  /targets/…  /lists/…  /witness/…
-    DIR/cache/                       python-tuf's; never trusted, may be deleted
-
-Here they are found and read; generation_writer.py makes them.
+write.py makes them; `DIR/current` links to the one that serves.
 """
 
 from __future__ import annotations
@@ -56,6 +50,11 @@ __all__ = [
     "read_manifest",
 ]
 
+# DIR/trust.json, root.json        what the folder was begun with (bootstrap.py)
+# DIR/current -> generations/7     replaced by rename: the write that makes a refresh durable
+# DIR/generations/7/manifest.json  SHA-256 of each file, to name damaged ones
+#                  /metadata/…  /targets/…  /lists/…  /witness/…
+# DIR/cache/                       of python-tuf; never trusted, may be deleted
 FOLDERS = ("metadata", "targets", "lists", "witness")
 MANIFEST = "manifest.json"
 FORMAT = "healthcode/generation/1"
@@ -75,12 +74,12 @@ def _target(path: str) -> str:
 
 
 def _is_number(name: str) -> bool:
-    """Whether a folder's name is one that we gave it; `²` is a digit, too, and no number."""
+    """Whether a folder's name is one that we gave it. `²` is a digit, but no such name."""
     return name.isascii() and name.isdecimal() and len(name) <= _MAX_DIGITS
 
 
 def generation_numbers(directory: Path) -> list[int]:
-    """The generations there are, newest first; those newer than `current` were never finished."""
+    """The generations in the folder, newest first; those newer than `current` were never finished."""
     folder = directory / "generations"
     found = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
     return sorted((int(name) for name in found if _is_number(name)), reverse=True)
@@ -96,7 +95,7 @@ def current_generation(directory: Path) -> int | None:
 
 
 def is_in_place(directory: Path, number: int, national: NationalFiles) -> bool:
-    """Whether `current` names that generation, and its timestamp is that of `national`: nobody moved on."""
+    """Whether `current` still names that generation with that timestamp: no other process replaced it."""
     if current_generation(directory) != number:
         return False
     try:
@@ -115,7 +114,7 @@ def holds_list(directory: Path, number: int, place: str) -> bool:
 
 
 def lost_files(directory: Path, numbers: Sequence[int]) -> tuple[bytes, ...]:
-    """Timestamp and snapshot of generations that no longer hold, where they can be read: not verified."""
+    """Timestamp and snapshot of damaged generations, if they can be read. Not verified."""
     found = []
     for number in numbers:
         for place in (TIMESTAMP, _metadata("snapshot")):
@@ -125,7 +124,7 @@ def lost_files(directory: Path, numbers: Sequence[int]) -> tuple[bytes, ...]:
 
 
 def places_of(files: TrustFiles) -> dict[str, bytes]:
-    """Every file of a generation by its place, without lists."""
+    """Every file of a generation except the lists, by its path in the generation's folder."""
     national = files.national
     placed = {
         TIMESTAMP: national.timestamp,
@@ -152,9 +151,9 @@ def places_of(files: TrustFiles) -> dict[str, bytes]:
 
 
 def read_generation(directory: Path, number: int, bootstrap: bytes) -> tuple[TrustFiles, ListReader]:
-    """The files of a generation and a reader of its lists; damage is found, signatures are not checked here.
+    """The files of a generation and a reader of its lists. Finds damage; does not verify signatures.
 
-    Raises TrustError naming the file that is missing or damaged.
+    Raises TrustError that names the missing or damaged file.
     """
     folder = directory / "generations" / str(number)
     manifest = read_manifest(folder)
@@ -244,7 +243,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def read_file(folder: Path, place: str, digest: str | None, max_bytes: int | None = None) -> bytes:
-    """A file of a generation. Raises TrustError when it is missing, or has not this SHA-256 (hex)."""
+    """A file of a generation. Raises TrustError if it is missing or does not have this SHA-256 (hex)."""
     where = f"generation {folder.name}: {place}"
     try:
         data = read_regular(folder / place, max_bytes)

@@ -1,14 +1,4 @@
-"""Making generations: each whole on disk before `current` names it, and cheap when little has changed.
-
-A file that did not change is a hard link to the generation *before the last*, so two
-neighbours never share one: damage to a file leaves a whole generation beside it. The
-folder of the oldest becomes the next one: its files are links already, but for what has
-changed since. Beside the new one, the last three are kept.
-
-Every file is fsynced before `current` names it; the rename of `current`, and the fsync of
-its folder, is the write that makes a refresh durable. A newer timestamp over the same
-snapshot replaces that one file, by rename.
-"""
+"""Write generations: each durable before `current` names it, and cheap if little has changed."""
 
 from __future__ import annotations
 
@@ -41,18 +31,18 @@ from healthcode.trust.verify.trust_state import TrustFiles
 __all__ = ["KEPT", "Checkpoint", "swap_timestamp", "write_generation"]
 
 KEPT = 3
-"""Generations that are kept beside the newest."""
+"""Number of generations kept beside the newest."""
 
 Checkpoint = Callable[[str], None]
-"""Called with a step's name before the next one begins; tests cut the power there."""
+"""Called with a step's name when it is done. Tests interrupt the program there."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """Where the next generation stands among those there are, by number.
+class _Plan:
+    """Which generations the next one is made from, by number.
 
-    `base` serves now; from `elder`, the one before it, unchanged files are linked; the
-    folder of `spare` is used again; `dropped` go.
+    `base` serves now. Unchanged files are linked from `elder`, the one before it. The folder of
+    `spare` is reused. `dropped` are deleted.
     """
 
     number: int
@@ -71,42 +61,43 @@ def write_generation(
     known: Container[int] = (),
     checkpoint: Checkpoint = lambda _step: None,
 ) -> int:
-    """Make a generation durable, then current; its number.
+    """Make a generation durable, then current; returns its number.
 
-    `known`: the generations that this process has read whole, or written. A file of another
-    one is hashed before it is linked: silent damage must not go from one into the next.
-
-    `base` is the generation that serves now, if any. `lists` is by place (`lists/<hex>`):
-    new bytes, or None for one that `base` holds. Raises TrustError(STORAGE_FULL) when the disk does not take it; the
-    current generation then stays.
+    `base` is the serving generation, if any. `lists` is by path (`lists/<hex>`): content, or None for a
+    list that `base` has. `known`: generations that this process read whole or wrote; files of any
+    other are hashed before they are linked, so that silent damage does not spread. Raises
+    TrustError(STORAGE_FULL); the current generation is then unchanged.
     """
-    row = _line_up(directory, base)
-    folder = _folder(directory, row.number)
+    plan = _plan(directory, base)
+    folder = _folder(directory, plan.number)
     try:
-        _write(directory, row, files, lists, known, checkpoint)
+        _write(directory, plan, files, lists, known, checkpoint)
         checkpoint("generation.synced")
-        _swap_current(directory, row.number)
+        _swap_current(directory, plan.number)
     except OSError as error:
         with contextlib.suppress(OSError):
             shutil.rmtree(folder)
         raise _storage(directory, error) from error
     checkpoint("current.swapped")
-    for number in row.dropped:
+    for number in plan.dropped:
         shutil.rmtree(_folder(directory, number), ignore_errors=True)
-    return row.number
+    return plan.number
 
 
 def _folder(directory: Path, number: int) -> Path:
     return directory / "generations" / str(number)
 
 
-def _line_up(directory: Path, base: int | None) -> _Row:
+# An unchanged file is a hard link to the generation before the last, so two neighbours never share a file: damage to
+# one leaves a whole generation beside it. The oldest generation's folder is reused, since most of its files are links
+# to the same content already.
+def _plan(directory: Path, base: int | None) -> _Plan:
     numbers, current = generation_numbers(directory), current_generation(directory)
     elder = next((number for number in numbers if base is not None and number < base), None)
     kept = [number for number in numbers if current is None or number <= current][:KEPT]
-    # those that nobody needs: the oldest, and what was never finished
+    # generations that are not needed: the oldest, and unfinished ones
     spares = [number for number in numbers if number not in {*kept, base, elder}]
-    return _Row(
+    return _Plan(
         number=max([current or 0, *numbers]) + 1,
         base=base,
         elder=elder,
@@ -117,20 +108,20 @@ def _line_up(directory: Path, base: int | None) -> _Row:
 
 def _write(
     directory: Path,
-    row: _Row,
+    plan: _Plan,
     files: TrustFiles,
     lists: Mapping[str, bytes | None],
     known: Container[int],
     checkpoint: Checkpoint,
 ) -> None:
-    folder = _folder(directory, row.number)
-    there = _begin(directory, row)
-    elder = None if row.elder is None else _folder(directory, row.elder)
-    sound = {} if elder is None else _sound_files(elder, hashed=row.elder not in known)
+    folder = _folder(directory, plan.number)
+    there = _begin(directory, plan)
+    elder = None if plan.elder is None else _folder(directory, plan.elder)
+    sound = {} if elder is None else _sound_files(elder, hashed=plan.elder not in known)
     contents: dict[str, bytes | None] = {**places_of(files), **lists}
     digests: dict[str, str] = {}
     written = [MANIFEST]
-    # plain strings: of a hundred files most are links, and a path object costs more than the link
+    # plain strings: of a hundred files most are links, and a Path object costs more than the link
     to, source = f"{folder}/", f"{elder}/"
     for place, data in contents.items():
         # a list is named by its own digest
@@ -147,10 +138,10 @@ def _write(
                 os.link(source + place, to + place)
                 continue
         if held is not None:
-            os.unlink(to + place)  # noqa: PTH108  it is a link: writing to it would write to the others
+            os.unlink(to + place)  # noqa: PTH108  a link: writing to it would change other generations
         if data is None:
-            # read late, to hold one at a time
-            data = read_file(directory / "generations" / str(row.base), place, digest)  # noqa: PLW2901
+            # read late, so that memory holds one list at a time
+            data = read_file(directory / "generations" / str(plan.base), place, digest)  # noqa: PLW2901
         (folder / place).write_bytes(data)
         written.append(place)
     for place in there:
@@ -168,14 +159,14 @@ def _write(
     sync_all([*(folder / each for each in (*written, *FOLDERS, ".")), folder.parent])
 
 
-def _begin(directory: Path, row: _Row) -> dict[str, int]:
-    """The folder of the next generation, and what lies in it from the spare one: place → inode."""
-    folder = _folder(directory, row.number)
-    if row.spare is None:
+def _begin(directory: Path, plan: _Plan) -> dict[str, int]:
+    """Make the folder of the next generation; returns the files in it, from the spare one: path → inode."""
+    folder = _folder(directory, plan.number)
+    if plan.spare is None:
         folder.mkdir(parents=True)
     else:
-        spare = _folder(directory, row.spare)
-        # without its manifest it is no generation any more, whatever happens from here on
+        spare = _folder(directory, plan.spare)
+        # without its manifest it is no generation any more, even if we are killed from here on
         (spare / MANIFEST).unlink(missing_ok=True)
         spare.rename(folder)
     found: dict[str, int] = {}
@@ -187,9 +178,9 @@ def _begin(directory: Path, row: _Row) -> dict[str, int]:
 
 
 def _sound_files(folder: Path, *, hashed: bool) -> dict[str, tuple[str, int]]:
-    """The files of a generation that nobody wrote to after its manifest was made: place → (digest, inode).
+    """The files of a generation unchanged since its manifest was written: path → (digest, inode).
 
-    `hashed`: each is read, too; a bad disk, or a copy of a damaged folder, keeps the times.
+    `hashed`: also hash each file, since a bad disk, or a copy of a damaged folder, keeps the times.
     """
     found: dict[str, tuple[str, int]] = {}
     try:
@@ -212,7 +203,7 @@ def _swap_current(directory: Path, number: int) -> None:
     fresh.symlink_to(Path("generations") / str(number))
     current = directory / "current"
     if current.is_dir() and not current.is_symlink():
-        # a copy that followed links: it is in the way of every refresh, and nobody reads it
+        # a folder in place of the link, from a copy that followed links: it blocks every refresh and nothing reads it
         current.rename(next(path for path in map(current.with_name, _asides()) if not path.exists()))
     fresh.replace(current)
     sync(directory)
@@ -223,7 +214,7 @@ def _asides() -> Iterator[str]:
 
 
 def swap_timestamp(directory: Path, number: int, timestamp: bytes) -> None:
-    """Replace the timestamp of a generation by a newer one over the same snapshot, durably."""
+    """Replace the timestamp of a generation by a newer one for the same snapshot, durably."""
     try:
         write_atomic(directory / "generations" / str(number) / TIMESTAMP, timestamp)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""What trust files look like: documents, delegations, paths, TUF metadata."""
+"""The format of trust files: JSON files, delegations, paths, TUF metadata."""

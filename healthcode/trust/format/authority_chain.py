@@ -1,19 +1,4 @@
-"""Authority chains and proofs of possession: who may speak for a participant, and by whose leave.
-
-A chain is append-only. Each link names a set of keys and a threshold; each key of the
-set proves that its owner holds it, and from the second link on the set before hands
-over with its own threshold of signatures. Every statement holds the participant, the
-realm (as external data) and the digest of the link before, so that no proof is good
-anywhere else.
-
-A link without a handover is refused, unless root consents to it, for an authority that
-is lost: root names SHA-256 of the link's statement under `NN/seq` (metadata.reonboarded_in),
-so that it takes root's threshold and everybody sees it for ever. Clients that accepted
-another link before let it wait (refresh.py).
-
-All of it goes through `signing` (strict Ed25519); a key that is not a canonical point of
-the prime-order group is never admitted.
-"""
+"""Authority chains: the sets of keys that may speak for a participant, each handed over by the set before it."""
 
 from __future__ import annotations
 
@@ -51,6 +36,8 @@ Consents = Mapping[str, str]
 _NONE: Consents = MappingProxyType({})
 
 
+# Each statement names the participant, the realm (as external data) and the link before, so no proof can be used
+# elsewhere.
 def _statement(participant: str, link: AuthorityLink, previous: AuthorityLink | None) -> bytes:
     # one level is enough: the handover to the previous link covered the level before it
     before = None if previous is None else hashlib.sha256(_fields(participant, previous, None)).digest()
@@ -62,18 +49,18 @@ def _fields(participant: str, link: AuthorityLink, before: bytes | None) -> byte
 
 
 def link_digest(participant: str, link: AuthorityLink, previous: AuthorityLink | None) -> bytes:
-    """SHA-256 of what the signatures of a link are over; root consents to this."""
+    """SHA-256 of the statement that a link's signatures are over. Root consents to this digest."""
     return hashlib.sha256(_statement(participant, link, previous)).digest()
 
 
 def link_mark(link: AuthorityLink) -> str:
-    """A short mark by which two links are told apart: their keys and threshold. No signature is over it."""
+    """A short hash of a link's keys, threshold and time, to tell links apart. No signature is over it."""
     body = f"{link.seq}/{link.threshold}/{link.created}/".encode() + b"".join(link.keys)
     return hashlib.sha256(body).hexdigest()[:32]
 
 
 def is_without_handover(link: AuthorityLink) -> bool:
-    """Whether a later link comes without the consent of the set before it."""
+    """Whether a later link lacks the consent of the set before it."""
     return link.seq > 1 and not link.handover
 
 
@@ -87,7 +74,7 @@ def new_link(
     previous: AuthorityLink | None = None,
     previous_keys: Sequence[PrivateKey] = (),
 ) -> AuthorityLink:
-    """A complete link, when all keys are at hand (development realms and tests)."""
+    """A complete link, if all keys are at hand (development realms and tests)."""
     link = AuthorityLink(
         seq=1 if previous is None else previous.seq + 1,
         keys=tuple(key.public for key in keys),
@@ -122,14 +109,16 @@ def verify_link(
     realm: str,
     consents: Consents = _NONE,
 ) -> None:
-    """Check one link against the one before it; `consents` are those of the root in force.
+    """Check one link against the one before it. `consents` are those of the root in force.
 
-    Raises as verify_possession, and SignatureError(SIGNATURE_THRESHOLD) when the handover
-    is missing or short.
+    Raises as verify_possession, and SignatureError(SIGNATURE_THRESHOLD) if the handover has too
+    few signatures.
     """
     verify_possession(participant, previous, link, realm)
     if previous is None:
         return
+    # If an authority is lost, root can consent instead, with its own threshold and for everyone to see. Clients that
+    # accepted another link make such a link wait (accepted_chain.py).
     if is_without_handover(link) and _is_consented(participant, previous, link, consents):
         return
     _verify_handover(participant, previous, link, realm)
@@ -142,15 +131,15 @@ def _is_consented(participant: str, previous: AuthorityLink, link: AuthorityLink
 def verify_possession(
     participant: str, previous: AuthorityLink | None, link: AuthorityLink, realm: str
 ) -> None:
-    """Check that a link stands in its place and that each of its keys is held; not by whose leave.
+    """Check a link's seq, and the proof of possession of each of its keys; not its handover.
 
     Raises TrustError(VERSION_CONFLICT) for a wrong seq, SignatureError(POSSESSION_UNPROVEN)
-    when a key is no valid point or unproven.
+    for a key that is no valid point or has no proof.
     """
     where = f"participant {participant}: authority link {link.seq}"
     expected = 1 if previous is None else previous.seq + 1
     if link.seq != expected:
-        raise TrustError(f"{where} stands where link {expected} belongs", reason=Reason.VERSION_CONFLICT)
+        raise TrustError(f"{where} is in the place of link {expected}", reason=Reason.VERSION_CONFLICT)
     if len(set(link.keys)) != len(link.keys) or link.threshold > len(link.keys):
         raise SignatureError(
             f"{where} has a key twice, or a threshold above its number of keys",
@@ -190,7 +179,7 @@ def _verify_handover(participant: str, previous: AuthorityLink, link: AuthorityL
 def verify_chain(
     participant: str, chain: Sequence[AuthorityLink], realm: str, consents: Consents = _NONE
 ) -> AuthorityLink:
-    """Check a whole chain; its head. Raises as verify_link does, and TrustError for an empty chain."""
+    """Check a whole chain; returns its newest link. Raises as verify_link, and TrustError for an empty chain."""
     previous: AuthorityLink | None = None
     for link in chain:
         verify_link(participant, previous, link, realm, consents)
@@ -207,10 +196,10 @@ def verify_extension(
     realm: str,
     consents: Consents = _NONE,
 ) -> AuthorityLink:
-    """Check that `chain` begins with the chain that was accepted last; its head.
+    """Check that `chain` begins with the accepted chain; returns its newest link.
 
-    Raises TrustError(AUTHORITY_EXISTS) when it does not, and as verify_chain does.
-    Proofs are part of a link: a link whose proofs changed is another link.
+    Raises TrustError(AUTHORITY_EXISTS) if it does not, and as verify_chain. Proofs are part of a
+    link: a link with other proofs is another link.
     """
     if tuple(chain[: len(accepted)]) != tuple(accepted):
         raise TrustError(

@@ -1,14 +1,6 @@
-"""What a role may say at all: the fixed form of delegations (design: no delegation grows in silence).
+"""The fixed form of delegations: exactly which paths and roles each role may list.
 
-python-tuf alone accepts, without a sign, a targets role that lists a province's file
-itself, a sibling role with a wider pattern, and a province delegated anew to another
-key. So the form is checked here, in the registry and in every client:
-
-- targets lists the national files and nothing else; its roles are `areas` and `province-NN`;
-- a province's delegation names exactly the keys and threshold of its chain's head, and
-  exactly its two patterns;
-- a province lists its one file, and delegates to one role, its own node, one pattern;
-- a node lists its head, and delegates to nobody.
+python-tuf alone accepts wider ones, so registry and clients both check the form.
 """
 
 from __future__ import annotations
@@ -49,7 +41,7 @@ __all__ = [
 
 
 def _forbidden(message: str, who: str) -> TrustError:
-    """By name: that the operators overreach is another alarm than that a province does."""
+    """An error for operators that overreach, or for another role: these are different alarms."""
     overreach = who == "targets"
     return TrustError(message, reason=Reason.TARGETS_OVERREACH if overreach else Reason.PATH_FORBIDDEN)
 
@@ -58,7 +50,7 @@ def _roles(targets: Targets, who: str) -> Mapping[str, DelegatedRole]:
     if targets.delegations is None:
         return {}
     if targets.delegations.roles is None:
-        raise _forbidden(f"{who} delegates in a form that is not used here (succinct roles)", who)
+        raise _forbidden(f"{who} delegates in a form that healthcode does not use (succinct roles)", who)
     roles: Mapping[str, DelegatedRole] = targets.delegations.roles
     return roles
 
@@ -75,7 +67,7 @@ def _verify_paths(targets: Targets, allowed: frozenset[str], who: str) -> None:
 def _verify_patterns(role: DelegatedRole, patterns: tuple[str, ...], who: str) -> None:
     if role.paths is None or sorted(role.paths) != sorted(patterns) or not role.terminating:
         raise _forbidden(
-            f"{who} delegates to {role.name} other paths than {' and '.join(patterns)}, or lets others answer for them",
+            f"{who} delegates other paths to {role.name} than {' and '.join(patterns)}, or lets others answer for them",
             who,
         )
 
@@ -87,10 +79,9 @@ def delegated_participants(targets: Targets) -> frozenset[str]:
 
 
 def verify_targets_form(targets: Targets, realm: str) -> None:
-    """Check the paths and role names of targets; raises TrustError(TARGETS_OVERREACH).
+    """Check the paths and role names of targets. Raises TrustError(TARGETS_OVERREACH).
 
-    What stands in a province's delegation is for verify_delegation, which concerns that
-    province alone.
+    The keys of a province's delegation are for verify_delegation: they concern that province only.
     """
     _verify_paths(targets, frozenset({PARTICIPANTS_PATH, POLICY_PATH}), "targets")
     for name, role in _roles(targets, "targets").items():
@@ -100,7 +91,7 @@ def verify_targets_form(targets: Targets, realm: str) -> None:
         found = participant_of_role(name)
         if found is None or found[1]:
             raise _forbidden(
-                f"targets delegates to a role {name!r} that has no place in a trust tree", "targets"
+                f"targets delegates to a role {name!r} that a trust tree does not have", "targets"
             )
         if not may_join(realm, found[0]):
             raise _forbidden(
@@ -109,10 +100,10 @@ def verify_targets_form(targets: Targets, realm: str) -> None:
 
 
 def verify_delegation(targets: Targets, participant: str, link: AuthorityLink) -> None:
-    """Check that targets delegates to a participant as its chain's head says, no more and no less.
+    """Check that targets delegates to a participant exactly as the newest link of its chain says.
 
-    Raises TrustError: PARTICIPANT_UNKNOWN when it does not delegate at all, TARGETS_OVERREACH
-    for other patterns, AUTHORITY_EXISTS for other keys or another threshold.
+    Raises TrustError: PARTICIPANT_UNKNOWN if it does not delegate, TARGETS_OVERREACH for other
+    patterns, AUTHORITY_EXISTS for other keys or another threshold.
     """
     name = authority_role(participant)
     role = _roles(targets, "targets").get(name)
@@ -122,14 +113,14 @@ def verify_delegation(targets: Targets, participant: str, link: AuthorityLink) -
     keys, threshold = signing_keys(targets, name)
     if keys != frozenset(link.keys) or len(role.keyids) != len(link.keys) or threshold != link.threshold:
         raise TrustError(
-            f"targets delegates {name} to other keys than the head of its authority chain (link {link.seq}); "
-            "nobody but the province itself may change them",
+            f"targets delegates {name} to other keys than the newest link of its authority chain (link {link.seq}); "
+            "only the province itself may change them",
             reason=Reason.AUTHORITY_EXISTS,
         )
 
 
 def delegator_of(participant: str, link: AuthorityLink) -> Targets:
-    """A delegation as a chain's head demands it, to check a publication against the chain itself."""
+    """The delegation that a link demands, to check a publication against the chain itself."""
     keys = [tuf_key(key) for key in link.keys]
     role = DelegatedRole(
         authority_role(participant),
@@ -142,13 +133,13 @@ def delegator_of(participant: str, link: AuthorityLink) -> Targets:
 
 
 def verify_areas_form(areas: Targets) -> None:
-    """Check that areas lists its one file and delegates to nobody. Raises TrustError(PATH_FORBIDDEN)."""
+    """Check that areas lists its one file and delegates to no role. Raises TrustError(PATH_FORBIDDEN)."""
     _verify_paths(areas, frozenset({RISK_PATH}), AREAS_ROLE)
     _verify_no_roles(areas, AREAS_ROLE)
 
 
 def verify_province_form(province: Targets, participant: str) -> None:
-    """Check what a participant's authority signed: its file, its node. Raises TrustError(PATH_FORBIDDEN)."""
+    """Check that an authority lists its one file and delegates to its node. Raises TrustError(PATH_FORBIDDEN)."""
     who = authority_role(participant)
     _verify_paths(province, frozenset({province_path(participant)}), who)
     roles = _roles(province, who)
@@ -159,7 +150,7 @@ def verify_province_form(province: Targets, participant: str) -> None:
 
 
 def verify_live_form(live: Targets, participant: str) -> None:
-    """Check what a participant's node signed: its head. Raises TrustError(PATH_FORBIDDEN)."""
+    """Check that a node lists its head and delegates to no role. Raises TrustError(PATH_FORBIDDEN)."""
     who = live_role(participant)
     _verify_paths(live, frozenset({head_path(participant)}), who)
     _verify_no_roles(live, who)
@@ -167,4 +158,4 @@ def verify_live_form(live: Targets, participant: str) -> None:
 
 def _verify_no_roles(targets: Targets, who: str) -> None:
     if _roles(targets, who):
-        raise _forbidden(f"{who} delegates, which it may not", who)
+        raise _forbidden(f"{who} delegates, but it must not", who)

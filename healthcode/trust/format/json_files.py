@@ -1,12 +1,4 @@
-"""The JSON documents that TUF signs: participants.json and province.json.
-
-They are read strictly (UTF-8, no duplicate key, no NaN, no type coercion, bounded)
-and leniently where a newer writer may have added something: unknown fields are
-ignored, keys of an unknown algorithm or purpose are skipped and the rest used. The
-bytes are hashed by TUF, so a document is written once and never re-encoded.
-In memory keys and signatures are bytes and times are seconds; in JSON they are hex
-and RFC 3339.
-"""
+"""The JSON files that TUF signs: participants.json and province.json. In memory, keys are bytes and times are seconds."""
 
 from __future__ import annotations
 
@@ -78,23 +70,23 @@ Pem = Annotated[str, Field(pattern=r"^-----BEGIN CERTIFICATE-----\n", max_length
 
 
 class JsonFile(BaseModel):
-    """Base of all documents: frozen, strict, newer fields ignored."""
+    """Base of all signed JSON files: frozen, strict types, unknown fields ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
 class KeyProof(JsonFile):
-    """A signature that `key` made, over a statement that the context gives."""
+    """A signature by `key` over a statement that the context gives."""
 
     key: Key32
     signature: Signature64
 
 
 class AuthorityLink(JsonFile):
-    """One set of authority keys in a participant's append-only chain; the last one rules.
+    """One set of authority keys in a participant's append-only chain; the newest link is in force.
 
-    `possession` holds a proof by each key of this set, `handover` proofs by keys of the
-    set before (empty in the first link). See trust/link.py for what is signed.
+    `possession` has a proof by each key of this set, `handover` proofs by keys of the set before
+    (empty in the first link). authority_chain.py makes what is signed.
     """
 
     seq: int = Field(ge=1, le=1_000_000)
@@ -106,7 +98,7 @@ class AuthorityLink(JsonFile):
 
 
 class ServiceEntry(JsonFile):
-    """Where a national service is reached, and the CA of its certificates."""
+    """The endpoint of a national service, and the CA of its certificates."""
 
     ca_pem: Pem
     endpoint: HostPort
@@ -121,14 +113,14 @@ class Retirement(JsonFile):
 
 
 class ParticipantEntry(JsonFile):
-    """One participant's chain of authority key sets, oldest first; and when it leaves, if it does."""
+    """One participant's authority chain, oldest link first, and its retirement, if any."""
 
     chain: tuple[AuthorityLink, ...] = Field(min_length=1, max_length=256)
     retirement: Retirement | None = None
 
 
 class ParticipantsFile(JsonFile):
-    """policy/participants.json: who takes part, under which authority, and the national services."""
+    """policy/participants.json: the participants with their authorities, and the national services."""
 
     format: Literal["healthcode/participants/1"] = "healthcode/participants/1"
     realm: str
@@ -137,10 +129,9 @@ class ParticipantsFile(JsonFile):
 
 
 class ProvinceKey(JsonFile):
-    """A key that a participant uses online.
+    """A key that a participant uses online, for things made at a time t with not_before ≤ t < not_after.
 
-    Good for things made at a time t with not_before ≤ t < not_after. `possession` is the
-    key's own signature over (participant, purpose, public); see trust/link.py.
+    `possession` is the key's own signature over (participant, purpose, public); see key_possession.py.
     """
 
     kid: Kid
@@ -153,10 +144,10 @@ class ProvinceKey(JsonFile):
 
 
 def _known_keys(value: Any, info: ValidationInfo) -> Any:
-    """Drop keys of an unknown algorithm or purpose, so that newer kinds may join."""
+    """Drop keys of an unknown algorithm or purpose, so that a newer writer may add some."""
     if info.mode != "json" or not isinstance(value, list):
         return value
-    # a tuple compares where a set would hash, and what stands here may be no text at all
+    # a tuple, not a set: the value may be of any type, also one that cannot be hashed
     words = tuple(purpose.value for purpose in PUBLISHED_PURPOSES)
     return tuple(
         item
@@ -166,7 +157,7 @@ def _known_keys(value: Any, info: ValidationInfo) -> Any:
 
 
 class ProvinceFile(JsonFile):
-    """provinces/NN/province.json: what a participant's authority says about its node."""
+    """provinces/NN/province.json: what a participant's authority publishes about its node."""
 
     format: Literal["healthcode/province/1"] = "healthcode/province/1"
     realm: str
@@ -178,7 +169,7 @@ class ProvinceFile(JsonFile):
 
 
 def decode_json_file(model: type[_Model], data: bytes, max_bytes: int) -> _Model:
-    """The document in `data`, of type `model`.
+    """The file in `data`, of type `model`.
 
     Raises DecodeError: those of load_json, and document.field, which names the field.
     """
@@ -187,14 +178,14 @@ def decode_json_file(model: type[_Model], data: bytes, max_bytes: int) -> _Model
         return model.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise DecodeError("document.field", f"{model.__name__}: {where}: {first['msg']}") from error
 
 
-def encode_json_file(document: BaseModel) -> bytes:
-    """The bytes of a document, to be written once; keys sorted, no spaces, UTF-8."""
+def encode_json_file(file: BaseModel) -> bytes:
+    """The bytes of a file: sorted keys, no spaces, UTF-8. Write them once: TUF hashes them."""
     return json.dumps(
-        document.model_dump(mode="json", exclude_none=True),
+        file.model_dump(mode="json", exclude_none=True),
         sort_keys=True,
         ensure_ascii=False,
         separators=(",", ":"),

@@ -1,15 +1,4 @@
-"""Where everything stands in a trust tree: role names, path patterns, file names, expiries and limits.
-
-The names are fixed. A client refuses a role or a path that is not one of these, so
-that no delegation can grow wider than it is meant to be (docs/wire-format.md §5).
-
-| role               | signs                                          |
-|--------------------|------------------------------------------------|
-| targets            | policy/participants.json, policy/national.json |
-| areas              | areas/risk.json                                |
-| province-NN        | provinces/NN/province.json                     |
-| province-NN-live   | provinces/NN/revocations/head                  |
-"""
+"""Role names, path patterns, file names, expiries and size limits of a trust tree (docs/wire-format.md §5)."""
 
 from __future__ import annotations
 
@@ -46,6 +35,7 @@ __all__ = [
     "target_file",
 ]
 
+# The names are fixed: a client refuses any other role or path, so no delegation can grow wider (delegation.py).
 PARTICIPANTS_PATH = "policy/participants.json"
 POLICY_PATH = "policy/national.json"
 RISK_PATH = "areas/risk.json"
@@ -70,10 +60,10 @@ EXPIRY_SECONDS = {
     "live": DAY_SECONDS,
 }
 
-# How long a client lets an authority wait that came back without a handover, by root's word.
+# How long a client makes an authority wait that root re-onboarded without a handover.
 REONBOARDING_WAIT_SECONDS = 72 * 3_600
 
-# A key's window, from not_before to not_after (design: LIVE keys live 7 days, PAPER keys 30).
+# The longest window of a key, from not_before to not_after.
 MAX_LIVE_WINDOW_SECONDS = 7 * DAY_SECONDS
 MAX_PAPER_WINDOW_SECONDS = 30 * DAY_SECONDS
 
@@ -83,7 +73,7 @@ _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class TrustLimits:
-    """The most bytes, or files, that a client takes of each kind; more is refused unread."""
+    """The most bytes, or files, that a client accepts of each kind. Larger ones are refused unread."""
 
     root_bytes: int = 512_000
     timestamp_bytes: int = 16_384
@@ -100,17 +90,17 @@ class TrustLimits:
 
 
 def authority_role(participant: str) -> str:
-    """Role of a participant's offline authority, e.g. `province-31`."""
+    """Role of a participant's offline authority, e.g. `province-31`. It signs province.json."""
     return f"province-{participant}"
 
 
 def live_role(participant: str) -> str:
-    """Role of a participant's online node, e.g. `province-31-live`."""
+    """Role of a participant's online node, e.g. `province-31-live`. It signs the revocation head."""
     return f"province-{participant}-live"
 
 
 def participant_of_role(role: str) -> tuple[str, bool] | None:
-    """(participant, whether it is the live role) of a province's role name, or None for any other."""
+    """(participant, whether it is the live role) of a province's role name; None for any other role."""
     found = _ROLE.fullmatch(role)
     return None if found is None else (found[1], found[2] is not None)
 
@@ -126,7 +116,7 @@ def head_path(participant: str) -> str:
 
 
 def province_patterns(participant: str) -> tuple[str, str]:
-    """What `targets` delegates to a participant's authority; patterns match segment by segment."""
+    """What `targets` delegates to a participant's authority. Patterns match segment by segment."""
     return (f"provinces/{participant}/*", live_pattern(participant))
 
 
@@ -136,7 +126,7 @@ def live_pattern(participant: str) -> str:
 
 
 def expiry_seconds(role: str) -> int:
-    """How long metadata of `role` is good for after it was signed."""
+    """How long metadata of `role` is valid after it was signed."""
     province = participant_of_role(role)
     if province is not None:
         return EXPIRY_SECONDS["live" if province[1] else "province"]
@@ -151,7 +141,7 @@ def metadata_file(role: str, version: int | None = None) -> str:
 def target_file(path: str, sha256_hex: str) -> str:
     """File of a target as served, content-addressed: `targets/policy/<hex>.national.json`.
 
-    Raises ValueError unless the digest is 64 hex digits, so that no metadata can name another place.
+    Raises ValueError unless the digest is 64 hex digits, so that metadata cannot name another path.
     """
     if _SHA256_HEX.fullmatch(sha256_hex) is None:
         raise ValueError("a target is named by 64 lower-case hex digits of SHA-256")

@@ -1,8 +1,4 @@
-"""TUF metadata read, signed and checked: who has signed what, until when. New metadata is made in drafting.py.
-
-Timestamp and live metadata carry a signed time, `healthcode.signed_at` (RFC 3339), by
-which freshness is told; root carries the realm, `healthcode.realm`.
-"""
+"""TUF metadata: decode, sign, and verify signatures. New metadata is made in new_metadata.py."""
 
 from __future__ import annotations
 
@@ -50,7 +46,7 @@ _Payload = TypeVar("_Payload", Root, Snapshot, Targets, Timestamp)
 
 
 def sign_metadata(metadata: Metadata[Any], key: PrivateKey) -> None:
-    """Add the signature of `key` to `metadata`, beside those it has."""
+    """Add the signature of `key` to those that `metadata` has."""
     metadata.sign(tuf_signer(key), append=True)
 
 
@@ -60,7 +56,7 @@ def to_bytes(metadata: Metadata[Any]) -> bytes:
 
 
 def decode_metadata(data: bytes, payload: type[_Payload], max_bytes: int = 1_048_576) -> Metadata[_Payload]:
-    """Untrusted bytes as metadata of one type; its signatures are not checked yet.
+    """Untrusted bytes as metadata of one type. Its signatures are not verified.
 
     Raises DecodeError: those of load_json, and metadata.format, metadata.type.
     """
@@ -70,20 +66,20 @@ def decode_metadata(data: bytes, payload: type[_Payload], max_bytes: int = 1_048
         metadata: Metadata[_Payload] = Metadata.from_bytes(data)
     except (DeserializationError, RepositoryError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DecodeError("metadata.format", f"not TUF metadata of type {payload.type}") from error
-    # the class is chosen by a field of the file, so it is checked against what was asked for
+    # python-tuf chooses the class by a field of the file, so check that it is the class asked for
     if metadata.signed.type != payload.type:
         raise DecodeError("metadata.type", f"metadata of type {metadata.signed.type}, not {payload.type}")
-    # python-tuf takes null for 1, and any number
+    # python-tuf accepts null as 1, and fractions
     if type(version) is not int:
         raise DecodeError("metadata.format", "the version of the metadata is not a whole number")
     return metadata
 
 
 def verify_threshold(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> None:
-    """Check that `metadata` bears enough signatures of the keys that `delegator` names for `role`.
+    """Check that enough keys that `delegator` names for `role` signed `metadata`.
 
     Raises SignatureError(SIGNATURE_THRESHOLD), which names the keys that did not sign;
-    DecodeError for metadata that has no canonical form (a fraction, half a surrogate pair).
+    DecodeError if the metadata has no canonical form (a fraction, half a surrogate pair).
     """
     try:
         payload = metadata.signed_bytes
@@ -92,13 +88,11 @@ def verify_threshold(delegator: Root | Targets, role: str, metadata: Metadata[An
     try:
         result = delegator.get_verification_result(role, payload, metadata.signatures)
     except ValueError as error:
-        raise SignatureError(
-            f"nobody delegated the role {role}", reason=Reason.SIGNATURE_THRESHOLD
-        ) from error
+        raise SignatureError(f"no role delegates to {role}", reason=Reason.SIGNATURE_THRESHOLD) from error
     # one key under two ids is one signature
     signers = {repr(sorted(key.keyval.items())) for key in result.signed.values()}
     if len(signers) < result.threshold:
-        missing = ", ".join(_called(role, result.unsigned)) or "none is known"
+        missing = ", ".join(_key_names(role, result.unsigned)) or "none is known"
         raise SignatureError(
             f"{role} version {metadata.signed.version} has {len(signers)} of the {result.threshold} valid "
             f"signatures it needs; no valid signature by {missing}",
@@ -106,8 +100,8 @@ def verify_threshold(delegator: Root | Targets, role: str, metadata: Metadata[An
         )
 
 
-def _called(role: str, keys: Mapping[str, Key]) -> list[str]:
-    """How keys are called where people read: a participant's by kid, as its own commands do, else by id."""
+def _key_names(role: str, keys: Mapping[str, Key]) -> list[str]:
+    """Names of keys for an error message: a participant's by kid, as its own commands print it, others by key id."""
     if participant_of_role(role) is None:
         return sorted(keyid[:16] for keyid in keys)
     try:
@@ -125,7 +119,7 @@ def signing_keys(delegator: Root | Targets, role: str) -> tuple[frozenset[bytes]
         found = delegator.get_delegated_role(role)
         keys = [delegator.get_key(keyid) for keyid in found.keyids]
     except (ValueError, TypeError) as error:
-        raise DecodeError("metadata.key", f"the keys of {role} are not all there") from error
+        raise DecodeError("metadata.key", f"some keys of {role} are missing") from error
     return frozenset(map(public_of, keys)), found.threshold
 
 
@@ -135,6 +129,6 @@ def expires_at(signed: Signed) -> int:
 
 
 def target_of(targets: Targets, path: str) -> TargetFile | None:
-    """What a role says about the file at `path` (length, hashes), if it lists it itself."""
+    """The entry of the file at `path` (length, hashes) in a role; None if the role does not list it."""
     found: TargetFile | None = targets.targets.get(path)
     return found

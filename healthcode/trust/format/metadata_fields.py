@@ -1,4 +1,4 @@
-"""The fields that healthcode adds to TUF metadata: realm, signing time, bootstraps, consents, proofs."""
+"""The fields that healthcode adds to TUF metadata: realm, time of signing, new bootstraps, consents, possession."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
 
 def realm_of(root: Root) -> str:
-    """The realm that a root names. Raises InvalidInputError unless it names one."""
+    """The realm that a root names. Raises InvalidInputError if it names none."""
     realm = root.unrecognized_fields.get(REALM_FIELD)
     return check_realm(realm if isinstance(realm, str) else "")
 
@@ -49,9 +49,9 @@ def signed_at(signed: Signed) -> int:
 
 
 def live_possession_in(province: Targets) -> dict[str, bytes] | None:
-    """By key id, the proofs of possession of the live keys that a participant's authority delegates to.
+    """By key id, the proofs of possession of the live keys that an authority delegates to.
 
-    None when there is no such field. Raises DecodeError(metadata.live_possession) unless it is a
+    None if there is no such field. Raises DecodeError(metadata.live_possession) unless it is a
     table of signatures, each 128 lower-case hex digits.
     """
     found = province.unrecognized_fields.get(LIVE_POSSESSION_FIELD)
@@ -62,27 +62,27 @@ def live_possession_in(province: Targets) -> dict[str, bytes] | None:
     ):
         raise DecodeError(
             "metadata.live_possession",
-            "the live key's proof of possession is in a form that is not known here",
+            "the live key's proof of possession is in an unknown form",
         )
     return {keyid: bytes.fromhex(proof) for keyid, proof in found.items()}
 
 
 def bootstraps_in(root: Root) -> dict[str, str]:
-    """Where the row of roots began anew: version → fingerprint of the root before, which did not sign it.
+    """The new bootstraps in the history of a root: version → fingerprint of the root before it.
 
-    Each later root repeats it. Raises DecodeError(metadata.bootstraps) unless it is such a table.
+    Each later root repeats them. Raises DecodeError(metadata.bootstraps) unless it is such a table.
     """
     found = root.unrecognized_fields.get(BOOTSTRAPS_FIELD, {})
     if not isinstance(found, dict) or not all(
         version.isascii() and version.isdecimal() and isinstance(after, str)
         for version, after in found.items()
     ):
-        raise DecodeError("metadata.bootstraps", "root names its bootstraps in a form that is not known here")
+        raise DecodeError("metadata.bootstraps", "root names its bootstraps in an unknown form")
     return dict(found)
 
 
 def is_new_bootstrap(root: Root, before: str) -> bool:
-    """Whether a root says of itself that it begins anew after the one of the fingerprint `before`."""
+    """Whether a root declares itself a new bootstrap after the root of fingerprint `before`."""
     return bootstraps_in(root).get(str(root.version)) == before
 
 
@@ -93,5 +93,5 @@ def reonboarded_in(root: Root) -> dict[str, str]:
     """
     found = root.unrecognized_fields.get(REONBOARDED_FIELD, {})
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise DecodeError("metadata.reonboarded", "root names its consents in a form that is not known here")
+        raise DecodeError("metadata.reonboarded", "root names its consents in an unknown form")
     return dict(found)

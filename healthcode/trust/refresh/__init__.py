@@ -1,1 +1,1 @@
-"""Brings new trust files from the sources, verified and complete."""
+"""Fetches new trust files from sources and verifies them."""

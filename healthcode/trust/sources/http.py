@@ -1,10 +1,6 @@
-"""A trust tree on any web server: files over http or https, from somebody whom nobody has to trust.
+"""Trust files from any web server, over http or https, within limits of bytes and time.
 
-What a server can do to us is bounded for each file: bytes, and time from the first
-lookup to the last byte, however slowly it drips (a watchdog cuts the connection). TLS
-is verified for https, by the system's CAs or by one that is given; plain http serves as
-well, since every file is verified after it came. A redirect is followed within the same
-scheme and host alone.
+Plain http is enough, since every file is verified after it was fetched.
 """
 
 from __future__ import annotations
@@ -12,8 +8,6 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from urllib.parse import quote, urlsplit
 
 import urllib3
@@ -31,6 +25,7 @@ from healthcode.errors import (
 )
 from healthcode.trust.sources.proxy import Proxy, proxy_of
 from healthcode.trust.sources.trust_source import allowed_seconds, too_large
+from healthcode.trust.sources.watchdog import Watchdog
 
 __all__ = ["HttpSource", "check_mirror_url"]
 
@@ -41,7 +36,7 @@ _PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
 
 
 def check_mirror_url(url: str) -> str:
-    """`url`, if it can be a mirror's. Raises ConfigurationError saying what to write."""
+    """`url`, if it can be a mirror's address. Raises ConfigurationError that says what to write."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -51,16 +46,18 @@ def check_mirror_url(url: str) -> str:
     if not sound:
         raise ConfigurationError(f"{url} is no mirror: write https://host/folder")
     if parts.username is not None or parts.query or parts.fragment:
-        raise ConfigurationError(f"the mirror at {parts.hostname}: an address has no user, `?` or `#`")
+        raise ConfigurationError(
+            f"the mirror at {parts.hostname}: its address must not have a user, `?` or `#`"
+        )
     return url
 
 
 class HttpSource:
-    """A TrustSource over http or https. One fetch at a time; safe to call from many threads.
+    """A TrustSource over http or https. Runs one fetch at a time; safe to call from many threads.
 
-    `ca_pem`: the CA that the server's certificate must come from, instead of the system's.
-    A file may take `timeout_seconds`, and a second for each 64 KiB that it may be long.
-    `use_proxy`: by the proxy that the environment names for it, if any.
+    `ca_pem`: the CA of the server's certificate, instead of the system's CAs. A file may take
+    `timeout_seconds`, plus a second for each 64 KiB of its size limit. `use_proxy`: use the proxy
+    that the environment names, if any.
     """
 
     def __init__(
@@ -71,11 +68,11 @@ class HttpSource:
         parts = urlsplit(self._url)
         self._base = parts.path
         self._proxy = proxy_of(self._url) if use_proxy else None
-        # a proxy is asked for a whole address over http, and for a tunnel over https
+        # over http a proxy gets the whole address, over https a request for a tunnel
         self._origin = f"http://{parts.netloc}" if self._proxy is not None and parts.scheme == "http" else ""
         self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
-        self._line = _Line()
+        self._watchdog = Watchdog()
         self._pool = self._open_pool(ca_pem)
 
     @property
@@ -83,19 +80,19 @@ class HttpSource:
         return self._url
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self._pool.close()
-        self._line.cut()
+        self._watchdog.cut()
 
     def fetch(self, path: str, max_bytes: int) -> bytes:
-        """The whole file; see TrustSource.fetch. UnavailableError(SOURCE_SLOW) when its time is up."""
+        """The whole file; see TrustSource.fetch. UnavailableError(SOURCE_SLOW) if it takes too long."""
         url = f"{self._base}/{quote(path, safe=_PATH_CHARACTERS)}"
         seconds = allowed_seconds(self._timeout_seconds, max_bytes)
-        with self._lock, self._watchdog(seconds) as cut:
+        with self._lock, self._watchdog.limit(seconds) as cut:
             try:
                 data = self._fetch(url, path, max_bytes)
             except (HTTPError, OSError) as error:
-                # urllib3 counts a refused connection among its time-outs
+                # urllib3 counts a refused connection as a time-out
                 timed_out = isinstance(error, HttpTimeoutError) and not isinstance(error, NewConnectionError)
                 if cut.is_set() or timed_out:
                     raise self._slow(path, seconds) from error
@@ -123,7 +120,7 @@ class HttpSource:
             try:
                 response = self._get(url)
             except ProtocolError:
-                # a server may close an idle connection just when we use it again
+                # a server may close an idle connection just when we reuse it
                 response = self._get(url)
             try:
                 target = response.get_redirect_location()
@@ -134,7 +131,7 @@ class HttpSource:
                 response.release_conn()
             url = self._redirected(url, target)
         raise UnavailableError(
-            f"{self._url}: {path} is redirected again and again", reason=Reason.TRUST_UNAVAILABLE
+            f"{self._url}: {path} is redirected too often", reason=Reason.TRUST_UNAVAILABLE
         )
 
     def _get(self, url: str) -> urllib3.BaseHTTPResponse:
@@ -147,7 +144,7 @@ class HttpSource:
                 **(self._proxy.headers if self._proxy is not None and self._origin else {}),
             },
             redirect=False,
-            assert_same_host=False,  # over http the pool is of connections to the proxy
+            assert_same_host=False,  # over http the pool's connections go to the proxy
             retries=False,
             preload_content=False,
             decode_content=False,
@@ -164,7 +161,7 @@ class HttpSource:
             )
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise TrustError(
-                f"{self._url}: {path} comes compressed; the mirror must serve files as they are",
+                f"{self._url}: {path} comes compressed; the mirror must serve files uncompressed",
                 reason=Reason.MALFORMED_MESSAGE,
             )
         data = bytearray()
@@ -175,12 +172,13 @@ class HttpSource:
         return bytes(data)
 
     def _redirected(self, url: str, target: str) -> str:
+        # A redirect is followed only within the same scheme and host.
         here = urlsplit(self._url)
         try:
             parts = urlsplit(target)
         except ValueError as error:
             raise UnavailableError(
-                f"{self._url} redirects to what is no address", reason=Reason.TRUST_UNAVAILABLE
+                f"{self._url} redirects to a malformed address", reason=Reason.TRUST_UNAVAILABLE
             ) from error
         if (parts.scheme or here.scheme, parts.netloc or here.netloc) != (here.scheme, here.netloc):
             raise UnavailableError(
@@ -202,37 +200,16 @@ class HttpSource:
                     f"the CA given for {self._url} is not a certificate (PEM)"
                 ) from error
             pool = _pool(self._url, self._proxy, context)
-        line = self._line
+        watchdog = self._watchdog
 
         class Watched(base):  # type: ignore[misc, valid-type]  # one of two classes, chosen by the scheme
             def _new_conn(self) -> socket.socket:
                 sock: socket.socket = super()._new_conn()
-                line.hold(sock)
+                watchdog.hold(sock)
                 return sock
 
         pool.ConnectionCls = Watched
         return pool
-
-    @contextmanager
-    def _watchdog(self, seconds: float) -> Iterator[threading.Event]:
-        """Cuts the line when the time is up: headers that drip defeat any time limit of a single read."""
-        late = threading.Event()
-
-        def cut() -> None:
-            late.set()
-            self._line.cut(is_over=True)
-
-        self._line.begin()
-        timer = threading.Timer(seconds, cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield late
-        except BaseException:
-            self._line.cut()  # nobody will read the rest
-            raise
-        finally:
-            timer.cancel()
 
 
 def _pool(url: str, proxy: Proxy | None, context: ssl.SSLContext | None = None) -> urllib3.HTTPConnectionPool:
@@ -242,42 +219,8 @@ def _pool(url: str, proxy: Proxy | None, context: ssl.SSLContext | None = None) 
     return manager.connection_from_url(url)
 
 
-class _Line:
-    """A second handle of the connection's socket, by which it can be cut at any stage, TLS handshake included.
-
-    Once its time is over, a new connection is cut as it is made: a retry must not outlive the watchdog.
-    """
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._handle: socket.socket | None = None
-        self._is_over = False
-
-    def begin(self) -> None:
-        with self._guard:
-            self._is_over = False
-
-    def hold(self, sock: socket.socket) -> None:
-        with self._guard:
-            self._drop()
-            self._handle = sock.dup()
-            if self._is_over:
-                self._drop()
-
-    def cut(self, *, is_over: bool = False) -> None:
-        with self._guard:
-            self._is_over = self._is_over or is_over
-            self._drop()
-
-    def _drop(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            with handle, suppress(OSError):  # it may be closed at the other end
-                handle.shutdown(socket.SHUT_RDWR)
-
-
 def _plain(error: Exception) -> str:
-    """A sentence for what the libraries word for programmers."""
+    """A plain sentence for an error of the libraries."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return "its certificate is not one to trust"
     cause: BaseException | None = error

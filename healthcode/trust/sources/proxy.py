@@ -1,7 +1,6 @@
 """The forward proxy that the environment names for a mirror: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY.
 
-As curl and others read them, in small or capital letters. A mirror on this machine is
-never asked through a proxy. `NO_PROXY=*` switches all of it off.
+Read as curl reads them, in small or capital letters. `NO_PROXY=*` switches all proxies off.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ["Proxy", "proxy_of"]
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where it is, and what it is told of us; `name` is fit for a log, which `headers` is not."""
+    """A proxy's address and the headers for it. `name` may be logged; `headers` may hold a password."""
 
     url: str
     name: str
@@ -33,16 +32,17 @@ class Proxy:
 
 
 def proxy_of(url: str) -> Proxy | None:
-    """The proxy for a mirror at `url`, if the environment names one. Raises ConfigurationError for one of no use."""
+    """The proxy for a mirror at `url`, if the environment names one. Raises ConfigurationError if it is malformed."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     found = getproxies_environment()
     named = found.get(parts.scheme) or found.get("all")
+    # a mirror on this machine is never asked through a proxy
     if not named or _is_here(host) or proxy_bypass(_with_port(host, parts.port)):
         return None
     try:
         return _proxy(named)
-    except ValueError:  # its text may hold a password, so it is not repeated
+    except ValueError:  # the text may hold a password, so the message does not repeat it
         raise ConfigurationError(
             f"{parts.scheme.upper()}_PROXY (or ALL_PROXY) names no http proxy: write http://host:port, "
             f"with %-escapes in a user and password, or NO_PROXY={host} to go without"
@@ -50,7 +50,7 @@ def proxy_of(url: str) -> Proxy | None:
 
 
 def _proxy(named: str) -> Proxy:
-    """Raises ValueError for what is no address of an http proxy."""
+    """Raises ValueError if `named` is not the address of an http proxy."""
     parts = urlsplit(named if "://" in named else f"http://{named}")
     port = parts.port
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
@@ -58,7 +58,7 @@ def _proxy(named: str) -> Proxy:
     name = _with_port(f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname, port)
     headers: dict[str, str] = {}
     if parts.username is not None:
-        # RFC 7617 says UTF-8; urllib3 takes Latin-1 alone
+        # RFC 7617 allows UTF-8; urllib3 encodes only Latin-1
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         headers = {"proxy-authorization": f"Basic {base64.b64encode(credentials).decode()}"}
     try:

@@ -1,8 +1,4 @@
-"""Where trust files come from: anything that can fetch a file by its path.
-
-A source needs no trust: every byte is checked against signed metadata after it was
-fetched. `max_bytes` bounds what a source may make us read.
-"""
+"""Where trust files come from. A source needs no trust: every file is verified after it was fetched."""
 
 from __future__ import annotations
 
@@ -17,37 +13,36 @@ _MIN_BYTES_PER_SECOND = 65_536
 
 
 class TrustSource(Protocol):
-    """A place that serves the files of a trust tree: `metadata/…`, `targets/…`, `lists/…`."""
+    """Serves the files of a trust tree: `metadata/…`, `targets/…`, `lists/…`."""
 
     @property
     def name(self) -> str:
-        """How to name the source to an operator, e.g. its address."""
+        """The source's name for an operator, e.g. its address."""
         ...
 
     def fetch(self, path: str, max_bytes: int) -> bytes:
         """The whole file at `path`.
 
-        Raises NotFoundError(FILE_UNKNOWN) when there is none, TrustError(TOO_LARGE)
-        when it is longer than `max_bytes`, UnavailableError when the source cannot
-        be reached now.
+        Raises NotFoundError(FILE_UNKNOWN) if there is none, TrustError(TOO_LARGE) if it is longer
+        than `max_bytes`, UnavailableError if the source cannot be reached now.
         """
         ...
 
 
 def allowed_seconds(timeout_seconds: float, max_bytes: int) -> float:
-    """How long a file may take over a network: `timeout_seconds`, and a second for each 64 KiB that it may be long."""
+    """The time limit of a fetch: `timeout_seconds`, plus a second for each 64 KiB of `max_bytes`."""
     return timeout_seconds + max_bytes / _MIN_BYTES_PER_SECOND
 
 
 def too_large(path: str, max_bytes: int, source: str) -> TrustError:
-    """The error of a file that is longer than it may be."""
+    """The error for a file that is longer than its limit."""
     return TrustError(
-        f"{source}: {path} is longer than the {max_bytes} bytes it may have", reason=Reason.TOO_LARGE
+        f"{source}: {path} is longer than the {max_bytes} bytes allowed", reason=Reason.TOO_LARGE
     )
 
 
 class FolderSource:
-    """A trust tree in a local folder, e.g. one that was carried by hand or a mirror's checkout."""
+    """A trust tree in a local folder, e.g. carried by hand, or a mirror's checkout."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

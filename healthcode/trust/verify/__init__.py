@@ -1,1 +1,1 @@
-"""Decides what of the trust files is accepted; does no IO."""
+"""Decides which trust files are accepted. Does no IO."""

@@ -127,7 +127,8 @@ def _verify_signed(delegator: Targets, role: str, metadata: Metadata[Targets]) -
         if not signers or signers & {tuf_key(key).keyid for key in own}:
             raise
         raise SignatureError(
-            f"{error.message}; whoever signed it has no key of that role now", reason=Reason.SIGNATURE_FOREIGN
+            f"{error.message}; the keys that signed it are not keys of that role now",
+            reason=Reason.SIGNATURE_FOREIGN,
         ) from error
 
 

@@ -100,13 +100,13 @@ def bootstrap_fingerprints(
     there, or the new root says otherwise, it is no bootstrap. Raises DecodeError.
     """
     root = decode_metadata(known, Root, limits.root_bytes).signed
-    anew = bootstraps_in(root)
-    if not anew:
+    bootstraps = bootstraps_in(root)
+    if not bootstraps:
         return frozenset()
     row = [(data, decode_metadata(data, Root, limits.root_bytes).signed) for data in roots]
     found: set[str] = set()
     for data, each in row:
-        before = anew.get(str(each.version))
+        before = bootstraps.get(str(each.version))
         if each.version > root.version or before is None or not is_new_bootstrap(each, before):
             continue
         if all(root_fingerprint(other) == before for other, at in row if at.version == each.version - 1):

@@ -61,7 +61,7 @@ def test_damage_to_any_file_is_found_and_the_generation_before_serves(
                 path.write_bytes(harm)
             store = TrustStore.open(folder)
             assert store.generation == 3, name
-            assert any("generation 4 does not hold" in warning for warning in store.warnings), name
+            assert any("generation 4 does not verify" in warning for warning in store.warnings), name
             path.unlink(missing_ok=True)
             path.write_bytes(whole)
     assert TrustStore.open(folder).warnings == ()
