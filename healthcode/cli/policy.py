@@ -14,7 +14,8 @@ from rich.text import Text
 from healthcode.cli.console import CommandGroup, details, json_option, print_result, rows
 from healthcode.cli.folder import open_trust, trust_option
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.policy.book import Policy, Rule
+from healthcode.policy.book import Policy
+from healthcode.policy.decide import Rule
 
 __all__ = ["policy"]
 

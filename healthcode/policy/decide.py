@@ -1,29 +1,25 @@
-"""The decision function: facts in, the first rule that holds out.
-
-The same for every node and every integrator; the vectors of tests/vectors prove
-it. Three things hold whatever a policy says: nothing but VALID ever passes, an
-outage never becomes REFUSE, and a level that this version does not know leaves
-the decision UNDECIDED.
-"""
+"""The decision function: facts in, the ruling of the first rule that matches out. Every node decides the same."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from types import MappingProxyType
+from typing import NamedTuple
 
 from healthcode.errors import InternalError
-from healthcode.policy.book import Policy, Rule
 from healthcode.policy.tier import TrustTier
 from healthcode.policy.words import OUTAGES, Decision, Outcome, PersonCategory, PlaceType, RiskLevel
 from healthcode.wire.claims import Level
 
-__all__ = ["Facts", "Ruling", "decide"]
+__all__ = ["Facts", "Rule", "RuleTable", "Ruling"]
 
 _PASSING = frozenset({Decision.PASS, Decision.CHECK_NOT_REQUIRED})
+_REMEDY = "Check by another way, or ask the home province for the person's present status."
 
 
 class Facts(NamedTuple):
-    """What a decision rests on. `area` is None when the area is not listed or was not given."""
+    """The input of a decision. `area` is None if the area is not listed, or not given."""
 
     outcome: Outcome
     level: Level | None
@@ -34,8 +30,24 @@ class Facts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a policy. A condition of None always matches."""
+
+    id: str
+    decision: Decision
+    remedy: str | None
+    outcomes: frozenset[Outcome] | None
+    levels: frozenset[Level] | None
+    tiers: frozenset[TrustTier] | None
+    places: frozenset[PlaceType] | None
+    areas: frozenset[RiskLevel] | None
+    categories: frozenset[PersonCategory] | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Ruling:
-    """A decision, the rule that made it, and what can be done now (None when one may pass)."""
+    """A decision, the rule that made it, and a remedy (None with PASS and CHECK_NOT_REQUIRED)."""
 
     decision: Decision
     rule_id: str
@@ -43,40 +55,70 @@ class Ruling:
     warnings: tuple[str, ...] = ()
 
 
-def decide(policy: Policy, facts: Facts) -> Ruling:
-    """What `policy` says of `facts`. Pure: equal arguments, equal ruling."""
-    known = policy.rulings.get(facts)
-    if known is None:
-        known = policy.rulings[facts] = _decide(policy, facts)
-    return cast("Ruling", known)
+class _Row(NamedTuple):
+    tiers: frozenset[TrustTier] | None
+    places: frozenset[PlaceType] | None
+    areas: frozenset[RiskLevel] | None
+    categories: frozenset[PersonCategory] | None
+    ruling: Ruling
 
 
-def _decide(policy: Policy, facts: Facts) -> Ruling:
-    area = facts.area or policy.area_default
-    rule = next((rule for rule in policy.rules if _holds(rule, facts, area)), None)
-    if rule is None:
-        raise InternalError(f"no rule of policy {policy.version} holds")  # decode_policy demands a last rule
-    decision, remedy, warnings = rule.decision, rule.remedy, rule.warnings
-    if facts.outcome is Outcome.VALID and facts.level is Level.UNKNOWN:
+class RuleTable:
+    """The rules of one policy, sorted by outcome and level when the policy is loaded. Immutable."""
+
+    __slots__ = ("_area_default", "_rows")
+
+    def __init__(self, rules: Sequence[Rule], area_default: RiskLevel) -> None:
+        self._area_default = area_default
+        self._rows: Mapping[tuple[Outcome, Level | None], tuple[_Row, ...]] = MappingProxyType(
+            {
+                (outcome, level): tuple(_rows(rules, outcome, level))
+                for outcome in Outcome
+                for level in (None, *Level)
+            }
+        )
+
+    def decide(self, facts: Facts) -> Ruling:
+        """The ruling of the first rule that matches. Pure."""
+        outcome, level, tier, place, area, category = facts
+        for tiers, places, areas, categories, ruling in self._rows[outcome, level]:
+            if (
+                (tiers is None or tier in tiers)
+                and (places is None or place in places)
+                and (areas is None or (area or self._area_default) in areas)
+                and (categories is None or category in categories)
+            ):
+                return ruling
+        raise InternalError(
+            "no rule of the policy matches"
+        )  # decode_policy demands an unconditional last rule
+
+
+def _rows(rules: Sequence[Rule], outcome: Outcome, level: Level | None) -> list[_Row]:
+    rows = []
+    for rule in rules:
+        if rule.outcomes is not None and outcome not in rule.outcomes:
+            continue
+        if rule.levels is not None and level not in rule.levels:
+            continue
+        conditions = (rule.tiers, rule.places, rule.areas, rule.categories)
+        rows.append(_Row(*conditions, _ruling(rule, outcome, level)))
+        if conditions == (None, None, None, None):
+            break  # always matches, so no later rule is reached
+    return rows
+
+
+def _ruling(rule: Rule, outcome: Outcome, level: Level | None) -> Ruling:
+    """The rule's decision, within what no policy may change.
+
+    Only VALID passes, an outage is never REFUSE, and an unknown level is UNDECIDED.
+    """
+    decision, warnings = rule.decision, rule.warnings
+    if outcome is Outcome.VALID and level is Level.UNKNOWN:
         decision, warnings = Decision.UNDECIDED, (*warnings, "UNKNOWN_LEVEL")
-    elif decision in _PASSING and facts.outcome is not Outcome.VALID:
+    elif decision in _PASSING and outcome is not Outcome.VALID:
         decision, warnings = Decision.UNDECIDED, (*warnings, "POLICY_PASSES_INVALID")
-    elif decision is Decision.REFUSE and facts.outcome in OUTAGES:
+    elif decision is Decision.REFUSE and outcome in OUTAGES:
         decision, warnings = Decision.UNDECIDED, (*warnings, "POLICY_REFUSES_OUTAGE")
-    if decision in _PASSING:
-        return Ruling(decision, rule.id, None, warnings)
-    return Ruling(decision, rule.id, remedy or _REMEDY, warnings)
-
-
-_REMEDY = "Check by another way, or ask the home province for the person's present status."
-
-
-def _holds(rule: Rule, facts: Facts, area: RiskLevel) -> bool:
-    return (
-        (rule.outcomes is None or facts.outcome in rule.outcomes)
-        and (rule.levels is None or facts.level in rule.levels)
-        and (rule.tiers is None or facts.tier in rule.tiers)
-        and (rule.places is None or facts.place in rule.places)
-        and (rule.areas is None or area in rule.areas)
-        and (rule.categories is None or facts.category in rule.categories)
-    )
+    remedy = None if decision in _PASSING else rule.remedy or _REMEDY
+    return Ruling(decision, rule.id, remedy, warnings)

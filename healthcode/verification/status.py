@@ -1,11 +1,6 @@
-"""Status queries: what the home province says of a code now, and the verdict with its word in it.
+"""Status queries: checks the home province's answer, and puts it into the verdict.
 
-The asker trusts nobody on the way: an answer counts only when the home's ANSWER
-key signed it, for this realm, this code, this mode and, in LIVE mode, this nonce,
-and when it is not older than it says it may be. Its word replaces what our lists
-could not know (VALID, NOT_COVERED, STALE_TRUST); it never heals a bad code. A
-verdict that rests on an answer while our own trust is STALE is flagged STALE_TRUST,
-since the answer's key is known from that trust.
+The answer replaces what our lists cannot know (VALID, NOT_COVERED, STALE_TRUST); it never heals a bad code.
 """
 
 from __future__ import annotations
@@ -18,9 +13,11 @@ from healthcode.policy.words import Outcome
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
 from healthcode.verification.context import CheckContext
+from healthcode.verification.outcome import effective_expiry
+from healthcode.verification.render import Finding, TrustUsed, render_verdict
 from healthcode.verification.verdict import Verdict
-from healthcode.verification.verify import render_verdict
 from healthcode.wire.answer import Answer, CodeStatus, decode_answer
+from healthcode.wire.claims import Level
 from healthcode.wire.code import DecodedCode
 from healthcode.wire.cose import ALG_ED25519, Context, verify_sign1
 from healthcode.wire.question import QueryMode, Question
@@ -28,7 +25,7 @@ from healthcode.wire.question import QueryMode, Question
 __all__ = ["ASKABLE", "check_answer", "unavailable_verdict", "verdict_from_answer"]
 
 ASKABLE = frozenset({Outcome.VALID, Outcome.NOT_COVERED, Outcome.STALE_TRUST})
-"""Offline outcomes after which the home is worth asking; any other stands as it is."""
+"""Offline outcomes that the home's answer can change."""
 
 _OUTCOMES = {
     CodeStatus.ACTIVE: (Outcome.VALID, None),
@@ -39,10 +36,9 @@ _OUTCOMES = {
 
 
 def check_answer(view: TrustView, data: bytes, question: Question, now: int) -> Answer:
-    """The answer to `question`, once everything about it holds.
+    """The answer to `question`, with its signature, times, and every field that binds it to the question checked.
 
-    Raises DecodeError for what is no answer, SignatureError when it is not the home's, or not
-    to this question, or out of its time; TrustError for a home that is not in the trust.
+    Raises DecodeError, SignatureError, or TrustError if the home is not in the trust.
     """
     signed = decode_answer(data)
     answer, message = signed.answer, signed.sign1
@@ -58,7 +54,7 @@ def check_answer(view: TrustView, data: bytes, question: Question, now: int) -> 
     if key.alg != "Ed25519" or message.alg != ALG_ED25519:
         raise SignatureError("the answer is signed by another algorithm than its key's")
     if not verify_sign1(message, key.public, Context.ANSWER, view.realm):
-        raise SignatureError("the answer's signature does not hold")
+        raise SignatureError("the answer's signature is not valid")
     if home.revocations is not None and message.kid in home.revocations.head.killed_kids:
         raise SignatureError("the answer's key was killed by its owner")
     if answer.home != question.home or answer.mode is not question.mode:
@@ -77,24 +73,24 @@ def check_answer(view: TrustView, data: bytes, question: Question, now: int) -> 
 def verdict_from_answer(
     view: TrustView, offline: Verdict, decoded: DecodedCode, answer: Answer, context: CheckContext, now: int
 ) -> Verdict:
-    """`offline`, with the home's present word in it; `offline` itself when asking could not change it."""
+    """The verdict with the home's answer in it; `offline` itself if asking cannot change it."""
     if offline.outcome not in ASKABLE:
         return offline
     outcome, detail = _OUTCOMES[answer.status]
-    return _render(view, offline, decoded, context, now, outcome, detail, answer)
+    return _render(view, offline, decoded, context, now, outcome=outcome, detail=detail, level=answer.level)
 
 
 def unavailable_verdict(
     view: TrustView, offline: Verdict, decoded: DecodedCode, context: CheckContext, now: int, detail: str
 ) -> Verdict:
-    """The verdict when the home could not be asked: no level, never REFUSE.
+    """The verdict if the home could not be asked: no level, never REFUSE.
 
-    `offline` itself when the code is bad without asking anybody. `detail` is a stable
-    dotted word for why.
+    `offline` itself if asking cannot change it. `detail` is a stable dotted word for the cause.
     """
     if offline.outcome not in ASKABLE:
         return offline
-    return _render(view, offline, decoded, context, now, Outcome.TEMPORARILY_UNAVAILABLE, detail, None)
+    outcome = Outcome.TEMPORARILY_UNAVAILABLE
+    return _render(view, offline, decoded, context, now, outcome=outcome, detail=detail, level=None)
 
 
 def _render(
@@ -103,21 +99,21 @@ def _render(
     decoded: DecodedCode,
     context: CheckContext,
     now: int,
+    *,
     outcome: Outcome,
     detail: str | None,
-    answer: Answer | None,
+    level: Level | None,
 ) -> Verdict:
-    return render_verdict(
-        view,
-        decoded,
-        context,
-        now,
-        outcome,
-        detail,
-        policy=view.policy.in_force(now),
-        issuer=view.issuers.get(decoded.claims.issuer),
-        tier=(offline.trust_tier, offline.trust_age_seconds),
+    policy = view.policy.in_force(now)
+    issuer = view.issuers.get(decoded.claims.issuer)
+    found = Finding(
+        outcome=outcome,
+        detail=detail,
+        decoded=decoded,
+        expires_at=effective_expiry(decoded.claims, policy, issuer),
         match=offline.holder_match,
         answered=True,
-        level=None if answer is None else answer.level,
+        answered_level=level,
     )
+    trust = TrustUsed(view, policy, issuer, offline.trust_tier, offline.trust_age_seconds)
+    return render_verdict(trust, found, context, now)

@@ -16,8 +16,9 @@ from pyroaring import BitMap
 from healthcode.clock import parse_rfc3339, rfc3339
 from healthcode.errors import DecodeError
 from healthcode.identity.document import decode_document
-from healthcode.policy.book import decode_policy, default_policy_bytes
-from healthcode.policy.decide import Facts, decide
+from healthcode.policy.book_file import decode_policy, default_policy_bytes
+from healthcode.policy.decide import Facts
+from healthcode.policy.tier import TrustTier
 from healthcode.policy.words import Outcome, PersonCategory, PlaceType
 from healthcode.revocation import head, rice
 from healthcode.revocation import list as revocation_list
@@ -29,7 +30,7 @@ from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.trust.client import TrustClient
 from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
-from healthcode.verification import verify
+from healthcode.verification import outcome, verify
 from healthcode.verification.verifier import Verifier
 from healthcode.wire import answer, base45, cbor, claims, code, cose, question
 from healthcode.wire.answer import decode_answer
@@ -306,7 +307,7 @@ def test_there_is_a_verdict_for_every_outcome_and_detail() -> None:
     found = load("verdicts.json")["verdicts"]
     outcomes = {row["verdict"]["outcome"] for row in found}
     assert outcomes == set(Outcome) - {Outcome.NOT_FOUND, Outcome.TEMPORARILY_UNAVAILABLE}
-    source = Path(verify.__file__).read_text(encoding="utf-8")
+    source = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in (outcome, verify))
     words = set(re.findall(r'Outcome\.[A-Z_]+,\s*"([a-z]+\.[a-z_]+)"', source))
     missing = words - {row["verdict"]["detail"] for row in found}
     assert missing <= {"signature.algorithm", "revocation.no_head", "clock.ahead", "issuer.retired"}
@@ -316,14 +317,14 @@ def test_there_is_a_verdict_for_every_outcome_and_detail() -> None:
 def test_rulings() -> None:
     """The default policy decides each outcome, level and tier as the table says."""
     policy = decode_policy(default_policy_bytes()).in_force(parse_rfc3339("2026-11-21T08:00:00Z"))
-    for outcome, level, tier, decision, rule in load("rulings.json")["rulings"]:
+    for found, level, tier, decision, rule in load("rulings.json")["rulings"]:
         facts = Facts(
-            Outcome(outcome),
+            Outcome(found),
             None if level is None else claims.Level(level),
-            verify.TrustTier(tier),
+            TrustTier(tier),
             PlaceType.OTHER,
             None,
             PersonCategory.GENERAL,
         )
-        ruling = decide(policy, facts)
+        ruling = policy.decide(facts)
         assert (ruling.decision, ruling.rule_id) == (decision, rule)

@@ -24,7 +24,7 @@ from healthcode.trust.format.json_files import Retirement
 from healthcode.trust.format.layout import REONBOARDING_WAIT_SECONDS
 from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
-from healthcode.verification.verify import effective_expiry
+from healthcode.verification.outcome import effective_expiry
 from healthcode.wire.claims import Presentation
 from province_node.__main__ import cli as node_cli
 from province_node.authority.bundle import decode_bundle

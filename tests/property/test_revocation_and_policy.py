@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from healthcode.errors import DecodeError
 from healthcode.policy.area import decode_areas, encode_areas
-from healthcode.policy.book import decode_policy, default_policy_bytes
+from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.revocation.head import DayEntry, Head, decode_head, encode_head
 from healthcode.revocation.index import IndexScheme
 from healthcode.revocation.list import RevocationList, decode_list, encode_list

@@ -19,7 +19,7 @@ from typing import Any
 from healthcode.clock import rfc3339
 from healthcode.errors import NotFoundError, Reason, UnavailableError
 from healthcode.policy.area import AreaRisk, encode_areas
-from healthcode.policy.book import default_policy_bytes
+from healthcode.policy.book_file import default_policy_bytes
 from healthcode.policy.words import RiskLevel
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import DayEntry, Head, encode_head

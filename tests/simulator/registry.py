@@ -14,7 +14,7 @@ from pathlib import Path
 
 from healthcode.clock import Clock
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.policy.book import default_policy_bytes
+from healthcode.policy.book_file import default_policy_bytes
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import DayEntry, Head, encode_head
 from healthcode.revocation.list import RevocationList, encode_list

@@ -12,8 +12,8 @@ from typing import Any
 
 from healthcode.clock import rfc3339
 from healthcode.identity.document import decode_document
-from healthcode.policy.book import decode_policy, default_policy_bytes
-from healthcode.policy.decide import Facts, decide
+from healthcode.policy.book_file import decode_policy, default_policy_bytes
+from healthcode.policy.decide import Facts
 from healthcode.policy.tier import TrustTier
 from healthcode.policy.words import Outcome, PersonCategory, PlaceType
 from healthcode.signing.ed25519 import kid
@@ -168,6 +168,6 @@ def rulings() -> list[list[str | None]]:
     policy = decode_policy(default_policy_bytes()).in_force(NOW)
     rows = []
     for outcome, level, tier in itertools.product(Outcome, [None, *Level], TrustTier):
-        ruling = decide(policy, Facts(outcome, level, tier, PlaceType.OTHER, None, PersonCategory.GENERAL))
+        ruling = policy.decide(Facts(outcome, level, tier, PlaceType.OTHER, None, PersonCategory.GENERAL))
         rows.append([outcome, level, tier, ruling.decision, ruling.rule_id])
     return rows

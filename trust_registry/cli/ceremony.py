@@ -16,7 +16,7 @@ from healthcode.cli.console import Command, details, error_console, json_option,
 from healthcode.cli.parameter import ADDRESS, ENDPOINT
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError, InvalidInputError
-from healthcode.policy.book import decode_policy, default_policy_bytes
+from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.signing.passphrase import MIN_PASSPHRASE_CHARACTERS, check_passphrase
 from healthcode.signing.purpose import KeyPurpose

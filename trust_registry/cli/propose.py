@@ -12,7 +12,7 @@ from rich.console import Group
 from healthcode.cli.console import Command, CommandGroup, details, json_option, print_result, rows
 from healthcode.cli.parameter import ENDPOINT
 from healthcode.errors import InvalidInputError
-from healthcode.policy.book import decode_policy
+from healthcode.policy.book_file import decode_policy
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.deadline import describe_policy
 from healthcode.storage.files import save_file

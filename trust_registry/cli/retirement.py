@@ -9,7 +9,7 @@ import click
 from healthcode.cli.console import json_option
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import InvalidInputError
-from healthcode.policy.book import decode_policy
+from healthcode.policy.book_file import decode_policy
 from healthcode.trust.format.json_files import Retirement
 from healthcode.trust.format.layout import POLICY_PATH
 from trust_registry.cli.option import dir_option, open_reading

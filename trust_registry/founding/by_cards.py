@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, InvalidInputError, NotFoundError
 from healthcode.policy.area import AreaRisk, encode_areas
-from healthcode.policy.book import decode_policy
+from healthcode.policy.book_file import decode_policy
 from healthcode.signing.keyfile import Cost
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import save_file

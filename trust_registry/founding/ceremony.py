@@ -24,7 +24,7 @@ from healthcode.errors import ConfigurationError, InvalidInputError, Reason
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import check_realm, is_test_realm
 from healthcode.policy.area import AreaRisk, encode_areas
-from healthcode.policy.book import decode_policy
+from healthcode.policy.book_file import decode_policy
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.settings import split_address
 from healthcode.signing.ed25519 import PrivateKey

@@ -8,7 +8,7 @@ from typing import Any
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import participant
-from healthcode.policy.book import decode_policy
+from healthcode.policy.book_file import decode_policy
 from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.trust.format.layout import (
     POLICY_PATH,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, PermissionDeniedError, PreconditionError, Reason, TrustError
-from healthcode.policy.book import decode_policy
+from healthcode.policy.book_file import decode_policy
 from healthcode.trust.format.authority_chain import Consents, verify_extension
 from healthcode.trust.format.delegation import (
     delegated_participants,

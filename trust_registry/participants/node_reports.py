@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from healthcode.errors import HealthcodeError, InvalidInputError, Reason
 from healthcode.identity.peer import PeerId
-from healthcode.policy.book import decode_policy
+from healthcode.policy.book_file import decode_policy
 from healthcode.storage.files import save_file
 from healthcode.storage.reading import read_file
 from healthcode.trust.format.layout import (

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from healthcode.errors import ConflictError, InvalidInputError, Reason
-from healthcode.policy.book import check_freshness, check_notice, decode_policy
+from healthcode.policy.book import check_freshness, check_notice
+from healthcode.policy.book_file import decode_policy
 from healthcode.trust.format.json_files import (
     ParticipantEntry,
     ParticipantsFile,

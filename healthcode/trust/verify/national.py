@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from tuf.api.exceptions import LengthOrHashMismatchError
 
 from healthcode.errors import Reason, TrustError
-from healthcode.policy.book import PolicyBook, decode_policy
+from healthcode.policy.book import PolicyBook
+from healthcode.policy.book_file import decode_policy
 from healthcode.trust.format.delegation import verify_targets_form
 from healthcode.trust.format.json_files import ParticipantsFile, decode_json_file
 from healthcode.trust.format.layout import (

@@ -17,7 +17,7 @@ from healthcode.errors import (
     PermissionDeniedError,
     Reason,
 )
-from healthcode.policy.book import default_policy_bytes
+from healthcode.policy.book_file import default_policy_bytes
 from healthcode.rpc.mtls.development_ca import make_ca
 from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.signing.ed25519 import kid

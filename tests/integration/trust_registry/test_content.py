@@ -16,7 +16,7 @@ from healthcode.errors import (
     Reason,
     TrustError,
 )
-from healthcode.policy.book import default_policy_bytes
+from healthcode.policy.book_file import default_policy_bytes
 from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH
 from tests.simulator.registry import found_registry, operator
 from trust_registry.participants.checks import Publication

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from healthcode.policy.area import AreaRisk
-from healthcode.policy.book import decode_policy, default_policy_bytes
+from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import (

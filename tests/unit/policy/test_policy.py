@@ -16,10 +16,9 @@ from healthcode.policy.book import (
     PolicyBook,
     check_freshness,
     check_notice,
-    decode_policy,
-    default_policy_bytes,
 )
-from healthcode.policy.decide import Facts, decide
+from healthcode.policy.book_file import decode_policy, default_policy_bytes
+from healthcode.policy.decide import Facts
 from healthcode.policy.tier import Freshness, TrustTier
 from healthcode.policy.words import OUTAGES, Decision, Outcome, PersonCategory, PlaceType, RiskLevel
 from healthcode.wire.claims import Level
@@ -56,7 +55,7 @@ def test_the_default_keeps_the_promises_for_every_fact() -> None:
     """Whatever the facts: only VALID passes, an outage never refuses, all else has a remedy."""
     policy = book().in_force(NOW)
     for fact in every_fact():
-        ruling = decide(policy, fact)
+        ruling = policy.decide(fact)
         if ruling.decision in {Decision.PASS, Decision.CHECK_NOT_REQUIRED}:
             assert fact.outcome is Outcome.VALID
             assert ruling.remedy is None
@@ -72,7 +71,7 @@ def test_no_abnormality_is_green_in_every_decision() -> None:
     policy = book().in_force(NOW)
     for fact in every_fact():
         if fact.level is Level.GREEN:
-            assert decide(policy, fact) == decide(policy, fact._replace(level=Level.NO_ABNORMALITY))
+            assert policy.decide(fact) == policy.decide(fact._replace(level=Level.NO_ABNORMALITY))
 
 
 @pytest.mark.parametrize(
@@ -97,22 +96,22 @@ def test_no_abnormality_is_green_in_every_decision() -> None:
 )
 def test_the_default_decides_as_the_domain_says(fact: Facts, decision: Decision) -> None:
     """The rows of the national default that people meet."""
-    assert decide(book().in_force(NOW), fact).decision is decision
+    assert book().in_force(NOW).decide(fact).decision is decision
 
 
 def test_a_policy_cannot_pass_what_is_not_valid_nor_refuse_an_outage() -> None:
     """A careless table is overruled, and the verdict says so."""
     pass_all = book(places=[{"id": "X", "decision": "PASS"}]).in_force(NOW)
     for outcome in set(Outcome) - {Outcome.VALID}:
-        ruling = decide(pass_all, facts(outcome))
+        ruling = pass_all.decide(facts(outcome))
         assert ruling.decision is Decision.UNDECIDED
         assert ruling.warnings == ("POLICY_PASSES_INVALID",)
         assert ruling.remedy
-    assert decide(pass_all, facts(level=Level.UNKNOWN)).warnings == ("UNKNOWN_LEVEL",)
+    assert pass_all.decide(facts(level=Level.UNKNOWN)).warnings == ("UNKNOWN_LEVEL",)
     refuse_all = book(places=[{"id": "X", "decision": "REFUSE", "remedy": "Go away."}]).in_force(NOW)
     for outcome in Outcome:
         expected = Decision.UNDECIDED if outcome in OUTAGES else Decision.REFUSE
-        assert decide(refuse_all, facts(outcome)).decision is expected
+        assert refuse_all.decide(facts(outcome)).decision is expected
 
 
 def test_the_first_rule_that_holds_decides() -> None:
@@ -127,12 +126,12 @@ def test_the_first_rule_that_holds_decides() -> None:
         {"id": "LAST", "decision": "UNDECIDED", "remedy": "Ask."},
     ]
     policy = book(places=rules).in_force(NOW)
-    assert decide(policy, facts(place=PlaceType.PARK)).rule_id == "PARK"
-    assert decide(policy, facts(place=PlaceType.PARK, area=RiskLevel.HIGH)).rule_id == "HIGH"
-    assert decide(policy, facts(place=PlaceType.PARK, category=PersonCategory.SPECIAL)).rule_id == "LAST"
+    assert policy.decide(facts(place=PlaceType.PARK)).rule_id == "PARK"
+    assert policy.decide(facts(place=PlaceType.PARK, area=RiskLevel.HIGH)).rule_id == "HIGH"
+    assert policy.decide(facts(place=PlaceType.PARK, category=PersonCategory.SPECIAL)).rule_id == "LAST"
     strict = book(places=rules, area_default="HIGH").in_force(NOW)
-    assert decide(strict, facts(place=PlaceType.PARK)).rule_id == "HIGH"
-    assert decide(strict, facts(place=PlaceType.PARK, area=RiskLevel.LOW)).rule_id == "PARK"
+    assert strict.decide(facts(place=PlaceType.PARK)).rule_id == "HIGH"
+    assert strict.decide(facts(place=PlaceType.PARK, area=RiskLevel.LOW)).rule_id == "PARK"
 
 
 def test_words_of_a_newer_version_do_no_harm() -> None:
@@ -141,7 +140,7 @@ def test_words_of_a_newer_version_do_no_harm() -> None:
         {"id": "NEW", "when": {"place": ["SPACEPORT"]}, "decision": "PASS"},
         {"id": "LAST", "decision": "SALUTE", "remedy": "Ask.", "colour": "blue"},
     ]
-    ruling = decide(book(places=rules, moon_phase="full").in_force(NOW), facts())
+    ruling = book(places=rules, moon_phase="full").in_force(NOW).decide(facts())
     assert (ruling.rule_id, ruling.decision, ruling.warnings) == (
         "LAST",
         Decision.UNDECIDED,

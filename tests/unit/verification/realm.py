@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from healthcode.policy.area import AreaRisk
-from healthcode.policy.book import decode_policy, default_policy_bytes
+from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import DayEntry, Head
 from healthcode.revocation.list import RevocationList, encode_list

@@ -15,7 +15,7 @@ from healthcode.errors import (
     Reason,
     TrustError,
 )
-from healthcode.policy.book import default_policy_bytes
+from healthcode.policy.book_file import default_policy_bytes
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.json_files import ServiceEntry
 from healthcode.trust.format.layout import metadata_file

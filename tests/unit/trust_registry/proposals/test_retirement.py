@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from healthcode.policy.book import decode_policy, default_policy_bytes
+from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.trust.format.json_files import Retirement
 from trust_registry.proposals.retirement import retirement_warnings
 

@@ -1,0 +1,162 @@
+"""`policy/national.json`: the policy book as a signed JSON file.
+
+Rules are plain data. Unknown words never match; an unknown decision reads as UNDECIDED and is flagged.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib.resources import files
+from types import MappingProxyType
+from typing import TypeVar
+
+from pydantic import Field
+
+from healthcode.errors import DecodeError, InvalidInputError
+from healthcode.policy.book import Policy, PolicyBook
+from healthcode.policy.decide import Rule
+from healthcode.policy.json_model import JsonModel, Rfc3339, parse_json
+from healthcode.policy.tier import Freshness, TrustTier
+from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType, RiskLevel
+from healthcode.wire.claims import Level, Presentation
+
+__all__ = ["MAX_POLICY_BYTES", "POLICY_FORMAT", "decode_policy", "default_policy_bytes"]
+
+POLICY_FORMAT = "healthcode/policy/1"
+MAX_POLICY_BYTES = 1 << 20
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+class _WhenModel(JsonModel):
+    outcome: list[str] | None = None
+    level: list[str] | None = None
+    tier: list[str] | None = None
+    place: list[str] | None = None
+    area: list[str] | None = None
+    category: list[str] | None = None
+
+
+class _RuleModel(JsonModel):
+    id: str = Field(pattern=r"^[A-Z0-9][A-Z0-9.-]{0,31}$")
+    when: _WhenModel = _WhenModel()
+    decision: str
+    remedy: str | None = Field(default=None, max_length=400)
+
+
+class _ThresholdsModel(JsonModel):
+    fresh_seconds: int = Field(gt=0)
+    aging_seconds: int = Field(gt=0)
+
+
+class _FreshnessModel(JsonModel):
+    default: _ThresholdsModel
+    places: dict[str, _ThresholdsModel] = Field(default_factory=dict)
+
+
+class _PolicyModel(JsonModel):
+    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,31}$")
+    effective_from: Rfc3339
+    emergency: bool = False
+    skew_seconds: int = Field(ge=0, le=3600)
+    max_validity_seconds: dict[str, int]
+    freshness: _FreshnessModel
+    reuse_seconds: int = Field(ge=0, le=3600)
+    area_default: str
+    places: list[_RuleModel] = Field(min_length=1, max_length=512)
+
+
+class _BookModel(JsonModel):
+    format: str
+    policies: list[_PolicyModel] = Field(min_length=1, max_length=64)
+
+
+def decode_policy(data: bytes) -> PolicyBook:
+    """Decodes `policy/national.json`.
+
+    Raises DecodeError: json.…, document.field, policy.format, policy.validity, policy.freshness,
+    policy.area_default, policy.rule, policy.effective_from.
+    """
+    model = parse_json(data, _BookModel, max_bytes=MAX_POLICY_BYTES)
+    if model.format != POLICY_FORMAT:
+        raise DecodeError("policy.format", f"format {model.format!r} is not {POLICY_FORMAT}")
+    policies = [_policy(policy) for policy in model.policies]
+    if len({policy.version for policy in policies}) != len(policies):
+        raise DecodeError("policy.version", "two policies have the same version")
+    try:
+        return PolicyBook(policies)
+    except InvalidInputError as error:
+        raise DecodeError("policy.effective_from", error.message) from error
+
+
+def default_policy_bytes() -> bytes:
+    """The national default, as a test realm starts with it."""
+    return files("healthcode.policy").joinpath("national.json").read_bytes()
+
+
+def _policy(model: _PolicyModel) -> Policy:
+    where = f"policy {model.version}"
+    try:
+        validity = {kind: model.max_validity_seconds[kind] for kind in Presentation}
+    except KeyError as error:
+        raise DecodeError(
+            "policy.validity", f"{where} has no max_validity_seconds for {error.args[0]}"
+        ) from error
+    if min(validity.values()) <= 0:
+        raise DecodeError("policy.validity", f"{where}: max_validity_seconds must be positive")
+    thresholds = model.freshness.places
+    known_places = {PlaceType(name): thresholds[name] for name in thresholds if name in set(PlaceType)}
+    if model.area_default not in set(RiskLevel):
+        raise DecodeError("policy.area_default", f"{where}: area_default is no risk")
+    rules = tuple(_rule(rule) for rule in model.places)
+    if len({rule.id for rule in rules}) != len(rules):
+        raise DecodeError("policy.rule", f"{where}: two rules have the same id")
+    if model.places[-1].when != _WhenModel():
+        raise DecodeError("policy.rule", f"{where}: the last rule must hold always, so it has no conditions")
+    return Policy(
+        version=model.version,
+        effective_from=model.effective_from,
+        emergency=model.emergency,
+        skew_seconds=model.skew_seconds,
+        max_validity_seconds=MappingProxyType(validity),
+        freshness=_freshness(model.freshness.default, where),
+        freshness_by_place=MappingProxyType(
+            {place: _freshness(given, where) for place, given in known_places.items()}
+        ),
+        reuse_seconds=model.reuse_seconds,
+        area_default=RiskLevel(model.area_default),
+        rules=rules,
+    )
+
+
+def _freshness(given: _ThresholdsModel, where: str) -> Freshness:
+    if given.fresh_seconds > given.aging_seconds:
+        raise DecodeError("policy.freshness", f"{where}: fresh_seconds is greater than aging_seconds")
+    return Freshness(given.fresh_seconds, given.aging_seconds)
+
+
+def _rule(model: _RuleModel) -> Rule:
+    when = model.when
+    known = model.decision in set(Decision)
+    decision = Decision(model.decision) if known else Decision.UNDECIDED
+    if decision not in {Decision.PASS, Decision.CHECK_NOT_REQUIRED} and not model.remedy:
+        raise DecodeError("policy.rule", f"rule {model.id} needs a remedy, since it lets nobody pass")
+    return Rule(
+        id=model.id,
+        decision=decision,
+        remedy=model.remedy,
+        outcomes=_words(Outcome, when.outcome),
+        levels=_words(Level, when.level),
+        tiers=_words(TrustTier, when.tier),
+        places=_words(PlaceType, when.place),
+        areas=_words(RiskLevel, when.area),
+        categories=_words(PersonCategory, when.category),
+        warnings=() if known else ("UNKNOWN_DECISION",),
+    )
+
+
+def _words(kind: type[_Word], given: list[str] | None) -> frozenset[_Word] | None:
+    if given is None:
+        return None
+    known = {word.value for word in kind}
+    return frozenset(kind(word) for word in given if word in known)
