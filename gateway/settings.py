@@ -1,4 +1,4 @@
-"""gateway.toml: the configuration of the gateway, loaded strictly."""
+"""gateway.toml, the gateway's configuration, read strictly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from healthcode.errors import HealthcodeError
+from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.realm import check_realm
 from healthcode.settings import (
     FilePath,
@@ -27,6 +27,7 @@ __all__ = [
     "RegistrySettings",
     "TrustSettings",
     "load_gateway_settings",
+    "require_registry",
 ]
 
 
@@ -41,10 +42,9 @@ Seconds = Annotated[float, Field(gt=0, le=60, strict=False)]
 
 
 class RegistrySettings(Settings):
-    """Where trust comes from: the registry's public listener and the CA of its certificate.
+    """The registry's public listener and the CA of its certificate.
 
-    `root_fingerprint` is the SHA-256 of the root file as the national key holders
-    announced it; it begins an empty trust folder.
+    `root_fingerprint` is the SHA-256 of the root file, as the national key holders announced it.
     """
 
     endpoint: ListenAddress
@@ -53,10 +53,10 @@ class RegistrySettings(Settings):
 
 
 class TrustSettings(Settings):
-    """The trust folder, and how often to look when the registry's watch is silent.
+    """The trust folder, and how often to poll when the registry's watch is silent.
 
-    `mirrors` hold the registry's files as well: the newest that holds is taken, wherever it
-    comes from. `mirror_ca`: the CAs of their certificates, instead of the system's.
+    `mirrors` serve copies of the registry's files; the newest valid files are taken from any source.
+    `mirror_ca` replaces the system's CAs for them.
     """
 
     folder: FilePath
@@ -66,10 +66,9 @@ class TrustSettings(Settings):
 
 
 class HomeSettings(Settings):
-    """How much one home may take up, and when it is left alone for a while.
+    """The limits of each home, and when its circuit breaker opens.
 
-    `timeout_seconds` is the longest that any question waits for a home; a shorter
-    deadline of the caller counts, less `margin_seconds` for the way back.
+    A question waits for at most `timeout_seconds`, or until the caller's deadline less `margin_seconds`.
     """
 
     timeout_seconds: Seconds = 4.0
@@ -81,7 +80,7 @@ class HomeSettings(Settings):
 
 
 class CacheSettings(Settings):
-    """Signed CACHED answers; `ttl_seconds` 0 keeps none."""
+    """The cache of answers; `ttl_seconds` 0 caches none."""
 
     max_answers: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     ttl_seconds: Annotated[int, Field(ge=0, le=60)] = 5
@@ -90,9 +89,8 @@ class CacheSettings(Settings):
 class GatewaySettings(Settings):
     """All of gateway.toml.
 
-    `listen`: mTLS, for province nodes. `drain_seconds`: what SIGTERM leaves calls to
-    end. `registry` is not there until `init` was told of it, since the registry needs
-    the gateway's CA first; nothing is served without it.
+    `listen`: mTLS, for province nodes. `drain_seconds`: how long calls may run on after SIGTERM.
+    `registry` is None until `init` names it; the gateway cannot serve without it.
     """
 
     realm: Annotated[str, AfterValidator(_realm)]
@@ -108,5 +106,15 @@ class GatewaySettings(Settings):
 
 
 def load_gateway_settings(path: Path) -> GatewaySettings:
-    """The settings at `path`. Raises ConfigurationError naming the key that is wrong."""
+    """Raises ConfigurationError, which names the wrong key."""
     return load_settings(path, GatewaySettings)
+
+
+def require_registry(settings: GatewaySettings) -> RegistrySettings:
+    """Raises ConfigurationError if gateway.toml names no registry yet."""
+    if settings.registry is None:
+        raise ConfigurationError(
+            "gateway.toml has no [registry] yet: run `healthcode-gateway init` again with --registry, "
+            "--registry-ca and --root-fingerprint"
+        )
+    return settings.registry

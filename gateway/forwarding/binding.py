@@ -1,7 +1,6 @@
-"""Whether what a home sent back is an answer to the question that was asked.
+"""Checks that a home's reply answers the question. The asker verifies every answer itself too.
 
-The asker checks everything itself; the gateway looks so that a home which sends
-garbage counts as down, and so that nothing enters the cache that is not proven.
+Here the check counts a home that sends garbage as down, and keeps unproven answers out of the cache.
 """
 
 from __future__ import annotations
@@ -21,18 +20,14 @@ __all__ = ["BoundAnswer", "verify_binding"]
 
 @dataclass(frozen=True, slots=True)
 class BoundAnswer:
-    """An answer that is bound to its question. `proven`: under an ANSWER key of the home that we know."""
+    """An answer bound to its question. `proven`: its signature verifies under a published ANSWER key."""
 
     expires_at: int
     proven: bool
 
 
 def verify_binding(view: TrustView, question: Question, answer_bytes: bytes) -> BoundAnswer:
-    """Raises DecodeError for garbage, SignatureError for an answer to something else or by somebody else.
-
-    An answer under a key that our trust data does not show yet is not proven, and
-    is still carried: the home may have rotated its keys a moment ago.
-    """
+    """Raises DecodeError if it is no answer, SignatureError if it answers another question or has a bad signature."""
     signed = decode_answer(answer_bytes)
     answer = signed.answer
     if (
@@ -41,13 +36,13 @@ def verify_binding(view: TrustView, question: Question, answer_bytes: bytes) -> 
         or answer.nonce != question.nonce
         or answer.code_sha256 != hashlib.sha256(question.code).digest()
     ):
-        raise SignatureError("the answer belongs to another question")
+        raise SignatureError("the answer is for another question")
     home = view.issuers[question.home]
     key = home.keys.get(signed.sign1.kid)
-    if key is None:
+    if key is None:  # not proven, but still forwarded: the home may have just rotated its keys
         return BoundAnswer(answer.expires_at, proven=False)
     if key.purpose is not KeyPurpose.ANSWER or not verify_sign1(
         signed.sign1, key.public, Context.ANSWER, view.realm
     ):
-        raise SignatureError("the answer's signature does not hold")
+        raise SignatureError("the answer's signature is invalid")
     return BoundAnswer(answer.expires_at, proven=key in home.keys_for(KeyPurpose.ANSWER, answer.produced_at))

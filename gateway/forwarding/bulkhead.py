@@ -1,8 +1,6 @@
-"""A bulkhead for one home province: how many questions may wait for it at the same time.
+"""A bulkhead limits how many questions wait for one home, so a slow home cannot slow down the others.
 
-A home that is slow fills its own bulkhead and nobody else's. What does not fit is
-turned away at once rather than queued: a queue in front of a slow home would only
-turn its slowness into everybody's.
+It rejects at once and never queues: a queue would only add to the delay.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ __all__ = ["Bulkhead"]
 
 
 class Bulkhead:
-    """Counts who is inside; for one event loop."""
+    """Counts places taken; for one event loop."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -24,9 +22,9 @@ class Bulkhead:
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Holds a place for as long as the block runs. Raises OverloadedError when there is none."""
+        """Takes a place for the duration of the block. Raises OverloadedError if none is free."""
         if self.inside >= self._limit:
-            message = f"{self.inside} questions wait for this home already"
+            message = f"{self.inside} questions are already waiting for this home"
             raise OverloadedError(message, retry_after_seconds=1.0)
         self.inside += 1
         try:

@@ -1,8 +1,6 @@
-"""Signed CACHED answers, kept for a few seconds; bounded in number and in time.
+"""Caches signed answers to CACHED questions for a few seconds.
 
-The key is the home and the SHA-256 of the whole code, so nobody gets an answer
-out who does not hold the code itself. An answer leaves the cache before it would
-be too old for the asker, who checks its age himself. LIVE answers never come here.
+The key contains the SHA-256 of the whole code, so only callers that have the code can read its answer.
 """
 
 from __future__ import annotations
@@ -12,19 +10,20 @@ from dataclasses import dataclass
 
 __all__ = ["AnswerCache", "AnswerKey"]
 
-TRAVEL_SECONDS = 2  # an answer this close to its end may be too old when it arrives
+# An answer that expires sooner may be too old for the asker when it arrives.
+TRAVEL_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """What a CACHED answer is an answer to."""
+    """The home and the code that an answer is about."""
 
     home: str
     code_sha256: bytes
 
 
 class AnswerCache:
-    """Least recently used goes first. `ttl_seconds` 0 keeps nothing."""
+    """Evicts the least recently used entry. `ttl_seconds` 0 caches nothing."""
 
     def __init__(self, *, max_entries: int, ttl_seconds: int) -> None:
         self._max_entries = max_entries
@@ -35,7 +34,7 @@ class AnswerCache:
         return len(self._entries)
 
     def get(self, key: AnswerKey, now: int) -> bytes | None:
-        """The answer, when one is kept that is still young enough at `now`."""
+        """The cached answer, or None if there is none or it is too old at `now`."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -47,7 +46,7 @@ class AnswerCache:
         return answer
 
     def put(self, key: AnswerKey, answer: bytes, *, expires_at: int, now: int) -> None:
-        """Keeps `answer` until shortly before it expires, and no longer than the time to live."""
+        """Caches `answer` until shortly before it expires, and for at most `ttl_seconds`."""
         until = min(expires_at - TRAVEL_SECONDS, now + self._ttl_seconds)
         if until <= now:
             return

@@ -1,10 +1,4 @@
-"""Coalescing: many who ask the same at the same time share one call to the home.
-
-The first to ask leads; the call runs as a task of its own, so that a leader who
-hangs up takes nobody with it. What the home said against the leader's question is
-not the followers' fault: `Shared.led` tells them apart, and a follower may then
-lead a call of its own.
-"""
+"""Coalesces calls: callers that ask the same at the same time share one call to the home."""
 
 from __future__ import annotations
 
@@ -21,14 +15,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Shared(Generic[T]):
-    """One result, and whether the receiver's own question brought it."""
+    """A result. `led`: this caller started the call that returned it."""
 
     value: T
     led: bool
 
 
 class Flights(Generic[K, T]):
-    """The calls that are on their way, by what they ask; for one event loop."""
+    """The calls in progress, by key; for one event loop."""
 
     def __init__(self) -> None:
         self._flights: dict[K, asyncio.Task[T]] = {}
@@ -37,10 +31,11 @@ class Flights(Generic[K, T]):
         return len(self._flights)
 
     async def join(self, key: K, start: Callable[[], Coroutine[None, None, T]]) -> Shared[T]:
-        """The result of the call for `key`: the one on its way, else of `start()`. Raises what it raised."""
+        """Joins the call in progress for `key`, or starts one. Returns its result or raises its error."""
         flight = self._flights.get(key)
         led = flight is None
         if flight is None:
+            # a task of its own: if the first caller hangs up, the others still get the result
             flight = asyncio.create_task(start())
             self._flights[key] = flight
             flight.add_done_callback(lambda done: self._land(key, done))
@@ -49,10 +44,10 @@ class Flights(Generic[K, T]):
     def _land(self, key: K, flight: asyncio.Task[T]) -> None:
         self._flights.pop(key, None)
         if not flight.cancelled():
-            flight.exception()  # read it, so that a flight nobody waits for any more ends quietly
+            flight.exception()  # retrieve it, or asyncio logs an error if no caller is left
 
     async def close(self) -> None:
-        """Ends every call that is still on its way."""
+        """Cancels every call in progress."""
         flights = list(self._flights.values())
         for flight in flights:
             flight.cancel()

@@ -1,11 +1,4 @@
-"""Calling the home provinces: one channel each, opened at the first question.
-
-The server must show a certificate of the CA that the home published, for its own
-name. When the home publishes another endpoint or CA, or our own certificate is
-renewed, the next question takes a new channel. A first failure of the connection
-is tried once more, under a budget: answering has no side effect, and a home that
-was just restarted should not count as down.
-"""
+"""Calls home provinces over gRPC: one channel for each home, opened at the first question."""
 
 from __future__ import annotations
 
@@ -37,7 +30,7 @@ CLOSE_SECONDS = 10.0
 
 
 class RetryBudget:
-    """At most one retry in ten calls, saved up to `burst`: an outage is not answered with twice the load."""
+    """Allows one retry in ten calls, saved up to `burst`, so that retries cannot double the load in an outage."""
 
     def __init__(self, *, burst: float = 10.0, share: float = 0.1) -> None:
         self._burst = burst
@@ -45,11 +38,11 @@ class RetryBudget:
         self._tokens = burst
 
     def earn(self) -> None:
-        """A first attempt was made."""
+        """Records a first attempt."""
         self._tokens = min(self._burst, self._tokens + self._share)
 
     def spend(self) -> bool:
-        """Whether a retry may be made now."""
+        """Whether a retry is allowed now; if so, it is paid for."""
         if self._tokens < 1:
             return False
         self._tokens -= 1
@@ -57,7 +50,7 @@ class RetryBudget:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _Connection:
     route: Route
     identity: TlsFiles
     channel: grpc.aio.Channel
@@ -66,36 +59,41 @@ class _Line:
 
 
 class GrpcHomes:
-    """The channels to all homes; for one event loop. `identity` gives our certificate as it is now."""
+    """The channels to all homes; for one event loop. `identity` returns the gateway's current certificate."""
 
     def __init__(self, *, realm: str, identity: Callable[[], TlsFiles]) -> None:
         self._realm = realm
         self._identity = identity
-        self._lines: dict[str, _Line] = {}
+        self._connections: dict[str, _Connection] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     async def answer(self, route: Route, question: bytes, timeout_seconds: float) -> bytes:
-        """The home's answer. Raises HealthcodeError: the home's own, or UnavailableError when not reached."""
+        """Returns the home's answer.
+
+        Raises the home's own HealthcodeError, or UnavailableError if the home is out of reach.
+        """
         until = time.monotonic() + timeout_seconds
-        line = self._line(route)
-        line.budget.earn()
+        connection = self._connection_to(route)
+        connection.budget.earn()
         request = AnswerRequest(question=question)
         try:
-            return await _call(line, request, timeout_seconds)
+            return await _call(connection, request, timeout_seconds)
         except UnavailableError as error:
+            # one retry: answering has no side effect, and a home that just restarted is not down
             left = until - time.monotonic() - RETRY_AFTER_SECONDS
-            if error.reason is not Reason.SERVICE_UNAVAILABLE or left <= 0 or not line.budget.spend():
+            if error.reason is not Reason.SERVICE_UNAVAILABLE or left <= 0 or not connection.budget.spend():
                 raise
         await asyncio.sleep(RETRY_AFTER_SECONDS)
-        return await _call(line, request, left)
+        return await _call(connection, request, left)
 
-    def _line(self, route: Route) -> _Line:
+    def _connection_to(self, route: Route) -> _Connection:
+        # a new endpoint or CA of the home, or a renewed certificate of ours, needs a new channel
         identity = self._identity()
-        line = self._lines.get(route.participant)
-        if line is not None and line.route == route and line.identity is identity:
-            return line
-        if line is not None:
-            self._close_later(line.channel)
+        connection = self._connections.get(route.participant)
+        if connection is not None and connection.route == route and connection.identity is identity:
+            return connection
+        if connection is not None:
+            self._close_later(connection.channel)
         channel = open_channel(
             route.endpoint,
             ca_pem=route.tls_ca,
@@ -104,26 +102,28 @@ class GrpcHomes:
             retries=False,
             max_response_bytes=MAX_RESPONSE_BYTES,
         )
-        line = _Line(route, identity, channel, FederationServiceStub(channel), RetryBudget())
-        self._lines[route.participant] = line
-        return line
+        connection = _Connection(route, identity, channel, FederationServiceStub(channel), RetryBudget())
+        self._connections[route.participant] = connection
+        return connection
 
     def _close_later(self, channel: grpc.aio.Channel) -> None:
-        """Lets what is under way on a channel end, and then closes it."""
+        """Closes a channel once its calls have ended."""
         task = asyncio.create_task(channel.close(CLOSE_SECONDS))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        """Closes every channel; calls under way end with an error."""
-        lines, self._lines = list(self._lines.values()), {}
-        await asyncio.gather(*(line.channel.close() for line in lines), return_exceptions=True)
+        """Closes every channel; calls in progress end with an error."""
+        connections, self._connections = list(self._connections.values()), {}
+        await asyncio.gather(
+            *(connection.channel.close() for connection in connections), return_exceptions=True
+        )
         for task in tuple(self._closing):
             task.cancel()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
 
-async def _call(line: _Line, request: AnswerRequest, timeout_seconds: float) -> bytes:
-    with rpc_errors(f"the home {line.route.participant}"):
-        response: AnswerResponse = await line.stub.Answer(request, timeout=timeout_seconds)
+async def _call(connection: _Connection, request: AnswerRequest, timeout_seconds: float) -> bytes:
+    with rpc_errors(f"the home {connection.route.participant}"):
+        response: AnswerResponse = await connection.stub.Answer(request, timeout=timeout_seconds)
     return response.answer

@@ -1,7 +1,6 @@
-"""Where a question goes: from the issuer to its federation endpoint, out of signed trust data.
+"""Finds the endpoint of an issuer in the trust data.
 
-The endpoint and the CA come from the province's own signed file, so nobody but the
-province's authority can draw its questions elsewhere.
+The province's authority signed endpoint and CA, so no one else can redirect its questions.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ FEDERATION = "federation"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A home: its participant code, host:port, and the CAs that may vouch for its certificate."""
+    """How to reach a home: participant code, host:port, and the CAs of its certificate."""
 
     participant: str
     endpoint: str
@@ -26,15 +25,11 @@ class Route:
 
 
 def find_route(view: TrustView, issuer: str) -> Route:
-    """The route to `issuer`.
-
-    Raises NotFoundError(PARTICIPANT_UNKNOWN) for one that the realm does not have,
-    UnavailableError for one that has published no endpoint.
-    """
+    """Raises NotFoundError(PARTICIPANT_UNKNOWN) if the realm has no such issuer, UnavailableError if it has no endpoint."""
     home = view.issuers.get(issuer)
     if home is None:
         raise NotFoundError(
-            "this realm has no such issuer",
+            "this realm has no such issuer: check `issuer` and the realm",
             reason=Reason.PARTICIPANT_UNKNOWN,
             fields={"issuer": "not a participant"},
         )

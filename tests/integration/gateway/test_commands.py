@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli import cli
+from gateway.__main__ import cli
 from healthcode.cli import console
 from healthcode.clock import SystemClock
 from healthcode.rpc.server import GrpcServer, ServerTls

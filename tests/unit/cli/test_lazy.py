@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from gateway.cli import cli as gateway
+from gateway.__main__ import cli as gateway
 from healthcode.cli.__main__ import cli as healthcode
 from province_node.__main__ import cli as province_node
 from trust_registry.__main__ import cli as trust_registry

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from gateway.cli import cli as gateway
+from gateway.__main__ import cli as gateway
 from healthcode.cli.__main__ import cli as healthcode
 from province_node.__main__ import cli as province_node
 from trust_registry.__main__ import cli as trust_registry

@@ -1,4 +1,4 @@
-"""gateway.ask: questions in, signed answers back, and one province's trouble stays its own."""
+"""gateway.forwarding: questions in, signed answers back, and one province's trouble stays its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.forwarding.ask import Answered, Asking, HomeDown
+from gateway.forwarding.ask import Asking
 from gateway.forwarding.breaker import BreakerState
 from gateway.forwarding.cache import AnswerCache
+from gateway.forwarding.home_call import HomeCalls
+from gateway.forwarding.home_guard import HomeGuards
+from gateway.forwarding.outcome import Answered, HomeDown
 from gateway.forwarding.route import Route
 from gateway.settings import HomeSettings
 from healthcode.errors import (
@@ -98,14 +101,17 @@ class Gateway:
         self.view = view(
             issuer("31", endpoint="h:1"), issuer("11", endpoint="h:2"), issuer("44", endpoint="h:3")
         )
+        limits = HomeSettings.model_validate({"timeout_seconds": 2.0, "margin_seconds": 0.1} | settings)
+        self.guards = HomeGuards(limits, monotonic=lambda: self.seconds)
         self.asking = Asking(
+            HomeCalls(self.homes, self.guards, self.tally),
+            self.guards,
             trust=lambda: self.view,
-            homes=self.homes,
-            settings=HomeSettings.model_validate({"timeout_seconds": 2.0, "margin_seconds": 0.1} | settings),
             cache=AnswerCache(max_entries=100, ttl_seconds=5),
             clock=self.clock,
             observer=self.tally,
-            monotonic=lambda: self.seconds,
+            timeout_seconds=limits.timeout_seconds,
+            margin_seconds=limits.margin_seconds,
         )
 
     async def ask(
@@ -240,7 +246,7 @@ async def test_the_home_s_word_against_the_question_is_passed_on(gateway: Gatewa
         gateway.homes.behaviours["31"] = failing(SignatureError("your question's signature does not hold"))
         with pytest.raises(SignatureError):
             await gateway.ask()
-    assert [state.breaker for state in gateway.asking.states()] == [BreakerState.CLOSED]
+    assert [state.breaker for state in gateway.guards.states()] == [BreakerState.CLOSED]
     assert gateway.tally.failures == []
 
 

@@ -1,12 +1,12 @@
-"""gateway.metric: what /metrics shows, and what it never holds."""
+"""gateway.metrics: what /metrics shows, and what it never holds."""
 
 from __future__ import annotations
 
 from prometheus_client import generate_latest
 
-from gateway.forwarding.ask import HomeState
 from gateway.forwarding.breaker import BreakerState
-from gateway.metric import GatewayMetrics
+from gateway.forwarding.home_guard import HomeState
+from gateway.metrics import GatewayMetrics
 from healthcode.telemetry import Metrics
 from healthcode.wire.question import QueryMode
 

@@ -1,8 +1,7 @@
-"""The commands of the gateway's operators."""
+"""`healthcode-gateway init` makes a folder; `rebootstrap` adopts the root of a new bootstrap."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,24 +10,17 @@ import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from gateway import app
-from gateway.check import check_gateway
-from gateway.folder import GatewayFolder
+from gateway.cli.option import dir_option
+from gateway.layout import GatewayFolder
+from gateway.operations.setup import make_folder, name_registry
 from gateway.settings import load_gateway_settings
-from gateway.setup import make_folder, name_registry
-from gateway.status import read_status
 from healthcode.cli.adoption import adopt, fingerprint_option, name_root
 from healthcode.cli.console import (
-    EXIT_UNAVAILABLE,
-    CommandGroup,
+    Command,
     details,
-    error_console,
-    exit_with,
     json_option,
     print_result,
-    rows,
 )
-from healthcode.cli.finding import print_findings
 from healthcode.cli.parameter import ADDRESS, ENDPOINT, FINGERPRINT
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError
@@ -37,46 +29,17 @@ from healthcode.rpc.mtls.certificate import alternative_names
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.registry_source import connect_source, open_mirrors
 
-__all__ = ["cli"]
-
-_SHOWN_APART = frozenset({"homes", "homes_note", "trust", "why", "act", "roles", "certificates", "policies"})
-
-_dir_option = click.option(
-    "--dir",
-    "root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    show_default="this folder",
-    help="The gateway's folder.",
-)
+__all__ = ["init", "rebootstrap"]
 
 
-@click.group(
-    cls=CommandGroup,
-    examples="""
-    # 1. the folder, and in a test realm the certificates
-    healthcode-gateway init --dir gw --realm test-demo --listen 0.0.0.0:7445 --development
-    # 2. the registry's operators publish gw/tls/ca.pem and the address; then
-    healthcode-gateway init --dir gw --registry registry.example:7444 --registry-ca ca.pem --root-fingerprint sha256:4f…
-    healthcode-gateway check --dir gw
-    healthcode-gateway serve --dir gw
-    """,
-)
-@click.version_option(package_name="healthcode")
-def cli() -> None:
-    """Carry signed questions to the home provinces and their signed answers back.
-
-    Exit status: 0 done; 2 usage or configuration; 4 unavailable; 70 a fault of ours.
-    """
-
-
-@cli.command(
+@click.command(
+    cls=Command,
     examples="""
     healthcode-gateway init --dir gw --realm test-demo --listen 127.0.0.1:7445 --development
     healthcode-gateway init --dir gw --registry registry.example:7444 --registry-ca ca.pem --root-fingerprint sha256:4f…
-    """
+    """,
 )
-@_dir_option
+@dir_option
 @click.option("--realm", help="cn, or test-…; needed the first time.")
 @click.option("--listen", type=ADDRESS, default="0.0.0.0:7445", show_default=True, help="For nodes, mTLS.")
 @click.option("--metrics-listen", type=ADDRESS, help="For Prometheus, without TLS; default: nowhere.")
@@ -156,40 +119,14 @@ def _made_table(data: Mapping[str, Any]) -> RenderableType:
     return Group(details({name: value for name, value in data.items() if name != "next"}), *steps)
 
 
-@cli.command(examples="healthcode-gateway check --dir gw")
-@_dir_option
-@json_option
-def check(root: Path, as_json: bool) -> None:
-    """Look at everything a start needs: configuration, certificate, ports, clock, trust, registry.
-
-    Ends with 2 when something must be set right first, with 4 when only the registry is out of
-    reach; a warning stops nothing.
-    """
-    settings = load_gateway_settings(GatewayFolder(root).configuration)
-    print_findings(asyncio.run(check_gateway(settings, SystemClock())), as_json=as_json)
-
-
-@cli.command(examples="healthcode-gateway serve --dir gw")
-@_dir_option
-def serve(root: Path) -> None:
-    """Serve until SIGTERM; then let running questions end."""
-    settings = load_gateway_settings(GatewayFolder(root).configuration)
-
-    def on_ready() -> None:
-        error_console().print(
-            f"the gateway of {settings.realm} listens on {settings.listen}", highlight=False
-        )
-
-    asyncio.run(app.serve(settings, on_ready=on_ready))
-
-
-@cli.command(
+@click.command(
+    cls=Command,
     examples="""
     # as the key holders read it out, after a new bootstrap of root
     healthcode-gateway rebootstrap --dir gw --root-fingerprint "7f3a 9c21 …"
-    """
+    """,
 )
-@_dir_option
+@dir_option
 @fingerprint_option
 @json_option
 def rebootstrap(root: Path, fingerprint: str, as_json: bool) -> None:
@@ -204,59 +141,3 @@ def rebootstrap(root: Path, fingerprint: str, as_json: bool) -> None:
         result = adopt(settings.trust.folder, (source, *mirrors), fingerprint)
     result["configuration"] = name_root(configuration, registry.root_fingerprint, fingerprint)
     print_result(result, as_json=as_json, table=details)
-
-
-@cli.command(
-    examples="""
-    healthcode-gateway status --dir gw
-    healthcode-gateway status --dir gw --json | jq '.homes[] | select(.breaker == "open") | .home'
-    """
-)
-@_dir_option
-@json_option
-def status(root: Path, as_json: bool) -> None:
-    """Show whether it runs, its trust, what ends and who must act by when, and how each home stands.
-
-    How the homes stand comes from its metrics, so [metrics] listen must be set. Ends with 4 when it does not run.
-    """
-    settings = load_gateway_settings(GatewayFolder(root).configuration)
-    data = asyncio.run(read_status(settings, SystemClock()))
-    print_result(data, as_json=as_json, table=_status_table)
-    if not data["running"]:
-        exit_with(EXIT_UNAVAILABLE)
-
-
-def _status_table(data: Mapping[str, Any]) -> RenderableType:
-    about = {name: value for name, value in data.items() if name not in _SHOWN_APART}
-    about["health"] = data["health"] or data["why"]
-    trust = data["trust"]
-    if trust is None:
-        about["trust"] = "none yet"
-    else:
-        about["trust"] = f"version {trust['version']}, {trust['age_seconds']} s old"
-        about["issuers"] = trust["issuers"]
-    parts: list[RenderableType] = [
-        details(about),
-        rows(
-            ("role", "version", "expires", "note"), data["roles"], title="Roles, the first to expire on top"
-        ),
-        rows(("certificate", "expires", "note"), data["certificates"], title="Certificates"),
-        rows(("policy", "effective_from", "note"), data["policies"], title="Policy"),
-    ]
-    if not data["homes"]:
-        parts.append(Text(f"homes: {data['homes_note']}"))
-    else:
-        lines = [{**home, "questions": _counts(home["questions"])} for home in data["homes"]]
-        parts.append(
-            rows(("home", "name", "breaker", "waiting", "questions"), lines, title="Homes, since the start")
-        )
-    parts += [Text(each, style="yellow") for each in (trust or {}).get("warnings", ())]
-    parts += [
-        Text(f"by {each['by']}: {each['who']} must renew {each['what']}", style="bold yellow")
-        for each in data["act"]
-    ]
-    return Group(*parts)
-
-
-def _counts(questions: Mapping[str, int]) -> str:
-    return ", ".join(f"{result} {count}" for result, count in sorted(questions.items()))

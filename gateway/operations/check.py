@@ -1,15 +1,12 @@
-"""`healthcode-gateway check`: what would stop or trouble a start, found before it.
-
-Each finding is a line: what was looked at, OK, WARNING or FAILED, and what to do.
-"""
+"""Checks for `healthcode-gateway check`: everything that a start needs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gateway.app import load_identity, registry_settings
-from gateway.settings import GatewaySettings
+from gateway.own_certificate import load_certificate
+from gateway.settings import GatewaySettings, require_registry
 from healthcode.cli.finding import Finding, Grade, look_at_port
 from healthcode.clock import Clock, rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError, UnavailableError
@@ -31,7 +28,7 @@ DAY_SECONDS = 86_400
 
 
 async def check_gateway(settings: GatewaySettings, clock: Clock) -> list[Finding]:
-    """Looks at everything a start needs; changes nothing and raises nothing of ours."""
+    """Changes nothing, and raises no HealthcodeError."""
     return [
         await _try("signature library", _library),
         await _try("certificate", lambda: _certificate(settings, clock)),
@@ -52,45 +49,45 @@ async def _try(what: str, find: Callable[[], Awaitable[tuple[Grade, str]]]) -> F
 
 async def _library() -> tuple[Grade, str]:
     self_test()
-    return Grade.OK, "accepts and refuses what it should"
+    return Grade.OK, "accepts valid signatures and rejects invalid ones"
 
 
 async def _certificate(settings: GatewaySettings, clock: Clock) -> tuple[Grade, str]:
-    identity = load_identity(settings, clock).identity
+    identity = load_certificate(settings, clock).identity
     left_days = (identity.not_after - clock.now()) // DAY_SECONDS
     lifetime_days = (identity.not_after - identity.not_before) // DAY_SECONDS
     detail = f"{identity.peer.uri} until {rfc3339(identity.not_after)} ({left_days} days)"
     if left_days * 3 < lifetime_days:
-        return Grade.WARNING, f"{detail}: two thirds of its life are over, have it issued anew"
+        return Grade.WARNING, f"{detail}: less than a third of its lifetime is left, have a new one issued"
     return Grade.OK, detail
 
 
 async def _trust(settings: GatewaySettings, clock: Clock) -> tuple[Grade, str]:
     folder = settings.trust.folder
     if not (folder / "trust.json").exists():
-        return Grade.WARNING, f"{folder} is empty: the first start needs the registry"
+        return Grade.WARNING, f"{folder} is empty: the registry must be reachable at the first start"
     view = TrustStore.open(folder).view
     age = clock.now() - view.timestamp_signed_at
     detail = f"realm {view.realm}, version {view.snapshot_version}, {age} s old, {len(view.issuers)} issuers"
     if view.realm != settings.realm:
         raise ConfigurationError(
-            f"the trust is of realm {view.realm}, and gateway.toml says {settings.realm}"
+            f"{folder} is of realm {view.realm}, and gateway.toml says {settings.realm}: correct one"
         )
     if age < -SKEW_SECONDS:
-        return Grade.WARNING, f"{detail}: signed in the future, so this machine's clock is behind"
+        return Grade.WARNING, f"{detail}: signed in the future: set this machine's clock, which is behind"
     published = view.services.get("gateway")
     if published is None or published.ca_pem.strip() != load_ca(settings.tls.ca).strip():
         return (
             Grade.WARNING,
-            f"{detail}: the registry does not publish this gateway's CA, so no node will come",
+            f"{detail}: the registry does not publish this gateway's CA, so no node will connect: ask its operators",
         )
     if age > DAY_SECONDS:
-        return Grade.WARNING, f"{detail}: old; newer keys and endpoints are not known"
+        return Grade.WARNING, f"{detail}: too old, so newer keys and endpoints are unknown"
     return Grade.OK, detail
 
 
 async def _registry(settings: GatewaySettings) -> tuple[Grade, str]:
-    registry = registry_settings(settings)
+    registry = require_registry(settings)
     server = PeerId(settings.realm, PeerKind.REGISTRY)
     channel = open_channel(registry.endpoint, ca_pem=load_ca(registry.ca), server=server, retries=False)
     try:
@@ -103,7 +100,7 @@ async def _registry(settings: GatewaySettings) -> tuple[Grade, str]:
                 pass
     except UnavailableError as error:
         if await asyncio.to_thread(_has_trust, settings):
-            return Grade.WARNING, f"{error.message}; the trust folder serves as long"
+            return Grade.WARNING, f"{error.message}; until then the gateway uses its trust folder"
         raise
     finally:
         await channel.close()

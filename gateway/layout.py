@@ -1,9 +1,4 @@
-"""What lies where in a gateway's folder.
-
-gateway.toml         the configuration
-tls/                 its CA's certificate, its own certificate and key, the registry's CA
-trust/               generations of signed trust files
-"""
+"""The paths in a gateway's folder: gateway.toml, tls/ and trust/."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ __all__ = ["GatewayFolder"]
 
 @dataclass(frozen=True, slots=True)
 class GatewayFolder:
-    """The paths of one gateway; nothing is read or made by asking."""
+    """The paths of one gateway. A property reads and creates nothing."""
 
     root: Path
 
@@ -41,7 +36,7 @@ class GatewayFolder:
 
     @property
     def ca_key(self) -> Path:
-        """In a test realm alone: elsewhere the CA's key is not on this machine."""
+        """Only in a test realm; in production the CA's key is on another machine."""
         return self.tls / "ca.key"
 
     @property

@@ -1,4 +1,4 @@
-"""`healthcode-gateway status`: whether it runs, with which trust, and how each home stands."""
+"""Collects the state of a gateway for `healthcode-gateway status`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from urllib.error import URLError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.app import load_identity
-from gateway.deadline import deadlines_of
+from gateway.operations.deadlines import deadlines_of
+from gateway.own_certificate import load_certificate
 from gateway.settings import GatewaySettings
 from healthcode.cli.summary import describe_root
 from healthcode.clock import Clock, rfc3339
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 __all__ = ["read_status"]
 
 REACH_SECONDS = 3.0
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  to be called from here, not to listen on
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  only compared: what a service may listen on
 _BREAKER = {0: "closed", 1: "probing", 2: "open"}
 
 
 async def read_status(settings: GatewaySettings, clock: Clock) -> dict[str, Any]:
-    """The state of a gateway as one document. Raises ConfigurationError when its certificate is unusable."""
-    identity = load_identity(settings, clock).identity
+    """The state as printed by `--json`. Raises ConfigurationError if the certificate is unusable."""
+    identity = load_certificate(settings, clock).identity
     health, why = await _health(settings, clock)
     state, now = _state(settings), clock.now()
     deadlines = deadlines_of(settings, state)
@@ -62,10 +62,10 @@ async def read_status(settings: GatewaySettings, clock: Clock) -> dict[str, Any]
 
 
 async def _health(settings: GatewaySettings, clock: Clock) -> tuple[str | None, str | None]:
-    """The word of its health service; None and why when it does not answer."""
-    files = load_identity(settings, clock)
+    """The answer of its health service, or None and the reason why there is none."""
+    files = load_certificate(settings, clock)
     channel = open_channel(
-        _near(settings.listen),
+        _local_address(settings.listen),
         ca_pem=files.ca_pem.decode(),
         server=files.identity.peer,
         identity=files,
@@ -88,8 +88,8 @@ async def _check(channel: grpc.aio.Channel) -> health_pb2.HealthCheckResponse:
     return response
 
 
-def _near(listen: str) -> str:
-    """The address to call from this machine."""
+def _local_address(listen: str) -> str:
+    """The address at which this machine reaches the listener."""
     host, port = split_address(listen)
     host = _ANYWHERE.get(host, host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -113,14 +113,16 @@ def _trust(view: TrustView, now: int) -> dict[str, Any]:
 
 
 def _homes(listen: str | None) -> tuple[list[dict[str, Any]], str | None]:
-    """Each home that was asked since the start, from /metrics; and why that is not known, if it is not."""
+    """Each home asked since the start, read from /metrics; or none, and a note why."""
     if listen is None:
         return [], "not known: the gateway serves no metrics; set listen under [metrics] in gateway.toml"
     try:
-        with urllib.request.urlopen(f"http://{_near(listen)}/metrics", timeout=REACH_SECONDS) as page:
+        with urllib.request.urlopen(
+            f"http://{_local_address(listen)}/metrics", timeout=REACH_SECONDS
+        ) as page:
             families = list(text_string_to_metric_families(page.read().decode()))
     except (URLError, OSError, ValueError) as error:
-        return [], f"not known: http://{_near(listen)}/metrics does not answer: {error}"
+        return [], f"not known: http://{_local_address(listen)}/metrics does not answer: {error}"
     samples = [sample for family in families for sample in family.samples]
     homes: dict[str, dict[str, Any]] = defaultdict(
         lambda: {"breaker": "closed", "waiting": 0, "questions": {}}

@@ -1,8 +1,6 @@
-"""Making a gateway's folder, in one step or two.
+"""Makes a gateway's folder, in two steps, because gateway and registry each need the other's CA.
 
-The registry publishes the gateway's CA, and the gateway follows the registry, so one
-of them must come first: `make_folder` makes the folder and, in a test realm, the
-certificates; `name_registry` adds the registry once it is there.
+`make_folder` makes the folder and, in a test realm, certificates. `name_registry` adds the registry.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gateway.folder import GatewayFolder
+from gateway.layout import GatewayFolder
 from gateway.settings import GatewaySettings, RegistrySettings, load_gateway_settings
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
@@ -63,15 +61,17 @@ def make_folder(
 ) -> GatewaySettings:
     """Writes gateway.toml, and with `development` a CA and the gateway's certificate.
 
-    Raises ConfigurationError when the folder has a gateway already, or for a
-    development CA outside a test realm; InvalidInputError for a bad realm.
+    Raises ConfigurationError if the folder already has a gateway or `development` is not allowed in
+    the realm, InvalidInputError for a bad realm.
     """
     check_realm(realm)
     if folder.configuration.exists():
-        raise ConfigurationError(f"{folder.configuration} exists already: this folder has a gateway")
+        raise ConfigurationError(
+            f"{folder.configuration} already exists: choose another --dir, or leave out --realm to name the registry"
+        )
     if development and not is_test_realm(realm):
         raise ConfigurationError(
-            f"--development makes certificates for test realms alone, and {realm} is none"
+            f"--development is only for test realms, and {realm} is not one: leave it out"
         )
     _make(folder.root)
     _make(folder.tls)
@@ -90,9 +90,9 @@ def make_folder(
 
 
 def name_registry(folder: GatewayFolder, *, endpoint: str, ca: Path, fingerprint: str) -> GatewaySettings:
-    """Adds the registry to gateway.toml, and keeps a copy of its CA. The same again changes nothing.
+    """Adds the registry to gateway.toml and copies its CA. Repeating it changes nothing.
 
-    Raises ConfigurationError when another registry is named there already.
+    Raises ConfigurationError if gateway.toml names another registry.
     """
     settings = load_gateway_settings(folder.configuration)
     ca_pem = load_ca(ca)
@@ -101,7 +101,7 @@ def name_registry(folder: GatewayFolder, *, endpoint: str, ca: Path, fingerprint
         same = (found.endpoint, found.root_fingerprint, load_ca(found.ca)) == (endpoint, fingerprint, ca_pem)
         if not same:
             raise ConfigurationError(
-                f"{folder.configuration} names another registry in [registry]: edit it there"
+                f"{folder.configuration} already names another registry: edit [registry] there"
             )
         return settings
     RegistrySettings.model_validate(
@@ -120,7 +120,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(f"the folder {folder} cannot be made: {error.strerror}") from error
+        raise ConfigurationError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 def _write(path: Path, text: str) -> None:
@@ -128,5 +128,5 @@ def _write(path: Path, text: str) -> None:
 
 
 def _toml(text: str) -> str:
-    """A TOML basic string; JSON's escapes are a part of TOML's."""
+    """A TOML basic string. Every JSON escape is also a TOML escape."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What ends when, as the gateway's operators must know it: its certificates, and the roles that it routes by."""
+"""The deadlines that the gateway's operators must know: certificates, and roles in the trust files."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _NEW_CA = "this gateway's operators, then the registry's (`trust-registry propos
 
 
 def deadlines_of(settings: GatewaySettings, state: TrustState | None) -> list[Deadline]:
-    """Everything that `status` shows, the first to end on top."""
+    """All deadlines that `status` shows, earliest first."""
     national = [] if state is None else state_deadlines(state, ())
     found = [*national, *own_deadlines(settings, None if state is None else state.view)]
     return sorted(found, key=lambda each: each.ends)
 
 
 def own_deadlines(settings: GatewaySettings, view: TrustView | None) -> list[Deadline]:
-    """The certificates that the gateway's operators answer for. Reads files."""
+    """The certificates for which the gateway's operators are responsible. Reads files."""
     files = {
         settings.tls.certificate.name: (
             settings.tls.certificate,
@@ -44,6 +44,6 @@ def own_deadlines(settings: GatewaySettings, view: TrustView | None) -> list[Dea
     found = certificate_file_deadlines(files)
     published = None if view is None else view.services.get("gateway")
     if published is not None:
-        with contextlib.suppress(HealthcodeError):  # a wrong one is told by `check` at the registry
+        with contextlib.suppress(HealthcodeError):  # the registry's `check` reports a wrong one
             found.append(certificate_deadline("published CA", published.ca_pem, _NEW_CA))
     return found

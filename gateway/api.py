@@ -1,8 +1,9 @@
-"""GatewayService: convert, ask, convert back."""
+"""The servicer of GatewayService: converts a request, asks, converts the result."""
 
 from __future__ import annotations
 
-from gateway.forwarding.ask import Answered, Asking
+from gateway.forwarding.ask import Asking
+from gateway.forwarding.outcome import Answered
 from healthcode.errors import InvalidInputError
 from healthcode.rpc.call import CallInfo
 from healthcode.v1 import province_node_pb2
@@ -19,7 +20,7 @@ _MODES = {
 
 
 class GatewayServicer:
-    """The methods of GatewayService; whom they serve is in the access table."""
+    """The methods of GatewayService. The access table says who may call them."""
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
@@ -27,7 +28,9 @@ class GatewayServicer:
     async def Ask(self, request: AskRequest, call: CallInfo) -> AskResponse:  # noqa: N802  named by the proto
         mode = _MODES.get(request.mode)
         if mode is None:
-            raise InvalidInputError("the mode is not one that this gateway knows", fields={"mode": "unknown"})
+            raise InvalidInputError(
+                "this gateway does not know the mode: use CACHED or LIVE", fields={"mode": "unknown"}
+            )
         peer = call.caller()
         outcome = await self._asking.ask(
             asker=str(peer.participant),

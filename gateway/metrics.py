@@ -1,4 +1,4 @@
-"""What the gateway counts; labels are participant codes and closed words, never data."""
+"""The gateway's metrics. Labels are participant codes and closed words, never personal data."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.forwarding.ask import HomeState
 from gateway.forwarding.breaker import BreakerState
+from gateway.forwarding.home_guard import HomeState
 from healthcode.telemetry import LogBudget, Metrics, get_logger
 from healthcode.wire.question import QueryMode
 
@@ -18,7 +18,7 @@ _OPENNESS = {BreakerState.CLOSED: 0, BreakerState.PROBING: 1, BreakerState.OPEN:
 
 
 class GatewayMetrics:
-    """The Observer of the use case: counters, and a few log lines for homes that fail."""
+    """Observes the use case: counts questions, and logs failing homes at a limited rate."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
@@ -41,7 +41,7 @@ class GatewayMetrics:
             self._log.warning("home_failed", home=home, why=why, left_out=left_out)
 
     def watch_homes(self, states: Callable[[], Iterable[HomeState]]) -> None:
-        """Shows on /metrics how each home stands at the moment it is read."""
+        """Reports each home's current state whenever /metrics is read."""
         self.metrics.registry.register(_HomeCollector(states))
 
 

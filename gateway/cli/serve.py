@@ -1,0 +1,50 @@
+"""`healthcode-gateway check` and `serve`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from gateway import app
+from gateway.cli.option import dir_option
+from gateway.layout import GatewayFolder
+from gateway.operations.check import check_gateway
+from gateway.settings import load_gateway_settings
+from healthcode.cli.console import (
+    Command,
+    error_console,
+    json_option,
+)
+from healthcode.cli.finding import print_findings
+from healthcode.clock import SystemClock
+
+__all__ = ["check", "serve"]
+
+
+@click.command(cls=Command, examples="healthcode-gateway check --dir gw")
+@dir_option
+@json_option
+def check(root: Path, as_json: bool) -> None:
+    """Look at everything a start needs: configuration, certificate, ports, clock, trust, registry.
+
+    Ends with 2 when something must be set right first, with 4 when only the registry is out of
+    reach; a warning stops nothing.
+    """
+    settings = load_gateway_settings(GatewayFolder(root).configuration)
+    print_findings(asyncio.run(check_gateway(settings, SystemClock())), as_json=as_json)
+
+
+@click.command(cls=Command, examples="healthcode-gateway serve --dir gw")
+@dir_option
+def serve(root: Path) -> None:
+    """Serve until SIGTERM; then let running questions end."""
+    settings = load_gateway_settings(GatewayFolder(root).configuration)
+
+    def on_ready() -> None:
+        error_console().print(
+            f"the gateway of {settings.realm} listens on {settings.listen}", highlight=False
+        )
+
+    asyncio.run(app.serve(settings, on_ready=on_ready))

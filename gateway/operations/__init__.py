@@ -1,0 +1,1 @@
+"""What the gateway's operators do: set it up, check it, watch it."""

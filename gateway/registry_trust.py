@@ -1,0 +1,80 @@
+"""Opens the gateway's trust folder and follows the registry that gateway.toml names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from gateway.settings import GatewaySettings, RegistrySettings, require_registry
+from healthcode.clock import Clock
+from healthcode.errors import ConfigurationError, Reason
+from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.service.registry_source import GrpcSource, open_mirrors
+from healthcode.service.trust_follower import TrustFollower
+from healthcode.telemetry import Metrics
+from healthcode.trust.client import TrustClient
+from healthcode.trust.sources.trust_source import TrustSource
+from healthcode.trust.store import init_trust, read_bootstrap
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+
+__all__ = ["follow_registry"]
+
+
+@asynccontextmanager
+async def follow_registry(
+    settings: GatewaySettings, *, metrics: Metrics, clock: Clock
+) -> AsyncIterator[TrustFollower]:
+    """The opened trust folder; call `run` of the follower to keep it current.
+
+    Raises ConfigurationError, or UnavailableError or TrustError if the folder is empty and no
+    source can fill it. With a folder that was filled once, it starts without the registry.
+    """
+    registry = require_registry(settings)
+    server = PeerId(settings.realm, PeerKind.REGISTRY)
+    channel = open_channel(registry.endpoint, ca_pem=load_ca(registry.ca), server=server)
+    try:
+        stub = TrustRegistryServiceStub(channel)
+        sources = (
+            GrpcSource(stub, asyncio.get_running_loop(), name=f"the registry {registry.endpoint}"),
+            *open_mirrors(settings.trust.mirrors, settings.trust.mirror_ca),
+        )
+        await _open_folder(settings, registry, sources)
+        follower = TrustFollower(
+            settings.trust.folder,
+            TrustClient(settings.trust.folder, sources),
+            stub,
+            clock=clock,
+            metrics=metrics,
+            poll_seconds=settings.trust.poll_seconds,
+        )
+        if not await asyncio.to_thread(follower.open):
+            await follower.refresh_now()
+        yield follower
+    finally:
+        await channel.close()
+
+
+async def _open_folder(
+    settings: GatewaySettings, registry: RegistrySettings, sources: Sequence[TrustSource]
+) -> None:
+    """Makes the trust folder if there is none. Raises ConfigurationError if realm or fingerprint differ."""
+    folder = settings.trust.folder
+    if (folder / "trust.json").exists():
+        bootstrap = await asyncio.to_thread(read_bootstrap, folder)
+        if not bootstrap.knows(registry.root_fingerprint):
+            raise ConfigurationError(
+                f"{folder} was begun with root {bootstrap.fingerprint}, and gateway.toml names another: "
+                "correct the wrong one; after a new bootstrap of root, run `healthcode-gateway rebootstrap`"
+            )
+    else:
+        bootstrap = await asyncio.to_thread(
+            init_trust, folder, sources, registry.root_fingerprint, realm=settings.realm
+        )
+    if bootstrap.realm != settings.realm:
+        raise ConfigurationError(
+            f"gateway.toml says realm {settings.realm}, and {folder} is of realm {bootstrap.realm}: correct one",
+            reason=Reason.REALM_MISMATCH,
+        )
