@@ -19,8 +19,8 @@ from gateway.forwarding.homes import GrpcHomes
 from gateway.metrics import GatewayMetrics
 from gateway.operations.deadlines import own_deadlines
 from gateway.own_certificate import OwnCertificate, load_certificate
-from gateway.registry_trust import follow_registry
 from gateway.settings import GatewaySettings, require_registry
+from gateway.trust import follow_registry
 from healthcode.clock import Clock, SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier

@@ -339,7 +339,7 @@ async def test_init_is_careful(place: Place) -> None:
     await place.init()
     again = await run("init", "--dir", place.folder, "--realm", REALM, "--development")
     assert again.status == 2
-    assert "exists already" in again.err
+    assert "already exists" in again.err
     assert (await place.name_registry()).status == 0
     other = await place.name_registry(**{"--registry": "elsewhere:1"})
     assert other.status == 2

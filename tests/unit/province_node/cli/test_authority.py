@@ -106,9 +106,9 @@ def test_a_key_is_found_in_the_authority_s_folder(office: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--participant", "77", "--realm", "test-x"), "no participant"),
+        (("--participant", "77", "--realm", "test-x"), "is not a participant"),
         (("--participant", "90", "--realm", "cn"), "90 to 99 are for test realms"),
-        (("--participant", "31", "--realm", "foo"), "no realm"),
+        (("--participant", "31", "--realm", "foo"), "is not a realm"),
         (("--participant", "31", "--realm", "test-x", "--keys", "1", "--threshold", "2"), "cannot be"),
     ],
 )
