@@ -1,14 +1,4 @@
-"""Padding: entries in a list that no code has, so that its size does not tell how many were revoked.
-
-A sixteenth of each series is never issued (`healthcode.revocation.index`), and to all but
-the issuer padding looks like any other index. Each publication of a day's list draws a
-few at random, at most 15 and an eighth of what was revoked with it, until a day has
-256 and a sixteenth of its revocations. So the size of a list tells the number to within
-that, and a step from one version to the next does not tell whether one code was revoked
-or fifteen. A list only grows, so padding stays until its day is over.
-
-A day without any revocation has no list, and that shows; so does when something was revoked.
-"""
+"""Padding: entries without a code in a list, so that its size does not tell how many codes were revoked."""
 
 from __future__ import annotations
 
@@ -28,6 +18,11 @@ _DRAW = 16
 
 class Padding:
     """Pads the lists of one issuer. What it draws is durable before it is published."""
+
+    # A sixteenth of each series is never issued (healthcode.revocation.index), and only the issuer can tell it from other
+    # indices. Each publication draws at most 15 and an eighth of what was revoked with it, until a day has 256 and a
+    # sixteenth of its revocations. So neither a size nor a step from one version to the next tells the count. Two things
+    # stay visible: that a day has any revocation, and when something was revoked.
 
     def __init__(
         self,
