@@ -19,7 +19,7 @@ from healthcode.trust.store import TrustStore
 from healthcode.trust.verify.accepted_chain import listed_chain
 from province_node.authority.handover import encode_link
 from province_node.cli.option import dir_option
-from province_node.publishing.own_entry import accept_entry, entry_of, read_entry_book
+from province_node.publishing.own_entry import accept_entry, entry_of, read_entry_state
 from province_node.publishing.own_head import next_step
 from province_node.settings import NodeSettings, load_node_settings
 
@@ -43,15 +43,15 @@ def entry(root: Path, accept: bool, as_json: bool) -> None:
     folder = settings.trust.folder
     view = TrustStore.open(folder).view
     issuer, found = view.issuers.get(settings.participant), entry_of(view, settings.participant)
-    book = accept_entry(folder, found) if accept else read_entry_book(folder)
+    entry_state = accept_entry(folder, found) if accept else read_entry_state(folder)
     result = {
         "participant": settings.participant,
         "link": None if found is None else found.link_seq,
         "province_version": None if found is None else found.version,
         "head_version": None if issuer is None else issuer.live_version,
-        "alarm": book.alarm,
-        "head_alarm": book.head_alarm,
-        "next": next_step(book),
+        "alarm": entry_state.alarm,
+        "head_alarm": entry_state.head_alarm,
+        "next": next_step(entry_state),
     }
     print_result(result, as_json=as_json, table=details)
 

@@ -40,7 +40,7 @@ from province_node.keys.key_files import list_key_infos
 from province_node.operations.deadlines import deadlines_of
 from province_node.operations.retirement import describe_retirement
 from province_node.operations.warnings import key_warnings
-from province_node.publishing.own_entry import EntryBook, read_entry_book
+from province_node.publishing.own_entry import EntryState, read_entry_state
 from province_node.publishing.own_head import next_step
 from province_node.settings import NodeSettings, load_node_settings
 
@@ -84,7 +84,7 @@ def status(root: Path, as_json: bool) -> None:
     now = SystemClock().now()
     state = _state(settings)
     view = None if state is None else state.view
-    book = read_entry_book(settings.trust.folder)
+    entry_state = read_entry_state(settings.trust.folder)
     deadlines = deadlines_of(settings, state)
     keys = {each.version: each.note(now) for each in deadlines if each.kind == "key"}
     data: dict[str, Any] = {
@@ -94,15 +94,15 @@ def status(root: Path, as_json: bool) -> None:
         **_certificate(settings),
         **_trust(settings, view, now),
         **({} if state is None else describe_root(state)),
-        "own_entry": f"ALARM: {book.alarm}" if book.alarm else "as this node asked for",
-        "own_head": f"ALARM: {book.head_alarm}" if book.head_alarm else "as this node made it",
+        "own_entry": f"ALARM: {entry_state.alarm}" if entry_state.alarm else "as this node asked for",
+        "own_head": f"ALARM: {entry_state.head_alarm}" if entry_state.head_alarm else "as this node made it",
         "retirement": None
         if view is None
         else describe_retirement(view.retirements.get(settings.participant), now),
         "published_head": None,
         **(read_store(settings, now) if settings.database.exists() else {}),
         "warnings": _warnings(settings, view, now),
-        "act": [*_alarms(book, now), *acts_of(deadlines, now)],
+        "act": [*_alarms(entry_state, now), *acts_of(deadlines, now)],
         "roles": [describe_deadline(each, now) for each in deadlines if each.kind == "role"],
         "keys": [{**line, "note": keys.get(str(line["kid"]), "")} for line in key_lines(settings, view, now)],
         "certificates": [describe_deadline(each, now) for each in deadlines if each.kind == "certificate"],
@@ -149,11 +149,11 @@ def _table(data: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def _alarms(book: EntryBook, now: int) -> list[dict[str, Any]]:
+def _alarms(entry_state: EntryState, now: int) -> list[dict[str, Any]]:
     """What a person must do about an entry or head that is not of this node's making."""
-    if book.alarm is None and book.head_alarm is None:
+    if entry_state.alarm is None and entry_state.head_alarm is None:
         return []
-    return [{"who": "this node's operators", "what": next_step(book), "by": rfc3339(now)}]
+    return [{"who": "this node's operators", "what": next_step(entry_state), "by": rfc3339(now)}]
 
 
 def _certificate(settings: NodeSettings) -> dict[str, object]:

@@ -21,15 +21,15 @@ from healthcode.trust.view import IssuerView, TrustView
 
 __all__ = [
     "Entry",
-    "EntryBook",
+    "EntryState",
     "accept_entry",
     "entry_lock",
     "entry_of",
     "expect_entry",
     "is_newer",
-    "read_entry_book",
+    "read_entry_state",
     "watch_entry",
-    "write_entry_book",
+    "write_entry_state",
 ]
 
 _FILE = "entry.json"
@@ -47,7 +47,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryBook:
+class EntryState:
     """entry.json: the entry accepted last, the entries that this node asked for, and the alarms.
 
     `head_alarm` is about the revocation head of `head_version`; see `own_head`.
@@ -85,9 +85,9 @@ def expect_entry(trust: Path, bundle: JoinRequest) -> None:
         version=decode_metadata(bundle.metadata, Targets).signed.version,
     )
     with entry_lock(trust):
-        book = read_entry_book(trust)
-        others = tuple(each for each in book.expected if each != entry)
-        write_entry_book(trust, replace(book, expected=(*others[-15:], entry)))
+        state = read_entry_state(trust)
+        others = tuple(each for each in state.expected if each != entry)
+        write_entry_state(trust, replace(state, expected=(*others[-15:], entry)))
 
 
 def is_newer(bundle: JoinRequest, published: IssuerView) -> bool:
@@ -108,8 +108,8 @@ def is_newer(bundle: JoinRequest, published: IssuerView) -> bool:
     return False
 
 
-def watch_entry(trust: Path, found: Entry | None, now: int, *, leaves: bool = False) -> EntryBook:
-    """Compares the entry in force with what this node asked for; returns the updated book, which is durable.
+def watch_entry(trust: Path, found: Entry | None, now: int, *, leaves: bool = False) -> EntryState:
+    """Compares the entry in force with what this node asked for; returns the updated state, which is durable.
 
     `leaves`: a retirement is announced, so the entry may be removed.
     """
@@ -117,40 +117,40 @@ def watch_entry(trust: Path, found: Entry | None, now: int, *, leaves: bool = Fa
         return _watch(trust, found, now, leaves=leaves)
 
 
-def _watch(trust: Path, found: Entry | None, now: int, *, leaves: bool) -> EntryBook:
-    book = read_entry_book(trust)
+def _watch(trust: Path, found: Entry | None, now: int, *, leaves: bool) -> EntryState:
+    state = read_entry_state(trust)
     # an alarm stays until a person has looked, even if its cause is gone
     if found is None:
-        if book.accepted is None or book.alarm is not None or leaves:
-            return book
+        if state.accepted is None or state.alarm is not None or leaves:
+            return state
         why: str | None = (
             "operators removed this province's delegation without an announced retirement: other nodes refuse its codes"
         )
-    elif found in (book.accepted, book.alarm_entry):
-        return book
+    elif found in (state.accepted, state.alarm_entry):
+        return state
     else:
-        why = _foreign(book, found)
+        why = _foreign(state, found)
     if why is None:
-        book = replace(book, accepted=found)
+        state = replace(state, accepted=found)
     else:
-        book = replace(book, alarm=f"{why}, seen {rfc3339(now)}", alarmed_at=now, alarm_entry=found)
-    write_entry_book(trust, book)
-    return book
+        state = replace(state, alarm=f"{why}, seen {rfc3339(now)}", alarmed_at=now, alarm_entry=found)
+    write_entry_state(trust, state)
+    return state
 
 
-def accept_entry(trust: Path, found: Entry | None) -> EntryBook:
+def accept_entry(trust: Path, found: Entry | None) -> EntryState:
     """Accepts the entry as it is, after a person has looked, and ends the alarms."""
     with entry_lock(trust):
-        book = replace(
-            read_entry_book(trust),
+        state = replace(
+            read_entry_state(trust),
             accepted=found,
             alarm=None,
             alarmed_at=None,
             alarm_entry=None,
             head_alarm=None,
         )
-        write_entry_book(trust, book)
-    return book
+        write_entry_state(trust, state)
+    return state
 
 
 @contextlib.contextmanager
@@ -161,11 +161,11 @@ def entry_lock(trust: Path) -> Iterator[None]:
         yield
 
 
-def read_entry_book(trust: Path) -> EntryBook:
-    """The book; an empty one when the file is missing or damaged."""
+def read_entry_state(trust: Path) -> EntryState:
+    """The state; an empty one when the file is missing or damaged."""
     try:
         found = json.loads((trust / _FILE).read_bytes())
-        return EntryBook(
+        return EntryState(
             accepted=_entry(found.get("accepted")),
             expected=tuple(entry for each in found.get("expected", ()) if (entry := _entry(each))),
             alarm=found.get("alarm"),
@@ -175,13 +175,13 @@ def read_entry_book(trust: Path) -> EntryBook:
             head_version=found.get("head_version"),
         )
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
-        return EntryBook()
+        return EntryState()
 
 
-def _foreign(book: EntryBook, found: Entry) -> str | None:
+def _foreign(state: EntryState, found: Entry) -> str | None:
     """Why this node did not make an entry; None when it did."""
-    links = {each.link for each in (*book.expected, *([book.accepted] if book.accepted else []))}
-    provinces = {each.province for each in (*book.expected, *([book.accepted] if book.accepted else []))}
+    links = {each.link for each in (*state.expected, *([state.accepted] if state.accepted else []))}
+    provinces = {each.province for each in (*state.expected, *([state.accepted] if state.accepted else []))}
     if found.link not in links:
         return f"the authority of this province is another one (link {found.link_seq}), which this node did not ask for"
     if found.province not in provinces:
@@ -192,16 +192,16 @@ def _foreign(book: EntryBook, found: Entry) -> str | None:
     return None
 
 
-def write_entry_book(trust: Path, book: EntryBook) -> None:
-    """Writes the book durably."""
+def write_entry_state(trust: Path, state: EntryState) -> None:
+    """Writes the state durably."""
     body: dict[str, Any] = {
-        "accepted": _fields(book.accepted),
-        "expected": [_fields(each) for each in book.expected],
-        "alarm": book.alarm,
-        "alarmed_at": book.alarmed_at,
-        "alarm_entry": _fields(book.alarm_entry),
-        "head_alarm": book.head_alarm,
-        "head_version": book.head_version,
+        "accepted": _fields(state.accepted),
+        "expected": [_fields(each) for each in state.expected],
+        "alarm": state.alarm,
+        "alarmed_at": state.alarmed_at,
+        "alarm_entry": _fields(state.alarm_entry),
+        "head_alarm": state.head_alarm,
+        "head_version": state.head_version,
     }
     write_output(trust / _FILE, json.dumps(body, indent=1, ensure_ascii=False).encode())
 

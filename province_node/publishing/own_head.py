@@ -8,7 +8,7 @@ from typing import Protocol
 
 from healthcode.clock import rfc3339
 from healthcode.trust.view import IssuerView
-from province_node.publishing.own_entry import EntryBook, entry_lock, read_entry_book, write_entry_book
+from province_node.publishing.own_entry import EntryState, entry_lock, read_entry_state, write_entry_state
 
 __all__ = ["FOREIGN_HEAD_REMEDY", "MadeHeads", "next_step", "note_second_node", "watch_head"]
 
@@ -29,10 +29,12 @@ class MadeHeads(Protocol):
     def has_made(self, version: int, sha256: bytes) -> bool | None: ...
 
 
-def next_step(book: EntryBook) -> str:
+def next_step(state: EntryState) -> str:
     """What a person must do about the alarms."""
     steps = [
-        step for alarm, step in ((book.alarm, _ENTRY_REMEDY), (book.head_alarm, FOREIGN_HEAD_REMEDY)) if alarm
+        step
+        for alarm, step in ((state.alarm, _ENTRY_REMEDY), (state.head_alarm, FOREIGN_HEAD_REMEDY))
+        if alarm
     ]
     return "; ".join(steps) or "nothing: it is as this node asked for and made"
 
@@ -41,23 +43,23 @@ def note_second_node(trust: Path, now: int) -> None:
     """Raises a durable alarm: another node publishes in this province's name (`second_node`). Blocks."""
     alarm = f"another node publishes in this province's name, each time this one has: stop it, seen {rfc3339(now)}"
     with entry_lock(trust):
-        write_entry_book(trust, replace(read_entry_book(trust), head_alarm=alarm))
+        write_entry_state(trust, replace(read_entry_state(trust), head_alarm=alarm))
 
 
-def watch_head(trust: Path, store: MadeHeads, issuer: IssuerView, now: int) -> EntryBook:
-    """Compares the published head with those that this database made; returns the updated, durable book. Blocks."""
+def watch_head(trust: Path, store: MadeHeads, issuer: IssuerView, now: int) -> EntryState:
+    """Compares the published head with those that this database made; returns the updated, durable state. Blocks."""
     # A stolen live key can revoke codes and kill keys, nothing more. Each head's digest is durable before it is sent, so
     # an unknown digest was made by a thief, or by a newer copy of the database than this one.
-    book = read_entry_book(trust)
+    state = read_entry_state(trust)
     version = issuer.live_version
-    if version is None or book.head_alarm is not None or book.head_version == version:
-        return book
+    if version is None or state.head_alarm is not None or state.head_version == version:
+        return state
     if store.has_made(version, issuer.live_sha256) is not False:
-        return book
+        return state
     why = (
         f"revocation head version {version} is signed with this province's live key, and this node did not make it: "
         "somebody else has the key, or an older copy of the database was put back"
     )
-    book = replace(book, head_alarm=f"{why}, seen {rfc3339(now)}", head_version=version)
-    write_entry_book(trust, book)
-    return book
+    state = replace(state, head_alarm=f"{why}, seen {rfc3339(now)}", head_version=version)
+    write_entry_state(trust, state)
+    return state

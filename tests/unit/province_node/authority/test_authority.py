@@ -204,7 +204,7 @@ def test_history_remembers_the_last_version(office):
     last = again.last_completed(before=3)
     assert last is not None
     assert last == signed
-    assert verify_bundle_content(last).document == second.province
+    assert verify_bundle_content(last).province == second.province
     third = office.authority.begin(request(3, endpoint="127.0.0.1:8"), now=NOW)
     office.authority.sign(third, office.keys[:1], now=NOW)
     assert again.last_completed(before=4) == signed  # what only some have signed is passed over

@@ -21,7 +21,7 @@ from province_node.publishing.own_entry import (
     accept_entry,
     expect_entry,
     is_newer,
-    read_entry_book,
+    read_entry_state,
     watch_entry,
 )
 from tests.simulator.realm import NOW
@@ -94,9 +94,9 @@ def test_an_entry_that_is_gone_rings_unless_it_was_announced(tmp_path):
 
 
 def test_a_command_and_the_running_node_lose_nothing_of_each_other(tmp_path):
-    """The book is read and written under a lock: what two note at once is noted twice."""
+    """The state is read and written under a lock: what two note at once is noted twice."""
     asked = [bundle(version, b'{"v":%d}' % version) for version in range(1, 13)]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda each: expect_entry(tmp_path, each), asked))
-    noted = {entry.version for entry in read_entry_book(tmp_path).expected}
+    noted = {entry.version for entry in read_entry_state(tmp_path).expected}
     assert noted == set(range(1, 13))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.trust.view import IssuerView
-from province_node.publishing.own_entry import accept_entry, read_entry_book
+from province_node.publishing.own_entry import accept_entry, read_entry_state
 from province_node.publishing.own_head import next_step, watch_head
 from province_node.store.node_store import NodeStore
 from tests.simulator.realm import NOW
@@ -41,15 +41,15 @@ def test_what_was_never_made_here_rings_until_a_person_has_looked(
 ) -> None:
     """Above, beside or below this node's own; durable, with what to do; and silent once it was accepted."""
     store.record_attempt(7, b"mine")
-    book = watch_head(tmp_path, store, published(world, version, digest), NOW)
-    assert f"revocation head version {version}" in (book.head_alarm or "")
-    assert "keys rotate --purpose HEAD" in next_step(book)
+    state = watch_head(tmp_path, store, published(world, version, digest), NOW)
+    assert f"revocation head version {version}" in (state.head_alarm or "")
+    assert "keys rotate --purpose HEAD" in next_step(state)
     # it stays, also when our own stands again
     again = watch_head(tmp_path, store, published(world, 7, b"mine"), NOW)
-    assert again.head_alarm == book.head_alarm == read_entry_book(tmp_path).head_alarm
+    assert again.head_alarm == state.head_alarm == read_entry_state(tmp_path).head_alarm
     accept_entry(tmp_path, None)
     assert watch_head(tmp_path, store, published(world, version, digest), NOW).head_alarm is None
-    assert next_step(read_entry_book(tmp_path)).startswith("nothing")
+    assert next_step(read_entry_state(tmp_path)).startswith("nothing")
 
 
 def test_what_another_database_made_before_a_takeover_is_not_judged(
