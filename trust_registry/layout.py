@@ -1,17 +1,4 @@
-"""What lies where in a registry's folder.
-
-registry.toml        the configuration
-passphrase           opens the online keys (mode 0600), unless a systemd credential does
-keys/                online keys: snapshot, timestamp, areas
-ceremony/            root and operator keys, until they are carried away
-tls/                 the registry's CA, certificate and key
-repository/          what everybody may read: metadata/, targets/, lists/
-proposals/           what waits for signatures, one file each
-joins/               requests of authorities to be admitted, one file each
-areas/               area risks that operators approve, one file each
-nodes/               what each node reported last, one file each
-floor.json           versions that were given out before this tree: never given out again
-"""
+"""The files and folders of a registry."""
 
 from __future__ import annotations
 
@@ -23,7 +10,7 @@ __all__ = ["RegistryFolder"]
 
 @dataclass(frozen=True, slots=True)
 class RegistryFolder:
-    """The paths of one registry; nothing is read or made by asking."""
+    """The paths of one registry. Asking for a path reads and creates nothing."""
 
     root: Path
 
@@ -33,55 +20,65 @@ class RegistryFolder:
 
     @property
     def passphrase(self) -> Path:
+        """Opens the online keys (mode 0600), unless a systemd credential does."""
         return self.root / "passphrase"
 
     @property
     def keys(self) -> Path:
+        """The online keys: snapshot, timestamp, areas."""
         return self.root / "keys"
 
     @property
     def ceremony(self) -> Path:
+        """The keys of root holders and operators, until they are carried away."""
         return self.root / "ceremony"
 
     @property
     def founding(self) -> Path:
-        """What waits for the signatures that found the realm."""
+        """The first root and targets, until they have their signatures."""
         return self.ceremony / "founding.json"
 
     @property
     def tls(self) -> Path:
+        """The registry's CA, certificate and key."""
         return self.root / "tls"
 
     @property
     def repository(self) -> Path:
+        """The published files: metadata/, targets/, lists/."""
         return self.root / "repository"
 
     @property
     def proposals(self) -> Path:
+        """Proposals that wait for signatures, one file each."""
         return self.root / "proposals"
 
     @property
     def joins(self) -> Path:
+        """Requests of authorities to be admitted, one file each."""
         return self.root / "joins"
 
     @property
     def areas(self) -> Path:
+        """Area risks that operators approve, one file each."""
         return self.root / "areas"
 
     @property
     def nodes(self) -> Path:
+        """The last report of each node, one file each."""
         return self.root / "nodes"
 
     @property
     def high_water(self) -> Path:
+        """The highest versions published before a restore or rebuild, and the accepted losses."""
         return self.root / "floor.json"
 
     @property
     def lock(self) -> Path:
-        """Held by the one who writes: the server, or a command beside it."""
+        """Locked by the process that writes: the server, or a command beside it."""
         return self.root / ".writer.lock"
 
     @property
     def serving(self) -> Path:
-        """Held by the server for as long as it serves."""
+        """Locked by the server while it serves."""
         return self.root / ".serving.lock"

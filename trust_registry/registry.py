@@ -73,7 +73,7 @@ def check_offline_keys(registry: Registry) -> list[str]:
     names = ", ".join(str(path.relative_to(registry.folder.root)) for path in left)
     if not is_test_realm(registry.settings.realm) and found:
         raise ConfigurationError(
-            f"these keys must not lie on the machine that serves: {names}. Carry each to its holder, "
+            f"these keys must not be on the machine that serves: {names}. Carry each to its key holder, "
             "check that it opens there, and remove it here; then start again"
         )
-    return [f"keys of holders lie in this folder, which only a test realm may have: {names}"]
+    return [f"this folder has offline keys, which only a test realm may have: {names}"]

@@ -1,4 +1,4 @@
-"""registry.toml: the configuration of a trust registry, loaded strictly."""
+"""The settings of registry.toml. An unknown key is an error."""
 
 from __future__ import annotations
 
@@ -37,28 +37,30 @@ class ServerSettings(Settings):
 
     @field_validator("public_listen")
     @classmethod
-    def _everybody_has_their_own(cls, address: str, info: ValidationInfo) -> str:
+    def _check_own_address(cls, address: str, info: ValidationInfo) -> str:
         return check_distinct(address, "listen", info.data.get("listen"))
 
 
 class KeySettings(Settings):
-    """What opens the online keys: a file of mode 0600, or a systemd credential's name."""
+    """Where the passphrase of the online keys is: a file of mode 0600, or the name of a systemd credential."""
 
     passphrase_file: FilePath | None = None
     credential: str | None = None
 
 
 class RepositorySettings(Settings):
-    """Times in seconds: how often the timestamp is signed anew, how long superseded files are kept.
+    """How the trust tree is published; times in seconds.
 
-    `group_seconds`: publications that come within it go out in one snapshot. Short beside the
-    second for which a node gathers its own, since the two add up on the way of a revocation.
-    `report_seconds`: how often nodes are asked to report what they decide with.
-    `province_list_bytes`: how much all lists that one participant's head names may have together.
+    `timestamp_interval_seconds`: how often the timestamp is re-signed.
+    `keep_superseded_seconds`: how long replaced files are kept.
+    `group_seconds`: submissions that arrive within this time are published in one snapshot.
+    `report_seconds`: how often nodes are asked to report their state.
+    `province_list_bytes`: the largest total size of the lists that one participant's head may name.
     """
 
     timestamp_interval_seconds: Annotated[float, Field(ge=0.2, le=1800, strict=False)] = 60.0
     keep_superseded_seconds: Annotated[int, Field(ge=3600)] = 172_800
+    # short: a node collects revocations for one second itself, and both delays add up
     group_seconds: Annotated[float, Field(ge=0, le=5, strict=False)] = 0.25
     report_seconds: Annotated[float, Field(ge=1, le=3600, strict=False)] = 60.0
     province_list_bytes: Annotated[int, Field(ge=1_048_576)] = MAX_PROVINCE_LIST_BYTES

@@ -261,7 +261,7 @@ def test_an_authority_that_the_province_did_not_ask_for_is_overtaken_within_the_
     (waiting,) = country.here("status")["authorities_waiting"]
     assert (waiting["participant"], waiting["link"]) == ("31", 2)
     assert any(
-        "another authority (link 2) came by root's word" in each for each in country.here("nodes")["ahead"]
+        "root re-onboarded another authority (link 2)" in each for each in country.here("nodes")["ahead"]
     )
     # 3. A day later the province was called at last: its own new authority follows.
     country.refresh(hours=24)
@@ -408,7 +408,7 @@ def test_a_province_that_was_to_leave_stays(country: Country) -> None:
     late = country.here("propose", "retirement", "31", "--withdraw")["proposal"]
     registry = country.registry_at(signs)
     sign_proposal(registry.repository, registry.proposals, late, operator(registry, "operator-1"))
-    with pytest.raises(PreconditionError, match="signs no code since") as refused:
+    with pytest.raises(PreconditionError, match="stopped signing codes at") as refused:
         sign_proposal(registry.repository, registry.proposals, late, operator(registry, "operator-2"))
     assert refused.value.reason is Reason.ISSUER_RETIRED
     # 3. Nor is its end moved, once it signs no more.
@@ -446,7 +446,7 @@ def test_a_province_has_left(country: Country) -> None:
     # 4. The registry goes on: nothing of it is due, nobody waits for its node.
     told = status_of(registry)
     assert told["delegations_to_take_back"] == []
-    assert told["participants"][0]["retirement"]["note"] == "has left; nobody delegates to it"
+    assert told["participants"][0]["retirement"]["note"] == "has left; its delegation is removed"
     assert told["nodes"]["UNKNOWN"] == []
     assert not [each for each in told["roles"] if "province-31" in each["role"]]
     with pytest.raises(InvalidInputError, match="already"):

@@ -17,8 +17,9 @@ from healthcode.trust.sources.trust_source import TrustSource
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.layout import RegistryFolder
 from trust_registry.mirror.export import Exported, export_tree, watch_tree
+from trust_registry.recovery.kept_files import KeptFiles
 from trust_registry.recovery.node_folder import NodeFolderSource, is_node_folder
-from trust_registry.recovery.rebuild import Rebuilt, Restored, rebuild
+from trust_registry.recovery.rebuild import RebuiltRegistry, rebuild
 from trust_registry.tree.lost_versions import accept_loss, check_why, lost_versions
 
 __all__ = ["accept_loss_command", "export", "rebuild_command"]
@@ -123,11 +124,11 @@ def rebuild_command(
     as_json: bool,
 ) -> None:
     """Rebuild a registry whose machine is lost, from mirrors; it resumes above the highest version of them all."""
-    restored = Restored(configuration, keys, passphrase_file, tls, holders)
+    kept = KeptFiles(configuration, keys, passphrase_file, tls, holders)
     with ExitStack() as stack:
         ca_pem = None if ca is None else load_ca(ca)
         sources = [_open(stack, mirror, ca_pem) for mirror in mirrors]
-        result = rebuild(sources, root_fingerprint, RegistryFolder(folder), restored, SystemClock())
+        result = rebuild(sources, root_fingerprint, RegistryFolder(folder), kept, SystemClock())
     print_result(_describe_rebuilt(result, folder), as_json=as_json, table=details)
 
 
@@ -147,7 +148,7 @@ def _describe_export(exported: Exported) -> dict[str, Any]:
     }
 
 
-def _describe_rebuilt(result: Rebuilt, folder: Path) -> dict[str, Any]:
+def _describe_rebuilt(result: RebuiltRegistry, folder: Path) -> dict[str, Any]:
     steps = [f"trust-registry sign {proposal.id} --dir {folder} --key …" for proposal in result.proposals]
     if result.needs_tls:
         steps.append(f"put ca.pem, registry.pem and registry.key (mode 0600) into {folder / 'tls'}")
@@ -196,7 +197,7 @@ def accept_loss_command(
     registry = open_reading(folder)
     lost = next((each for each in lost_versions(registry.repository.published()) if each.role == role), None)
     if lost is None:
-        raise PreconditionError(f"nothing is lost of {role}: it can be signed as it is")
+        raise PreconditionError(f"no newer version of {role} is known: it can be signed as it is")
     if not yes:
         click.echo(f"{lost}. What was signed since is taken back when {role} is signed here.", err=True)
         if click.prompt(f"Type {role} to give it up", err=True, default="", show_default=False) != role:

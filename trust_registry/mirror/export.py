@@ -1,10 +1,6 @@
-"""The same files for any static server or CDN: a mirror, made and kept up to date.
+"""Exports the published files to a folder for any static server or CDN, and keeps that mirror up to date.
 
-What never changes is written first, `metadata/timestamp.json` last, by rename: who reads
-the mirror at any moment finds a whole tree, and a kill in between leaves the old one.
-Only what the current timestamp leads to is written, so that a publication which was cut
-off reaches nobody; only what is missing or differs is written, so that doing it again
-costs little. A mirror never goes back: one that is ahead of us is refused.
+Files that never change come first, `metadata/timestamp.json` last, so a reader always finds a complete tree.
 """
 
 from __future__ import annotations
@@ -36,7 +32,7 @@ _PRIVATE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What one export did: files written, removed, and which versions stand in the mirror now."""
+    """The result of one export: files written and removed, and the versions that the mirror has now."""
 
     written: int
     removed: int
@@ -46,16 +42,17 @@ class Exported:
 
 
 def export_tree(repository: Repository, target: Path, *, keep_seconds: int) -> Exported:
-    """Brings the mirror in `target` up to date; its folder is made when missing.
+    """Brings the mirror in `target` up to date; creates the folder if it is missing.
 
-    Superseded files stay for `keep_seconds`; files of other names are left alone.
-    Raises ConflictError (VERSION_CONFLICT) when the mirror is ahead of this registry,
-    ConfigurationError when the folder holds something else, (REALM_MISMATCH) when it is another realm's, UnavailableError
-    (STORAGE_FULL); then the mirror stays as it was.
+    Only files that the current timestamp leads to are written, and only if they differ. Superseded files stay for
+    `keep_seconds`; files with other names are not touched. An error leaves the mirror as it was.
+
+    Raises ConflictError (VERSION_CONFLICT) if the mirror is newer than this registry, ConfigurationError if the
+    folder is not a mirror or (REALM_MISMATCH) is another realm's, UnavailableError (STORAGE_FULL).
     """
     source, mirror = repository.tree, TrustTree(target.absolute())
     if mirror.folder == source.folder.absolute():
-        raise ConfigurationError("a mirror lies in another folder than the registry's own tree")
+        raise ConfigurationError("a mirror must be in another folder than the registry's own tree")
     _check_folder(mirror.folder)
     timestamp, published = _consistent(repository)
     _check_mirror(source, mirror, published)
@@ -84,9 +81,9 @@ def watch_tree(
     interval_seconds: float = 0.5,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Exports at each publication, for ever; one that fails is told and tried again.
+    """Exports at each publication until it is stopped; reports an error and tries again.
 
-    Raises what the first export raises, so that a wrong folder is found at once.
+    Raises what the first export raises, so that a wrong folder is noticed at once.
     """
     seen = repository.tree.identity()
     on_export(export_tree(repository, target, keep_seconds=keep_seconds))
@@ -104,7 +101,7 @@ def watch_tree(
 
 
 def _consistent(repository: Repository) -> tuple[bytes, Published]:
-    """The timestamp's bytes, and what it leads to; read again when something was published in between."""
+    """The timestamp's bytes with the state that they lead to; reads again if something was published in between."""
     for _ in range(10):
         timestamp = repository.tree.read(TIMESTAMP_FILE)
         published = repository.published()
@@ -114,7 +111,7 @@ def _consistent(repository: Repository) -> tuple[bytes, Published]:
 
 
 def _check_folder(folder: Path) -> None:
-    """Raises ConfigurationError for a folder that is neither empty nor a mirror: a web server will show all of it."""
+    """Raises ConfigurationError unless the folder is empty or a mirror, since a web server shows all of it."""
     try:
         names = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - _OF_THE_DISK
     except FileNotFoundError:
@@ -124,10 +121,10 @@ def _check_folder(folder: Path) -> None:
     private = sorted(names & _PRIVATE)
     if private:
         raise ConfigurationError(
-            f"{folder} holds {private[0]}, and a mirror is for everybody to read: name an empty folder"
+            f"{folder} contains {private[0]}, and anybody can read a mirror: name an empty folder"
         )
     if names - _OF_A_MIRROR and not (folder / metadata_file("root", 1)).exists():
-        raise ConfigurationError(f"{folder} is not empty, and no mirror: name an empty folder")
+        raise ConfigurationError(f"{folder} is neither empty nor a mirror: name an empty folder")
 
 
 def _check_mirror(source: TrustTree, mirror: TrustTree, published: Published) -> None:
@@ -135,7 +132,7 @@ def _check_mirror(source: TrustTree, mirror: TrustTree, published: Published) ->
     theirs = read_file(mirror.locate(first))
     if theirs is not None and theirs != source.read(first):
         raise ConfigurationError(
-            f"{mirror.folder} is the mirror of another realm, or of another root: name another folder",
+            f"{mirror.folder} is a mirror of another realm, or of another root: name another folder",
             reason=Reason.REALM_MISMATCH,
         )
     if not mirror.exists:
@@ -144,15 +141,15 @@ def _check_mirror(source: TrustTree, mirror: TrustTree, published: Published) ->
     ours = published.versions
     if there.timestamp > ours.timestamp or there.root > ours.root:
         raise ConflictError(
-            f"{mirror.folder} holds timestamp {there.timestamp} and root {there.root}; this registry has "
-            f"{ours.timestamp} and {ours.root}: it was restored from something older. "
-            "Rebuild it from that mirror (`trust-registry rebuild --from`), and do not overwrite it",
+            f"{mirror.folder} has timestamp {there.timestamp} and root {there.root}; this registry has "
+            f"{ours.timestamp} and {ours.root}: it was restored from an older copy. "
+            "Rebuild it from that mirror (`trust-registry rebuild --from`), and do not overwrite the mirror",
             reason=Reason.VERSION_CONFLICT,
         )
 
 
 def _copy(source: TrustTree, mirror: TrustTree, name: str) -> int:
-    """Writes a file that never changes, unless it is there already; how many were written."""
+    """Copies a file that never changes unless the mirror has it; returns the number of files written."""
     place = mirror.locate(name)
     by_hash = not name.startswith("metadata/")
     if by_hash and place.is_file() and place.stat().st_size == source.locate(name).stat().st_size:
@@ -165,7 +162,7 @@ def _copy(source: TrustTree, mirror: TrustTree, name: str) -> int:
 
 
 def _remove_superseded(mirror: TrustTree, keep: set[str], keep_seconds: int) -> int:
-    """Removes what nothing names any more, and what a kill left half written; other files stay."""
+    """Removes superseded files, and partial files that a killed export left; returns how many."""
     now, removed = time.time(), 0
     for area in ("metadata", "targets", "lists"):
         for path in (mirror.folder / area).rglob("*"):

@@ -1,1 +1,1 @@
-"""What the operator watches: status, deadlines, reports of the nodes."""
+"""What operators watch: checks before the start, status, deadlines, lagging nodes."""

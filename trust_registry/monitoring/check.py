@@ -1,4 +1,4 @@
-"""What `check` looks at before the registry is ever started: what would stop or harm it, and what to do."""
+"""The checks of `trust-registry check`: problems that would stop or harm the registry, and how to solve them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _LEAST_FREE_BYTES = 256 * 1024 * 1024
 
 
 def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, str]) -> list[Finding]:
-    """Everything that can be found out without starting."""
-    findings = [look("signature library", _keep_rule)]
+    """Everything that can be checked without starting the server."""
+    findings = [look("signature library", _check_signatures)]
     try:
         registry = open_registry(folder, clock, environ)
     except HealthcodeError as error:
@@ -54,7 +54,7 @@ def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, s
         look("trust tree", lambda: _verify_tree(registry)),
         look("online keys", lambda: _verify_keys(registry)),
         _inspect_lacking(registry),
-        _inspect_standing(registry),
+        _inspect_newer(registry),
         *_check_tls_cas(registry),
         _inspect_clock(registry, now),
         look_at_port("listen", server.listen),
@@ -65,9 +65,9 @@ def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, s
     ]
 
 
-def _keep_rule() -> str:
+def _check_signatures() -> str:
     self_test()
-    return "keeps the rule of docs/wire-format.md"
+    return "follows the signature rule of docs/wire-format.md"
 
 
 def _certificate(settings: RegistrySettings, now: int) -> Finding:
@@ -84,7 +84,7 @@ def _certificate(settings: RegistrySettings, now: int) -> Finding:
     text = f"{wanted.uri} until {rfc3339(life.ends)}"
     if life.must_act(now):
         return Finding(
-            what, Grade.WARNING, f"{text}: less than a third of its life is left, have it issued anew"
+            what, Grade.WARNING, f"{text}: less than a third of its life is left, have it reissued"
         )
     return Finding(what, Grade.OK, text)
 
@@ -97,11 +97,11 @@ def _inspect_offline_keys(registry: Registry) -> Finding:
         return Finding(what, Grade.FAILED, error.message)
     if warnings:
         return Finding(what, Grade.WARNING, "; ".join(warnings))
-    return Finding(what, Grade.OK, "none lie here")
+    return Finding(what, Grade.OK, "there are none here")
 
 
 def _verify_tree(registry: Registry) -> str:
-    """The whole tree as a client would check it; what it holds."""
+    """Verifies the whole tree as a client would; describes it."""
     published = registry.repository.published()
     tree = registry.repository.tree
     roots = [tree.read(metadata_file("root", version)) for version in range(1, published.versions.root + 1)]
@@ -119,24 +119,24 @@ def _verify_tree(registry: Registry) -> str:
     for code in published.members:
         if published.held_version(authority_role(code)):
             authority_of(published, code)
-    return f"{len(national.participants.participants)} participants, every signature holds"
+    return f"{len(national.participants.participants)} participants, every signature is valid"
 
 
 def _verify_keys(registry: Registry) -> str:
-    """Raises ConfigurationError when nothing can be signed here."""
+    """Raises ConfigurationError if snapshot or timestamp cannot be signed here."""
     root = registry.repository.published().root.signed
     missing = roles_without_key(registry.folder, root)
     if missing:
         raise ConfigurationError(
-            f"keys/ holds no key that root version {root.version} names for {' and '.join(missing)}. Has this registry "
-            "just been rebuilt? With new keys, have the proposals signed that name them; with kept ones, the sources may "
-            "be older than the keys: rebuild from a newer one. Else restore the keys from their backup"
+            f"keys/ has no key that root version {root.version} names for {' and '.join(missing)}. After a rebuild with new "
+            "keys: have the proposals signed that name them. After a rebuild with kept keys: the sources may be older than "
+            "the keys, so rebuild from a newer source. Otherwise restore the keys from their backup"
         )
-    return f"those that root version {root.version} names are here"
+    return f"the keys that root version {root.version} names are here"
 
 
 def _inspect_lacking(registry: Registry) -> Finding:
-    """What was given out, and lost with an older registry: only whoever signed it can hand it in again."""
+    """Versions that were published and are lost here; only their owners can send them again."""
     what = "lost files"
     try:
         lacking = registry.repository.published().lacking
@@ -146,13 +146,13 @@ def _inspect_lacking(registry: Registry) -> Finding:
         f"{role} version {version}" for role, version in sorted(lacking.items()) if role != "targets"
     )
     if named:
-        text = f"given out, and not here: {named}; each is handed in again by its owner, or comes with the next one"
+        text = f"published before and lost here: {named}; each owner sends its version again, or publishes the next one"
         return Finding(what, Grade.WARNING, text)
-    return Finding(what, Grade.OK, "what provinces gave out is here")
+    return Finding(what, Grade.OK, "everything that provinces published is here")
 
 
-def _inspect_standing(registry: Registry) -> Finding:
-    """Whether people may sign root and targets here."""
+def _inspect_newer(registry: Registry) -> Finding:
+    """Whether root and targets may be signed here."""
     what = "root and targets"
     try:
         published = registry.repository.published()
@@ -163,7 +163,7 @@ def _inspect_standing(registry: Registry) -> Finding:
         return Finding(what, Grade.WARNING, "; ".join(f"{each}: {each.what}" for each in behind))
     if without := given_up(published, "root", "targets"):
         return Finding(what, Grade.WARNING, f"signed without {'; without '.join(without)}")
-    return Finding(what, Grade.OK, "nobody is known to hold newer ones")
+    return Finding(what, Grade.OK, "no newer versions are known")
 
 
 def _check_tls_cas(registry: Registry) -> list[Finding]:
@@ -171,10 +171,10 @@ def _check_tls_cas(registry: Registry) -> list[Finding]:
     try:
         faults = tls_ca_faults(registry.repository.published())
     except HealthcodeError:
-        return []  # the trust tree is damaged, which was told
+        return []  # the trust tree is damaged: its own finding says so
     if faults:
         return [Finding(what, Grade.WARNING, "; ".join(fault.message for fault in faults))]
-    return [Finding(what, Grade.OK, "each is a CA certificate with a subject of its own")]
+    return [Finding(what, Grade.OK, "each is a CA certificate with a unique subject")]
 
 
 def _inspect_clock(registry: Registry, now: int) -> Finding:
@@ -189,7 +189,7 @@ def _inspect_clock(registry: Registry, now: int) -> Finding:
             "set the clock before anything is signed"
         )
         return Finding(what, Grade.FAILED, text)
-    return Finding(what, Grade.OK, f"{rfc3339(now)}, not before what was signed last")
+    return Finding(what, Grade.OK, f"{rfc3339(now)}, not before the last signature")
 
 
 def _inspect_disk(registry: Registry) -> Finding:
@@ -201,7 +201,7 @@ def _inspect_disk(registry: Registry) -> Finding:
 
 
 def _inspect_files(registry: Registry) -> list[Finding]:
-    """Proposals and requests that cannot be read; they are passed over elsewhere."""
+    """Proposals and join requests that cannot be read; other commands skip them."""
     decoders: tuple[tuple[Path, Callable[[bytes], object]], ...] = (
         (registry.folder.proposals, decode_proposal),
         (registry.folder.joins, Join.decode),

@@ -1,4 +1,4 @@
-"""What ends when, of all that the registry publishes and uses."""
+"""When roles, certificates, keys and policies end that the registry publishes or uses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["deadlines_of"]
 
 
 def deadlines_of(registry: Registry, published: Published) -> list[Deadline]:
-    """Everything that ends, the first on top. What is damaged is left out; `check` names it."""
+    """Everything that ends, the earliest first. Damaged files are left out; `check` names them."""
     found = [*_roles(published), *_certificates(registry, published)]
     for code in published.members:
         try:
@@ -37,7 +37,7 @@ def deadlines_of(registry: Registry, published: Published) -> list[Deadline]:
 
 
 def _killed(published: Published, code: str) -> frozenset[bytes]:
-    """The keys that a participant's node killed; none where it has published nothing, or what it did is damaged."""
+    """The keys that a participant's node killed; empty if it published nothing, or its files are damaged."""
     try:
         live = published.role(live_role(code))
         if live is None:
@@ -57,7 +57,7 @@ def _roles(published: Published) -> list[Deadline]:
     ]
     for role, version in versions.roles.items():
         if (owner := participant_of_role(role)) is not None and owner[0] not in published.members:
-            continue  # it has left: its last files stay in snapshot, and nobody renews them
+            continue  # it has left: its last files stay in the snapshot and are never renewed
         try:
             metadata = published.role(role)
         except HealthcodeError:

@@ -1,4 +1,4 @@
-"""What `status` tells: which versions are current, until when, and who must act by when."""
+"""The data of `trust-registry status`: current versions, when they end, and who must act by when."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["describe_node", "nodes_of", "status_of"]
 
 
 def status_of(registry: Registry) -> dict[str, Any]:
-    """Everything that `status` shows, as plain data; times are RFC 3339."""
+    """All that `status` shows, as plain data; times are RFC 3339."""
     published = registry.repository.published()
     now = registry.clock.now()
     timestamp = published.timestamp.signed
@@ -95,7 +95,7 @@ def status_of(registry: Registry) -> dict[str, Any]:
 
 
 def nodes_of(registry: Registry, published: Published | None = None) -> list[NodeLag]:
-    """How everybody stands who should report."""
+    """The state of every node that should report."""
     return lags_of(
         published or registry.repository.published(),
         NodeReportStore(registry.folder.nodes).all(),
@@ -116,7 +116,7 @@ def describe_node(each: NodeLag, published: Published) -> dict[str, Any]:
     }
     if each.node in published.root_claims:
         held = f"root {published.root_claims[each.node]} > {published.versions.root}"
-        line["ahead"] = f"{held}: it holds a newer root than this registry"
+        line["ahead"] = f"{held}: it has a newer root than this registry"
     if report is None:
         return line
     return {
@@ -137,7 +137,7 @@ def describe_node(each: NodeLag, published: Published) -> dict[str, Any]:
 
 
 def _lacking(published: Published) -> list[dict[str, Any]]:
-    """Roles whose newest version was given out and is lost here, and who brings it back."""
+    """Roles whose newest version is lost here, and who brings it back."""
     found = [
         {"role": each.role, "version": each.version, "held": each.held, "what": f"{each}: {each.what}"}
         for each in lost_versions(published)
@@ -147,11 +147,11 @@ def _lacking(published: Published) -> list[dict[str, Any]]:
         if role in {each["role"] for each in found}:
             continue
         if owner is None and role in published.losses:
-            what = f"given up: {published.losses[role].why}. The next version that is signed heals it"
+            what = f"given up: {published.losses[role].why}. The next signed version replaces it"
         elif owner is None:
-            what = "the registry signs it anew by itself"
+            what = "the registry signs the next version itself"
         else:
-            how = "signs anew" if owner[1] else "hands it in again"
+            how = "signs the next version" if owner[1] else "sends it again"
             what = f"the node of {participant(owner[0]).english} {how} when it reports"
         held = published.held_version(role)
         found.append({"role": role, "version": version, "held": held, "what": what})
@@ -159,7 +159,7 @@ def _lacking(published: Published) -> list[dict[str, Any]]:
 
 
 def _unreadable(published: Published) -> list[dict[str, Any]]:
-    """Roles whose metadata is damaged: they are told, not left out."""
+    """Roles whose metadata is damaged; they are shown, not left out."""
     found = []
     for role, version in published.versions.roles.items():
         try:
@@ -177,7 +177,7 @@ def _policy(published: Published, now: int) -> list[dict[str, Any]]:
 
 
 def _signers(published: Published, names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Whose keys count for each national role: by name where one is known, and the first digits of the key's id."""
+    """The keys of each national role: by the name of the key holder if known, and the start of the key's id."""
     root = published.root.signed
     online = (keyid for role in ("snapshot", "timestamp") for keyid in root.roles[role].keyids)
     names = {**dict.fromkeys(online, "this registry"), **names}
@@ -210,11 +210,11 @@ def _retirement(published: Published, code: str, now: int) -> dict[str, Any] | N
     if retirement is None:
         return None
     if code not in published.members:
-        note = "has left; nobody delegates to it"
+        note = "has left; its delegation is removed"
     elif now >= retirement.codes_until:
         note = "has left: its delegation can be taken back"
     elif now >= retirement.signs_until:
-        note = "signs no more; its last codes are out"
+        note = "no longer signs; its last codes have not ended"
     else:
         note = "is announced, and can be withdrawn"
     return {

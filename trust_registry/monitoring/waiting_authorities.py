@@ -1,9 +1,4 @@
-"""Authorities that came by root's word, while every client still lets them wait.
-
-Each client counts from its own first sight; who follows the registry saw it when it was
-published. That is told here, so that whoever manages the keys knows how long it can still
-be overtaken: by another authority of that province, with root's word and operators' yes.
-"""
+"""Authorities re-onboarded by root that are still in their 72-hour waiting period."""
 
 from __future__ import annotations
 
@@ -27,7 +22,10 @@ __all__ = ["WaitingAuthority", "waiting_authorities"]
 
 @dataclass(frozen=True, slots=True)
 class WaitingAuthority:
-    """A link without handover that was published lately; `until` is when it rules for those who saw it at once."""
+    """An authority that root re-onboarded lately.
+
+    `until` is when it becomes valid for a client that saw it at once; each client counts from its own first sight.
+    """
 
     participant: str
     link: int
@@ -37,14 +35,14 @@ class WaitingAuthority:
     def __str__(self) -> str:
         member = participant(self.participant)
         return (
-            f"{member.code} {member.chinese} {member.english}: another authority (link {self.link}) came by root's word at "
-            f"{rfc3339(self.since)}; until {rfc3339(self.until)} or later every node lets it wait. If the province did "
-            "not ask for it, another one of its own can overtake it"
+            f"{member.code} {member.chinese} {member.english}: root re-onboarded another authority (link {self.link}) at "
+            f"{rfc3339(self.since)}; nodes do not accept it before {rfc3339(self.until)}. If the province did not ask for "
+            "it, replace it before then by an authority of its own"
         )
 
 
 def waiting_authorities(registry: Registry, published: Published, now: int) -> list[WaitingAuthority]:
-    """Those for whom some node still waits, by participant."""
+    """The authorities that some node does not accept yet, by participant."""
     found = []
     for code, entry in sorted(published.participants.participants.items()):
         link = entry.chain[-1]
@@ -57,10 +55,9 @@ def waiting_authorities(registry: Registry, published: Published, now: int) -> l
 
 
 def _published_at(registry: Registry, published: Published, code: str) -> int:
-    """When the last authority of a participant was published: the last signature of the proposal was kept then.
-
-    Where that is lost, with an older registry: when this root was written here, which is no earlier.
-    """
+    """When the newest authority of a participant was published."""
+    # The proposal file was last written with its last signature. If it is lost with an older registry, the current
+    # root was written here no earlier than the authority was published.
     role = authority_role(code)
     admitted = [
         proposal

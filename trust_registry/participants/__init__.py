@@ -1,1 +1,1 @@
-"""What provinces send: join requests, province files, revocation heads."""
+"""What participants send: join requests, province files, revocation heads, node reports."""

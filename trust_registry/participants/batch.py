@@ -1,10 +1,6 @@
-"""Publications of a second go out together: one snapshot for all, and one for their watchers to fetch.
+"""Collects submissions that arrive close together and publishes each batch in one snapshot.
 
-The first after a quiet time is published at once; what comes within `window_seconds` of
-it waits for the next turn. Each caller is answered only when its own group is durable,
-and a publication that is refused, or whose caller went away in time, harms no other. Of
-one participant at most one publication goes into a group, since each must be checked
-against the one before.
+One snapshot for many submissions saves signatures here and downloads at every watcher.
 """
 
 from __future__ import annotations
@@ -18,7 +14,7 @@ from trust_registry.tree.transaction import Receipt
 
 __all__ = ["BatchQueue"]
 
-MAX_GROUP = 64
+MAX_BATCH = 64
 
 
 @dataclass(eq=False)
@@ -31,7 +27,11 @@ class _Waiting:
 
 
 class BatchQueue:
-    """The queue before the writer. `run` must run beside; `on_published` is called once a group."""
+    """The queue before the writer; `run` must run beside it.
+
+    The first submission after a quiet time is published at once. Later ones wait until `window_seconds` have
+    passed. `on_published` is called once per batch with the number of accepted submissions.
+    """
 
     def __init__(
         self, publisher: Publisher, *, window_seconds: float, on_published: Callable[[int], None]
@@ -43,10 +43,10 @@ class BatchQueue:
         self._arrived = asyncio.Event()
 
     async def submit(self, submission: Submission, *, release: Callable[[], None] = lambda: None) -> Receipt:
-        """Publishes with the next group; durable when it returns. Raises as Publisher.publish_batch says.
+        """Publishes with the next batch; durable on return. Raises what `Publisher.publish_batch` returns.
 
-        `release` is called when the submission's files are needed no more, also for a
-        caller that is cancelled: what is not under way then is withdrawn.
+        `release` is called when the submission's files are no longer needed. A cancelled caller's submission is
+        withdrawn if its batch has not started.
         """
         waiting = _Waiting(submission, release)
         self._queue.append(waiting)
@@ -60,44 +60,45 @@ class BatchQueue:
             raise
 
     async def run(self) -> None:
-        """Publishes groups for ever; ends only by being cancelled."""
+        """Publishes batches until it is cancelled."""
         loop = asyncio.get_running_loop()
         open_at = loop.time()
         while True:
             await self._arrived.wait()
             await asyncio.sleep(max(0.0, open_at - loop.time()))
-            group = self._take()
-            if not group:
+            batch = self._take()
+            if not batch:
                 continue
             open_at = loop.time() + self._window_seconds
-            await self._publish(group)
+            await self._publish(batch)
 
     def _take(self) -> list[_Waiting]:
-        """The oldest of each participant; the others wait for the next turn."""
-        group: dict[str, _Waiting] = {}
+        """The oldest submission of each participant; the others wait for the next batch."""
+        batch: dict[str, _Waiting] = {}
         for waiting in self._queue:
-            if len(group) < MAX_GROUP:
-                group.setdefault(waiting.submission.participant, waiting)
-        taken = list(group.values())
+            # one per participant, because each must be checked against the one before it
+            if len(batch) < MAX_BATCH:
+                batch.setdefault(waiting.submission.participant, waiting)
+        taken = list(batch.values())
         self._queue = [waiting for waiting in self._queue if waiting not in taken]
         if not self._queue:
             self._arrived.clear()
         return taken
 
-    async def _publish(self, group: list[_Waiting]) -> None:
-        submissions = [waiting.submission for waiting in group]
+    async def _publish(self, batch: list[_Waiting]) -> None:
+        submissions = [waiting.submission for waiting in batch]
         try:
             results = await asyncio.to_thread(self._publisher.publish_batch, submissions)
-        except Exception as error:  # noqa: BLE001  it goes to every caller, and the next group is published
-            results = [error] * len(group)
+        except Exception as error:  # noqa: BLE001  every caller of this batch gets it, and the next batch is published
+            results = [error] * len(batch)
         published = 0
-        for waiting, result in zip(group, results, strict=True):
+        for waiting, result in zip(batch, results, strict=True):
             waiting.release()
             if waiting.future.cancelled():
                 continue
             if isinstance(result, Exception):
                 waiting.future.set_exception(result)
-                waiting.future.exception()  # the caller may have gone: then nobody else asks for it
+                waiting.future.exception()  # marks it as read: the caller may have gone, and asyncio would log it
             else:
                 published += 1
                 waiting.future.set_result(result)

@@ -1,10 +1,4 @@
-"""Which CA is published for whom: from what is current, renewed when something was published.
-
-gRPC asks at each new connection, from threads of its own; then the tree is looked
-at, so a province that was admitted a moment ago gets in. The table is immutable
-and swapped whole. A participant whose file does not hold keeps nobody else
-out: it is left out, and logged.
-"""
+"""The TLS CAs under which provinces and the gateway may connect, reloaded after each publication."""
 
 from __future__ import annotations
 
@@ -30,7 +24,10 @@ _Key = tuple[PeerKind, str | None]
 
 
 class CaDirectory:
-    """The CAs of provinces and of the gateway."""
+    """The published CAs, by peer.
+
+    gRPC asks at every new connection, from threads of its own. The table is immutable and replaced as a whole.
+    """
 
     def __init__(self, tree: TrustTree) -> None:
         self._tree = tree
@@ -43,9 +40,9 @@ class CaDirectory:
         self._log = get_logger("directory")
 
     def renew(self) -> None:
-        """Takes in what was published since the last time; costs one stat when nothing was.
+        """Reads what was published since the last call; costs one stat if nothing was.
 
-        Raises ConfigurationError when the tree is damaged; the table stays as it was.
+        Raises ConfigurationError if the tree is damaged; the table then stays as it was.
         """
         with self._lock:
             identity = self._tree.identity()
@@ -54,7 +51,7 @@ class CaDirectory:
                 self._identity = identity
 
     def _take_in(self, published: Published) -> None:
-        held: dict[str, tuple[str, ...]] = {}
+        unchanged: dict[str, tuple[str, ...]] = {}
         fresh: dict[str, tuple[str, ...]] = {}
         versions: dict[str, tuple[int, int]] = {}
         targets = published.version_of("targets")
@@ -62,16 +59,16 @@ class CaDirectory:
         for code in published.members:
             versions[code] = (targets, published.version_of(authority_role(code)))
             if self._versions.get(code) == versions[code]:
-                held[code] = self._published.get(code, ())
+                unchanged[code] = self._published.get(code, ())
                 continue
             try:
                 fresh[code] = authority_of(published, code).province.tls_ca
-            except HealthcodeError as error:
+            except HealthcodeError as error:  # an invalid file must keep nobody else out
                 self._log.error(
                     "participant_left_out", participant=code, reason=error.reason.value, why=error.message
                 )
-        # a subject that two claim stays with the one that had it already
-        provinces = {**held, **fresh}
+        # if two claim the same subject, the one that had it before keeps it: the unchanged come first
+        provinces = {**unchanged, **fresh}
         anchors, faults = select_tls_cas(published_tls_cas(document.services, provinces))
         for fault in faults:
             if fault not in self._faults:
@@ -84,11 +81,11 @@ class CaDirectory:
         self._table, self._versions = table, versions
 
     def cas_for(self, peer: PeerId) -> Sequence[str]:
-        """The CAs under which this identity counts; empty: none."""
+        """The CAs that may have issued this peer's certificate; empty if there is none."""
         return self._table.get((peer.kind, peer.participant), ())
 
     def all(self) -> Sequence[str]:
-        """Every CA from which a client may come, as of now."""
+        """Every CA that may have issued a client's certificate, after a reload."""
         self.renew()
         table = self._table
         return tuple(dict.fromkeys(pem for pems in table.values() for pem in pems))

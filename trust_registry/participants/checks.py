@@ -1,9 +1,6 @@
-"""What is checked before anything becomes public: national, provincial, revocations.
+"""Checks national and provincial files before they are published, as every client will check them.
 
-The registry is no judge of content, it checks form and right: who signed, in what
-role, the next version, the own paths, sizes and hashes, and all that each client
-would check again and refuse. Sending the same publication again gives the same
-result, as long as the sender published nothing newer.
+Form and rights only: who signed, in which role, the next version, allowed paths, sizes and hashes.
 """
 
 from __future__ import annotations
@@ -49,7 +46,7 @@ from trust_registry.tree.transaction import RoleUpdate
 __all__ = [
     "Publication",
     "authority_of",
-    "check_first_publication",
+    "check_authority_publication",
     "check_national",
     "check_retirements",
     "check_tls_cas",
@@ -72,12 +69,9 @@ def check_national(
     realm: str,
     consents: Consents | None = None,
 ) -> None:
-    """Checks a new `targets` with both its files as every client will.
+    """Checks a new `targets` and its two files as every client will. `consents` are those of the current root.
 
-    The fixed paths and roles; each participant one that the realm may have; each
-    authority chain an extension of the one before, nobody dropped; each delegation
-    the head of its chain, and none missing but of those who left. `consents` are those of the
-    root in force. Raises TrustError, SignatureError, DecodeError.
+    Raises TrustError, SignatureError, DecodeError.
     """
     verify_targets_form(targets, realm)
     document = verify_participants(targets, files[PARTICIPANTS_PATH], realm)
@@ -91,9 +85,10 @@ def check_national(
         )
     delegated = delegated_participants(targets)
     left = {code for code, entry in document.participants.items() if entry.retirement is not None}
+    # every participant but those who left must be delegated to, and no other
     if not document.participants.keys() - left <= delegated <= document.participants.keys():
         raise TrustError(
-            f"targets delegates to other participants than {PARTICIPANTS_PATH} names",
+            f"targets and {PARTICIPANTS_PATH} name different participants",
             reason=Reason.PARTICIPANT_UNKNOWN,
         )
     for code, entry in document.participants.items():
@@ -106,10 +101,10 @@ def check_national(
 def check_retirements(
     targets: Targets, document: ParticipantsFile, before: ParticipantsFile, now: int
 ) -> None:
-    """Checks that nobody who has left comes back in silence, and nobody is sent away before their time.
+    """Checks that retirements change only in time. Raises PreconditionError (ISSUER_RETIRED).
 
-    A retirement may be withdrawn or changed until the participant signs no more; a delegation
-    may be taken back once the last code has ended. Raises PreconditionError (ISSUER_RETIRED).
+    A retirement may be changed until the participant stops signing. A delegation may be removed once the
+    participant's last code has ended.
     """
     delegated = delegated_participants(targets)
     for code, entry in before.participants.items():
@@ -117,8 +112,8 @@ def check_retirements(
         after = document.participants[code].retirement if code in document.participants else None
         if retirement is not None and retirement.signs_until <= now and after != retirement:
             raise PreconditionError(
-                f"participant {code} signs no code since {rfc3339(retirement.signs_until)}: its retirement can "
-                "be neither withdrawn nor changed any more",
+                f"participant {code} stopped signing codes at {rfc3339(retirement.signs_until)}: its retirement can "
+                "no longer be withdrawn or changed",
                 reason=Reason.ISSUER_RETIRED,
             )
     for code, entry in document.participants.items():
@@ -129,16 +124,19 @@ def check_retirements(
             )
 
 
-def check_first_publication(
+def check_authority_publication(
     targets: Targets, role: str, publication: Publication, published: Published, now: int
 ) -> RoleUpdate:
-    """Checks what a new participant's authority publishes, under `targets` that delegates to it."""
+    """Checks what a participant's authority publishes, under a `targets` that delegates to it.
+
+    Raises TrustError, SignatureError, ConflictError, DecodeError, PreconditionError.
+    """
     found = participant_of_role(role)
     if found is None or found[1]:
-        raise TrustError(f"{role} is no role of a participant's authority", reason=Reason.PATH_FORBIDDEN)
+        raise TrustError(f"{role} is not the role of a participant's authority", reason=Reason.PATH_FORBIDDEN)
     current = published.next_version(role) - 1
     if role in published.lacking and _version_of(publication.metadata) == current:
-        current -= 1  # what nodes hold and this registry has lost is handed in again
+        current -= 1  # a version that nodes have and this registry lost is sent again
     part = check_province_publication(
         found[0],
         CurrentProvince(current),
@@ -158,15 +156,13 @@ def _version_of(metadata: bytes) -> int:
 
 
 def check_tls_cas(part: AuthorityPart, published: Published) -> None:
-    """Checks that no CA in `part` has the subject of a CA that somebody else has published.
-
-    Raises PreconditionError. Of two with one subject, TLS would find but one.
-    """
+    """Raises PreconditionError if a CA in `part` has the same subject as a CA of somebody else."""
+    # TLS finds only one of two CAs with the same subject
     verify_tls_cas(part.participant, part.province.tls_ca, _published_cas(published))
 
 
 def tls_ca_faults(published: Published) -> tuple[TlsCaFault, ...]:
-    """The published CAs that count for nothing, and why."""
+    """The published CAs that are ignored, and why."""
     return select_tls_cas(_published_cas(published))[1]
 
 
@@ -181,7 +177,7 @@ def _published_cas(published: Published) -> dict[str, Sequence[str]]:
 def authority_of(published: Published, participant: str) -> AuthorityPart:
     """What a participant's authority published last, verified again.
 
-    Raises PermissionDeniedError (PARTICIPANT_UNKNOWN) when it is not admitted.
+    Raises PermissionDeniedError (PARTICIPANT_UNKNOWN) if the participant is not admitted.
     """
     metadata = published.role(authority_role(participant))
     if metadata is None:

@@ -1,8 +1,6 @@
-"""Requests to be admitted, until two operators have decided.
+"""Requests to be admitted, kept until two operators decide.
 
-Anybody may hand one in, so nothing of it is believed: it must verify under its own
-keys, it waits in a bounded place, and it never displaces another. That it comes
-from the right authority is what operators find out, comparing its digest by voice.
+Anybody can send one, so each must verify under its own keys, and operators compare its digest by voice.
 """
 
 from __future__ import annotations
@@ -53,7 +51,7 @@ _SHORTEST_DIGEST = 8
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A request as it was handed in, and the digest that both sides read out."""
+    """A request as it was received, with the digest that both sides read out."""
 
     digest: str
     data: bytes
@@ -71,7 +69,7 @@ class Join:
         return f"{member.code} {member.chinese} {member.english}"
 
     def effect(self, published: Published) -> str:
-        """What approving it comes to: e.g. `hands over to link 2, signed by 2 of 3 old keys`; empty for the first."""
+        """What approving it does, e.g. `hands over to link 2, signed by 2 of 3 old keys`; empty for a first authority."""
         link = self.request.link
         before = chain_of(published.participants, self.request.participant)[: link.seq - 1]
         if link.seq == 1 or not before:
@@ -84,14 +82,14 @@ class Join:
 
     @property
     def endpoints(self) -> Mapping[str, str]:
-        """Where its node would be reached, as its authority signed it. Raises DecodeError."""
+        """The endpoints of its node, as its authority signed them. Raises DecodeError."""
         data = self.request.province_json
         return decode_json_file(ProvinceFile, data, LIMITS.province_bytes).endpoints
 
     def verify(self, published: Published, now: int, *, on_arrival: bool = False) -> AuthorityPart:
-        """Everything about it that can be checked without knowing the people; raises as verify_join_request.
+        """Checks all that can be checked without knowing the people. Raises what verify_join_request raises.
 
-        `on_arrival`: root's consent to an authority without handover may still come.
+        `on_arrival`: accepts an authority without handover before root has consented to it.
         """
         participant = self.request.participant
         part = verify_join_request(
@@ -106,7 +104,7 @@ class Join:
         return part
 
     def needs_root(self, published: Published) -> bool:
-        """Whether it is of an authority without handover, to which root has not consented."""
+        """Whether it names an authority without handover to which root has not consented."""
         chain = chain_of(published.participants, self.request.participant)
         link = self.request.link
         if not chain or not is_without_handover(link):
@@ -115,20 +113,20 @@ class Join:
         return consent != self.link_digest(published).hex()
 
     def link_digest(self, published: Published) -> bytes:
-        """What root consents to."""
+        """The digest of its authority link, to which root consents."""
         link = self.request.link
         before = chain_of(published.participants, self.request.participant)[: link.seq - 1]
         return link_digest(self.request.participant, link, before[-1] if before else None)
 
 
 def chain_of(document: ParticipantsFile, code: str) -> Sequence[AuthorityLink]:
-    """The accepted authority chain of a participant; empty when it is not admitted."""
+    """The accepted authority chain of a participant; empty if it is not admitted."""
     entry = document.participants.get(code)
     return () if entry is None else entry.chain
 
 
 def retirement_of(document: ParticipantsFile, code: str) -> Retirement | None:
-    """When a participant leaves, if it does: another authority does not change that."""
+    """When a participant leaves, or None. A new authority does not change it."""
     entry = document.participants.get(code)
     return None if entry is None else entry.retirement
 
@@ -146,10 +144,9 @@ class JoinStore:
         self._folder = folder
 
     def put(self, join: Join, *, bounded: bool) -> bool:
-        """Keeps a request, durably, and tells whether it is new; the same one again changes nothing.
+        """Stores a request durably; False if it was stored before.
 
-        Raises OverloadedError when too many wait for this participant (`bounded`, for
-        those that come over the wire; one carried by hand always finds room).
+        `bounded`, for requests from the network: raises OverloadedError if too many wait for this participant.
         """
         path = self._path(join)
         with lock(self._folder / ".lock"):
@@ -166,7 +163,7 @@ class JoinStore:
         return True
 
     def all(self) -> list[Join]:
-        """Every request that can be read, by participant; `check` names the others."""
+        """Every readable request, by participant; `check` names the unreadable ones."""
         found = []
         for path in sorted(self._folder.glob("*.json")):
             data = read_file(path)
@@ -176,9 +173,10 @@ class JoinStore:
         return found
 
     def find(self, reference: str, published: Published | None = None) -> Join:
-        """The request that `reference` means: a digest (or its first 8 digits), or a participant's code.
+        """The request that `reference` means: a digest, at least its first 8 digits, or a participant's code.
 
-        With `published` a code means the request that waits: those that were admitted count no more. Raises NotFoundError, and ConflictError when a code means several: then the digest must tell.
+        With `published`, a code means a request that still waits. Raises NotFoundError, and ConflictError if several
+        requests match.
         """
         if len(reference) == 2:
             member = participant(reference)
@@ -206,7 +204,7 @@ class JoinStore:
         return found[0]
 
     def discard(self, join: Join) -> None:
-        """Forgets a request; the same one may come again."""
+        """Deletes a request; it may be sent again."""
         self._path(join).unlink(missing_ok=True)
 
     def _path(self, join: Join) -> Path:
@@ -215,7 +213,7 @@ class JoinStore:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request that came over the wire: whether it was seen before, and whether it is admitted already."""
+    """A request from the network: whether it is new, and whether it is admitted already."""
 
     join: Join
     is_new: bool
@@ -223,9 +221,9 @@ class Received:
 
 
 def receive_join(store: JoinStore, data: bytes, published: Published, now: int) -> Received:
-    """Takes a request from the wire; durable when it returns.
+    """Stores a request from the network; durable on return.
 
-    Raises DecodeError, ConflictError (AUTHORITY_EXISTS) for a second authority, and as Join.verify.
+    Raises DecodeError, ConflictError (AUTHORITY_EXISTS) for a second authority, and what Join.verify raises.
     """
     join = Join.decode(data)
     if is_admitted(join, published):

@@ -1,4 +1,4 @@
-"""The state that nodes and the gateway report, and the last report of each in a file."""
+"""The state that nodes and the gateway report; the last report of each is kept in a file."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _LIMITS = TrustLimits()
 
 
 class NodeReport(BaseModel):
-    """The last report of one node, as stored. Times are epoch seconds; `received` is the registry's clock.
+    """The last report of one node, as stored. Times are epoch seconds; `received` is by the registry's clock.
 
-    A report is only the sender's claim. It is shown and measured, and nothing is decided by it.
-    `behind_since`: since when the node has used parts older than its own snapshot names, so it refuses them.
+    A report is only the sender's claim: it is shown and measured. A newer root in it blocks signing root
+    (tree/lost_versions.py). `behind_since`: since when the node has used parts older than its own snapshot names.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)

@@ -1,8 +1,6 @@
-"""Request ids, so that a call that is repeated is told from one that reuses an id.
+"""Remembers for 24 hours which content each request id came with, to refuse an id that is used again for another.
 
-The result of a repeated publication does not come from here: the same bytes are
-recognised in the tree, also after a restart. What is remembered is only which
-content an id stood for, for 24 hours, in a bounded place.
+The answer to a repeated call comes from the tree, which recognises the same bytes also after a restart.
 """
 
 from __future__ import annotations
@@ -20,13 +18,13 @@ _MAX_ID_CHARACTERS = 64
 
 
 class RequestIds:
-    """The ids of one service; a caller's ids are its own."""
+    """The request ids of one service, by caller; bounded in number."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, str], tuple[int, bytes]] = OrderedDict()
 
     def check(self, caller: str, request_id: str, content: bytes, now: int) -> None:
-        """Raises InvalidInputError without a usable id, ConflictError (REQUEST_ID_REUSED) for other content."""
+        """Raises InvalidInputError for an unusable id, ConflictError (REQUEST_ID_REUSED) if it came with other content."""
         if not 0 < len(request_id) <= _MAX_ID_CHARACTERS:
             raise InvalidInputError(
                 f"a publication needs a request_id of 1 to {_MAX_ID_CHARACTERS} characters, like a UUID",

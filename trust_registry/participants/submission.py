@@ -1,8 +1,4 @@
-"""What participants hand in, checked, and published together.
-
-Lists are moved into the tree before the publication that names them; if that fails they
-are files that nothing names, and go with the superseded ones.
-"""
+"""Checks what participants submit and publishes several submissions in one snapshot."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ from healthcode.trust.format.layout import (
 )
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from healthcode.trust.verify.admission import CurrentProvince, check_live_publication
-from trust_registry.participants.checks import Publication, authority_of, check_first_publication
+from trust_registry.participants.checks import Publication, authority_of, check_authority_publication
 from trust_registry.tree.current import LIMITS
 from trust_registry.tree.files import TrustTree
 from trust_registry.tree.repository import Repository
@@ -30,16 +26,17 @@ from trust_registry.tree.transaction import Receipt, RoleUpdate, Transaction
 
 __all__ = ["Publisher", "Submission"]
 
-RESUMED_GAP = 1000
-"""After a restore a node's own next version may lie above what reports of others have proved, by so many."""
+RESUMED_GAP = (
+    1000  # after a restore, a node's next version may be so many above the versions proved by reports
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What one participant hands in. `file` is its province.json, or the head when `lists` is given.
+    """What one participant submits. `file` is its province.json, or the head if `lists` is given.
 
-    `lists` are the files that came with a head, by the SHA-256 (hex) that the caller
-    computed while writing them; those that the head does not name stay where they are.
+    `lists` are the files that came with a head, by the SHA-256 (hex) that the caller computed; those that the head
+    does not name are left where they are.
     """
 
     participant: str
@@ -54,7 +51,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A submission that may be published; `state` is what its participant has revoked then."""
+    """A submission that may be published; `state` is what its participant has revoked with it."""
 
     update: RoleUpdate
     lists: Mapping[str, Path]
@@ -62,20 +59,20 @@ class _Checked:
 
 
 class Publisher:
-    """Publishes what participants sign. Remembers decoded lists, so that an update costs what changed."""
+    """Publishes submissions. Keeps decoded lists in memory, so that an update decodes only what changed."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._states: dict[str, RevocationState] = {}
 
     def publish_province(self, participant: str, metadata: bytes, province_json: bytes) -> Receipt:
-        """Publishes what a participant's authority signed, alone; raises as publish_batch tells."""
+        """Publishes one province.json alone. Raises what publish_batch returns."""
         return self._publish_alone(Submission(participant, metadata, province_json))
 
     def publish_revocations(
         self, participant: str, metadata: bytes, head: bytes, lists: Mapping[str, Path]
     ) -> Receipt:
-        """Publishes a revocation head, alone; raises as publish_batch tells."""
+        """Publishes one revocation head alone. Raises what publish_batch returns."""
         return self._publish_alone(Submission(participant, metadata, head, lists))
 
     def _publish_alone(self, submission: Submission) -> Receipt:
@@ -85,14 +82,13 @@ class Publisher:
         return result
 
     def publish_batch(self, submissions: Sequence[Submission]) -> list[Receipt | Exception]:
-        """Publishes several, at most one of each participant, in one snapshot; durable when it returns.
+        """Publishes at most one submission of each participant, in one snapshot; durable on return.
 
-        The result of each, in order: a receipt, or why it was refused, which stops no
-        other. SignatureError, ConflictError (VERSION_CONFLICT), TrustError (PATH_FORBIDDEN,
-        …), DecodeError as the checks of trust.admission; InvalidInputError when a list is
-        missing; DecodeError when one is not what the head says; TrustError (LIST_SHRANK)
-        when a day lost entries or a killed key came back; UnavailableError (STORAGE_FULL),
-        and then nothing of the group is current.
+        Returns for each, in order, a receipt or the error that refused it; an error affects no other submission:
+        SignatureError; ConflictError (VERSION_CONFLICT); TrustError (PATH_FORBIDDEN, …) or DecodeError of the checks in
+        healthcode.trust.verify.admission; InvalidInputError if a list is missing; DecodeError if a list is not what the
+        head says; TrustError (LIST_SHRANK) if a day lost entries or a killed key came back. UnavailableError
+        (STORAGE_FULL) goes to all, and nothing of the batch is current.
         """
         results: dict[int, Receipt | Exception] = {}
         checked: dict[int, _Checked] = {}
@@ -101,6 +97,7 @@ class Publisher:
                 try:
                     found = self._check(transaction, submission)
                     if isinstance(found, _Checked):
+                        # if the publication fails later, nothing names these files and they are removed in time
                         transaction.keep_lists(found.lists)
                         checked[position] = found
                     else:
@@ -127,7 +124,7 @@ class Publisher:
         }
 
     def _check(self, transaction: Transaction, submission: Submission) -> _Checked | Receipt:
-        """Whether it may be published; the receipt again when these very bytes are."""
+        """Checks a submission; the receipt if these bytes are published already."""
         published, participant = transaction.current, submission.participant
         authority = authority_of(published, participant)
         if receipt := _earlier_receipt(transaction, submission.role, submission.metadata):
@@ -142,7 +139,10 @@ class Publisher:
             publication = Publication(submission.metadata, submission.file)
             targets = published.targets.signed
             return _Checked(
-                check_first_publication(targets, submission.role, publication, published, transaction.now), {}
+                check_authority_publication(
+                    targets, submission.role, publication, published, transaction.now
+                ),
+                {},
             )
         current = CurrentProvince(
             authority.version,
@@ -170,7 +170,7 @@ class Publisher:
         return _Checked(update, fresh, after)
 
     def _state(self, transaction: Transaction, participant: str) -> RevocationState | None:
-        """What the participant has revoked as published; None before its first head."""
+        """What the participant has revoked so far; None before its first head."""
         published = transaction.current
         metadata = published.role(live_role(participant))
         if metadata is None:
@@ -209,7 +209,7 @@ def _missing(sha256: bytes) -> InvalidInputError:
 
 
 def _earlier_receipt(transaction: Transaction, role: str, metadata: bytes) -> Receipt | None:
-    """The result again, when these very bytes are published already."""
+    """A receipt if these very bytes are published already."""
     version = decode_metadata(metadata, Targets, LIMITS.province_metadata_bytes).signed.version
     if not 0 < version <= transaction.current.version_of(role):
         return None

@@ -1,8 +1,6 @@
-"""Lists on their way in: spooled to disk while they are hashed, bounded by what the head says.
+"""Receives the lists of a revocation publication into a spool folder, hashing them on the way.
 
-What was uploaded is nothing yet: it becomes part of the tree only when the head
-that names it was accepted. The spool is emptied at the end of each call, and at
-the start of the server.
+They enter the tree only once the head that names them is accepted. A server start empties the spools.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ SPOOL_PREFIX = ".upload-"
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One publication of revocations; `lists` by SHA-256 (hex), in a folder that `discard` removes."""
+    """The parts of one revocation publication; `lists` by SHA-256 (hex), in a folder that `discard` removes."""
 
     request_id: str
     metadata: bytes
@@ -37,7 +35,7 @@ class Upload:
     spool: Path
 
     def discard(self) -> None:
-        """Removes what was not taken into the tree."""
+        """Removes the files that were not moved into the tree."""
         shutil.rmtree(self.spool, ignore_errors=True)
 
 
@@ -49,16 +47,16 @@ async def receive_upload(
     issuer: str,
     max_bytes: int = MAX_PROVINCE_LIST_BYTES,
 ) -> Upload:
-    """Reads a whole stream: metadata and head in its first message, then lists, large ones in parts.
+    """Reads a whole stream: metadata and head in the first message, then the lists, large ones in parts.
 
-    Raises InvalidInputError when the first message lacks them or a list breaks off,
-    DecodeError when the head is none of this issuer, OverloadedError (TOO_LARGE) when
-    more comes than the head names, or the head names more than `max_bytes` of lists.
+    Raises InvalidInputError if the first message is incomplete or a list is cut off, DecodeError if the head is
+    not one of this issuer, OverloadedError (TOO_LARGE) if more bytes come than the head names, or if it names more
+    than `max_bytes`.
     """
     first = await anext(aiter(requests), None)
     if first is None or not first.metadata or not first.head:
         raise InvalidInputError(
-            "the first message of a publication holds the metadata and the head",
+            "the first message of a publication must have the metadata and the head",
             fields={"metadata": "missing"} if first is None or not first.metadata else {"head": "missing"},
         )
     head = decode_head(first.head, realm=realm, issuer=issuer)
@@ -67,7 +65,7 @@ async def receive_upload(
     )
     if left > max_bytes:
         raise OverloadedError(
-            f"this head names lists of {left} bytes together; a participant has {max_bytes} here "
+            f"this head names lists of {left} bytes together; the limit for a participant is {max_bytes} "
             "(`province_list_bytes` in registry.toml)",
             reason=Reason.TOO_LARGE,
         )
@@ -88,7 +86,7 @@ async def receive_upload(
 
 
 def remove_spools(folder: Path) -> None:
-    """Removes what uploads that were cut off have left."""
+    """Removes the spools that interrupted uploads left."""
     for spool in folder.glob(f"{SPOOL_PREFIX}*"):
         shutil.rmtree(spool, ignore_errors=True)
 
@@ -101,7 +99,7 @@ def _make_spool(spool: Path) -> None:
 
 
 class _Part:
-    """The list that is being written."""
+    """The list that is being received."""
 
     def __init__(self, spool: Path) -> None:
         self._spool = spool
@@ -110,7 +108,9 @@ class _Part:
 
     def check_closed(self) -> None:
         if self._path is not None:
-            raise InvalidInputError("the last list broke off", fields={"list_continues": "no part followed"})
+            raise InvalidInputError(
+                "the last list was cut off", fields={"list_continues": "no part followed"}
+            )
 
     def write(self, data: bytes) -> None:
         if self._path is None:
@@ -134,7 +134,7 @@ async def _take(part: _Part, message: PublishRevocationsRequest, left: int, uplo
     if left < 0:
         raise OverloadedError("more bytes of lists came than the head names", reason=Reason.TOO_LARGE)
     if not message.list:
-        raise InvalidInputError("every message after the first holds a list", fields={"list": "empty"})
+        raise InvalidInputError("every message after the first must have a list", fields={"list": "empty"})
     await asyncio.to_thread(part.write, message.list)
     if not message.list_continues:
         sha256_hex, path = part.close()

@@ -38,7 +38,7 @@ from healthcode.trust.format.next_metadata import (
 )
 from trust_registry.participants.checks import (
     Publication,
-    check_first_publication,
+    check_authority_publication,
     check_national,
     check_retirements,
 )
@@ -216,7 +216,7 @@ def keep_targets(
     document = decode_json_file(ParticipantsFile, whole[PARTICIPANTS_PATH], LIMITS.participants_bytes)
     check_retirements(targets.signed, document, published.participants, transaction.now)
     for role, publication in (publications or {}).items():
-        check_first_publication(targets.signed, role, publication, published, transaction.now)
+        check_authority_publication(targets.signed, role, publication, published, transaction.now)
     if files and all(published.file(published.targets, path) == data for path, data in files.items()):
         raise InvalidInputError("nothing would change: what is published is the same already")
     proposal = Proposal(

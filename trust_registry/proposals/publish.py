@@ -27,12 +27,8 @@ from healthcode.trust.format.metadata import (
     signing_keys,
     verify_threshold,
 )
-from healthcode.trust.format.metadata_fields import (
-    is_new_bootstrap,
-    realm_of,
-    reonboarded_in,
-)
-from trust_registry.participants.checks import check_first_publication, check_national, check_retirements
+from healthcode.trust.format.metadata_fields import is_new_bootstrap, realm_of, reonboarded_in
+from trust_registry.participants.checks import check_authority_publication, check_national, check_retirements
 from trust_registry.proposals.proposal import Proposal
 from trust_registry.tree.current import LIMITS
 from trust_registry.tree.lost_versions import check_nothing_lost
@@ -54,7 +50,7 @@ def publish_signed(transaction: Transaction, proposal: Proposal) -> Receipt:
     verify_threshold(transaction.current.root.signed, "targets", metadata)
     updates = _targets_updates(transaction, metadata, proposal.metadata, proposal.files)
     for role, publication in proposal.publications.items():
-        updates[role] = check_first_publication(
+        updates[role] = check_authority_publication(
             metadata.signed, role, publication, transaction.current, transaction.now
         )
     return transaction.publish(updates)

@@ -1,1 +1,1 @@
-"""Rebuilds a registry that was lost or restored from an old copy."""
+"""Rebuilds a registry that was lost, or restored from an old copy."""

@@ -1,7 +1,6 @@
-"""A node's trust folder as a source for a rebuild: what a node held when it last refreshed.
+"""Reads a node's trust folder as a source for a rebuild: all files of its last refresh, without old roots and deltas.
 
-It holds all but old roots and deltas, and may be newer than any mirror. Its files have no
-versions in their names, so each is compared with the version that is asked for.
+It may be newer than every mirror. Its file names have no versions, so the content is compared instead.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ __all__ = ["NodeFolderSource", "is_node_folder"]
 
 
 def is_node_folder(folder: Path) -> bool:
-    """Whether a folder is the trust folder of a node, not a mirror."""
+    """Whether a folder is a node's trust folder, and not a mirror."""
     return (folder / "trust.json").is_file() and (folder / "current").is_dir()
 
 
 class NodeFolderSource:
-    """The generation that serves in a node's trust folder. Raises ConfigurationError when its root cannot be read."""
+    """The current generation of a node's trust folder. Raises ConfigurationError if its roots cannot be read."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -41,14 +40,14 @@ class NodeFolderSource:
         self.roots: Mapping[int, bytes] = {
             decode_metadata(data, Root, LIMITS.root_bytes).signed.version: data for data in found
         }
-        """By version; not all in a row, where a person adopted one after a new bootstrap."""
+        # by version; with a gap where a person adopted a root after a new bootstrap
 
     @property
     def name(self) -> str:
         return f"the trust folder {self._folder}"
 
     def held_version(self, role: str) -> int:
-        """The version of a role that lies here, which may be older than the snapshot's; 0 when there is none."""
+        """The version of a role in this folder, which may be older than its snapshot says; 0 if there is none."""
         try:
             return self._version_of(
                 self._source.fetch(f"metadata/{role}.json", LIMITS.province_metadata_bytes)
@@ -57,7 +56,7 @@ class NodeFolderSource:
             return 0
 
     def fetch(self, path: str, max_bytes: int) -> bytes:
-        """The file that a mirror would have at `path`; see TrustSource.fetch."""
+        """The file that a mirror has at `path`; see TrustSource.fetch."""
         area, _, rest = path.partition("/")
         if area == "targets":
             folder, _, name = rest.rpartition("/")

@@ -1,1 +1,1 @@
-"""The published files and their versions: the only part that knows how they last."""
+"""The published files and their versions; only this package knows how they are written and kept."""

@@ -1,11 +1,4 @@
-"""The small files of the tree that everybody fetches in the same second, kept in memory.
-
-A publication is fetched by every node at once: read from the disk, each fetch would pass
-through a thread several times, which costs more than the file. A file's name carries its
-version or its hash, so what was read once stays right; the timestamp, which is replaced,
-is read again when the file is another one. That there is no such file (as each node hears
-of the next root, each time) costs one look. The least asked for goes first.
-"""
+"""Keeps small files of the tree in memory, because all nodes fetch a new version in the same second."""
 
 from __future__ import annotations
 
@@ -21,7 +14,7 @@ MAX_BYTES = 32 * 1024 * 1024
 
 
 class FileCache:
-    """`find` and `keep` in the event loop, `read` in a thread."""
+    """The files fetched most recently, up to `max_bytes`. Call `find` and `keep` in the event loop, `read` in a thread."""
 
     def __init__(self, tree: TrustTree, *, max_bytes: int = MAX_BYTES) -> None:
         self._tree = tree
@@ -31,7 +24,8 @@ class FileCache:
         self._timestamp: tuple[tuple[int, int] | None, bytes | None] = (None, None)
 
     def find(self, path: str) -> bytes | None:
-        """The file, when it is in memory; at most one look at the disk. Raises NotFoundError (FILE_UNKNOWN)."""
+        """The file if it is in memory, else None; costs at most one stat. Raises NotFoundError (FILE_UNKNOWN)."""
+        # every other name has a version or a hash in it, so its content never changes
         if path == TIMESTAMP_FILE:
             identity, timestamp = self._timestamp
             return timestamp if identity == self._tree.identity() else None
@@ -43,17 +37,17 @@ class FileCache:
         return data
 
     def read(self, path: str) -> bytes | None:
-        """The file from the disk; None when it is too large to be kept. Raises NotFoundError (FILE_UNKNOWN)."""
+        """The file from disk; None if it is too large to cache. Raises NotFoundError (FILE_UNKNOWN)."""
         identity = self._tree.identity() if path == TIMESTAMP_FILE else None
         with self._tree.open(path) as file:
             data = file.read(MAX_FILE_BYTES + 1)
         if identity is not None:
-            # what was read is of that identity or newer; if newer, the next look finds another one
+            # the data has this identity or is newer; if newer, the next `find` sees another identity and reads again
             self._timestamp = (identity, data)
         return data if len(data) <= MAX_FILE_BYTES else None
 
     def keep(self, path: str, data: bytes) -> None:
-        """Keeps what was read, for those who ask next."""
+        """Caches data that `read` returned."""
         if path == TIMESTAMP_FILE or path in self._files:
             return
         self._files[path] = data

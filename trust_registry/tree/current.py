@@ -1,9 +1,6 @@
-"""What the trust tree says now: the current version of every role and file, and which version comes next.
+"""The current versions of all roles and files in the trust tree, and the versions that come next.
 
-A registry that was restored or rebuilt from something older may *lack* files: a role's
-version that was given out and that nodes hold. The snapshot names it all the same, for
-whatever names less is refused whole by everybody; here the newest that lies in the tree
-stands for it, until its owner hands it in again (docs/adr/0016).
+A restored registry may *lack* role versions that nodes have; the snapshot still names them (docs/adr/0016).
 """
 
 from __future__ import annotations
@@ -42,7 +39,7 @@ LIMITS = TrustLimits()
 
 
 class Published:
-    """What is current: read once from the tree, decoded when asked for.
+    """The current state of the tree: versions are read once, files are decoded on first use.
 
     `claims` gives the version of root that each node says it has, by node.
     """
@@ -65,12 +62,12 @@ class Published:
 
     @property
     def root_bytes(self) -> bytes:
-        """The file of the root in force."""
+        """The current root file."""
         return self._tree.read(metadata_file("root", self.versions.root))
 
     @property
     def fingerprint(self) -> str:
-        """Of the root in force."""
+        """The fingerprint of the current root."""
         return root_fingerprint(self.root_bytes)
 
     @cached_property
@@ -93,7 +90,7 @@ class Published:
 
     @cached_property
     def members(self) -> tuple[str, ...]:
-        """The participants that targets delegates to; not those who have left, whose chains stay."""
+        """The participants that targets delegates to. Those who left are not among them, though their chains stay."""
         return tuple(
             sorted(delegated_participants(self.targets.signed) & self.participants.participants.keys())
         )
@@ -103,19 +100,19 @@ class Published:
         return realm_of(self.root.signed)
 
     def version_of(self, role: str) -> int:
-        """The current version of a role; 0 when it never published."""
+        """The current version of a role; 0 if it has never published."""
         return self.versions.roles.get(role, 0)
 
     @cached_property
     def given_out(self) -> Mapping[str, int]:
-        """The highest version of each role that was ever named: what the next snapshot names at least."""
+        """The highest version of each role that any snapshot named; the next snapshot must not name a lower one."""
         return {
             role: max(self.version_of(role), self._high_water.roles.get(role, 0))
             for role in (*self.versions.roles, *self._high_water.roles)
         }
 
     def held_version(self, role: str) -> int:
-        """The newest version of a role whose file lies here; 0 when none does."""
+        """The newest version of a role whose file is here; 0 if there is none."""
         if role not in self._held:
             newest = self.given_out.get(role, 0)
             self._held[role] = newest and self._tree.newest_version(role, newest)
@@ -123,43 +120,42 @@ class Published:
 
     @property
     def lacking(self) -> Mapping[str, int]:
-        """The roles whose newest version was given out and is not here, with that version."""
+        """The roles whose newest published version is lost here, with that version."""
         return {
             role: version for role, version in self.given_out.items() if self.held_version(role) < version
         }
 
     @cached_property
     def root_claims(self) -> Mapping[str, int]:
-        """The newer versions of root that participants' nodes and the gateway say they have, by node; nothing proves it."""
+        """The newer versions of root that participants' nodes and the gateway claim to have, by node; unproved."""
         newer = {node: version for node, version in self._claims().items() if version > self.versions.root}
         if not newer:
             return {}
-        heard = {*self.members, "gateway"}
-        return {node: version for node, version in newer.items() if node in heard}
+        trusted_reporters = {*self.members, "gateway"}
+        return {node: version for node, version in newer.items() if node in trusted_reporters}
 
     @property
     def losses(self) -> Mapping[str, Loss]:
-        """What people gave up, by role."""
+        """The losses that operators accepted, by role."""
         return self._high_water.losses
 
     def next_version(self, role: str) -> int:
-        """The version that a role publishes next: above what is current, and above what nodes hold already."""
+        """The version that a role publishes next: above the current one, and above any that nodes already have."""
         if role == "root":
             return self.versions.root + 1  # roots are a chain without gaps
         return 1 + self.given_out.get(role, 0)
 
     def may_skip(self, role: str) -> bool:
-        """Whether a role's owner may know of versions that nobody has proved yet.
+        """Whether a role's owner may skip versions, because it may have published some that nobody proved yet.
 
-        So after this tree was restored or rebuilt from something older than what nodes
-        held, until the role publishes above all that they proved.
+        True after a restore from an old copy, until the role publishes above every proved version.
         """
         return self._high_water.timestamp > 0 and self.held_version(role) <= self._high_water.roles.get(
             role, 0
         )
 
     def signed_as(self, role: str, version: int) -> Mapping[str, Any] | None:
-        """What root or targets said as that version; None when it was never published."""
+        """The signed part of a version of root or targets; None if that version was never published."""
         newest = self.versions.root if role == "root" else self.given_out.get(role, 0)
         path = metadata_file(role, version)
         if version > newest or not self._tree.has(path):
@@ -175,17 +171,17 @@ class Published:
         return 1 + max(self.versions.timestamp, self._high_water.timestamp)
 
     def role_bytes(self, role: str) -> bytes:
-        """The newest metadata of a role that is here. Raises NotFoundError when there is none."""
+        """The newest metadata of a role that is here. Raises NotFoundError if there is none."""
         return self._tree.read(metadata_file(role, self.held_version(role) or 1))
 
     def role(self, role: str) -> Metadata[Targets] | None:
-        """The newest metadata of a delegated role that is here; None when there is none."""
+        """The newest metadata of a delegated role that is here, decoded; None if there is none."""
         if self.held_version(role) == 0:
             return None
         return decode_metadata(self.role_bytes(role), Targets, LIMITS.targets_bytes)
 
     def file(self, targets: Metadata[Targets], path: str) -> bytes:
-        """The bytes of a file that `targets` lists itself. Raises ConfigurationError when it does not."""
+        """A file that `targets` lists itself. Raises ConfigurationError if it lists no such file."""
         entry = target_of(targets.signed, path)
         if entry is None:
             raise ConfigurationError(f"the trust tree is damaged: no role lists {path}")
@@ -193,7 +189,7 @@ class Published:
 
 
 def signed_part(metadata: bytes) -> Mapping[str, Any]:
-    """The part of a metadata file that is under its signatures."""
+    """The part of a metadata file that its signatures cover."""
     signed = load_json(metadata, LIMITS.targets_bytes)["signed"]
-    assert isinstance(signed, dict)  # noqa: S101  it was decoded as metadata before it was kept
+    assert isinstance(signed, dict)  # noqa: S101  it was decoded as metadata before it was stored
     return signed

@@ -1,8 +1,6 @@
-"""The published trust tree as its readers see it: files that never change, and one that does.
+"""Reads the files of the published trust tree; no lock is needed.
 
-`metadata/timestamp.json` says what is current; it is the only file ever replaced.
-All others carry a version or their own hash in the name. Reading needs no lock.
-Only names of the fixed form are served, so that no path leads out of the tree.
+Only `metadata/timestamp.json` is ever replaced. All other names contain a version or a hash.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ __all__ = ["TIMESTAMP_FILE", "TreeVersions", "TrustTree", "is_served"]
 
 TIMESTAMP_FILE = "metadata/timestamp.json"
 
+# only these names are served, so no path can leave the tree
 _SERVED = re.compile(
     r"metadata/timestamp\.json"
     r"|metadata/[1-9][0-9]{0,9}\.(?:root|snapshot|targets|areas|province-[0-9]{2}(?:-live)?)\.json"
@@ -36,13 +35,13 @@ _ROOT_NAME = re.compile(r"([1-9][0-9]*)\.root\.json")
 
 
 def is_served(path: str) -> bool:
-    """Whether `path` has the form of a file of the tree."""
+    """Whether `path` is a valid name of a file in the tree."""
     return _SERVED.fullmatch(path) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class TreeVersions:
-    """Which versions are current; `roles` are those in the snapshot, by role."""
+    """The current versions; `roles` are those named by the snapshot."""
 
     root: int
     timestamp: int
@@ -51,14 +50,14 @@ class TreeVersions:
 
 
 class TrustTree:
-    """Reads the files of one tree."""
+    """Reads the files of one trust tree."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @property
     def exists(self) -> bool:
-        """Whether something was ever published here."""
+        """Whether anything has been published here."""
         return (self.folder / TIMESTAMP_FILE).is_file()
 
     def read(self, path: str) -> bytes:
@@ -76,7 +75,7 @@ class TrustTree:
             raise NotFoundError(f"there is no file {path} in the trust tree") from error
 
     def locate(self, path: str) -> Path:
-        """Where the file at `path` would lie. Raises NotFoundError for a name that no file can have."""
+        """The place of `path` on disk, whether or not the file exists. Raises NotFoundError for an invalid name."""
         if not is_served(path):
             raise NotFoundError("that is not the name of a file of the trust tree")
         return self.folder / path
@@ -85,7 +84,7 @@ class TrustTree:
         return self.locate(path).is_file()
 
     def versions(self) -> TreeVersions:
-        """What is current now. Raises ConfigurationError when the tree is damaged."""
+        """The current versions. Raises ConfigurationError if the tree is damaged."""
         try:
             timestamp = json.loads(self.read(TIMESTAMP_FILE))["signed"]
             snapshot_version = int(timestamp["meta"]["snapshot.json"]["version"])
@@ -106,12 +105,12 @@ class TrustTree:
             ) from error
 
     def root_version(self) -> int:
-        """The newest root; 0 before the ceremony. Old ones are served for ever."""
+        """The newest version of root; 0 before the ceremony. Old roots stay published for ever."""
         found = (_ROOT_NAME.fullmatch(path.name) for path in (self.folder / "metadata").glob("*.root.json"))
         return max((int(match[1]) for match in found if match), default=0)
 
     def newest_version(self, role: str, highest: int) -> int:
-        """The newest version of a role, at most `highest`, whose metadata lies here; 0 when none does."""
+        """The newest version of a role, at most `highest`, whose metadata is here; 0 if there is none."""
         if self.has(metadata_file(role, highest)):
             return highest
         names = (path.name for path in (self.folder / "metadata").glob(f"*.{role}.json"))
@@ -119,7 +118,7 @@ class TrustTree:
         return max((version for version in found if version < highest), default=0)
 
     def identity(self) -> tuple[int, int]:
-        """Changes whenever the timestamp was replaced, by whatever process; costs one stat."""
+        """Changes whenever any process replaces the timestamp; costs one stat."""
         try:
             status = (self.folder / TIMESTAMP_FILE).stat()
         except FileNotFoundError:

@@ -1,10 +1,6 @@
-"""Versions that were given out before this tree: never given out again.
+"""The highest versions published before this tree was restored or rebuilt: never published again.
 
-A registry that was rebuilt from a mirror, or restored from a backup, may stand behind
-what nodes hold already; they would refuse whatever it publishes below that. So it
-resumes above the highest version that any mirror or node holds. Evidence is the
-registry's own signature alone: a timestamp, and the snapshot that it names, as a
-mirror serves them or a node reports them. Nobody can raise the floor by a claim.
+A restored registry resumes above them, because nodes refuse any version below one they have.
 """
 
 from __future__ import annotations
@@ -30,15 +26,15 @@ from healthcode.trust.format.metadata import (
 
 __all__ = ["HighWater", "Loss", "check_high_water", "read_high_water", "verify_evidence", "write_high_water"]
 
-_HIGHEST = 10**9
-"""No registry gets there by publishing; a version above would use up the numbers that file names have."""
+_HIGHEST = 10**9  # no registry publishes so often; a higher version would use up the digits of file names
 _LIMITS = TrustLimits()
 
 
 class Loss(BaseModel):
-    """What people gave up (standing.py): of targets up to `version`; of root what was newer than our `version`.
+    """A loss that operators accepted (lost_versions.py).
 
-    `lost` is the version that was known of then, `accepted` epoch seconds.
+    `version`: for targets, the highest version given up; for root, our version at that time, above which all
+    is given up. `lost`: the highest version known then. `accepted`: epoch seconds.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -50,7 +46,7 @@ class Loss(BaseModel):
 
 
 class HighWater(BaseModel):
-    """The highest versions that were ever seen; `roles` are those of a snapshot, by role; `losses` by role."""
+    """The highest versions that are proved to have been published, and accepted losses; both by role."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -61,7 +57,7 @@ class HighWater(BaseModel):
     losses: Mapping[str, Loss] = {}
 
     def raised(self, other: HighWater) -> HighWater:
-        """The higher of both, each version by itself."""
+        """The higher version of both, for each role separately."""
         roles = dict(self.roles)
         for role, version in other.roles.items():
             roles[role] = max(version, roles.get(role, 0))
@@ -74,11 +70,12 @@ class HighWater(BaseModel):
 
 
 def verify_evidence(root: Root, timestamp: bytes, snapshot: bytes) -> HighWater:
-    """What a signed timestamp, and its snapshot if it is there, prove was given out.
+    """The versions that a signed timestamp, with its snapshot if given, proves were published.
 
-    Only the keys of the root in force count: with other online keys versions begin anew,
-    for clients too. Raises SignatureError, TrustError (VERSION_CONFLICT), DecodeError.
+    Raises SignatureError, TrustError (VERSION_CONFLICT), DecodeError.
     """
+    # Only our own signature is evidence: nobody can raise versions by a claim. Only the keys of the current root
+    # count: when online keys change, clients restart version numbers too.
     signed = decode_metadata(timestamp, Timestamp, _LIMITS.timestamp_bytes)
     verify_threshold(root, "timestamp", signed)
     named = signed.signed.snapshot_meta
@@ -86,7 +83,7 @@ def verify_evidence(root: Root, timestamp: bytes, snapshot: bytes) -> HighWater:
     if snapshot:
         if hashlib.sha256(snapshot).hexdigest() != (named.hashes or {}).get("sha256"):
             raise TrustError(
-                "that is not the snapshot which the timestamp names", reason=Reason.VERSION_CONFLICT
+                "this snapshot is not the one that the timestamp names", reason=Reason.VERSION_CONFLICT
             )
         found = decode_metadata(snapshot, Snapshot, _LIMITS.snapshot_bytes)
         verify_threshold(root, "snapshot", found)
@@ -97,14 +94,16 @@ def verify_evidence(root: Root, timestamp: bytes, snapshot: bytes) -> HighWater:
 
 
 def check_high_water(high_water: HighWater) -> HighWater:
-    """The floor, if a registry can have got there. Raises TrustError (VERSION_CONFLICT)."""
+    """Returns the versions if they are plausible. Raises TrustError (VERSION_CONFLICT) if one is too high."""
     if max(high_water.timestamp, high_water.snapshot, *high_water.roles.values()) > _HIGHEST:
-        raise TrustError("a version beyond all that was ever published", reason=Reason.VERSION_CONFLICT)
+        raise TrustError(
+            f"a version above {_HIGHEST} cannot have been published", reason=Reason.VERSION_CONFLICT
+        )
     return high_water
 
 
 def read_high_water(path: Path) -> HighWater:
-    """The floor in force; zeros where none was ever needed. Raises ConfigurationError for a damaged file."""
+    """Reads the file; zeros if there is none. Raises ConfigurationError if it is damaged."""
     data = read_file(path)
     if data is None:
         return HighWater()
@@ -112,10 +111,10 @@ def read_high_water(path: Path) -> HighWater:
         return HighWater.model_validate_json(data)
     except ValidationError as error:
         raise ConfigurationError(
-            f"{path} is damaged: restore it, or remove it if no node ever held more than this registry publishes"
+            f"{path} is damaged: restore it, or remove it if no node has newer versions than this registry publishes"
         ) from error
 
 
 def write_high_water(path: Path, high_water: HighWater) -> None:
-    """Keeps the floor, durably. Raises UnavailableError (STORAGE_FULL)."""
+    """Writes the file durably. Raises UnavailableError (STORAGE_FULL)."""
     save_file(path, high_water.model_dump_json(indent=1).encode())

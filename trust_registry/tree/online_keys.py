@@ -1,7 +1,6 @@
-"""The registry's online keys: they sign snapshot, timestamp and areas without a person.
+"""The registry's online keys, which sign snapshot, timestamp and areas without a person.
 
-They start unattended: their passphrase lies in a file of mode 0600, or comes as a
-systemd credential. They cannot admit anybody, nor change what others signed.
+They cannot admit a participant, nor change a file that others signed.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _OFFLINE = frozenset({KeyPurpose.ROOT, KeyPurpose.OPERATOR, KeyPurpose.AUTHORITY
 
 @dataclass(frozen=True, slots=True)
 class OnlineKeys:
-    """The keys that sign by themselves; `spare` are those before and after a rotation."""
+    """The keys in use; `spare` are older and newer ones of the same purposes, kept for a rotation."""
 
     snapshot: PrivateKey
     timestamp: PrivateKey
@@ -43,7 +42,7 @@ class OnlineKeys:
     spare: tuple[PrivateKey, ...] = ()
 
     def among(self, publics: frozenset[bytes]) -> PrivateKey | None:
-        """The one of these keys that is held here."""
+        """The first key whose public key is in `publics`."""
         held = (self.snapshot, self.timestamp, self.areas, *self.spare)
         return next((key for key in held if key.public in publics), None)
 
@@ -51,7 +50,7 @@ class OnlineKeys:
 def create_online_keys(
     folder: Path, passphrase: bytes, *, realm: str, created: int, cost: Cost
 ) -> OnlineKeys:
-    """Makes the three keys and their files of mode 0600."""
+    """Creates the three keys and their files of mode 0600."""
     folder.mkdir(parents=True, exist_ok=True)
     keys = {}
     for purpose in _PURPOSES:
@@ -80,14 +79,13 @@ def create_next_key(
     created: int,
     cost: Cost,
 ) -> bytes:
-    """Makes another key for snapshot, timestamp or areas beside the one in use; its public key.
+    """Creates another key for snapshot, timestamp or areas beside the one in use; returns its public key.
 
     It signs nothing until root (for areas: targets) names it. Raises ConfigurationError.
     """
     passphrase = read_passphrase(settings.passphrase_file, settings.credential, environ=environ)
-    read_online_keys(
-        folder, settings, realm, environ
-    )  # all under one passphrase, or none opens at the next start
+    # one passphrase must open all keys, or the next start fails
+    read_online_keys(folder, settings, realm, environ)
     key = PrivateKey.generate()
     name = f"{purpose.lower()}-{kid(key.public).hex()[:8]}"
     create_key_file(
@@ -106,7 +104,7 @@ def create_next_key(
 def read_online_keys(
     folder: RegistryFolder, settings: KeySettings, realm: str, environ: Mapping[str, str]
 ) -> OnlineKeys:
-    """Opens the online keys; several of a purpose while one is rotated, of which root says who signs.
+    """Opens the online keys. During a rotation a purpose has several; root says which one signs.
 
     Raises ConfigurationError naming the file that is wrong or missing, and what to do.
     """
@@ -117,7 +115,7 @@ def read_online_keys(
         loaded = read_key_file(path, passphrase)
         if loaded.info.purpose not in found:
             raise ConfigurationError(
-                f"{path} is a key of purpose {loaded.info.purpose}: it has no place there"
+                f"{path} is a key of purpose {loaded.info.purpose}: it does not belong there"
             )
         if path in first and path.stem != loaded.info.purpose.lower():
             raise ConfigurationError(
@@ -140,28 +138,28 @@ def read_online_keys(
 
 
 def roles_without_key(folder: RegistryFolder, root: Root) -> list[str]:
-    """The roles for which no key file of the folder is of a key that root names: nothing can be signed for them.
+    """The roles that cannot be signed here, since no key file has a key that root names for them.
 
-    Raises ConfigurationError for a file that is no key.
+    Raises ConfigurationError for a file that is not a key file.
     """
     held = {read_key_info(path).public for path in online_key_files(folder)}
     return [role for role in ("snapshot", "timestamp") if held.isdisjoint(signing_keys(root, role)[0])]
 
 
 def online_key_files(folder: RegistryFolder) -> list[Path]:
-    """The files of the online keys: the first of each purpose, then those that were made later."""
+    """The key files: the first key of each purpose, then the later ones."""
     first = [folder.keys / f"{purpose.lower()}.key" for purpose in _PURPOSES]
     return [*(path for path in first if path.exists()), *sorted(folder.keys.glob("*-*.key"))]
 
 
 def offline_keys_in(root: Path) -> list[Path]:
-    """Every key file below `root` that belongs on no machine with a network: root's, operators', authorities'."""
+    """Key files below `root` that must not be on a machine with a network: of root, operators and authorities."""
     found = []
     for path in sorted(root.rglob("*.key")):
         try:
             info = read_key_info(path)
         except ConfigurationError:
-            continue  # a TLS key, or damaged; whoever needs it says so
+            continue  # a TLS key, or damaged: the code that uses it reports that
         if info.purpose in _OFFLINE:
             found.append(path)
     return found

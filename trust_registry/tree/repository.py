@@ -1,8 +1,4 @@
-"""The trust tree and its one writer.
-
-Whoever writes (`transaction`), the server or a command beside it, holds one lock from
-reading what is current until the end of the publication.
-"""
+"""The trust tree and its one writer: a writer keeps the lock from reading the current state to the end of its change."""
 
 from __future__ import annotations
 
@@ -27,7 +23,7 @@ __all__ = ["Repository"]
 
 
 class Repository:
-    """A registry's tree with the keys that publish into it; without them it is only read."""
+    """A registry's tree, and the online keys that publish into it; without keys it is read-only."""
 
     def __init__(
         self,
@@ -51,28 +47,28 @@ class Repository:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Holds the lock, and gives what is current and the way to change it."""
+        """Takes the writer's lock and gives the current state with the means to change it."""
         with lock(self.folder.lock):
             transaction = Transaction(
                 self.tree, self._keys, self.clock.now(), self.high_water(), self._claims
             )
             transaction.reopen = self._reopen
             yield transaction
-            self._keys = transaction.held
+            self._keys = transaction.open_keys
 
     def published(self) -> Published:
-        """What is current now, without the lock."""
+        """The current state, read without the lock."""
         return Published(self.tree, self.high_water(), self._claims)
 
     def high_water(self) -> HighWater:
-        """What was given out before this tree, and what people gave up of it."""
+        """The highest versions published before a restore, and the accepted losses."""
         return read_high_water(self.folder.high_water)
 
     def resume_above(self, timestamp: bytes, snapshot: bytes) -> bool:
-        """Goes on above what a node proves to hold; whether that is more than is published. Durable.
+        """Continues above the versions that a node proves it has; durable. False if none is newer than ours.
 
-        Raises SignatureError, TrustError or DecodeError for evidence that proves nothing, and
-        TrustError(TRUST_FAST_FORWARD) for versions that nobody can have published since.
+        Raises SignatureError, TrustError or DecodeError if the evidence is invalid, and
+        TrustError (TRUST_FAST_FORWARD) if so many versions cannot have been published since.
         """
         with self.transaction() as transaction:
             published = transaction.current
@@ -98,16 +94,16 @@ class Repository:
         return True
 
     def renew(self) -> Receipt:
-        """Signs the timestamp anew, and the snapshot and areas when half their life is gone."""
+        """Re-signs the timestamp, and the snapshot and areas once half of their lifetime is over."""
         with self.transaction() as transaction:
             return transaction.renew()
 
     def found(self, root: bytes, targets: RoleUpdate, risk: Mapping[str, bytes]) -> Receipt:
-        """The first publication, at the end of the ceremony. Raises ConfigurationError if there was one."""
+        """Publishes for the first time, at the end of the ceremony. Raises ConfigurationError if there is a tree."""
         with lock(self.folder.lock):
             if self.tree.exists:
                 raise ConfigurationError(
-                    f"{self.folder.repository} holds a trust tree already: a realm is founded once"
+                    f"{self.folder.repository} has a trust tree already: a realm is founded once"
                 )
             transaction = Transaction(self.tree, self._keys, self.clock.now(), HighWater(), founding=True)
             save_file(self.tree.locate(metadata_file("root", 1)), root)

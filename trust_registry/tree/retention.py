@@ -1,10 +1,4 @@
-"""Removing what nothing names any more, so that a tree which is signed each minute does not grow for ever.
-
-Never removed: any root or targets, which people sign and seldom do, so that it
-can be told what was published; whatever is current; and what was superseded less
-than `keep_seconds` ago, since a reader may be half way through a refresh and
-mirrors lag. Nothing here decides on trust: a file that is gone can only delay.
-"""
+"""Removes files that no current metadata names, so that the tree does not grow with every timestamp."""
 
 from __future__ import annotations
 
@@ -26,11 +20,15 @@ from trust_registry.tree.repository import Repository
 
 __all__ = ["current_files", "remove_superseded"]
 
+# kept for ever: the record of what people signed, and clients need every root
 _SIGNED_BY_PEOPLE = re.compile(r"[0-9]+\.(?:root|targets)\.json")
 
 
 def remove_superseded(repository: Repository, keep_seconds: int) -> int:
-    """Removes superseded files older than `keep_seconds`; how many."""
+    """Removes superseded files older than `keep_seconds`; returns how many.
+
+    They are kept that long because a client may be half way through a refresh, and mirrors lag.
+    """
     with lock(repository.folder.lock):
         keep = current_files(repository.published())
         oldest = time.time() - keep_seconds
@@ -47,9 +45,9 @@ def remove_superseded(repository: Repository, keep_seconds: int) -> int:
 
 
 def current_files(published: Published) -> set[str]:
-    """Every file that the current timestamp leads to, by its path; roots are beside.
+    """The paths of all files that the current timestamp leads to, without roots.
 
-    For a role whose current file is lacking, that is the newest that is here.
+    If the current file of a role is lost, the newest one that is here stands in for it.
     """
     keep = {TIMESTAMP_FILE, metadata_file("snapshot", published.versions.snapshot)}
     for role in published.given_out:

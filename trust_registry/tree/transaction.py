@@ -1,13 +1,6 @@
-"""One turn of the writer: what is current, and the way to change it.
+"""One change of the trust tree, made while the writer's lock is taken.
 
-A publication is written in an order that leaves the tree whole at every point:
-target files and lists (named by their hash), role metadata (named by version),
-the snapshot, and last `metadata/timestamp.json`, renamed over the old one. That
-rename, followed by the fsync of its folder, is the write that makes a
-publication durable: it is acknowledged only afterwards, so what was
-acknowledged survives kill -9 and power loss, and what was cut off before it is
-as if it had never come (its files are written anew by the next publication).
-For a new root the rename of `N.root.json` is that write.
+The rename of `metadata/timestamp.json` makes it durable and visible; all other files are written before.
 """
 
 from __future__ import annotations
@@ -54,7 +47,7 @@ __all__ = ["Receipt", "RoleUpdate", "Transaction", "sign_areas"]
 
 @dataclass(frozen=True, slots=True)
 class RoleUpdate:
-    """A role's new version: its metadata, and the target files that it names, by path."""
+    """A new version of a role: its metadata, and the target files that the metadata names, by path."""
 
     version: int
     metadata: bytes
@@ -63,7 +56,7 @@ class RoleUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a publication became part of; a repeat changed nothing, as it was published before."""
+    """The versions under which something was published; `is_repeat` if it was published before."""
 
     version: int
     snapshot_version: int
@@ -72,14 +65,14 @@ class Receipt:
 
 
 def sign_areas(key: PrivateKey, version: int, risk: Mapping[str, bytes], now: int) -> RoleUpdate:
-    """A new version of the role `areas`."""
+    """Signs a new version of the role `areas`."""
     metadata = new_areas_metadata(version=version, files=risk, now=now)
     sign_metadata(metadata, key)
     return RoleUpdate(version, to_bytes(metadata), risk)
 
 
 class Transaction:
-    """One turn of the writer, made by `Repository.transaction`."""
+    """One change of the tree; made by `Repository.transaction`."""
 
     def __init__(
         self,
@@ -96,39 +89,39 @@ class Transaction:
         self._high_water = high_water
         self._claims = claims
         self.published = None if founding else Published(tree, high_water, claims)
-        self.held = keys
+        self.open_keys = keys
         self.reopen: Callable[[], OnlineKeys] | None = None
 
     @property
     def current(self) -> Published:
-        """What is current, as of the start of this turn."""
+        """The current state, as last read or written by this transaction."""
         if self.published is None:
             raise ConfigurationError(
-                "nothing was published yet: hold the ceremony with `trust-registry init`"
+                "nothing has been published yet: found the realm with `trust-registry init`"
             )
         return self.published
 
     @property
     def keys(self) -> OnlineKeys:
-        """What signs snapshot, timestamp and areas. Raises ConfigurationError when they are not open."""
-        if self.held is None:
+        """The online keys. Raises ConfigurationError if they are not open."""
+        if self.open_keys is None:
             raise ConfigurationError(
                 "the registry's online keys are not open here, so nothing can be published from here"
             )
-        return self.held
+        return self.open_keys
 
     def sign_risk(self, risk: Mapping[str, bytes], targets: Targets | None = None) -> RoleUpdate:
-        """The next version of the role `areas`, signed by the key that `targets` names; to be published."""
+        """Signs the next version of the role `areas` with the key that `targets` names; does not publish it."""
         key = self._key(AREAS_ROLE, targets or self.current.targets.signed)
         return sign_areas(key, self.current.next_version(AREAS_ROLE), risk, self.now)
 
     def _key(self, role: str, delegator: Root | Targets) -> PrivateKey:
-        """The online key that is named for a role; one made since we started is opened now."""
+        """The online key that `delegator` names for a role; opens the key files again if it is a new one."""
         named, _ = signing_keys(delegator, role)
         key = self.keys.among(named)
         if key is None and self.reopen is not None:
-            self.held = self.reopen()
-            key = self.held.among(named)
+            self.open_keys = self.reopen()
+            key = self.open_keys.among(named)
         if key is None:
             raise ConfigurationError(
                 f"the key that is named for {role} is not in the folder keys/: restore it, "
@@ -139,10 +132,10 @@ class Transaction:
     @property
     def can_publish(self) -> bool:
         """Whether the online keys are open."""
-        return self.held is not None
+        return self.open_keys is not None
 
     def keep_lists(self, lists: Mapping[str, Path]) -> None:
-        """Moves uploaded lists, checked by the caller against their SHA-256 (hex), into the tree; durable on return."""
+        """Moves uploaded lists into the tree, durably. The caller has checked them against their SHA-256 (hex)."""
         fresh: dict[Path, Path] = {}
         for sha256_hex, spooled in lists.items():
             place = self.tree.locate(list_file(sha256_hex))
@@ -153,16 +146,13 @@ class Transaction:
         move_files(fresh)
 
     def publish(self, updates: Mapping[str, RoleUpdate]) -> Receipt:
-        """Publishes new versions of roles together; durable when it returns.
-
-        Checks nothing about who signed them: that is done by those who call.
-        """
+        """Publishes new versions of roles together; durable on return. The caller has checked their signatures."""
         fresh: dict[Path, bytes] = {}
         for role, update in updates.items():
             for path, data in update.files.items():
                 fresh[self.tree.locate(target_file(path, hashlib.sha256(data).hexdigest()))] = data
             fresh[self.tree.locate(metadata_file(role, update.version))] = update.metadata
-        # never below what was given out, also where the file is lacking here: see Published
+        # never below a version that was published, even if its file is lost here: clients would refuse the snapshot
         versions = dict(self.published.given_out) if self.published else {}
         versions.update(
             {role: max(update.version, versions.get(role, 0)) for role, update in updates.items()}
@@ -175,27 +165,29 @@ class Transaction:
         )
         data = to_bytes(snapshot)
         fresh[self.tree.locate(metadata_file("snapshot", snapshot_version))] = data
+        # a crash before the timestamp's rename leaves files that nothing names; the next transaction overwrites them
         save_files(fresh)
         newest = max((update.version for update in updates.values()), default=0)
         return self._publish_timestamp(newest, data, snapshot_version)
 
     def publish_root(self, version: int, root: bytes, updates: Mapping[str, RoleUpdate]) -> Receipt:
-        """Publishes a new root, checked by the caller, with the roles that must change with it.
+        """Publishes a new root, checked by the caller, then the roles that must change with it; durable on return.
 
-        Snapshot and timestamp follow under the keys that it names; durable when it returns.
+        The keys that the new root names sign the snapshot and timestamp.
         """
         signed = decode_metadata(root, Root, LIMITS.root_bytes).signed
         for role in ("snapshot", "timestamp"):
             self._key(role, signed)
+        # the rename of N.root.json makes the root durable; after a crash, publishing it again continues here
         if self.current.versions.root < version:
             save_file(self.tree.locate(metadata_file("root", version)), root)
             self.published = Published(self.tree, self._high_water, self._claims)
-        if updates or not self._snapshot_holds():
+        if updates or not self._is_snapshot_valid():
             return self.publish(updates)
         return self._renew_timestamp(version)
 
-    def _snapshot_holds(self) -> bool:
-        """Whether the snapshot is signed by a key that the root in force names."""
+    def _is_snapshot_valid(self) -> bool:
+        """Whether a key that the current root names signed the snapshot."""
         try:
             verify_threshold(self.current.root.signed, "snapshot", self.current.snapshot)
         except SignatureError:
@@ -203,28 +195,28 @@ class Transaction:
         return True
 
     def renew(self) -> Receipt:
-        """Signs the timestamp anew, and first what else of ours is half way to its expiry."""
+        """Re-signs the timestamp, and before it the areas and snapshot if half of their lifetime is over."""
         updates = {}
         areas = self.current.role(AREAS_ROLE)
-        # without the areas key that targets names, all the rest is renewed still
-        if areas is not None and self._is_half_gone(AREAS_ROLE, areas) and self._has_areas_key():
-            updates = self._areas_again(areas)
+        # without the areas key that targets names, renew all the rest
+        if areas is not None and self._is_half_over(AREAS_ROLE, areas) and self._has_areas_key():
+            updates = self._renewed_areas(areas)
         is_below = self.current.given_out != self.current.versions.roles
         if (
             updates
             or is_below
-            or self._is_half_gone("snapshot", self.current.snapshot)
-            or not self._snapshot_holds()
+            or self._is_half_over("snapshot", self.current.snapshot)
+            or not self._is_snapshot_valid()
         ):
             return self.publish(updates)
         return self._renew_timestamp(self.current.versions.timestamp + 1)
 
     def resume(self) -> Receipt:
-        """Publishes what is ours at once above the floor, after it was raised."""
+        """Publishes the registry's own roles above the high-water versions, at once after those were raised."""
         areas = self.current.role(AREAS_ROLE)
         if areas is None or AREAS_ROLE not in self.current.lacking or not self._has_areas_key():
             return self.publish({})
-        return self.publish(self._areas_again(areas))
+        return self.publish(self._renewed_areas(areas))
 
     def _has_areas_key(self) -> bool:
         try:
@@ -233,14 +225,14 @@ class Transaction:
             return False
         return True
 
-    def _areas_again(self, areas: Metadata[Targets]) -> dict[str, RoleUpdate]:
+    def _renewed_areas(self, areas: Metadata[Targets]) -> dict[str, RoleUpdate]:
         return {
             AREAS_ROLE: self.sign_risk(
                 {path: self.current.file(areas, path) for path in areas.signed.targets}
             )
         }
 
-    def _is_half_gone(self, role: str, metadata: Metadata[Targets] | Metadata[Snapshot]) -> bool:
+    def _is_half_over(self, role: str, metadata: Metadata[Targets] | Metadata[Snapshot]) -> bool:
         return expires_at(metadata.signed) - self.now < expiry_seconds(role) / 2
 
     def _renew_timestamp(self, version: int) -> Receipt:

@@ -1,4 +1,4 @@
-"""Telling watchers at once that something was published, by this process or by a command beside it."""
+"""Tells watchers that a new version was published, by this process or by a command beside it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ __all__ = ["TreeWatch"]
 
 
 class TreeWatch:
-    """Looks at the timestamp's file every `interval_seconds`, and wakes whoever waits.
+    """Polls the timestamp's file every `interval_seconds` for all watchers together.
 
-    One look for all watchers, and one reading of the versions a change. A watcher
-    that is slow misses what lay between, and is told the newest.
+    A slow watcher skips versions and gets the newest.
     """
 
     def __init__(self, tree: TrustTree, *, interval_seconds: float = 0.2) -> None:
@@ -28,11 +27,11 @@ class TreeWatch:
 
     @property
     def versions(self) -> TreeVersions:
-        """What was current at the last look."""
+        """The current versions at the last poll."""
         return self._versions
 
     async def run(self) -> None:
-        """Looks until it is cancelled."""
+        """Polls until it is cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._looked.wait(), self._interval_seconds)
@@ -45,11 +44,11 @@ class TreeWatch:
                 self._changed = asyncio.Event()
 
     def look_now(self) -> None:
-        """Something was just published here: do not wait for the next look."""
+        """Polls at once, because this process has just published."""
         self._looked.set()
 
     async def follow(self, known_timestamp_version: int) -> AsyncIterator[TreeVersions]:
-        """What is current, once at the start if it is not known yet, then at every change."""
+        """Yields the current versions, first if they differ from the known one, then at every change."""
         while True:
             changed = self._changed
             if self._versions.timestamp != known_timestamp_version:

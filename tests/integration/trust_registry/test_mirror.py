@@ -24,8 +24,9 @@ from trust_registry.layout import RegistryFolder
 from trust_registry.mirror.export import export_tree, watch_tree
 from trust_registry.participants.submission import Publisher
 from trust_registry.proposals.sign import sign_proposal
+from trust_registry.recovery.kept_files import KeptFiles
 from trust_registry.recovery.node_folder import NodeFolderSource, is_node_folder
-from trust_registry.recovery.rebuild import Rebuilt, Restored, rebuild
+from trust_registry.recovery.rebuild import RebuiltRegistry, rebuild
 from trust_registry.registry import Registry, open_registry
 from trust_registry.tree.files import TIMESTAMP_FILE
 from trust_registry.tree.retention import remove_superseded
@@ -77,15 +78,15 @@ def trust_folder(registry: Registry, folder: Path, source: Path) -> TrustClient:
     return TrustClient(folder, FolderSource(source))
 
 
-def kept(registry: Registry) -> Restored:
+def kept(registry: Registry) -> KeptFiles:
     """What a careful operator has in a backup."""
     root = registry.folder.root
-    return Restored(root / "registry.toml", root / "keys", root / "passphrase", root / "tls")
+    return KeptFiles(root / "registry.toml", root / "keys", root / "passphrase", root / "tls")
 
 
 def rebuilt(
-    registry: Registry, target: Path, *mirrors: Path, restored: Restored | None = None, clock: HandClock
-) -> tuple[Rebuilt, Registry]:
+    registry: Registry, target: Path, *mirrors: Path, restored: KeptFiles | None = None, clock: HandClock
+) -> tuple[RebuiltRegistry, Registry]:
     sources = [NodeFolderSource(path) if is_node_folder(path) else FolderSource(path) for path in mirrors]
     result = rebuild(
         sources, fingerprint_of(registry), RegistryFolder(target), restored or kept(registry), clock
@@ -371,7 +372,7 @@ def test_with_new_online_keys_two_proposals_bring_it_back(
     clock.time += 2 * 86_400
     root = registry.folder.root
     result, anew = rebuilt(
-        registry, tmp_path / "anew", mirror, restored=Restored(tls=root / "tls"), clock=clock
+        registry, tmp_path / "anew", mirror, restored=KeptFiles(tls=root / "tls"), clock=clock
     )
     with pytest.raises(ConfigurationError):
         anew.repository.renew()
@@ -398,7 +399,7 @@ def test_a_mirror_of_another_root_rebuilds_nothing(
     with pytest.raises(ConfigurationError, match="not empty"):
         rebuilt(registry, tmp_path / "other", tmp_path / "mirror", clock=clock)
     export(registry, tmp_path / "good")
-    restored = Restored(keys=registry.folder.keys, tls=registry.folder.tls)
+    restored = KeptFiles(keys=registry.folder.keys, tls=registry.folder.tls)
     with pytest.raises(ConfigurationError, match="--passphrase-file"):
         rebuilt(registry, tmp_path / "anew", tmp_path / "good", restored=restored, clock=clock)
     assert not (tmp_path / "anew").exists()

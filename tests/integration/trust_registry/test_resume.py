@@ -199,7 +199,7 @@ def test_status_names_what_is_lacking_and_who_brings_it(country: Country) -> Non
         "role": "province-31-live",
         "version": 3,
         "held": 1,
-        "what": "the node of Shanghai signs anew when it reports",
+        "what": "the node of Shanghai signs the next version when it reports",
     }
     country.revoke("31", 4)
     country.revoke("44", 3)

@@ -17,8 +17,9 @@ from trust_registry.layout import RegistryFolder
 from trust_registry.mirror.export import export_tree
 from trust_registry.monitoring.check import inspect_folder
 from trust_registry.proposals.key_holders import holder_names
+from trust_registry.recovery.kept_files import KeptFiles
 from trust_registry.recovery.node_folder import NodeFolderSource, is_node_folder
-from trust_registry.recovery.rebuild import Rebuilt, Restored, rebuild
+from trust_registry.recovery.rebuild import RebuiltRegistry, rebuild
 from trust_registry.registry import Registry, open_registry
 from trust_registry.tree.high_water import HighWater
 from trust_registry.tree.online_keys import create_online_keys
@@ -41,7 +42,9 @@ def newest_list(country: Country, code: str) -> str:
     return list_file(country.provinces[code].head.days[TODAY].full_sha256.hex())
 
 
-def rebuilt(country: Country, *sources: Path | TrustSource, name: str = "anew") -> tuple[Rebuilt, Registry]:
+def rebuilt(
+    country: Country, *sources: Path | TrustSource, name: str = "anew"
+) -> tuple[RebuiltRegistry, Registry]:
     """A new registry, with the keys that were kept; the country's is that one from now on."""
     opened: list[TrustSource] = []
     for each in sources:
@@ -50,7 +53,7 @@ def rebuilt(country: Country, *sources: Path | TrustSource, name: str = "anew") 
         else:
             opened.append(NodeFolderSource(each) if is_node_folder(each) else FolderSource(each))
     old = country.registry.folder.root
-    kept = Restored(old / "registry.toml", old / "keys", old / "passphrase", old / "tls")
+    kept = KeptFiles(old / "registry.toml", old / "keys", old / "passphrase", old / "tls")
     place = RegistryFolder(country.root / name)
     result = rebuild(opened, fingerprint_of(country.registry), place, kept, country.clock)
     anew = open_registry(place, country.clock, {})
@@ -201,7 +204,7 @@ def test_keys_that_the_newest_root_does_not_name_are_told_at_once(country: Count
         created=country.clock.now(),
         cost="development",
     )
-    kept = Restored(old / "registry.toml", keys, old / "passphrase", old / "tls")
+    kept = KeptFiles(old / "registry.toml", keys, old / "passphrase", old / "tls")
     place = RegistryFolder(tmp_path / "anew")
     with pytest.raises(ConfigurationError, match=r"snapshot and timestamp.*newer source"):
         rebuild([FolderSource(mirror)], fingerprint_of(country.registry), place, kept, country.clock)
@@ -218,7 +221,7 @@ def test_the_names_of_holders_come_from_what_was_kept(country: Country, tmp_path
     """No trust file has them; a kept holders.json gives them to the new registry."""
     mirror, old = export(country, "mirror"), country.registry.folder.root
     (tmp_path / "holders.json").write_text('{"0123": "operator-9"}')
-    kept = Restored(
+    kept = KeptFiles(
         old / "registry.toml", old / "keys", old / "passphrase", old / "tls", tmp_path / "holders.json"
     )
     place = RegistryFolder(tmp_path / "anew")

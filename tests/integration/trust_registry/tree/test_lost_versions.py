@@ -170,7 +170,7 @@ def test_what_was_proposed_before_it_was_known_is_neither_signed_nor_published(c
 def test_a_loss_is_accepted_by_people_who_say_why(country: Country) -> None:
     """Where nobody has the newer files: it is said by a command, durably, and every signer is shown it."""
     registry = country.registry
-    with pytest.raises(PreconditionError, match="nothing is lost"):
+    with pytest.raises(PreconditionError, match="no newer version of targets is known"):
         accept_loss(registry.repository, "targets", "for fun")
     assert country.prove("A")
     runner = CliRunner()
@@ -225,7 +225,7 @@ def test_a_root_that_nodes_hold_is_noticed_and_not_made_again(tmp_path: Path) ->
         for each in nodes_of(registry)
         if each.node == "31"
     ]
-    assert node["ahead"] == "root 2 > 1: it holds a newer root than this registry"
+    assert node["ahead"] == "root 2 > 1: it has a newer root than this registry"
 
 
 def test_who_lies_of_its_root_stops_nobody(tmp_path: Path) -> None:

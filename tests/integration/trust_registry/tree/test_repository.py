@@ -111,7 +111,7 @@ def test_superseded_files_go_and_current_ones_and_roots_stay(
     assert tree.has(metadata_file("root", 1))
     findings = inspect_folder(registry.folder, clock, {})
     assert [each.detail for each in findings if each.what == "trust tree"] == [
-        "1 participants, every signature holds"
+        "1 participants, every signature is valid"
     ]
     assert remove_superseded(registry.repository, 3600) == 0
 
@@ -160,7 +160,7 @@ def test_holders_keys_on_the_server_warn_in_a_test_realm_and_stop_cn(registry: R
     real = Registry(
         registry.folder, settings, registry.repository, registry.joins, registry.proposals, registry.clock
     )
-    with pytest.raises(ConfigurationError, match="Carry each to its holder"):
+    with pytest.raises(ConfigurationError, match="Carry each to its key holder"):
         check_offline_keys(real)
     for path in [*registry.folder.ceremony.glob("*.key"), registry.folder.tls / "ca.key"]:
         path.unlink()

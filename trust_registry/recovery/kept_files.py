@@ -1,0 +1,104 @@
+"""Puts the files that were kept outside the lost machine back into a rebuilt registry's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from healthcode.errors import ConfigurationError
+from healthcode.rpc.mtls.tls_files import CertifiedKey, load_ca
+from healthcode.settings import split_address
+from healthcode.signing.passphrase import check_secret_file
+from healthcode.storage.files import save_file
+from healthcode.trust.verify.national import National
+from trust_registry.founding.certificate import registry_leaf
+from trust_registry.layout import RegistryFolder
+
+__all__ = ["KeptFiles", "restore_keys", "restore_tls", "write_configuration"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFiles:
+    """The files that were kept outside the machine; None for those that are lost too.
+
+    `configuration`: registry.toml. `keys`: a folder with the online keys, opened by `passphrase_file`. `tls`: a
+    folder with ca.pem, and with registry.pem and registry.key or the CA's ca.key. `holders`: holders.json, the
+    names of key holders.
+    """
+
+    configuration: Path | None = None
+    keys: Path | None = None
+    passphrase_file: Path | None = None
+    tls: Path | None = None
+    holders: Path | None = None
+
+
+def restore_keys(folder: RegistryFolder, keys: Path, passphrase_file: Path | None) -> None:
+    """Copies the kept online keys and their passphrase. Raises ConfigurationError if they cannot be used."""
+    if passphrase_file is None:
+        raise ConfigurationError("kept online keys need the file with their passphrase: --passphrase-file")
+    check_secret_file(passphrase_file, "passphrase file")
+    save_file(folder.passphrase, passphrase_file.read_bytes(), mode=0o600)
+    paths = sorted(keys.glob("*.key"))
+    if not paths:
+        raise ConfigurationError(f"{keys} has no key files: name the folder with snapshot.key")
+    for path in paths:
+        save_file(folder.keys / path.name, path.read_bytes(), mode=0o600)
+
+
+def write_configuration(folder: RegistryFolder, kept: Path | None, national: National) -> None:
+    """Writes registry.toml: the kept one, or one made from the endpoints in the trust files.
+
+    Raises ConfigurationError if the kept one cannot be read, or if there are no endpoints.
+    """
+    if kept is not None:
+        try:
+            save_file(folder.configuration, kept.read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"{kept} cannot be read: {error.strerror}") from error
+        return
+    entry = national.participants.services.get("registry")
+    if entry is None or entry.public_endpoint is None:
+        raise ConfigurationError("the trust files do not name the registry's endpoints: give --configuration")
+    listen = [f"0.0.0.0:{split_address(text)[1]}" for text in (entry.endpoint, entry.public_endpoint)]
+    text = f"""\
+# Trust registry of realm {national.realm}, rebuilt. An unknown key is an error. Paths count from this file's folder.
+realm = "{national.realm}"
+
+[server]
+listen = "{listen[0]}"  # mTLS: provinces publish here
+public_listen = "{listen[1]}"  # TLS: anybody reads the trust files and asks to join
+
+[tls]
+certificate = "tls/registry.pem"
+private_key = "tls/registry.key"
+ca = "tls/ca.pem"
+
+[keys]
+passphrase_file = "passphrase"
+"""
+    save_file(folder.configuration, text.encode())
+
+
+def restore_tls(folder: RegistryFolder, kept: Path | None, national: National, now: int) -> bool:
+    """Copies the registry's certificate, or issues one with the kept CA key; False if nothing was kept.
+
+    Raises ConfigurationError if the kept folder lacks files.
+    """
+    if kept is None:
+        return False
+    names = ("ca.pem", "registry.pem", "registry.key")
+    try:
+        if all((kept / name).is_file() for name in names):
+            for name in names:
+                save_file(folder.tls / name, (kept / name).read_bytes(), mode=0o600)
+            return True
+        ca = CertifiedKey(load_ca(kept / "ca.pem").encode(), (kept / "ca.key").read_bytes())
+    except OSError as error:
+        raise ConfigurationError(
+            f"{kept} lacks ca.pem with registry.pem and registry.key, or with the CA's ca.key: {error}"
+        ) from error
+    leaf = registry_leaf(ca, national.realm, national.participants.services, now)
+    leaf.write(folder.tls / "registry.pem", folder.tls / "registry.key")
+    save_file(folder.tls / "ca.pem", ca.certificate_pem)
+    return True
