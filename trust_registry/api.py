@@ -208,7 +208,7 @@ class TrustRegistry:
                 node=report.node,
                 timestamp_version=report.timestamp_version,
                 snapshot_version=report.snapshot_version,
-                why="a node holds what this registry does not: it was restored or rebuilt from something older",
+                why="a node has newer versions than this registry, which was restored or rebuilt from an older copy",
             )
             self._watch.look_now()
 

@@ -75,7 +75,7 @@ class RegistryFolder:
 
     @property
     def lock(self) -> Path:
-        """Locked by the process that writes: the server, or a command beside it."""
+        """Locked by the process that writes: the server, or a command run at the same time."""
         return self.root / ".writer.lock"
 
     @property

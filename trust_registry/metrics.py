@@ -30,36 +30,36 @@ class RegistryMetrics:
         self.expires = metrics.gauge(
             "registry_expires_timestamp_seconds", "When a role's current metadata expires", ("role",)
         )
-        self.participants = metrics.gauge("registry_participants", "Participants that are admitted")
-        self.joins_waiting = metrics.gauge("registry_joins_waiting", "Requests to join that wait")
+        self.participants = metrics.gauge("registry_participants", "Admitted participants")
+        self.joins_waiting = metrics.gauge("registry_joins_waiting", "Join requests that wait for a decision")
         self.proposals_open = metrics.gauge("registry_proposals_open", "Proposals that wait for signatures")
         self.lacking = metrics.gauge(
             "registry_lacking_roles",
-            "Roles whose newest version was given out and is lost here, as after a restore",
+            "Roles whose newest published version is lost here, as after a restore",
         )
         self.timestamp_signed = metrics.gauge(
-            "registry_timestamp_signed_timestamp_seconds", "When the timestamp was signed last"
+            "registry_timestamp_signed_timestamp_seconds", "When the timestamp was last signed"
         )
         self.renewals_failed = metrics.counter(
-            "registry_renewals_failed_total", "Turns in which the timestamp could not be signed anew"
+            "registry_renewals_failed_total", "Failed attempts to re-sign the timestamp"
         )
         self.served_bytes = metrics.counter("registry_served_bytes_total", "Bytes of trust files served")
         self.reports = metrics.counter("registry_node_reports_total", "Reports of nodes", ("node",))
-        self.nodes = metrics.gauge("registry_nodes", "Nodes by how they stand", ("state",))
+        self.nodes = metrics.gauge("registry_nodes", "Nodes by state: current, lagging, unknown", ("state",))
         self.node_state = metrics.gauge(
             "registry_node_state", "0 current, 1 lagging, 2 unknown: silent, or never heard of", ("node",)
         )
         self.node_lag = metrics.gauge(
             "registry_node_lag_seconds",
-            "By how much what a node decides with is older than the newest",
+            "How much older a node's trust files are than the newest",
             ("node",),
         )
         self.node_reported = metrics.gauge(
-            "registry_node_report_timestamp_seconds", "When a node reported last", ("node",)
+            "registry_node_report_timestamp_seconds", "When a node last reported", ("node",)
         )
         self.node_offset = metrics.gauge(
             "registry_node_clock_offset_seconds",
-            "A node's clock less the registry's, as it reports",
+            "A node's clock minus the registry's, as the node reports",
             ("node",),
         )
         self.node_expiry = metrics.gauge(
@@ -73,17 +73,19 @@ class RegistryMetrics:
         )
         self._retirements = metrics.gauge(
             "registry_retirement_timestamp_seconds",
-            "When a participant that leaves signs its last code (signs), and when its last code ends (codes)",
+            "When a retiring participant signs its last code (signs), and when its last code ends (codes)",
             ("participant", "what"),
         )
         self.batch_size = metrics.histogram(
-            "registry_group_size", "Publications in one snapshot", buckets=(1, 2, 4, 8, 16, 32, 64)
+            "registry_group_size", "Submissions published in one snapshot", buckets=(1, 2, 4, 8, 16, 32, 64)
         )
         self._publications = metrics.counter(
-            "registry_publications_total", "What was handed in, by kind and result", ("kind", "result")
+            "registry_publications_total",
+            "Submissions of participants, by kind and result",
+            ("kind", "result"),
         )
         self._seconds = metrics.histogram(
-            "registry_publication_seconds", "From the request to durable", ("kind",)
+            "registry_publication_seconds", "From the request until the submission is durable", ("kind",)
         )
 
     def measure_tree(self, published: Published) -> None:

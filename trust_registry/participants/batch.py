@@ -27,7 +27,7 @@ class _Waiting:
 
 
 class BatchQueue:
-    """The queue before the writer; `run` must run beside it.
+    """The queue before the writer. `run` must run as a task.
 
     The first submission after a quiet time is published at once. Later ones wait until `window_seconds` have
     passed. `on_published` is called once per batch with the number of accepted submissions.

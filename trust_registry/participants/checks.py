@@ -169,7 +169,7 @@ def tls_ca_faults(published: Published) -> tuple[TlsCaFault, ...]:
 def _published_cas(published: Published) -> dict[str, Sequence[str]]:
     found: dict[str, tuple[str, ...]] = {}
     for code in published.participants.participants:
-        with suppress(HealthcodeError):  # what does not hold is in no pool either
+        with suppress(HealthcodeError):  # an invalid file is in no CA pool either
             found[code] = authority_of(published, code).province.tls_ca
     return published_tls_cas(published.participants.services, found)
 
@@ -182,7 +182,7 @@ def authority_of(published: Published, participant: str) -> AuthorityPart:
     metadata = published.role(authority_role(participant))
     if metadata is None:
         raise PermissionDeniedError(
-            f"participant {participant} is not admitted: hand in a request with `province-node join`",
+            f"participant {participant} is not admitted: send a request with `province-node join`",
             reason=Reason.PARTICIPANT_UNKNOWN,
         )
     return verify_authority_part(

@@ -78,4 +78,4 @@ class NodeFolderSource:
         try:
             return int(json.loads(data)["signed"]["version"])
         except (ValueError, KeyError, TypeError) as error:
-            raise NotFoundError(f"{self.name} holds a damaged file") from error
+            raise NotFoundError(f"{self.name} has a damaged file") from error

@@ -55,9 +55,9 @@ def complete_chain(
     for version in (*range(first + 1, newest + 1), *range(first - 1, 0, -1)):
         is_newer = version > first
         neighbour = chain.get(version - 1 if is_newer else version + 1)
+        neighbours = [] if neighbour is None else [neighbour]
         for data in usable.get(version, ()):
-            beside = [] if neighbour is None else [neighbour]
-            if _are_linked([*beside, data] if is_newer else [data, *beside], known):
+            if _are_linked([*neighbours, data] if is_newer else [data, *neighbours], known):
                 chain[version] = data
                 break
     return {**chain, **own}

@@ -1,7 +1,6 @@
 """Combines several sources into one verified tree from which a registry can be rebuilt.
 
-Nothing is taken on trust: everything is verified from the root with the known fingerprint. Expiry is ignored,
-because the machine may have been down for long.
+Everything is verified from the root with the known fingerprint. Expiry is ignored: the machine may be down for long.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class TrustTree:
             ) from error
 
     def root_version(self) -> int:
-        """The newest version of root; 0 before the ceremony. Old roots stay published for ever."""
+        """The newest version of root; 0 before the ceremony. Old roots are never removed."""
         found = (_ROOT_NAME.fullmatch(path.name) for path in (self.folder / "metadata").glob("*.root.json"))
         return max((int(match[1]) for match in found if match), default=0)
 

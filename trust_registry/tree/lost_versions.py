@@ -27,7 +27,7 @@ _MAX_WHY_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class LostVersion:
-    """A newer version of root or targets than `held`, the one here. `nodes` claim to have it; empty if it is proved."""
+    """A version of root or targets newer than `held`, the one here. `nodes` claim to have it; empty if proved."""
 
     role: str
     version: int
@@ -39,7 +39,7 @@ class LostVersion:
         known = (
             f"{who} reports root version {self.version}"
             if who
-            else f"{self.role} version {self.version} was given out"
+            else f"{self.role} version {self.version} was published"
         )
         return f"{known}, and this registry has version {self.held}"
 

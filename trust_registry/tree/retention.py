@@ -20,7 +20,7 @@ from trust_registry.tree.repository import Repository
 
 __all__ = ["current_files", "remove_superseded"]
 
-# kept for ever: the record of what people signed, and clients need every root
+# never removed: clients need every root, and both record what people signed
 _SIGNED_BY_PEOPLE = re.compile(r"[0-9]+\.(?:root|targets)\.json")
 
 

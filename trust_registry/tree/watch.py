@@ -1,4 +1,4 @@
-"""Tells watchers that a new version was published, by this process or by a command beside it."""
+"""Tells watchers that a new version was published, by this process or by a command."""
 
 from __future__ import annotations
 

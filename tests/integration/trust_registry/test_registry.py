@@ -391,7 +391,7 @@ def test_cn_is_not_served_while_holders_keys_lie_there(tmp_path: Path) -> None:
     refused = run_command(MODULE, "serve", "--dir", folder)
     assert refused.returncode == 2
     assert "ceremony/operator-1.key" in refused.stderr
-    assert "Carry each to its holder" in refused.stderr
+    assert "Carry each to its key holder" in refused.stderr
     assert run_command(MODULE, "check", "--dir", folder).returncode == 2
     for path in folder.glob("ceremony/*.key"):
         path.rename(tmp_path / path.name)
