@@ -30,6 +30,8 @@ from healthcode.rpc.mtls.tls_files import CertifiedKey, TlsFiles
 __all__ = ["open_channel"]
 
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+CONNECT_SECONDS = 3
+"""Three round trips and two signatures: over a satellite, or on a machine that does much else."""
 
 _SERVICE_CONFIG = json.dumps(
     {
@@ -91,7 +93,8 @@ def open_channel(
         ("grpc.http2.max_pings_without_data", 0),
         # the default waits 4.6 s before it tries again
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        # despite its name the time that an attempt to connect has, handshake included
+        ("grpc.min_reconnect_backoff_ms", CONNECT_SECONDS * 1000),
         ("grpc.max_reconnect_backoff_ms", 1_000),
         # each channel its own connections, so that closing one closes them
         ("grpc.use_local_subchannel_pool", 1),

@@ -20,7 +20,7 @@ _CHUNK_BYTES = 65_536
 class CuttingProxy:
     """Forwards each connection to `upstream` (host:port); counts the bytes that come from there."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, *, delay_seconds: float = 0.0) -> None:
         self._host, _, port = upstream.rpartition(":")
         self._port = int(port)
         self._open = asyncio.Event()
@@ -28,12 +28,13 @@ class CuttingProxy:
         self._refusing = False
         self._pipes: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._delay_seconds = delay_seconds
         self.received_bytes = 0
 
     @classmethod
-    async def start(cls, upstream: str) -> Self:
-        """Listens on a free port of loopback."""
-        proxy = cls(upstream)
+    async def start(cls, upstream: str, *, delay_seconds: float = 0.0) -> Self:
+        """Listens on a free port of loopback; everything arrives `delay_seconds` late, in each direction."""
+        proxy = cls(upstream, delay_seconds=delay_seconds)
         proxy._server = await asyncio.start_server(proxy._accept, "127.0.0.1", 0)
         return proxy
 
@@ -95,6 +96,7 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
                 await self._open.wait()
+                await asyncio.sleep(self._delay_seconds)
                 writer.write(data)
                 await writer.drain()
                 if counts:
