@@ -17,7 +17,9 @@ from pathlib import Path
 import grpc
 
 from examples.demo.caller import Credentials, channel
-from examples.demo.process import READY_SECONDS, CommandError, Completed, Service, free_ports, run
+from examples.demo.patience import Attempts
+from examples.demo.ports import free_ports
+from examples.demo.process import CommandError, Completed, Service, run
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.development_ca import issue_leaf
 from healthcode.rpc.mtls.tls_files import CertifiedKey
@@ -26,6 +28,7 @@ REALM = "test-demo"
 PARTICIPANTS = {"00": "the national platform", "11": "Beijing", "31": "Shanghai", "44": "Guangdong"}
 REGISTRY, GATEWAY = "registry", "gateway"
 PIDS = "pids"
+PUBLISHED_WITHIN_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +162,16 @@ class Federation:
 
     def _wait_published(self) -> None:
         """Until then a node issues nothing: no list would cover the codes (NOT_COVERED)."""
-        give_up = time.monotonic() + READY_SECONDS
+        attempts = Attempts(PUBLISHED_WITHIN_SECONDS, pause_seconds=1)  # which a command takes, more or less
         while True:
             told = self.registry_command("status", "--json").json()["participants"]
             silent = [each["participant"] for each in told if not each["live_version"]]
             if not silent:
                 return
-            if time.monotonic() > give_up:
-                raise CommandError(f"{', '.join(silent)} published no revocation head in {READY_SECONDS} s")
+            if not attempts.another():
+                raise CommandError(
+                    f"{', '.join(silent)} published no revocation head in {attempts.seconds:.0f} s"
+                )
 
     def sign(self, code: str) -> Path:
         """Two of the authority's three keys sign what the node asks for; the bundle to carry back."""

@@ -1,11 +1,8 @@
-"""Commands that are run and services that are started, and stopped again whatever happens.
-
-Each service gets a session of its own, so that Ctrl-C reaches the demo alone,
-which then stops them in order.
-"""
+"""Runs commands, and starts services that are stopped again however the demo ends."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,14 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from examples.demo.patience import Patience, cpu_seconds
+
 COMMANDS = Path(sys.executable).parent
-COMMAND_SECONDS = 60
-READY_SECONDS = 30
 STOP_SECONDS = 15
+_LOOK_SECONDS = 0.5
 
 
 class CommandError(Exception):
-    """A command ended with another status than it should; the text holds what it said."""
+    """A command ended with another status than expected, or hung; the text holds what it printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +51,36 @@ class Completed:
 def run(*arguments: str | Path, status: int | None = 0, stdin: str = "") -> Completed:
     """Runs a console command of this installation.
 
-    Raises CommandError unless it ends with `status`; None takes any.
+    Raises CommandError when it does nothing for a minute, or ends with another status than `status`;
+    None takes any.
     """
+    shown = " ".join(map(str, arguments))
     command = [str(COMMANDS / str(arguments[0])), *map(str, arguments[1:])]
-    done = subprocess.run(
-        command, input=stdin, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
-    )
-    if status is not None and done.returncode != status:
-        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-        shown = " ".join(map(str, arguments))
-        raise CommandError(f"`{shown}` ended with {done.returncode}, not {status}: {said}")
-    return Completed(done.returncode, done.stdout, done.stderr)
-
-
-def free_ports(count: int) -> list[int]:
-    """Loopback ports nobody listens on; found together, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+        out, err = _finish(process, stdin, shown)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if status is not None and process.returncode != status:
+        said = (err.strip() or out.strip())[-2000:]
+        raise CommandError(f"`{shown}` ended with {process.returncode}, not {status}: {said}")
+    return Completed(process.returncode, out, err)
+
+
+def _finish(process: subprocess.Popen[str], stdin: str, shown: str) -> tuple[str, str]:
+    """What it printed, once it has ended. Raises CommandError when it makes no progress."""
+    patience = Patience(lambda: cpu_seconds(process.pid))
+    given: str | None = stdin
+    while not patience.is_over:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(given, timeout=_LOOK_SECONDS)
+        given = None  # it is written once; asking again loses none of the output
+    raise CommandError(
+        f"`{shown}` hangs: it made no progress for a minute, or did not end in a quarter of an hour"
+    )
 
 
 @dataclass(slots=True)
@@ -96,6 +101,7 @@ class Service:
 
     def launch(self) -> None:
         """Starts the process and returns at once."""
+        # a session of its own: Ctrl-C reaches the demo alone, which then stops the services in order
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [str(COMMANDS / str(self.command[0])), *map(str, self.command[1:])],
@@ -108,13 +114,16 @@ class Service:
         self.started.append(self.process.pid)
 
     def wait_ready(self) -> None:
-        """Returns when every port of it answers. Raises CommandError with the end of its log."""
-        give_up = time.monotonic() + READY_SECONDS
+        """Returns when each of its ports answers. Raises CommandError with the end of its log."""
+        patience = Patience(self._progress)
         while not all(map(_answers, self.ports)):
-            if not self.running or time.monotonic() > give_up:
+            if not self.running or patience.is_over:
                 what = "does not answer" if self.running else "has ended"
                 raise CommandError(f"{self.name} {what}; the end of {self.log}:\n{self.last_words()}")
             time.sleep(0.05)
+
+    def _progress(self) -> object:
+        return self.log.stat().st_size, cpu_seconds(self.started[-1])
 
     def tell_to_stop(self) -> None:
         """SIGTERM, and no waiting."""

@@ -1,0 +1,54 @@
+"""Loopback ports that stay free until they are listened on, for the demo and for tests.
+
+A port of the ephemeral range may become the source of any connection before its service starts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import socket
+import tempfile
+from pathlib import Path
+
+__all__ = ["free_ports"]
+
+FIRST, LAST = 15_000, 32_000
+"""Below the ephemeral range of Linux (32768 on) and of the IANA (49152 on)."""
+
+_held: list[int] = []  # descriptors of the locks, open until this process ends
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on which nobody listens, kept from every other process that calls this until ours ends."""
+    folder = Path(tempfile.gettempdir()) / f"healthcode-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found: list[int] = []
+    for port in random.sample(range(FIRST, LAST), LAST - FIRST):
+        if len(found) == count:
+            break
+        if _is_free(port) and _reserve(folder / str(port)):
+            found.append(port)
+    return found
+
+
+def _reserve(path: Path) -> bool:
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    _held.append(descriptor)
+    return True
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the services do
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
