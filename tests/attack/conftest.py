@@ -21,6 +21,7 @@ from tests.simulator.attack import Scene, stage
 from tests.simulator.mirror import Mirror, run_mirror
 from tests.simulator.realm import SimulatedRealm
 from tests.simulator.service import SimulatedRegistry, run_registry
+from tests.world.waiting import PATIENCE_SECONDS
 
 
 class Served(Mapping[str, bytes]):
@@ -50,8 +51,8 @@ class Layers:
         self.registry: SimulatedRegistry = stack.enter_context(run_registry(realm, folder))
         self.mirror: Mirror = stack.enter_context(run_mirror({}))
         self.sources: dict[str, TrustSource] = {
-            "grpc": stack.enter_context(self.registry.source(timeout_seconds=10)),
-            "mirror": self.mirror.source(timeout_seconds=10),
+            "grpc": stack.enter_context(self.registry.source(timeout_seconds=PATIENCE_SECONDS)),
+            "mirror": self.mirror.source(timeout_seconds=PATIENCE_SECONDS),
         }
 
     def serve(self, realm: SimulatedRealm) -> None:

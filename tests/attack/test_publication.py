@@ -39,6 +39,7 @@ from healthcode.v1.trust_registry_pb2 import PublishProvinceRequest, PublishRevo
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import Service, free_ports, start_service
 from tests.simulator.registry import Province, admit, found_registry, plan
+from tests.world.waiting import PATIENCE_SECONDS
 
 REALM = "test-attack"
 
@@ -108,9 +109,9 @@ async def publish(
         stub = TrustRegistryServiceStub(channel)
         with rpc_errors("the registry"):
             if isinstance(request, PublishProvinceRequest):
-                await stub.PublishProvince(request, timeout=10)
+                await stub.PublishProvince(request, timeout=PATIENCE_SECONDS)
             else:
-                await stub.PublishRevocations(iter(request), timeout=10)
+                await stub.PublishRevocations(iter(request), timeout=PATIENCE_SECONDS)
 
 
 async def refused(

@@ -1,6 +1,6 @@
 """A server process for the shutdown tests: `python -m tests.contract.serve_gateway TLS_FOLDER LISTEN`.
 
-Prints its port when it listens. Ask with issuer "slow" takes half a second.
+Prints its port when it listens. Ask with issuer "slow" prints a line, and takes half a second.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import click  # isort: skip  console first, as in every command of ours: it quie
 class Gateway:
     async def Ask(self, request: gateway_pb2.AskRequest, call: CallInfo) -> gateway_pb2.AskResponse:  # noqa: N802  proto
         if request.issuer == "slow":
+            click.echo("asked")
             await asyncio.sleep(0.5)
         return gateway_pb2.AskResponse(answer=b"done")
 

@@ -30,7 +30,9 @@ from healthcode.trust.view import TrustView
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.contract.world import REGISTRY, Registry, World
+from tests.simulator.process import free_ports
 from tests.simulator.realm import SimulatedRealm
+from tests.world.waiting import PATIENCE_SECONDS, eventually, until
 
 
 class Trust(Registry):
@@ -121,12 +123,6 @@ def publish(realm: SimulatedRealm, code: str) -> None:
     realm.publish()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  any condition, so there is no event to wait for
-            await asyncio.sleep(0.02)
-
-
 async def test_news_arrive_by_watch_long_before_the_poll(
     world: World, realm: SimulatedRealm, tmp_path: Path
 ) -> None:
@@ -178,8 +174,8 @@ async def test_a_restart_with_the_registry_gone_has_its_view_at_once(
 ) -> None:
     """`open` needs no network; when the registry is back, so are its news."""
     trust = Trust(realm)
-    server = await serve(world, trust)
-    port = server.port
+    (port,) = free_ports(1)
+    server = await serve(world, trust, listen=f"127.0.0.1:{port}")
     async with follower_of(world, realm, tmp_path / "t", port) as follower:
         await until(lambda: follower.has_view)
     await server.stop(0)
@@ -214,7 +210,7 @@ def test_a_source_whose_loop_is_closed_gives_up_at_once() -> None:
     for _ in range(2):  # while it closes, and after
         with pytest.raises(UnavailableError):
             source.fetch("metadata/timestamp.json", 1000)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 8, "a fetch has ten seconds"
 
 
 async def test_a_registry_that_lies_changes_nothing(
@@ -296,10 +292,13 @@ async def test_a_source_that_sends_without_end_is_cut(world: World) -> None:
     with pytest.raises(TrustError) as caught:
         await asyncio.to_thread(fetch)
     assert caught.value.reason is Reason.TOO_LARGE
-    await asyncio.sleep(0.2)
-    sent = endless.sent
-    await asyncio.sleep(0.2)
-    assert endless.sent == sent, "the server still sends"
+
+    async def it_sends_no_more() -> bool:
+        sent = endless.sent
+        await asyncio.sleep(0.2)
+        return endless.sent == sent
+
+    await eventually(it_sends_no_more)
 
 
 async def test_a_source_out_of_reach(world: World) -> None:
@@ -307,7 +306,7 @@ async def test_a_source_out_of_reach(world: World) -> None:
     server = await world.start(world.server(REGISTRY, anonymous=True), Registry())
 
     def fetch(port: int, ca_pem: str) -> None:
-        with connect_source(f"127.0.0.1:{port}", ca_pem=ca_pem, timeout_seconds=3) as source:
+        with connect_source(f"127.0.0.1:{port}", ca_pem=ca_pem, timeout_seconds=PATIENCE_SECONDS) as source:
             source.fetch("metadata/timestamp.json", 1000)
 
     with pytest.raises(UnavailableError, match="out of reach"):

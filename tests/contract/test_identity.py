@@ -31,13 +31,16 @@ from tests.contract.world import (
     World,
     province,
 )
+from tests.world.waiting import PATIENCE_SECONDS
 
 
 async def ask(world: World, port: int, leaf: Any, **options: Any) -> str:
     """The caller's URI as the gateway saw it; raises what the call failed with."""
     channel = world.channel(port, GATEWAY, leaf, retries=False, **options)
     with rpc_errors("the gateway"):
-        response = await gateway_pb2_grpc.GatewayServiceStub(channel).Ask(gateway_pb2.AskRequest(), timeout=5)
+        response = await gateway_pb2_grpc.GatewayServiceStub(channel).Ask(
+            gateway_pb2.AskRequest(), timeout=PATIENCE_SECONDS
+        )
     return response.answer.decode()
 
 
@@ -127,10 +130,10 @@ async def test_an_integrator_reaches_only_its_own_node(world: World) -> None:
         stub = ProvinceNodeServiceStub(world.channel(server.port, province(code), leaf))
         request = province_node_pb2.VerifyRequest()
         if code == "31":
-            await stub.Verify(request, timeout=5)
+            await stub.Verify(request, timeout=PATIENCE_SECONDS)
             continue
         with pytest.raises(PermissionDeniedError) as caught, rpc_errors("44"):
-            await stub.Verify(request, timeout=5)
+            await stub.Verify(request, timeout=PATIENCE_SECONDS)
         assert caught.value.reason is Reason.METHOD_NOT_ALLOWED
 
 
@@ -144,7 +147,9 @@ async def test_a_client_refuses_a_server_of_another_name(world: World) -> None:
         ca_pem=world.ca("gateway").certificate_pem.decode(),
     )
     with pytest.raises(UnavailableError, match="certificate"), rpc_errors("31"):
-        await gateway_pb2_grpc.GatewayServiceStub(channel).Ask(gateway_pb2.AskRequest(), timeout=5)
+        await gateway_pb2_grpc.GatewayServiceStub(channel).Ask(
+            gateway_pb2.AskRequest(), timeout=PATIENCE_SECONDS
+        )
 
 
 async def test_a_client_refuses_a_server_of_another_ca(world: World) -> None:
@@ -161,10 +166,10 @@ async def test_the_public_listener_knows_nobody_and_serves_only_what_is_open(wor
     server = await world.start(world.server(REGISTRY, anonymous=True), Registry())
     stub = TrustRegistryServiceStub(world.channel(server.port, REGISTRY, None))
     assert (
-        await stub.SubmitJoin(trust_registry_pb2.SubmitJoinRequest(), timeout=5)
+        await stub.SubmitJoin(trust_registry_pb2.SubmitJoinRequest(), timeout=PATIENCE_SECONDS)
     ).request_digest == "anonymous"
     with pytest.raises(PermissionDeniedError) as caught, rpc_errors("the registry"):
-        await stub.PublishProvince(trust_registry_pb2.PublishProvinceRequest(), timeout=5)
+        await stub.PublishProvince(trust_registry_pb2.PublishProvinceRequest(), timeout=PATIENCE_SECONDS)
     assert caught.value.reason is Reason.METHOD_NOT_ALLOWED
 
 
@@ -184,17 +189,17 @@ async def test_a_ca_that_was_taken_away_no_longer_counts_on_an_open_connection(w
     stub = gateway_pb2_grpc.GatewayServiceStub(
         world.channel(server.port, GATEWAY, world.leaf(province("31")))
     )
-    await stub.Ask(gateway_pb2.AskRequest(), timeout=5)
+    await stub.Ask(gateway_pb2.AskRequest(), timeout=PATIENCE_SECONDS)
     world.published["31"] = world.ca("44").certificate_pem.decode()
     with pytest.raises(UnauthenticatedError) as caught, rpc_errors("the gateway"):
-        await stub.Ask(gateway_pb2.AskRequest(), timeout=5)
+        await stub.Ask(gateway_pb2.AskRequest(), timeout=PATIENCE_SECONDS)
     assert caught.value.reason is Reason.CERTIFICATE_NOT_PUBLISHED
 
 
 async def test_the_servers_own_certificate_is_renewed_without_a_restart(world: World) -> None:
     """A new certificate, of a new CA, is shown on the next connection; broken files leave the last good one."""
     server = await world.start(world.server(GATEWAY), Gateway())
-    settings = world.tls_settings(GATEWAY)
+    settings = world.tls(GATEWAY)
     settings.certificate.write_bytes(b"half a certif")
     assert await ask(world, server.port, world.leaf(province("31")))
     renewed = world.leaf(GATEWAY, ca="new gateway")

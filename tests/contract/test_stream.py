@@ -18,6 +18,7 @@ from healthcode.v1 import province_node_pb2, trust_registry_pb2
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.contract.world import INTEGRATOR, REGISTRY, Node, Registry, World, province
+from tests.world.waiting import PATIENCE_SECONDS, eventually
 
 Request = province_node_pb2.VerifyStreamRequest
 
@@ -71,20 +72,20 @@ async def test_draining_ends_a_stream_with_ok_after_what_was_read(world: World) 
     await call.write(Request(item={"item_id": "1"}))
     assert (await call.read()).verdict.item_id == "1"
     started = time.monotonic()
-    await server.stop(10)
+    await server.stop(PATIENCE_SECONDS)
     assert await call.read() is grpc.aio.EOF
     assert await call.code() is grpc.StatusCode.OK
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < PATIENCE_SECONDS / 2
 
 
 async def test_an_idle_stream_is_ended(world: World) -> None:
     """No request for the idle limit: DEADLINE_EXCEEDED with STREAM_IDLE; each request starts it anew."""
-    _, stub = await node(world, idle_seconds=0.4)
+    _, stub = await node(world, idle_seconds=1.5)
     call = stub.VerifyStream()
     for _ in range(3):
         await call.write(Request())
         await call.read()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.6)
     with pytest.raises(UnavailableError) as caught, rpc_errors("the node"):
         await call.read()
     assert caught.value.reason is Reason.STREAM_IDLE
@@ -101,7 +102,7 @@ async def test_an_old_stream_is_ended_with_ok(world: World) -> None:
             await asyncio.sleep(0.01)
 
     call = stub.VerifyStream(requests())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         answers = [answer async for answer in answers_of(call)]
     assert answers
     assert ended(world) == {"OK": 1}
@@ -119,8 +120,7 @@ async def test_a_stream_is_never_cut_by_the_age_of_its_connection(world: World) 
             await next_item.wait()
             next_item.clear()
 
-    until = time.monotonic() + 4
-    while time.monotonic() < until:
+    while streams < 8 or answered < 100:
         next_item.clear()
         call = stub.VerifyStream(requests())
         streams += 1
@@ -129,8 +129,6 @@ async def test_a_stream_is_never_cut_by_the_age_of_its_connection(world: World) 
             answered += 1
             next_item.set()
     assert ended(world) == {"OK": streams}
-    assert streams > 4
-    assert answered > 100
 
 
 async def test_a_write_that_crosses_with_the_end_of_its_stream_means_open_it_again(world: World) -> None:
@@ -158,9 +156,9 @@ async def test_watching_ends_with_ok_on_drain_and_a_download_goes_on(world: Worl
     server, stub = await registry(world)
     watch = stub.WatchTrust(trust_registry_pb2.WatchTrustRequest())
     assert (await watch.read()).timestamp_version == 1
-    fetch = stub.FetchFile(trust_registry_pb2.FetchFileRequest(path="x"), timeout=10)
+    fetch = stub.FetchFile(trust_registry_pb2.FetchFileRequest(path="x"), timeout=PATIENCE_SECONDS)
     await fetch.read()
-    stopping = asyncio.create_task(server.stop(10))
+    stopping = asyncio.create_task(server.stop(PATIENCE_SECONDS))
     rest = 0
     while await fetch.read() is not grpc.aio.EOF:
         rest += 1
@@ -174,18 +172,19 @@ async def test_an_upload_is_counted_whole(world: World) -> None:
     """A client stream reaches the servicer message by message."""
     _, stub = await registry(world)
     requests = [trust_registry_pb2.PublishRevocationsRequest(list=b"x" * 100_000) for _ in range(20)]
-    assert (await stub.PublishRevocations(iter(requests), timeout=10)).version == 20
+    assert (await stub.PublishRevocations(iter(requests), timeout=PATIENCE_SECONDS)).version == 20
 
 
 async def test_a_client_that_goes_away_leaves_nothing_open(world: World) -> None:
     """Cancelled watches are forgotten by the server."""
-    server, stub = await registry(world, concurrent_streams=2)
+    _, stub = await registry(world, concurrent_streams=2)
+
+    async def watch_and_leave() -> bool:
+        (await watch(stub)).cancel()
+        return True
+
     for _ in range(6):
-        call = stub.WatchTrust(trust_registry_pb2.WatchTrustRequest())
-        assert (await call.read()).timestamp_version == 1
-        call.cancel()
-        await asyncio.sleep(0.05)
-    assert server.port
+        await eventually(watch_and_leave)
 
 
 async def watch(stub: Any) -> Any:
@@ -197,7 +196,12 @@ async def watch(stub: Any) -> Any:
 
 
 async def fetch(stub: Any) -> int:
-    return len([chunk async for chunk in stub.FetchFile(trust_registry_pb2.FetchFileRequest(), timeout=5)])
+    return len(
+        [
+            chunk
+            async for chunk in stub.FetchFile(trust_registry_pb2.FetchFileRequest(), timeout=PATIENCE_SECONDS)
+        ]
+    )
 
 
 async def test_watches_take_no_room_from_fetches(world: World) -> None:

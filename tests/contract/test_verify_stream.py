@@ -13,6 +13,7 @@ from healthcode.rpc.stream import verify_stream
 from healthcode.v1.province_node_pb2 import VerifyStreamRequest
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
 from tests.contract.world import INTEGRATOR, Node, World, province
+from tests.simulator.process import free_ports
 
 
 async def items(count: int, pause_seconds: float = 0) -> AsyncIterator[VerifyStreamRequest]:
@@ -35,7 +36,8 @@ async def test_streams_that_end_are_not_noticed(world: World) -> None:
 
 async def test_a_restart_of_the_node_loses_nothing(world: World) -> None:
     """The node stops and starts again under a slow stream: every item is answered once, in order."""
-    first, stub = await node(world)
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    first, stub = await node(world, listen=listen)
     got: list[str] = []
 
     async def collect() -> None:
@@ -44,7 +46,7 @@ async def test_a_restart_of_the_node_loses_nothing(world: World) -> None:
     collecting = asyncio.create_task(collect())
     await asyncio.sleep(0.2)
     await first.stop(1)
-    await world.start(world.server(province("31"), listen=f"127.0.0.1:{first.port}"), Node())
+    await world.start(world.server(province("31"), listen=listen), Node())
     await collecting
     assert got == [str(number) for number in range(60)]
 

@@ -1,7 +1,4 @@
-"""A small realm over real sockets: CAs, certificates, servers and clients with mTLS on loopback.
-
-Servicers here are small and can misbehave on purpose (`Gateway`, `Registry`).
-"""
+"""Servers and clients over mTLS on loopback, with small servicers that can misbehave."""
 
 from __future__ import annotations
 
@@ -17,13 +14,12 @@ import grpc.aio
 from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
-from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.mtls.tls_files import CertifiedKey
 from healthcode.rpc.server import CallInfo, GrpcServer, ServerTls
-from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics
 from healthcode.v1 import gateway_pb2, province_node_pb2, trust_registry_pb2
+from tests.world.certificates import Certificates, owner_of
 
 REALM = "test-contract"
 GATEWAY = PeerId(REALM, PeerKind.GATEWAY)
@@ -35,45 +31,23 @@ def province(code: str) -> PeerId:
     return PeerId(REALM, PeerKind.PROVINCE, code)
 
 
-class World:
-    """CAs by owner ("31", "gateway", …); what is published for each; servers and channels, closed at the end."""
+class World(Certificates):
+    """Certificates, published CAs by owner, servers and channels, which are closed at the end."""
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
-        self.folder = folder
-        self.now = int(time.time())
+        super().__init__(folder, now=int(time.time()))
         self.metrics = Metrics("contract")
         self.published: dict[str, str] = {}
-        self._cas: dict[str, CertifiedKey] = {}
         self._stack = stack
 
-    def ca(self, owner: str) -> CertifiedKey:
-        if owner not in self._cas:
-            self._cas[owner] = make_ca(f"{owner} CA", days=30, now=self.now)
-        return self._cas[owner]
-
     def publish(self, *owners: str) -> None:
-        for owner in owners:
-            self.published[owner] = self.ca(owner).certificate_pem.decode()
-
-    def leaf(self, peer: PeerId, *, ca: str | None = None, **options: Any) -> CertifiedKey:
-        return issue_leaf(self.ca(ca or owner_of(peer)), peer, **{"days": 7, "now": self.now, **options})
-
-    def tls_settings(self, peer: PeerId) -> TlsSettings:
-        folder = self.folder / f"tls-{peer.dns_name}"
-        settings = TlsSettings(
-            certificate=folder / "leaf.pem", private_key=folder / "leaf.key", ca=folder / "ca.pem"
-        )
-        if not folder.exists():
-            folder.mkdir()
-            self.leaf(peer).write(settings.certificate, settings.private_key)
-            settings.ca.write_bytes(self.ca(owner_of(peer)).certificate_pem)
-        return settings
+        self.published |= {owner: self.ca_pem(owner) for owner in owners}
 
     def server(self, peer: PeerId, *, anonymous: bool = False, **options: Any) -> GrpcServer:
         verifier = PeerVerifier(realm=REALM, ca_for=self._published_for, clock=SystemClock())
         return GrpcServer(
             options.pop("listen", "127.0.0.1:0"),
-            ServerTls(self.tls_settings(peer), client_cas=None if anonymous else self._pool),
+            ServerTls(self.tls(peer), client_cas=None if anonymous else self._pool),
             metrics=self.metrics,
             verifier=None if anonymous else verifier,
             participant=peer.participant,
@@ -90,7 +64,7 @@ class World:
     def channel(
         self, port: int, server: PeerId, identity: CertifiedKey | None, **options: Any
     ) -> grpc.aio.Channel:
-        ca = options.pop("ca_pem", self.ca(owner_of(server)).certificate_pem.decode())
+        ca = options.pop("ca_pem", self.ca_pem(owner_of(server)))
         channel = open_channel(f"127.0.0.1:{port}", ca_pem=ca, server=server, identity=identity, **options)
         self._stack.push_async_callback(channel.close)
         return channel
@@ -103,12 +77,8 @@ class World:
         return [found] if found else []
 
 
-def owner_of(peer: PeerId) -> str:
-    return peer.participant or peer.kind.lower()
-
-
 class Gateway:
-    """Ask answers with the caller's URI; some issuers make it misbehave."""
+    """Ask answers with the caller's URI; the issuers "raise" and "wait" make it misbehave."""
 
     service = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
     secret = "the passphrase is correct horse"
@@ -134,7 +104,7 @@ class Gateway:
 
 
 class Registry:
-    """FetchFile gives ten chunks, WatchTrust never ends by itself, PublishRevocations counts its messages."""
+    """FetchFile gives ten chunks, WatchTrust does not end, PublishRevocations counts its messages."""
 
     service = trust_registry_pb2.DESCRIPTOR.services_by_name["TrustRegistryService"]
 
@@ -178,7 +148,7 @@ class Registry:
 
 
 class Node:
-    """Every verdict only carries the item's id back."""
+    """Every verdict carries the item's id and nothing else."""
 
     service = province_node_pb2.DESCRIPTOR.services_by_name["ProvinceNodeService"]
 

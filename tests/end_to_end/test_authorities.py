@@ -30,7 +30,8 @@ from province_node.__main__ import cli as node_cli
 from province_node.authority.bundle import decode_bundle
 from province_node.keys.keyring import Keyring
 from province_node.publishing.own_entry import entry_of, expect_entry, watch_entry
-from tests.simulator.registry import PASSPHRASE, HandClock, found_registry, operator, plan
+from tests.simulator.registry import PASSPHRASE, found_registry, operator, plan
+from tests.world.clock import ManualClock
 from trust_registry.__main__ import cli as registry_cli
 from trust_registry.layout import RegistryFolder
 from trust_registry.monitoring.status import status_of
@@ -49,7 +50,7 @@ class Country:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.now = int(time.time())
-        self.registry = found_registry(root / "registry", clock=HandClock(self.now), ceremony=plan(REALM))
+        self.registry = found_registry(root / "registry", clock=ManualClock(self.now), ceremony=plan(REALM))
         self.fingerprint = self.here("fingerprint")["root_1"]
         self.node = root / "node-31"
         self.province(
@@ -124,18 +125,18 @@ class Country:
         """What `province-node publish` sends, taken by the registry."""
         bundle = decode_bundle(file.read_bytes())
         expect_entry(self.node / "trust", bundle)
-        registry = open_registry(RegistryFolder(self.root / "registry"), HandClock(self.now), {})
+        registry = open_registry(RegistryFolder(self.root / "registry"), ManualClock(self.now), {})
         Publisher(registry.repository).publish_province("31", bundle.metadata, bundle.province_json)
 
     def refresh(self, hours: int = 0) -> dict[str, RefreshResult]:
         """Time passes, the registry signs its timestamp, every client looks."""
         self.now += hours * HOUR + 1
-        open_registry(RegistryFolder(self.root / "registry"), HandClock(self.now), {}).repository.renew()
+        open_registry(RegistryFolder(self.root / "registry"), ManualClock(self.now), {}).repository.renew()
         return {name: client.refresh(self.now) for name, client in self.clients.items()}
 
     def registry_at(self, now: int) -> Registry:
         """The registry as it is at a time to come."""
-        return open_registry(RegistryFolder(self.root / "registry"), HandClock(now), {})
+        return open_registry(RegistryFolder(self.root / "registry"), ManualClock(now), {})
 
     def alarm(self) -> str | None:
         """What the node says of its own entry."""

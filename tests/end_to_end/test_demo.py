@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.world.waiting import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, "-m", "examples.demo"]
 
@@ -25,7 +27,7 @@ def _alive(pid: int) -> bool:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_every_step_goes_as_told_and_nothing_is_left(tmp_path: Path) -> None:
     """The demo ends with 0, each step is as expected, each refusal has its own words, no process remains."""
     folder, told = tmp_path / "demo", tmp_path / "steps.json"
@@ -35,7 +37,7 @@ def test_every_step_goes_as_told_and_nothing_is_left(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
         check=False,
     )
     report = json.loads(told.read_text())
@@ -47,7 +49,7 @@ def test_every_step_goes_as_told_and_nothing_is_left(tmp_path: Path) -> None:
     assert [pid for pid in report["processes"] if _alive(pid)] == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
     """Interrupted while services run, the demo stops them and ends with 130."""
     folder, told = tmp_path / "demo", tmp_path / "steps.json"
@@ -59,13 +61,12 @@ def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        give_up = time.monotonic() + 150  # a ceremony comes before, which a busy machine does slowly
+        # a ceremony comes before; a demo that hangs ends with an error of its own
         while not (folder / "pids").exists():
             assert demo.poll() is None, "the demo ended before it started anything"
-            assert time.monotonic() < give_up, "nothing was started in two minutes and a half"
             time.sleep(0.1)
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(120) == 130
+        assert demo.wait(2 * PATIENCE_SECONDS) == 130
         report = json.loads(told.read_text())
         assert report["processes"], "nothing was running when it was interrupted"
         assert [pid for pid in report["processes"] if _alive(pid)] == []

@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.forkserver import write_scripts
+from tests.simulator.process import free_ports
+from tests.world.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operating.md"
@@ -40,7 +40,7 @@ case "$2" in
 esac
 "$2" serve --dir "$folder" > "$LOGS/$2.log" 2>&1 &
 echo $! | tee "$LOGS/$2.pid" >> "$LOGS/pids"
-for attempt in $(seq 200); do
+for attempt in $(seq 1200); do
     if (exec 3<>"/dev/tcp/${address%:*}/${address#*:}") 2>/dev/null; then exit 0; fi
     sleep 0.1
 done
@@ -50,9 +50,7 @@ exit 4
 
 
 def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_ports(1)[0]}"
 
 
 @pytest.fixture
@@ -72,9 +70,7 @@ def surroundings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
     another.write_text("another one, for a rehearsal")
     another.chmod(0o600)
     server = subprocess.Popen([sys.executable, "-m", "tests.end_to_end.forkserver", str(address)], cwd=ROOT)
-    until = time.monotonic() + 30
-    while not address.exists() and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_until(address.exists)
     try:
         yield {
             **os.environ,
@@ -123,7 +119,7 @@ def as_script() -> str:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_every_command_of_the_page_works_in_its_order(
     surroundings: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -137,7 +133,7 @@ def test_every_command_of_the_page_works_in_its_order(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=220,
+        timeout=800,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

@@ -21,6 +21,7 @@ from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest
 from tests.simulator.disk import FullDisk
 from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry
+from tests.world.waiting import PATIENCE_SECONDS
 from trust_registry.participants.submission import Publisher
 from trust_registry.participants.upload import receive_upload
 from trust_registry.registry import Registry
@@ -90,12 +91,13 @@ from pathlib import Path
 from healthcode.errors import HealthcodeError
 from healthcode.revocation.day import day_of
 from tests.simulator.realm import NOW
-from tests.simulator.registry import HandClock, Province
 from trust_registry.registry import open_registry
+from tests.simulator.registry import Province
+from tests.world.clock import ManualClock
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.submission import Publisher
 
-registry = open_registry(RegistryFolder(Path(sys.argv[1])), HandClock(), {})
+registry = open_registry(RegistryFolder(Path(sys.argv[1])), ManualClock(), {})
 shanghai = Province("31", "test-registry")
 metadata, data = shanghai.publication(2, name="under a quota")
 limit = int(sys.argv[2])
@@ -115,7 +117,7 @@ def test_a_quota_of_the_kernel_is_told_and_loses_nothing(registry: Registry) -> 
         [sys.executable, "-c", LIMITED, str(registry.folder.root), "600"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=True,
     )
     assert done.stdout.split() == ["STORAGE_FULL"]

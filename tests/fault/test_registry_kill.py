@@ -24,13 +24,14 @@ from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import free_ports, start_service
 from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry, operator, plan
+from tests.world.waiting import PATIENCE_SECONDS
 from trust_registry.participants.join import receive_join
 from trust_registry.proposals.drafts import draft_admission
 from trust_registry.proposals.sign import sign_proposal
 from trust_registry.registry import Registry
 
 ROUNDS = 12
-BUDGET_SECONDS = 20
+BUDGET_SECONDS = 60
 
 # a registry's writer in a process of its own: publishes as fast as it can, and says what it acknowledged
 WRITER = """
@@ -39,13 +40,14 @@ from dataclasses import replace
 from pathlib import Path
 from healthcode.revocation.day import day_of
 from tests.simulator.realm import NOW
-from tests.simulator.registry import HandClock, Province
 from trust_registry.registry import open_registry
+from tests.simulator.registry import Province
+from tests.world.clock import ManualClock
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.submission import Publisher
 
 folder, spool = Path(sys.argv[1]), Path(sys.argv[2])
-registry = open_registry(RegistryFolder(folder), HandClock(), {})
+registry = open_registry(RegistryFolder(folder), ManualClock(), {})
 publisher = Publisher(registry.repository)
 shanghai = Province("31", "test-registry")
 version = registry.repository.published().version_of("province-31-live")
@@ -95,8 +97,8 @@ def _publish_and_kill(registry: Registry, spool: Path, chance: random.Random) ->
         [sys.executable, "-c", WRITER, registry.folder.root, spool], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    lines = [process.stdout.readline()]
-    time.sleep(chance.uniform(0.0, 0.15))
+    lines = [process.stdout.readline() for _ in range(chance.randint(1, 4))]
+    time.sleep(chance.uniform(0.0, 0.03))
     process.kill()
     lines += process.stdout.read().splitlines(keepends=True)
     process.wait()
@@ -119,7 +121,7 @@ def test_every_point_of_a_publication_is_a_good_place_to_die(tmp_path: Path) -> 
             [sys.executable, "-c", DYING, registry.folder.root, str(version), str(step)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         now = registry.repository.published().version_of("province-31")
@@ -146,7 +148,7 @@ async def _publish(folder: Path, port: int, province: Province, version: int) ->
     )
     async with channel:
         request = PublishProvinceRequest(request_id=f"{version}", metadata=metadata, province_json=data)
-        answer = await TrustRegistryServiceStub(channel).PublishProvince(request, timeout=10)
+        answer = await TrustRegistryServiceStub(channel).PublishProvince(request, timeout=PATIENCE_SECONDS)
     return int(answer.version)
 
 
@@ -173,8 +175,9 @@ DYING = """
 import json, os, signal, sys
 from pathlib import Path
 import healthcode.storage.files as durable
-from tests.simulator.registry import HandClock, Province
 from trust_registry.registry import open_registry
+from tests.simulator.registry import Province
+from tests.world.clock import ManualClock
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.submission import Publisher
 
@@ -189,7 +192,7 @@ def dying(source, path):
     rename(source, path)
 
 durable.rename = dying
-registry = open_registry(RegistryFolder(folder), HandClock(), {})
+registry = open_registry(RegistryFolder(folder), ManualClock(), {})
 shanghai = Province("31", "test-registry")
 Publisher(registry.repository).publish_province("31", *shanghai.publication(version, name=f"step {step}"))
 """

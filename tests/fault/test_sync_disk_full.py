@@ -16,6 +16,7 @@ from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.disk import EVERY_WRITE, FullDisk
 from tests.simulator.realm import SimulatedRealm
+from tests.world.waiting import PATIENCE_SECONDS
 
 
 def held(folder: Path, realm: SimulatedRealm) -> int:
@@ -102,7 +103,7 @@ def test_a_quota_of_the_kernel_is_told_and_loses_nothing(tmp_path: Path) -> None
         [sys.executable, "-c", LIMITED, folder, mirror, "30000", str(realm.now)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=True,
     )
     assert done.stdout.split() == ["STORAGE_FULL"], done

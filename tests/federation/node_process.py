@@ -10,7 +10,7 @@ from typing import Any, Self
 
 __all__ = ["Gone", "NodeProcess"]
 
-_ORDER_SECONDS = 30
+_ORDER_SECONDS = 120
 
 
 class Gone(Exception):  # noqa: N818  it is no error of the test's: the process was killed
@@ -77,7 +77,7 @@ class NodeProcess:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await self._process.wait()
         except TimeoutError:
             self._process.kill()

@@ -28,7 +28,6 @@ async def test_a_bad_week(folder: Path) -> None:
     assert summary.anomalies == []
     assert summary.looks > 500
     assert summary.revocations > summary.acknowledged - 1 > 35
-    assert summary.recovery_seconds < 60
     assert any(state.get("TRUST_ROLLBACK") for state in states.values()), "what is older was refused"
     assert_all_happened(summary)
     # what was done to whom stands in the history too, each with its beginning and its end

@@ -34,6 +34,7 @@ from tests.federation.history import check_history
 from tests.federation.node import code_text
 from tests.federation.world import REALM, Federation, open_federation
 from tests.simulator.registry import PASSPHRASE
+from tests.world.waiting import eventually
 from trust_registry.__main__ import cli as registry_cli
 
 ADOPTER, SLEEPER = "31", "44"
@@ -120,11 +121,10 @@ class Story:
         return next((self.people.root / f"node-{code}").rglob("trust.json")).parent
 
     async def until(self, holds: Callable[[dict[str, dict[str, int]]], bool]) -> None:
-        for _ in range(300):
-            if holds(await self.federation.states()):
-                return
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"it did not come to that: {await self.federation.states()}")
+        async def is_so() -> bool:
+            return holds(await self.federation.states())
+
+        await eventually(is_so, suppressed=())
 
 
 async def two_root_holders_are_lost(story: Story) -> tuple[str, ...]:
@@ -186,11 +186,12 @@ async def the_other_goes_on_in_alarm(story: Story) -> None:
     """What is revoked from now on reaches whoever adopted; the sleeper serves what it holds, after a restart too."""
     people, federation = story.people, story.federation
     await federation.revoke(ADOPTER, [f"{ADOPTER}/2"])
-    for _ in range(60):
+
+    async def the_gate_has_it() -> bool:
         await people.type(healthcode_cli, "trust", "sync", "--dir", str(story.gate))
-        if story.outcomes("31/2") == [Outcome.REVOKED]:
-            break
-        await asyncio.sleep(0.3)
+        return story.outcomes("31/2") == [Outcome.REVOKED]
+
+    await eventually(the_gate_has_it, pause_seconds=0.3, suppressed=())
     assert story.outcomes("31/1", "31/2", "31/3", "44/1") == [
         Outcome.REVOKED, Outcome.REVOKED, Outcome.VALID, Outcome.VALID,
     ]  # fmt: skip

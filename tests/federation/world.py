@@ -20,7 +20,6 @@ from pathlib import Path
 
 from healthcode.clock import SystemClock
 from healthcode.identity.participant import PARTICIPANTS
-from healthcode.settings import TlsSettings
 from healthcode.trust.format.layout import metadata_file
 from healthcode.trust.verify.roots import root_fingerprint
 from tests.federation.history import Fault, Look, Revoke, read_looks, write_operations
@@ -29,6 +28,7 @@ from tests.federation.node_process import Gone, NodeProcess
 from tests.simulator.process import Service, free_ports, start_service
 from tests.simulator.proxy import CuttingProxy
 from tests.simulator.registry import Province, admit, found_registry, plan
+from tests.world.certificates import write_tls
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.submission import Publisher
 from trust_registry.registry import Registry, open_registry
@@ -233,7 +233,7 @@ class Federation:
             found |= answer["result"]
         return found
 
-    async def settle(self, seconds: float = 60) -> None:
+    async def settle(self, seconds: float = 180) -> None:
         """Waits until every node has the first lists of every other."""
         async with asyncio.timeout(seconds):
             while True:
@@ -296,7 +296,7 @@ async def open_federation(
         places = {}
         for province in provinces:
             folder = root / f"node-{province.code}"
-            write_tls(folder / "tls", province)
+            write_tls(folder / "tls", province.leaf(), province.ca)
             addresses = (public, closed)
             if with_proxies:
                 pair = [await CuttingProxy.start(each) for each in addresses]
@@ -323,19 +323,3 @@ async def open_federation(
         yield federation
     finally:
         await federation.close()
-
-
-def write_tls(folder: Path, province: Province) -> TlsSettings:
-    """The province's CA and certificate as files."""
-    folder.mkdir(parents=True)
-    leaf = province.leaf()
-    settings = TlsSettings(
-        certificate=folder / "leaf.pem", private_key=folder / "leaf.key", ca=folder / "ca.pem"
-    )
-    settings.certificate.write_bytes(leaf.certificate_pem)
-    settings.private_key.touch(0o600)
-    settings.private_key.write_bytes(leaf.key_pem)
-    settings.private_key.chmod(0o600)
-    assert settings.ca is not None
-    settings.ca.write_bytes(province.ca.certificate_pem)
-    return settings

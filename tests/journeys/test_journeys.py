@@ -37,8 +37,9 @@ from province_node.settings import PublishSettings
 from province_node.store.node_store import NodeStore
 from province_node.store.records import Request, RevocationReason
 from tests.simulator.realm import NOW
-from tests.simulator.registry import HandClock, Province, admit, found_registry, operator, put_join
+from tests.simulator.registry import Province, admit, found_registry, operator, put_join
 from tests.unit.province_node.world import PASSPHRASE, World, write_keys
+from tests.world.clock import ManualClock
 from trust_registry.app import Registry
 from trust_registry.participants.submission import Publisher
 from trust_registry.proposals.drafts import draft_admission
@@ -114,11 +115,11 @@ async def test_a_revocation_becomes_another_node_s_refusal(
             store=store,
             trust=in_use,
             send=send,
-            clock=HandClock(),
+            clock=ManualClock(),
         ),
         store=store,
         trust=in_use,
-        clock=HandClock(),
+        clock=ManualClock(),
         settings=PublishSettings(interval_seconds=0.2),
         events=PublishEvents(),
     )
@@ -128,7 +129,7 @@ async def test_a_revocation_becomes_another_node_s_refusal(
         store=store,
         trust=lambda: view,
         nudge=publisher.nudge,
-        clock=HandClock(),
+        clock=ManualClock(),
     )
     request = Request("spiffe://t/issuer/31/x", "r-1", b"digest", NOW + 86_400)
     revoke.revoke([text], RevocationReason.FRAUD, request, lambda *_: b"")

@@ -18,7 +18,8 @@ from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import NOW
-from tests.simulator.registry import HandClock, Province, admit, found_registry
+from tests.simulator.registry import Province, admit, found_registry
+from tests.world.clock import ManualClock
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.submission import Publisher
 from trust_registry.registry import Registry, open_registry
@@ -34,7 +35,7 @@ class Country:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.registry = found_registry(root / "registry", clock=self.clock)
         self.provinces = {code: Province(code, REALM) for code in ("31", "44")}
         self.versions = dict.fromkeys(self.provinces, 0)
@@ -59,7 +60,7 @@ class Country:
 
     def refresh(self, name: str) -> RefreshResult:
         """A node, which begins its folder the first time, takes what the registry has."""
-        return follow(self.registry, self.root / name, self.clock.time)
+        return follow(self.registry, self.root / name, self.clock.at)
 
     def back_up(self) -> None:
         shutil.copytree(self.registry.folder.root, self.root / "backup")

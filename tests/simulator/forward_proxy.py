@@ -14,6 +14,8 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from tests.world.waiting import PATIENCE_SECONDS
+
 __all__ = ["ForwardProxy", "run_forward_proxy"]
 
 
@@ -43,7 +45,7 @@ def run_forward_proxy(upstream: str, *, credentials: str = "") -> Iterator[Forwa
         def do_GET(self) -> None:
             if not self._is_let_in():
                 return
-            line = HTTPConnection(upstream, timeout=5)
+            line = HTTPConnection(upstream, timeout=PATIENCE_SECONDS)
             line.request("GET", urlsplit(self.path).path)
             answer = line.getresponse()
             body = answer.read()
@@ -57,13 +59,13 @@ def run_forward_proxy(upstream: str, *, credentials: str = "") -> Iterator[Forwa
             if not self._is_let_in():
                 return
             host, _, port = upstream.rpartition(":")
-            with socket.create_connection((host, int(port)), timeout=5) as far:
+            with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as far:
                 self.send_response(200)
                 self.end_headers()
                 back = threading.Thread(target=_pass_on, args=(far, self.connection), daemon=True)
                 back.start()
                 _pass_on(self.connection, far)
-                back.join(5)
+                back.join(PATIENCE_SECONDS)
             self.close_connection = True
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name

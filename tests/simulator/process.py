@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,34 +12,46 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Service", "free_ports", "run_command", "start_service"]
+from examples.demo.patience import Patience, cpu_seconds
+from examples.demo.ports import free_ports
+from tests.world.waiting import PATIENCE_SECONDS
 
+__all__ = ["Service", "free_ports", "init_registry", "run_command", "run_to_end", "start_service"]
 
-def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listens on at this moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+_COMMAND_SECONDS = 300  # several hold a ceremony, and the machine may do much else
 
 
 def run_command(
     module: str, *arguments: str | Path, keyboard: str = "", environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command of ours to its end."""
+    """Runs `python -m module …`."""
     return subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
         input=keyboard,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=_COMMAND_SECONDS,
         check=False,
         env={**os.environ, **(environ or {})},
     )
+
+
+def run_to_end(module: str, *arguments: str | Path) -> str:
+    """Runs a command that must succeed; its output."""
+    done = run_command(module, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def init_registry(folder: Path, realm: str, port: int, public_port: int, *more: str | Path) -> str:
+    """Founds a registry by `trust-registry init --development`; its root's fingerprint."""
+    told = run_to_end(
+        *("trust_registry", "init", "--dir", folder, "--realm", realm, "--development", "--json"),
+        *("--listen", f"127.0.0.1:{port}", "--public-listen", f"127.0.0.1:{public_port}"),
+        *more,
+    )
+    fingerprint: str = json.loads(told)["root_fingerprint"]
+    return fingerprint
 
 
 class Service:
@@ -53,12 +64,12 @@ class Service:
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL: what a power failure leaves of a process."""
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(PATIENCE_SECONDS)
 
 
 @contextmanager
@@ -79,13 +90,13 @@ def start_service(
             env={**os.environ, **(environ or {})},
         )
     try:
-        until = time.monotonic() + 30
+        patience = Patience(lambda: (log.stat().st_size, cpu_seconds(process.pid)))
         while ready not in log.read_text():
-            if process.poll() is not None or time.monotonic() > until:
+            if process.poll() is not None or patience.is_over:
                 raise AssertionError(f"{module} did not start:\n{log.read_text()}")
-            select.select([], [], [], 0.05)
+            time.sleep(0.05)
         yield Service(process, log)
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(30)
+            process.wait(PATIENCE_SECONDS)

@@ -74,11 +74,9 @@ from healthcode.trust.store import init_trust
 from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.wire.claims import CodeClaims, Level, Presentation
 from healthcode.wire.code import sign_code
+from tests.world.clock import NOW
 
 __all__ = ["NOW", "PEM", "SimulatedProvince", "SimulatedRealm", "fixed_key"]
-
-NOW = 1_795_248_000
-"""2026-11-21T08:00:00Z, the hour at which simulated realms begin."""
 
 # a CA made once; no test uses its key
 PEM = """-----BEGIN CERTIFICATE-----

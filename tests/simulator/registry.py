@@ -34,6 +34,7 @@ from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_live_metadata, new_province_metadata
 from healthcode.trust.verify.join_request import JoinRequest, encode_join_request
 from tests.simulator.realm import NOW, fixed_key
+from tests.world.clock import ManualClock
 from trust_registry.founding.ceremony import CeremonyPlan, Holder, hold_ceremony
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.join import Join, receive_join
@@ -41,19 +42,9 @@ from trust_registry.proposals.drafts import draft_admission
 from trust_registry.proposals.sign import sign_proposal
 from trust_registry.registry import Registry, open_registry
 
-__all__ = ["HandClock", "Province", "admit", "found_registry", "operator", "plan", "put_join"]
+__all__ = ["Province", "admit", "found_registry", "operator", "plan", "put_join"]
 
 PASSPHRASE = b"a passphrase for tests"
-
-
-class HandClock:
-    """A clock that a test moves."""
-
-    def __init__(self, now: int = NOW) -> None:
-        self.time = now
-
-    def now(self) -> int:
-        return self.time
 
 
 def plan(
@@ -82,7 +73,7 @@ def found_registry(
     folder: Path, *, clock: Clock | None = None, ceremony: CeremonyPlan | None = None
 ) -> Registry:
     """A founded registry, opened with its online keys."""
-    clock = clock or HandClock()
+    clock = clock or ManualClock()
     place = RegistryFolder(folder)
     hold_ceremony(ceremony or plan(), place, clock, confirm=lambda step: True)
     return open_registry(place, clock, {})

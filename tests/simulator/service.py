@@ -1,10 +1,4 @@
-"""A registry over real gRPC and TLS that serves a simulated realm's files, and can misbehave.
-
-`behave` is called with the path of each file that is asked for and gives a way of
-answering, or None for an honest one. Honest is meant loosely: the service sends what
-stands in the realm, however long, so that every bound is the client's. It runs in a
-thread of its own, as run_mirror does.
-"""
+"""A registry over real gRPC and TLS that serves a simulated realm's files, and can misbehave."""
 
 from __future__ import annotations
 
@@ -17,14 +11,14 @@ from pathlib import Path
 
 from healthcode.errors import HealthcodeError, NotFoundError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.rpc.server import CallInfo, GrpcServer, ServerTls
 from healthcode.service.registry_source import GrpcSource, connect_source
-from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2 import FetchFileRequest, FetchFileResponse, WatchTrustResponse
 from tests.simulator.realm import SimulatedRealm
+from tests.world.certificates import Certificates
+from tests.world.waiting import PATIENCE_SECONDS
 
 __all__ = ["Answer", "SimulatedRegistry", "drip", "empty", "endless", "refuse", "run_registry", "stall"]
 
@@ -34,14 +28,18 @@ _CHUNK_BYTES = 65_536
 
 
 class SimulatedRegistry:
-    """The servicer: FetchFile and WatchTrust over `realm`; the rest is nothing a client of trust calls."""
+    """The servicer: FetchFile and WatchTrust over `realm`, and no other method.
+
+    `behave` gets the path of each requested file, and returns a way to answer, or None to serve the realm's
+    bytes, however many: every bound is the client's.
+    """
 
     service = trust_registry_pb2.DESCRIPTOR.services_by_name["TrustRegistryService"]
 
     def __init__(self, realm: SimulatedRealm) -> None:
         self.realm = realm
         self.behave: Callable[[str], Answer | None] = lambda _path: None
-        self.watch: Callable[[], AsyncIterator[WatchTrustResponse]] = self._tell_once
+        self.watch: Callable[[], AsyncIterator[WatchTrustResponse]] = self._tell
         self.asked: list[str] = []
         self.address = ""
         self.ca_pem = ""
@@ -73,9 +71,14 @@ class SimulatedRegistry:
         async for news in self.watch():
             yield news
 
-    async def _tell_once(self) -> AsyncIterator[WatchTrustResponse]:
-        yield WatchTrustResponse(timestamp_version=self.realm.timestamp_version)
-        await asyncio.Event().wait()
+    async def _tell(self) -> AsyncIterator[WatchTrustResponse]:
+        """Each new timestamp of the realm."""
+        seen = 0
+        while True:
+            if self.realm.timestamp_version != seen:
+                seen = self.realm.timestamp_version
+                yield WatchTrustResponse(timestamp_version=seen)
+            await asyncio.sleep(0.02)
 
     def __getattr__(self, method: str) -> object:
         """Methods that this registry does not have."""
@@ -91,14 +94,10 @@ class SimulatedRegistry:
 @contextmanager
 def run_registry(realm: SimulatedRealm, folder: Path) -> Iterator[SimulatedRegistry]:
     """A registry that listens on 127.0.0.1 as long as the block runs; `folder` takes its certificate."""
-    now = int(time.time())
-    ca, peer = make_ca("registry CA", days=30, now=now), PeerId("test-simulator", PeerKind.REGISTRY)
-    tls = TlsSettings(certificate=folder / "leaf.pem", private_key=folder / "leaf.key", ca=folder / "ca.pem")
-    folder.mkdir(parents=True, exist_ok=True)
-    issue_leaf(ca, peer, days=7, now=now).write(tls.certificate, tls.private_key)
-    tls.ca.write_bytes(ca.certificate_pem)
+    certificates = Certificates(folder, now=int(time.time()))
+    tls = certificates.tls(PeerId("test-simulator", PeerKind.REGISTRY))
     registry = SimulatedRegistry(realm)
-    registry.ca_pem = ca.certificate_pem.decode()
+    registry.ca_pem = certificates.ca_pem("registry")
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="registry", daemon=True)
     thread.start()
@@ -112,12 +111,12 @@ def run_registry(realm: SimulatedRealm, folder: Path) -> Iterator[SimulatedRegis
         return server
 
     try:
-        server = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
+        server = asyncio.run_coroutine_threadsafe(start(), loop).result(PATIENCE_SECONDS)
         registry.address = f"127.0.0.1:{server.port}"
         try:
             yield registry
         finally:
-            asyncio.run_coroutine_threadsafe(server.stop(0), loop).result(20)
+            asyncio.run_coroutine_threadsafe(server.stop(0), loop).result(PATIENCE_SECONDS)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -24,6 +24,7 @@ from healthcode.telemetry import (
 )
 from healthcode.trust.format.metadata import sign_metadata, verify_threshold
 from healthcode.trust.format.new_metadata import new_areas_metadata, new_targets
+from tests.world.waiting import PATIENCE_SECONDS
 
 CODE = "CNHC1:6BFOXN*TS0BI$ZD-PHBS18U2/BR0 A%:3.T9"
 RESIDENT_ID = "11010519491231002X"
@@ -150,7 +151,7 @@ def test_metrics_are_served() -> None:
     other.counter("codes_issued_total", "Codes issued", ("presentation",))
     with (
         start_metrics_server(metrics, "127.0.0.1:0") as port,
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS) as response,
     ):
         text = response.read().decode()
     assert 'healthcode_codes_issued_total{presentation="LIVE"} 3.0' in text

@@ -12,7 +12,8 @@ import pytest
 
 from healthcode.rpc.server import GrpcServer, ServerTls
 from healthcode.telemetry import Metrics
-from tests.integration.gateway.world import REGISTRY, FakeRegistry, World, free_port
+from tests.integration.gateway.world import REGISTRY, World, free_port
+from tests.simulator.service import SimulatedRegistry
 from tests.unit.cli.command import Done, healthcode
 
 
@@ -47,7 +48,7 @@ async def verifier(tmp_path: Path) -> AsyncIterator[Verifier]:
             metrics=Metrics("registry-test"),
             verifier=None,
         )
-        registry.add(FakeRegistry.service, FakeRegistry(world.realm))
+        registry.add(SimulatedRegistry.service, SimulatedRegistry(world.realm))
         await registry.start()
         stack.push_async_callback(registry.stop, 0)
         yield Verifier(world, registry)

@@ -22,10 +22,11 @@ from healthcode.cli import console
 from healthcode.clock import SystemClock
 from healthcode.rpc.server import GrpcServer, ServerTls
 from healthcode.telemetry import Metrics
-from tests.integration.gateway.world import REALM, REGISTRY, FakeRegistry, World, free_port, province
+from tests.integration.gateway.world import REALM, REGISTRY, World, free_port, province
+from tests.simulator.service import SimulatedRegistry
+from tests.world.waiting import PATIENCE_SECONDS, eventually
 
 COMMAND = str(Path(sys.executable).parent / "healthcode-gateway")
-READY_SECONDS = 20
 
 
 @dataclass
@@ -59,7 +60,7 @@ async def spawn(*arguments: str | Path) -> Done:
     process = await asyncio.create_subprocess_exec(
         COMMAND, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     done = Done(process.returncode or 0, out.decode(), err.decode())
     assert "Traceback" not in done.err
     return done
@@ -112,7 +113,7 @@ class Place:
         try:
             assert process.stderr is not None
             lines = []
-            async with asyncio.timeout(READY_SECONDS):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while b"listens on" not in (line := await process.stderr.readline()):
                     lines.append(line.decode())
                     assert line, "".join(lines)
@@ -120,7 +121,7 @@ class Place:
             yield process
             if process.returncode is None:
                 process.terminate()
-            await asyncio.wait_for(process.wait(), 15)
+            await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
             assert b"Traceback" not in await drain
         finally:
             if process.returncode is None:
@@ -138,7 +139,7 @@ async def place(world: World) -> AsyncIterator[Place]:
             metrics=Metrics("registry-test"),
             verifier=None,
         )
-        registry.add(FakeRegistry.service, FakeRegistry(world.realm))
+        registry.add(SimulatedRegistry.service, SimulatedRegistry(world.realm))
         await registry.start()
         stack.push_async_callback(registry.stop, 0)
         yield Place(world, registry)
@@ -176,7 +177,7 @@ async def test_from_nothing_to_an_answer(place: Place) -> None:
         page = await asyncio.to_thread(_read, f"http://{place.metrics}/metrics")
         assert 'healthcode_warns_timestamp_seconds{kind="certificate",name="gateway.pem"}' in page
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 15) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0
     await place.registry.stop(0)
     # without metrics it does not know how the homes stand, says why, and scripts find a list all the same
     configuration = place.folder / "gateway.toml"
@@ -190,7 +191,7 @@ async def test_from_nothing_to_an_answer(place: Place) -> None:
 
 
 def _read(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as page:
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as page:
         return str(page.read().decode())
 
 
@@ -212,10 +213,11 @@ async def test_a_new_endpoint_reaches_a_gateway_that_runs(place: Place) -> None:
         response = await caller.ask(caller.question())
         assert response.WhichOneof("result") == "home_unavailable"
         place.world.publish_home("31", home.port)
-        async with asyncio.timeout(10):
-            while response.WhichOneof("result") != "answer":
-                await asyncio.sleep(0.2)
-                response = await caller.ask(caller.question())
+
+        async def is_answered() -> bool:
+            return (await caller.ask(caller.question())).WhichOneof("result") == "answer"
+
+        await eventually(is_answered)
 
 
 async def test_status_of_one_that_does_not_run(place: Place) -> None:

@@ -1,13 +1,11 @@
-"""A realm around a gateway: homes that answer or misbehave, askers, a registry; all over mTLS on loopback."""
+"""A gateway, homes that answer or misbehave, and askers, over mTLS on loopback."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -16,27 +14,26 @@ import grpc.aio
 from gateway.app import Gateway, wire_gateway
 from gateway.settings import GatewaySettings
 from healthcode.clock import SystemClock
-from healthcode.errors import HealthcodeError, NotFoundError
+from healthcode.errors import HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.channel import open_channel
-from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
-from healthcode.rpc.mtls.tls_files import CertifiedKey
 from healthcode.rpc.server import GrpcServer, ServerTls
 from healthcode.rpc.status_mapping import rpc_errors
-from healthcode.settings import TlsSettings
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.telemetry import Metrics
 from healthcode.trust.format.json_files import ServiceEntry
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
-from healthcode.v1 import federation_pb2, gateway_pb2, province_node_pb2, trust_registry_pb2
+from healthcode.v1 import federation_pb2, gateway_pb2, province_node_pb2
 from healthcode.v1.gateway_pb2_grpc import GatewayServiceStub
-from healthcode.wire.answer import Answer, CodeStatus, sign_answer
-from healthcode.wire.claims import Level
-from healthcode.wire.question import QueryMode, QueryPurpose, Question, decode_question, sign_question
+from healthcode.wire.question import QueryMode, decode_question
+from tests.simulator.process import free_ports
 from tests.simulator.realm import SimulatedRealm
+from tests.world.certificates import Certificates
+from tests.world.exchange import signed_answer, signed_question
+from tests.world.waiting import PATIENCE_SECONDS
 
 REALM = "test-gateway"
 GATEWAY = PeerId(REALM, PeerKind.GATEWAY)
@@ -71,77 +68,16 @@ class FakeHome:
         return federation_pb2.AnswerResponse(answer=await self.behaviour(request.question))
 
 
-class FakeRegistry:
-    """The public listener of a registry over the files of a simulated realm."""
-
-    service = trust_registry_pb2.DESCRIPTOR.services_by_name["TrustRegistryService"]
-
-    def __init__(self, realm: SimulatedRealm) -> None:
-        self.realm = realm
-
-    async def FetchFile(  # noqa: N802  named by the proto
-        self, request: trust_registry_pb2.FetchFileRequest, call: CallInfo
-    ) -> AsyncIterator[trust_registry_pb2.FetchFileResponse]:
-        data = self.realm.fetch(request.path, request.max_bytes or 1 << 30)
-        for start in range(0, max(1, len(data)), 65_536):
-            yield trust_registry_pb2.FetchFileResponse(
-                chunk=data[start : start + 65_536], total_bytes=len(data)
-            )
-
-    async def WatchTrust(  # noqa: N802  named by the proto
-        self, request: trust_registry_pb2.WatchTrustRequest, call: CallInfo
-    ) -> AsyncIterator[trust_registry_pb2.WatchTrustResponse]:
-        seen = request.known_timestamp_version
-        while True:
-            if self.realm.timestamp_version != seen:
-                seen = self.realm.timestamp_version
-                yield trust_registry_pb2.WatchTrustResponse(timestamp_version=seen)
-            await asyncio.sleep(0.02)
-
-    async def _none(self, request: object, call: CallInfo) -> object:
-        raise NotFoundError("this registry is a fake")
-
-    SubmitJoin = PublishProvince = PublishRevocations = ReportNodeState = _none
-
-
-class World:
-    """CAs, homes and askers; what is started here is stopped with `stack`."""
+class World(Certificates):
+    """Certificates, homes and askers; what is started here is stopped with `stack`."""
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
-        self.folder = folder
-        self.now = int(time.time())
+        super().__init__(folder, now=int(time.time()))
         self.realm = SimulatedRealm(("11", "31", "44"), realm=REALM, now=self.now)
         self.homes: dict[str, FakeHome] = {}
         self._stack = stack
-        self._cas: dict[str, CertifiedKey] = {}
         self._view: TrustView | None = None
         self.gateway_port = 0
-
-    # certificates
-
-    def take_ca(self, owner: str, folder: Path) -> None:
-        """Uses the CA that a command has made in `folder`, in place of one of ours."""
-        self._cas[owner] = CertifiedKey((folder / "ca.pem").read_bytes(), (folder / "ca.key").read_bytes())
-
-    def ca(self, owner: str) -> CertifiedKey:
-        if owner not in self._cas:
-            self._cas[owner] = make_ca(f"{owner} CA", days=30, now=self.now)
-        return self._cas[owner]
-
-    def leaf(self, peer: PeerId, *, ca: str | None = None) -> CertifiedKey:
-        return issue_leaf(self.ca(ca or _owner(peer)), peer, days=7, now=self.now)
-
-    def tls(self, peer: PeerId, *, ca: str | None = None) -> TlsSettings:
-        """Certificate, key and CA of a server, on disk."""
-        folder = self.folder / f"tls-{_owner(peer)}-{ca}"
-        folder.mkdir(exist_ok=True)
-        tls = TlsSettings(
-            certificate=folder / "leaf.pem", private_key=folder / "leaf.key", ca=folder / "ca.pem"
-        )
-        if not tls.private_key.exists():
-            self.leaf(peer, ca=ca).write(tls.certificate, tls.private_key)
-            tls.ca.write_bytes(self.ca(ca or _owner(peer)).certificate_pem)
-        return tls
 
     # trust
 
@@ -149,10 +85,10 @@ class World:
         """Each province publishes its CA and where its home listens; the gateway's CA is published, too."""
         for code, home in self.realm.provinces.items():
             endpoint = {"federation": f"127.0.0.1:{ports[code]}"} if code in ports else {}
-            pem = self.ca(code).certificate_pem.decode()
-            home.document = home.document.model_copy(update={"tls_ca": (pem,), "endpoints": endpoint})
+            changes = {"tls_ca": (self.ca_pem(code),), "endpoints": endpoint}
+            home.document = home.document.model_copy(update=changes)
             self.realm.publish_province(code)
-        entry = ServiceEntry(ca_pem=self.ca("gateway").certificate_pem.decode(), endpoint="127.0.0.1:1")
+        entry = ServiceEntry(ca_pem=self.ca_pem("gateway"), endpoint="127.0.0.1:1")
         self.realm.services["gateway"] = entry
         self.realm.publish_targets()
         self.realm.publish()
@@ -182,7 +118,7 @@ class World:
     ) -> GrpcServer:
         """A home that answers rightly, or as `behaviour` says; `ca`: whose CA made its certificate."""
         self.homes[code] = FakeHome(behaviour or self.answer)
-        gateway_ca = self.ca("gateway").certificate_pem.decode()
+        gateway_ca = self.ca_pem("gateway")
         server = GrpcServer(
             f"127.0.0.1:{port}",
             ServerTls(self.tls(province(code), ca=ca), client_cas=lambda: [gateway_ca]),
@@ -217,22 +153,9 @@ class World:
 
     def sign(self, question: bytes, **changes: object) -> bytes:
         """An answer under the home's ANSWER key; `changes` make it dishonest."""
-        asked = decode_question(question).question
-        now = int(time.time())
-        fields: dict[str, object] = {
-            "home": asked.home,
-            "code_sha256": hashlib.sha256(asked.code).digest(),
-            "mode": asked.mode,
-            "level": Level.GREEN,
-            "rule": "R1",
-            "status": CodeStatus.ACTIVE,
-            "sequence": 1,
-            "produced_at": now,
-            "expires_at": now + 60,
-            "nonce": asked.nonce,
-        }
-        key = self.realm.provinces[asked.home].keys[KeyPurpose.ANSWER]
-        return sign_answer(Answer(**(fields | changes)), key, REALM)
+        home = decode_question(question).question.home
+        key = self.realm.provinces[home].keys[KeyPurpose.ANSWER]
+        return signed_answer(REALM, key, question, now=int(time.time()), **changes)
 
     # the gateway and its callers
 
@@ -260,7 +183,7 @@ class World:
         """Somebody who calls the gateway; `ca`: whose CA made the certificate."""
         channel = open_channel(
             f"127.0.0.1:{self.gateway_port}",
-            ca_pem=self.ca("gateway").certificate_pem.decode(),
+            ca_pem=self.ca_pem("gateway"),
             server=GATEWAY,
             identity=self.leaf(peer, ca=ca),
             retries=False,
@@ -287,20 +210,18 @@ class Caller:
         asker: str | None = None,
     ) -> bytes:
         """A question under the asker's QUESTION key."""
-        now = int(time.time())
         asker = asker or str(self._peer.participant)
-        asked = Question(
+        key = self._world.realm.provinces[asker].keys[KeyPurpose.QUESTION]
+        return signed_question(
+            REALM,
+            key,
             asker=asker,
             home=home,
+            now=int(time.time()),
             mode=mode,
             code=code,
-            purpose=QueryPurpose.ENTRY_CHECK,
-            question_id=number.to_bytes(16),
-            issued_at=now,
-            expires_at=now + 30,
-            nonce=number.to_bytes(16) if mode is QueryMode.LIVE else None,
+            number=number,
         )
-        return sign_question(asked, self._world.realm.provinces[asker].keys[KeyPurpose.QUESTION], REALM)
 
     async def ask(
         self,
@@ -308,7 +229,7 @@ class Caller:
         *,
         home: str = "31",
         mode: QueryMode = QueryMode.CACHED,
-        timeout: float = 5.0,  # noqa: ASYNC109  it is the deadline of the call
+        timeout: float = PATIENCE_SECONDS,  # noqa: ASYNC109  it is the deadline of the call
     ) -> gateway_pb2.AskResponse:
         """The gateway's response. Raises the HealthcodeError that came instead."""
         return await self.ask_raw(question, home=home, mode=MODES[mode], timeout=timeout)
@@ -319,7 +240,7 @@ class Caller:
         *,
         mode: int,
         home: str = "31",
-        timeout: float = 5.0,  # noqa: ASYNC109  it is the deadline of the call
+        timeout: float = PATIENCE_SECONDS,  # noqa: ASYNC109  it is the deadline of the call
     ) -> gateway_pb2.AskResponse:
         """The same, with any number for a mode."""
         request = gateway_pb2.AskRequest(issuer=home, question=question, mode=mode)  # type: ignore[arg-type]  # any
@@ -329,10 +250,8 @@ class Caller:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on which nobody listens, until the test does."""
+    return free_ports(1)[0]
 
 
 def failing(error: HealthcodeError | Exception) -> Behaviour:
@@ -342,7 +261,3 @@ def failing(error: HealthcodeError | Exception) -> Behaviour:
         raise error
 
     return fail
-
-
-def _owner(peer: PeerId) -> str:
-    return peer.participant or peer.kind.lower()

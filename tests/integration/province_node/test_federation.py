@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import urllib.request
 import uuid
 
@@ -23,12 +22,11 @@ from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import province_issuer_pb2, province_node_pb2, verdict_pb2
 from healthcode.wire.answer import decode_answer
 from healthcode.wire.claims import Level
-from tests.integration.province_node.world import VALID_IDS, Federation, item, open_federation
+from tests.integration.province_node.world import Federation, open_federation
+from tests.world.people import VALID_IDS, item
+from tests.world.waiting import PATIENCE_SECONDS, eventually
 
 Item = province_node_pb2.VerifyItem
-WITHIN_SECONDS = 30
-"""Seconds on an idle machine, which `make bench` measures; a busy one is given time."""
-
 # one federation for all of these, also when workers share the tests out by group
 pytestmark = pytest.mark.xdist_group("province_node")
 
@@ -41,23 +39,16 @@ def federation(tmp_path_factory):
 
 
 def _until_issuing(federation: Federation) -> None:
-    """Until both nodes have published a head and every one has seen it."""
+    """Waits until each node's codes pass at the other."""
 
     async def ready() -> None:
         for home, visited in (("31", "44"), ("44", "31")):
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    code = (await federation.issue(home)).code
-                    if (await federation.verify(code, visited)).outcome == verdict_pb2.OUTCOME_VALID:
-                        break
-                except HealthcodeError:
-                    pass
-                except Exception as error:  # a gRPC error while the node still starts
-                    if time.monotonic() > deadline:
-                        raise AssertionError from error
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.1)
+
+            async def passes(home: str = home, visited: str = visited) -> bool:
+                code = (await federation.issue(home)).code
+                return (await federation.verify(code, visited)).outcome == verdict_pb2.OUTCOME_VALID
+
+            await eventually(passes)
 
     asyncio.run(ready())
 
@@ -81,9 +72,13 @@ async def test_a_batch_answers_each_item_by_itself(federation):
         Item(code=good, item_id="d" * 65),
     ]
     async with federation.ask("44") as stub:
-        response = await stub.VerifyBatch(province_node_pb2.VerifyBatchRequest(items=asked), timeout=5)
+        response = await stub.VerifyBatch(
+            province_node_pb2.VerifyBatchRequest(items=asked), timeout=PATIENCE_SECONDS
+        )
         with pytest.raises(InvalidInputError) as refused, rpc_errors("the node"):
-            await stub.VerifyBatch(province_node_pb2.VerifyBatchRequest(items=[Item()] * 129), timeout=5)
+            await stub.VerifyBatch(
+                province_node_pb2.VerifyBatchRequest(items=[Item()] * 129), timeout=PATIENCE_SECONDS
+            )
     first, second, third, fourth = response.results
     assert (first.item_id, first.decision) == ("a", verdict_pb2.DECISION_PASS)
     assert (second.item_id, second.outcome) == ("b", verdict_pb2.OUTCOME_MALFORMED)
@@ -141,7 +136,7 @@ async def _query(federation: Federation, text: str, mode: str) -> province_node_
                 mode=province_node_pb2.QueryMode.Value(f"QUERY_MODE_{mode}"),
                 purpose=province_node_pb2.QUERY_PURPOSE_TRAVEL,
             ),
-            timeout=8,
+            timeout=PATIENCE_SECONDS,
         )
 
 
@@ -153,34 +148,40 @@ async def _revoke(federation: Federation, *codes: str) -> province_issuer_pb2.Re
                 codes=codes,
                 reason=province_issuer_pb2.REVOCATION_REASON_LOST_OR_STOLEN,
             ),
-            timeout=5,
+            timeout=PATIENCE_SECONDS,
         )
 
 
-async def _until_refused(federation: Federation, text: str) -> float:
-    began = time.monotonic()
-    while (await federation.verify(text)).outcome != verdict_pb2.OUTCOME_REVOKED:
-        assert time.monotonic() - began < WITHIN_SECONDS
-        await asyncio.sleep(0.05)
-    return time.monotonic() - began
+async def _until_refused(federation: Federation, text: str) -> None:
+    async def is_refused() -> bool:
+        return (await federation.verify(text)).outcome == verdict_pb2.OUTCOME_REVOKED
+
+    await eventually(is_refused)
 
 
 async def _until_issued_with(federation: Federation, kid: str) -> province_issuer_pb2.IssuedCode:
     """A code under this key, which the running node opens when it sees it published."""
-    give_up = time.monotonic() + WITHIN_SECONDS
-    while (issued := await federation.issue()).kid != kid:
-        assert time.monotonic() < give_up, f"still issued under {issued.kid}"
-        await asyncio.sleep(0.1)
-    return issued
+    found: list[province_issuer_pb2.IssuedCode] = []
+
+    async def is_issued() -> bool:
+        found[:] = [await federation.issue()]
+        return found[0].kid == kid
+
+    await eventually(is_issued)
+    return found[0]
 
 
 async def _until_passed(federation: Federation, text: str) -> None:
-    """Until the other node, too, has the key of a new code."""
-    give_up = time.monotonic() + WITHIN_SECONDS
-    while (verdict := await federation.verify(text)).decision != verdict_pb2.DECISION_PASS:
-        assert verdict.outcome == verdict_pb2.OUTCOME_UNKNOWN_KEY, verdict
-        assert time.monotonic() < give_up, "it never heard of the key"
-        await asyncio.sleep(0.1)
+    """Waits until the other node, too, has the key of a new code."""
+
+    async def passes() -> bool:
+        verdict = await federation.verify(text)
+        assert verdict.decision == verdict_pb2.DECISION_PASS or (
+            verdict.outcome == verdict_pb2.OUTCOME_UNKNOWN_KEY
+        ), verdict
+        return verdict.decision == verdict_pb2.DECISION_PASS
+
+    await eventually(passes, suppressed=())
 
 
 async def test_a_revoked_code_is_refused_elsewhere_within_seconds(federation):
@@ -213,11 +214,11 @@ async def test_issuing_is_item_by_item_and_repeats_its_answer(federation):
         items=[item(), item(number="11010519491231002"), item(level=verdict_pb2.LEVEL_NO_ABNORMALITY)],
     )
     async with federation.order("31") as stub:
-        first = await stub.IssueCodes(request, timeout=20)
-        assert await stub.IssueCodes(request, timeout=20) == first
+        first = await stub.IssueCodes(request, timeout=PATIENCE_SECONDS)
+        assert await stub.IssueCodes(request, timeout=PATIENCE_SECONDS) == first
         request.items.pop()
         with pytest.raises(HealthcodeError) as refused, rpc_errors("the node"):
-            await stub.IssueCodes(request, timeout=20)
+            await stub.IssueCodes(request, timeout=PATIENCE_SECONDS)
     assert [result.refused_reason for result in first.results] == ["", "DOCUMENT_INVALID", "LEVEL_FORBIDDEN"]
     assert refused.value.reason is Reason.REQUEST_ID_REUSED
 
@@ -231,7 +232,7 @@ async def test_each_listener_takes_its_own_callers(federation):
     async with _open(node, settings, settings.issuer_listen, "integrator") as channel:
         with pytest.raises(PermissionDeniedError), rpc_errors("the node"):
             await ProvinceIssuerServiceStub(channel).IssueCode(
-                province_issuer_pb2.IssueCodeRequest(request_id="x", item=item()), timeout=5
+                province_issuer_pb2.IssueCodeRequest(request_id="x", item=item()), timeout=PATIENCE_SECONDS
             )
 
 
@@ -241,12 +242,12 @@ async def test_what_was_acknowledged_survives_kill_9(federation):
         request_id=str(uuid.uuid4()), item=item(number=VALID_IDS[3])
     )
     async with federation.order("31") as stub:
-        before = await stub.IssueCode(request, timeout=20)
+        before = await stub.IssueCode(request, timeout=PATIENCE_SECONDS)
     await _revoke(federation, before.issued.code)
     federation.kill("31")
     federation.start("31")
     async with federation.order("31") as stub:
-        assert await stub.IssueCode(request, timeout=20) == before
+        assert await stub.IssueCode(request, timeout=PATIENCE_SECONDS) == before
     await _until_refused(federation, before.issued.code)
     after = await federation.issue(number=VALID_IDS[3])
     assert after.index != before.issued.index
@@ -324,7 +325,7 @@ async def test_metrics_and_log_hold_nothing_of_a_person(federation):
     await federation.verify(issued.code, "31")
     listen = federation.settings("31").metrics.listen
     page = await asyncio.to_thread(
-        lambda: urllib.request.urlopen(f"http://{listen}/metrics", timeout=5).read()
+        lambda: urllib.request.urlopen(f"http://{listen}/metrics", timeout=PATIENCE_SECONDS).read()
     )
     text = page.decode()
     assert "healthcode_codes_issued_total" in text

@@ -7,7 +7,6 @@ import json
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,8 @@ from province_node.publishing.registry_link import RegistryLink
 from province_node.store.node_store import NodeStore
 from province_node.store.records import Request, Revocation, RevocationReason
 from tests.integration.province_node.world import Federation, open_federation
+from tests.world.waiting import PATIENCE_SECONDS, eventually
 
-WITHIN_SECONDS = 20
 HOUR = duration(3600)
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("province_node_live_key")]
@@ -82,7 +81,7 @@ class Thief:
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory):
     with open_federation(tmp_path_factory.mktemp("live-key")) as made:
-        asyncio.run(until(lambda: is_valid(made)))
+        asyncio.run(eventually(lambda: is_valid(made)))
         yield made
 
 
@@ -96,24 +95,11 @@ async def is_valid(federation: Federation) -> bool:
     return (await federation.verify(code)).outcome == verdict_pb2.OUTCOME_VALID
 
 
-async def until(holds: Callable[[], Any]) -> None:
-    give_up = time.monotonic() + WITHIN_SECONDS
-    while True:
-        try:
-            if await holds():
-                return
-        except Exception as error:  # the nodes still start, or a generation is being swapped
-            if time.monotonic() > give_up:
-                raise AssertionError from error
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.1)
-
-
 async def until_outcome(federation: Federation, text: str, outcome: int) -> None:
     async def holds() -> bool:
         return (await federation.verify(text)).outcome == outcome
 
-    await until(holds)
+    await eventually(holds)
 
 
 async def revoke(federation: Federation, text: str) -> None:
@@ -121,7 +107,7 @@ async def revoke(federation: Federation, text: str) -> None:
         request_id=str(uuid.uuid4()), codes=[text], reason=province_issuer_pb2.REVOCATION_REASON_FRAUD
     )
     async with federation.order("31") as stub:
-        await stub.RevokeCodes(request, timeout=5)
+        await stub.RevokeCodes(request, timeout=PATIENCE_SECONDS)
 
 
 async def command(federation: Federation, *arguments: str | Path, **options: Any) -> Any:
@@ -165,7 +151,7 @@ async def test_the_live_key_is_rotated_while_the_node_serves(federation):
         now = shanghai(federation)
         return now.live_keys.isdisjoint(old_keys) and now.live_version > old_version
 
-    await until(has_moved)
+    await eventually(has_moved)
     stop.set()
     await watching
     # 5. No verdict was lost on the way, nothing was un-revoked, nothing is refused, and no alarm rang.
@@ -192,7 +178,7 @@ async def test_a_stolen_live_key_is_seen_and_taken_away(federation, tmp_path):
     async def rings() -> bool:
         return '"own_head_foreign"' in log_of(federation)
 
-    await until(rings)
+    await eventually(rings)
     (line,) = [json.loads(each) for each in log_of(federation).splitlines() if '"own_head_foreign"' in each]
     assert line["level"] == "error"
     assert metric(federation, "healthcode_own_head_alarm") == 1
@@ -209,7 +195,7 @@ async def test_a_stolen_live_key_is_seen_and_taken_away(federation, tmp_path):
     await revoke(federation, other.code)
     await until_outcome(federation, other.code, verdict_pb2.OUTCOME_REVOKED)
     assert (await federation.verify(victim.code)).outcome == verdict_pb2.OUTCOME_REVOKED
-    await until(lambda: is_valid(federation))
+    await eventually(lambda: is_valid(federation))
     # 4. One command makes another live key, and says what the thief can do until the authority has signed it.
     stolen = next(
         line["kid"] for line in status["keys"] if line["purpose"] == "HEAD" and line["state"] == "in use"
@@ -225,7 +211,7 @@ async def test_a_stolen_live_key_is_seen_and_taken_away(federation, tmp_path):
             await thief.revoke(good)
         return True
 
-    await until(is_refused)
+    await eventually(is_refused)
     # 5. The alarm stays until a person has looked.
     assert (await command(federation, "entry"))["head_alarm"] is not None
     assert (await command(federation, "entry", "--accept"))["head_alarm"] is None
@@ -234,7 +220,7 @@ async def test_a_stolen_live_key_is_seen_and_taken_away(federation, tmp_path):
     async def is_quiet() -> bool:
         return metric(federation, "healthcode_own_head_alarm") == 0
 
-    await until(is_quiet)
+    await eventually(is_quiet)
     assert (await federation.verify(good.code)).outcome == verdict_pb2.OUTCOME_VALID
 
 
@@ -256,7 +242,7 @@ async def test_a_stolen_answer_key_is_taken_away_by_one_command(federation):
     async def is_gone() -> bool:
         return published() == {said["next_kid"]}
 
-    await until(is_gone)
+    await eventually(is_gone)
 
 
 async def test_a_backup_from_before_the_rotation_says_that_it_cannot_publish_and_how_it_can_again(
@@ -273,7 +259,7 @@ async def test_a_backup_from_before_the_rotation_says_that_it_cannot_publish_and
     async def has_moved() -> bool:
         return shanghai(federation).live_keys.isdisjoint(before)
 
-    await until(has_moved)
+    await eventually(has_moved)
     # 2. The backup is restored: it says so at once, and `check` again.
     federation.kill("31")
     warning, old_node = (await command(federation, "restore", file, "--replace"))["warnings"]
@@ -295,7 +281,7 @@ async def test_a_backup_from_before_the_rotation_says_that_it_cannot_publish_and
     await command(federation, "request")
     await command(federation, "publish", "--bundle", await asyncio.to_thread(federation.sign, "31"))
     await until_outcome(federation, victim, verdict_pb2.OUTCOME_REVOKED)
-    await until(lambda: is_valid(federation))
+    await eventually(lambda: is_valid(federation))
     assert metric(federation, "healthcode_publish_failing") == 0
     assert not any("published" in each for each in (await command(federation, "status"))["warnings"])
 
@@ -327,7 +313,7 @@ async def test_a_lost_live_key_is_replaced_by_the_command_that_is_named(federati
     await rotate(federation)
     await until_outcome(federation, victim.code, verdict_pb2.OUTCOME_REVOKED)
     # 4. It goes on: nothing was un-revoked, it issues, and no index twice.
-    await until(lambda: is_valid(federation))
+    await eventually(lambda: is_valid(federation))
     assert (await federation.verify(before.code)).outcome == verdict_pb2.OUTCOME_REVOKED
     later = [await federation.issue(validity=HOUR) for _ in range(5)]
     used = {(day_of(each.expires_at.seconds), each.index) for each in (before, victim, *later)}
@@ -345,7 +331,9 @@ def log_of(federation: Federation) -> str:
 
 
 def metric(federation: Federation, name: str) -> float:
-    page = urllib.request.urlopen(f"http://{federation.settings('31').metrics.listen}/metrics", timeout=5)
+    page = urllib.request.urlopen(
+        f"http://{federation.settings('31').metrics.listen}/metrics", timeout=PATIENCE_SECONDS
+    )
     with page:
         lines = page.read().decode().splitlines()
     return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")))

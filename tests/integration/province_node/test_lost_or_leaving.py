@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,11 @@ from healthcode.rpc.convert import duration
 from healthcode.trust.store import TrustStore
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from province_node.__main__ import cli
-from tests.integration.province_node.world import VALID_IDS, Federation, open_federation
+from tests.integration.province_node.world import Federation, open_federation
+from tests.world.people import VALID_IDS
+from tests.world.waiting import eventually
 from trust_registry.__main__ import cli as registry_cli
 
-WITHIN_SECONDS = 30
 COUNT = 12
 VALID = verdict_pb2.OUTCOME_VALID
 
@@ -37,19 +36,6 @@ def federation(tmp_path_factory):
         yield made
 
 
-async def until(holds: Callable[[], Coroutine[Any, Any, bool]]) -> None:
-    give_up = time.monotonic() + WITHIN_SECONDS
-    while True:
-        try:
-            if await holds():
-                return
-        except Exception as error:  # the node starts, or has not published yet
-            if time.monotonic() > give_up:
-                raise AssertionError from error
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.1)
-
-
 def issue_some(federation: Federation) -> list[province_issuer_pb2.IssuedCode]:
     """Codes that Guangdong takes, once Shanghai issues at all."""
     found: list[province_issuer_pb2.IssuedCode] = []
@@ -59,7 +45,7 @@ def issue_some(federation: Federation) -> list[province_issuer_pb2.IssuedCode]:
         return (await federation.verify(found[0].code)).outcome == VALID
 
     async def several() -> None:
-        await until(passes)
+        await eventually(passes)
         found.extend([await federation.issue(validity=duration(3600)) for _ in range(COUNT)])
 
     asyncio.run(several())
@@ -114,12 +100,12 @@ def test_a_province_that_leaves_tells_whom_it_concerns(federation: Federation, t
         assert verdict.outcome == VALID
         return "ISSUER_RETIRES" in verdict.warnings and rfc3339(codes) in verdict.remedy
 
-    asyncio.run(until(is_told))
+    asyncio.run(eventually(is_told))
 
     async def is_known_at_home() -> bool:
         return bool(command(federation, "retirement")["retires"])
 
-    asyncio.run(until(is_known_at_home))
+    asyncio.run(eventually(is_known_at_home))
     # 2. What is issued now ends with it; the one before ends early.
     late = asyncio.run(federation.issue(validity=duration(7 * 86_400), **{**paper, "number": VALID_IDS[2]}))
     assert late.expires_at.seconds == codes
@@ -140,7 +126,7 @@ def test_a_province_that_leaves_tells_whom_it_concerns(federation: Federation, t
         verdict = await federation.verify(early.code)
         return not verdict.warnings and verdict.code_expires_at.seconds == early.expires_at.seconds
 
-    asyncio.run(until(is_over))
+    asyncio.run(eventually(is_over))
 
 
 def lines(federation: Federation, *arguments: str | Path) -> list[dict[str, Any]]:
@@ -188,7 +174,7 @@ def test_a_lost_passphrase_takes_no_code_and_gives_no_index_twice(
     async def is_refused() -> bool:
         return (await federation.verify(revoked.code)).outcome == verdict_pb2.OUTCOME_REVOKED
 
-    asyncio.run(until(is_refused))
+    asyncio.run(eventually(is_refused))
     # 5. The next request goes on naming the old LIVE and PAPER keys.
     command(federation, "keys", "rotate", "--purpose", "LIVE")
     command(federation, "publish", "--bundle", federation.sign("31"))

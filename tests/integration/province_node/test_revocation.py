@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,13 @@ import pytest
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.rpc.convert import duration
 from healthcode.trust.store import TrustStore
+from healthcode.trust.view import TrustView
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
-from tests.integration.province_node.world import VALID_IDS, Federation, open_federation
+from tests.integration.province_node.world import Federation, open_federation
 from tests.simulator.process import run_command
+from tests.world.people import VALID_IDS
+from tests.world.waiting import eventually
 
-WITHIN_SECONDS = 10
 HOUR = duration(3600)
 
 pytestmark = pytest.mark.xdist_group("province_node_revocation")
@@ -31,17 +32,12 @@ def federation(tmp_path_factory):
 
 async def _until(federation: Federation, outcome: int, text: str | None = None) -> None:
     """Until a code (or a new one) has this outcome at the other province."""
-    deadline = time.monotonic() + WITHIN_SECONDS + 10
-    while True:
-        try:
-            code = text or (await federation.issue(validity=HOUR)).code
-            if (await federation.verify(code)).outcome == outcome:
-                return
-        except Exception as error:  # the nodes still start
-            if time.monotonic() > deadline:
-                raise AssertionError from error
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.1)
+
+    async def is_so() -> bool:
+        code = text or (await federation.issue(validity=HOUR)).code
+        return (await federation.verify(code)).outcome == outcome
+
+    await eventually(is_so)
 
 
 async def command(federation: Federation, *arguments: str | Path, **options):
@@ -179,12 +175,13 @@ async def test_a_restored_node_un_revokes_nothing_and_goes_on(federation, tmp_pa
     again = await federation.issue(validity=HOUR)
     assert again.index >> 26 == 1
     assert (await federation.verify(again.code)).outcome == verdict_pb2.OUTCOME_VALID
+
     # the registry has acknowledged it, and the other node takes it in a moment later
-    give_up = time.monotonic() + 15
-    while True:
-        view = TrustStore.open(federation.settings("44").trust.folder).view
-        if view.issuers["31"].revocations.head.first_series == 1:
-            break
-        assert time.monotonic() < give_up, "the other node never saw the new series"
-        await asyncio.sleep(0.2)
-    assert view.warnings == ()
+    async def has_the_new_series() -> bool:
+        return trust_of_44().issuers["31"].revocations.head.first_series == 1
+
+    def trust_of_44() -> TrustView:
+        return TrustStore.open(federation.settings("44").trust.folder).view
+
+    await eventually(has_the_new_series)
+    assert trust_of_44().warnings == ()

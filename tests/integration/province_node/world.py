@@ -1,4 +1,4 @@
-"""A small federation of real processes: registry, gateway, Shanghai (31) and Guangdong (44), over mTLS on loopback."""
+"""A federation of real processes over mTLS: registry, gateway, Shanghai (31) and Guangdong (44)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from province_node.authority.request import decode_request
 from province_node.cli.connection import back_end, integrator
 from province_node.keys.setup import NodePlan, create_node
 from province_node.settings import NodeSettings, load_node_settings
-from tests.simulator.process import Service, free_ports, run_command, start_service
+from tests.simulator.process import Service, free_ports, init_registry, run_command, run_to_end, start_service
+from tests.world.people import item
+from tests.world.waiting import PATIENCE_SECONDS
 
 REALM = "test-node"
-VALID_IDS = ("11010519491231002X", "440524188001010014", "810000199001010019", "830000199001010012")
 _PASSPHRASE = b"authority"
 
 
@@ -73,7 +74,7 @@ class Federation:
             stack.close()
 
     def sign(self, code: str) -> Path:
-        """What the authority makes of the node's request.json, as a file."""
+        """The authority signs the node's request.json; the file that it gives back."""
         folder = self.root / f"authority-{code}"
         now = SystemClock().now()
         if not folder.exists():
@@ -115,40 +116,33 @@ class Federation:
     async def issue(self, code: str = "31", **changes: object) -> province_issuer_pb2.IssuedCode:
         async with self.order(code) as stub:
             request = province_issuer_pb2.IssueCodeRequest(request_id=str(uuid.uuid4()), item=item(**changes))
-            response = await stub.IssueCode(request, timeout=20)
+            response = await stub.IssueCode(request, timeout=PATIENCE_SECONDS)
         return response.issued
 
     async def verify(self, text: str, code: str = "44") -> verdict_pb2.Verdict:
         async with self.ask(code) as stub:
             response = await stub.Verify(
-                province_node_pb2.VerifyRequest(item=province_node_pb2.VerifyItem(code=text)), timeout=20
+                province_node_pb2.VerifyRequest(item=province_node_pb2.VerifyItem(code=text)),
+                timeout=PATIENCE_SECONDS,
             )
         return response.verdict
 
 
-def item(number: str = VALID_IDS[0], **changes: object) -> province_issuer_pb2.IssueItem:
-    values: dict[str, Any] = {"level": verdict_pb2.LEVEL_GREEN, "name": "张小三", **changes}
-    document = province_issuer_pb2.IdentityDocument(document_type="10", number=number)
-    return province_issuer_pb2.IssueItem(document=document, **values)
-
-
 @contextmanager
 def open_federation(root: Path, codes: Sequence[str] = ("31", "44")) -> Iterator[Federation]:
-    """From nothing to a federation that serves."""
+    """Founds a federation and starts it."""
     ports = free_ports(3 + 3 * len(codes))
     federation = Federation(root, ports)
-    registry, public, gateway = (f"127.0.0.1:{port}" for port in ports[:3])
-    _run("gateway", "init", "--dir", root / "gateway", "--realm", REALM, "--listen", gateway, "--development")
-    _run(
-        *("trust_registry", "init", "--dir", root / "registry", "--realm", REALM, "--development"),
-        *("--listen", registry, "--public-listen", public),
-        *("--gateway-ca", root / "gateway/tls/ca.pem", "--gateway-endpoint", gateway),
+    public, gateway = (f"127.0.0.1:{port}" for port in ports[1:3])
+    run_to_end(
+        "gateway", "init", "--dir", root / "gateway", "--realm", REALM, "--listen", gateway, "--development"
     )
-    told = json.loads(_run("trust_registry", "fingerprint", "--dir", root / "registry", "--json"))
+    more = ("--gateway-ca", root / "gateway/tls/ca.pem", "--gateway-endpoint", gateway)
+    fingerprint = init_registry(root / "registry", REALM, ports[0], ports[1], *more)
     registry_ca = root / "registry/tls/ca.pem"
-    _run(
+    run_to_end(
         *("gateway", "init", "--dir", root / "gateway", "--registry", public),
-        *("--registry-ca", registry_ca, "--root-fingerprint", told["root_1"]),
+        *("--registry-ca", registry_ca, "--root-fingerprint", fingerprint),
     )
     try:
         federation.start("registry")
@@ -159,7 +153,7 @@ def open_federation(root: Path, codes: Sequence[str] = ("31", "44")) -> Iterator
                 realm=REALM,
                 registry_endpoint=public,
                 registry_ca=registry_ca,
-                root_fingerprint=told["root_1"],
+                root_fingerprint=fingerprint,
                 listen=listen,
                 issuer_listen=issuer,
                 endpoint=None,
@@ -171,7 +165,7 @@ def open_federation(root: Path, codes: Sequence[str] = ("31", "44")) -> Iterator
             assert joined["state"] == "WAITING"
         ceremony = root / "registry/ceremony"
         for operator in (1, 2):
-            _run(
+            run_to_end(
                 *("trust_registry", "approve", *codes, "--dir", root / "registry", "--yes"),
                 *("--key", ceremony / f"operator-{operator}.key"),
                 *("--passphrase-file", ceremony / "passphrase"),
@@ -181,9 +175,3 @@ def open_federation(root: Path, codes: Sequence[str] = ("31", "44")) -> Iterator
         yield federation
     finally:
         federation.close()
-
-
-def _run(module: str, *arguments: str | Path) -> str:
-    done = run_command(module, *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout

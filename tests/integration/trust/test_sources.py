@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.mirror import run_mirror
 from tests.simulator.realm import PEM, SimulatedRealm
+from tests.world.waiting import until
 
 YEAR = 365 * 86_400
 
@@ -59,12 +60,6 @@ async def following(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  any condition, so there is no event to wait for
-            await asyncio.sleep(0.02)
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:

@@ -19,7 +19,8 @@ from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
 from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import NOW, fixed_key
-from tests.simulator.registry import HandClock, Province, admit, found_registry, operator, plan
+from tests.simulator.registry import Province, admit, found_registry, operator, plan
+from tests.world.clock import ManualClock
 from trust_registry.layout import RegistryFolder
 from trust_registry.mirror.export import export_tree, watch_tree
 from trust_registry.participants.submission import Publisher
@@ -37,8 +38,8 @@ SENT: WeakKeyDictionary[Province, int] = WeakKeyDictionary()
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def shanghai() -> Province:
 
 
 @pytest.fixture
-def registry(tmp_path: Path, clock: HandClock, shanghai: Province) -> Registry:
+def registry(tmp_path: Path, clock: ManualClock, shanghai: Province) -> Registry:
     """A registry with one province, and one code revoked."""
     made = found_registry(tmp_path / "registry", clock=clock)
     admit(made, shanghai)
@@ -85,7 +86,7 @@ def kept(registry: Registry) -> KeptFiles:
 
 
 def rebuilt(
-    registry: Registry, target: Path, *mirrors: Path, restored: KeptFiles | None = None, clock: HandClock
+    registry: Registry, target: Path, *mirrors: Path, restored: KeptFiles | None = None, clock: ManualClock
 ) -> tuple[RebuiltRegistry, Registry]:
     sources = [NodeFolderSource(path) if is_node_folder(path) else FolderSource(path) for path in mirrors]
     result = rebuild(
@@ -186,7 +187,7 @@ def test_superseded_files_leave_the_mirror_in_time_and_foreign_ones_stay(
 
 
 def test_a_mirror_never_goes_back_nor_to_another_realm(
-    registry: Registry, tmp_path: Path, clock: HandClock
+    registry: Registry, tmp_path: Path, clock: ManualClock
 ) -> None:
     """A registry restored from yesterday's backup does not overwrite a newer mirror."""
     mirror, backup = tmp_path / "mirror", tmp_path / "backup"
@@ -245,30 +246,30 @@ def test_watching_exports_each_publication_and_tries_again(registry: Registry, t
 
 
 def test_a_registry_is_rebuilt_from_a_mirror_and_clients_go_on(
-    registry: Registry, shanghai: Province, tmp_path: Path, clock: HandClock
+    registry: Registry, shanghai: Province, tmp_path: Path, clock: ManualClock
 ) -> None:
     """With the kept keys it publishes at once, above what clients hold, also days later; nothing is un-revoked."""
     mirror = tmp_path / "mirror"
     export(registry, mirror)
     client = trust_folder(registry, tmp_path / "trust", mirror)
     client.refresh(NOW)
-    clock.time += 3 * 86_400  # timestamp and snapshot have expired
+    clock.at += 3 * 86_400  # timestamp and snapshot have expired
     result, anew = rebuilt(registry, tmp_path / "anew", mirror, clock=clock)
     shutil.rmtree(registry.folder.root)
     assert (result.participants, result.missing_deltas, result.proposals) == (1, 0, ())
     anew.repository.renew()
     mirror_of_anew = TrustClient(tmp_path / "trust", FolderSource(anew.folder.repository))
-    view = mirror_of_anew.refresh(clock.time).view
+    view = mirror_of_anew.refresh(clock.at).view
     assert view.timestamp_version > result.timestamp_version
     assert len(view.issuers["31"].revocations.lists[day_of(NOW)]) == 1
-    shanghai.now = clock.time
+    shanghai.now = clock.at
     shanghai.revoke(day_of(NOW) + 4, [9])
     publish(anew, shanghai)
-    assert day_of(NOW) + 4 in mirror_of_anew.refresh(clock.time).view.issuers["31"].revocations.lists
+    assert day_of(NOW) + 4 in mirror_of_anew.refresh(clock.at).view.issuers["31"].revocations.lists
 
 
 def test_the_newest_of_several_sources_is_taken(
-    registry: Registry, shanghai: Province, tmp_path: Path, clock: HandClock
+    registry: Registry, shanghai: Province, tmp_path: Path, clock: ManualClock
 ) -> None:
     """A node's trust folder that is newer than every mirror serves as one; the damaged mirror is named."""
     old, damaged = tmp_path / "old", tmp_path / "damaged"
@@ -287,7 +288,7 @@ def test_the_newest_of_several_sources_is_taken(
 
 
 def test_nothing_is_published_at_or_below_what_a_mirror_holds(
-    registry: Registry, tmp_path: Path, clock: HandClock
+    registry: Registry, tmp_path: Path, clock: ManualClock
 ) -> None:
     """A frozen mirror with a whole tree, and one that is ahead in the timestamp alone: the higher versions count."""
     ahead, whole = tmp_path / "ahead", tmp_path / "whole"
@@ -302,7 +303,7 @@ def test_nothing_is_published_at_or_below_what_a_mirror_holds(
 
 
 def test_versions_that_a_node_proves_are_never_given_out_again(
-    registry: Registry, shanghai: Province, tmp_path: Path, clock: HandClock
+    registry: Registry, shanghai: Province, tmp_path: Path, clock: ManualClock
 ) -> None:
     """After a rebuild from an old mirror, a node's signed snapshot lifts every version, and the node's next head fits."""
     mirror = tmp_path / "mirror"
@@ -362,14 +363,14 @@ def test_nobody_makes_the_registry_leap_ahead(registry: Registry) -> None:
 
 
 def test_with_new_online_keys_two_proposals_bring_it_back(
-    registry: Registry, tmp_path: Path, clock: HandClock
+    registry: Registry, tmp_path: Path, clock: ManualClock
 ) -> None:
     """Root holders name the keys of snapshot and timestamp, operators the one of areas; clients follow."""
     mirror = tmp_path / "mirror"
     export(registry, mirror)
     client = trust_folder(registry, tmp_path / "trust", mirror)
     client.refresh(NOW)
-    clock.time += 2 * 86_400
+    clock.at += 2 * 86_400
     root = registry.folder.root
     result, anew = rebuilt(
         registry, tmp_path / "anew", mirror, restored=KeptFiles(tls=root / "tls"), clock=clock
@@ -382,14 +383,14 @@ def test_with_new_online_keys_two_proposals_bring_it_back(
             sign_proposal(anew.repository, anew.proposals, proposal.id, operator(registry, name))
     anew.repository.renew()
     follower = TrustClient(tmp_path / "trust", FolderSource(anew.folder.repository))
-    outcome = follower.refresh(clock.time)
+    outcome = follower.refresh(clock.at)
     assert outcome.view.root_version == 2
     assert outcome.rejected == ()
     assert outcome.view.timestamp_version > result.timestamp_version
 
 
 def test_a_mirror_of_another_root_rebuilds_nothing(
-    registry: Registry, tmp_path: Path, clock: HandClock
+    registry: Registry, tmp_path: Path, clock: ManualClock
 ) -> None:
     """The fingerprint decides, and a rebuild that fails leaves nothing behind."""
     other = found_registry(tmp_path / "other", clock=clock)

@@ -31,6 +31,8 @@ from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest, ReportNo
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.simulator.process import Service, free_ports, run_command, start_service
 from tests.simulator.registry import Province, admit, found_registry, plan
+from tests.world.certificates import write_tls
+from tests.world.waiting import PATIENCE_SECONDS, eventually
 from trust_registry.participants.submission import Publisher
 from trust_registry.registry import Registry
 from trust_registry.settings import RepositorySettings
@@ -55,6 +57,7 @@ class World:
         )
         toml.write_text(text.replace("[metrics]", f'[metrics]\nlisten = "127.0.0.1:{self.ports[2]}"'))
         now = int(time.time())
+        self.tls: dict[str, TlsSettings] = {}
         self.provinces = {code: Province(code, REALM, now=now) for code in codes}
         admit(self.registry, *self.provinces.values())
         for province in self.provinces.values():
@@ -67,14 +70,10 @@ class World:
     def reporter(self, code: str, *, source: Path | None = None) -> tuple[NodeReporter, TrustClient]:
         """A node's reporter, over a trust folder that it brought up to date."""
         folder = self.folder / f"node-{code}"
-        tls = TlsSettings(
-            certificate=folder / "leaf.pem", private_key=folder / "leaf.key", ca=folder / "ca.pem"
-        )
+        province = self.provinces[code]
         files = FolderSource(source or self.registry.folder.repository)
         if not folder.exists():
-            folder.mkdir()
-            self.provinces[code].leaf().write(tls.certificate, tls.private_key)
-            tls.ca.write_bytes(self.provinces[code].ca.certificate_pem)
+            self.tls[code] = write_tls(folder, province.leaf(), province.ca)
             root = self.registry.repository.tree.read(metadata_file("root", 1))
             init_trust(folder / "trust", files, root_fingerprint(root))
         client = TrustClient(folder / "trust", files)
@@ -84,7 +83,7 @@ class World:
             realm=REALM,
             trust=lambda: client.open().view,
             directory=folder / "trust",
-            tls=tls,
+            tls=self.tls[code],
             clock=SystemClock(),
             metrics=Metrics("node"),
         )
@@ -126,12 +125,17 @@ async def test_nodes_report_and_the_registry_shows_who_is_silent(world: World) -
         assert str(found["31"]["software"]).startswith("province-node ")
         assert abs(int(str(found["31"]["clock_offset_seconds"]))) <= 2
         url, text = f"http://127.0.0.1:{world.ports[2]}/metrics", ""
-        until = time.monotonic() + 30  # the gauges are set anew at each interval, five seconds here
-        while 'healthcode_registry_node_state{node="31"} 0.0' not in text and time.monotonic() < until:
+
+        async def is_current() -> bool:  # the gauges are set at each interval, five seconds here
+            nonlocal text
             await reporter.report_once()
-            await asyncio.sleep(0.5)
-            text = (await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read())).decode()
-        assert 'healthcode_registry_node_state{node="31"} 0.0' in text
+            page = await asyncio.to_thread(
+                lambda: urllib.request.urlopen(url, timeout=PATIENCE_SECONDS).read()
+            )
+            text = page.decode()
+            return 'healthcode_registry_node_state{node="31"} 0.0' in text
+
+        await eventually(is_current, pause_seconds=0.5)
         assert 'healthcode_registry_node_state{node="44"} 2.0' in text
         assert 'healthcode_registry_warns_timestamp_seconds{kind="role",name="targets"}' in text
         assert 'healthcode_registry_ends_timestamp_seconds{kind="certificate",name="registry"}' in text
@@ -149,7 +153,7 @@ async def test_only_provinces_and_the_gateway_report(world: World) -> None:
             ) as channel:
                 with pytest.raises(HealthcodeError) as refused, rpc_errors("the registry"):
                     await TrustRegistryServiceStub(channel).ReportNodeState(
-                        ReportNodeStateRequest(realm=REALM), timeout=10
+                        ReportNodeStateRequest(realm=REALM), timeout=PATIENCE_SECONDS
                     )
                 assert isinstance(refused.value, PermissionDeniedError) or refused.value.reason in {
                     Reason.CERTIFICATE_NOT_PUBLISHED,
@@ -186,7 +190,9 @@ async def test_a_registry_restored_from_a_backup_learns_from_a_report(world: Wor
                 yield PublishRevocationsRequest(request_id="again", metadata=metadata, head=head)
 
             with rpc_errors("the registry"):
-                answer = await TrustRegistryServiceStub(channel).PublishRevocations(messages(), timeout=20)
+                answer = await TrustRegistryServiceStub(channel).PublishRevocations(
+                    messages(), timeout=PATIENCE_SECONDS
+                )
         assert answer.version == 3
         assert not (await reporter.report_once()).lacking_roles
         view = (await asyncio.to_thread(follower.refresh, int(time.time()))).view
@@ -211,6 +217,9 @@ async def test_a_country_that_publishes_at_once_makes_few_snapshots(tmp_path: Pa
             for code, province in world.provinces.items()
         }
 
+        # connected before: what is shown are groups, not how fast a machine shakes hands
+        await asyncio.gather(*(channel.channel_ready() for channel in channels.values()))
+
         async def send(code: str) -> int:
             metadata, head = world.provinces[code].live_publication(2)
 
@@ -219,7 +228,7 @@ async def test_a_country_that_publishes_at_once_makes_few_snapshots(tmp_path: Pa
 
             with rpc_errors("the registry"):
                 answer = await TrustRegistryServiceStub(channels[code]).PublishRevocations(
-                    messages(), timeout=20
+                    messages(), timeout=PATIENCE_SECONDS
                 )
             return answer.snapshot_version
 

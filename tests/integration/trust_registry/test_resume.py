@@ -150,7 +150,7 @@ def test_areas_are_signed_anew_above_what_was_given_out(tmp_path: Path) -> None:
     """They are the registry's own: nothing of them is lacking."""
     country = Country(tmp_path)
     country.back_up()
-    country.clock.time += 86_400 + 7200  # half of their life
+    country.clock.at += 86_400 + 7200  # half of their life
     country.registry.repository.renew()
     country.refresh("A")
     country.restore()

@@ -16,6 +16,7 @@ from healthcode.trust.store import TrustStore
 from tests.simulator.mirror import run_mirror
 from tests.simulator.realm import SimulatedRealm
 from tests.unit.cli.command import Done, healthcode
+from tests.world.waiting import PATIENCE_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -166,12 +167,9 @@ def test_follow_keeps_a_folder_current(present: SimulatedRealm, tmp_path: Path) 
         command = [sys.executable, "-m", "healthcode.cli", "trust", "follow", "--dir", str(folder)]
         with subprocess.Popen([*command, "--poll-seconds", "1"], stderr=subprocess.DEVNULL) as process:
             present.publish()
-            deadline = time.monotonic() + 20
-            while TrustStore.open(folder).view.snapshot_version != present.snapshot_version:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            wait_until(lambda: TrustStore.open(folder).view.snapshot_version == present.snapshot_version)
             process.terminate()
-            process.wait(10)
+            process.wait(PATIENCE_SECONDS)
 
 
 def test_sync_without_a_folder_says_what_to_do(tmp_path: Path) -> None:

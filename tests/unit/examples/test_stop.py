@@ -9,6 +9,7 @@ from rich.console import Console
 
 from examples.demo.__main__ import stop_kept
 from examples.demo.federation import PIDS
+from tests.world.waiting import PATIENCE_SECONDS
 
 
 def test_a_kept_federation_is_stopped_and_removed(tmp_path: Path) -> None:
@@ -20,7 +21,7 @@ def test_a_kept_federation_is_stopped_and_removed(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as running:
         (folder / PIDS).write_text(f"{running.pid} registry\n{gone.pid} gateway\n")
         assert stop_kept(folder, Console(quiet=True), patience_seconds=0.2) == 0
-        assert running.wait(5) < 0
+        assert running.wait(PATIENCE_SECONDS) < 0
     assert not folder.exists()
 
 

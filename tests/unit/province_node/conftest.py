@@ -7,7 +7,8 @@ import pytest
 from province_node.keys.keyring import Keyring
 from province_node.store.node_store import NodeStore
 from tests.simulator.realm import NOW, SimulatedRealm
-from tests.unit.province_node.world import HOME, PASSPHRASE, StandingClock, World, write_keys
+from tests.unit.province_node.world import HOME, PASSPHRASE, World, write_keys
+from tests.world.clock import ManualClock
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def world(tmp_path):
         realm=realm,
         keyring=Keyring(tmp_path / "keys", PASSPHRASE, participant=HOME, realm=realm.realm),
         store=store,
-        clock=StandingClock(),
+        clock=ManualClock(),
         view=realm.client(tmp_path / "trust").refresh(NOW).view,
     )
     made.cover()

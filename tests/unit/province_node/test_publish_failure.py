@@ -14,6 +14,7 @@ from province_node.publishing.publisher import Publisher, PublishEvents
 from province_node.store.node_store import NodeStore
 from tests.unit.province_node.publishing.test_publisher import TODAY, FakeRegistry, head_of, revoke
 from tests.unit.province_node.world import HOME, make_publisher
+from tests.world.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ async def test_why_a_head_does_not_go_out_is_kept_until_one_does(world, store):
     told: asyncio.Queue[bool] = asyncio.Queue()
     registry.errors = [UnavailableError("out of reach")]
     running = asyncio.create_task(publisher(world, store, registry, on_failing=told.put_nowait).run())
-    assert await asyncio.wait_for(told.get(), 5) is True
+    assert await asyncio.wait_for(told.get(), PATIENCE_SECONDS) is True
     failure = store.publish_failure()
     assert failure is not None
     assert (failure.reason, failure.message, failure.since) == (
@@ -53,7 +54,7 @@ async def test_why_a_head_does_not_go_out_is_kept_until_one_does(world, store):
         "out of reach",
         world.clock.at,
     )
-    assert await asyncio.wait_for(told.get(), 5) is False
+    assert await asyncio.wait_for(told.get(), PATIENCE_SECONDS) is False
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert store.publish_failure() is None

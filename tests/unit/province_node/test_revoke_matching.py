@@ -12,7 +12,8 @@ from healthcode.wire.claims import Level
 from province_node.codes.revoke import RevokeUseCase, Selection
 from province_node.people.level import LevelReason, LevelStatement
 from province_node.store.records import HolderKey, IssuedUnder, RevocationReason
-from tests.unit.province_node.world import HOME, VALID_IDS, order
+from tests.unit.province_node.world import HOME
+from tests.world.people import VALID_IDS, order
 
 BACK_END = "spiffe://t/issuer/31/x"
 

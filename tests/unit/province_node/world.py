@@ -1,4 +1,4 @@
-"""Participant 31 of a simulated realm as a node sees it: its keys in files, a store, a clock that stands."""
+"""Participant 31 of a simulated realm as its node sees it: keys in files, a store, a clock set by hand."""
 
 from __future__ import annotations
 
@@ -6,48 +6,37 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from healthcode.identity.document import decode_document
 from healthcode.revocation.day import day_of
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
-from healthcode.wire.claims import Level, Presentation
-from province_node.codes.issue import IssuedCode, IssueOrder, IssueUseCase
+from province_node.codes.issue import IssuedCode, IssueUseCase
 from province_node.keys.keyring import Keyring
-from province_node.people.level import LevelStatement
 from province_node.publishing.head_sender import HeadSender, Send, TrustInUse
 from province_node.publishing.next_head import COVER_MARGIN_DAYS, HeadMaker
 from province_node.publishing.publisher import Publisher, PublishEvents
 from province_node.settings import IssueSettings, PublishSettings
 from province_node.store.node_store import NodeStore
 from province_node.store.records import Publication, Request
-from tests.simulator.realm import NOW, SimulatedRealm
+from tests.simulator.realm import SimulatedRealm
+from tests.world.clock import ManualClock
+from tests.world.people import order
 
 HOME = "31"
 PASSPHRASE = b"a passphrase for tests"
-VALID_IDS = ("11010519491231002X", "440524188001010014", "810000199001010019", "830000199001010012")
-
-
-@dataclass
-class StandingClock:
-    """A clock that stands until it is set."""
-
-    at: int = NOW
-
-    def now(self) -> int:
-        return self.at
+INTERVAL_SECONDS = 0.2
 
 
 @dataclass
 class World:
-    """What the use cases are wired with; `view` is swapped by `refresh`."""
+    """What use cases are wired with; `refresh` replaces `view`."""
 
     folder: Path
     realm: SimulatedRealm
     keyring: Keyring
     store: NodeStore
-    clock: StandingClock
+    clock: ManualClock
     view: TrustView
     nudges: list[int] = field(default_factory=list)
 
@@ -55,12 +44,12 @@ class World:
         return self.view
 
     def refresh(self) -> None:
-        """Publishes what stands in the realm, and takes it in."""
+        """Publishes the realm as it is now, and refreshes the view from it."""
         self.realm.publish()
         self.view = self.realm.client(self.folder / "trust").refresh(self.clock.at).view
 
     def cover(self, days: int = 15 + COVER_MARGIN_DAYS) -> None:
-        """As if a head had been acknowledged that covers so many days from today."""
+        """Records an acknowledged head that covers so many days from today."""
         today = day_of(self.clock.at)
         self.store.record_publication(Publication(1, self.clock.at, today, today + days, 0, b""))
 
@@ -80,7 +69,7 @@ class World:
         return Request("spiffe://t/issuer/31/x", name, digest, self.clock.at + 86_400)
 
     def issue_one(self, **changes: object) -> IssuedCode:
-        """One code through the use case. Raises what it was refused with."""
+        """One code by the use case. Raises the refusal."""
         kept: list[object] = []
 
         def keep(results: object) -> bytes:
@@ -122,20 +111,9 @@ def make_publisher(
         store=store,
         trust=trust,
         clock=world.clock,
-        settings=PublishSettings(interval_seconds=0.2),
+        settings=PublishSettings(interval_seconds=INTERVAL_SECONDS),
         events=events,
     )
-
-
-def order(number: str = VALID_IDS[0], **changes: object) -> IssueOrder:
-    """A GREEN LIVE code for the holder of `number`."""
-    values: dict[str, object] = {
-        "document": decode_document("10", number),
-        "name": "张小三",
-        "statement": LevelStatement(Level.GREEN),
-        "presentation": Presentation.LIVE,
-    }
-    return IssueOrder(**{**values, **changes})  # type: ignore[arg-type]  # named as in the class
 
 
 def write_keys(folder: Path, realm: SimulatedRealm, code: str = HOME) -> None:

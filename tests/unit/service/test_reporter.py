@@ -17,8 +17,7 @@ from healthcode.service.reporter import NodeReporter
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics
 from healthcode.v1.trust_registry_pb2 import ReportNodeStateResponse
-
-PATIENCE_SECONDS = 20
+from tests.world.waiting import PATIENCE_SECONDS
 
 
 class Reporter(NodeReporter):

@@ -9,6 +9,7 @@ import pytest
 
 from healthcode.errors import Reason, TrustError, UnavailableError
 from healthcode.storage.lock import lock
+from tests.world.waiting import PATIENCE_SECONDS
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
@@ -17,7 +18,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     inside = threading.Event()
 
     def second() -> None:
-        inside.wait(5)
+        inside.wait(PATIENCE_SECONDS)
         with lock(tmp_path / "lock"):
             order.append("second")
 
@@ -27,7 +28,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         inside.set()
         thread.join(0.1)
         order.append("first")
-    thread.join(5)
+    thread.join(PATIENCE_SECONDS)
     assert order == ["first", "second"]
 
 

@@ -12,13 +12,7 @@ from healthcode.errors import InvalidInputError
 from healthcode.policy.words import Decision, Outcome, PlaceType
 from healthcode.verification.verifier import Verifier
 from tests.unit.verification.realm import NOW, REVOKED_INDEX, code, issuer, view
-
-
-class StoppedClock:
-    """A clock that always says NOW."""
-
-    def now(self) -> int:
-        return NOW
+from tests.world.clock import ManualClock
 
 
 def test_the_exports_are_frozen() -> None:
@@ -47,7 +41,7 @@ def test_importing_the_package_loads_nothing_else() -> None:
 
 def test_place_is_a_word_or_a_place_type() -> None:
     """Both spellings decide alike, and the clock is asked when no time is given."""
-    verifier = Verifier(view(), clock=StoppedClock())
+    verifier = Verifier(view(), clock=ManualClock(NOW))
     assert verifier.verify(code(), place="AIRPORT") == verifier.verify(
         code(), place=PlaceType.AIRPORT, now=NOW
     )
@@ -56,7 +50,7 @@ def test_place_is_a_word_or_a_place_type() -> None:
 @pytest.mark.parametrize("word", ["airport", "Airport", "AIRPORT"])
 def test_words_are_taken_in_any_case(word: str) -> None:
     """As the commands take them: a place in small letters is no unknown place."""
-    verifier = Verifier(view(), clock=StoppedClock())
+    verifier = Verifier(view(), clock=ManualClock(NOW))
     assert verifier.verify(code(), place=word, category="general") == verifier.verify(
         code(), place=PlaceType.AIRPORT
     )
@@ -65,7 +59,7 @@ def test_words_are_taken_in_any_case(word: str) -> None:
 @pytest.mark.parametrize("text", [None, 3, b"CNHC1:", ["CNHC1:"]])
 def test_what_is_no_text_is_a_typed_error(text: object) -> None:
     """A program's slip is an InvalidInputError of ours, alone and among many."""
-    verifier = Verifier(view(), clock=StoppedClock())
+    verifier = Verifier(view(), clock=ManualClock(NOW))
     with pytest.raises(InvalidInputError, match="a str"):
         verifier.verify(text)  # type: ignore[arg-type]  # the slip
     with pytest.raises(InvalidInputError, match="a str"):

@@ -123,10 +123,10 @@ def test_every_refusal_costs_under_a_millisecond(name):
     text, _ = REFUSED[name]
     best = 1.0
     for _ in range(20):
-        started = time.perf_counter()
+        started = time.thread_time()
         with pytest.raises(DecodeError):
             decode_code(text, "test-a")
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.thread_time() - started)
     assert best < 0.001
 
 

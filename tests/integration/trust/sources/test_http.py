@@ -26,6 +26,7 @@ from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.rpc.mtls.tls_files import CertifiedKey
 from healthcode.trust.sources.http import HttpSource, check_mirror_url
 from tests.simulator.mirror import Mirror, Reply, drip, drip_headers, endless, run_mirror
+from tests.world.waiting import PATIENCE_SECONDS
 
 FILES = {"metadata/timestamp.json": b"12345", "targets/provinces/31/a.head": b"", "lists/big": b"x" * 300_000}
 
@@ -87,14 +88,14 @@ def test_slow_retrieval_is_cut_in_time(mirror: Mirror, slow: Callable[[threading
     mirror.behave = lambda _path: slow(mirror.stopped)
     began = time.monotonic()
     with pytest.raises(UnavailableError) as caught:
-        mirror.source(timeout_seconds=0.4).fetch("metadata/timestamp.json", 1_000)
+        mirror.source(timeout_seconds=1).fetch("metadata/timestamp.json", 1_000)
     assert caught.value.reason is Reason.SOURCE_SLOW
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 def test_a_retry_does_not_outlive_its_time(mirror: Mirror) -> None:
     """A connection that is cut in its headers reads as one that was closed, and is not tried again without a limit."""
-    source = mirror.source(timeout_seconds=0.2)
+    source = mirror.source(timeout_seconds=1)
     with pytest.raises(NotFoundError):
         source.fetch("metadata/2.root.json", 100)
     mirror.asked.clear()
@@ -104,14 +105,14 @@ def test_a_retry_does_not_outlive_its_time(mirror: Mirror) -> None:
         with pytest.raises(UnavailableError) as caught:
             source.fetch("metadata/timestamp.json", 5)
         assert caught.value.reason is Reason.SOURCE_SLOW
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 def test_a_handshake_that_hangs_is_cut() -> None:
     """A server that takes the connection and says nothing: https and http alike."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         for scheme in ("https", "http"):
-            source = HttpSource(f"{scheme}://127.0.0.1:{server.getsockname()[1]}", timeout_seconds=0.3)
+            source = HttpSource(f"{scheme}://127.0.0.1:{server.getsockname()[1]}", timeout_seconds=1)
             with pytest.raises(UnavailableError) as caught:
                 source.fetch("metadata/timestamp.json", 5)
             assert caught.value.reason is Reason.SOURCE_SLOW
@@ -119,7 +120,7 @@ def test_a_handshake_that_hangs_is_cut() -> None:
 
 def test_a_server_that_is_gone_is_unavailable(mirror: Mirror) -> None:
     """Nobody listens; a status that is no file; an end before the end."""
-    gone = HttpSource("http://127.0.0.1:9", timeout_seconds=1)
+    gone = HttpSource("http://127.0.0.1:9", timeout_seconds=PATIENCE_SECONDS)
     with pytest.raises(UnavailableError, match="out of reach: Connection refused"):
         gone.fetch("metadata/timestamp.json", 5)
     for reply in (answering(500), answering(206), answering(204), answering(200, b"12", Content_Length="5")):

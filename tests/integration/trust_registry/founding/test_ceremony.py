@@ -21,7 +21,8 @@ from healthcode.trust.format.metadata_fields import realm_of
 from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
 from healthcode.trust.verify.roots import root_fingerprint, spoken_fingerprint
-from tests.simulator.registry import HandClock, plan
+from tests.simulator.registry import plan
+from tests.world.clock import ManualClock
 from trust_registry.__main__ import cli
 from trust_registry.founding.ceremony import SigningStep, hold_ceremony
 from trust_registry.layout import RegistryFolder
@@ -73,7 +74,7 @@ def test_a_real_ceremony_asks_each_holder_and_tells_what_to_carry_away(tmp_path:
 def test_every_new_key_signs(tmp_path: Path) -> None:
     """Root and targets bear the signature of each holder, so that each is proven to be held."""
     folder = RegistryFolder(tmp_path / "registry")
-    hold_ceremony(plan(), folder, HandClock(), confirm=lambda step: True)
+    hold_ceremony(plan(), folder, ManualClock(), confirm=lambda step: True)
     root = decode_metadata((folder.repository / metadata_file("root", 1)).read_bytes(), Root)
     targets = decode_metadata((folder.repository / metadata_file("targets", 1)).read_bytes(), Targets)
     assert len(root.signatures) == len(targets.signatures) == 3
@@ -127,7 +128,7 @@ def test_an_interruption_at_any_signature_leaves_nothing(tmp_path: Path) -> None
             return True
 
         with pytest.raises(KeyboardInterrupt):
-            hold_ceremony(plan(), RegistryFolder(tmp_path / "registry"), HandClock(), confirm=confirm)
+            hold_ceremony(plan(), RegistryFolder(tmp_path / "registry"), ManualClock(), confirm=confirm)
         assert list(tmp_path.iterdir()) == []
 
 
@@ -155,7 +156,7 @@ def test_a_development_ceremony_never_makes_cn(tmp_path: Path) -> None:
     assert result.exception.reason is Reason.REALM_MISMATCH
     with pytest.raises(InvalidInputError, match="may not make realm cn"):
         hold_ceremony(
-            plan("cn"), RegistryFolder(tmp_path / "registry"), HandClock(), confirm=lambda step: True
+            plan("cn"), RegistryFolder(tmp_path / "registry"), ManualClock(), confirm=lambda step: True
         )
     assert list(tmp_path.iterdir()) == []
 

@@ -22,7 +22,8 @@ from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.trust.view import TrustView
 from healthcode.v1.trust_registry_pb2 import ReportNodeStateRequest
 from tests.simulator.realm import NOW
-from tests.simulator.registry import HandClock, Province, admit, found_registry
+from tests.simulator.registry import Province, admit, found_registry
+from tests.world.clock import ManualClock
 from trust_registry.__main__ import cli
 from trust_registry.metrics import RegistryMetrics
 from trust_registry.monitoring.node_lag import Lag, NodeLag, lags_of
@@ -36,12 +37,12 @@ SHANGHAI = PeerId(REALM, PeerKind.PROVINCE, "31")
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def registry(tmp_path: Path, clock: HandClock) -> Registry:
+def registry(tmp_path: Path, clock: ManualClock) -> Registry:
     made = found_registry(tmp_path / "registry", clock=clock)
     provinces = [Province("31", REALM), Province("44", REALM)]
     admit(made, *provinces)
@@ -95,25 +96,25 @@ def test_who_never_reported_is_unknown_and_who_is_current_is_told_so(
 
 
 def test_who_falls_silent_is_unknown_since_its_last_word(
-    registry: Registry, store: NodeReportStore, clock: HandClock, tmp_path: Path
+    registry: Registry, store: NodeReportStore, clock: ManualClock, tmp_path: Path
 ) -> None:
     """Three intervals of silence, and what it last said counts no more."""
     report(registry, store, request_of(registry, view_of(registry, tmp_path / "trust")))
-    clock.time += 180
+    clock.at += 180
     assert lags(registry, store)["31"].state is Lag.CURRENT
-    clock.time += 1
+    clock.at += 1
     found = lags(registry, store)["31"]
     assert (found.state, found.since) == (Lag.UNKNOWN, NOW)
 
 
 def test_who_gets_nothing_newer_lags_since_the_time_of_what_it_has(
-    registry: Registry, store: NodeReportStore, clock: HandClock, tmp_path: Path
+    registry: Registry, store: NodeReportStore, clock: ManualClock, tmp_path: Path
 ) -> None:
     """A node that is cut off reports on, with an old timestamp; once it caught up it is CURRENT."""
     view = view_of(registry, tmp_path / "trust")
     old = request_of(registry, view)
     for _ in range(4):
-        clock.time += 60
+        clock.at += 60
         registry.repository.renew()
         report(registry, store, old)
     found = lags(registry, store)["31"]
@@ -123,14 +124,14 @@ def test_who_gets_nothing_newer_lags_since_the_time_of_what_it_has(
 
 
 def test_who_refuses_a_neighbours_head_lags_by_name(
-    registry: Registry, store: NodeReportStore, clock: HandClock, tmp_path: Path
+    registry: Registry, store: NodeReportStore, clock: ManualClock, tmp_path: Path
 ) -> None:
     """The snapshot is the newest and one head is older: that head is named, since the first such report."""
     view = view_of(registry, tmp_path / "trust")
     refusing = replace(view, issuers={**view.issuers, "44": replace(view.issuers["44"], live_version=0)})
     for _ in range(3):
         report(registry, store, request_of(registry, refusing))
-        clock.time += 60
+        clock.at += 60
     found = lags(registry, store)["31"]
     assert (found.state, found.since, found.behind) == (Lag.LAGGING, NOW, ("province-44-live 0 < 1",))
     report(registry, store, request_of(registry, view))

@@ -12,6 +12,7 @@ import pytest
 
 from healthcode.errors import ConflictError, Reason, UnavailableError
 from tests.simulator.registry import Province, admit, found_registry
+from tests.world.waiting import PATIENCE_SECONDS
 from trust_registry.participants.batch import BatchQueue
 from trust_registry.participants.submission import Publisher, Submission
 from trust_registry.registry import Registry
@@ -19,7 +20,6 @@ from trust_registry.tree.transaction import Receipt
 
 REALM = "test-registry"
 CODES = ("11", "12", "13", "31", "44")
-PATIENCE_SECONDS = 30
 
 
 @pytest.fixture

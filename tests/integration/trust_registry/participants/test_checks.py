@@ -31,7 +31,8 @@ from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
 from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import NOW
-from tests.simulator.registry import HandClock, Province, admit, found_registry
+from tests.simulator.registry import Province, admit, found_registry
+from tests.world.clock import ManualClock
 from trust_registry.monitoring.check import inspect_folder
 from trust_registry.monitoring.status import status_of
 from trust_registry.participants.ca_directory import CaDirectory
@@ -229,7 +230,7 @@ def test_a_head_of_the_future_is_refused(publisher: Publisher, shanghai: Provinc
 
 def test_a_request_id_stands_for_one_content() -> None:
     """The same id with the same content passes, with another it is refused, and after a day it is free."""
-    ledger, clock = RequestIds(), HandClock()
+    ledger, clock = RequestIds(), ManualClock()
     ledger.check("31", "a", b"one", clock.now())
     ledger.check("31", "a", b"one", clock.now())
     ledger.check("44", "a", b"two", clock.now())
@@ -269,7 +270,9 @@ def test_published_cas_that_clash_stay_with_the_first(registry: Registry, shangh
     assert [line.partition(":")[0] for line in told] == [
         f"tls_ca entry {n} of 44 is left out" for n in (1, 2)
     ]
-    (finding,) = [each for each in inspect_folder(registry.folder, HandClock(NOW), {}) if "CAs" in each.what]
+    (finding,) = [
+        each for each in inspect_folder(registry.folder, ManualClock(NOW), {}) if "CAs" in each.what
+    ]
     assert (finding.grade, finding.detail) == (Grade.WARNING, "; ".join(told))
     # and it can still mend what it published
     publisher = Publisher(registry.repository)

@@ -27,7 +27,8 @@ from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
 from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import NOW, fixed_key
-from tests.simulator.registry import HandClock, found_registry, operator
+from tests.simulator.registry import found_registry, operator
+from tests.world.clock import ManualClock
 from trust_registry.__main__ import cli
 from trust_registry.proposals.areas import AreaApprovalStore, approve_areas, publish_approved
 from trust_registry.registry import Registry, open_registry
@@ -40,14 +41,14 @@ def risk(as_of: int = LATER, level: RiskLevel = RiskLevel.HIGH) -> bytes:
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def registry(tmp_path: Path, clock: HandClock) -> Registry:
+def registry(tmp_path: Path, clock: ManualClock) -> Registry:
     made = found_registry(tmp_path / "registry", clock=clock)
-    clock.time = LATER
+    clock.at = LATER
     return made
 
 
@@ -109,14 +110,14 @@ def test_an_approval_is_of_these_bytes_and_of_this_realm(
 
 
 def test_an_old_approval_is_never_used_again(
-    registry: Registry, store: AreaApprovalStore, clock: HandClock
+    registry: Registry, store: AreaApprovalStore, clock: ManualClock
 ) -> None:
     """What was superseded stays so, though both approvals still lie there; renewals change no content."""
     for as_of in (LATER, LATER + 60):
-        clock.time = as_of
+        clock.at = as_of
         for name in ("operator-1", "operator-2"):
             approve(registry, store, risk(as_of), name)
-    clock.time += 30 * 3600
+    clock.at += 30 * 3600
     registry.repository.renew()
     assert registry.repository.published().version_of("areas") == 4
     assert publish_approved(registry.repository, store) is None
@@ -141,7 +142,7 @@ def test_what_is_no_risk_or_of_a_wrong_time_is_refused(
 
 
 def test_approvals_given_without_the_online_keys_are_published_by_the_server(
-    registry: Registry, store: AreaApprovalStore, clock: HandClock
+    registry: Registry, store: AreaApprovalStore, clock: ManualClock
 ) -> None:
     """The operators' machine has no online keys; whoever has them publishes what is complete, once."""
     without = open_registry(registry.folder, clock, {}, with_keys=False)

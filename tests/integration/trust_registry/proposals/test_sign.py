@@ -23,7 +23,8 @@ from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
 from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import NOW, PEM
-from tests.simulator.registry import HandClock, Province, admit, found_registry, operator, put_join
+from tests.simulator.registry import Province, admit, found_registry, operator, put_join
+from tests.world.clock import ManualClock
 from trust_registry.participants.join import Join, receive_join
 from trust_registry.proposals.drafts import draft_admission, draft_policy, draft_renewal, draft_service
 from trust_registry.proposals.proposal import ProposalState
@@ -274,13 +275,13 @@ def test_a_proposal_that_changes_nothing_is_refused(registry: Registry) -> None:
 
 def test_a_clock_that_moves_does_not_matter_to_open_proposals(tmp_path: Path) -> None:
     """A proposal signed a week later is still the same proposal."""
-    clock = HandClock()
+    clock = ManualClock()
     registry = found_registry(tmp_path / "registry", clock=clock)
     proposal = draft_admission(
         registry.repository, registry.proposals, [put_join(registry, Province("31", REALM))]
     )
     sign_proposal(registry.repository, registry.proposals, proposal.id, operator(registry, "operator-1"))
-    clock.time += 7 * 86_400
+    clock.at += 7 * 86_400
     signing = sign_proposal(
         registry.repository, registry.proposals, proposal.id, operator(registry, "operator-2")
     )

@@ -83,7 +83,7 @@ def test_the_newest_of_everything_is_taken_from_all_together(country: Country) -
     published = anew.repository.published()
     assert (published.version_of("province-31-live"), published.version_of("province-44-live")) == (2, 2)
     assert published.versions.timestamp == highest.timestamp + 1
-    follow(anew, country.root / "C", country.clock.time)
+    follow(anew, country.root / "C", country.clock.at)
     assert (country.refused("C", "31"), country.refused("C", "44")) == ({1, 2}, {1, 2})
 
 

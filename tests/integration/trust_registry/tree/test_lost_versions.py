@@ -241,7 +241,7 @@ def test_who_lies_of_its_root_stops_nobody(tmp_path: Path) -> None:
     assert "31 was called" in proposal.title
     sign(registry, proposal, ROOTS)
     assert registry.repository.published().versions.root == 2
-    assert follow(registry, tmp_path / "B", country.clock.time).view.root_version == 2
+    assert follow(registry, tmp_path / "B", country.clock.at).view.root_version == 2
     with pytest.raises(PreconditionError):
         draft_renewal(registry.repository, registry.proposals, "root")
 

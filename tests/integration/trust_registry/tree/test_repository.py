@@ -17,7 +17,8 @@ from healthcode.trust.format.layout import metadata_file
 from healthcode.trust.format.metadata import expires_at
 from healthcode.trust.format.metadata_fields import signed_at
 from tests.simulator.realm import NOW, fixed_key
-from tests.simulator.registry import HandClock, Province, admit, found_registry, plan
+from tests.simulator.registry import Province, admit, found_registry, plan
+from tests.world.clock import ManualClock
 from trust_registry.founding.ceremony import hold_ceremony
 from trust_registry.monitoring.check import inspect_folder
 from trust_registry.monitoring.status import status_of
@@ -30,41 +31,41 @@ REALM = "test-registry"
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def registry(tmp_path: Path, clock: HandClock) -> Registry:
+def registry(tmp_path: Path, clock: ManualClock) -> Registry:
     return found_registry(tmp_path / "registry", clock=clock)
 
 
-def test_renewing_signs_the_timestamp_alone(registry: Registry, clock: HandClock) -> None:
+def test_renewing_signs_the_timestamp_alone(registry: Registry, clock: ManualClock) -> None:
     """A minute later there is a newer timestamp over the same snapshot."""
-    clock.time += 60
+    clock.at += 60
     receipt = registry.repository.renew()
     assert (receipt.timestamp_version, receipt.snapshot_version) == (2, 1)
-    assert signed_at(registry.repository.published().timestamp.signed) == clock.time
+    assert signed_at(registry.repository.published().timestamp.signed) == clock.at
 
 
-def test_snapshot_and_areas_are_renewed_at_half_their_life(registry: Registry, clock: HandClock) -> None:
+def test_snapshot_and_areas_are_renewed_at_half_their_life(registry: Registry, clock: ManualClock) -> None:
     """Nobody needs to remember a day's or two days' expiry."""
-    clock.time += 13 * 3600
+    clock.at += 13 * 3600
     assert registry.repository.renew().snapshot_version == 2
-    clock.time += 13 * 3600
+    clock.at += 13 * 3600
     registry.repository.renew()
     published = registry.repository.published()
     assert published.version_of("areas") == 2
-    assert expires_at(published.snapshot.signed) > clock.time + 80_000
+    assert expires_at(published.snapshot.signed) > clock.at + 80_000
 
 
-def test_a_registry_that_slept_for_a_month_wakes_up(registry: Registry, clock: HandClock) -> None:
+def test_a_registry_that_slept_for_a_month_wakes_up(registry: Registry, clock: ManualClock) -> None:
     """Expired online roles are no dead end: the first renewal makes them good."""
-    clock.time += 30 * 86_400
+    clock.at += 30 * 86_400
     registry.repository.renew()
     published = registry.repository.published()
     for metadata in (published.timestamp, published.snapshot):
-        assert expires_at(metadata.signed) > clock.time
+        assert expires_at(metadata.signed) > clock.at
 
 
 def test_a_publication_cut_off_before_its_commit_never_happened(
@@ -90,7 +91,7 @@ def test_a_publication_cut_off_before_its_commit_never_happened(
 
 
 def test_superseded_files_go_and_current_ones_and_roots_stay(
-    registry: Registry, clock: HandClock, tmp_path: Path
+    registry: Registry, clock: ManualClock, tmp_path: Path
 ) -> None:
     """After the time of grace only what is current is left, and it is whole."""
     shanghai = Province("31", REALM)
@@ -116,13 +117,13 @@ def test_superseded_files_go_and_current_ones_and_roots_stay(
     assert remove_superseded(registry.repository, 3600) == 0
 
 
-def test_a_ceremony_founds_once(registry: Registry, clock: HandClock) -> None:
+def test_a_ceremony_founds_once(registry: Registry, clock: ManualClock) -> None:
     """A second ceremony in the same folder is refused, and changes nothing."""
     with pytest.raises(ConfigurationError, match="not empty"):
         hold_ceremony(plan(), registry.folder, clock, confirm=lambda step: True)
 
 
-def test_check_finds_what_is_wrong_and_says_what_to_do(registry: Registry, clock: HandClock) -> None:
+def test_check_finds_what_is_wrong_and_says_what_to_do(registry: Registry, clock: ManualClock) -> None:
     """A readable key, a wrong passphrase, a damaged tree, a clock behind: each by its own sentence."""
 
     def failed() -> list[str]:
@@ -131,9 +132,9 @@ def test_check_finds_what_is_wrong_and_says_what_to_do(registry: Registry, clock
         ]
 
     assert failed() == []
-    clock.time -= 86_400
+    clock.at -= 86_400
     assert any("set the clock" in text for text in failed())
-    clock.time += 86_400
+    clock.at += 86_400
     key = registry.folder.keys / "snapshot.key"
     key.chmod(0o644)
     assert any("chmod 600" in text for text in failed())
@@ -144,7 +145,7 @@ def test_check_finds_what_is_wrong_and_says_what_to_do(registry: Registry, clock
     assert any("is missing" in text for text in failed())
 
 
-def test_check_finds_a_damaged_tree(registry: Registry, clock: HandClock) -> None:
+def test_check_finds_a_damaged_tree(registry: Registry, clock: ManualClock) -> None:
     """A flipped byte in a published file does not wait for a client to find it."""
     path = registry.folder.repository / metadata_file("targets", 1)
     path.write_bytes(path.read_bytes().replace(b'"threshold"', b'"thresholb"', 1))
@@ -167,7 +168,7 @@ def test_holders_keys_on_the_server_warn_in_a_test_realm_and_stop_cn(registry: R
     assert check_offline_keys(real) == []
 
 
-def test_another_realm_in_the_configuration_is_found(registry: Registry, clock: HandClock) -> None:
+def test_another_realm_in_the_configuration_is_found(registry: Registry, clock: ManualClock) -> None:
     """registry.toml and the tree must be of one realm."""
     text = registry.folder.configuration.read_text()
     registry.folder.configuration.write_text(text.replace('realm = "test-registry"', 'realm = "test-other"'))
@@ -175,13 +176,13 @@ def test_another_realm_in_the_configuration_is_found(registry: Registry, clock: 
         open_registry(registry.folder, clock, {})
 
 
-def test_status_says_who_must_act(registry: Registry, clock: HandClock) -> None:
+def test_status_says_who_must_act(registry: Registry, clock: ManualClock) -> None:
     """A role that nears its end names its people."""
     admit(registry, Province("31", REALM))
     status = status_of(registry)
     assert {line["note"] for line in status["roles"]} == {"ok"}
     assert [line["participant"] for line in status["participants"]] == ["31"]
-    clock.time = NOW + 70 * 86_400
+    clock.at = NOW + 70 * 86_400
     registry.repository.renew()
     notes = {line["role"]: line["note"] for line in status_of(registry)["roles"]}
     assert "propose renewal targets" in notes["targets"]
@@ -190,7 +191,7 @@ def test_status_says_who_must_act(registry: Registry, clock: HandClock) -> None:
 
 
 def test_status_shows_every_key_and_certificate_and_warns_at_a_third_of_its_life(
-    registry: Registry, clock: HandClock
+    registry: Registry, clock: ManualClock
 ) -> None:
     """A key of seven days asks for its successor when a third is left, and who must make it; one that has one does not."""
     shanghai = Province("31", REALM)
@@ -209,9 +210,9 @@ def test_status_shows_every_key_and_certificate_and_warns_at_a_third_of_its_life
         "areas": 1,
     }
     begins, ends = NOW - 3600, NOW + 6 * 86_400
-    clock.time = ends - (ends - begins) // 3
+    clock.at = ends - (ends - begins) // 3
     assert not [line for line in status_of(registry)["act"] if line["what"].startswith("key")]
-    clock.time += 1
+    clock.at += 1
     registry.repository.renew()
     (act,) = [line for line in status_of(registry)["act"] if line["what"].startswith("key")]
     assert act == {
@@ -224,16 +225,16 @@ def test_status_shows_every_key_and_certificate_and_warns_at_a_third_of_its_life
         KeyPurpose.LIVE,
         fixed_key("the next key"),
         REALM,
-        not_before=clock.time,
-        not_after=clock.time + 6 * 86_400,
+        not_before=clock.at,
+        not_after=clock.at + 6 * 86_400,
     )
     both = (*authority_of(registry.repository.published(), "31").province.keys, second)
-    Publisher(registry.repository).publish_province("31", *shanghai.publication(2, now=clock.time, keys=both))
+    Publisher(registry.repository).publish_province("31", *shanghai.publication(2, now=clock.at, keys=both))
     found = status_of(registry)
     assert [line for line in found["act"] if line["what"].startswith("key")] == []
     assert {line["key"]: line["note"] for line in found["keys"]} == {
         "31 LIVE": "ok",
         "31 LIVE before": "replaced: ends by itself",
     }
-    clock.time = ends
+    clock.at = ends
     assert [line["note"] for line in status_of(registry)["keys"]] == ["ok", "ended"]

@@ -32,6 +32,7 @@ from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.wire.question import QueryMode
 from tests.unit.gateway.realm import CODE, NOW, answer, issuer, private_key, question, view
+from tests.world.clock import ManualClock
 
 Behaviour = Callable[[bytes], Awaitable[bytes]]
 
@@ -63,14 +64,6 @@ class Tally:
         self.failures.append((home, why))
 
 
-class FixedClock:
-    def __init__(self) -> None:
-        self.time = NOW
-
-    def now(self) -> int:
-        return self.time
-
-
 async def honest(asked: bytes) -> bytes:
     return answer(asked)
 
@@ -96,7 +89,7 @@ class Gateway:
     def __init__(self, **settings: object) -> None:
         self.homes = FakeHomes()
         self.tally = Tally()
-        self.clock = FixedClock()
+        self.clock = ManualClock(NOW)
         self.seconds = 0.0
         self.view = view(
             issuer("31", endpoint="h:1"), issuer("11", endpoint="h:2"), issuer("44", endpoint="h:3")
@@ -185,7 +178,7 @@ async def test_an_expired_question_is_refused(gateway: Gateway) -> None:
     """Also where the answer lies in the cache."""
     asked = question()
     await gateway.ask(asked)
-    gateway.clock.time = NOW + 30
+    gateway.clock.at = NOW + 30
     with pytest.raises(InvalidInputError) as refusal:
         await gateway.ask(asked)
     assert refusal.value.reason is Reason.QUESTION_EXPIRED
@@ -385,7 +378,7 @@ async def test_another_code_is_another_answer(gateway: Gateway) -> None:
 async def test_the_cache_forgets(gateway: Gateway) -> None:
     """After the time to live the home is asked again."""
     await gateway.ask()
-    gateway.clock.time = NOW + 5
+    gateway.clock.at = NOW + 5
     await gateway.ask()
     assert len(gateway.homes.asked) == 2
 

@@ -21,7 +21,7 @@ from province_node.codes.issue import IndexSource, IssuedCode, IssueOrder
 from province_node.people.level import LevelReason, LevelStatement
 from province_node.store.node_store import NodeStore
 from tests.simulator.realm import NOW
-from tests.unit.province_node.world import VALID_IDS, order
+from tests.world.people import VALID_IDS, order
 
 
 def test_a_code_verifies_and_says_what_was_ordered(world):

@@ -15,7 +15,8 @@ from province_node.publishing.next_head import HeadFacts, HeadMaker
 from province_node.store.node_store import NodeStore
 from province_node.store.records import RevocationReason
 from tests.simulator.realm import NOW
-from tests.unit.province_node.world import HOME, PASSPHRASE, VALID_IDS
+from tests.unit.province_node.world import HOME, PASSPHRASE
+from tests.world.people import VALID_IDS
 
 
 def live_kid(world) -> bytes:

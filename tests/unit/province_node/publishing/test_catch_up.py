@@ -21,6 +21,7 @@ from province_node.store.node_store import NodeStore
 from province_node.store.records import Revocation, RevocationReason
 from tests.simulator.realm import NOW
 from tests.unit.province_node.world import HOME, make_publisher
+from tests.world.waiting import PATIENCE_SECONDS
 
 TODAY = day_of(NOW)
 SECRET = b"i" * 32
@@ -173,7 +174,7 @@ async def test_nothing_is_issued_before_it_was_looked(run):
     waiting.join(0.1)
     assert waiting.is_alive()
     publisher.allow_issuing()
-    waiting.join(5)
+    waiting.join(PATIENCE_SECONDS)
     assert seen == [first.store.publication()]
 
 

@@ -10,26 +10,19 @@ from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier, all_cas, leaf_of, published_cas
 from healthcode.trust.store import TrustStore
 from tests.simulator.realm import NOW, PEM, SimulatedRealm
+from tests.world.clock import ManualClock
 
 SHANGHAI = PeerId("test-x", PeerKind.PROVINCE, "31")
 
 
-class HandClock:
-    def __init__(self) -> None:
-        self.time = NOW
-
-    def now(self) -> int:
-        return self.time
-
-
 def test_a_leaf_counts_only_while_it_is_valid() -> None:
     """Also on a connection that outlives it."""
-    ca, clock = make_ca("Shanghai", days=300, now=NOW), HandClock()
+    ca, clock = make_ca("Shanghai", days=300, now=NOW), ManualClock()
     leaf = issue_leaf(ca, SHANGHAI, days=7, now=NOW).certificate_pem
     verifier = PeerVerifier(realm="test-x", ca_for=lambda _: [ca.certificate_pem.decode()], clock=clock)
     assert verifier.verify_peer(leaf) == SHANGHAI
     for moment in (NOW + 7 * 86_400, NOW - 86_400):
-        clock.time = moment
+        clock.at = moment
         with pytest.raises(UnauthenticatedError) as caught:
             verifier.verify_peer(leaf)
         assert caught.value.reason is Reason.IDENTITY_MISSING
@@ -40,7 +33,7 @@ def test_no_ca_published_means_nobody() -> None:
     ca = make_ca("Shanghai", days=300, now=NOW)
     leaf = issue_leaf(ca, SHANGHAI, days=7, now=NOW).certificate_pem
     with pytest.raises(UnauthenticatedError) as caught:
-        PeerVerifier(realm="test-x", ca_for=lambda _: [], clock=HandClock()).verify_peer(leaf)
+        PeerVerifier(realm="test-x", ca_for=lambda _: [], clock=ManualClock()).verify_peer(leaf)
     assert caught.value.reason is Reason.CERTIFICATE_NOT_PUBLISHED
 
 

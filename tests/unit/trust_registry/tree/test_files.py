@@ -10,6 +10,7 @@ import pytest
 
 from healthcode.errors import ConfigurationError, NotFoundError
 from healthcode.storage.files import save_file
+from tests.world.waiting import PATIENCE_SECONDS
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree, is_served
 from trust_registry.tree.watch import TreeWatch
 
@@ -95,7 +96,7 @@ async def test_watchers_hear_of_what_another_process_published(tmp_path: Path) -
     running = asyncio.create_task(watch.run())
     heard = watch.follow(0)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert (await anext(heard)).timestamp == 1
             _publish(tree, 2)
             assert (await anext(heard)).timestamp == 2

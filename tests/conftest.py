@@ -1,0 +1,46 @@
+"""Tests depend on nothing that they inherit: signals, environment, time zone, umask, limits."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+
+_INHERITED_PREFIXES = ("GRPC_", "HEALTHCODE_", "LC_", "PYTHON")
+_INHERITED = (
+    "CREDENTIALS_DIRECTORY",
+    "COLUMNS",
+    "FORCE_COLOR",
+    "INVOCATION_ID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "NO_COLOR",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+)
+_OPEN_FILES = 4096
+
+
+def stand_alone() -> None:
+    """Puts this process, and so each that it starts, into one known state."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith(_INHERITED_PREFIXES) or name in _INHERITED:
+            del os.environ[name]
+    os.environ |= {"LANG": "C.UTF-8", "TZ": "UTC"}
+    time.tzset()
+    os.umask(0o022)
+    # `nohup make test &` ignores both, and a process that is started inherits that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+stand_alone()
