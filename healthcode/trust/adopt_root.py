@@ -11,20 +11,11 @@ from pathlib import Path
 
 from healthcode.errors import HealthcodeError, PreconditionError, Reason, RefusedTrustError, TrustError
 from healthcode.trust.client import RefreshResult, TrustClient
-from healthcode.trust.disk.bootstrap import (
-    Adopted,
-    Bootstrap,
-    check_fingerprint,
-    read_bootstrap,
-)
+from healthcode.trust.disk.bootstrap import Adopted, Bootstrap, check_fingerprint, read_bootstrap
 from healthcode.trust.disk.init_trust import find_root
 from healthcode.trust.disk.write import Checkpoint
 from healthcode.trust.format.layout import TrustLimits
-from healthcode.trust.format.metadata import (
-    Root,
-    decode_metadata,
-    verify_threshold,
-)
+from healthcode.trust.format.metadata import Root, decode_metadata, verify_threshold
 from healthcode.trust.format.metadata_fields import realm_of
 from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.store import TrustStore

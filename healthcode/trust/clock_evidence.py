@@ -16,12 +16,7 @@ from healthcode.storage.files import write_atomic
 from healthcode.storage.reading import read_regular
 from healthcode.trust.format.json_files import JsonFile, decode_json_file
 from healthcode.trust.format.layout import TrustLimits
-from healthcode.trust.format.metadata import (
-    Root,
-    Timestamp,
-    decode_metadata,
-    verify_threshold,
-)
+from healthcode.trust.format.metadata import Root, Timestamp, decode_metadata, verify_threshold
 from healthcode.trust.format.metadata_fields import signed_at
 
 __all__ = [

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from healthcode.errors import Reason, TrustError
-from healthcode.trust.disk.read import holds_list, is_in_place
+from healthcode.trust.disk.read import holds_list, is_still_current
 from healthcode.trust.disk.write import Checkpoint, swap_timestamp, write_generation
 from healthcode.trust.format.layout import TrustLimits, list_file
 from healthcode.trust.refresh.download import Download
@@ -41,7 +41,7 @@ class Generations:
     def serving(self) -> TrustStore | None:
         """The serving generation; read again if another process replaced it, and never behind the accepted one."""
         held = self.store
-        if held is not None and is_in_place(self._directory, held.generation, held.state.files.national):
+        if held is not None and is_still_current(self._directory, held.generation, held.state.files.national):
             return held
         opened: TrustStore | None = None
         with suppress(TrustError):  # if no generation verifies, the refresh starts from the root

@@ -9,12 +9,7 @@ from healthcode.errors import HealthcodeError, TrustError
 from healthcode.trust.clock_evidence import ClockEvidence, read_clock_evidence
 from healthcode.trust.disk.bootstrap import Bootstrap, read_bootstrap
 from healthcode.trust.disk.init_trust import init_trust
-from healthcode.trust.disk.read import (
-    current_generation,
-    generation_numbers,
-    lost_files,
-    read_generation,
-)
+from healthcode.trust.disk.read import current_generation, generation_numbers, lost_files, read_generation
 from healthcode.trust.format.layout import TrustLimits
 from healthcode.trust.verify.assemble import assemble
 from healthcode.trust.verify.trust_state import TrustState

@@ -11,20 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from healthcode.errors import (
-    ConfigurationError,
-    DecodeError,
-    Reason,
-    TrustError,
-)
+from healthcode.errors import ConfigurationError, DecodeError, Reason, TrustError
 from healthcode.storage.files import write_atomic
 from healthcode.storage.reading import read_regular
-from healthcode.trust.format.json_files import (
-    JsonFile,
-    Time,
-    decode_json_file,
-    encode_json_file,
-)
+from healthcode.trust.format.json_files import JsonFile, Time, decode_json_file, encode_json_file
 from healthcode.trust.format.layout import TrustLimits
 from healthcode.trust.format.metadata_fields import realm_of
 from healthcode.trust.verify.roots import root_fingerprint, verify_roots

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from healthcode.errors import (
-    ConfigurationError,
-    HealthcodeError,
-    NotFoundError,
-    Reason,
-    RefusedTrustError,
-)
+from healthcode.errors import ConfigurationError, HealthcodeError, NotFoundError, Reason, RefusedTrustError
 from healthcode.storage.files import write_atomic
 from healthcode.trust.disk.bootstrap import Bootstrap, check_fingerprint, read_bootstrap, write_bootstrap
 from healthcode.trust.format.layout import TrustLimits, metadata_file

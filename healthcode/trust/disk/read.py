@@ -27,12 +27,7 @@ from healthcode.trust.format.layout import (
 )
 from healthcode.trust.verify.issuer_trust import IssuerFiles, ListReader
 from healthcode.trust.verify.national import NationalFiles
-from healthcode.trust.verify.trust_state import (
-    AreaFiles,
-    Rejected,
-    TrustFiles,
-    Witness,
-)
+from healthcode.trust.verify.trust_state import AreaFiles, Rejected, TrustFiles, Witness
 
 __all__ = [
     "FOLDERS",
@@ -40,11 +35,11 @@ __all__ = [
     "MANIFEST",
     "TIMESTAMP",
     "current_generation",
+    "files_by_path",
     "generation_numbers",
     "holds_list",
-    "is_in_place",
+    "is_still_current",
     "lost_files",
-    "places_of",
     "read_file",
     "read_generation",
     "read_manifest",
@@ -94,7 +89,7 @@ def current_generation(directory: Path) -> int | None:
     return int(name) if _is_number(name) else None
 
 
-def is_in_place(directory: Path, number: int, national: NationalFiles) -> bool:
+def is_still_current(directory: Path, number: int, national: NationalFiles) -> bool:
     """Whether `current` still names that generation with that timestamp: no other process replaced it."""
     if current_generation(directory) != number:
         return False
@@ -104,10 +99,10 @@ def is_in_place(directory: Path, number: int, national: NationalFiles) -> bool:
         return False
 
 
-def holds_list(directory: Path, number: int, place: str) -> bool:
-    """Whether a generation has the list at `place` (`lists/<hex>`), undamaged."""
+def holds_list(directory: Path, number: int, path: str) -> bool:
+    """Whether a generation has the list at `path` (`lists/<hex>`), undamaged."""
     try:
-        read_file(directory / "generations" / str(number), place, place.removeprefix("lists/"))
+        read_file(directory / "generations" / str(number), path, path.removeprefix("lists/"))
     except TrustError:
         return False
     return True
@@ -117,16 +112,16 @@ def lost_files(directory: Path, numbers: Sequence[int]) -> tuple[bytes, ...]:
     """Timestamp and snapshot of damaged generations, if they can be read. Not verified."""
     found = []
     for number in numbers:
-        for place in (TIMESTAMP, _metadata("snapshot")):
+        for path in (TIMESTAMP, _metadata("snapshot")):
             with suppress(TrustError):
-                found.append(read_file(directory / "generations" / str(number), place, None, _MAX_LOST_BYTES))
+                found.append(read_file(directory / "generations" / str(number), path, None, _MAX_LOST_BYTES))
     return tuple(found)
 
 
-def places_of(files: TrustFiles) -> dict[str, bytes]:
+def files_by_path(files: TrustFiles) -> dict[str, bytes]:
     """Every file of a generation except the lists, by its path in the generation's folder."""
     national = files.national
-    placed = {
+    by_path = {
         TIMESTAMP: national.timestamp,
         _metadata("snapshot"): national.snapshot,
         _metadata("targets"): national.targets,
@@ -134,20 +129,20 @@ def places_of(files: TrustFiles) -> dict[str, bytes]:
         _target(POLICY_PATH): national.policy,
     }
     for step, root in enumerate(national.roots[1:], start=1):
-        placed[f"metadata/root+{step}.json"] = root
+        by_path[f"metadata/root+{step}.json"] = root
     if files.areas is not None:
-        placed[_metadata(AREAS_ROLE)] = files.areas.metadata
-        placed[_target(RISK_PATH)] = files.areas.risk
+        by_path[_metadata(AREAS_ROLE)] = files.areas.metadata
+        by_path[_target(RISK_PATH)] = files.areas.risk
     for code, issuer in files.issuers.items():
-        placed[_metadata(authority_role(code))] = issuer.metadata
-        placed[_target(province_path(code))] = issuer.province_json
+        by_path[_metadata(authority_role(code))] = issuer.metadata
+        by_path[_target(province_path(code))] = issuer.province_json
         if issuer.live_metadata is not None and issuer.head is not None:
-            placed[_metadata(live_role(code))] = issuer.live_metadata
-            placed[_target(head_path(code))] = issuer.head
+            by_path[_metadata(live_role(code))] = issuer.live_metadata
+            by_path[_target(head_path(code))] = issuer.head
     for code, witness in files.witnesses.items():
-        placed[f"witness/{code}.targets.json"] = witness.targets
-        placed[f"witness/{code}.participants.json"] = witness.participants
-    return placed
+        by_path[f"witness/{code}.targets.json"] = witness.targets
+        by_path[f"witness/{code}.participants.json"] = witness.participants
+    return by_path
 
 
 def read_generation(directory: Path, number: int, bootstrap: bytes) -> tuple[TrustFiles, ListReader]:
@@ -159,9 +154,9 @@ def read_generation(directory: Path, number: int, bootstrap: bytes) -> tuple[Tru
     manifest = read_manifest(folder)
     listed: dict[str, str] = manifest["files"]
     found: dict[str, bytes] = {}
-    for place, digest in listed.items():
-        if not place.startswith("lists/"):
-            found[place] = read_file(folder, place, digest)
+    for path, digest in listed.items():
+        if not path.startswith("lists/"):
+            found[path] = read_file(folder, path, digest)
     found[TIMESTAMP] = read_file(folder, TIMESTAMP, None)
 
     def read_list(path: str, max_bytes: int) -> bytes:
@@ -232,7 +227,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, str]]:
         and manifest.get("format") == FORMAT
         and isinstance(manifest.get("files"), dict)
         and all(isinstance(digest, str) for digest in manifest["files"].values())
-        and all(".." not in place and not place.startswith("/") for place in manifest["files"])
+        and all(".." not in path and not path.startswith("/") for path in manifest["files"])
         and isinstance(manifest.get("rejected"), list)
         and all(isinstance(row, list) and len(row) == 3 for row in manifest["rejected"])
     )
@@ -242,11 +237,11 @@ def read_manifest(folder: Path) -> dict[str, dict[str, str]]:
     return manifest
 
 
-def read_file(folder: Path, place: str, digest: str | None, max_bytes: int | None = None) -> bytes:
+def read_file(folder: Path, path: str, digest: str | None, max_bytes: int | None = None) -> bytes:
     """A file of a generation. Raises TrustError if it is missing or does not have this SHA-256 (hex)."""
-    where = f"generation {folder.name}: {place}"
+    where = f"generation {folder.name}: {path}"
     try:
-        data = read_regular(folder / place, max_bytes)
+        data = read_regular(folder / path, max_bytes)
     except OSError as error:
         raise TrustError(f"{where} cannot be read: {error.strerror}") from error
     if digest is not None and hashlib.sha256(data).hexdigest() != digest:

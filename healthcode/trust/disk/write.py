@@ -21,8 +21,8 @@ from healthcode.trust.disk.read import (
     MANIFEST,
     TIMESTAMP,
     current_generation,
+    files_by_path,
     generation_numbers,
-    places_of,
     read_file,
     read_manifest,
 )
@@ -118,34 +118,34 @@ def _write(
     there = _begin(directory, plan)
     elder = None if plan.elder is None else _folder(directory, plan.elder)
     sound = {} if elder is None else _sound_files(elder, hashed=plan.elder not in known)
-    contents: dict[str, bytes | None] = {**places_of(files), **lists}
+    contents: dict[str, bytes | None] = {**files_by_path(files), **lists}
     digests: dict[str, str] = {}
     written = [MANIFEST]
     # plain strings: of a hundred files most are links, and a Path object costs more than the link
     to, source = f"{folder}/", f"{elder}/"
-    for place, data in contents.items():
+    for path, data in contents.items():
         # a list is named by its own digest
-        digest = place.removeprefix("lists/") if data is None else hashlib.sha256(data).hexdigest()
-        held = there.pop(place, None)
-        if place != TIMESTAMP:
-            digests[place] = digest
-            of_elder, inode = sound.get(place, ("", 0))
+        digest = path.removeprefix("lists/") if data is None else hashlib.sha256(data).hexdigest()
+        held = there.pop(path, None)
+        if path != TIMESTAMP:
+            digests[path] = digest
+            of_elder, inode = sound.get(path, ("", 0))
             if of_elder == digest:
                 if held == inode:
                     continue
                 if held is not None:
-                    os.unlink(to + place)  # noqa: PTH108  as above
-                os.link(source + place, to + place)
+                    os.unlink(to + path)  # noqa: PTH108  as above
+                os.link(source + path, to + path)
                 continue
         if held is not None:
-            os.unlink(to + place)  # noqa: PTH108  a link: writing to it would change other generations
+            os.unlink(to + path)  # noqa: PTH108  a link: writing to it would change other generations
         if data is None:
             # read late, so that memory holds one list at a time
-            data = read_file(directory / "generations" / str(plan.base), place, digest)  # noqa: PLW2901
-        (folder / place).write_bytes(data)
-        written.append(place)
-    for place in there:
-        os.unlink(to + place)  # noqa: PTH108  as above
+            data = read_file(directory / "generations" / str(plan.base), path, digest)  # noqa: PLW2901
+        (folder / path).write_bytes(data)
+        written.append(path)
+    for path in there:
+        os.unlink(to + path)  # noqa: PTH108  as above
     checkpoint("files.written")
     manifest = {
         "format": FORMAT,
@@ -186,12 +186,12 @@ def _sound_files(folder: Path, *, hashed: bool) -> dict[str, tuple[str, int]]:
     try:
         finished = (folder / MANIFEST).stat().st_mtime_ns
         here = f"{folder}/"
-        for place, digest in read_manifest(folder)["files"].items():
-            status = os.stat(here + place)  # noqa: PTH116  as in _write
+        for path, digest in read_manifest(folder)["files"].items():
+            status = os.stat(here + path)  # noqa: PTH116  as in _write
             if status.st_mtime_ns > finished or not stat.S_ISREG(status.st_mode):
                 continue
-            if not hashed or hashlib.sha256((folder / place).read_bytes()).hexdigest() == digest:
-                found[place] = (digest, status.st_ino)
+            if not hashed or hashlib.sha256((folder / path).read_bytes()).hexdigest() == digest:
+                found[path] = (digest, status.st_ino)
     except (OSError, TrustError):
         return {}
     return found

@@ -8,10 +8,7 @@ from types import MappingProxyType
 
 from healthcode.errors import Reason, SignatureError, TrustError
 from healthcode.signing.ed25519 import PrivateKey, is_valid_point, kid
-from healthcode.trust.format.json_files import (
-    AuthorityLink,
-    KeyProof,
-)
+from healthcode.trust.format.json_files import AuthorityLink, KeyProof
 from healthcode.wire.cbor import encode
 from healthcode.wire.cose import Context, sign_detached, verify_detached
 

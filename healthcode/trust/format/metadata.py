@@ -7,23 +7,13 @@ from typing import Any, TypeVar
 
 from securesystemslib.signer import Key
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import (
-    Metadata,
-    Root,
-    Signed,
-    Snapshot,
-    TargetFile,
-    Targets,
-    Timestamp,
-)
+from tuf.api.metadata import Metadata, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError, SerializationError
 
 from healthcode.errors import DecodeError, Reason, SignatureError
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.strict_json import load_json
-from healthcode.trust.format.layout import (
-    participant_of_role,
-)
+from healthcode.trust.format.layout import participant_of_role
 from healthcode.trust.format.tuf_keys import public_of, tuf_signer
 
 __all__ = [

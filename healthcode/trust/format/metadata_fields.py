@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tuf.api.metadata import (
-    Root,
-    Signed,
-    Targets,
-)
+from tuf.api.metadata import Root, Signed, Targets
 
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import DecodeError

@@ -21,12 +21,7 @@ from healthcode.trust.format.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.format.metadata import (
-    Targets,
-    decode_metadata,
-    expires_at,
-    target_of,
-)
+from healthcode.trust.format.metadata import Targets, decode_metadata, expires_at, target_of
 from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.verify.issuer_trust import IssuerTrust
 

@@ -13,12 +13,7 @@ from healthcode.trust.format.json_files import AuthorityLink
 from healthcode.trust.format.layout import TrustLimits, authority_role, live_role
 from healthcode.trust.refresh.download import NO_LIVE, Download, live_version_of
 from healthcode.trust.verify.accepted_chain import AcceptedChains
-from healthcode.trust.verify.issuer_trust import (
-    IssuerFiles,
-    IssuerTrust,
-    verify_issuer,
-    verify_issuer_tls_ca,
-)
+from healthcode.trust.verify.issuer_trust import IssuerFiles, IssuerTrust, verify_issuer, verify_issuer_tls_ca
 from healthcode.trust.verify.national import National
 from healthcode.trust.verify.rollback import verify_no_issuer_rollback
 from healthcode.trust.verify.trust_state import Rejected, TrustState, Witness

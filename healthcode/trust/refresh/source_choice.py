@@ -11,20 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from healthcode.errors import (
-    HealthcodeError,
-    InternalError,
-    Reason,
-    TrustError,
-    UnavailableError,
-)
+from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError, UnavailableError
 from healthcode.trust.format.layout import TrustLimits, metadata_file
-from healthcode.trust.format.metadata import (
-    Root,
-    Timestamp,
-    decode_metadata,
-    verify_threshold,
-)
+from healthcode.trust.format.metadata import Root, Timestamp, decode_metadata, verify_threshold
 from healthcode.trust.format.metadata_fields import signed_at
 from healthcode.trust.refresh.candidate import Candidate, SourceLimits
 from healthcode.trust.sources.trust_source import TrustSource
@@ -80,20 +69,20 @@ class SourceChoice:
         ranked = sorted(
             self._ask(awake), key=lambda each: -each[0]
         )  # stable: equals keep the order of preference
-        failed = [i for i in awake if all(i != place for _, place, _ in ranked)]
+        failed = [i for i in awake if all(i != index for _, index, _ in ranked)]
         return [
-            *(Candidate(self._sources[place], self._limits, data) for _, place, data in ranked),
-            *(Candidate(self._sources[place], self._limits) for place in (*resting, *failed)),
+            *(Candidate(self._sources[index], self._limits, data) for _, index, data in ranked),
+            *(Candidate(self._sources[index], self._limits) for index in (*resting, *failed)),
         ]
 
     def succeed(self, candidate: Candidate) -> None:
         """Note that the candidate's files were verified."""
-        self._rest.pop(self._place(candidate.source), None)
+        self._rest.pop(self._index_of(candidate.source), None)
 
     def fail(self, candidate: Candidate, error: HealthcodeError) -> None:
         """Note why a source is passed over, and let it rest."""
         self.notes = [note for note in self.notes if note.source != candidate.name]
-        self._fail(self._place(candidate.source), error)
+        self._fail(self._index_of(candidate.source), error)
 
     def end(self, candidates: Sequence[Candidate], taken: Candidate, roots: Sequence[Root]) -> None:
         """Note the unused sources that forge timestamps or lag far behind.
@@ -115,51 +104,51 @@ class SourceChoice:
                 text = f"{each.name} is frozen: its timestamp is {newest - age} s older than that of {taken.name}"
                 self.notes.append(SourceNote(each.name, Reason.TRUST_FROZEN, text))
 
-    def _fail(self, place: int, error: HealthcodeError) -> None:
-        self.notes.append(SourceNote(self._sources[place].name, error.reason, error.message))
-        _, last = self._rest.get(place, (0.0, 0.0))
+    def _fail(self, index: int, error: HealthcodeError) -> None:
+        self.notes.append(SourceNote(self._sources[index].name, error.reason, error.message))
+        _, last = self._rest.get(index, (0.0, 0.0))
         pause = min(max(self._limits.first_rest_seconds, 2 * last), self._limits.longest_rest_seconds)
-        self._rest[place] = (self._monotonic() + pause, pause)
+        self._rest[index] = (self._monotonic() + pause, pause)
 
-    def _place(self, source: TrustSource) -> int:
+    def _index_of(self, source: TrustSource) -> int:
         return next(i for i, each in enumerate(self._sources) if each is source)
 
-    def _ask(self, places: Sequence[int]) -> list[tuple[int, int, bytes]]:
+    def _ask(self, indices: Sequence[int]) -> list[tuple[int, int, bytes]]:
         """(claimed version, index of the source, timestamp) of each source that answers in time."""
         answers: queue.SimpleQueue[tuple[int, bytes | HealthcodeError]] = queue.SimpleQueue()
 
-        def ask(place: int) -> None:
+        def ask(index: int) -> None:
             try:
                 answers.put(
-                    (place, self._sources[place].fetch(_TIMESTAMP, self._trust_limits.timestamp_bytes))
+                    (index, self._sources[index].fetch(_TIMESTAMP, self._trust_limits.timestamp_bytes))
                 )
             except HealthcodeError as error:
-                answers.put((place, error))
+                answers.put((index, error))
             except Exception as fault:  # noqa: BLE001  a thread that dies would be reported as slow
-                answers.put((place, InternalError(f"a fault of ours: {type(fault).__name__}")))
+                answers.put((index, InternalError(f"a fault of ours: {type(fault).__name__}")))
 
-        for place in places:
+        for index in indices:
             # daemon: a source that hangs must not delay the end of the process
-            threading.Thread(target=ask, args=(place,), name="trust-source", daemon=True).start()
+            threading.Thread(target=ask, args=(index,), name="trust-source", daemon=True).start()
         found: list[tuple[int, int, bytes]] = []
-        waiting = set(places)
+        waiting = set(indices)
         deadline = time.monotonic() + self._limits.answer_seconds
         while waiting:
             try:
-                place, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+                index, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 break
-            waiting.discard(place)
+            waiting.discard(index)
             try:
                 if isinstance(answer, HealthcodeError):
                     raise answer
                 claimed = decode_metadata(answer, Timestamp, self._trust_limits.timestamp_bytes).signed
-                found.append((claimed.version, place, answer))
+                found.append((claimed.version, index, answer))
             except HealthcodeError as error:
-                self._fail(place, error)
-        for place in sorted(waiting):
-            text = f"{self._sources[place].name} did not answer in {self._limits.answer_seconds:g} s"
-            self._fail(place, UnavailableError(text, reason=Reason.SOURCE_SLOW))
+                self._fail(index, error)
+        for index in sorted(waiting):
+            text = f"{self._sources[index].name} did not answer in {self._limits.answer_seconds:g} s"
+            self._fail(index, UnavailableError(text, reason=Reason.SOURCE_SLOW))
         return sorted(found, key=lambda each: each[1])
 
 

@@ -9,18 +9,9 @@ from dataclasses import replace
 
 from healthcode.errors import HealthcodeError
 from healthcode.trust.format.layout import TrustLimits, metadata_file
-from healthcode.trust.format.metadata import (
-    Signed,
-    Timestamp,
-    decode_metadata,
-    expires_at,
-)
+from healthcode.trust.format.metadata import Signed, Timestamp, decode_metadata, expires_at
 from healthcode.trust.refresh.candidate import Candidate
-from healthcode.trust.verify.national import (
-    National,
-    NationalFiles,
-    verify_national,
-)
+from healthcode.trust.verify.national import National, NationalFiles, verify_national
 from healthcode.trust.verify.rollback import verify_no_national_rollback
 from healthcode.trust.verify.trust_state import TrustState
 

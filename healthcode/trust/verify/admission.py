@@ -8,19 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from healthcode.errors import ConflictError, PreconditionError, Reason, SignatureError
-from healthcode.trust.format.layout import (
-    TrustLimits,
-    authority_role,
-    live_role,
-)
+from healthcode.trust.format.layout import TrustLimits, authority_role, live_role
 from healthcode.trust.format.metadata import Targets
 from healthcode.trust.format.metadata_fields import live_possession_in
-from healthcode.trust.verify.issuer import (
-    AuthorityPart,
-    LivePart,
-    verify_authority_part,
-    verify_live_part,
-)
+from healthcode.trust.verify.issuer import AuthorityPart, LivePart, verify_authority_part, verify_live_part
 from healthcode.trust.verify.tls_ca import decode_tls_ca
 
 __all__ = ["CurrentProvince", "check_live_publication", "check_province_publication"]

@@ -14,12 +14,7 @@ from healthcode.trust.format.delegation import delegator_of
 from healthcode.trust.format.json_files import AuthorityLink
 from healthcode.trust.format.layout import TrustLimits, list_file, live_role
 from healthcode.trust.format.metadata import signing_keys
-from healthcode.trust.verify.issuer import (
-    AuthorityPart,
-    LivePart,
-    verify_authority_part,
-    verify_live_part,
-)
+from healthcode.trust.verify.issuer import AuthorityPart, LivePart, verify_authority_part, verify_live_part
 from healthcode.trust.verify.national import National
 from healthcode.trust.verify.tls_ca import published_tls_cas, verify_tls_cas
 from healthcode.trust.view import IssuerKey, IssuerView

@@ -15,11 +15,7 @@ from healthcode.policy.book import PolicyBook
 from healthcode.policy.book_file import decode_policy
 from healthcode.trust.format.delegation import verify_targets_form
 from healthcode.trust.format.json_files import ParticipantsFile, decode_json_file
-from healthcode.trust.format.layout import (
-    PARTICIPANTS_PATH,
-    POLICY_PATH,
-    TrustLimits,
-)
+from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, TrustLimits
 from healthcode.trust.format.metadata import (
     Root,
     Snapshot,
@@ -28,10 +24,7 @@ from healthcode.trust.format.metadata import (
     decode_metadata,
     verify_threshold,
 )
-from healthcode.trust.format.metadata_fields import (
-    realm_of,
-    signed_at,
-)
+from healthcode.trust.format.metadata_fields import realm_of, signed_at
 from healthcode.trust.verify.issuer import verify_target
 from healthcode.trust.verify.roots import root_fingerprint, verify_roots
 

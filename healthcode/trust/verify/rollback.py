@@ -11,13 +11,7 @@ from contextlib import suppress
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.revocation.state import check_growth
 from healthcode.trust.format.layout import live_role
-from healthcode.trust.format.metadata import (
-    Root,
-    Snapshot,
-    Timestamp,
-    decode_metadata,
-    verify_threshold,
-)
+from healthcode.trust.format.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold
 from healthcode.trust.verify.issuer_trust import IssuerTrust
 from healthcode.trust.verify.national import National
 from healthcode.trust.verify.trust_state import TrustState

@@ -6,20 +6,9 @@ import hashlib
 from collections.abc import Sequence
 
 from healthcode.errors import Reason, SignatureError, TrustError
-from healthcode.trust.format.layout import (
-    TrustLimits,
-)
-from healthcode.trust.format.metadata import (
-    Metadata,
-    Root,
-    decode_metadata,
-    verify_threshold,
-)
-from healthcode.trust.format.metadata_fields import (
-    bootstraps_in,
-    is_new_bootstrap,
-    realm_of,
-)
+from healthcode.trust.format.layout import TrustLimits
+from healthcode.trust.format.metadata import Metadata, Root, decode_metadata, verify_threshold
+from healthcode.trust.format.metadata_fields import bootstraps_in, is_new_bootstrap, realm_of
 
 __all__ = ["bootstrap_fingerprints", "root_fingerprint", "spoken_fingerprint", "verify_roots"]
 
@@ -35,8 +24,8 @@ def root_fingerprint(root: bytes) -> str:
 def spoken_fingerprint(fingerprint: str) -> str:
     """A root fingerprint for reading aloud: 16 groups of four digits, with ` / ` after every fourth."""
     digits = fingerprint.removeprefix("sha256:")
-    groups = [digits[place : place + 4] for place in range(0, len(digits), 4)]
-    return " / ".join(" ".join(groups[place : place + 4]) for place in range(0, len(groups), 4))
+    groups = [digits[start : start + 4] for start in range(0, len(digits), 4)]
+    return " / ".join(" ".join(groups[start : start + 4]) for start in range(0, len(groups), 4))
 
 
 def verify_roots(

@@ -30,11 +30,7 @@ from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.metadata_fields import bootstraps_in
 from healthcode.trust.format.next_metadata import with_bootstrap, with_root
 from healthcode.trust.store import TrustStore, init_trust
-from healthcode.trust.verify.roots import (
-    bootstrap_fingerprints,
-    root_fingerprint,
-    verify_roots,
-)
+from healthcode.trust.verify.roots import bootstrap_fingerprints, root_fingerprint, verify_roots
 from healthcode.trust.view import TrustView
 from tests.simulator.realm import SimulatedRealm
 

@@ -9,11 +9,7 @@ import pytest
 from healthcode.errors import ConfigurationError, TrustError
 from healthcode.trust.client import TrustClient
 from healthcode.trust.disk.read import current_generation
-from healthcode.trust.store import (
-    TrustStore,
-    init_trust,
-    read_bootstrap,
-)
+from healthcode.trust.store import TrustStore, init_trust, read_bootstrap
 from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import SimulatedRealm
 

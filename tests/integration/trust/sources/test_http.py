@@ -147,10 +147,10 @@ def test_a_redirect_stays_where_it_is(mirror: Mirror) -> None:
         with pytest.raises(UnavailableError, match="another server"):
             source.fetch("metadata/timestamp.json", 5)
     mirror.behave = lambda _path: answering(302, Location="http://[")
-    with pytest.raises(UnavailableError, match="no address"):
+    with pytest.raises(UnavailableError, match="malformed address"):
         source.fetch("metadata/timestamp.json", 5)
     mirror.behave = lambda _path: answering(302, Location="/trust/round")
-    with pytest.raises(UnavailableError, match="again and again"):
+    with pytest.raises(UnavailableError, match="too often"):
         source.fetch("metadata/timestamp.json", 5)
 
 

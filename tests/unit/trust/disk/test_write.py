@@ -12,11 +12,7 @@ import pytest
 
 from healthcode.errors import TrustError
 from healthcode.trust.client import TrustClient
-from healthcode.trust.disk.read import (
-    current_generation,
-    generation_numbers,
-    read_generation,
-)
+from healthcode.trust.disk.read import current_generation, generation_numbers, read_generation
 from healthcode.trust.disk.write import KEPT
 from healthcode.trust.store import TrustStore
 from tests.simulator.realm import SimulatedRealm

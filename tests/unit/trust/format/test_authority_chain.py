@@ -4,12 +4,7 @@ import pytest
 
 from healthcode.errors import HealthcodeError, Reason
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.format.authority_chain import (
-    new_link,
-    verify_chain,
-    verify_extension,
-    verify_link,
-)
+from healthcode.trust.format.authority_chain import new_link, verify_chain, verify_extension, verify_link
 from healthcode.trust.format.json_files import AuthorityLink
 from healthcode.trust.format.key_possession import new_province_key, verify_key_possession
 from tests.simulator.realm import NOW, fixed_key

@@ -18,11 +18,7 @@ from healthcode.trust.format.metadata import (
     verify_threshold,
 )
 from healthcode.trust.format.metadata_fields import realm_of, signed_at
-from healthcode.trust.format.new_metadata import (
-    new_live_metadata,
-    new_root,
-    new_targets,
-)
+from healthcode.trust.format.new_metadata import new_live_metadata, new_root, new_targets
 from healthcode.trust.format.next_metadata import with_province
 from healthcode.trust.format.tuf_keys import public_of, tuf_key
 from tests.simulator.realm import NOW, SimulatedRealm, fixed_key

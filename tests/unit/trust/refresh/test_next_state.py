@@ -15,12 +15,7 @@ from tuf.api.metadata import DelegatedRole
 from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableError
 from healthcode.policy.words import RiskLevel
 from healthcode.trust.client import TrustClient
-from healthcode.trust.format.layout import (
-    PARTICIPANTS_PATH,
-    SIGNED_AT_FIELD,
-    head_path,
-    metadata_file,
-)
+from healthcode.trust.format.layout import PARTICIPANTS_PATH, SIGNED_AT_FIELD, head_path, metadata_file
 from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_timestamp
 from healthcode.trust.format.tuf_keys import tuf_key

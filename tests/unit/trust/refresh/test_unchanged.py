@@ -10,12 +10,7 @@ import pytest
 
 from healthcode.errors import HealthcodeError
 from healthcode.trust.client import TrustClient
-from healthcode.trust.format.layout import (
-    TrustLimits,
-    authority_role,
-    live_role,
-    metadata_file,
-)
+from healthcode.trust.format.layout import TrustLimits, authority_role, live_role, metadata_file
 from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_snapshot
 from healthcode.trust.refresh.candidate import Candidate, SourceLimits

@@ -12,11 +12,7 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.delegation import delegator_of
 from healthcode.trust.format.json_files import encode_json_file
 from healthcode.trust.format.key_possession import prove_key
-from healthcode.trust.format.metadata import (
-    decode_metadata,
-    sign_metadata,
-    to_bytes,
-)
+from healthcode.trust.format.metadata import decode_metadata, sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_live_metadata, new_province_metadata
 from healthcode.trust.format.tuf_keys import tuf_key
 from healthcode.trust.verify.admission import (

@@ -11,11 +11,7 @@ from healthcode.trust.format.layout import PARTICIPANTS_PATH, metadata_file
 from healthcode.trust.format.tuf_keys import tuf_key
 from healthcode.trust.verify.assemble import assemble
 from healthcode.trust.verify.issuer_trust import IssuerFiles
-from healthcode.trust.verify.trust_state import (
-    TrustFiles,
-    TrustState,
-    Witness,
-)
+from healthcode.trust.verify.trust_state import TrustFiles, TrustState, Witness
 from tests.simulator.realm import SimulatedRealm, fixed_key
 
 

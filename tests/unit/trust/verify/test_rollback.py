@@ -13,9 +13,7 @@ from healthcode.revocation.state import RevocationStatus
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.client import TrustClient
-from healthcode.trust.format.layout import (
-    metadata_file,
-)
+from healthcode.trust.format.layout import metadata_file
 from healthcode.trust.store import TrustStore
 from tests.simulator.realm import SimulatedRealm
 from tests.unit.trust.refusals import refresh, refused, rejected

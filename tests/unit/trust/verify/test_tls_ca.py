@@ -9,12 +9,7 @@ from cryptography.x509.oid import NameOID
 from healthcode.errors import DecodeError, PreconditionError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
-from healthcode.trust.verify.tls_ca import (
-    decode_tls_ca,
-    select_tls_cas,
-    split_pem,
-    verify_tls_cas,
-)
+from healthcode.trust.verify.tls_ca import decode_tls_ca, select_tls_cas, split_pem, verify_tls_cas
 from tests.simulator.realm import NOW, PEM
 
 GARBAGE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
