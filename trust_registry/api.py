@@ -67,7 +67,7 @@ class TrustRegistry:
         self._watch = watch
         self._metrics = metrics
         self._files = FileCache(registry.repository.tree)
-        self._request_ids = RequestIds()
+        self._request_ids = RequestIds(registry.clock)
         self._log = get_logger("registry")
         self._budget = LogBudget(burst=3, period_seconds=60)
 
@@ -129,7 +129,7 @@ class TrustRegistry:
         """Publishes the province.json that the caller's authority signed; durable when answered."""
         participant = call.caller().participant or ""
         content = request.metadata + request.province_json
-        self._request_ids.check(call.caller().uri, request.request_id, content, self._clock.now())
+        self._request_ids.check(call.caller().uri, request.request_id, content)
         with self._metrics.submission("province"), self._log_refusal("province", participant):
             receipt = await self._batches.submit(
                 Submission(participant, request.metadata, request.province_json)
@@ -152,7 +152,7 @@ class TrustRegistry:
             )
             try:
                 content = upload.metadata + upload.head
-                self._request_ids.check(call.caller().uri, upload.request_id, content, self._clock.now())
+                self._request_ids.check(call.caller().uri, upload.request_id, content)
             except HealthcodeError:
                 upload.discard()
                 raise

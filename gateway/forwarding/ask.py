@@ -95,7 +95,7 @@ class Asking:
             return self._call_and_cache(routed, key)
 
         while True:
-            cached = self._cache.get(key, self._clock.now())
+            cached = self._cache.get(key)
             if cached is not None:
                 return self._ended(home, mode, Answered(cached), "CACHE")
             try:
@@ -110,7 +110,7 @@ class Asking:
     async def _call_and_cache(self, routed: RoutedQuestion, key: AnswerKey) -> Outcome:
         outcome = await self._calls.call(routed, self._timeout_seconds)
         if isinstance(outcome, Answered) and outcome.proven_until is not None:
-            self._cache.put(key, outcome.answer, expires_at=outcome.proven_until, now=self._clock.now())
+            self._cache.put(key, outcome.answer, expires_at=outcome.proven_until)
         return outcome
 
     def _ended(self, home: str, mode: QueryMode, outcome: Outcome, source: str) -> Answered | HomeDown:

@@ -5,8 +5,12 @@ The key contains the SHA-256 of the whole code, so only callers that have the co
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from cachetools import TLRUCache
+
+from healthcode.clock import Clock
 
 __all__ = ["AnswerCache", "AnswerKey"]
 
@@ -22,35 +26,28 @@ class AnswerKey:
     code_sha256: bytes
 
 
+class _Entry(NamedTuple):
+    answer: bytes
+    expires_at: int
+
+
 class AnswerCache:
     """Evicts the least recently used entry. `ttl_seconds` 0 caches nothing."""
 
-    def __init__(self, *, max_entries: int, ttl_seconds: int) -> None:
-        self._max_entries = max_entries
-        self._ttl_seconds = ttl_seconds
-        self._entries: OrderedDict[AnswerKey, tuple[bytes, int]] = OrderedDict()
+    def __init__(self, *, clock: Clock, max_entries: int, ttl_seconds: int) -> None:
+        def until(_key: AnswerKey, entry: _Entry, now: int) -> int:
+            return min(entry.expires_at - TRAVEL_SECONDS, now + ttl_seconds)
+
+        self._entries: TLRUCache[AnswerKey, _Entry, int] = TLRUCache(max_entries, until, clock.now)
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, key: AnswerKey, now: int) -> bytes | None:
-        """The cached answer, or None if there is none or it is too old at `now`."""
+    def get(self, key: AnswerKey) -> bytes | None:
+        """The cached answer, or None if there is none or it is too old."""
         entry = self._entries.get(key)
-        if entry is None:
-            return None
-        answer, until = entry
-        if now >= until:
-            del self._entries[key]
-            return None
-        self._entries.move_to_end(key)
-        return answer
+        return None if entry is None else entry.answer
 
-    def put(self, key: AnswerKey, answer: bytes, *, expires_at: int, now: int) -> None:
+    def put(self, key: AnswerKey, answer: bytes, *, expires_at: int) -> None:
         """Caches `answer` until shortly before it expires, and for at most `ttl_seconds`."""
-        until = min(expires_at - TRAVEL_SECONDS, now + self._ttl_seconds)
-        if until <= now:
-            return
-        self._entries[key] = (answer, until)
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
+        self._entries[key] = _Entry(answer, expires_at)

@@ -164,7 +164,7 @@ async def test_a_question_becomes_the_home_s_answer(world: World, text: str, tmp
         trust=world.trust,
         homes=Homes(),
         settings=HomeSettings(),
-        cache=AnswerCache(max_entries=10, ttl_seconds=5),
+        cache=AnswerCache(clock=world.clock, max_entries=10, ttl_seconds=5),
         clock=world.clock,
         observer=Quiet(),
     )

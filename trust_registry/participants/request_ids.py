@@ -6,8 +6,10 @@ The answer to a repeated call comes from the tree, which recognises the same byt
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 
+from cachetools import TTLCache
+
+from healthcode.clock import Clock
 from healthcode.errors import ConflictError, InvalidInputError, Reason
 
 __all__ = ["RequestIds"]
@@ -20,28 +22,19 @@ _MAX_ID_CHARACTERS = 64
 class RequestIds:
     """The request ids of one service, by caller; bounded in number."""
 
-    def __init__(self) -> None:
-        self._seen: OrderedDict[tuple[str, str], tuple[int, bytes]] = OrderedDict()
+    def __init__(self, clock: Clock) -> None:
+        self._digests: TTLCache[tuple[str, str], bytes, int] = TTLCache(_MAX_IDS, _KEEP_SECONDS, clock.now)
 
-    def check(self, caller: str, request_id: str, content: bytes, now: int) -> None:
+    def check(self, caller: str, request_id: str, content: bytes) -> None:
         """Raises InvalidInputError for an unusable id, ConflictError (REQUEST_ID_REUSED) if it came with other content."""
         if not 0 < len(request_id) <= _MAX_ID_CHARACTERS:
             raise InvalidInputError(
                 f"a publication needs a request_id of 1 to {_MAX_ID_CHARACTERS} characters, like a UUID",
                 fields={"request_id": "missing or too long"},
             )
-        self._forget(now)
         digest = hashlib.sha256(content).digest()
-        known = self._seen.setdefault((caller, request_id), (now, digest))
-        if known[1] != digest:
+        if self._digests.setdefault((caller, request_id), digest) != digest:
             raise ConflictError(
                 "this request_id came with another content before: take a new id for each publication",
                 reason=Reason.REQUEST_ID_REUSED,
             )
-
-    def _forget(self, now: int) -> None:
-        while self._seen:
-            key, (seen_at, _) = next(iter(self._seen.items()))
-            if len(self._seen) < _MAX_IDS and now - seen_at < _KEEP_SECONDS:
-                return
-            del self._seen[key]

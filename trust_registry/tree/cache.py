@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from cachetools import LRUCache
 
 from healthcode.errors import NotFoundError
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree
@@ -18,9 +18,7 @@ class FileCache:
 
     def __init__(self, tree: TrustTree, *, max_bytes: int = MAX_BYTES) -> None:
         self._tree = tree
-        self._max_bytes = max_bytes
-        self._files: OrderedDict[str, bytes] = OrderedDict()
-        self._bytes = 0
+        self._files: LRUCache[str, bytes] = LRUCache(max_bytes, getsizeof=len)
         self._timestamp: tuple[tuple[int, int] | None, bytes | None] = (None, None)
 
     def find(self, path: str) -> bytes | None:
@@ -30,9 +28,7 @@ class FileCache:
             identity, timestamp = self._timestamp
             return timestamp if identity == self._tree.identity() else None
         data = self._files.get(path)
-        if data is not None:
-            self._files.move_to_end(path)
-        elif not self._tree.has(path):
+        if data is None and not self._tree.has(path):
             raise NotFoundError(f"there is no file {path} in the trust tree")
         return data
 
@@ -48,10 +44,5 @@ class FileCache:
 
     def keep(self, path: str, data: bytes) -> None:
         """Caches data that `read` returned."""
-        if path == TIMESTAMP_FILE or path in self._files:
-            return
-        self._files[path] = data
-        self._bytes += len(data)
-        while self._bytes > self._max_bytes:
-            _, dropped = self._files.popitem(last=False)
-            self._bytes -= len(dropped)
+        if path != TIMESTAMP_FILE and path not in self._files:
+            self._files[path] = data

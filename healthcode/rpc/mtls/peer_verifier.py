@@ -1,18 +1,10 @@
-"""Who calls: the identity in the client's certificate, believed only under its own CA.
-
-A servicer sees the leaf, not the chain, and TLS was checked against all CAs
-pooled; so each leaf is checked here against the CA published for the identity
-it names (the check is cached by content). A leaf that expired while its
-connection stayed open no longer counts.
-
-    verifier = PeerVerifier(realm=realm, ca_for=lambda peer: published_cas(follower.view, peer), clock=clock)
-    tls = ServerTls(settings.tls, client_cas=lambda: all_cas(follower.view))
-"""
+"""The identity of a caller, from its client certificate."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from cachetools import LRUCache
 
 from healthcode.clock import Clock
 from healthcode.errors import Reason, UnauthenticatedError
@@ -23,7 +15,7 @@ from healthcode.trust.view import TrustView
 __all__ = ["CaLookup", "PeerVerifier", "all_cas", "leaf_of", "published_cas"]
 
 CaLookup = Callable[[PeerId], Sequence[str]]
-"""The CAs (PEM) published for this identity; empty: none."""
+"""The CAs (PEM) published for an identity; empty if there are none."""
 
 _CACHED_LEAVES = 1024
 
@@ -34,7 +26,7 @@ def leaf_of(auth_context: Mapping[str, Iterable[bytes]]) -> bytes | None:
 
 
 def published_cas(view: TrustView, peer: PeerId) -> tuple[str, ...]:
-    """The CAs (PEM) which the trust view names for this very identity; an operator has none."""
+    """The CAs (PEM) that the trust view names for this identity; an operator has none."""
     if peer.participant is not None:
         issuer = view.issuers.get(peer.participant)
         return () if issuer is None else issuer.tls_ca
@@ -43,30 +35,31 @@ def published_cas(view: TrustView, peer: PeerId) -> tuple[str, ...]:
 
 
 def all_cas(view: TrustView) -> tuple[str, ...]:
-    """Every CA in the trust view: the pool from which clients may come, before the leaf is checked."""
+    """Every CA (PEM) in the trust view: the pool that TLS checks client certificates against."""
     participants = (pem for issuer in view.issuers.values() for pem in issuer.tls_ca)
     return (*participants, *(service.ca_pem for service in view.services.values()))
 
 
 class PeerVerifier:
-    """Turns a client's leaf certificate into an identity, or refuses it."""
+    """Checks a client's leaf certificate against the CA published for the identity that it names."""
 
     def __init__(self, *, realm: str, ca_for: CaLookup, clock: Clock) -> None:
         self._realm = realm
         self._ca_for = ca_for
         self._clock = clock
-        self._leaves: OrderedDict[bytes, LeafIdentity] = OrderedDict()
+        self._leaves: LRUCache[bytes, LeafIdentity] = LRUCache(_CACHED_LEAVES)
 
     def verify_peer(self, leaf_pem: bytes | None) -> PeerId:
-        """The identity of the caller.
+        """The identity of the caller. Raises UnauthenticatedError.
 
-        Raises UnauthenticatedError: IDENTITY_MISSING (no certificate, or not exactly
-        one URI SAN, or expired), IDENTITY_FOREIGN (another realm, or not parsed),
-        CERTIFICATE_NOT_PUBLISHED (not issued by the CA published for this identity).
+        IDENTITY_MISSING: no certificate, not exactly one URI SAN, or outside its validity.
+        IDENTITY_FOREIGN: another realm, or not a healthcode identity.
+        CERTIFICATE_NOT_PUBLISHED: not issued by a CA that is published for this identity.
         """
         if leaf_pem is None:
             raise UnauthenticatedError("a client certificate is needed here, and none was shown")
         leaf = self._decode(leaf_pem)
+        # checked at each call: the certificate may expire while its connection stays open
         if not leaf.not_before <= self._clock.now() < leaf.not_after:
             raise UnauthenticatedError(f"the certificate of {leaf.peer.uri} is outside its validity")
         if leaf.peer.realm != self._realm:
@@ -82,10 +75,7 @@ class PeerVerifier:
         return leaf.peer
 
     def _decode(self, leaf_pem: bytes) -> LeafIdentity:
-        known = self._leaves.get(leaf_pem)
-        if known is None:
-            known = decode_leaf(leaf_pem)
-            self._leaves[leaf_pem] = known
-            if len(self._leaves) > _CACHED_LEAVES:
-                self._leaves.popitem(last=False)
-        return known
+        found = self._leaves.get(leaf_pem)
+        if found is None:
+            found = self._leaves[leaf_pem] = decode_leaf(leaf_pem)
+        return found

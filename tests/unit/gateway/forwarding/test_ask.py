@@ -100,7 +100,7 @@ class Gateway:
             HomeCalls(self.homes, self.guards, self.tally),
             self.guards,
             trust=lambda: self.view,
-            cache=AnswerCache(max_entries=100, ttl_seconds=5),
+            cache=AnswerCache(clock=self.clock, max_entries=100, ttl_seconds=5),
             clock=self.clock,
             observer=self.tally,
             timeout_seconds=limits.timeout_seconds,

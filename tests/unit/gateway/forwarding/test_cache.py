@@ -2,61 +2,90 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.forwarding.cache import AnswerCache, AnswerKey
 
 NOW = 1_800_000_000
 KEY = AnswerKey("31", bytes(32))
 
 
+class HandClock:
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def now(self) -> int:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
 def key(number: int) -> AnswerKey:
     return AnswerKey("31", number.to_bytes(32))
 
 
-def test_keeps_an_answer_for_its_time_to_live() -> None:
-    """Served until the time to live is over, then gone."""
-    cache = AnswerCache(max_entries=10, ttl_seconds=5)
-    cache.put(KEY, b"answer", expires_at=NOW + 60, now=NOW)
-    assert cache.get(KEY, NOW + 4) == b"answer"
-    assert cache.get(KEY, NOW + 5) is None
+def test_keeps_an_answer_for_its_time_to_live(clock: HandClock) -> None:
+    """Served until the time to live is over, then removed."""
+    cache = AnswerCache(clock=clock, max_entries=10, ttl_seconds=5)
+    cache.put(KEY, b"answer", expires_at=NOW + 60)
+    clock.time = NOW + 4
+    assert cache.get(KEY) == b"answer"
+    clock.time = NOW + 5
+    assert cache.get(KEY) is None
     assert len(cache) == 0
 
 
-def test_lets_go_before_the_answer_expires() -> None:
+def test_lets_go_before_the_answer_expires(clock: HandClock) -> None:
     """An answer that ends soon leaves early enough to arrive while it is still good."""
-    cache = AnswerCache(max_entries=10, ttl_seconds=30)
-    cache.put(KEY, b"answer", expires_at=NOW + 6, now=NOW)
-    assert cache.get(KEY, NOW + 3) == b"answer"
-    assert cache.get(KEY, NOW + 4) is None
+    cache = AnswerCache(clock=clock, max_entries=10, ttl_seconds=30)
+    cache.put(KEY, b"answer", expires_at=NOW + 6)
+    clock.time = NOW + 3
+    assert cache.get(KEY) == b"answer"
+    clock.time = NOW + 4
+    assert cache.get(KEY) is None
 
 
-def test_does_not_take_what_is_over() -> None:
+def test_does_not_take_what_is_over(clock: HandClock) -> None:
     """An answer that has expired, or is about to, is not kept at all."""
-    cache = AnswerCache(max_entries=10, ttl_seconds=30)
-    cache.put(KEY, b"answer", expires_at=NOW + 2, now=NOW)
+    cache = AnswerCache(clock=clock, max_entries=10, ttl_seconds=30)
+    cache.put(KEY, b"answer", expires_at=NOW + 2)
     assert len(cache) == 0
 
 
-def test_time_to_live_zero_keeps_nothing() -> None:
+def test_a_later_answer_replaces_the_one_before(clock: HandClock) -> None:
+    """Its own time counts from then on."""
+    cache = AnswerCache(clock=clock, max_entries=10, ttl_seconds=5)
+    cache.put(KEY, b"first", expires_at=NOW + 60)
+    clock.time = NOW + 3
+    cache.put(KEY, b"second", expires_at=NOW + 60)
+    clock.time = NOW + 7
+    assert cache.get(KEY) == b"second"
+
+
+def test_time_to_live_zero_keeps_nothing(clock: HandClock) -> None:
     """An operator can turn the cache off."""
-    cache = AnswerCache(max_entries=10, ttl_seconds=0)
-    cache.put(KEY, b"answer", expires_at=NOW + 60, now=NOW)
-    assert cache.get(KEY, NOW) is None
+    cache = AnswerCache(clock=clock, max_entries=10, ttl_seconds=0)
+    cache.put(KEY, b"answer", expires_at=NOW + 60)
+    assert cache.get(KEY) is None
 
 
-def test_the_least_recently_used_goes_first() -> None:
+def test_the_least_recently_used_goes_first(clock: HandClock) -> None:
     """The number of answers is bounded, and those in use stay."""
-    cache = AnswerCache(max_entries=3, ttl_seconds=30)
+    cache = AnswerCache(clock=clock, max_entries=3, ttl_seconds=30)
     for number in range(3):
-        cache.put(key(number), b"a", expires_at=NOW + 60, now=NOW)
-    assert cache.get(key(0), NOW) is not None
-    cache.put(key(3), b"a", expires_at=NOW + 60, now=NOW)
+        cache.put(key(number), b"a", expires_at=NOW + 60)
+    assert cache.get(key(0)) is not None
+    cache.put(key(3), b"a", expires_at=NOW + 60)
     assert len(cache) == 3
-    assert cache.get(key(1), NOW) is None
-    assert cache.get(key(0), NOW) is not None
+    assert cache.get(key(1)) is None
+    assert cache.get(key(0)) is not None
 
 
-def test_homes_do_not_share_answers() -> None:
+def test_homes_do_not_share_answers(clock: HandClock) -> None:
     """The same code under another home's name is another key."""
-    cache = AnswerCache(max_entries=3, ttl_seconds=30)
-    cache.put(AnswerKey("31", bytes(32)), b"a", expires_at=NOW + 60, now=NOW)
-    assert cache.get(AnswerKey("44", bytes(32)), NOW) is None
+    cache = AnswerCache(clock=clock, max_entries=3, ttl_seconds=30)
+    cache.put(AnswerKey("31", bytes(32)), b"a", expires_at=NOW + 60)
+    assert cache.get(AnswerKey("44", bytes(32))) is None
