@@ -70,7 +70,9 @@ async def wire_gateway(
             HomeCalls(homes, guards, observer),
             guards,
             trust=trust,
-            cache=AnswerCache(clock=clock, max_entries=settings.cache.max_answers, ttl_seconds=settings.cache.ttl_seconds),
+            cache=AnswerCache(
+                clock=clock, max_entries=settings.cache.max_answers, ttl_seconds=settings.cache.ttl_seconds
+            ),
             clock=clock,
             observer=observer,
             timeout_seconds=settings.homes.timeout_seconds,
