@@ -238,7 +238,7 @@ def test_a_request_id_stands_for_one_content() -> None:
     with pytest.raises(ConflictError) as caught:
         ids.check("31", "a", b"two")
     assert caught.value.reason is Reason.REQUEST_ID_REUSED
-    clock.time += 86_400
+    clock.at += 86_400
     ids.check("31", "a", b"two")
     for unusable in ("", "x" * 65):
         with pytest.raises(InvalidInputError):
