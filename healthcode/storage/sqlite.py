@@ -1,15 +1,6 @@
-"""SQLite, set so that what was acknowledged survives kill -9 and power loss.
+"""SQLite, configured so that what was acknowledged survives kill -9 and power loss: WAL with synchronous=FULL.
 
-WAL with synchronous=FULL: when `transaction()` ends without an exception, its
-commit is on disk, and the caller may acknowledge. One connection writes, under a
-lock; another reads. Both may be used from any thread; in a service call them
-from an executor, never from the event loop.
-
-    database = Database(path, migrations=["CREATE TABLE code (…) STRICT", …])
-    with database.transaction() as db:
-        db.execute("INSERT INTO code VALUES (?, ?)", (index, day))
-    with database.read() as db:
-        row = db.one("SELECT day FROM code WHERE idx = ?", (index,))
+When `transaction()` ends without an exception, its commit is on disk, and the caller may acknowledge.
 """
 
 from __future__ import annotations
@@ -18,14 +9,14 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from healthcode.errors import ConfigurationError, InternalError, OverloadedError, Reason, UnavailableError
 
-__all__ = ["Database", "Row", "Session", "copy_database"]
+__all__ = ["COMPACTION", "Compaction", "Database", "Migration", "Row", "Session", "copy_database"]
 
 Row = sqlite3.Row
 """A row; columns by name or position."""
@@ -44,15 +35,15 @@ class Session:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Parameters = ()) -> int:
-        """Runs one statement; gives how many rows it changed."""
+        """Runs one statement; how many rows it changed."""
         return self._connection.execute(sql, parameters).rowcount
 
     def execute_many(self, sql: str, parameters: Iterable[Parameters]) -> int:
-        """Runs one statement for each item; gives how many rows were changed in all."""
+        """Runs one statement for each of the parameters; how many rows were changed in all."""
         return self._connection.executemany(sql, parameters).rowcount
 
     def one(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        """The first row, None without any."""
+        """The first row; None if there is none."""
         row: Row | None = self._connection.execute(sql, parameters).fetchone()
         return row
 
@@ -61,21 +52,33 @@ class Session:
         return self._connection.execute(sql, parameters).fetchall()
 
 
-class Database:
-    """One SQLite file with its schema brought up to date.
+class Compaction:
+    """A migration that rewrites the file, so that nothing of a deleted row is left in it or in its log."""
 
-    `migrations` are run once each, in order, each in a transaction of its own;
-    only ever append to the list. Raises ConfigurationError when the file is no
-    database, cannot be opened, or is of a newer schema than this software knows.
+
+COMPACTION = Compaction()
+
+Migration = str | Callable[[Session], None] | Compaction
+"""Statements, or a function for what SQL cannot say: each runs once, in one transaction. Or a compaction."""
+
+
+class Database:
+    """One SQLite file whose schema is brought up to date. One connection writes, under a lock; another one reads.
+
+    Both may be used from any thread; in a service call them from an executor, never from the event loop.
+    Only ever append to `migrations`. Raises ConfigurationError if the file is no database, cannot be
+    opened, or is of a newer schema than this software knows.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[str], *, busy_timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self, path: Path, migrations: Sequence[Migration], *, busy_timeout_seconds: float = 5.0
+    ) -> None:
         self._path = path
         self._write_lock = threading.RLock()
         self._read_lock = threading.Lock()
         try:
             if not path.exists():
-                # made by us, so that nobody else can read it whatever the umask
+                # sqlite3 would make it with the umask's mode, which others may read
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             elif path.stat().st_mode & 0o077:
                 raise ConfigurationError(
@@ -102,26 +105,51 @@ class Database:
             connection.execute(f"PRAGMA {setting}")
         return connection
 
-    def _migrate(self, migrations: Sequence[str]) -> None:
+    def _migrate(self, migrations: Sequence[Migration]) -> None:
         done: int = self._writer.execute("PRAGMA user_version").fetchone()[0]
         if done > len(migrations):
             raise ConfigurationError(
                 f"the database {self._path} is of schema {done}, and this software knows {len(migrations)}: "
                 "run the newer software, or restore a backup"
             )
-        for number, script in enumerate(migrations[done:], start=done + 1):
-            # executescript commits what is open, so the transaction stands inside the script
+        for number, migration in enumerate(migrations[done:], start=done + 1):
+            if isinstance(migration, Compaction):
+                if done:  # a new file has nothing to lose
+                    self._compact()
+                self._writer.execute(f"PRAGMA user_version = {number}")
+                continue
             try:
-                self._writer.executescript(
-                    f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version = {number};\nCOMMIT;"
-                )
-            except sqlite3.Error:
+                self._run(migration, number)
+            except BaseException:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
 
+    def _run(self, migration: str | Callable[[Session], None], number: int) -> None:
+        """Runs a migration and notes it as done, in one transaction."""
+        if isinstance(migration, str):
+            # executescript commits what is open, so the transaction is opened inside the script
+            self._writer.executescript(
+                f"BEGIN IMMEDIATE;\n{migration}\n;PRAGMA user_version = {number};\nCOMMIT;"
+            )
+            return
+        self._writer.execute("BEGIN IMMEDIATE")
+        migration(Session(self._writer))
+        self._writer.execute(f"PRAGMA user_version = {number}")
+        self._writer.execute("COMMIT")
+
+    def _compact(self) -> None:
+        """Rewrites the file and empties its log. Killed in between, the next opening does it again."""
+        self._writer.execute("VACUUM")
+        is_busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if is_busy:
+            raise ConfigurationError(
+                f"the database {self._path} is open in another process, and cannot be upgraded: stop that process, "
+                "then start again"
+            )
+
     def verify(self) -> None:
-        """Reads the whole file (about a second a gigabyte). Raises ConfigurationError when it is damaged."""
+        """Reads the whole file (about a second a gigabyte). Raises ConfigurationError if it is damaged."""
         try:
             with contextlib.closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
                 connection.execute("PRAGMA query_only = ON")
@@ -135,10 +163,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Reads and writes as one: durable when the block ends, undone when it raises.
+        """One atomic step: durable when the block ends, undone if it raises.
 
-        Raises OverloadedError (STORAGE_FULL) when the disk is full, UnavailableError
-        when another process holds the file; nothing is written then.
+        Raises OverloadedError (STORAGE_FULL) if the disk is full, UnavailableError if another process
+        keeps the file locked; nothing is written then.
         """
         with self._write_lock:
             try:
@@ -155,7 +183,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One consistent view of what is committed; writes inside are refused."""
+        """One consistent view of what is committed. Writes inside raise InternalError."""
         with self._read_lock:
             try:
                 self._reader.execute("BEGIN")
@@ -167,7 +195,7 @@ class Database:
                 _raise_ours(error, self._path)
 
     def close(self) -> None:
-        """Closes both connections; a checkpoint goes with the last."""
+        """Closes both connections; the last one to close writes the log into the file."""
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()
@@ -176,7 +204,7 @@ class Database:
 def copy_database(source: Path, target: Path) -> None:
     """A consistent copy of a database that may be in use, in one file of mode 0600 without a WAL.
 
-    Raises ConfigurationError when either cannot be opened, OverloadedError when the disk is full.
+    Raises ConfigurationError if either cannot be opened, OverloadedError if the disk is full.
     """
     if not source.is_file():
         raise ConfigurationError(f"there is no database {source} to copy")
@@ -191,7 +219,7 @@ def copy_database(source: Path, target: Path) -> None:
         raise ConfigurationError(f"the copy {target} cannot be made: {error.strerror}") from error
     except sqlite3.Error as error:
         is_full = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _FULL
-        _raise_ours(error, target if is_full else source)  # nothing is written at the source
+        _raise_ours(error, target if is_full else source)  # only the target is written
 
 
 def _raise_ours(error: sqlite3.Error, path: Path) -> NoReturn:

@@ -85,6 +85,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """no root of the fingerprint that was asked for"""
     ERROR_REASON_ISSUER_RETIRED: _ErrorReason.ValueType  # 48
     """this participant leaves, and the time until which it signs codes is over"""
+    ERROR_REASON_CODE_NOT_REPEATABLE: _ErrorReason.ValueType  # 49
+    """the code was issued, and its text cannot be given again: ask with a new id"""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 60
     """UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED"""
     ERROR_REASON_HOME_UNAVAILABLE: _ErrorReason.ValueType  # 61
@@ -209,6 +211,8 @@ ERROR_REASON_ROOT_UNKNOWN: ErrorReason.ValueType  # 47
 """no root of the fingerprint that was asked for"""
 ERROR_REASON_ISSUER_RETIRED: ErrorReason.ValueType  # 48
 """this participant leaves, and the time until which it signs codes is over"""
+ERROR_REASON_CODE_NOT_REPEATABLE: ErrorReason.ValueType  # 49
+"""the code was issued, and its text cannot be given again: ask with a new id"""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 60
 """UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED"""
 ERROR_REASON_HOME_UNAVAILABLE: ErrorReason.ValueType  # 61

@@ -1,9 +1,4 @@
-"""The node's gRPC service for the province's own back ends: convert, call a use case, convert back.
-
-    ProvinceIssuerService  IssueCode, IssueCodes; RevokeCodes, RevokeMatching; KillKey, ListKeyHolders
-
-As `service`, which has the others.
-"""
+"""ProvinceIssuerService, for the province's own back ends: convert a request, call a use case, convert its result."""
 
 from __future__ import annotations
 
@@ -18,12 +13,21 @@ from healthcode.rpc.call import CallInfo
 from healthcode.rpc.convert import enum_member, enum_number, epoch, timestamp
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.wire.claims import Level, Presentation
-from province_node.codes.issue import MAX_ORDERS, IssuedCode, IssueOrder, IssueUseCase
-from province_node.codes.kill_key import KilledKey, KillUseCase, decode_kid
+from province_node.codes.code_maker import IssuedCode
+from province_node.codes.issue import MAX_ORDERS, Issued, IssueResult, IssueUseCase
+from province_node.codes.kill_key import KillUseCase, decode_kid
+from province_node.codes.order import IssueOrder
 from province_node.codes.revoke import MAX_HOLDERS, RevokeUseCase, Selection
 from province_node.metrics import NodeMetrics
-from province_node.people.level import LevelReason, LevelStatement
-from province_node.store.records import HolderKey, IssuedUnder, Request, RevocationReason
+from province_node.people.pseudonym import PseudonymKey
+from province_node.store.records import (
+    IssuedUnder,
+    LevelReason,
+    LevelStatement,
+    Request,
+    RevocationReason,
+    Revoked,
+)
 
 __all__ = ["ProvinceIssuerServicer"]
 
@@ -34,7 +38,7 @@ _MAX_PAGE = 1000
 
 
 class ProvinceIssuerServicer:
-    """Issuing and revoking for the province's own back ends."""
+    """Issuing, revoking, killing keys."""
 
     def __init__(
         self,
@@ -42,37 +46,37 @@ class ProvinceIssuerServicer:
         issue: IssueUseCase,
         revoke: RevokeUseCase,
         kill: KillUseCase,
-        holder_key: HolderKey,
+        pseudonym_key: PseudonymKey,
         clock: Clock,
         metrics: NodeMetrics,
     ) -> None:
         self._issue = issue
         self._revoke = revoke
         self._kill = kill
-        self._holder_key = holder_key
+        self._pseudonym_key = pseudonym_key
         self._clock = clock
         self._metrics = metrics
-        # of its own, so that back ends which wait for holder tags never hold up revoking or verifying
+        # own threads: waiting for holder tags must not delay revoking or verifying
         self._issuing = ThreadPoolExecutor(_ISSUING_THREADS, thread_name_prefix="issue")
 
     def close(self) -> None:
-        """Ends the threads; call it once the server has stopped."""
+        """Ends the threads. Call it after the server has stopped."""
         self._issuing.shutdown(wait=False, cancel_futures=True)
 
     async def IssueCode(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.IssueCodeRequest, call: CallInfo
     ) -> province_issuer_pb2.IssueCodeResponse:
         remembered = self._remember("IssueCode", request, call)
-
-        def encode(results: Sequence[IssuedCode | HealthcodeError]) -> bytes:
-            (result,) = results
-            if isinstance(result, HealthcodeError):
-                raise result
-            self._metrics.count_issued(issued=1, refused=0)
-            return province_issuer_pb2.IssueCodeResponse(issued=_issued(result)).SerializeToString()
-
-        data = await self._run(self._issue.issue, [_order(request.item)], remembered, encode)
-        return province_issuer_pb2.IssueCodeResponse.FromString(data)
+        order = _order(request.item)
+        issued = await self._run(
+            # a refusal is an error of the call, and may be over when the call is repeated
+            lambda: self._issue.issue([order], remembered, keeps_refusals=False)
+        )
+        (result,) = issued.results
+        if isinstance(result, HealthcodeError):
+            raise result
+        self._count(issued)
+        return province_issuer_pb2.IssueCodeResponse(issued=_issued(result))
 
     async def IssueCodes(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.IssueCodesRequest, call: CallInfo
@@ -85,15 +89,10 @@ class ProvinceIssuerServicer:
             )
         remembered = self._remember("IssueCodes", request, call)
         orders = [_order_or_error(item) for item in request.items]
-
-        def encode(results: Sequence[IssuedCode | HealthcodeError]) -> bytes:
-            refused = sum(isinstance(result, HealthcodeError) for result in results)
-            self._metrics.count_issued(issued=len(results) - refused, refused=refused)
-            return _encode_results(results)
-
         replaces = decode_kid(request.replaces_kid) if request.replaces_kid else None
-        data = await self._run(self._issue.issue, orders, remembered, encode, replaces)
-        return province_issuer_pb2.IssueCodesResponse.FromString(data)
+        issued = await self._run(lambda: self._issue.issue(orders, remembered, replaces=replaces))
+        self._count(issued)
+        return _issue_response(issued.results)
 
     async def RevokeCodes(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.RevokeCodesRequest, call: CallInfo
@@ -101,18 +100,14 @@ class ProvinceIssuerServicer:
         reason = _reason(request.reason)
         codes = list(request.codes)
         if request.count_only:
-            newly, already = await asyncio.to_thread(self._revoke.count, codes)
-            return province_issuer_pb2.RevokeCodesResponse(newly_revoked=newly, already_revoked=already)
-        remembered = self._remember("RevokeCodes", request, call)
-
-        def encode(newly: int, already: int) -> bytes:
-            self._metrics.count_revoked(reason, newly)
-            return province_issuer_pb2.RevokeCodesResponse(
-                newly_revoked=newly, already_revoked=already
-            ).SerializeToString()
-
-        data = await asyncio.to_thread(self._revoke.revoke, codes, reason, remembered, encode)
-        return province_issuer_pb2.RevokeCodesResponse.FromString(data)
+            revoked = await asyncio.to_thread(self._revoke.count, codes)
+        else:
+            remembered = self._remember("RevokeCodes", request, call)
+            revoked = await asyncio.to_thread(self._revoke.revoke, codes, reason, remembered)
+            self._count_revoked(reason, revoked)
+        return province_issuer_pb2.RevokeCodesResponse(
+            newly_revoked=revoked.newly, already_revoked=revoked.already
+        )
 
     async def RevokeMatching(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.RevokeMatchingRequest, call: CallInfo
@@ -120,35 +115,28 @@ class ProvinceIssuerServicer:
         reason = _reason(request.reason)
         selection = self._selection(request)
         if request.count_only:
-            newly, already = await asyncio.to_thread(self._revoke.count_matching, selection)
-            return province_issuer_pb2.RevokeMatchingResponse(newly_revoked=newly, already_revoked=already)
-        remembered = self._remember("RevokeMatching", request, call)
-
-        def encode(newly: int, already: int) -> bytes:
-            self._metrics.count_revoked(reason, newly)
-            return province_issuer_pb2.RevokeMatchingResponse(
-                newly_revoked=newly, already_revoked=already
-            ).SerializeToString()
-
-        data = await asyncio.to_thread(self._revoke.revoke_matching, selection, reason, remembered, encode)
-        return province_issuer_pb2.RevokeMatchingResponse.FromString(data)
+            revoked = await asyncio.to_thread(self._revoke.count_matching, selection)
+        else:
+            remembered = self._remember("RevokeMatching", request, call)
+            revoked = await asyncio.to_thread(self._revoke.revoke_matching, selection, reason, remembered)
+            self._count_revoked(reason, revoked)
+        return province_issuer_pb2.RevokeMatchingResponse(
+            newly_revoked=revoked.newly, already_revoked=revoked.already
+        )
 
     async def KillKey(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.KillKeyRequest, call: CallInfo
     ) -> province_issuer_pb2.KillKeyResponse:
         reason, kid = _reason(request.reason), decode_kid(request.kid)
         remembered = self._remember("KillKey", request, call)
-
-        def encode(killed: KilledKey) -> bytes:
+        killed = await asyncio.to_thread(self._kill.kill, kid, reason, remembered)
+        if not killed.repeated:
             self._metrics.count_killed(reason)
-            return province_issuer_pb2.KillKeyResponse(
-                codes_out=killed.codes_out,
-                next_kid=killed.next_kid.hex() if killed.next_kid is not None else "",
-                already_killed=killed.already_killed,
-            ).SerializeToString()
-
-        data = await asyncio.to_thread(self._kill.kill, kid, reason, remembered, encode)
-        return province_issuer_pb2.KillKeyResponse.FromString(data)
+        return province_issuer_pb2.KillKeyResponse(
+            codes_out=killed.codes_out,
+            next_kid=killed.next_kid.hex() if killed.next_kid is not None else "",
+            already_killed=killed.already_killed,
+        )
 
     async def ListKeyHolders(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.ListKeyHoldersRequest, _: CallInfo
@@ -182,7 +170,7 @@ class ProvinceIssuerServicer:
             if not 1 <= len(documents) <= MAX_HOLDERS:
                 raise _field("holders", f"1 to {MAX_HOLDERS} documents")
             return [
-                self._holder_key.holder(decode_document(document.document_type, document.number))
+                self._pseudonym_key.pseudonym(decode_document(document.document_type, document.number))
                 for document in documents
             ]
         if which != "issued":
@@ -196,8 +184,17 @@ class ProvinceIssuerServicer:
             raise _field("issued_from", "a window: issued_from and issued_until")
         return IssuedUnder(begin, end, issued.rule, level_reason or "", issued.issued_by)
 
-    async def _run(self, function: Callable[..., bytes], *arguments: object) -> bytes:
-        return await asyncio.get_running_loop().run_in_executor(self._issuing, function, *arguments)
+    async def _run(self, issue: Callable[[], Issued]) -> Issued:
+        return await asyncio.get_running_loop().run_in_executor(self._issuing, issue)
+
+    def _count(self, issued: Issued) -> None:
+        """Counts what this call recorded; a repeated request is not counted again."""
+        refused = sum(isinstance(result, HealthcodeError) for result in issued.new)
+        self._metrics.count_issued(issued=len(issued.new) - refused, refused=refused)
+
+    def _count_revoked(self, reason: RevocationReason, revoked: Revoked) -> None:
+        if not revoked.repeated:
+            self._metrics.count_revoked(reason, revoked.newly)
 
     def _remember(
         self,
@@ -221,7 +218,8 @@ class ProvinceIssuerServicer:
         return Request(
             caller=call.caller().uri,
             request_id=request_id,
-            digest=self._holder_key.request_digest(method, content),
+            method=method,
+            digest=self._pseudonym_key.request_digest(method, content),
             expires_at=self._clock.now() + _REQUEST_SECONDS,
         )
 
@@ -283,11 +281,11 @@ def _issued(code: IssuedCode) -> province_issuer_pb2.IssuedCode:
     )
 
 
-def _encode_results(results: Sequence[IssuedCode | HealthcodeError]) -> bytes:
+def _issue_response(results: Sequence[IssueResult]) -> province_issuer_pb2.IssueCodesResponse:
     response = province_issuer_pb2.IssueCodesResponse()
     for result in results:
         if isinstance(result, HealthcodeError):
             response.results.add(refused_reason=str(result.reason), refused_message=result.message)
         else:
             response.results.add(issued=_issued(result))
-    return response.SerializeToString()
+    return response

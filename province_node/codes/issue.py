@@ -1,144 +1,81 @@
-"""Issuing codes: check the order, draw the holder's tag, take an index, sign, record, answer.
+"""Issues codes: check, draw tags and indices, sign, record the levels, record the codes, answer.
 
-Rules:
-
-* A code is answered only when its index, its record and the answer itself are
-  durable (`NodeStore.record_issue`); the same request then gives the same answer.
-* One bad order refuses itself and no other.
-* A code never outlives the revocation lists (NOT_COVERED), the policy's cap for
-  its presentation, the stated end of the level, or the end of all codes of a
-  province that leaves; which issues none from when it signs no more (ISSUER_RETIRED).
-* The holder tag costs about 36 core-ms (Argon2id, outside the GIL): drawn once
-  a holder and day, on all cores, and kept.
-
-Everything here blocks; the service runs it in a worker thread.
+A code is answered only when its facts are durable; the same request id then gives the same answers.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from healthcode.clock import Clock, rfc3339
-from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason
-from healthcode.identity.document import IdentityDocument
-from healthcode.identity.name import mask_name
-from healthcode.revocation.day import day_of
-from healthcode.revocation.index import IndexScheme
-from healthcode.signing.ed25519 import PrivateKey, kid
-from healthcode.signing.purpose import KeyPurpose
+from healthcode.clock import Clock
+from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason, UnavailableError
+from healthcode.revocation.day import DAY_SECONDS, day_of
+from healthcode.signing.ed25519 import kid as kid_of
 from healthcode.trust.view import TrustView
-from healthcode.wire.claims import CodeClaims, Presentation
-from healthcode.wire.code import sign_code
-from healthcode.wire.holder_tag import holder_tag
+from province_node.codes.code_maker import CodeMaker, IssuedCode, not_repeatable
+from province_node.codes.holder_tags import HolderTags
+from province_node.codes.index_source import IndexSource
+from province_node.codes.order import IssueOrder, OrderRules
 from province_node.keys.keyring import Keyring
-from province_node.people.level import LevelStatement, check_level
+from province_node.people.pseudonym import PseudonymKey
 from province_node.settings import IssueSettings
+from province_node.store.facts import hash_text
+from province_node.store.protocols import IssueStore
 from province_node.store.records import (
-    CodeRecord,
-    HolderKey,
+    CodeFacts,
     HolderTag,
-    IndexBlock,
-    IssueEntry,
-    IssueStore,
+    IssueOutcome,
+    ItemFacts,
+    LevelStatement,
+    NewCode,
+    NotRecorded,
     Publication,
+    RefusalFacts,
     Request,
+    StatedLevel,
 )
 
-__all__ = ["MAX_ORDERS", "IndexSource", "IssueOrder", "IssueUseCase", "IssuedCode"]
+__all__ = ["MAX_ORDERS", "IssueResult", "IssueUseCase", "Issued"]
 
 MAX_ORDERS = 1000
-_BLOCK = 4096
-_MOST_DAYS = 32  # no code lives longer
-_SALT_BYTES = 8
-_SECONDS_PER_DAY = 86_400
-_PURPOSE = {Presentation.LIVE: KeyPurpose.LIVE, Presentation.PAPER: KeyPurpose.PAPER}
-
-
-@dataclass(frozen=True, slots=True)
-class IssueOrder:
-    """What a back end asks for. `validity_seconds` None: the node's default for the presentation."""
-
-    document: IdentityDocument
-    name: str
-    statement: LevelStatement
-    presentation: Presentation
-    validity_seconds: int | None = None
-    shown_by_relative: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedCode:
-    """A code that was made and recorded."""
-
-    text: str
-    index: int
-    kid: bytes
-    issued_at: int
-    expires_at: int
-
-    def __repr__(self) -> str:
-        return f"IssuedCode(index={self.index})"
-
+_SLICE = 250
+"""How many items are recorded together. A kill loses no more than one slice."""
+_ATTEMPTS = 5
 
 IssueResult = IssuedCode | HealthcodeError
+Order = IssueOrder | HealthcodeError
+"""An order, or the error that its decoding gave."""
 
 
-class IndexSource:
-    """Gives indices, each once for ever: counters come in blocks that are durable before use."""
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """The results of a request, one for each order, in order; `new`: those that this very call recorded."""
 
-    def __init__(self, store: IssueStore, secret: bytes) -> None:
-        self._store = store
-        self._secret = secret
-        self._lock = threading.Lock()
-        self._held: str | None = None
-        self._blocks: dict[int, IndexBlock] = {}
-        self._schemes: dict[tuple[int, int], IndexScheme] = {}
+    results: Sequence[IssueResult]
+    new: Sequence[IssueResult]
 
-    def take(self, day: int) -> int:
-        """A new index for a code that expires on `day`.
 
-        Raises PreconditionError: INDEX_EXHAUSTED, or NOT_COVERED while held.
-        """
-        with self._lock:
-            if self._held is not None:
-                raise PreconditionError(self._held, reason=Reason.NOT_COVERED)
-            block = self._blocks.get(day)
-            if block is None or block.first == block.end:
-                block = self._store.reserve_block(day, _BLOCK)
-            self._blocks[day] = replace(block, first=block.first + 1)
-            return self._scheme(day, block.series).index(block.first)
+@dataclass(frozen=True, slots=True)
+class _SignedCode:
+    text: str
+    holder: bytes
+    order: IssueOrder
+    facts: CodeFacts
+    tag_day: int
 
-    def forget(self) -> None:
-        """Another database may have given out what was reserved: begin anew, in the series that is open now."""
-        with self._lock:
-            self._blocks = {}
 
-    def hold(self, why: str | None) -> None:
-        """Give no index from now on, saying why; None: give them again."""
-        with self._lock:
-            self._held = why
-            self._blocks = {}
+@dataclass(slots=True)
+class _Progress:
+    """A request on its way: its results by position, and what it had recorded before."""
 
-    def _scheme(self, day: int, series: int) -> IndexScheme:
-        scheme = self._schemes.get((day, series))
-        if scheme is None:
-            self._forget_past(day)
-            scheme = self._schemes[day, series] = IndexScheme(self._secret, series, day)
-        return scheme
-
-    def _forget_past(self, day: int) -> None:
-        past = day - _MOST_DAYS
-        self._blocks = {key: block for key, block in self._blocks.items() if key > past}
-        self._schemes = {key: scheme for key, scheme in self._schemes.items() if key[0] > past}
+    request: Request
+    earlier: dict[int, ItemFacts]
+    made: dict[int, IssueResult] = field(default_factory=dict)
 
 
 class IssueUseCase:
-    """Issues codes for one participant."""
+    """Issues codes for one participant. Everything here blocks; the service runs it in a worker thread."""
 
     def __init__(
         self,
@@ -152,175 +89,197 @@ class IssueUseCase:
         clock: Clock,
         settings: IssueSettings,
     ) -> None:
-        self._participant = participant
-        self._realm = realm
         self._keyring = keyring
         self._store = store
-        self._trust = trust
-        self._publication = publication
         self._clock = clock
-        self._settings = settings
-        self._holders = HolderKey(keyring.holder_secret())
+        self._rule = settings.rule
+        self._pseudonyms = PseudonymKey(keyring.holder_secret())
+        self._rules = OrderRules(participant, keyring, trust, publication, settings)
+        self._maker = CodeMaker(participant, realm, keyring, trust)
+        self._tags = HolderTags(store, settings.tag_threads)
         self.indices = IndexSource(store, keyring.index_secret())
-        threads = settings.tag_threads or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="holder-tag")
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._tags.close()
 
     def issue(
         self,
-        orders: Sequence[IssueOrder | HealthcodeError],
+        orders: Sequence[Order],
         request: Request,
-        encode: Callable[[Sequence[IssueResult]], bytes],
+        *,
         replaces: bytes | None = None,
-    ) -> bytes:
-        """Issues what can be issued and gives the encoded answer; durable when it returns.
+        keeps_refusals: bool = True,
+    ) -> Issued:
+        """Issues what can be issued; one bad order refuses itself alone.
 
-        An order that is already an error stays that error. `encode` makes the answer
-        of the results, one for each order, in order. With `replaces`, a kid, only holders
-        who have a code of that key still out get one (CODE_UNKNOWN for the others).
+        With `replaces`, a kid, only holders who have an unexpired code of that key get one (CODE_UNKNOWN for the
+        others). Without `keeps_refusals` a refused order may succeed when the request is repeated. Raises
+        UnavailableError if other requests change the same holders all the time: what is finished stays.
         """
+        earlier = self._store.find_issue(request, self._clock.now())
+        progress = _Progress(request, dict(earlier))
+        waiting = {position: order for position, order in enumerate(orders) if position not in earlier}
+        for part in self._slices(waiting):
+            self._issue_slice(part, progress, replaces, keeps_refusals=keeps_refusals)
+        results = [
+            progress.made[position]
+            if position in progress.made
+            else self._answer_again(order, progress.earlier[position], replaces)
+            for position, order in enumerate(orders)
+        ]
+        return Issued(results=results, new=list(progress.made.values()))
+
+    def _slices(self, orders: Mapping[int, Order]) -> Iterator[dict[int, Order]]:
+        """Orders to be recorded together: in one slice a holder has one level."""
+        part: dict[int, Order] = {}
+        levels: dict[bytes, LevelStatement | None] = {}
+        for position, order in orders.items():
+            holder, statement = b"", None
+            if isinstance(order, IssueOrder):
+                holder, statement = self._pseudonyms.pseudonym(order.document), order.statement
+            if len(part) >= _SLICE or levels.get(holder, statement) != statement:
+                yield part
+                part, levels = {}, {}
+            part[position] = order
+            levels[holder] = statement
+        if part:
+            yield part
+
+    def _issue_slice(
+        self, orders: Mapping[int, Order], progress: _Progress, replaces: bytes | None, *, keeps_refusals: bool
+    ) -> None:
+        waiting = dict(orders)
+        for _ in range(_ATTEMPTS):
+            signed, refused = self._sign_all(waiting, replaces)
+            outcome = self._record(signed, refused if keeps_refusals else {}, progress.request)
+            progress.earlier |= outcome.earlier
+            for position, error in refused.items():
+                if position not in outcome.earlier:
+                    progress.made[position] = error
+            for position, code in signed.items():
+                if position not in outcome.earlier and position not in outcome.not_recorded:
+                    progress.made[position] = IssuedCode.of(code.text, code.facts)
+            waiting = {position: waiting[position] for position in outcome.not_recorded}
+            if not waiting:
+                return
+            self._learn(signed, outcome)
+        raise UnavailableError(
+            "other requests change the levels of these holders all the time: try again with the same request_id",
+            reason=Reason.OVERLOADED,
+            retry_after_seconds=1,
+        )
+
+    def _sign_all(
+        self, orders: Mapping[int, Order], replaces: bytes | None
+    ) -> tuple[dict[int, _SignedCode], dict[int, HealthcodeError]]:
+        """Codes that are signed and not recorded yet, and refusals, by position."""
         now = self._clock.now()
-        earlier = self._store.find_response(request, now)
-        if earlier is not None:
-            return earlier
-        results: list[IssueResult | None] = [None] * len(orders)
-        accepted: list[tuple[int, IssueOrder]] = []
-        for position, order in enumerate(orders):
-            if isinstance(order, HealthcodeError):
-                results[position] = order
-                continue
+        refused: dict[int, HealthcodeError] = {}
+        accepted: dict[int, tuple[bytes, IssueOrder]] = {}
+        for position, order in orders.items():
             try:
-                self._check(order, now)
-                if replaces is not None:
-                    self._check_replaces(order, replaces, now)
-                accepted.append((position, order))
+                checked = self._check(order, replaces, now)
             except HealthcodeError as error:
-                results[position] = error
-        tags = self._draw_tags([order for _, order in accepted], now)
-        entries: list[IssueEntry] = []
-        signed_at = self._clock.now()
-        for position, order in accepted:
+                refused[position] = error
+            else:
+                accepted[position] = (self._pseudonyms.pseudonym(checked.document), checked)
+        day = now // DAY_SECONDS
+        tags = self._tags.draw({holder: order.document for holder, order in accepted.values()}, day)
+        # drawing tags takes long: the codes begin when they are signed
+        issued_at = self._clock.now()
+        signed: dict[int, _SignedCode] = {}
+        for position, (holder, order) in accepted.items():
             try:
-                issued, entry = self._sign(order, tags, now // _SECONDS_PER_DAY, signed_at)
-                entries.append(entry)
-                results[position] = issued
+                text, facts = self._sign(order, tags[holder], issued_at)
             except HealthcodeError as error:
-                results[position] = error
-        response = encode([result for result in results if result is not None])
-        return self._store.record_issue(entries, request, response, signed_at)
+                refused[position] = error
+            else:
+                signed[position] = _SignedCode(text, holder, order, facts, day)
+        return signed, refused
 
-    def _check(self, order: IssueOrder, now: int) -> None:
-        """All that can be refused before anything costs."""
-        self._check_not_retired(now)
-        check_level(order.statement, issuer=self._participant, now=now)
-        validity = self._validity(order)
-        cap = self._trust().policy.in_force(now).max_validity_seconds[order.presentation]
-        if not 1 <= validity <= cap:
-            raise InvalidInputError(
-                f"validity: a {order.presentation} code lives 1 to {cap} seconds",
-                fields={"validity": f"1 to {cap} seconds"},
-            )
-        expires_at = self._expires_at(order, now)
-        publication = self._publication()
-        if publication is None or day_of(expires_at) > publication.covered_to:
-            raise PreconditionError(
-                "the revocation head that the registry holds does not cover this code's expiry yet: "
-                "wait until this node has published (see `province-node status`)",
-                reason=Reason.NOT_COVERED,
-            )
-        self._signing_key(order, now)
+    def _check(self, order: Order, replaces: bytes | None, now: int) -> IssueOrder:
+        """Raises the error that refuses the order."""
+        if isinstance(order, HealthcodeError):
+            raise order
+        self._rules.check(order, now)
+        if replaces is not None:
+            holder = self._pseudonyms.pseudonym(order.document)
+            if not self._store.has_code_under(replaces, holder, now):
+                raise InvalidInputError(
+                    f"the holder has no code of key {replaces.hex()} that is out: nothing to replace",
+                    reason=Reason.CODE_UNKNOWN,
+                )
+        return order
 
-    def _check_not_retired(self, now: int) -> None:
-        """Raises PreconditionError (ISSUER_RETIRED) once this province signs no more."""
-        retirement = self._trust().retirements.get(self._participant)
-        if retirement is not None and now >= retirement.signs_until:
-            raise PreconditionError(
-                f"this province leaves: it signs no code from {rfc3339(retirement.signs_until)} on. What is out "
-                f"is good until {rfc3339(retirement.codes_until)}; new codes come from the province that takes "
-                "its place",
-                reason=Reason.ISSUER_RETIRED,
-            )
-
-    def _check_replaces(self, order: IssueOrder, kid: bytes, now: int) -> None:
-        if not self._store.has_code_under(kid, self._holders.holder(order.document), now):
-            raise InvalidInputError(
-                f"the holder has no code of key {kid.hex()} that is out: nothing to replace",
-                reason=Reason.CODE_UNKNOWN,
-            )
-
-    def _validity(self, order: IssueOrder) -> int:
-        if order.validity_seconds is not None:
-            return order.validity_seconds
-        if order.presentation is Presentation.PAPER:
-            return self._settings.paper_validity_seconds
-        return self._settings.live_validity_seconds
-
-    def _expires_at(self, order: IssueOrder, issued_at: int) -> int:
-        ends = [issued_at + self._validity(order)]
-        if order.statement.until is not None:
-            ends.append(order.statement.until)
-        retirement = self._trust().retirements.get(self._participant)
-        if retirement is not None:
-            ends.append(retirement.codes_until)
-        return min(ends)
-
-    def _signing_key(self, order: IssueOrder, now: int) -> PrivateKey:
-        self._check_not_retired(now)
-        issuer = self._trust().issuers.get(self._participant)
-        return self._keyring.signing_key(_PURPOSE[order.presentation], issuer, now)
-
-    def _draw_tags(self, orders: Sequence[IssueOrder], now: int) -> dict[bytes, HolderTag]:
-        """The holders' tags of today: those kept, and new ones on all cores."""
-        documents = {self._holders.holder(order.document): order.document for order in orders}
-        tags = dict(self._store.holder_tags(list(documents), now // _SECONDS_PER_DAY))
-        missing = [holder for holder in documents if holder not in tags]
-        drawn = self._pool.map(lambda holder: _draw_tag(documents[holder]), missing)
-        tags.update(zip(missing, drawn, strict=True))
-        return tags
-
-    def _sign(
-        self, order: IssueOrder, tags: dict[bytes, HolderTag], tag_day: int, issued_at: int
-    ) -> tuple[IssuedCode, IssueEntry]:
-        key = self._signing_key(order, issued_at)
-        holder = self._holders.holder(order.document)
-        tag = tags[holder]
-        expires_at = self._expires_at(order, issued_at)
-        day = day_of(expires_at)
-        index = self.indices.take(day)
-        claims = CodeClaims(
-            issuer=self._participant,
+    def _sign(self, order: IssueOrder, tag: HolderTag, issued_at: int) -> tuple[str, CodeFacts]:
+        key = self._rules.signing_key(order, issued_at)
+        expires_at = self._rules.expires_at(order, issued_at)
+        facts = CodeFacts(
+            index=self.indices.take(day_of(expires_at)),
+            kid=kid_of(key.public),
             issued_at=issued_at,
             expires_at=expires_at,
-            not_before=None,
-            version=1,
             level=order.statement.level,
-            rule=self._settings.rule,
-            index=index,
-            presentation=order.presentation,
-            shown_by_relative=order.shown_by_relative,
-            tag=tag.tag,
-            salt=tag.salt,
-            name=mask_name(order.name) if order.name else None,
+            rule=self._rule,
+            tag=tag,
         )
-        text = sign_code(claims, key, self._realm)
-        key_id = kid(key.public)
-        record = CodeRecord(
-            day=day,
-            index=index,
-            holder=holder,
-            kid=key_id,
-            presentation=order.presentation,
-            issued_at=issued_at,
-            expires_at=expires_at,
-        )
-        issued = IssuedCode(text=text, index=index, kid=key_id, issued_at=issued_at, expires_at=expires_at)
-        return issued, IssueEntry(
-            code=record, statement=order.statement, rule=self._settings.rule, tag=tag, tag_day=tag_day
-        )
+        text = self._maker.sign(order, facts, key)
+        return text, replace(facts, text_hash=hash_text(text))
 
+    def _record(
+        self, signed: Mapping[int, _SignedCode], refused: Mapping[int, HealthcodeError], request: Request
+    ) -> IssueOutcome:
+        """Records levels, then codes and refusals: two durable steps, so no code is without its level."""
+        if not signed and not refused:
+            return IssueOutcome()
+        at = max((code.facts.issued_at for code in signed.values()), default=self._clock.now())
+        levels = {code.holder: code.order.statement for code in signed.values()}
+        sequences: Mapping[bytes, int] = {}
+        if levels:
+            stated = [StatedLevel(holder, statement, self._rule) for holder, statement in levels.items()]
+            sequences = self._store.record_level(stated, request, at)
+        codes = {
+            position: NewCode(
+                facts=code.facts,
+                holder=code.holder,
+                presentation=code.order.presentation,
+                sequence=sequences[code.holder],
+                tag_day=code.tag_day,
+            )
+            for position, code in signed.items()
+        }
+        reasons = {position: error.reason for position, error in refused.items()}
+        return self._store.record_issue(codes, reasons, request, at)
 
-def _draw_tag(document: IdentityDocument) -> HolderTag:
-    salt = secrets.token_bytes(_SALT_BYTES)
-    return HolderTag(salt=salt, tag=holder_tag(document, salt))
+    def _learn(self, signed: Mapping[int, _SignedCode], outcome: IssueOutcome) -> None:
+        """Takes over what another process has decided, before the codes that it hindered are made again."""
+        for position, obstacle in outcome.not_recorded.items():
+            if obstacle is NotRecorded.KEY_KILLED:
+                self._keyring.forbid({signed[position].facts.kid})
+            elif obstacle in {NotRecorded.SERIES_CLOSED, NotRecorded.STOPPED}:
+                self.indices.forget()
+
+    def _answer_again(self, order: Order, facts: ItemFacts, replaces: bytes | None) -> IssueResult:
+        if isinstance(facts, RefusalFacts):
+            return self._refuse_again(order, facts.reason, replaces)
+        if isinstance(order, HealthcodeError):
+            return not_repeatable()
+        try:
+            return self._maker.sign_again(order, facts, self._store.killed_kids())
+        except HealthcodeError as error:
+            return error
+
+    def _refuse_again(self, order: Order, reason: Reason, replaces: bytes | None) -> HealthcodeError:
+        """The refusal with its message, made again; a general message if the order would not be refused so now."""
+        if reason is Reason.CODE_NOT_REPEATABLE:
+            return not_repeatable()
+        try:
+            self._check(order, replaces, self._clock.now())
+        except HealthcodeError as error:
+            if error.reason is reason:
+                return error
+        return PreconditionError(
+            "this item was refused when the request came first, and the same request_id gives the same result: "
+            "ask with a new id",
+            reason=reason,
+        )

@@ -1,15 +1,12 @@
-"""Killing a code key that is in wrong hands: the one thing that must never wait for an offline key.
+"""Kills a code key that was stolen, without waiting for an offline key.
 
-A killed key stands in the head for ever; whatever it signed is refused everywhere as soon
-as the head arrives, and this node signs with it no more from the moment the kill is
-durable (`NodeStore.kill_key`), published or not. The next published key takes over at
-once; so keep one published ahead (`province-node keys rotate`).
+Durable when it returns: this node signs with the key no more, and every later head names it. The next published
+key signs at once, so keep one published ahead (`province-node keys rotate`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from healthcode.clock import Clock
 from healthcode.errors import InvalidInputError, PreconditionError
@@ -17,20 +14,12 @@ from healthcode.signing.ed25519 import kid as kid_of
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
 from province_node.keys.keyring import Keyring
-from province_node.store.records import HeldCode, KillStore, Request, RevocationReason
+from province_node.store.protocols import KillStore
+from province_node.store.records import HeldCode, Killed, Request, RevocationReason
 
-__all__ = ["KillUseCase", "KilledKey", "decode_kid"]
+__all__ = ["KillUseCase", "decode_kid"]
 
 _CODE_PURPOSES = (KeyPurpose.LIVE, KeyPurpose.PAPER)
-
-
-@dataclass(frozen=True, slots=True)
-class KilledKey:
-    """What a kill came to. `next_kid` None: nothing can be issued until another key is published."""
-
-    codes_out: int
-    next_kid: bytes | None
-    already_killed: bool
 
 
 def decode_kid(text: str) -> bytes:
@@ -68,33 +57,26 @@ class KillUseCase:
         self._clock = clock
         keyring.forbid(store.killed_kids())
 
-    def kill(
-        self, kid: bytes, reason: RevocationReason, request: Request, encode: Callable[[KilledKey], bytes]
-    ) -> bytes:
-        """Kills a LIVE or PAPER key of this participant; durable when it returns. Blocks.
+    def kill(self, kid: bytes, reason: RevocationReason, request: Request) -> Killed:
+        """Kills a LIVE or PAPER key of this participant. Blocks.
 
-        Raises InvalidInputError when the trust files name no such key of this participant.
+        Raises InvalidInputError if the trust files name no such key of this participant.
         """
         now = self._clock.now()
-        earlier = self._store.find_response(request, now)
+        earlier = self._store.find_killed(request, now)
         if earlier is not None:
             return earlier
         purpose = self._purpose(kid)
-        already = kid in self._store.killed_kids()
-
-        def answer(codes_out: int) -> bytes:
-            return encode(KilledKey(codes_out, self._next(kid, purpose, now), already))
-
-        response = self._store.kill_key(kid, reason, request, answer, now)
+        killed = self._store.kill_key(kid, reason, request, self._next_kid(kid, purpose, now), now)
         self._keyring.forbid({kid})
         self._nudge()
-        return response
+        return killed
 
     def holders(
         self, kid: bytes | None, after: bytes, limit: int, expires_from: int = 0
     ) -> Sequence[HeldCode]:
-        """The next holders who have a code of this key (None: of any) that expires then or later. Blocks."""
-        # a code that expires now is over
+        """The next holders with a code of this key (None: of any) that expires at `expires_from` or later. Blocks."""
+        # a code that expires now has expired
         return self._store.codes_under(kid, after, limit, max(self._clock.now(), expires_from - 1))
 
     def _purpose(self, kid: bytes) -> KeyPurpose:
@@ -120,7 +102,7 @@ class KillUseCase:
             )
         return key.purpose
 
-    def _next(self, kid: bytes, purpose: KeyPurpose, now: int) -> bytes | None:
+    def _next_kid(self, kid: bytes, purpose: KeyPurpose, now: int) -> bytes | None:
         issuer = self._trust().issuers.get(self._participant)
         try:
             return kid_of(self._keyring.signing_key(purpose, issuer, now, without=kid).public)

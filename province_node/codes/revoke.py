@@ -1,12 +1,6 @@
-"""Revoking codes: our own signature on the code is what makes it ours to revoke.
+"""Revokes codes: by their texts, by their holders, or by how they were issued.
 
-A request is all or nothing: when one text is no code of this issuer, none is
-revoked, and the error names each bad one by its place. Revoking twice is no
-error. Acknowledged when durable (`NodeStore.record_revocations`); the publisher
-is nudged then, and takes the revocations of a second together.
-
-Wrong batches are taken back by what they have in common: their holders, or the rule,
-level reason or back end they were issued under and when. Those go by our own records.
+The result is returned when it is durable. The publisher is told then, and sends the revocations of a second together.
 """
 
 from __future__ import annotations
@@ -21,19 +15,20 @@ from healthcode.trust.view import IssuerView, TrustView
 from healthcode.wire.claims import CodeClaims
 from healthcode.wire.code import decode_code
 from healthcode.wire.cose import Context, Sign1, verify_sign1
-from province_node.store.records import IssuedUnder, Request, Revocation, RevocationReason, RevokeStore
+from province_node.store.protocols import RevokeStore
+from province_node.store.records import IssuedUnder, Request, Revocation, RevocationReason, Revoked
 
 __all__ = ["MAX_HOLDERS", "MAX_REVOCATIONS", "RevokeUseCase", "Selection", "is_own_code"]
 
 MAX_REVOCATIONS = 10_000
 MAX_HOLDERS = 1000
 Selection = Sequence[bytes] | IssuedUnder
-"""Holders by pseudonym, or how codes were issued."""
+"""Holders by pseudonym, or how codes were issued: the ways to take back a wrong batch."""
 _NAMED_AT_MOST = 20
 
 
 def is_own_code(issuer: IssuerView | None, claims: CodeClaims, sign1: Sign1, realm: str) -> bool:
-    """Whether a code bears the signature of a code key this participant published, whatever its age."""
+    """Whether a code is signed by a code key that this participant published, whatever its age."""
     if issuer is None or claims.issuer != issuer.code:
         return False
     key = issuer.keys.get(sign1.kid)
@@ -62,52 +57,40 @@ class RevokeUseCase:
         self._nudge = nudge
         self._clock = clock
 
-    def revoke(
-        self,
-        texts: Sequence[str],
-        reason: RevocationReason,
-        request: Request,
-        encode: Callable[[int, int], bytes],
-    ) -> bytes:
-        """Revokes the codes with these texts; `encode(newly, already)` makes the answer. Blocks.
+    def revoke(self, texts: Sequence[str], reason: RevocationReason, request: Request) -> Revoked:
+        """Revokes the codes with these texts, all or none. Blocks.
 
-        Raises InvalidInputError(CODE_UNKNOWN) whose `fields` name the texts that are
-        no codes of this issuer; nothing is revoked then.
+        Our own signature on a code makes it ours to revoke. Raises InvalidInputError (CODE_UNKNOWN), whose
+        `fields` name the texts that are no codes of this issuer.
         """
         now = self._clock.now()
-        earlier = self._store.find_response(request, now)
+        earlier = self._store.find_revoked(request, now)
         if earlier is not None:
             return earlier
-        response = self._store.record_revocations(self._locate_all(texts), reason, request, encode, now)
+        revoked = self._store.record_revocations(self._locate_all(texts), reason, request, now)
         self._nudge()
-        return response
+        return revoked
 
-    def count(self, texts: Sequence[str]) -> tuple[int, int]:
-        """(how many of these codes `revoke` would revoke, how many are revoked). Raises as it. Blocks."""
+    def count(self, texts: Sequence[str]) -> Revoked:
+        """What `revoke` would answer. Raises as it does. Blocks."""
         return self._store.count_codes(self._locate_all(texts))
 
-    def revoke_matching(
-        self,
-        selection: Selection,
-        reason: RevocationReason,
-        request: Request,
-        encode: Callable[[int, int], bytes],
-    ) -> bytes:
-        """Revokes every code that is out of some holders, or that was issued in some way. Blocks."""
+    def revoke_matching(self, selection: Selection, reason: RevocationReason, request: Request) -> Revoked:
+        """Revokes every unexpired code of some holders, or that was issued in some way, by our own records. Blocks."""
         now = self._clock.now()
-        earlier = self._store.find_response(request, now)
+        earlier = self._store.find_revoked(request, now)
         if earlier is not None:
             return earlier
         if isinstance(selection, IssuedUnder):
-            response = self._store.revoke_issued_under(selection, reason, request, encode, now)
+            revoked = self._store.revoke_issued_under(selection, reason, request, now)
         else:
             found = self._store.codes_of_holders(selection, now)
-            response = self._store.record_revocations(found, reason, request, encode, now)
+            revoked = self._store.record_revocations(found, reason, request, now)
         self._nudge()
-        return response
+        return revoked
 
-    def count_matching(self, selection: Selection) -> tuple[int, int]:
-        """(how many codes `revoke_matching` would revoke, how many are revoked). Blocks."""
+    def count_matching(self, selection: Selection) -> Revoked:
+        """What `revoke_matching` would answer. Blocks."""
         now = self._clock.now()
         if isinstance(selection, IssuedUnder):
             return self._store.count_issued_under(selection, now)
@@ -137,7 +120,7 @@ class RevokeUseCase:
                 reason=Reason.CODE_UNKNOWN,
                 fields=dict(list(problems.items())[:_NAMED_AT_MOST]),
             )
-        return sorted(found, key=lambda item: (item.day, item.index))
+        return sorted(found, key=lambda code: (code.day, code.index))
 
     def _locate(self, text: str, issuer: IssuerView | None) -> Revocation:
         try:

@@ -1,63 +1,29 @@
-"""What a back end may say of a holder, and on what ground (domain: closed reason list).
+"""Which level a back end may state, and for which reason.
 
-A RED level cites an A reason, a YELLOW one a B reason; the other levels cite
-none. A8 and B6, the "other" reasons, also need the number of a legal instrument
-and a time at which the level ends. NO_ABNORMALITY belongs to participant 00.
-A level never outlives its end: a code's expiry is cut to it.
+A level never outlives its end: the expiry of a code is cut to it (`province_node.codes.order`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
+from healthcode.identity.participant import NATIONAL_PLATFORM
 from healthcode.wire.claims import Level
+from province_node.store.records import LevelReason, LevelStatement
 
-__all__ = ["NATIONAL_PLATFORM", "LevelReason", "LevelStatement", "check_level"]
+__all__ = ["check_level"]
 
-NATIONAL_PLATFORM = "00"
 _MAX_INSTRUMENT_BYTES = 128
 
-
-class LevelReason(StrEnum):
-    """Reasons after Guangxi's published rules; A for RED, B for YELLOW."""
-
-    A1 = "A1"
-    A2 = "A2"
-    A3 = "A3"
-    A4 = "A4"
-    A5 = "A5"
-    A6 = "A6"
-    A7 = "A7"
-    A8 = "A8"
-    B1 = "B1"
-    B2 = "B2"
-    B3 = "B3"
-    B4 = "B4"
-    B5 = "B5"
-    B6 = "B6"
-
-
+# the "other" reasons: they need the number of a legal instrument, and an end
 _OTHER = frozenset({LevelReason.A8, LevelReason.B6})
 _LETTER = {Level.RED: "A", Level.YELLOW: "B"}
 
 
-@dataclass(frozen=True, slots=True)
-class LevelStatement:
-    """A level with its ground. `until`: seconds since the epoch, or None for no stated end."""
-
-    level: Level
-    reason: LevelReason | None = None
-    legal_instrument: str = ""
-    until: int | None = None
-
-
 def check_level(statement: LevelStatement, *, issuer: str, now: int) -> None:
-    """Raises unless `issuer` may give this level on this ground at `now`.
+    """Raises unless `issuer` may state this level for this reason at `now`.
 
-    PreconditionError(LEVEL_FORBIDDEN) for a level that is not the issuer's to
-    give; InvalidInputError naming the field for a wrong or missing ground.
+    PreconditionError (LEVEL_FORBIDDEN) if the level is not this issuer's to state; InvalidInputError naming
+    the field if a reason, an instrument or an end is wrong or missing.
     """
     level, reason = statement.level, statement.reason
     if level is Level.NO_ABNORMALITY and issuer != NATIONAL_PLATFORM:

@@ -1,41 +1,42 @@
-"""What a node keeps of its holders and codes: plain records, shared by the use cases and the store.
+"""The records that a node keeps, and the facts that its store gives back: plain data, the same for every store.
 
-A holder appears only as a keyed hash of the identity document (`HolderKey`), so
-that whoever takes the database alone learns no id number; the key lies apart,
-in an encrypted key file.
+A holder appears only by pseudonym (`province_node.people.pseudonym`); no record contains a code's text.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
 from healthcode.errors import InvalidInputError, Reason
-from healthcode.identity.document import IdentityDocument
+from healthcode.revocation.day import day_of
 from healthcode.wire.claims import Level, Presentation
-from province_node.people.level import LevelStatement
 
 __all__ = [
-    "CodeRecord",
+    "CodeFacts",
     "CodeState",
     "HeldCode",
-    "HolderKey",
     "HolderTag",
     "IndexBlock",
-    "IssueEntry",
+    "IssueOutcome",
     "IssuedUnder",
-    "KillStore",
+    "ItemFacts",
+    "Killed",
+    "LevelReason",
+    "LevelStatement",
     "ListVersion",
-    "PaddingStore",
+    "NewCode",
+    "NotRecorded",
+    "PaddingState",
     "Publication",
     "PublishFailure",
+    "RefusalFacts",
     "Request",
     "Revocation",
     "RevocationReason",
+    "Revoked",
+    "StatedLevel",
 ]
 
 
@@ -51,24 +52,47 @@ class RevocationReason(StrEnum):
     HOLDER_DECEASED = "HOLDER_DECEASED"
 
 
-class HolderKey:
-    """Derives the 32-byte pseudonym under which a holder is stored, and digests of requests."""
+class LevelReason(StrEnum):
+    """Why a level is RED (A) or YELLOW (B), after Guangxi's published rules: a closed list."""
 
-    __slots__ = ("_secret",)
+    A1 = "A1"
+    A2 = "A2"
+    A3 = "A3"
+    A4 = "A4"
+    A5 = "A5"
+    A6 = "A6"
+    A7 = "A7"
+    A8 = "A8"
+    B1 = "B1"
+    B2 = "B2"
+    B3 = "B3"
+    B4 = "B4"
+    B5 = "B5"
+    B6 = "B6"
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
 
-    def holder(self, document: IdentityDocument) -> bytes:
-        """The holder's pseudonym: HMAC-SHA-256 of document type and number."""
-        return self._mac(b"holder", f"{document.type}:{document.number}".encode())
+@dataclass(frozen=True, slots=True)
+class LevelStatement:
+    """A level with its reason. `until`: seconds since the epoch, or None if no end is stated."""
 
-    def request_digest(self, method: str, content: bytes) -> bytes:
-        """A digest of a request's content; keyed, since a plain hash of an id number hides nothing."""
-        return self._mac(b"request/" + method.encode(), content)
+    level: Level
+    reason: LevelReason | None = None
+    legal_instrument: str = ""
+    until: int | None = None
 
-    def _mac(self, use: bytes, content: bytes) -> bytes:
-        return hmac.digest(self._secret, b"healthcode/1/" + use + b"\x00" + content, hashlib.sha256)
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A mutating request: caller, id, method, keyed digest of its content, end of the time it is remembered."""
+
+    caller: str
+    request_id: str
+    method: str
+    digest: bytes
+    expires_at: int
+
+
+# -- issuing -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,47 +114,88 @@ class IndexBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class CodeRecord:
-    """One issued code, without its text. Day of expiry (UTC) and index name it among its issuer's."""
+class StatedLevel:
+    """A holder's level as an order states it; `rule` is the policy rule that the code carries."""
 
-    day: int
-    index: int
     holder: bytes
-    kid: bytes
-    presentation: Presentation
-    issued_at: int
-    expires_at: int
+    statement: LevelStatement
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
-class IssueEntry:
-    """A code to be recorded, with the level it states and the holder's tag of the day."""
+class CodeFacts:
+    """What makes an issued code's text again, with the order: the claims that the node chose, and the key.
 
-    code: CodeRecord
-    statement: LevelStatement
+    `text_hash`: the first eight bytes of SHA-256 of the text.
+    """
+
+    index: int
+    kid: bytes
+    issued_at: int
+    expires_at: int
+    level: Level
     rule: str
-    tag: HolderTag | None
+    tag: HolderTag
+    text_hash: bytes = b""
+
+    @property
+    def day(self) -> int:
+        """The day (UTC) of expiry, which with the index names the code among its issuer's."""
+        return day_of(self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalFacts:
+    """That an item was refused. The message is made again."""
+
+    reason: Reason
+
+
+ItemFacts = CodeFacts | RefusalFacts
+
+
+@dataclass(frozen=True, slots=True)
+class NewCode:
+    """A code to be recorded. `sequence`: of the level under which it was issued; `tag_day`: when its tag was drawn."""
+
+    facts: CodeFacts
+    holder: bytes
+    presentation: Presentation
+    sequence: int
     tag_day: int
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A mutating request: who sent it, its id, a keyed digest of its content, until when it is remembered."""
+class NotRecorded(StrEnum):
+    """Why a code was not recorded: the store knows something that the issuing process did not know."""
 
-    caller: str
-    request_id: str
-    digest: bytes
-    expires_at: int
+    KEY_KILLED = "KEY_KILLED"
+    LEVEL_MOVED = "LEVEL_MOVED"
+    SERIES_CLOSED = "SERIES_CLOSED"
+    STOPPED = "STOPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class IssueOutcome:
+    """What became of a slice, by position: `earlier` is what the same request had recorded before.
+
+    A position in neither map was recorded as given.
+    """
+
+    earlier: Mapping[int, ItemFacts] = field(default_factory=dict)
+    not_recorded: Mapping[int, NotRecorded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class CodeState:
-    """What the store says of a code now. `level`, `sequence`: the holder's present ones."""
+    """What the store knows of a code now. `level`, `rule`, `sequence`: the holder's present ones."""
 
     revoked: bool
     level: Level
     rule: str
     sequence: int
+
+
+# -- revoking and killing ------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +208,7 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True)
 class IssuedUnder:
-    """Codes by how they came to be: signed in issued_from ≤ t < issued_until, and all else that is said."""
+    """Selects codes signed in issued_from ≤ t < issued_until that match every condition given."""
 
     issued_from: int
     issued_until: int
@@ -152,7 +217,7 @@ class IssuedUnder:
     issued_by: str = ""  # the identity (URI) of the back end that asked for them
 
     def __post_init__(self) -> None:
-        """Refuses a window that is empty, and one that says nothing beside the time."""
+        """Raises InvalidInputError if the window is empty, or if no condition is given beside the time."""
         if self.issued_until <= self.issued_from:
             raise InvalidInputError(
                 "the window ends before it begins", fields={"issued_until": "later than issued_from"}
@@ -165,17 +230,52 @@ class IssuedUnder:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoked:
+    """How many codes a request revoked, and how many had been revoked before. `repeated`: an earlier answer."""
+
+    newly: int
+    already: int
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """The result of killing a key. `next_kid` None: nothing can be issued until another key is published."""
+
+    codes_out: int
+    already_killed: bool
+    next_kid: bytes | None
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HeldCode:
-    """A code that is still out, by its holder's pseudonym."""
+    """A code that has not expired, by its holder's pseudonym."""
 
     holder: bytes
     presentation: Presentation
     expires_at: int
 
 
+# -- publishing ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PaddingState:
+    """A day's list as padding sees it: the series in use, its entries, and how many paddings were drawn.
+
+    `used` counts those of this series, `padded` those of every series.
+    """
+
+    series: int
+    used: int
+    revoked: int
+    padded: int
+
+
 @dataclass(frozen=True, slots=True)
 class ListVersion:
-    """That the list of `day` had `version` when it held the revocations up to sequence `through`."""
+    """That the list of `day` had `version` when it contained the revocations up to sequence `through`."""
 
     day: int
     version: int
@@ -185,16 +285,16 @@ class ListVersion:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """The last revocation head the registry acknowledged; `lists`: those that it changed.
+    """The last revocation head that the registry acknowledged; `lists`: those that it changed.
 
-    `root` is the fingerprint of the root that this node's configuration named then; empty when unknown.
+    `root`: the fingerprint of the root in this node's configuration then; empty if unknown.
     """
 
     version: int
     signed_at: int
     covered_from: int
     covered_to: int
-    through: int  # the last revocation sequence it holds
+    through: int  # the last revocation sequence in it
     head: bytes
     lists: tuple[ListVersion, ...] = ()
     root: str = ""
@@ -207,114 +307,3 @@ class PublishFailure:
     reason: Reason
     message: str
     since: int
-
-
-class IssueStore(Protocol):
-    """What issuing needs kept."""
-
-    def reserve_block(self, day: int, size: int) -> IndexBlock: ...
-
-    def find_response(self, request: Request, now: int) -> bytes | None: ...
-
-    def holder_tags(self, holders: Sequence[bytes], day: int) -> Mapping[bytes, HolderTag]: ...
-
-    def has_code_under(self, kid: bytes, holder: bytes, now: int) -> bool: ...
-
-    def record_issue(
-        self, entries: Sequence[IssueEntry], request: Request, response: bytes, now: int
-    ) -> bytes: ...
-
-
-class RevokeStore(Protocol):
-    """What revoking needs kept."""
-
-    def find_response(self, request: Request, now: int) -> bytes | None: ...
-
-    def record_revocations(
-        self,
-        revocations: Sequence[Revocation],
-        reason: RevocationReason,
-        request: Request,
-        encode: Callable[[int, int], bytes],
-        now: int,
-    ) -> bytes: ...
-
-    def codes_of_holders(self, holders: Sequence[bytes], now: int) -> Sequence[Revocation]: ...
-
-    def count_codes(self, revocations: Sequence[Revocation]) -> tuple[int, int]: ...
-
-    def count_issued_under(self, selection: IssuedUnder, now: int) -> tuple[int, int]: ...
-
-    def revoke_issued_under(
-        self,
-        selection: IssuedUnder,
-        reason: RevocationReason,
-        request: Request,
-        encode: Callable[[int, int], bytes],
-        now: int,
-    ) -> bytes: ...
-
-
-class KillStore(Protocol):
-    """What killing a key needs kept."""
-
-    def find_response(self, request: Request, now: int) -> bytes | None: ...
-
-    def killed_kids(self) -> frozenset[bytes]: ...
-
-    def kill_key(
-        self,
-        kid: bytes,
-        reason: RevocationReason,
-        request: Request,
-        encode: Callable[[int], bytes],
-        now: int,
-    ) -> bytes: ...
-
-    def codes_under(self, kid: bytes | None, after: bytes, limit: int, now: int) -> Sequence[HeldCode]: ...
-
-
-class PaddingStore(Protocol):
-    """What padding reads and keeps."""
-
-    def unpadded_days(self, after: int) -> Mapping[int, int]: ...
-
-    def pad(self, day: int, choose: Callable[[int, int, int, int], Sequence[int]], now: int) -> int: ...
-
-
-class PublishStore(Protocol):
-    """What publishing reads and keeps."""
-
-    def last_revocation(self) -> int: ...
-
-    def changed_days(self, after: int) -> frozenset[int]: ...
-
-    def revoked_indices(self, day: int, through: int) -> list[int]: ...
-
-    def revoked_between(self, day: int, after: int, through: int) -> Sequence[tuple[int, int]]: ...
-
-    def list_versions(self, day: int) -> Sequence[tuple[int, int]]: ...
-
-    def killed_kids(self) -> frozenset[bytes]: ...
-
-    def first_series(self, day: int) -> int | None: ...
-
-    def publication(self) -> Publication | None: ...
-
-    def attempted_version(self) -> int: ...
-
-    def record_attempt(self, version: int, sha256: bytes) -> None: ...
-
-    def record_publication(self, publication: Publication) -> None: ...
-
-    def publish_failure(self) -> PublishFailure | None: ...
-
-    def record_failure(self, reason: Reason, message: str, now: int) -> None: ...
-
-    def forget_failure(self) -> None: ...
-
-
-class StatusStore(Protocol):
-    """What answering a question needs."""
-
-    def code_state(self, day: int, index: int) -> CodeState | None: ...
