@@ -16,7 +16,7 @@ from healthcode.telemetry import Metrics, get_logger, start_metrics_server
 from province_node.keys.setup import open_keyring
 from province_node.operations.check import refuse_foreign_certificate, refuse_offline_keys
 from province_node.settings import NodeSettings
-from province_node.store.node_store import NodeStore
+from province_node.store.opening import open_store
 from province_node.wiring import (
     NodeCore,
     build_codes,
@@ -49,7 +49,7 @@ async def serve(
     refuse_foreign_certificate(settings, clock.now())
     self_test()
     keyring = await asyncio.to_thread(open_keyring, settings, environ)
-    store = NodeStore(settings.database)
+    store = open_store(settings.database)
     metrics = Metrics("province-node")
     node = Node(build_core(settings, keyring, store, clock=clock, metrics=metrics))
     try:
@@ -71,8 +71,7 @@ class Node:
         self._core = core
         self._publishes = publishes
         self._log = get_logger("node")
-        # codes need the publisher, and the publisher stops the codes' indices when it finds a second node
-        self._publishing = build_publishing(core, lambda: self._codes.issue.indices)
+        self._publishing = build_publishing(core)
         self._codes = build_codes(core, self._publishing.publisher)
         self._queries = build_queries(core)
         self._servers = build_servers(core, self._codes, self._queries, reuse_port=reuse_port)

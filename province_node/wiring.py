@@ -15,7 +15,7 @@ from healthcode.trust.view import TrustView
 from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
 from province_node.api.integrator import FederationServicer, ProvinceNodeServicer
 from province_node.api.issuer import ProvinceIssuerServicer
-from province_node.codes.issue import IndexSource, IssueUseCase
+from province_node.codes.issue import IssueUseCase
 from province_node.codes.kill_key import KillUseCase
 from province_node.codes.revoke import RevokeUseCase
 from province_node.keys.key_watcher import KeyWatcher
@@ -23,6 +23,7 @@ from province_node.keys.keyring import Keyring
 from province_node.links import ServiceLink
 from province_node.metrics import NodeMetrics
 from province_node.operations.alarms import Alarms
+from province_node.people.pseudonym import PseudonymKey
 from province_node.publishing.catch_up import CaughtUp
 from province_node.publishing.head_sender import HeadSender, TrustInUse
 from province_node.publishing.next_head import HeadMaker
@@ -31,13 +32,11 @@ from province_node.publishing.padding import Padding
 from province_node.publishing.publisher import Publisher, PublishEvents
 from province_node.publishing.registry_link import RegistryLink
 from province_node.publishing.resend import Resend
-from province_node.publishing.second_node import SECOND_NODE_REMEDY
 from province_node.queries.answer import AnswerUseCase
 from province_node.queries.ask import AskUseCase
 from province_node.queries.gateway_link import GatewayLink
 from province_node.settings import NodeSettings
-from province_node.store.node_store import NodeStore
-from province_node.store.records import HolderKey
+from province_node.store.protocols import NodeStore
 from province_node.trust import NodeTrust
 
 __all__ = [
@@ -88,7 +87,7 @@ def build_core(
 ) -> NodeCore:
     """The core: the trust, and those who look at each new view of it. Call it inside a running event loop."""
     counters = NodeMetrics(metrics)
-    alarms = Alarms(settings, store, counters, clock)
+    alarms = Alarms(settings, store.publishing, counters, clock)
     key_watcher = KeyWatcher(settings.participant, keyring, clock)
 
     def look(view: TrustView) -> None:
@@ -108,9 +107,9 @@ class Publishing:
     link: ServiceLink
 
 
-def build_publishing(core: NodeCore, indices: Callable[[], IndexSource]) -> Publishing:
-    """`indices` gives the source of code indices, which is built later."""
-    settings, store = core.settings, core.store
+def build_publishing(core: NodeCore) -> Publishing:
+    """The publisher, with the registry behind it."""
+    settings, store = core.settings, core.store.publishing
     link = core.link("registry", PeerKind.REGISTRY)
     registry = RegistryLink(link)
     trust = TrustInUse(core.trust.view_or_none, core.trust.refresh)
@@ -121,7 +120,7 @@ def build_publishing(core: NodeCore, indices: Callable[[], IndexSource]) -> Publ
                 **core.identity,
                 store=store,
                 keys=core.keyring.head_keys,
-                padding=Padding(store, store, core.keyring.index_secret())
+                padding=Padding(core.store.padding, core.keyring.index_secret())
                 if settings.publish.padding
                 else None,
             ),
@@ -136,7 +135,7 @@ def build_publishing(core: NodeCore, indices: Callable[[], IndexSource]) -> Publ
         trust=trust,
         clock=core.clock,
         settings=settings.publish,
-        events=_publish_events(core, indices),
+        events=_publish_events(core),
     )
     resend = Resend(
         settings.participant, settings.trust.folder, registry.publish_province, publisher.sign_again
@@ -155,14 +154,12 @@ def build_publishing(core: NodeCore, indices: Callable[[], IndexSource]) -> Publ
     return Publishing(publisher, reporter, link)
 
 
-def _publish_events(core: NodeCore, indices: Callable[[], IndexSource]) -> PublishEvents:
+def _publish_events(core: NodeCore) -> PublishEvents:
     def caught_up(_: CaughtUp) -> None:
         core.counters.count_catch_up()
-        indices().forget()
 
     def second_node(is_present: bool) -> None:
         core.counters.set_second_node(is_present)
-        indices().hold(SECOND_NODE_REMEDY if is_present else None)
         if is_present:
             note_second_node(core.settings.trust.folder, core.clock.now())
 
@@ -191,17 +188,19 @@ def build_codes(core: NodeCore, publisher: Publisher) -> Codes:
         issue=IssueUseCase(
             **core.identity,
             keyring=core.keyring,
-            store=store,
+            store=store.issuing,
             trust=trust,
             publication=publisher.acknowledged,
             clock=clock,
             settings=settings.issue,
         ),
-        revoke=RevokeUseCase(**core.identity, store=store, trust=trust, nudge=publisher.nudge, clock=clock),
+        revoke=RevokeUseCase(
+            **core.identity, store=store.revoking, trust=trust, nudge=publisher.nudge, clock=clock
+        ),
         kill=KillUseCase(
             participant=settings.participant,
             keyring=core.keyring,
-            store=store,
+            store=store.killing,
             trust=trust,
             nudge=publisher.nudge,
             clock=clock,
@@ -222,7 +221,11 @@ def build_queries(core: NodeCore) -> Queries:
     """Questions go through the gateway; those about our own codes are answered here."""
     link = core.link("gateway", PeerKind.GATEWAY)
     answer = AnswerUseCase(
-        **core.identity, keyring=core.keyring, store=core.store, trust=core.trust.view, clock=core.clock
+        **core.identity,
+        keyring=core.keyring,
+        store=core.store.answering,
+        trust=core.trust.view,
+        clock=core.clock,
     )
     ask = AskUseCase(
         **core.identity,
@@ -262,7 +265,7 @@ def build_servers(core: NodeCore, codes: Codes, queries: Queries, *, reuse_port:
         issue=codes.issue,
         revoke=codes.revoke,
         kill=codes.kill,
-        holder_key=HolderKey(core.keyring.holder_secret()),
+        pseudonym_key=PseudonymKey(core.keyring.holder_secret()),
         clock=core.clock,
         metrics=core.counters,
     )

@@ -25,7 +25,7 @@ from healthcode.identity.document import decode_document
 from healthcode.rpc.convert import enum_number
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.wire.claims import Level, Presentation
-from province_node.people.level import LevelReason
+from province_node.store.records import LevelReason
 
 __all__ = ["IssueDefaults", "make_item", "read_items", "read_rows"]
 

@@ -29,8 +29,8 @@ from province_node.cli.holder_rows import IssueDefaults, make_item, read_rows
 from province_node.cli.issue_batch import issue_batch
 from province_node.cli.option import dir_option
 from province_node.codes.qr import check_picture, qr_size, qr_terminal, write_qr
-from province_node.people.level import LevelReason
 from province_node.settings import NodeSettings, load_node_settings
+from province_node.store.records import LevelReason
 
 __all__ = ["issue"]
 

@@ -10,7 +10,7 @@ from healthcode.errors import Reason
 from healthcode.revocation.head import decode_head
 from province_node.operations.warnings import publish_warnings
 from province_node.settings import NodeSettings
-from province_node.store.node_store import NodeStore
+from province_node.store.opening import open_store
 from province_node.store.records import PublishFailure
 
 __all__ = ["publishing_warnings", "read_store", "wait_for_publication", "wait_until_killed"]
@@ -23,10 +23,10 @@ def publishing_warnings(settings: NodeSettings, now: int) -> Iterator[str]:
     """What `status` says of revocations that do not go out; nothing before there is a database."""
     if not settings.database.exists():
         return
-    store = NodeStore(settings.database)
+    store = open_store(settings.database)
     try:
-        publication, failure = store.publication(), store.publish_failure()
-        waiting = store.last_revocation() - (0 if publication is None else publication.through)
+        publication, failure = store.publishing.publication(), store.publishing.publish_failure()
+        waiting = store.publishing.last_revocation() - (0 if publication is None else publication.through)
     finally:
         store.close()
     yield from publish_warnings(
@@ -39,12 +39,12 @@ def wait_for_publication(settings: NodeSettings) -> str:
 
     Waits some seconds, and not at all where publishing is known to fail.
     """
-    store = NodeStore(settings.database)
+    store = open_store(settings.database)
     try:
-        through = store.last_revocation()
+        through = store.publishing.last_revocation()
         until = time.monotonic() + _PUBLISHED_SECONDS
         while True:
-            publication, failure = store.publication(), store.publish_failure()
+            publication, failure = store.publishing.publication(), store.publishing.publish_failure()
             if publication is not None and publication.through >= through:
                 return f"head {publication.version}: other nodes refuse them within seconds"
             if failure is not None or time.monotonic() >= until:
@@ -65,11 +65,11 @@ def _not_yet(failure: PublishFailure | None) -> str:
 
 def wait_until_killed(settings: NodeSettings, kid: bytes) -> int | None:
     """The version of the acknowledged head that names the key; None when that does not come."""
-    store = NodeStore(settings.database)
+    store = open_store(settings.database)
     try:
         until = time.monotonic() + _PUBLISHED_SECONDS
         while time.monotonic() < until:
-            last = store.publication()
+            last = store.publishing.publication()
             if last is not None:
                 head = decode_head(last.head, realm=settings.realm, issuer=settings.participant)
                 if kid in head.killed_kids:
@@ -81,11 +81,11 @@ def wait_until_killed(settings: NodeSettings, kid: bytes) -> int | None:
 
 
 def read_store(settings: NodeSettings, now: int) -> dict[str, object]:
-    store = NodeStore(settings.database)
+    store = open_store(settings.database)
     try:
-        publication, counts = store.publication(), dict(store.counts(now))
-        waiting = store.last_revocation() - (publication.through if publication is not None else 0)
-        killed = store.killed_kids()
+        publication, counts = store.publishing.publication(), dict(store.counts(now))
+        waiting = store.publishing.last_revocation() - (publication.through if publication is not None else 0)
+        killed = store.killing.killed_kids()
     finally:
         store.close()
     if publication is None:

@@ -27,8 +27,8 @@ from province_node.cli.holder_rows import IssueDefaults, read_rows
 from province_node.cli.option import dir_option, passphrase_of, passphrase_option
 from province_node.keys.setup import open_keyring
 from province_node.operations.retirement import describe_retirement
+from province_node.people.pseudonym import PseudonymKey
 from province_node.settings import NodeSettings, load_node_settings
-from province_node.store.records import HolderKey
 
 __all__ = ["retirement"]
 
@@ -76,7 +76,7 @@ def retirement(
         asyncio.run(_print(root, settings, found))
         return
     passphrase = passphrase_of(settings, passphrase_file)
-    key = HolderKey(open_keyring(settings, os.environ, passphrase=passphrase).holder_secret())
+    key = PseudonymKey(open_keyring(settings, os.environ, passphrase=passphrase).holder_secret())
     asyncio.run(_print_among(root, settings, found, key, among))
 
 
@@ -86,7 +86,7 @@ async def _print(root: Path, settings: NodeSettings, found: Retirement) -> None:
 
 
 async def _print_among(
-    root: Path, settings: NodeSettings, found: Retirement, key: HolderKey, among: Any
+    root: Path, settings: NodeSettings, found: Retirement, key: PseudonymKey, among: Any
 ) -> None:
     ends: dict[str, dict[str, str]] = {}
     async for line in _concerned(root, settings, found):
@@ -95,7 +95,7 @@ async def _print_among(
         if isinstance(row, InvalidInputError):
             raise row
         document = decode_document(row.document.document_type, row.document.number)
-        concerned = ends.get(key.holder(document).hex())
+        concerned = ends.get(key.pseudonym(document).hex())
         if concerned is not None:
             person = {"document_type": document.type, "number": document.number, "name": row.name}
             click.echo(json.dumps({**person, "ends": concerned}, ensure_ascii=False))

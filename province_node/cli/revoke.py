@@ -25,9 +25,8 @@ from province_node.cli.node_records import wait_for_publication
 from province_node.cli.option import confirm, dir_option, yes_option
 from province_node.cli.revoke_send import Count, Request, run_all
 from province_node.codes.revoke import MAX_HOLDERS, MAX_REVOCATIONS
-from province_node.people.level import LevelReason
 from province_node.settings import load_node_settings
-from province_node.store.records import RevocationReason
+from province_node.store.records import LevelReason, RevocationReason
 
 __all__ = ["revoke"]
 

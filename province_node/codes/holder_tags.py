@@ -19,8 +19,8 @@ __all__ = ["HolderTags"]
 class HolderTags:
     """One tag a holder and day: those that the store has, and new ones."""
 
-    def __init__(self, store: IssueStore, threads: int) -> None:
-        """`threads` 0: one a core. A tag costs about 36 core-ms (Argon2id, outside the interpreter's lock)."""
+    def __init__(self, store: IssueStore, threads: int | None) -> None:
+        """`threads` None: one a core. A tag costs about 36 core-ms (Argon2id, outside the interpreter's lock)."""
         self._store = store
         self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="holder-tag")
 

@@ -146,7 +146,12 @@ class IssueUseCase:
             yield part
 
     def _issue_slice(
-        self, orders: Mapping[int, Order], progress: _Progress, replaces: bytes | None, *, keeps_refusals: bool
+        self,
+        orders: Mapping[int, Order],
+        progress: _Progress,
+        replaces: bytes | None,
+        *,
+        keeps_refusals: bool,
     ) -> None:
         waiting = dict(orders)
         for _ in range(_ATTEMPTS):

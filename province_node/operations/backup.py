@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 from healthcode.errors import ConfigurationError
-from healthcode.storage.sqlite import copy_database
 from province_node.operations.backup_archive import (
     DATABASE,
     ENTRY,
@@ -20,6 +19,7 @@ from province_node.operations.backup_archive import (
     write_archive,
 )
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
+from province_node.store.opening import copy_store
 
 __all__ = ["write_backup"]
 
@@ -38,7 +38,7 @@ def write_backup(root: Path, target: Path, *, now: int) -> list[str]:
     # a random name: in a folder that others can write to, a fixed one might be their link
     copy = target.with_name(f".{target.name}.{secrets.token_hex(8)}.db")
     try:
-        copy_database(settings.database, copy)
+        copy_store(settings.database, copy)
         files = {DATABASE: copy, **_small_files(root, settings)}
         write_archive(target, Manifest(settings.realm, settings.participant, now), files)
     except OSError as error:

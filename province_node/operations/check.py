@@ -31,7 +31,7 @@ from province_node.keys.key_files import SIGNING_PURPOSES, find_offline_keys, li
 from province_node.keys.setup import CLIENTS, lacks_credential, open_keyring
 from province_node.operations.warnings import key_warnings
 from province_node.settings import NodeFolder, NodeSettings
-from province_node.store.node_store import NodeStore
+from province_node.store.opening import open_store
 
 __all__ = ["check_node", "refuse_foreign_certificate", "refuse_offline_keys"]
 
@@ -112,7 +112,7 @@ def _signature_rule() -> str:
 def _database(settings: NodeSettings) -> str:
     if not settings.database.exists():
         return "none yet: `serve` makes it"
-    store = NodeStore(settings.database)
+    store = open_store(settings.database)
     try:
         store.verify()
     finally:

@@ -15,7 +15,7 @@ from healthcode.trust.view import IssuerView
 from province_node.keys.key_files import ONLINE_PURPOSES, create_online_key
 from province_node.publishing.catch_up import catch_up
 from province_node.settings import NodeSettings
-from province_node.store.node_store import NodeStore
+from province_node.store.opening import open_store
 
 __all__ = ["Replaced", "is_index_file", "replace_index_key", "replace_keys"]
 
@@ -84,9 +84,9 @@ def replace_index_key(
 def _open_next_series(settings: NodeSettings, issuer: IssuerView | None, now: int) -> int:
     # A new INDEX key maps a series to other indices, so in a series of the old key it would give indices twice. The next
     # series is durable before the new key exists; a kill in between costs one series.
-    store = NodeStore(settings.database)
+    store = open_store(settings.database)
     try:
-        first_series = catch_up(store, issuer, now).first_series
+        first_series = catch_up(store.publishing, issuer, now).first_series
     finally:
         store.close()
     if first_series >= SERIES_LIMIT:

@@ -16,7 +16,7 @@ from healthcode.trust.view import TrustView
 from province_node.operations.backup_archive import DATABASE, ENTRY, unpack
 from province_node.publishing.catch_up import catch_up
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
-from province_node.store.node_store import NodeStore
+from province_node.store.opening import open_store
 
 __all__ = ["RestoredNode", "restore_node"]
 
@@ -64,9 +64,9 @@ def restore_node(
         is_kept = replace and _keep_trust(root, staging, settings)
         _keep_entry(staging, settings)
         issuer = _get_trust(trust, settings, is_kept=is_kept).issuers.get(settings.participant)
-        store = NodeStore(settings.database if settings.database not in outside else staging / DATABASE)
+        store = open_store(settings.database if settings.database not in outside else staging / DATABASE)
         try:
-            caught_up = catch_up(store, issuer, now)
+            caught_up = catch_up(store.publishing, issuer, now)
         finally:
             store.close()
         _put_outside(outside, now)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from healthcode.revocation.day import GRACE_SECONDS, day_of
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.trust.view import IssuerView
-from province_node.store.node_store import NodeStore
+from province_node.store.protocols import CatchUpStore
 
 __all__ = ["CaughtUp", "catch_up", "is_behind"]
 
@@ -26,7 +26,7 @@ class CaughtUp:
     killed_keys: int
 
 
-def is_behind(store: NodeStore, issuer: IssuerView) -> bool:
+def is_behind(store: CatchUpStore, issuer: IssuerView) -> bool:
     """Whether the published head of this participant was never attempted from this database."""
     # Each head's version and digest are durable here before the head is sent, and each run publishes before it issues.
     # So an unknown head comes from another database, or from a thief of the live key (then `own_head` raises an alarm).
@@ -37,7 +37,9 @@ def is_behind(store: NodeStore, issuer: IssuerView) -> bool:
     )
 
 
-def catch_up(store: NodeStore, issuer: IssuerView | None, now: int, *, opens_series: bool = True) -> CaughtUp:
+def catch_up(
+    store: CatchUpStore, issuer: IssuerView | None, now: int, *, opens_series: bool = True
+) -> CaughtUp:
     """Takes in what is published and opens the next series, in one durable transaction.
 
     After the last series, codes cannot be issued (INDEX_EXHAUSTED) until the published head has

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from healthcode.revocation.head import DayEntry, DeltaEntry
 from healthcode.revocation.list import ListKind, RevocationList, encode_list
 from healthcode.revocation.roaring import IndexSet
-from province_node.store.records import ListVersion, PublishStore
+from province_node.store.protocols import PublishStore
+from province_node.store.records import ListVersion
 
 __all__ = ["DayLists", "MadeLists"]
 

@@ -14,7 +14,7 @@ from healthcode.trust.view import IssuerView, TrustView
 from province_node.publishing.catch_up import catch_up
 from province_node.publishing.head_key import head_key_fault
 from province_node.publishing.next_head import HeadFacts, HeadMaker, NextHead
-from province_node.store.node_store import NodeStore
+from province_node.store.protocols import PublishStore
 from province_node.store.records import Publication
 
 __all__ = ["HeadSender", "Send", "TrustInUse"]
@@ -45,7 +45,7 @@ class HeadSender:
         *,
         participant: str,
         root: str,
-        store: NodeStore,
+        store: PublishStore,
         trust: TrustInUse,
         send: Send,
         clock: Clock,

@@ -14,7 +14,8 @@ from healthcode.trust.format.new_metadata import new_live_metadata
 from healthcode.trust.view import IssuerView
 from province_node.publishing.day_list import DayLists, MadeLists
 from province_node.publishing.padding import Padding
-from province_node.store.records import Publication, PublishStore
+from province_node.store.protocols import PublishStore
+from province_node.store.records import Publication
 
 __all__ = ["COVER_MARGIN_DAYS", "HeadFacts", "HeadMaker", "NextHead"]
 

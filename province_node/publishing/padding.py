@@ -7,13 +7,15 @@ from collections.abc import Callable
 
 from healthcode.revocation.index import PADDING as PADDING_LIMIT
 from healthcode.revocation.index import IndexScheme
-from province_node.store.records import PaddingStore, PublishStore
+from province_node.store.protocols import PaddingStore
+from province_node.store.records import PaddingState
 
 __all__ = ["Padding"]
 
 _FEWEST_A_DAY = 256
 _SHARE = 16  # one entry of padding for so many revocations
 _DRAW = 16
+_ATTEMPTS = 5
 
 
 class Padding:
@@ -27,31 +29,35 @@ class Padding:
     def __init__(
         self,
         store: PaddingStore,
-        publications: PublishStore,
         secret: bytes,
         *,
         draw: Callable[[int], int] = secrets.randbelow,
     ) -> None:
         """`secret` is the issuer's INDEX key; `draw(n)` gives a number below n that nobody can guess."""
         self._store = store
-        self._publications = publications
         self._secret = secret
         self._draw = draw
 
     def pad(self, now: int) -> int:
         """Pads each day that has revocations which were not published; how many entries were added."""
-        last = self._publications.publication()
+        last = self._store.publication()
         days = self._store.unpadded_days(0 if last is None else last.through)
         return sum(self._pad_day(day, added, now) for day, added in days.items())
 
     def _pad_day(self, day: int, added: int, now: int) -> int:
-        def choose(series: int, revoked: int, padded: int, used: int) -> list[int]:
-            room = min(_FEWEST_A_DAY + revoked // _SHARE - padded, PADDING_LIMIT - used)
-            # never all that is left, so that the next steps are blurred, too
-            count = min(self._draw(_DRAW + added // 8), (max(room, 0) + 1) // 2)
-            if not count:
-                return []
-            scheme = IndexScheme(self._secret, series, day)
-            return [scheme.padding_index(used + number) for number in range(count)]
+        for _ in range(_ATTEMPTS):
+            seen = self._store.padding_state(day)
+            indices = self._choose(day, seen, added)
+            if self._store.add_padding(day, seen, indices, now):
+                return len(indices)
+        # another process pads the day all the time: it does our work
+        return 0
 
-        return self._store.pad(day, choose, now)
+    def _choose(self, day: int, seen: PaddingState, added: int) -> list[int]:
+        room = min(_FEWEST_A_DAY + seen.revoked // _SHARE - seen.padded, PADDING_LIMIT - seen.used)
+        # never all that is left, so that the next steps are blurred, too
+        count = min(self._draw(_DRAW + added // 8), (max(room, 0) + 1) // 2)
+        if not count:
+            return []
+        scheme = IndexScheme(self._secret, seen.series, day)
+        return [scheme.padding_index(seen.used + number) for number in range(count)]

@@ -17,7 +17,7 @@ from province_node.publishing.head_sender import HeadSender, TrustInUse
 from province_node.publishing.next_head import HeadFacts
 from province_node.publishing.second_node import SECOND_NODE_REMEDY, SecondNode, lacks_ours
 from province_node.settings import PublishSettings
-from province_node.store.node_store import NodeStore
+from province_node.store.protocols import PublishStore
 from province_node.store.records import Publication
 
 __all__ = ["PublishEvents", "Publisher"]
@@ -55,7 +55,7 @@ class Publisher:
         participant: str,
         *,
         sender: HeadSender,
-        store: NodeStore,
+        store: PublishStore,
         trust: TrustInUse,
         clock: Clock,
         settings: PublishSettings,
@@ -161,6 +161,9 @@ class Publisher:
         if view is None or issuer is None:
             return None  # not admitted yet: `status` says so
         now = self._clock.now()
+        if first:
+            # a stop of an earlier run is over: this run finds a second node by itself
+            await asyncio.to_thread(self._store.resume_issuing)
         if not await self._is_our_turn(issuer, now):
             return None
         second_node = self._second_node
@@ -190,7 +193,7 @@ class Publisher:
         await asyncio.to_thread(self._store.record_publication, record)
         second_node.note_published(now)
         if is_silent:
-            self._end_second_node()
+            await self._end_second_node()
         self._events.published(record)
         return record
 
@@ -204,7 +207,8 @@ class Publisher:
         # a head in answer to each of its heads would never end
         return await asyncio.to_thread(lacks_ours, self._store, issuer)
 
-    def _end_second_node(self) -> None:
+    async def _end_second_node(self) -> None:
+        await asyncio.to_thread(self._store.resume_issuing)
         self._second_node.end()
         self._log.info(
             "rival_silent", why="the other node is silent: this one issues again, from a new series"
@@ -218,6 +222,8 @@ class Publisher:
         is_present = self._second_node.is_present
         if is_present and not was_present:
             self._log.error("rival_node", why=SECOND_NODE_REMEDY)
+            # in the store, so that every process of this node stops issuing
+            await asyncio.to_thread(self._store.stop_issuing, SECOND_NODE_REMEDY, now)
             self._events.second_node(True)
         caught_up = await asyncio.to_thread(catch_up, self._store, issuer, now, opens_series=not is_present)
         self._sender.maker.forget_lists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from healthcode.trust.view import IssuerView
-from province_node.store.node_store import NodeStore
+from province_node.store.protocols import PublishStore
 
 __all__ = ["QUIET_SECONDS", "SECOND_NODE_REMEDY", "SecondNode", "lacks_ours"]
 
@@ -50,7 +50,7 @@ class SecondNode:
         return now - self._published_at >= self._resign_seconds
 
 
-def lacks_ours(store: NodeStore, issuer: IssuerView) -> bool:
+def lacks_ours(store: PublishStore, issuer: IssuerView) -> bool:
     """Whether the published head lacks a revocation or a killed key of ours. Blocks.
 
     Call it after the published revocations were taken in: only then do equal counts mean equal sets.

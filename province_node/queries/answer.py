@@ -27,7 +27,7 @@ from healthcode.wire.cose import Context, verify_sign1
 from healthcode.wire.question import QueryMode, Question, SignedQuestion, decode_question
 from province_node.codes.revoke import is_own_code
 from province_node.keys.keyring import Keyring
-from province_node.store.records import StatusStore
+from province_node.store.protocols import AnswerStore
 
 __all__ = ["AnswerUseCase"]
 
@@ -44,7 +44,7 @@ class AnswerUseCase:
         participant: str,
         realm: str,
         keyring: Keyring,
-        store: StatusStore,
+        store: AnswerStore,
         trust: Callable[[], TrustView],
         clock: Clock,
     ) -> None:

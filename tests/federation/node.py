@@ -1,6 +1,6 @@
 """Light province nodes, several in a process: what follows, verifies, revokes and publishes is the real thing.
 
-`TrustFollower` over real TLS sockets and a real folder, `NodeStore` on disk, `Publisher` and `NodeReporter`
+`TrustFollower` over real TLS sockets and a real folder, `SqliteNodeStore` on disk, `Publisher` and `NodeReporter`
 over mTLS with the province's own certificate. What is left out are the listeners. A process is told what to do by lines of
 JSON on its standard input, and answers each with one; it ends with its input, or by kill -9.
 
@@ -47,8 +47,8 @@ from province_node.publishing.publisher import Publisher, PublishEvents
 from province_node.publishing.registry_link import RegistryLink
 from province_node.publishing.resend import Resend
 from province_node.settings import PublishSettings
-from province_node.store.node_store import NodeStore
 from province_node.store.records import Request, Revocation, RevocationReason
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.federation.history import REVOKED, Log, Look
 from tests.simulator.registry import Province
 
@@ -147,7 +147,7 @@ class LightNode:
             poll_seconds=told.poll_seconds,
             on_view=lambda _view: self._look_at_news(),
         )
-        self._store = NodeStore(self._place.folder / "node.db")
+        self._store = SqliteNodeStore(self._place.folder / "node.db")
         tls = self._place.folder / "tls"
         self._tls = TlsSettings(certificate=tls / "leaf.pem", private_key=tls / "leaf.key", ca=tls / "ca.pem")
         self._link = ServiceLink(
@@ -181,10 +181,10 @@ class LightNode:
         )
         live_key = Province(self.code, told.realm, now=told.founded).live_key
         sender = HeadSender(
-            HeadMaker(self.code, told.realm, store=self._store, keys=lambda _issuer: [live_key]),
+            HeadMaker(self.code, told.realm, store=self._store.publishing, keys=lambda _issuer: [live_key]),
             participant=self.code,
             root="",
-            store=self._store,
+            store=self._store.publishing,
             trust=trust,
             send=RegistryLink(self._link).publish_revocations,
             clock=self._clock,
@@ -192,7 +192,7 @@ class LightNode:
         return Publisher(
             self.code,
             sender=sender,
-            store=self._store,
+            store=self._store.publishing,
             trust=trust,
             clock=self._clock,
             settings=PublishSettings(
@@ -229,13 +229,12 @@ class LightNode:
         day = day_of(self._told.founded + CODE_SECONDS)
         items = [Revocation(day, int(code.partition("/")[2])) for code in codes]
         now = self._clock.now()
-        request = Request("test", uuid.uuid4().hex, b"", now + 3600)
+        request = Request("test", uuid.uuid4().hex, "RevokeCodes", b"", now + 3600)
         await asyncio.to_thread(
-            self._store.record_revocations,
+            self._store.revoking.record_revocations,
             items,
             RevocationReason.LOST_OR_STOLEN,
             request,
-            lambda newly, _already: b"%d" % newly,
             now,
         )
         self._publisher.nudge()

@@ -34,8 +34,8 @@ from province_node.publishing.publisher import PublishEvents
 from province_node.queries.answer import AnswerUseCase
 from province_node.queries.ask import AskUseCase
 from province_node.settings import PublishSettings
-from province_node.store.node_store import NodeStore
 from province_node.store.records import Request, RevocationReason
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry, operator, put_join
 from tests.unit.province_node.world import PASSPHRASE, World, write_keys
@@ -87,7 +87,7 @@ async def test_a_revocation_becomes_another_node_s_refusal(
 ) -> None:
     """A code revoked at 31 is published by the registry and refused by who follows it."""
     text = sign_code(code_claims(), shanghai.code_key, REALM)
-    store = NodeStore(tmp_path / "node.db")
+    store = SqliteNodeStore(tmp_path / "node.db")
     received = Publisher(registry.repository)
 
     def trust() -> TrustView:
@@ -109,15 +109,15 @@ async def test_a_revocation_becomes_another_node_s_refusal(
     publisher = HeadPublisher(
         "31",
         sender=HeadSender(
-            HeadMaker("31", REALM, store=store, keys=lambda _: [shanghai.live_key]),
+            HeadMaker("31", REALM, store=store.publishing, keys=lambda _: [shanghai.live_key]),
             participant="31",
             root="",
-            store=store,
+            store=store.publishing,
             trust=in_use,
             send=send,
             clock=ManualClock(),
         ),
-        store=store,
+        store=store.publishing,
         trust=in_use,
         clock=ManualClock(),
         settings=PublishSettings(interval_seconds=0.2),
@@ -126,13 +126,13 @@ async def test_a_revocation_becomes_another_node_s_refusal(
     revoke = RevokeUseCase(
         participant="31",
         realm=REALM,
-        store=store,
+        store=store.revoking,
         trust=lambda: view,
         nudge=publisher.nudge,
         clock=ManualClock(),
     )
-    request = Request("spiffe://t/issuer/31/x", "r-1", b"digest", NOW + 86_400)
-    revoke.revoke([text], RevocationReason.FRAUD, request, lambda *_: b"")
+    request = Request("spiffe://t/issuer/31/x", "r-1", "RevokeCodes", b"digest", NOW + 86_400)
+    revoke.revoke([text], RevocationReason.FRAUD, request)
     await publisher.publish_once(first=True)
     trust()
     verdict = Verifier(TrustStore.open(tmp_path / "trust")).verify(text, place="STATION", now=NOW)
@@ -146,7 +146,7 @@ async def test_a_question_becomes_the_home_s_answer(world: World, text: str, tmp
         participant="31",
         realm=world.realm.realm,
         keyring=world.keyring,
-        store=world.store,
+        store=world.store.answering,
         trust=world.trust,
         clock=world.clock,
     )

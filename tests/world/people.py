@@ -7,8 +7,8 @@ from typing import Any
 from healthcode.identity.document import decode_document
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.wire.claims import Level, Presentation
-from province_node.codes.issue import IssueOrder
-from province_node.people.level import LevelStatement
+from province_node.codes.order import IssueOrder
+from province_node.store.records import LevelStatement
 
 __all__ = ["NAME", "VALID_IDS", "item", "order"]
 

@@ -27,7 +27,7 @@ def keep_facts_of_answers(db: Session) -> None:
         " WHERE (caller, request_id) > (?, ?) ORDER BY caller, request_id LIMIT ?",
         (caller, request_id, _PAGE),
     ):
-        for caller, request_id, digest, response, expires_at in rows:  # noqa: B007  the next page begins there
+        for caller, request_id, digest, response, expires_at in rows:
             found = _read_answer(response)
             if found is None:
                 continue  # without its answer, an id is free: at worst a code is issued twice
@@ -36,9 +36,7 @@ def keep_facts_of_answers(db: Session) -> None:
                 "INSERT INTO request (caller, request_id, method, digest, expires_at) VALUES (?, ?, ?, ?, ?)",
                 (caller, request_id, method, digest, expires_at),
             )
-            db.execute(
-                "INSERT INTO request_part VALUES (last_insert_rowid(), 0, ?, ?)", (signed_at, facts)
-            )
+            db.execute("INSERT INTO request_part VALUES (last_insert_rowid(), 0, ?, ?)", (signed_at, facts))
     db.execute("DROP TABLE old_request")
 
 
@@ -84,7 +82,9 @@ def _is_result(result: province_issuer_pb2.IssueResult) -> bool:
 
 
 def _item_facts(result: province_issuer_pb2.IssueResult) -> ItemFacts:
-    return RefusalFacts(Reason(result.refused_reason)) if result.refused_reason else _code_facts(result.issued)
+    return (
+        RefusalFacts(Reason(result.refused_reason)) if result.refused_reason else _code_facts(result.issued)
+    )
 
 
 def _code_facts(issued: province_issuer_pb2.IssuedCode) -> ItemFacts:

@@ -91,9 +91,7 @@ def _keep(db: Session, request: Request, revoked: Revoked, now: int) -> Revoked:
 
 
 def _count_selected(db: Session, selection: IssuedUnder, now: int) -> Revoked:
-    row = db.one(
-        f"SELECT count(*), coalesce(sum({_IS_REVOKED}), 0) {_SELECTED}", _parameters(selection, now)
-    )
+    row = db.one(f"SELECT count(*), coalesce(sum({_IS_REVOKED}), 0) {_SELECTED}", _parameters(selection, now))
     matched, already = (0, 0) if row is None else (int(row[0]), int(row[1]))
     return Revoked(matched - already, already)
 

@@ -25,8 +25,8 @@ from province_node.links import ServiceLink
 from province_node.publishing.catch_up import catch_up
 from province_node.publishing.next_head import HeadFacts, HeadMaker
 from province_node.publishing.registry_link import RegistryLink
-from province_node.store.node_store import NodeStore
 from province_node.store.records import Request, Revocation, RevocationReason
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.integration.province_node.world import Federation, open_federation
 from tests.world.waiting import PATIENCE_SECONDS, eventually
 
@@ -45,20 +45,18 @@ class Thief:
         published = trust_of(federation, "44").issuers["31"].live_keys
         (self._key,) = [each.private for each in opened if each.info.public in published]
         self._federation = federation
-        self._store = NodeStore(folder / "thief.db")
+        self._store = SqliteNodeStore(folder / "thief.db")
 
     async def revoke(self, code: province_issuer_pb2.IssuedCode) -> None:
         """Publishes a head above the one that stands, which revokes a code. Raises what the registry says."""
         clock = SystemClock()
         view = trust_of(self._federation, "44")
         issuer = view.issuers["31"]
-        catch_up(self._store, issuer, clock.now())
+        catch_up(self._store.publishing, issuer, clock.now())
         item = Revocation(day_of(code.expires_at.seconds), code.index)
-        request = Request("thief", uuid.uuid4().hex, b"", clock.now() + 3600)
-        self._store.record_revocations(
-            [item], RevocationReason.FRAUD, request, lambda _newly, _already: b"", clock.now()
-        )
-        maker = HeadMaker("31", view.realm, store=self._store, keys=lambda _: [self._key])
+        request = Request("thief", uuid.uuid4().hex, "RevokeCodes", b"", clock.now() + 3600)
+        self._store.revoking.record_revocations([item], RevocationReason.FRAUD, request, clock.now())
+        maker = HeadMaker("31", view.realm, store=self._store.publishing, keys=lambda _: [self._key])
         facts = HeadFacts(
             now=clock.now(), longest_code_seconds=14 * 86_400, resign_seconds=0, resend_lists=True
         )

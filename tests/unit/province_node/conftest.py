@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from province_node.keys.keyring import Keyring
-from province_node.store.node_store import NodeStore
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW, SimulatedRealm
 from tests.unit.province_node.world import HOME, PASSPHRASE, World, write_keys
 from tests.world.clock import ManualClock
@@ -15,7 +15,7 @@ from tests.world.clock import ManualClock
 def world(tmp_path):
     realm = SimulatedRealm(("00", "31", "44"))
     write_keys(tmp_path / "keys", realm)
-    store = NodeStore(tmp_path / "node.db")
+    store = SqliteNodeStore(tmp_path / "node.db")
     made = World(
         folder=tmp_path,
         realm=realm,

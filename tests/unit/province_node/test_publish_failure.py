@@ -11,7 +11,7 @@ import pytest
 from healthcode.errors import ConflictError, PreconditionError, Reason, SignatureError, UnavailableError
 from healthcode.signing.ed25519 import PrivateKey
 from province_node.publishing.publisher import Publisher, PublishEvents
-from province_node.store.node_store import NodeStore
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.unit.province_node.publishing.test_publisher import TODAY, FakeRegistry, head_of, revoke
 from tests.unit.province_node.world import HOME, make_publisher
 from tests.world.waiting import PATIENCE_SECONDS
@@ -19,14 +19,14 @@ from tests.world.waiting import PATIENCE_SECONDS
 
 @pytest.fixture
 def store(tmp_path):
-    made = NodeStore(tmp_path / "publishing.db")
+    made = SqliteNodeStore(tmp_path / "publishing.db")
     yield made
     made.close()
 
 
 def publisher(
     world,
-    store: NodeStore,
+    store: SqliteNodeStore,
     registry: FakeRegistry,
     *,
     root: str = "",
@@ -47,7 +47,7 @@ async def test_why_a_head_does_not_go_out_is_kept_until_one_does(world, store):
     registry.errors = [UnavailableError("out of reach")]
     running = asyncio.create_task(publisher(world, store, registry, on_failing=told.put_nowait).run())
     assert await asyncio.wait_for(told.get(), PATIENCE_SECONDS) is True
-    failure = store.publish_failure()
+    failure = store.publishing.publish_failure()
     assert failure is not None
     assert (failure.reason, failure.message, failure.since) == (
         Reason.SERVICE_UNAVAILABLE,
@@ -57,15 +57,15 @@ async def test_why_a_head_does_not_go_out_is_kept_until_one_does(world, store):
     assert await asyncio.wait_for(told.get(), PATIENCE_SECONDS) is False
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert store.publish_failure() is None
+    assert store.publishing.publish_failure() is None
     assert registry.acknowledged.is_set()
 
 
 async def test_the_first_failure_says_since_when(world, store):
     """A second failure of another kind does not make the outage younger."""
-    store.record_failure(Reason.SERVICE_UNAVAILABLE, "out of reach", 100)
-    store.record_failure(Reason.STORAGE_FULL, "full", 200)
-    failure = store.publish_failure()
+    store.publishing.record_failure(Reason.SERVICE_UNAVAILABLE, "out of reach", 100)
+    store.publishing.record_failure(Reason.STORAGE_FULL, "full", 200)
+    failure = store.publishing.publish_failure()
     assert failure is not None
     assert (failure.reason, failure.since) == (Reason.STORAGE_FULL, 100)
 
@@ -97,14 +97,14 @@ async def test_a_lost_head_key_is_named_as_the_cause(world, store):
     assert len(registry.taken) == 1
 
 
-async def in_a_new_realm(world, store: NodeStore, *, root: str) -> FakeRegistry:
+async def in_a_new_realm(world, store: SqliteNodeStore, *, root: str) -> FakeRegistry:
     """Published under root "sha256:old" some heads ago; the registry now knows nothing of us, and wants version 1."""
     registry = FakeRegistry()
     revoke(store, 5)
     for version in (4, 5):
         issuer = replace(world.view.issuers[HOME], live_version=version - 1, revocations=None)
         world.view = replace(world.view, issuers={**world.view.issuers, HOME: issuer})
-        store.record_attempt(version - 1, issuer.live_sha256)
+        store.publishing.record_attempt(version - 1, issuer.live_sha256)
         world.clock.at += 301
         await publisher(world, store, registry, root="sha256:old").publish_once()
     issuer = replace(world.view.issuers[HOME], live_version=None, live_signed_at=None, revocations=None)
@@ -124,7 +124,7 @@ async def test_in_a_realm_that_was_founded_anew_heads_begin_anew_with_all_that_w
     last = registry.taken[-1]
     assert last.record.version == 1
     assert head_of(world, last).days[TODAY].count == 2
-    publication = store.publication()
+    publication = store.publishing.publication()
     assert publication is not None
     assert publication.root == "sha256:new"
 

@@ -8,19 +8,19 @@ from dataclasses import replace
 import pytest
 
 from healthcode.errors import Reason
-from province_node.store.node_store import NodeStore
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.unit.province_node.publishing.test_publisher import FakeRegistry, publisher
 from tests.unit.province_node.world import HOME
 
 
 @pytest.fixture
 def store(tmp_path):
-    made = NodeStore(tmp_path / "publishing.db")
+    made = SqliteNodeStore(tmp_path / "publishing.db")
     yield made
     made.close()
 
 
-async def heads_in(world, store: NodeStore, seconds: int, **view: object) -> int:
+async def heads_in(world, store: SqliteNodeStore, seconds: int, **view: object) -> int:
     """How many heads go out in so many seconds, looked at each second, after the first of the run."""
     registry = FakeRegistry()
     ours = publisher(world, store, registry)

@@ -26,10 +26,9 @@ from healthcode.wire.code import decode_code
 from healthcode.wire.cose import Context, verify_sign1
 from healthcode.wire.question import QueryMode, QueryPurpose, Question, sign_question
 from province_node.keys.keyring import Keyring
-from province_node.people.level import LevelReason, LevelStatement
 from province_node.queries.answer import AnswerUseCase
 from province_node.queries.ask import AskUseCase
-from province_node.store.records import Revocation, RevocationReason
+from province_node.store.records import LevelReason, LevelStatement, Revocation, RevocationReason
 from tests.unit.province_node.world import HOME, PASSPHRASE, write_keys
 
 ASKER = "44"
@@ -40,7 +39,7 @@ def home(world) -> AnswerUseCase:
         participant=HOME,
         realm=world.realm.realm,
         keyring=world.keyring,
-        store=world.store,
+        store=world.store.answering,
         trust=world.trust,
         clock=world.clock,
     )
@@ -193,11 +192,10 @@ async def test_the_homes_word_stands_in_the_verdict(world, mode):
     result = await ask(world, issued.text, honest(world), mode)
     assert (result.verdict.outcome, result.verdict.decision) == (Outcome.VALID, Decision.PASS)
     assert decode_answer(result.signed_answer).answer == result.answer
-    world.store.record_revocations(
+    world.store.revoking.record_revocations(
         [Revocation(day_of(issued.expires_at), issued.index)],
         RevocationReason.FRAUD,
         world.request("r"),
-        lambda *_: b"",
         world.clock.at,
     )
     result = await ask(world, issued.text, honest(world), mode)

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from healthcode.revocation.day import day_of
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
-from province_node.codes.issue import IssuedCode, IssueUseCase
+from province_node.codes.code_maker import IssuedCode
+from province_node.codes.issue import Issued, IssueUseCase, Order
 from province_node.keys.keyring import Keyring
 from province_node.publishing.head_sender import HeadSender, Send, TrustInUse
 from province_node.publishing.next_head import COVER_MARGIN_DAYS, HeadMaker
 from province_node.publishing.publisher import Publisher, PublishEvents
 from province_node.settings import IssueSettings, PublishSettings
-from province_node.store.node_store import NodeStore
 from province_node.store.records import Publication, Request
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import SimulatedRealm
 from tests.world.clock import ManualClock
 from tests.world.people import order
@@ -35,10 +37,11 @@ class World:
     folder: Path
     realm: SimulatedRealm
     keyring: Keyring
-    store: NodeStore
+    store: SqliteNodeStore
     clock: ManualClock
     view: TrustView
     nudges: list[int] = field(default_factory=list)
+    issued: int = 0
 
     def trust(self) -> TrustView:
         return self.view
@@ -51,47 +54,43 @@ class World:
     def cover(self, days: int = 15 + COVER_MARGIN_DAYS) -> None:
         """Records an acknowledged head that covers so many days from today."""
         today = day_of(self.clock.at)
-        self.store.record_publication(Publication(1, self.clock.at, today, today + days, 0, b""))
+        self.store.publishing.record_publication(Publication(1, self.clock.at, today, today + days, 0, b""))
 
     def issuing(self, participant: str = HOME) -> IssueUseCase:
         return IssueUseCase(
             participant=participant,
             realm=self.realm.realm,
             keyring=self.keyring,
-            store=self.store,
+            store=self.store.issuing,
             trust=self.trust,
-            publication=self.store.publication,
+            publication=self.store.publishing.publication,
             clock=self.clock,
             settings=IssueSettings(tag_threads=2),
         )
 
     def request(self, name: str = "r-1", digest: bytes = b"d") -> Request:
-        return Request("spiffe://t/issuer/31/x", name, digest, self.clock.at + 86_400)
+        return Request("spiffe://t/issuer/31/x", name, "method", digest, self.clock.at + 86_400)
 
     def issue_one(self, **changes: object) -> IssuedCode:
         """One code by the use case. Raises the refusal."""
-        kept: list[object] = []
-
-        def keep(results: object) -> bytes:
-            kept.extend(results)  # type: ignore[call-overload]  # a sequence of results
-            return b"answer"
-
-        use_case = self.issuing()
-        try:
-            use_case.issue([order(**changes)], self.request(f"one-{len(self.nudges)}-{id(kept)}"), keep)
-        finally:
-            use_case.close()
-        self.nudges.append(1)
-        (result,) = kept
+        self.issued += 1
+        (result,) = self.issue([order(**changes)], f"one-{self.issued}").results
         if isinstance(result, Exception):
             raise result
-        assert isinstance(result, IssuedCode)
         return result
+
+    def issue(self, orders: Sequence[Order], name: str = "many", **options: Any) -> Issued:
+        """Some codes through the use case, under the request id `name`."""
+        use_case = self.issuing()
+        try:
+            return use_case.issue(orders, self.request(name), **options)
+        finally:
+            use_case.close()
 
 
 def make_publisher(
     world: World,
-    store: NodeStore,
+    store: SqliteNodeStore,
     send: Send,
     *,
     refresh: Callable[[], Awaitable[object]],
@@ -102,13 +101,19 @@ def make_publisher(
     """A publisher of the world's participant; `keys` are its live keys, the world's by default."""
     trust = TrustInUse(world.trust, refresh)
     live_keys = [world.keyring.head_key()] if keys is None else keys
-    maker = HeadMaker(HOME, world.realm.realm, store=store, keys=lambda _: live_keys)
+    maker = HeadMaker(HOME, world.realm.realm, store=store.publishing, keys=lambda _: live_keys)
     return Publisher(
         HOME,
         sender=HeadSender(
-            maker, participant=HOME, root=root, store=store, trust=trust, send=send, clock=world.clock
+            maker,
+            participant=HOME,
+            root=root,
+            store=store.publishing,
+            trust=trust,
+            send=send,
+            clock=world.clock,
         ),
-        store=store,
+        store=store.publishing,
         trust=trust,
         clock=world.clock,
         settings=PublishSettings(interval_seconds=INTERVAL_SECONDS),

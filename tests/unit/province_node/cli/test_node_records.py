@@ -9,8 +9,8 @@ from healthcode.revocation.day import day_of
 from province_node.cli import node_records
 from province_node.cli.node_records import publishing_warnings, wait_for_publication
 from province_node.settings import NodeSettings
-from province_node.store.node_store import NodeStore
 from province_node.store.records import Publication, Request, Revocation, RevocationReason
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
 
 
@@ -25,12 +25,11 @@ class _Settings:
 @pytest.fixture
 def node(tmp_path, monkeypatch):
     monkeypatch.setattr(node_records, "_PUBLISHED_SECONDS", 0.2)
-    store = NodeStore(tmp_path / "node.db")
-    store.record_revocations(
+    store = SqliteNodeStore(tmp_path / "node.db")
+    store.revoking.record_revocations(
         [Revocation(day_of(NOW), 3)],
         RevocationReason.FRAUD,
-        Request("caller", "r-1", b"", NOW + 86_400),
-        lambda _newly, _already: b"",
+        Request("caller", "r-1", "RevokeCodes", b"", NOW + 86_400),
         NOW,
     )
     yield _Settings(tmp_path / "node.db"), store
@@ -40,7 +39,7 @@ def node(tmp_path, monkeypatch):
 def test_what_is_published_names_its_head(node):
     """The acknowledged head holds it: it is refused elsewhere within seconds."""
     settings, store = node
-    store.record_publication(Publication(8, NOW, 1, 2, store.last_revocation(), b""))
+    store.publishing.record_publication(Publication(8, NOW, 1, 2, store.publishing.last_revocation(), b""))
     assert wait_for_publication(settings).startswith("head 8: ")
     assert list(publishing_warnings(settings, NOW)) == []
 
@@ -49,9 +48,9 @@ def test_what_is_not_published_says_so_and_why(node):
     """In an outage, for a HEAD key that is not published, and where nobody knows why."""
     settings, store = node
     assert wait_for_publication(settings).startswith("recorded, NOT published yet: ")
-    store.record_failure(Reason.SERVICE_UNAVAILABLE, "no answer", NOW)
+    store.publishing.record_failure(Reason.SERVICE_UNAVAILABLE, "no answer", NOW)
     assert "until it answers other nodes pass these codes" in wait_for_publication(settings)
-    store.record_failure(Reason.SIGNATURE_THRESHOLD, "no HEAD key", NOW)
+    store.publishing.record_failure(Reason.SIGNATURE_THRESHOLD, "no HEAD key", NOW)
     assert "SIGNATURE_THRESHOLD: no HEAD key" in wait_for_publication(settings)
     (said,) = publishing_warnings(settings, NOW)
     assert "1 revocations are recorded here" in said

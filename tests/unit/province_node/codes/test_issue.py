@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,6 @@ import pytest
 from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason
 from healthcode.identity.document import decode_document
 from healthcode.policy.words import Outcome
-from healthcode.revocation.day import day_of
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.json_files import Retirement
 from healthcode.verification.context import CheckContext
@@ -17,9 +17,10 @@ from healthcode.verification.verify import verify_code
 from healthcode.wire.claims import Level, Presentation
 from healthcode.wire.code import decode_code
 from healthcode.wire.holder_tag import HolderMatch, match_holder
-from province_node.codes.issue import IndexSource, IssuedCode, IssueOrder
-from province_node.people.level import LevelReason, LevelStatement
-from province_node.store.node_store import NodeStore
+from province_node.codes.code_maker import IssuedCode
+from province_node.codes.order import IssueOrder
+from province_node.store.records import LevelReason, LevelStatement
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
 from tests.world.people import VALID_IDS, order
 
@@ -80,7 +81,7 @@ def test_no_code_outlives_the_published_lists(world):
         world.issue_one(presentation=Presentation.PAPER)
     assert refused.value.reason is Reason.NOT_COVERED
     world.issue_one()
-    world.store = NodeStore(world.folder / "fresh.db")
+    world.store = SqliteNodeStore(world.folder / "fresh.db")
     with pytest.raises(PreconditionError) as refused:
         world.issue_one()
     assert refused.value.reason is Reason.NOT_COVERED
@@ -98,21 +99,6 @@ def test_without_a_published_key_nothing_is_signed(world):
     assert refused.value.reason is Reason.KEY_UNAVAILABLE
 
 
-def issue_many(world, orders, name="many"):
-    kept: list[object] = []
-
-    def keep(results):
-        kept.extend(results)
-        return f"answer {len(kept)}".encode()
-
-    use_case = world.issuing()
-    try:
-        answer = use_case.issue(orders, world.request(name), keep)
-    finally:
-        use_case.close()
-    return answer, kept
-
-
 def test_one_bad_order_refuses_itself_alone(world):
     """Results stand at the places of their orders, errors among them."""
     already = InvalidInputError("no document")
@@ -122,35 +108,18 @@ def test_one_bad_order_refuses_itself_alone(world):
         order(statement=LevelStatement(Level.RED)),
         order(VALID_IDS[1]),
     ]
-    _, results = issue_many(world, orders)
+    results = world.issue(orders).results
     assert [isinstance(result, IssuedCode) for result in results] == [True, False, False, True]
     assert results[1] is already
 
 
-def test_the_same_request_issues_once(world):
-    """A repeated request id gives the first answer, without a new code."""
-    first, _ = issue_many(world, [order()])
-    again, results = issue_many(world, [order()])
-    assert (again, results) == (first, [])
-
-
 def test_one_holder_and_day_has_one_tag(world):
     """Codes of a holder carry the salt drawn first that day, also in one batch; another holder's differs."""
-    _, results = issue_many(world, [order(), order(), order(VALID_IDS[1])])
+    results = world.issue([order(), order(), order(VALID_IDS[1])]).results
     later = world.issue_one()
     salts = [decode_code(code.text, world.realm.realm).claims.salt for code in (*results, later)]
     assert salts[0] == salts[1] == salts[3]
     assert salts[0] != salts[2]
-
-
-def test_indices_are_never_given_twice_whatever_is_killed(world):
-    """New sources on the same store, as after each restart, never repeat an index of a day."""
-    day = day_of(NOW)
-    taken: list[int] = []
-    for _ in range(4):
-        source = IndexSource(world.store, b"s" * 32)
-        taken += [source.take(day) for _ in range(50)]
-    assert len(set(taken)) == 200
 
 
 def test_nothing_of_the_holder_is_stored_in_clear(world):
@@ -168,24 +137,15 @@ def test_nothing_of_the_holder_is_stored_in_clear(world):
         hashlib.sha256(b"10" + number).digest(),
     ):
         assert secret not in stored
-    world.store = NodeStore(world.folder / "node.db")
+    world.store = SqliteNodeStore(world.folder / "node.db")
 
 
 def test_a_wait_for_holder_tags_leaves_the_other_threads_free(world):
     """Two batches at once share the tag threads and both end, each with its own answer."""
-    import threading
-
-    answers: list[bytes] = []
-
-    def run(name: str) -> None:
-        answers.append(issue_many(world, [order(number) for number in VALID_IDS], name)[0])
-
-    threads = [threading.Thread(target=run, args=(name,)) for name in ("one", "two")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert answers == [b"answer 4"] * 2
+    with ThreadPoolExecutor(2) as pool:
+        orders = [order(number) for number in VALID_IDS]
+        answers = list(pool.map(lambda name: world.issue(orders, name), ("one", "two")))
+    assert [len(each.new) for each in answers] == [4, 4]
 
 
 def leave(world, *, signs: int, codes: int) -> None:
@@ -217,8 +177,8 @@ def test_holders_whose_codes_outlast_the_last_signature_are_listed(world):
     world.issue_one()
     for number in VALID_IDS[:3]:
         world.issue_one(document=decode_document("10", number), presentation=Presentation.PAPER)
-    found = world.store.codes_under(None, b"", 2, NOW + 86_400)
-    rest = world.store.codes_under(None, found[-1].holder, 2, NOW + 86_400)
+    found = world.store.killing.codes_under(None, b"", 2, NOW + 86_400)
+    rest = world.store.killing.codes_under(None, found[-1].holder, 2, NOW + 86_400)
     assert len({held.holder for held in [*found, *rest]}) == 3
     assert {held.presentation for held in [*found, *rest]} == {Presentation.PAPER}
-    assert len(world.store.codes_under(None, b"", 10, NOW)) == 4
+    assert len(world.store.killing.codes_under(None, b"", 10, NOW)) == 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
@@ -9,11 +11,11 @@ from healthcode.revocation.head import decode_head
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
-from province_node.codes.kill_key import KilledKey, KillUseCase, decode_kid
+from province_node.codes.kill_key import KillUseCase, decode_kid
 from province_node.keys.keyring import Keyring
 from province_node.publishing.next_head import HeadFacts, HeadMaker
-from province_node.store.node_store import NodeStore
-from province_node.store.records import RevocationReason
+from province_node.store.records import Killed, RevocationReason
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
 from tests.unit.province_node.world import HOME, PASSPHRASE
 from tests.world.people import VALID_IDS
@@ -27,24 +29,15 @@ def use_case(world, keyring: Keyring | None = None) -> KillUseCase:
     return KillUseCase(
         participant=HOME,
         keyring=keyring or world.keyring,
-        store=world.store,
+        store=world.store.killing,
         trust=world.trust,
         nudge=lambda: world.nudges.append(3),
         clock=world.clock,
     )
 
 
-def kill(world, which: bytes, name: str = "kill") -> KilledKey:
-    answers: list[KilledKey] = []
-
-    def keep(killed: KilledKey) -> bytes:
-        answers.append(killed)
-        return b"killed"
-
-    assert (
-        use_case(world).kill(which, RevocationReason.KEY_COMPROMISED, world.request(name), keep) == b"killed"
-    )
-    return answers[0] if answers else KilledKey(-1, None, already_killed=True)
+def kill(world, which: bytes, name: str = "kill") -> Killed:
+    return use_case(world).kill(which, RevocationReason.KEY_COMPROMISED, world.request(name))
 
 
 def publish_second_key(world) -> None:
@@ -94,10 +87,10 @@ def test_the_next_published_key_takes_over(world):
 
 def test_the_next_head_names_it_at_once_and_every_head_after(world, tmp_path):
     """A kill is reason enough to publish, and stays in the head with the keys that were killed before."""
-    world.store = NodeStore(tmp_path / "fresh.db")
+    world.store = SqliteNodeStore(tmp_path / "fresh.db")
 
     def prepared(now: int):
-        maker = HeadMaker(HOME, world.realm.realm, store=world.store, keys=world.keyring.head_keys)
+        maker = HeadMaker(HOME, world.realm.realm, store=world.store.publishing, keys=world.keyring.head_keys)
         facts = HeadFacts(now=now, longest_code_seconds=86_400, resign_seconds=300)
         return maker.make(world.view.issuers[HOME], world.keyring.head_key(), facts)
 
@@ -105,12 +98,12 @@ def test_the_next_head_names_it_at_once_and_every_head_after(world, tmp_path):
     world.realm.publish_live(HOME)
     world.refresh()
     first = prepared(NOW)
-    world.store.record_publication(first.record)
+    world.store.publishing.record_publication(first.record)
     assert prepared(NOW + 1) is None
     kill(world, live_kid(world))
     second = prepared(NOW + 1)
     assert second is not None
-    world.store.record_publication(second.record)
+    world.store.publishing.record_publication(second.record)
     head = decode_head(second.head, realm=world.realm.realm, issuer=HOME)
     assert head.killed_kids == {b"\x01" * 8, live_kid(world)}
     assert prepared(NOW + 2) is None
@@ -119,8 +112,9 @@ def test_the_next_head_names_it_at_once_and_every_head_after(world, tmp_path):
 def test_killing_twice_is_no_error(world):
     """The second answer says that it was killed before; the same request gives the same answer."""
     kill(world, live_kid(world))
-    assert kill(world, live_kid(world), "again").already_killed
-    assert kill(world, live_kid(world), "again").codes_out == -1  # the answer came from the store
+    again = kill(world, live_kid(world), "again")
+    assert (again.already_killed, again.repeated) == (True, False)
+    assert kill(world, live_kid(world), "again") == replace(again, repeated=True)
 
 
 @pytest.mark.parametrize("which", [KeyPurpose.ANSWER, None])
@@ -130,7 +124,7 @@ def test_only_code_keys_of_this_participant_are_killed(world, which):
     with pytest.raises(InvalidInputError) as caught:
         kill(world, bad)
     assert "kid" in caught.value.fields
-    assert world.store.killed_kids() == frozenset()
+    assert world.store.killing.killed_kids() == frozenset()
 
 
 def test_holders_of_a_key_are_listed_in_pages(world):

@@ -16,36 +16,32 @@ def use_case(world, participant: str = HOME) -> RevokeUseCase:
     return RevokeUseCase(
         participant=participant,
         realm=world.realm.realm,
-        store=world.store,
+        store=world.store.revoking,
         trust=world.trust,
         nudge=lambda: world.nudges.append(2),
         clock=world.clock,
     )
 
 
-def revoke(world, texts, name="revoke-1", participant: str = HOME) -> bytes:
-    return use_case(world, participant).revoke(
-        texts,
-        RevocationReason.LOST_OR_STOLEN,
-        world.request(name),
-        lambda newly, already: f"{newly} {already}".encode(),
-    )
+def revoke(world, texts, name="revoke-1", participant: str = HOME) -> tuple[int, int]:
+    revoked = use_case(world, participant).revoke(texts, RevocationReason.LOST_OR_STOLEN, world.request(name))
+    return revoked.newly, revoked.already
 
 
 def test_a_code_is_revoked_once_and_the_publisher_nudged(world):
     """Newly and already revoked are told apart, and the publisher hears of it."""
     issued = world.issue_one()
-    assert revoke(world, [issued.text, issued.text]) == b"1 0"
+    assert revoke(world, [issued.text, issued.text]) == (1, 0)
     assert world.nudges[-1] == 2
-    assert revoke(world, [issued.text], "revoke-2") == b"0 1"
-    state = world.store.code_state(day_of(issued.expires_at), issued.index)
+    assert revoke(world, [issued.text], "revoke-2") == (0, 1)
+    state = world.store.answering.code_state(day_of(issued.expires_at), issued.index)
     assert state.revoked
 
 
 def test_the_same_request_gives_the_same_answer(world):
     """A repeated request id does not count anew."""
     issued = world.issue_one()
-    assert revoke(world, [issued.text]) == revoke(world, [issued.text]) == b"1 0"
+    assert revoke(world, [issued.text]) == revoke(world, [issued.text]) == (1, 0)
 
 
 def test_codes_under_an_older_key_can_still_be_revoked(world):
@@ -56,7 +52,7 @@ def test_codes_under_an_older_key_can_still_be_revoked(world):
     world.realm.rotate_key(HOME, KeyPurpose.LIVE, "next")
     world.realm.publish_province(HOME)
     world.refresh()
-    assert revoke(world, [issued.text]) == b"1 0"
+    assert revoke(world, [issued.text]) == (1, 0)
 
 
 def test_one_foreign_text_refuses_the_whole_request_and_is_named(world):
@@ -68,7 +64,7 @@ def test_one_foreign_text_refuses_the_whole_request_and_is_named(world):
     assert refused.value.reason is Reason.CODE_UNKNOWN
     assert list(refused.value.fields) == ["codes[1]", "codes[2]"]
     assert tampered not in str(refused.value.fields)
-    assert not world.store.code_state(day_of(good.expires_at), good.index).revoked
+    assert not world.store.answering.code_state(day_of(good.expires_at), good.index).revoked
 
 
 def test_another_participants_code_is_not_ours(world):

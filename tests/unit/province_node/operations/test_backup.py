@@ -21,12 +21,12 @@ from healthcode.revocation.day import day_of
 from healthcode.revocation.head import decode_head
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.trust.store import TrustStore
-from province_node.codes.issue import IndexSource
+from province_node.codes.index_source import IndexSource
 from province_node.operations.backup import write_backup
 from province_node.operations.restore import restore_node
 from province_node.publishing.next_head import HeadFacts, HeadMaker
-from province_node.store.node_store import NodeStore
 from province_node.store.records import Revocation, RevocationReason
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
 from tests.unit.province_node.world import HOME
 
@@ -61,40 +61,41 @@ class Node:
         (root / "keys" / "live.key").write_text("sealed")
         (root / "keys" / "passphrase").write_text("secret")
         (root / "node.toml").write_text(_TOML.format(realm=world.realm.realm, digits="0" * 64))
-        self.store = NodeStore(root / "node.db")
+        self.store = SqliteNodeStore(root / "node.db")
         self.requests = 0
 
     def reopen(self) -> None:
         self.store.close()
-        self.store = NodeStore(self.root / "node.db")
+        self.store = SqliteNodeStore(self.root / "node.db")
 
     def revoke(self, *indices: int, day: int = TODAY) -> None:
         self.requests += 1
-        self.store.record_revocations(
+        self.store.revoking.record_revocations(
             [Revocation(day, index) for index in indices],
             RevocationReason.FRAUD,
             self.world.request(f"b-{self.requests}-{indices}"),
-            lambda _newly, _already: b"",
             NOW,
         )
 
     def publish(self):
         """Signs the next head, and lets the world see it, lists and all."""
         world = self.world
-        maker = HeadMaker(HOME, world.realm.realm, store=self.store, keys=world.keyring.head_keys)
+        maker = HeadMaker(HOME, world.realm.realm, store=self.store.publishing, keys=world.keyring.head_keys)
         facts = HeadFacts(now=NOW, longest_code_seconds=86_400, resign_seconds=300)
         outgoing = maker.make(world.view.issuers[HOME], world.keyring.head_key(), facts)
         head = decode_head(outgoing.head, realm=world.realm.realm, issuer=HOME)
         for day in head.days:
-            world.realm.set_list(HOME, day, self.store.revoked_indices(day, self.store.last_revocation()))
+            world.realm.set_list(
+                HOME, day, self.store.publishing.revoked_indices(day, self.store.publishing.last_revocation())
+            )
         world.realm.serve_live(HOME, outgoing.metadata, outgoing.head)
         world.refresh()
         assert world.view.warnings == ()
-        self.store.record_publication(outgoing.record)
+        self.store.publishing.record_publication(outgoing.record)
         return head
 
     def draw(self, count: int = 50, day: int = TODAY) -> set[int]:
-        source = IndexSource(self.store, SECRET)
+        source = IndexSource(self.store.issuing, SECRET)
         return {source.take(day) for _ in range(count)}
 
     def restore(self, source, **options):
@@ -102,7 +103,7 @@ class Node:
         restored = restore_node(
             source, self.root, trust=lambda _settings: self.world.view, now=NOW, replace=True, **options
         )
-        self.store = NodeStore(self.root / "node.db")
+        self.store = SqliteNodeStore(self.root / "node.db")
         return restored
 
 
@@ -133,7 +134,7 @@ def test_nothing_is_issued_before_the_registry_knows_of_the_new_series(node, tmp
     node.publish()
     write_backup(node.root, tmp_path / "b.tar", now=NOW)
     node.restore(tmp_path / "b.tar")
-    assert node.store.publication() is None
+    assert node.store.publishing.publication() is None
 
 
 def test_nothing_is_un_revoked(node, tmp_path):
@@ -143,8 +144,8 @@ def test_nothing_is_un_revoked(node, tmp_path):
     write_backup(node.root, tmp_path / "b.tar", now=NOW)
     node.revoke(3, 4, 2**26 * 3 + 9)
     node.revoke(77, day=TODAY + 1)
-    node.store.kill_key(
-        b"k" * 8, RevocationReason.KEY_COMPROMISED, node.world.request("k"), lambda _n: b"", NOW
+    node.store.killing.kill_key(
+        b"k" * 8, RevocationReason.KEY_COMPROMISED, node.world.request("k"), None, NOW
     )
     before = node.publish()
     restored = node.restore(tmp_path / "b.tar")
@@ -163,9 +164,12 @@ def test_series_come_back_once_their_days_are_over(node, tmp_path):
     """A restore costs a series only for the days that can have had codes before it."""
     write_backup(node.root, tmp_path / "b.tar", now=NOW)
     node.restore(tmp_path / "b.tar")
-    assert node.store.reserve_block(TODAY + 5, 10).series == 1
-    assert node.store.reserve_block(TODAY + 200, 10).series == 0
-    assert (node.store.first_series(TODAY), node.store.first_series(TODAY + 200)) == (1, 0)
+    assert node.store.issuing.reserve_block(TODAY + 5, 10).series == 1
+    assert node.store.issuing.reserve_block(TODAY + 200, 10).series == 0
+    assert (node.store.publishing.first_series(TODAY), node.store.publishing.first_series(TODAY + 200)) == (
+        1,
+        0,
+    )
 
 
 def test_when_every_series_was_opened_a_restored_node_revokes_and_does_not_issue(node, tmp_path):
@@ -347,10 +351,10 @@ def test_a_restore_puts_database_and_keys_where_node_toml_has_them(node, tmp_pat
             restore_node(tmp_path / "b.tar", tmp_path / "new", trust=lambda _s: node.world.view, now=NOW)
         assert (volume / "31.db").read_bytes() == before
     restore_node(tmp_path / "b.tar", node.root, trust=lambda _s: node.world.view, now=NOW, replace=True)
-    store = NodeStore(volume / "31.db")
+    store = SqliteNodeStore(volume / "31.db")
     try:
-        assert store.revoked_indices(TODAY, store.last_revocation()) == [1, 2]
-        assert store.first_series(TODAY) == 1
+        assert store.publishing.revoked_indices(TODAY, store.publishing.last_revocation()) == [1, 2]
+        assert store.publishing.first_series(TODAY) == 1
     finally:
         store.close()
     assert (volume / "keys" / "live.key").read_text() == "sealed"

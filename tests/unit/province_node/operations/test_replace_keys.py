@@ -12,7 +12,7 @@ from healthcode.errors import ConfigurationError, PreconditionError, Reason
 from healthcode.revocation.day import day_of
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.signing.purpose import KeyPurpose
-from province_node.codes.issue import IndexSource
+from province_node.codes.index_source import IndexSource
 from province_node.keys.key_files import ONLINE_PURPOSES
 from province_node.keys.keyring import Keyring
 from province_node.operations.replace_keys import replace_index_key, replace_keys
@@ -40,7 +40,7 @@ def opened(settings: NodeSettings, passphrase: bytes) -> Keyring:
 
 
 def take(world: World, keyring: Keyring, count: int = 200) -> set[int]:
-    source = IndexSource(world.store, keyring.index_secret())
+    source = IndexSource(world.store.issuing, keyring.index_secret())
     return {source.take(DAY) for _ in range(count)}
 
 
@@ -54,23 +54,19 @@ def test_no_index_is_given_twice_by_another_index_key(world: World, settings: No
         assert done.first_series == number
         keyring = opened(settings, NEW)
         # nothing is issued before a head is acknowledged that says so
-        assert world.store.publication() is None
+        assert world.store.publishing.publication() is None
         indices = take(world, keyring)
         assert not indices & seen
         seen |= indices
         victim = min(indices)
         victims.add(victim)
-        world.store.record_revocations(
-            [Revocation(DAY, victim)], RevocationReason.FRAUD, world.request(f"r-{number}"), answer, NOW
+        world.store.revoking.record_revocations(
+            [Revocation(DAY, victim)], RevocationReason.FRAUD, world.request(f"r-{number}"), NOW
         )
-        Padding(world.store, world.store, keyring.index_secret(), draw=lambda n: n - 1).pad(NOW)
-        revoked = set(world.store.revoked_indices(DAY, world.store.last_revocation()))
+        Padding(world.store.padding, keyring.index_secret(), draw=lambda n: n - 1).pad(NOW)
+        revoked = set(world.store.publishing.revoked_indices(DAY, world.store.publishing.last_revocation()))
         assert revoked > victims
         assert not (revoked - victims) & seen  # padding revokes nobody's code
-
-
-def answer(newly: int, already: int) -> bytes:
-    return f"{newly} {already}".encode()
 
 
 def test_all_keys_are_new_and_the_old_files_are_kept(world: World, settings: NodeSettings) -> None:

@@ -12,13 +12,13 @@ from healthcode.errors import PreconditionError, Reason, UnavailableError
 from healthcode.revocation.day import DAY_SECONDS, day_of
 from healthcode.revocation.head import Head, decode_head
 from healthcode.revocation.index import SERIES_LIMIT
-from province_node.codes.issue import IndexSource
+from province_node.codes.index_source import IndexSource
 from province_node.publishing.catch_up import is_behind
 from province_node.publishing.next_head import NextHead
 from province_node.publishing.publisher import Publisher, PublishEvents
 from province_node.publishing.second_node import QUIET_SECONDS
-from province_node.store.node_store import NodeStore
 from province_node.store.records import Revocation, RevocationReason
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
 from tests.unit.province_node.world import HOME, make_publisher
 from tests.world.waiting import PATIENCE_SECONDS
@@ -32,7 +32,7 @@ class Run:
 
     def __init__(self, world, path) -> None:
         self.world = world
-        self.store = NodeStore(path)
+        self.store = SqliteNodeStore(path)
         self.out_of_reach = False
         self.caught_up: list[object] = []
         self.second_nodes: list[bool] = []
@@ -52,15 +52,14 @@ class Run:
         await self.publisher.publish_once()
 
     def draw(self, count: int = 30) -> set[int]:
-        source = IndexSource(self.store, SECRET)
+        source = IndexSource(self.store.issuing, SECRET)
         return {source.take(TODAY) for _ in range(count)}
 
     def revoke(self, *indices: int) -> None:
-        self.store.record_revocations(
+        self.store.revoking.record_revocations(
             [Revocation(TODAY, index) for index in indices],
             RevocationReason.FRAUD,
             self.world.request(f"t-{sorted(indices)}"),
-            lambda _newly, _already: b"",
             NOW,
         )
 
@@ -77,7 +76,7 @@ class Run:
         if self.out_of_reach:
             raise UnavailableError("out of reach")
         for day in head.days:
-            realm.set_list(HOME, day, self.store.revoked_indices(day, made.record.through))
+            realm.set_list(HOME, day, self.store.publishing.revoked_indices(day, made.record.through))
         realm.serve_live(HOME, made.metadata, made.head)
         self.world.refresh()
         assert self.world.view.warnings == ()
@@ -95,7 +94,7 @@ def run(world, tmp_path):
     # what the simulated realm published before is this node's own
     first = open_run()
     own = world.view.issuers[HOME]
-    first.store.record_attempt(own.live_version, own.live_sha256)
+    first.store.publishing.record_attempt(own.live_version, own.live_sha256)
     yield open_run
     for each in opened:
         each.store.close()
@@ -154,12 +153,12 @@ async def test_a_kill_between_sending_and_recording_is_not_behind(run, world, tm
     first = run()
     await first.start()
     world.clock.at += 600
-    first.store.record_publication = lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+    first.store.publishing.record_publication = lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         await first.publish()
     first.store.close()
     again = run()
-    assert not is_behind(again.store, world.view.issuers[HOME])
+    assert not is_behind(again.store.publishing, world.view.issuers[HOME])
     await again.start()
     assert again.caught_up == []
 
@@ -175,7 +174,7 @@ async def test_nothing_is_issued_before_it_was_looked(run):
     assert waiting.is_alive()
     publisher.allow_issuing()
     waiting.join(PATIENCE_SECONDS)
-    assert seen == [first.store.publication()]
+    assert seen == [first.store.publishing.publication()]
 
 
 async def test_a_clock_ahead_leaves_no_day_uncovered(run, world):
@@ -271,6 +270,6 @@ async def test_when_every_series_was_opened_revocations_go_out_all_the_same(run,
     with pytest.raises(PreconditionError) as caught:
         again.draw()
     assert caught.value.reason is Reason.INDEX_EXHAUSTED
-    again.store.kill_key(b"k" * 8, RevocationReason.FRAUD, world.request("k"), lambda _n: b"", NOW)
+    again.store.killing.kill_key(b"k" * 8, RevocationReason.FRAUD, world.request("k"), None, NOW)
     await again.publish()
     assert again.sent[-1].killed_kids == {b"k" * 8}

@@ -13,8 +13,8 @@ from healthcode.revocation.head import decode_head
 from healthcode.revocation.list import decode_list
 from healthcode.revocation.state import RevocationState, build_state, check_growth
 from province_node.publishing.next_head import HeadFacts, HeadMaker, NextHead
-from province_node.store.node_store import NodeStore
 from province_node.store.records import Revocation, RevocationReason
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
 from tests.unit.province_node.world import HOME
 
@@ -24,7 +24,7 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def store(tmp_path):
-    made = NodeStore(tmp_path / "lists.db")
+    made = SqliteNodeStore(tmp_path / "lists.db")
     yield made
     made.close()
 
@@ -32,17 +32,16 @@ def store(tmp_path):
 class Node:
     """Revokes and publishes, and remembers every list by its hash."""
 
-    def __init__(self, world, store: NodeStore) -> None:
+    def __init__(self, world, store: SqliteNodeStore) -> None:
         self.world, self.store = world, store
-        self.maker = HeadMaker(HOME, world.realm.realm, store=store, keys=world.keyring.head_keys)
+        self.maker = HeadMaker(HOME, world.realm.realm, store=store.publishing, keys=world.keyring.head_keys)
         self.files: dict[bytes, bytes] = {}
 
     def revoke(self, *indices: int, day: int = TODAY) -> None:
-        self.store.record_revocations(
+        self.store.revoking.record_revocations(
             [Revocation(day, index) for index in indices],
             RevocationReason.FRAUD,
             self.world.request(f"n-{next(_numbers)}"),
-            lambda _newly, _already: b"",
             NOW,
         )
 
@@ -55,7 +54,7 @@ class Node:
 
     def publish(self):
         made = self.prepare()
-        self.store.record_publication(made.record)
+        self.store.publishing.record_publication(made.record)
         return self.head(made)
 
     def head(self, made: NextHead):

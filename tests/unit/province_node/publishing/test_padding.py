@@ -14,26 +14,25 @@ TODAY = day_of(NOW)
 
 
 def revoke(world, *indices: int, day: int = TODAY) -> None:
-    world.store.record_revocations(
+    world.store.revoking.record_revocations(
         [Revocation(day, index) for index in indices],
         RevocationReason.FRAUD,
         world.request(f"{indices[0]} {day} {len(indices)}"),
-        lambda _newly, _already: b"",
         NOW,
     )
 
 
 def padding(world, draw=lambda below: below - 1) -> Padding:
-    return Padding(world.store, world.store, world.keyring.index_secret(), draw=draw)
+    return Padding(world.store.padding, world.keyring.index_secret(), draw=draw)
 
 
 def acknowledge(world) -> None:
-    through = world.store.last_revocation()
-    world.store.record_publication(Publication(2, NOW, TODAY, TODAY + 20, through, b""))
+    through = world.store.publishing.last_revocation()
+    world.store.publishing.record_publication(Publication(2, NOW, TODAY, TODAY + 20, through, b""))
 
 
 def entries(world, day: int = TODAY) -> list[int]:
-    return world.store.revoked_indices(day, world.store.last_revocation())
+    return world.store.publishing.revoked_indices(day, world.store.publishing.last_revocation())
 
 
 def test_padding_is_of_the_sixteenth_that_no_code_has(world):

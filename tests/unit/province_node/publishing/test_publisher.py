@@ -16,8 +16,8 @@ from healthcode.revocation.list import decode_list
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from province_node.publishing.next_head import COVER_MARGIN_DAYS, HeadFacts, HeadMaker, NextHead
 from province_node.publishing.publisher import Publisher, PublishEvents
-from province_node.store.node_store import NodeStore
 from province_node.store.records import Publication, Request, Revocation, RevocationReason
+from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
 from tests.unit.province_node.world import HOME, INTERVAL_SECONDS, make_publisher
 from tests.world.waiting import PATIENCE_SECONDS, until
@@ -28,32 +28,31 @@ TODAY = day_of(NOW)
 
 @pytest.fixture
 def store(tmp_path):
-    made = NodeStore(tmp_path / "publishing.db")
+    made = SqliteNodeStore(tmp_path / "publishing.db")
     yield made
     made.close()
 
 
-def revoke(store: NodeStore, *indices: int, day: int = TODAY) -> None:
+def revoke(store: SqliteNodeStore, *indices: int, day: int = TODAY) -> None:
     name = f"{indices} {day}"
-    store.record_revocations(
+    store.revoking.record_revocations(
         [Revocation(day, index) for index in indices],
         RevocationReason.FRAUD,
-        Request("caller", name, b"", NOW + 86_400),
-        lambda _newly, _already: b"",
+        Request("caller", name, "RevokeCodes", b"", NOW + 86_400),
         NOW,
     )
 
 
-def prepared(world, store: NodeStore, now: int = NOW) -> NextHead | None:
-    maker = HeadMaker(HOME, world.realm.realm, store=store, keys=world.keyring.head_keys)
+def prepared(world, store: SqliteNodeStore, now: int = NOW) -> NextHead | None:
+    maker = HeadMaker(HOME, world.realm.realm, store=store.publishing, keys=world.keyring.head_keys)
     facts = HeadFacts(now=now, longest_code_seconds=PAPER_SECONDS, resign_seconds=300)
     return maker.make(world.view.issuers[HOME], world.keyring.head_key(), facts)
 
 
-def publish(world, store: NodeStore, now: int = NOW) -> NextHead:
+def publish(world, store: SqliteNodeStore, now: int = NOW) -> NextHead:
     head = prepared(world, store, now)
     assert head is not None
-    store.record_publication(head.record)
+    store.publishing.record_publication(head.record)
     return head
 
 
@@ -150,7 +149,7 @@ class FakeRegistry:
 
 
 def publisher(
-    world, store: NodeStore, registry: FakeRegistry, refreshed: list[int] | None = None
+    world, store: SqliteNodeStore, registry: FakeRegistry, refreshed: list[int] | None = None
 ) -> Publisher:
     async def refresh() -> None:
         (refreshed if refreshed is not None else []).append(1)
@@ -166,9 +165,9 @@ async def test_what_was_not_acknowledged_is_not_recorded(world, store):
     ours = publisher(world, store, registry)
     with pytest.raises(UnavailableError):
         await ours.publish_once()
-    assert store.publication() is None
+    assert store.publishing.publication() is None
     record = await ours.publish_once()
-    assert store.publication() == record == registry.taken[0].record
+    assert store.publishing.publication() == record == registry.taken[0].record
 
 
 async def test_a_conflict_looks_at_the_trust_and_goes_on_above_it(world, store):
@@ -267,7 +266,7 @@ async def test_publishing_comes_back_by_itself(world, store):
     await asyncio.wait_for(registry.acknowledged.wait(), PATIENCE_SECONDS)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert isinstance(store.publication(), Publication)
+    assert isinstance(store.publishing.publication(), Publication)
     assert head_of(world, registry.taken[0]).days[TODAY].count == 1
 
 
