@@ -6,7 +6,8 @@ import pytest
 
 from healthcode.errors import HealthcodeError, Reason
 from healthcode.wire.claims import Level
-from province_node.people.level import LevelReason, LevelStatement, check_level
+from province_node.people.level import check_level
+from province_node.store.records import LevelReason, LevelStatement
 
 NOW = 1_000_000
 
