@@ -1,7 +1,6 @@
-"""`make bench`: every benchmark of this folder, as a table and in benchmarks/results.json.
+"""`make bench`: runs every benchmark of this folder, and writes benchmarks/results.json.
 
-`make bench ONLY=id` runs one; the rows of the others stay in results.json as they were.
-A file joins by standing in this folder and registering itself (`benchmarks.measure`).
+`make bench ONLY=id` runs one and keeps the other rows. A new file registers its functions (`benchmarks.measure`).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ RESULTS = FOLDER / "results.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 measured, whatever the goals say; 2 usage."""
+    """Exit status: 0 measured, also when a goal is missed; 2 usage."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", metavar="ID", help="measure this figure alone")
     parser.add_argument("--list", action="store_true", help="say which figures there are")
@@ -80,7 +79,7 @@ def _measure(chosen: Sequence[Benchmark], only: str | None) -> list[Figure]:
 
 
 def _write(figures: Sequence[Figure], ids: Sequence[str]) -> None:
-    """Replaces the rows that were measured; those of ids that no longer exist go."""
+    """Replaces the measured rows. Rows with unknown ids are removed."""
     rows = {row["id"]: row for row in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
     rows |= {figure.id: asdict(figure) for figure in figures}
     kept = [rows[name] for name in ids if name in rows]

@@ -1,13 +1,6 @@
-"""What a benchmark is made of: a `Figure` it yields, the registry it stands in, and medians over rounds.
+"""The parts of a benchmark: a registered function that yields `Figure`s, and medians over rounds.
 
-A file in this folder registers a function with the ids that it measures:
-
-    @benchmark("refresh_idle_cpu_ms", "refresh_change_cpu_ms")
-    def refresh() -> Iterator[Figure]:
-        yield Figure("refresh_idle_cpu_ms", "refresh with no change, CPU a node", 3.1, "ms", None, rounds=9)
-
-The machine is never named and never the same, so what has a goal is a ratio of two
-things measured in turns within one run (`ratio`), or bytes, which are the same everywhere.
+Goals are ratios of two things measured in turns within one run, or bytes: both are the same on every machine.
 """
 
 from __future__ import annotations
@@ -32,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of results.json. `goal` is "<= X" or ">= X", or None for what is only reported."""
+    """One row of results.json. `goal` is "<= X" or ">= X", or None for a figure without a goal."""
 
     id: str
     what: str
@@ -42,13 +35,13 @@ class Figure:
     rounds: int
 
     def __post_init__(self) -> None:
-        """Refuses a goal that cannot be read, before anything is measured against it."""
+        """Refuses a goal that cannot be read, before anything is measured."""
         if self.goal is not None and self.goal.split()[0] not in {"<=", ">="}:
             raise ValueError(f"{self.id}: a goal is '<= X' or '>= X', not {self.goal!r}")
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the goal is reached; None where there is none."""
+        """Whether the goal is reached; None without a goal."""
         if self.goal is None:
             return None
         sign, bound = self.goal.split()
@@ -57,7 +50,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A function that measures, and the ids of the figures it yields."""
+    """A function that measures, and the ids of its figures."""
 
     ids: tuple[str, ...]
     run: Callable[[], Iterator[Figure]]
@@ -68,7 +61,12 @@ REGISTRY: list[Benchmark] = []
 
 
 def benchmark(*ids: str) -> Callable[[Callable[[], Iterator[Figure]]], Callable[[], Iterator[Figure]]]:
-    """Registers a function that yields one Figure for each of `ids`, in any order."""
+    """Registers a function that yields one Figure for each of `ids`, in any order.
+
+    @benchmark("refresh_idle_cpu_ms")
+    def refresh() -> Iterator[Figure]:
+        yield Figure("refresh_idle_cpu_ms", "refresh without change, CPU a node", 3.1, "ms", None, rounds=9)
+    """
 
     def register(run: Callable[[], Iterator[Figure]]) -> Callable[[], Iterator[Figure]]:
         REGISTRY.append(Benchmark(ids, run))
@@ -78,7 +76,7 @@ def benchmark(*ids: str) -> Callable[[Callable[[], Iterator[Figure]]], Callable[
 
 
 def seconds(work: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter) -> float:
-    """How long one call takes, without the garbage collector's visits."""
+    """The duration of one call, with the garbage collector off."""
     gc.collect()
     gc.disable()
     try:
@@ -90,18 +88,18 @@ def seconds(work: Callable[[], object], *, clock: Callable[[], float] = time.per
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
-    """How much CPU one call takes in this process, all its threads together."""
+    """The CPU time of one call in this process, over all its threads."""
     return seconds(work, clock=time.process_time)
 
 
 def median_seconds(work: Callable[[], object], *, rounds: int) -> float:
-    """The median of `rounds` calls, after one that warms up."""
+    """The median of `rounds` calls, after one warm-up call."""
     work()
     return statistics.median(seconds(work) for _ in range(rounds))
 
 
 def ratio(work: Callable[[], object], against: Callable[[], object], *, rounds: int) -> float:
-    """Time of `work` ÷ time of `against`: both are measured in turns, and the median of the ratios is given."""
+    """Time of `work` ÷ time of `against`. Both are measured in turns; the result is the median of the ratios."""
     work()
     against()
     return statistics.median(seconds(work) / seconds(against) for _ in range(rounds))

@@ -1,12 +1,6 @@
-"""Revoked here, refused there: how long until 33 other nodes refuse, in publish intervals of 1 s.
+"""How long until 33 other nodes refuse a revoked code, in publish intervals of 1 s.
 
-34 nodes as in tests/federation: a real registry process, and light nodes (real follower, folder, store and
-publisher) over TLS on loopback, as many processes as there are cores. From the moment that a back end asks
-for the revocation, until the node's own verifier says REVOKED of the code's text. One revocation is asked for
-each second on average, at random moments, one half by one busy province, whose revocations wait for each
-other's interval, the other half by any. Nothing here has the latency of a country's network; on the other
-hand 34 nodes and the registry share the cores of one machine: a snapshot costs them some 0.7 s of CPU together,
-so that with other work beside it, this measures that.
+34 nodes as in tests/federation. They share the cores of one machine with the registry, so other load shows in the figure.
 """
 
 from __future__ import annotations
@@ -32,9 +26,11 @@ PATIENCE_SECONDS = 60.0
 UNASKED_SECONDS = 5.0
 
 
+# One revocation a second on average, at random moments: half by one busy province, half by any. Measured from the
+# back end's request until the other node's own verifier says REVOKED. No network latency is in it.
 @benchmark("propagation_p50", "propagation_p99", "propagation_all_p99")
 def propagation() -> Iterator[Figure]:
-    """A steady load; then every province revokes at once, which is reported without a goal."""
+    """A steady load, then one revocation in every province at once, which has no goal."""
     with tempfile.TemporaryDirectory() as folder:
         steady, burst = asyncio.run(_measure(Path(folder)))
     for name, what, found, goal in (
@@ -87,7 +83,7 @@ async def _measure(folder: Path) -> tuple[list[float], list[float]]:
 
 
 def _delays(federation: Federation, start: int = 0) -> list[float]:
-    """Seconds from each request to the first refusal at each other node. Raises when one never refused."""
+    """Seconds from each request to the first refusal at each other node. Raises when a node never refused."""
     first: dict[tuple[str, str], float] = {}
     for look in federation.looks():
         for code, outcome in look.outcomes.items():

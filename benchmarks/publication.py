@@ -1,4 +1,4 @@
-"""Publications of a second in one snapshot: what the registry's writer does beside one at a time."""
+"""The registry's writer: many publications in one snapshot, against one snapshot each."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
-"""What it costs a node to stay current, with 34 provinces: no change, one new head, all 34 heads new.
+"""The CPU and bytes of a node's refresh, with 34 provinces: no change, one new head, 34 new heads.
 
-The real client over a real folder; the source is in memory, so that the figure is the node's own CPU (all
-its threads, fsync included) and not that of a socket or of a server. A new head revokes one more code: its
-list, its delta where there is one, and two pieces of metadata come with it, beside snapshot and timestamp.
-Bytes are those that the client fetched, without what TLS and HTTP/2 add.
+The source is in memory, so the CPU is the node's own (all threads, fsync included). Bytes are without TLS and HTTP/2.
 """
 
 from __future__ import annotations
@@ -29,7 +26,7 @@ _WHAT = {
 
 
 class _Country(SimulatedRealm):
-    """34 provinces with lists, and how many bytes were fetched."""
+    """34 provinces with lists, and a count of fetched bytes."""
 
     def __init__(self) -> None:
         super().__init__(PROVINCES)
@@ -47,7 +44,7 @@ class _Country(SimulatedRealm):
         return data
 
     def move(self, what: str) -> None:
-        """Time passes, and what is to happen happens."""
+        """Advances the clock and publishes what changes."""
         self.now += 1
         changed = {"change": PROVINCES[:1], "all": PROVINCES}.get(what, ())
         for code in changed:
@@ -73,7 +70,7 @@ class _Country(SimulatedRealm):
     *(f"refresh_{what}_bytes" for what in _WHAT),
 )
 def refresh() -> Iterator[Figure]:
-    """The median of each kind's rounds, after three that are like the last of the kind before."""
+    """The median of each kind's rounds, after three rounds of warm-up."""
     country = _Country()
     cpu: dict[str, list[float]] = {what: [] for what in _WHAT}
     size: dict[str, list[int]] = {what: [] for what in _WHAT}

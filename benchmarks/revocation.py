@@ -1,8 +1,6 @@
-"""Revocation lists: bytes beside the information limit, memory, and time beside zlib and a Python set.
+"""Revocation lists: bytes against the information limit N·H(n/N), memory, and time against zlib and a Python set.
 
-Sets are drawn at random with a fixed seed. The limit of n entries among N is N·H(n/N) bits. Beside
-ours stand the bitset under zlib (a token status list), roaring's own serialisation, and 16 bytes an
-entry (the hashes of the EU's lists). File sizes are whole files, header and checksum included.
+Sets are random with a fixed seed. File sizes include header and checksum.
 """
 
 from __future__ import annotations
@@ -65,7 +63,7 @@ def head_of(data: bytes, count: int, issuer: str = "31") -> Head:
 
 
 def bitset_zlib(values: Values, among: int) -> bytes:
-    """A token status list of one bit a code, as zlib packs it at its best."""
+    """A token status list of one bit a code, under zlib at its best level."""
     bits = np.zeros(among, np.bool_)
     bits[values] = True
     return zlib.compress(np.packbits(bits, bitorder="little").tobytes(), 9)
@@ -89,7 +87,7 @@ def full() -> Iterator[Figure]:
 
 @benchmark("revocation_delta")
 def delta() -> Iterator[Figure]:
-    """The size of what a client fetches when a list of 100,000 in 10 M grew by its last 1,000."""
+    """The size of a fetch after a list of 100,000 in 10 M grew by 1,000."""
     sizes = []
     for seed in range(3):
         values = draw(100_000, TEN_MILLION, seed=seed)
@@ -113,7 +111,7 @@ def delta() -> Iterator[Figure]:
     )
 )
 def neighbours() -> Iterator[Figure]:
-    """Bytes an entry of 10 M, beside what others publish."""
+    """Bytes an entry of 10 M, for our lists and those of others."""
     for density, count in (("0.1pct", 10_000), ("1pct", 100_000), ("10pct", 1_000_000)):
         values = draw(count, TEN_MILLION)
         sizes = {
@@ -135,7 +133,7 @@ def neighbours() -> Iterator[Figure]:
 
 @benchmark("revocation_series_1pct")
 def series() -> Iterator[Figure]:
-    """What hiding the number of codes costs: real indices lie scattered over a series of 2^26."""
+    """The cost of hiding the number of codes: real indices are scattered over a series of 2^26."""
     scheme = IndexScheme(b"b" * 32, 0, DAY)
     counters = draw(10_000, 1_000_000)
     size = len(encode([scheme.index(int(counter)) for counter in counters]))
@@ -156,7 +154,7 @@ def _resident_bytes() -> int:
 
 
 def _hold(seed: int, answer: multiprocessing.connection.Connection) -> None:
-    """Runs in a process of its own: what holding these lists adds to it."""
+    """Runs in its own process and returns the memory that these lists add to it."""
     warm = encode([1, 2, 3])
     states = [build_state(head_of(warm, 3), lambda _: warm)]
     draw(1_000_000, HUNDRED_MILLION)
@@ -171,7 +169,7 @@ def _hold(seed: int, answer: multiprocessing.connection.Connection) -> None:
 
 @benchmark("revocation_memory_mb")
 def memory() -> Iterator[Figure]:
-    """The memory of 32 provinces' lists of 1 M revoked in 100 M: what a process grows by."""
+    """The growth of a process with 32 provinces' lists of 1 M revoked in 100 M."""
     found = []
     context = multiprocessing.get_context("spawn")
     for seed in (100, 200, 300):
@@ -196,7 +194,7 @@ def memory() -> Iterator[Figure]:
 
 @benchmark("revocation_decode_vs_zlib", "revocation_decode_mps", "revocation_encode_mps")
 def decode() -> Iterator[Figure]:
-    """Wire bytes to look-up structure, the SHA-256 that the head names included, at 1 % of 100 M."""
+    """Wire bytes to look-up structure, with the check of the SHA-256, at 1 % of 100 M."""
     values = draw(1_000_000, HUNDRED_MILLION)
     data = encode(values)
     head = head_of(data, len(values))
@@ -227,7 +225,7 @@ def decode() -> Iterator[Figure]:
 
 @benchmark("revocation_lookup_vs_set", "revocation_lookup_ns")
 def lookup() -> Iterator[Figure]:
-    """Membership of random indices, one half of them revoked, in a list of 1 M in 100 M."""
+    """Membership of random indices, half of them revoked, in a list of 1 M in 100 M."""
     values = draw(1_000_000, HUNDRED_MILLION)
     bitmap = BitMap(values)
     plain = set(values.tolist())

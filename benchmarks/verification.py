@@ -1,4 +1,4 @@
-"""A whole verdict beside the one signature check in it: what strictness, policy and look-up cost."""
+"""A whole verdict against its one signature check: the cost of strictness, policy and look-up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CODES = 400
 
 @benchmark("verification_vs_signature", "verification_per_second")
 def verdict() -> Iterator[Figure]:
-    """Different codes each time, so that nothing is decided from a cache."""
+    """Uses different codes each time, so that no cache decides."""
     texts = [code(index=1000 + number) for number in range(CODES)]
     verifier = Verifier(view())
     if any(verifier.verify(text, place="STATION", now=NOW).outcome is not Outcome.VALID for text in texts):

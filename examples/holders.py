@@ -1,13 +1,6 @@
-"""Makes examples/holders.ndjson: 1,000 people who do not exist.
+"""Makes examples/holders.ndjson: 1,000 invented people. Their ids are valid, but of areas that do not exist (3199NN).
 
-Every number passes GB 11643 (area, birth date, sequence, check digit after
-ISO 7064 MOD 11-2), and none can belong to anybody: the areas 3199NN are not
-allotted by GB/T 2260. Names are drawn from a few common characters. Everything
-is derived from SHA-256 of SEED and a counter, so that the file is the same on
-every machine and in every version of Python.
-
-    python -m examples.holders            writes the file
-    python -m examples.holders --check    fails when the file differs
+python -m examples.holders [--check]     writes the file; with --check, fails when it differs
 """
 
 from __future__ import annotations
@@ -34,7 +27,7 @@ GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英�
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """One line of the file, in the shape that `province-node issue --file` reads."""
+    """One line of the file, as `province-node issue --file` reads it."""
 
     document_type: str
     number: str
@@ -42,7 +35,7 @@ class Holder:
 
 
 class Draw:
-    """Numbers drawn from a hash: `draw.below(n)` is the next one in 0..n-1."""
+    """Numbers drawn from a hash, the same on every machine: `draw.below(n)` is the next one in 0..n-1."""
 
     def __init__(self, label: str) -> None:
         self._stream = int.from_bytes(hashlib.sha256(f"{SEED}/{label}".encode()).digest(), "big")
@@ -53,7 +46,7 @@ class Draw:
 
 
 def holder(position: int) -> Holder:
-    """The holder at `position`; the same for ever."""
+    """The holder at `position`: always the same."""
     draw = Draw(f"{position:04d}")
     area = f"3199{1 + draw.below(99):02d}"
     birth = FIRST_BIRTH + timedelta(days=draw.below((LAST_BIRTH - FIRST_BIRTH).days + 1))
@@ -67,7 +60,7 @@ def holder(position: int) -> Holder:
 
 
 def holders() -> Iterator[Holder]:
-    """All of them, no number twice."""
+    """All holders. No number occurs twice."""
     seen: set[str] = set()
     position = 0
     while len(seen) < COUNT:
@@ -79,7 +72,7 @@ def holders() -> Iterator[Holder]:
 
 
 def text() -> str:
-    """The file's content: one JSON object a line."""
+    """The content of the file: one JSON object a line."""
     return "".join(json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in holders())
 
 

@@ -1,6 +1,6 @@
-"""`make demo`: sets a federation up, tells the story, and leaves nothing behind.
+"""`make demo`: sets up a federation, shows the steps, and cleans up.
 
-Exit status: 0 when every step went as told, 1 when one did not, 130 on Ctrl-C.
+Exit status: 0 when every step went as expected, 1 when one did not, 130 on Ctrl-C.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _is_running(pid: int) -> bool:
 
 
 def stop_kept(folder: Path, console: Console, *, patience_seconds: float = STOP_SECONDS) -> int:
-    """Stops a federation that `--keep` left up in `folder`, and removes the folder."""
+    """Stops a federation that `--keep` left running in `folder`, and removes the folder."""
     listing = folder / PIDS
     if not listing.is_file():
         console.print(f"[red]{folder} holds no federation: there is no file {listing.name} in it[/]")
@@ -59,7 +59,7 @@ def stop_kept(folder: Path, console: Console, *, patience_seconds: float = STOP_
 
 
 def tell(federation: Federation, report: Report, story: Story) -> None:
-    """Everything that `make demo` shows, from empty folders to the last step."""
+    """Runs `make demo` from empty folders to the last step."""
     report.opening()
     with report.working(
         "A root ceremony, four participants' keys and joins, two operators' approval, six processes:"
@@ -72,7 +72,7 @@ def tell(federation: Federation, report: Report, story: Story) -> None:
 
 
 def run_demo(folder: Path, json_file: Path | None, console: Console, *, holders: int, keep: bool) -> int:
-    """Tells the story in `folder`, and stops everything whatever happens; the exit status."""
+    """Runs the steps in `folder` and always stops everything. Returns the exit status."""
     federation = Federation(folder)
     report = Report(console)
     story = Story(federation, report, holders)

@@ -1,4 +1,4 @@
-"""The steps in which somebody cheats: each is refused, and says by which word."""
+"""The steps in which somebody cheats. Each attack is refused by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER_REALM = "test-elsewhere"
 
 
 class Attacks:
-    """Refusals at Guangdong's node, at a trust client, and at the registry."""
+    """Attacks on Guangdong's node, on a trust client and on the registry."""
 
     def __init__(self, story: Story) -> None:
         self.story = story
@@ -67,7 +67,7 @@ class Attacks:
         )
 
     def refused(self, code: str, outcome: str) -> str:
-        """Guangdong's verdict on a code that must have this outcome and be refused."""
+        """Guangdong's verdict on a code. It must have this outcome and decide REFUSE."""
         return told(self.story.verdict(code), outcome=outcome, decision="REFUSE")
 
     def painted(self) -> str:

@@ -1,7 +1,6 @@
-"""Calls over mTLS as an integrator, an issuer's back end, or a stranger would make them.
+"""Calls over mTLS as an integrator, a back end or a stranger makes them.
 
-Only the generated stubs and plain grpc are used here: this is what a client
-written from docs/integrating.md looks like.
+Uses only the generated stubs and plain grpc, like a client written from docs/integrating.md.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ DEADLINE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A certificate with its key, and the CA that the other side must have."""
+    """A certificate, its key, and the CA of the other side."""
 
     ca: Path
     certificate: Path
@@ -29,7 +28,7 @@ class Credentials:
 
 @contextmanager
 def channel(port: int, server: str, credentials: Credentials) -> Iterator[grpc.Channel]:
-    """A channel to `port` on this machine; `server` is the DNS name its certificate must carry."""
+    """A channel to `port` on this machine. `server` is the DNS name in the server's certificate."""
     secrets = grpc.ssl_channel_credentials(
         credentials.ca.read_bytes(), credentials.key.read_bytes(), credentials.certificate.read_bytes()
     )

@@ -1,7 +1,6 @@
 """The test realm of the demo: folders, keys, approvals and processes, made by the real commands.
 
-What stands here is what an operator would type. Every party has its folder under
-`root`; nothing passes between them but the files that the commands carry across.
+Each party has its folder under `root`. Only the files that commands carry pass between them.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ PUBLISHED_WITHIN_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where everybody listens, all on 127.0.0.1."""
+    """The listeners of all services, on 127.0.0.1."""
 
     registry: int
     registry_public: int
@@ -55,7 +54,7 @@ def draw_ports(participants: Sequence[str]) -> Ports:
 
 
 def here(port: int) -> str:
-    """`port` on this machine, as the commands take it."""
+    """`port` on this machine, in the form that commands take."""
     return f"127.0.0.1:{port}"
 
 
@@ -86,12 +85,12 @@ class Federation:
         return self.root / f"node-{code}"
 
     def authority(self, code: str) -> Path:
-        """The folder of a participant's offline keys: another machine, in real life."""
+        """The folder of a participant's offline keys. In real life this is another machine."""
         return self.root / f"authority-{code}"
 
     @property
     def old_files(self) -> Path:
-        """The registry's files as they were before the nodes published anything."""
+        """A copy of the registry's files from before the nodes published anything."""
         return self.root / "old-files"
 
     def registry_command(self, name: str, *arguments: str | Path, status: int | None = 0) -> Completed:
@@ -105,7 +104,7 @@ class Federation:
         return run("province-node", name, "--dir", self.node(code), *arguments, status=status, stdin=stdin)
 
     def set_up(self, say: Callable[[str], None]) -> None:
-        """From nothing to a federation that runs. Raises CommandError naming the command that failed."""
+        """Starts a federation from nothing. Raises CommandError, which names the failed command."""
         say("The gateway makes its certificate, and the registry holds its root ceremony …")
         self._found()
         self.start(REGISTRY)
@@ -123,7 +122,7 @@ class Federation:
         self.complete = True
 
     def approve(self, operator: str, *requests: str, status: int = 0) -> Completed:
-        """One operator's yes to requests to join."""
+        """One operator approves requests to join."""
         ceremony = self.registry / "ceremony"
         signing = (
             "--key",
@@ -149,7 +148,7 @@ class Federation:
         self._add(GATEWAY, "healthcode-gateway", self.gateway, ports.gateway)
 
     def _join(self, code: str) -> None:
-        """A participant's first day, up to the request that the operators will see."""
+        """Initialises a participant, up to the request that the operators will see."""
         ports, offline = self.ports, self.authority(code)
         run("province-node", "authority", "init", "--dir", offline, "--participant", code, "--realm", REALM,
             "--keys", "3", "--threshold", "2", "--development")  # fmt: skip
@@ -161,7 +160,7 @@ class Federation:
         self._add(code, "province-node", self.node(code), ports.node[code], ports.issuer[code])
 
     def _wait_published(self) -> None:
-        """Until then a node issues nothing: no list would cover the codes (NOT_COVERED)."""
+        """Waits for the first head. Before it a node issues no code, because no list would cover it (NOT_COVERED)."""
         attempts = Attempts(PUBLISHED_WITHIN_SECONDS, pause_seconds=1)  # which a command takes, more or less
         while True:
             told = self.registry_command("status", "--json").json()["participants"]
@@ -174,7 +173,7 @@ class Federation:
                 )
 
     def sign(self, code: str) -> Path:
-        """Two of the authority's three keys sign what the node asks for; the bundle to carry back."""
+        """Two of the authority's three keys sign the node's request. Returns the bundle to carry back."""
         offline, bundle = self.authority(code), self.authority(code) / "bundle.json"
         keys = ("--key", offline / "authority-1.key", "--key", offline / "authority-2.key")
         request = self.node(code) / "request.json"
@@ -194,7 +193,7 @@ class Federation:
         return bundle
 
     def join_again(self, code: str) -> Completed:
-        """Another authority signs for the same participant, and asks to be admitted."""
+        """Another authority signs for the same participant and asks to be admitted."""
         rival = f"{code}-rival"
         offline = self.authority(rival)
         shutil.copytree(self.node(code), self.node(rival), ignore=shutil.ignore_patterns("trust", "node.db*"))
@@ -203,7 +202,7 @@ class Federation:
         return self.node_command(rival, "join", "--bundle", self.sign(rival), "--json", status=None)
 
     def begin_client(self, folder: Path) -> None:
-        """Begins a trust folder of somebody who has no node, from the registry."""
+        """Starts a trust folder from the registry for a client without a node."""
         _, endpoint, _, ca, *fingerprint = self._registry_options()
         run(
             "healthcode",
@@ -229,7 +228,7 @@ class Federation:
         self.services[name] = Service(name, (command, "serve", "--dir", folder), ports, log)
 
     def start(self, *names: str) -> None:
-        """Starts services together, and returns when each of them answers."""
+        """Starts services together. Returns when each of them answers."""
         for name in names:
             self.services[name].launch()
         self._write_pids()
@@ -237,7 +236,7 @@ class Federation:
             self.services[name].wait_ready()
 
     def stop(self, *names: str) -> None:
-        """Stops services: all told at once, then waited for."""
+        """Stops services: signals all of them first, then waits."""
         for name in names:
             self.services[name].tell_to_stop()
         for name in names:
@@ -245,11 +244,11 @@ class Federation:
         self._write_pids()
 
     def stop_all(self) -> None:
-        """Stops whatever runs."""
+        """Stops every running service."""
         self.stop(*self.services)
 
     def rotate(self, code: str, purpose: str) -> None:
-        """A new key of a purpose: made by the node, signed for by the authority, published."""
+        """Makes a new key of a purpose at the node, has the authority sign it, and publishes it."""
         run("province-node", "keys", "rotate", "--dir", self.node(code), "--purpose", purpose)
         self.node_command(code, "publish", "--bundle", self.sign(code))
 
@@ -271,7 +270,7 @@ class Federation:
         )
 
     def impostor(self, code: str, name: str) -> Credentials:
-        """What a participant's CA could do: a certificate, rightly made, in another's name."""
+        """A certificate in another participant's name, made by this participant's CA."""
         tls = self.node(code) / "tls"
         authority = CertifiedKey((tls / "ca.pem").read_bytes(), (tls / "ca.key").read_bytes())
         peer = PeerId(REALM, PeerKind.PROVINCE, name)
@@ -281,7 +280,7 @@ class Federation:
 
     @property
     def processes(self) -> list[int]:
-        """The ids of all processes that were ever started here."""
+        """The ids of all processes that were started here."""
         return [pid for service in self.services.values() for pid in service.started]
 
     def _write_pids(self) -> None:

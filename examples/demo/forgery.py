@@ -1,8 +1,4 @@
-"""Codes that must be refused, made with healthcode's own parts, as an attacker would.
-
-Each takes a genuine code, or nothing, and the time; none needs a secret that an
-attacker could not have.
-"""
+"""Forged codes, made with healthcode's own parts. None needs a secret that an attacker cannot have."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ from healthcode.wire.cose import Context, external_aad
 
 
 def under_the_same_kid(text: str, realm: str) -> str:
-    """The claims and the kid of a genuine code, signed by a key of our own."""
+    """The claims and kid of a genuine code, signed by a key of our own."""
     genuine = decode_code(text, realm).sign1
     to_be_signed = cbor.encode(
         ["Signature1", genuine.protected, external_aad(Context.CODE, realm), genuine.payload]
@@ -25,19 +21,19 @@ def under_the_same_kid(text: str, realm: str) -> str:
 
 
 def painted_green(text: str, realm: str) -> str:
-    """A genuine code of another level made to say GREEN, its signature left as it was."""
+    """A genuine code of another level, changed to say GREEN under its old signature."""
     genuine: DecodedCode = decode_code(text, realm)
     payload = encode_claims(genuine.claims._replace(level=Level.GREEN))
     return _text(genuine.sign1.protected, payload, genuine.sign1.signature, realm)
 
 
 def cut_short(text: str) -> str:
-    """A code as a torn printout gives it."""
+    """A code from a torn printout."""
     return text[: len(text) * 2 // 3 // 3 * 3]
 
 
 def signed_for(issuer: str, realm: str, now: int) -> str:
-    """A GREEN code, perfectly made, under a key of our own, for any issuer in any realm."""
+    """A well-formed GREEN code under a key of our own, for any issuer in any realm."""
     claims = CodeClaims(
         issuer=issuer,
         issued_at=now,

@@ -1,4 +1,4 @@
-"""What `--keep` prints: where everything is, and what to type next."""
+"""The text that `--keep` prints: where everything is, and commands to try."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from examples.demo.process import COMMANDS
 
 
 def invitation(federation: Federation, code: str, console: Console) -> None:
-    """Shows how to call the federation that stays up, and how to stop it."""
+    """Shows how to call the running federation, and how to stop it."""
     root, ports = federation.root, federation.ports
     node = root / "node-44"
     lines = [

@@ -1,4 +1,4 @@
-"""Waits that follow progress, so that a busy machine makes the demo slower and not wrong."""
+"""Waits that follow progress: a busy machine makes the demo slower, not wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Patience:
-    """Is over when `progress` gives the same value for `idle_seconds`, or after `total_seconds`."""
+    """Ends when `progress` does not change for `idle_seconds`, or after `total_seconds`."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Patience:
 
     @property
     def is_over(self) -> bool:
-        """Looks at the progress; whether to give up."""
+        """Reads the progress. True means: give up."""
         now, found = time.monotonic(), self._progress()
         if found != self._last:
             self._last, self._moved = found, now
@@ -38,9 +38,9 @@ class Patience:
 
 
 class Attempts:
-    """Attempts with pauses between them, for something that is promised within some seconds.
+    """Attempts with pauses between them, for something that must happen within some seconds.
 
-    Over when the seconds have passed and as many attempts were made as fit into them on a quiet machine.
+    Ends when the seconds have passed, and not before the number of attempts that a quiet machine makes in them.
     """
 
     def __init__(self, within_seconds: float, *, pause_seconds: float) -> None:
@@ -52,11 +52,11 @@ class Attempts:
 
     @property
     def seconds(self) -> float:
-        """Since the first attempt."""
+        """The seconds since the first attempt."""
         return time.monotonic() - self._began
 
     def another(self) -> bool:
-        """Pauses before the next attempt; False when the attempts are over."""
+        """Pauses before the next attempt. False when there is none."""
         self._made += 1
         if self.seconds > TOTAL_SECONDS or (self.seconds > self._within_seconds and self._made > self._least):
             return False
@@ -65,7 +65,7 @@ class Attempts:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time that a process and its ended children used; 0 where the system does not tell."""
+    """The processor time of a process and its ended children; 0 where the system does not tell."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,6 +1,6 @@
-"""Loopback ports that stay free until they are listened on, for the demo and for tests.
+"""Loopback ports that stay free until a service listens on them, for the demo and for tests.
 
-A port of the ephemeral range may become the source of any connection before its service starts.
+They are outside the ephemeral range, where any connection may take a port before its service starts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _held: list[int] = []  # descriptors of the locks, open until this process ends
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on which nobody listens, kept from every other process that calls this until ours ends."""
+    """Free ports. No other process that calls this gets them until this process ends."""
     folder = Path(tempfile.gettempdir()) / f"healthcode-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found: list[int] = []

@@ -1,4 +1,4 @@
-"""Runs commands, and starts services that are stopped again however the demo ends."""
+"""Runs commands, and starts services that are stopped however the demo ends."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _LOOK_SECONDS = 0.5
 
 
 class CommandError(Exception):
-    """A command ended with another status than expected, or hung; the text holds what it printed."""
+    """A command ended with an unexpected status, or hung. The text has its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What a command printed, and its exit status."""
+    """The output and exit status of a command."""
 
     status: int
     out: str
     err: str
 
     def json(self) -> Any:
-        """Its output, read as JSON."""
+        """The output, read as JSON."""
         return json.loads(self.out)
 
     @property
     def reason(self) -> str:
-        """The stable word of a refusal that was asked for with --json; empty without one."""
+        """The stable reason of a refusal with --json; empty without one."""
         try:
             word: str = json.loads(self.err.splitlines()[-1])["error"]["reason"]
         except (IndexError, KeyError, TypeError, ValueError):
@@ -51,8 +51,7 @@ class Completed:
 def run(*arguments: str | Path, status: int | None = 0, stdin: str = "") -> Completed:
     """Runs a console command of this installation.
 
-    Raises CommandError when it does nothing for a minute, or ends with another status than `status`;
-    None takes any.
+    Raises CommandError when it makes no progress, or ends with a status other than `status` (None: any).
     """
     shown = " ".join(map(str, arguments))
     command = [str(COMMANDS / str(arguments[0])), *map(str, arguments[1:])]
@@ -71,7 +70,7 @@ def run(*arguments: str | Path, status: int | None = 0, stdin: str = "") -> Comp
 
 
 def _finish(process: subprocess.Popen[str], stdin: str, shown: str) -> tuple[str, str]:
-    """What it printed, once it has ended. Raises CommandError when it makes no progress."""
+    """The output, when the command has ended. Raises CommandError when it makes no progress."""
     patience = Patience(lambda: cpu_seconds(process.pid))
     given: str | None = stdin
     while not patience.is_over:
@@ -85,7 +84,7 @@ def _finish(process: subprocess.Popen[str], stdin: str, shown: str) -> tuple[str
 
 @dataclass(slots=True)
 class Service:
-    """A service: how it is started, where it listens, and its process while it runs."""
+    """A service: its command, its ports, and its process while it runs."""
 
     name: str
     command: Sequence[str | Path]
@@ -114,7 +113,7 @@ class Service:
         self.started.append(self.process.pid)
 
     def wait_ready(self) -> None:
-        """Returns when each of its ports answers. Raises CommandError with the end of its log."""
+        """Returns when each port answers. Raises CommandError with the end of the log."""
         patience = Patience(self._progress)
         while not all(map(_answers, self.ports)):
             if not self.running or patience.is_over:
@@ -126,12 +125,12 @@ class Service:
         return self.log.stat().st_size, cpu_seconds(self.started[-1])
 
     def tell_to_stop(self) -> None:
-        """SIGTERM, and no waiting."""
+        """Sends SIGTERM and does not wait."""
         if self.process is not None and self.running:
             self.process.send_signal(signal.SIGTERM)
 
     def stop(self) -> int | None:
-        """SIGTERM, then patience, then SIGKILL; the exit status, or None when it never ran."""
+        """SIGTERM, then a wait, then SIGKILL. Returns the exit status; None when it never ran."""
         if self.process is None:
             return None
         self.tell_to_stop()

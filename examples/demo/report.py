@@ -1,4 +1,4 @@
-"""What the story looks like: one row a step, as it happens, and the same as JSON."""
+"""Prints the steps as they happen, one row each, and writes them as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.text import Text
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step: what was done, what should come of it, what came of it."""
+    """One step: the action, the expected result, the actual result."""
 
     number: int
     chapter: str
@@ -30,12 +30,12 @@ class Row:
 
 
 class UnexpectedError(Exception):
-    """A step did not go as told; the text says what happened instead."""
+    """A step did not go as expected. The text says what happened instead."""
 
 
 @dataclass(slots=True)
 class Report:
-    """Collects rows while steps run, showing which one is running."""
+    """Collects rows while steps run, and shows the running one."""
 
     console: Console
     rows: list[Row] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Report:
     started: float = field(default_factory=time.monotonic)
 
     def opening(self) -> None:
-        """Says what is about to happen."""
+        """Announces the demo."""
         self.console.print(
             Panel(
                 "A registry, a gateway and four participants — the national platform (00), Beijing (11),\n"
@@ -57,7 +57,7 @@ class Report:
 
     @contextmanager
     def working(self, what: str) -> Iterator[Callable[[str], None]]:
-        """Shows that something is being done; yields a function that says what."""
+        """Shows that something runs. Yields a function that sets the text."""
         began = time.monotonic()
         with self.console.status(what) as status:
             yield status.update
@@ -69,7 +69,7 @@ class Report:
         self.console.print(f"\n[bold cyan]{heading}[/]")
 
     def step(self, title: str, expected: str, action: Callable[[], str]) -> None:
-        """Runs `action`, whose text is what happened. UnexpectedError, or any other error, fails the step."""
+        """Runs `action`, which returns what happened. UnexpectedError, or any other error, fails the step."""
         number = len(self.rows) + 1
         began = time.monotonic()
         try:
@@ -87,7 +87,7 @@ class Report:
 
     @property
     def all_as_expected(self) -> bool:
-        """Whether there were steps, and each went as told."""
+        """Whether there were steps and each went as expected."""
         return bool(self.rows) and all(row.as_expected for row in self.rows)
 
     def _show(self, row: Row) -> None:
@@ -100,7 +100,7 @@ class Report:
             self.console.print(Text(f"      happened {row.happened}", style="red"), soft_wrap=True)
 
     def closing(self) -> None:
-        """The whole story as a table, and the sum of it."""
+        """Prints all steps as a table, and the result."""
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
         table.add_column("#", justify="right", style="bold")
         table.add_column("what was done", ratio=4)
@@ -134,7 +134,7 @@ class Report:
             )
 
     def write_json(self, path: Path, processes: Sequence[int]) -> None:
-        """The rows for scripts; `processes` are the ids of all that was ever started."""
+        """Writes the rows for scripts. `processes` are the ids of all started processes."""
         document = {
             "as_expected": self.all_as_expected,
             "seconds": round(time.monotonic() - self.started, 1),

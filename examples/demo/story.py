@@ -1,7 +1,6 @@
-"""The main job, told in steps: each does something real and says what came of it.
+"""The main steps of the demo. Each does something real and returns what happened, in words.
 
-A step returns what happened, in words, and raises UnexpectedError when that is
-not what was told. `attack.py` has the steps in which somebody cheats.
+A step raises UnexpectedError when the result is not the expected one. `attack.py` has the steps with attacks.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ SHORT_LIFE_SECONDS = 10
 
 
 class Story:
-    """The steps, and what they leave for one another: the codes."""
+    """The steps, and the codes that they share."""
 
     def __init__(self, federation: Federation, report: Report, holders: int = COUNT) -> None:
         self.federation = federation
@@ -52,7 +51,7 @@ class Story:
         self.picture: Path = federation.root / "code.png"
 
     def main_road(self) -> None:
-        """Issue, show, verify; alone, and with everybody back; query; revoke."""
+        """Issue, show, verify offline; then with all services: query and revoke."""
         step, chapter = self.report.step, self.report.chapter
         chapter("One code can pass")
         step(f"Shanghai issues codes to {self.holders:,} holders", f"{self.holders:,} codes", self.issue)
@@ -97,7 +96,7 @@ class Story:
         )
 
     def rotation(self) -> None:
-        """Shanghai's code key goes, and nobody at a turnstile notices."""
+        """Shanghai rotates its code key; verifiers notice nothing."""
         self.report.chapter("Keys change, codes stay good")
         self.report.step(
             "Shanghai's authority signs a new LIVE key, and Shanghai rotates to it",
@@ -168,7 +167,7 @@ class Story:
         return f"{happened}, ACTIVE, signed by {HOME} under {kid[:8]}…"
 
     def _check_signature(self, signed_answer: bytes) -> str:
-        """Checks an answer once more, apart from the node, with the trust that Guangdong holds."""
+        """Checks an answer once more, outside the node, with Guangdong's trust files."""
         view = TrustStore.open(self.federation.node(VISITED) / "trust").view
         message = decode_sign1(signed_answer)
         key = view.issuers[HOME].keys.get(message.kid)
@@ -220,7 +219,7 @@ class Story:
         return f"old code, {old['kid'][:8]}…: {still}; new one, {new['kid'][:8]}…: the same, {seconds:.1f} s later"
 
     def verdict(self, code: str, at: str = VISITED) -> dict[str, Any]:
-        """What Verify says of a code at a participant's node, asked as an integrator over mTLS."""
+        """The verdict of a participant's node, asked by an integrator over mTLS."""
         with self.federation.integrator(at) as channel:
             response = ProvinceNodeServiceStub(channel).Verify(
                 node_pb2.VerifyRequest(item=_item(code)), timeout=DEADLINE_SECONDS
@@ -230,7 +229,7 @@ class Story:
     def issue_one(
         self, level: str, holder: int, *, home: str = HOME, reason: str = "", seconds: int = 600
     ) -> str:
-        """One LIVE code from a participant's node, asked as its back end over mTLS."""
+        """One LIVE code from a participant's node, asked by its back end over mTLS."""
         person = json.loads(HOLDERS.read_text(encoding="utf-8").splitlines()[holder])
         item = issuer_pb2.IssueItem(
             document=issuer_pb2.IdentityDocument(
@@ -249,7 +248,7 @@ class Story:
         return response.issued.code
 
     def status(self, code: str, mode: node_pb2.QueryMode.ValueType) -> node_pb2.QueryStatusResponse:
-        """What QueryStatus says of a code at Guangdong."""
+        """The result of QueryStatus at Guangdong."""
         with self.federation.integrator(VISITED) as channel:
             return ProvinceNodeServiceStub(channel).QueryStatus(
                 node_pb2.QueryStatusRequest(
