@@ -84,7 +84,7 @@ def _certificate(settings: RegistrySettings, now: int) -> Finding:
     text = f"{wanted.uri} until {rfc3339(life.ends)}"
     if life.must_act(now):
         return Finding(
-            what, Grade.WARNING, f"{text}: less than a third of its life is left, have it reissued"
+            what, Grade.WARNING, f"{text}: less than a third of its lifetime is left, have a new one issued"
         )
     return Finding(what, Grade.OK, text)
 

@@ -161,11 +161,11 @@ def test_areas_are_signed_anew_above_what_was_given_out(tmp_path: Path) -> None:
     assert country.refresh("A").rejected == ()
 
 
-@pytest.mark.parametrize("step", ["floor", "published"])
+@pytest.mark.parametrize("step", ["high_water", "published"])
 def test_a_kill_while_resuming_is_made_good_at_the_next_start(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The floor is durable first; the renewal at start then publishes above it."""
+    """The high-water versions are durable first; the renewal at start then publishes above it."""
     country = Country(tmp_path)
     country.revoke("31", 1)
     country.back_up()
@@ -177,10 +177,10 @@ def test_a_kill_while_resuming_is_made_good_at_the_next_start(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        if step == "floor":
+        if step == "high_water":
             patched.setattr("trust_registry.tree.transaction.Transaction.resume", cut)
         resume: Callable[[], bool] = lambda: country.prove("A")  # noqa: E731  it reads better here
-        if step == "floor":
+        if step == "high_water":
             with pytest.raises(KeyboardInterrupt):
                 resume()
         else:
