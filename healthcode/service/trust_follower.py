@@ -13,7 +13,7 @@ of the whole (`trust_refresh_failed`, trust_refresh_total), of one participant's
 registry's is fresh (`trust_issuer_behind`, trust_issuer_behind_total).
 
 A next root that the one in force did not sign is an alarm (`trust_root_alarm` in the log and as a
-metric): an attack, or a new bootstrap that a person must adopt (trust/rebootstrap.py).
+metric): an attack, or a new bootstrap that a person must adopt (trust/adopt_root.py).
 
 A clock that signed times show to be wrong is told the same way (`trust_clock_alarm`,
 trust_clock_ahead_seconds: ahead, or behind where negative), and every source that was

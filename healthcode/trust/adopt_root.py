@@ -103,6 +103,6 @@ def _verify_new_root(root: bytes, in_force: bytes, realm: str, limits: TrustLimi
     except HealthcodeError:
         return int(new.version)
     raise PreconditionError(
-        f"that root, version {new.version}, is signed by the root in force: it needs no adoption, a refresh takes it",
+        f"that root, version {new.version}, is signed by the root in force: it needs no adoption, only a refresh",
         reason=Reason.VERSION_CONFLICT,
     )

@@ -22,9 +22,9 @@ def freshness_warnings(view: TrustView, now: int) -> Iterator[str]:
     age = now - view.timestamp_signed_at
     if age > _SILENT_SECONDS:
         yield (
-            f"the registry was not heard since {rfc3339(view.timestamp_signed_at)}, {age} s ago: trust is "
-            f"{thresholds.tier(age)}. {_coming(view.timestamp_signed_at + thresholds.aging_seconds, now)}. Look at the "
-            "network and at the log (trust_refresh_failed), and call the registry's operators"
+            f"the registry has not been heard since {rfc3339(view.timestamp_signed_at)}, {age} s ago: trust is "
+            f"{thresholds.tier(age)}. {_coming(view.timestamp_signed_at + thresholds.aging_seconds, now)}. Check the "
+            "network and the log (trust_refresh_failed), and call the registry's operators"
         )
         return
     for code, issuer in sorted(view.issuers.items()):
@@ -32,13 +32,13 @@ def freshness_warnings(view: TrustView, now: int) -> Iterator[str]:
         if signed is None or thresholds.tier(now - signed) is TrustTier.FRESH:
             continue
         yield (
-            f"participant {code} signs nothing since {rfc3339(signed)}: trust in it is {thresholds.tier(now - signed)}. "
-            f"{_coming(signed + thresholds.aging_seconds, now)}. Its node is down, cut off or cannot publish: call "
+            f"participant {code} has signed nothing since {rfc3339(signed)}: trust in it is {thresholds.tier(now - signed)}. "
+            f"{_coming(signed + thresholds.aging_seconds, now)}. Its node is down, cut off or unable to publish: call "
             "its operators"
         )
 
 
 def _coming(stale_at: int, now: int) -> str:
     if now > stale_at:
-        return "Every such code is UNDECIDED now, at most places"
-    return f"Codes go on to pass until {rfc3339(stale_at)}, at some places less long"
+        return "Such codes are UNDECIDED now at most places"
+    return f"Such codes pass until {rfc3339(stale_at)}, at some places for a shorter time"

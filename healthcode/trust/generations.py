@@ -48,7 +48,7 @@ class Generations:
             opened = TrustStore.open(self._directory, limits=self._limits)
         if held is not None and (opened is None or _went_back(held.state, opened.state)):
             # The folder lost what this process accepted. The next generation repairs it.
-            lost = (*held.warnings, "what was accepted is no longer in the folder; it goes on from memory")
+            lost = (*held.warnings, "the folder has lost the accepted files; they are used from memory")
             held = TrustStore(self._directory, held.state, held.generation, lost)
             opened = held
         self.store = opened

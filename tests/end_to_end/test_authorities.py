@@ -214,7 +214,7 @@ def test_a_lost_authority_comes_back_by_root_s_word_after_72_hours(country: Coun
     for result in country.refresh().values():
         assert [each.reason for each in result.rejected] == [Reason.AUTHORITY_WAITS]
         assert result.view.issuers["31"].province_version == 1
-        assert any("by root's word" in warning for warning in result.view.warnings)
+        assert any("with root's consent" in warning for warning in result.view.warnings)
     # 5. The province asked for it, so its node raises no alarm.
     assert country.alarm() is None
     # 6. A day before the end a client that was started anew still waits; after 72 hours it rules.

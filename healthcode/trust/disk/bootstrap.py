@@ -149,7 +149,7 @@ def write_adopted(directory: Path, bootstrap: Bootstrap) -> None:
         write_bootstrap(directory, bootstrap)
     except OSError as error:
         raise TrustError(
-            f"the trust folder {directory} cannot be written: {error.strerror}; it is as it was",
+            f"the trust folder {directory} cannot be written: {error.strerror}; it is unchanged",
             reason=Reason.STORAGE_FULL,
         ) from error
 

@@ -224,6 +224,6 @@ def swap_timestamp(directory: Path, number: int, timestamp: bytes) -> None:
 def _storage(directory: Path, error: OSError) -> TrustError:
     where = f" ({error.filename})" if error.filename else ""
     return TrustError(
-        f"the trust folder {directory} cannot be written: {error.strerror}{where}; what it held before stays",
+        f"the trust folder {directory} cannot be written: {error.strerror}{where}; its old content is unchanged",
         reason=Reason.STORAGE_FULL,
     )

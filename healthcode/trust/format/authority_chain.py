@@ -139,7 +139,7 @@ def verify_possession(
         raise TrustError(f"{where} is in the place of link {expected}", reason=Reason.VERSION_CONFLICT)
     if len(set(link.keys)) != len(link.keys) or link.threshold > len(link.keys):
         raise SignatureError(
-            f"{where} has a key twice, or a threshold above its number of keys",
+            f"{where} has a duplicate key, or a threshold above its number of keys",
             reason=Reason.SIGNATURE_THRESHOLD,
         )
     statement = _statement(participant, link, previous)

@@ -46,10 +46,10 @@ _MIXED = re.compile(r"Expected (root version|snapshot version|\S+ v[0-9])")
 # The message never contains the fingerprint: people must get it from the key holders, not from the network.
 _NEW_BOOTSTRAP = (
     "{source} serves a next root that the root in force here did not sign. Either this is an attack, or too few of "
-    "root's keys were left and the realm was bootstrapped anew; no machine can tell. Ask the key holders, by another "
-    "way than the network, for the fingerprint of the new root. If there is one, a person adopts it with that: "
+    "root's keys were left and the key holders made a new bootstrap; no program can tell. Ask the key holders for the "
+    "fingerprint of the new root, by another way than the network. If there is one, adopt that root: "
     "`healthcode trust rebootstrap`, on a node `province-node rebootstrap`, on the gateway `healthcode-gateway "
-    "rebootstrap`. Until then the last good trust serves, and ages"
+    "rebootstrap`. Until then the last good trust stays in use, and ages"
 )
 
 
@@ -163,7 +163,7 @@ def update_national(
         open_updater(cache, source, bootstrap, now, limits).refresh()
     except OSError as error:
         raise TrustError(
-            f"the cache {cache} cannot be written: {error.strerror}; the last good trust stays",
+            f"the cache {cache} cannot be written: {error.strerror}; the last good trust stays in use",
             reason=Reason.STORAGE_FULL,
         ) from error
     except (RepositoryError, DownloadError, ValueError) as error:

@@ -150,9 +150,9 @@ class AcceptedChains:
             self.sightings |= sightings
             first, link = last
             raise TrustError(
-                f"participant {participant} has a new authority (link {link.seq}) by root's word, without "
-                f"handover by the one before; it was first seen here at {rfc3339(first)} and rules from "
-                f"{rfc3339(first + REONBOARDING_WAIT_SECONDS)} on. If the province did not ask for it, tell the root "
+                f"participant {participant} has a new authority (link {link.seq}) with root's consent, but without "
+                f"a handover by the authority before; it was first seen here at {rfc3339(first)} and is accepted from "
+                f"{rfc3339(first + REONBOARDING_WAIT_SECONDS)} on. If the province did not ask for it, tell root's key "
                 "holders now",
                 reason=Reason.AUTHORITY_WAITS,
             )

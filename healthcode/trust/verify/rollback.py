@@ -57,7 +57,7 @@ def verify_no_fast_forward(what: str, was: int, found: int, seconds: int) -> Non
     # Versions never go back, so a leap with a stolen online key would block honest files until root replaces the key.
     if found - was > _MAX_LEAP + _MAX_VERSIONS_A_SECOND * max(0, seconds):
         raise TrustError(
-            f"{what} leapt from version {was} to {found} in {seconds} s, which no registry publishes: "
+            f"{what} leapt from version {was} to {found} in {seconds} s, faster than any registry publishes: "
             "its key may be stolen",
             reason=Reason.TRUST_FAST_FORWARD,
         )

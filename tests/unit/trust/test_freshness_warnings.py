@@ -6,23 +6,23 @@ from healthcode.trust.freshness_warnings import freshness_warnings
 from tests.unit.verification.realm import NOW, issuer, view
 
 
-def test_trust_that_is_heard_of_has_no_warning() -> None:
-    """The registry a minute ago, each participant some minutes ago."""
+def test_fresh_trust_has_no_warning() -> None:
+    """No warning if the registry signed a minute ago and each participant some minutes ago."""
     assert list(freshness_warnings(view(), NOW)) == []
     assert list(freshness_warnings(view(timestamp_signed_at=NOW - 300), NOW)) == []
 
 
-def test_a_registry_out_of_reach_is_told_with_what_is_to_come() -> None:
-    """From five minutes on: until when codes pass, and later that none does. Alone: whose fault it is is plain."""
+def test_a_silent_registry_is_reported_with_its_consequence() -> None:
+    """After five minutes it says until when codes pass; later that they no longer do. No participant is blamed."""
     (said,) = freshness_warnings(view(timestamp_signed_at=NOW - 7200), NOW)
-    assert "trust is AGING. Codes go on to pass until 2026-11-22T06:00:00Z" in said
+    assert "trust is AGING. Such codes pass until 2026-11-22T06:00:00Z" in said
     (stale,) = freshness_warnings(view(timestamp_signed_at=NOW - 86_401), NOW)
-    assert "trust is STALE. Every such code is UNDECIDED now" in stale
+    assert "trust is STALE. Such codes are UNDECIDED now" in stale
 
 
 def test_one_participant_that_is_silent_is_named() -> None:
-    """The registry is heard, so it is that province's node."""
+    """If the registry is heard, the fault is that province's node."""
     quiet = view(issuer("31", live_signed_at=NOW - 3600), issuer("44"))
     (said,) = freshness_warnings(quiet, NOW)
-    assert said.startswith("participant 31 signs nothing since ")
+    assert said.startswith("participant 31 has signed nothing since ")
     assert "call its operators" in said
