@@ -152,7 +152,7 @@ def _certificate(files: TlsSettings, settings: NodeSettings, now: int, kind: Pee
     text = f"{peer.uri} until {rfc3339(life.ends)}"
     if life.must_act(now):
         return Finding(
-            what, Grade.WARNING, f"{text}: less than a third of its life is left, have it issued anew"
+            what, Grade.WARNING, f"{text}: less than a third of its life is left, have it issued again"
         )
     return Finding(what, Grade.OK, text)
 

@@ -44,7 +44,7 @@ def test_a_certificate_warns_from_a_third_of_its_life_left(node: Path) -> None:
     day = 86_400
     assert checked(node, NOW + 240 * day)["certificate node.pem"].grade is Grade.OK
     found = checked(node, NOW + 250 * day)["certificate node.pem"]
-    assert (found.grade, "have it issued anew" in found.detail) == (Grade.WARNING, True)
+    assert (found.grade, "have it issued again" in found.detail) == (Grade.WARNING, True)
 
 
 def test_keys_that_the_world_does_not_know_are_told(node: Path) -> None:
