@@ -1,11 +1,6 @@
-"""Health code mutual recognition: the standard and its SDK.
+"""Health code mutual recognition: the standard and its SDK. Only the names in `__all__` are public.
 
-    from healthcode import TrustStore, Verifier
-
-    verdict = Verifier(TrustStore.open("/var/lib/healthcode/trust")).verify(text, place="STATION")
-
-What stands in `__all__` is the public surface; the rest may change. Each name is
-imported when it is first used, so that `import healthcode.errors` costs nothing else.
+verdict = Verifier(TrustStore.open("/var/lib/healthcode/trust")).verify(text, place="STATION")
 """
 
 from importlib import import_module
@@ -21,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Decision", "HealthcodeError", "Level", "Outcome", "TrustStore", "Verdict", "Verifier"]
 
+# imported on first use, so that `import healthcode.errors` loads nothing else
 _HOMES = {
     "Decision": "healthcode.policy.words",
     "HealthcodeError": "healthcode.errors",

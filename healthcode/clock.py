@@ -1,7 +1,4 @@
-"""Time comes in from outside: pure code takes `now`, services are given a Clock.
-
-All times inside the standard are whole seconds since the Unix epoch, UTC.
-"""
+"""Time: pure code takes `now`, services take a Clock. All times are whole seconds since the Unix epoch, UTC."""
 
 from __future__ import annotations
 
@@ -16,16 +13,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
 LAST_SECOND = 253_402_300_799
-"""9999-12-31T23:59:59Z: the last moment that RFC 3339, and a protobuf Timestamp, can write."""
+"""9999-12-31T23:59:59Z: the last second that RFC 3339 and a protobuf Timestamp can express."""
 
-# what datetime.fromisoformat takes differs from one Python to the next, and is more than RFC 3339
+# datetime.fromisoformat accepts more than RFC 3339, and differs between Python versions
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 
 
 class Clock(Protocol):
-    """Whatever can say what time it is."""
+    """A source of the current time."""
 
     def now(self) -> int:
         """Seconds since the Unix epoch, UTC."""
@@ -33,28 +30,25 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's clock."""
 
     def now(self) -> int:
         return int(time.time())
 
 
 def rfc3339(seconds: int) -> str:
-    """`seconds` since the epoch as RFC 3339 in UTC, e.g. 2026-11-21T08:00:00Z.
-
-    A moment before 1970 or after 9999 is written as the nearest that can be.
-    """
+    """`seconds` since the epoch as RFC 3339 in UTC, e.g. 2026-11-21T08:00:00Z; limited to 1970…9999."""
     moment = datetime.fromtimestamp(min(max(seconds, 0), LAST_SECOND), UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_rfc3339(text: str) -> int:
-    """Seconds since the epoch of an RFC 3339 time, 1970 to 9999. Raises ValueError."""
+    """Epoch seconds of an RFC 3339 time from 1970 to 9999. Raises ValueError."""
     if _RFC3339.fullmatch(text) is None:
         message = "not an RFC 3339 time: write one with its zone, like 2026-11-21T08:00:00Z"
         raise ValueError(message)
     seconds = (datetime.fromisoformat(text.upper()) - _EPOCH) // _SECOND
     if not 0 <= seconds <= LAST_SECOND:
-        message = "a time must lie between 1970 and 9999"
+        message = "a time must be between 1970 and 9999"
         raise ValueError(message)
     return seconds

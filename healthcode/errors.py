@@ -1,9 +1,6 @@
-"""The error tree: every failure that leaves a module of ours is one of these.
+"""The error tree: only these exceptions leave a module of ours.
 
-`reason` is a stable word (the ErrorReason enum of the protos, without its
-prefix); the class says what kind of failure it is, and so which gRPC status and
-which exit status it becomes. Messages say what was wrong, where, and what to do,
-and never hold an id number, a name, a code's text or key bytes.
+The class determines the gRPC status and the exit status of a command; `reason` is a stable word.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ __all__ = [
 
 
 class Reason(StrEnum):
-    """Stable words for why; the same as ErrorReason in protos/healthcode/v1/error.proto."""
+    """Stable words for the cause, the same as ErrorReason in protos/healthcode/v1/error.proto, which defines each."""
 
     INTERNAL = "INTERNAL"
     CONFIGURATION_INVALID = "CONFIGURATION_INVALID"
@@ -103,8 +100,8 @@ class Reason(StrEnum):
 class HealthcodeError(Exception):
     """Root of the tree.
 
-    `fields` maps a request field to what is wrong with it; `retry_after_seconds`
-    is advice for the caller; `exit_status` is what a command ends with.
+    The message says what was wrong, where, and what to do; it never contains an id number, a name, a code's text
+    or key bytes. `fields` maps a request field to its problem. `retry_after_seconds` is advice for the caller.
     """
 
     exit_status: ClassVar[int] = 1
@@ -126,18 +123,17 @@ class HealthcodeError(Exception):
 
 
 class InvalidInputError(HealthcodeError):
-    """What the caller gave is wrong in itself (INVALID_ARGUMENT); of a command, what was typed or the file named."""
+    """The caller's input is invalid (INVALID_ARGUMENT); in a command, an argument or a file that it names."""
 
     exit_status = 2
     default_reason = Reason.INVALID_REQUEST
 
 
 class DecodeError(InvalidInputError):
-    """Bytes from outside are not what they claim to be.
+    """Bytes from outside are invalid.
 
-    `detail` is a stable dotted word that names the rule which was broken,
-    e.g. `cbor.not_canonical`; `reason` is given where who reads a metric must tell
-    it from others.
+    `detail` is a stable dotted word for the broken rule, e.g. `cbor.not_canonical`. `reason` is given if
+    metrics must distinguish the case.
     """
 
     default_reason = Reason.MALFORMED_MESSAGE
@@ -148,84 +144,84 @@ class DecodeError(InvalidInputError):
 
 
 class ConfigurationError(HealthcodeError):
-    """A setting, a key file or a certificate is missing or unusable; names it and says what to do."""
+    """A setting, a key file or a certificate is missing or unusable."""
 
     exit_status = 2
     default_reason = Reason.CONFIGURATION_INVALID
 
 
 class UnauthenticatedError(HealthcodeError):
-    """Who the caller is could not be established (UNAUTHENTICATED)."""
+    """The caller's identity could not be established (UNAUTHENTICATED)."""
 
     default_reason = Reason.IDENTITY_MISSING
 
 
 class PermissionDeniedError(HealthcodeError):
-    """The caller is known, and may not do this (PERMISSION_DENIED)."""
+    """The caller is known, but may not do this (PERMISSION_DENIED)."""
 
     default_reason = Reason.METHOD_NOT_ALLOWED
 
 
 class SignatureError(PermissionDeniedError):
-    """A signature, or a threshold of them, does not hold (PERMISSION_DENIED)."""
+    """A signature is not valid, or a threshold is not reached (PERMISSION_DENIED)."""
 
     default_reason = Reason.SIGNATURE_INVALID
 
 
 class NotFoundError(HealthcodeError):
-    """There is no such thing (NOT_FOUND)."""
+    """It does not exist (NOT_FOUND)."""
 
     default_reason = Reason.FILE_UNKNOWN
 
 
 class ConflictError(HealthcodeError):
-    """It clashes with what is already there (ABORTED): look again, then retry."""
+    """The request conflicts with the current state (ABORTED): read it again, then retry."""
 
     default_reason = Reason.VERSION_CONFLICT
 
 
 class PreconditionError(HealthcodeError):
-    """The state of things does not allow it (FAILED_PRECONDITION)."""
+    """The current state does not allow the request (FAILED_PRECONDITION)."""
 
     default_reason = Reason.INVALID_REQUEST
 
 
 class TrustError(HealthcodeError):
-    """Trust data cannot be had or does not hold; `reason` says which rule."""
+    """Trust files are missing or refused; `reason` names the rule."""
 
     exit_status = 4
     default_reason = Reason.TRUST_UNAVAILABLE
 
 
 class RefusedTrustError(TrustError):
-    """There is a root, and it is refused: another fingerprint, or another realm, than was asked for."""
+    """A root was refused: its fingerprint or realm is not the one that was asked for."""
 
     exit_status = 1
     default_reason = Reason.ROOT_UNKNOWN
 
 
 class UnavailableError(HealthcodeError):
-    """Not now (UNAVAILABLE): retry after `retry_after_seconds`."""
+    """Not possible now (UNAVAILABLE): retry after `retry_after_seconds`."""
 
     exit_status = 4
     default_reason = Reason.SERVICE_UNAVAILABLE
 
 
 class RefusedServerError(UnavailableError):
-    """Somebody answers there, and is refused: its certificate is not of the CA or the name expected."""
+    """A server was refused: its certificate is not of the expected CA or name."""
 
     exit_status = 1
     default_reason = Reason.SERVER_REFUSED
 
 
 class OverloadedError(HealthcodeError):
-    """Too much at once (RESOURCE_EXHAUSTED)."""
+    """Too many requests, or too large (RESOURCE_EXHAUSTED)."""
 
     exit_status = 4
     default_reason = Reason.OVERLOADED
 
 
 class InternalError(HealthcodeError):
-    """A fault of ours; the caller sees an incident id and nothing more."""
+    """A fault of ours; the caller sees only an incident id."""
 
     exit_status = 70

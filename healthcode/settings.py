@@ -1,17 +1,4 @@
-"""Configuration files: TOML, read strictly, into pydantic models.
-
-Rules: an unknown key is an error that names it and its section; values are not
-coerced; a relative path counts from the file's own folder, so a service starts
-the same from anywhere. Each service's model inherits `Settings`:
-
-    class NodeSettings(Settings):
-        participant: str
-        listen: ListenAddress
-        tls: TlsSettings
-        log: LogSettings = LogSettings()
-
-    settings = load_settings(Path("node/node.toml"), NodeSettings)
-"""
+"""Configuration files: TOML, read strictly into pydantic models."""
 
 from __future__ import annotations
 
@@ -46,7 +33,7 @@ __all__ = [
 ]
 
 MAX_FILE_BYTES = 256 * 1024
-_ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared with, not listened on
+_ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared, not listened on
 
 
 def _resolve(value: object, info: ValidationInfo) -> object:
@@ -75,7 +62,7 @@ def split_address(text: str) -> tuple[str, int]:
 
 
 def check_distinct(address: str, key: str, other: str | None) -> str:
-    """`address`, for a validator. Raises ValueError when `other`, the value of `key`, is the same place."""
+    """`address`, for a validator. Raises ValueError if `other`, the value of `key`, is the same address."""
     if other is not None:
         (host, port), (other_host, other_port) = split_address(address), split_address(other)
         if port == other_port != 0 and (host == other_host or not _ANYWHERE.isdisjoint((host, other_host))):
@@ -90,10 +77,10 @@ def _check_address(text: str) -> str:
 
 
 FilePath = Annotated[Path, BeforeValidator(_resolve)]
-"""A path; a relative one counts from the configuration file's folder."""
+"""A path; a relative one starts at the configuration file's folder."""
 
 ListenAddress = Annotated[str, AfterValidator(_check_address)]
-"""host:port; port 0 lets the system choose, which only tests want."""
+"""host:port; with port 0 the system chooses one, for tests."""
 
 
 def _check_mirror(text: str) -> str:
@@ -104,11 +91,19 @@ def _check_mirror(text: str) -> str:
 
 
 MirrorAddress = Annotated[str, AfterValidator(_check_mirror)]
-"""Where the registry's files lie as well: https://host/folder, http://…, or file:///folder."""
+"""A mirror of the registry's files: https://host/folder, http://…, or file:///folder."""
 
 
 class Settings(BaseModel):
-    """Base of every section: strict types, no unknown key, immutable; defaults are checked like values."""
+    """Base of every section: no type coercion, no unknown key, immutable; defaults are checked like values.
+
+    class NodeSettings(Settings):
+        participant: str
+        listen: ListenAddress
+        tls: TlsSettings
+
+    settings = load_settings(Path("node/node.toml"), NodeSettings)
+    """
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, validate_default=True, revalidate_instances="always"
@@ -124,14 +119,14 @@ class TlsSettings(Settings):
 
 
 class LogSettings(Settings):
-    """`level` of what is logged; `format` json for machines, console for people."""
+    """`level` of the log; `format` json for machines, console for people."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "console"] = "json"
 
 
 class MetricsSettings(Settings):
-    """Where Prometheus reads /metrics; None: nowhere."""
+    """Where Prometheus reads /metrics; None if it is not served."""
 
     listen: ListenAddress | None = None
 
@@ -142,8 +137,8 @@ _Model = TypeVar("_Model", bound=Settings)
 def load_settings(path: Path, model: type[_Model]) -> _Model:
     """The settings in the TOML file at `path`.
 
-    Raises ConfigurationError naming the file, the key and what to do: missing or
-    unreadable file, broken TOML, unknown key, wrong type, missing key.
+    Raises ConfigurationError naming the file and the key: missing or unreadable file, invalid TOML, unknown or
+    missing key, wrong type.
     """
     try:
         data = path.read_bytes()
@@ -167,7 +162,7 @@ def load_settings(path: Path, model: type[_Model]) -> _Model:
 
 
 def _describe(problem: ErrorDetails, model: type[BaseModel]) -> str:
-    """One problem in a sentence an operator can act on."""
+    """One problem as a sentence for the operator."""
     *sections, key = [str(part) for part in problem["loc"]] or ["?"]
     where = f" in [{'.'.join(sections)}]" if sections else ""
     if problem["type"] == "extra_forbidden":
@@ -181,7 +176,7 @@ def _describe(problem: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _keys(model: type[BaseModel], sections: list[str]) -> list[str]:
-    """The keys that may stand in a section, as far as it is a plain nested model."""
+    """The keys that a section may have, if it is a plain nested model."""
     found: Any = model
     for section in sections:
         field = found.model_fields.get(section) if hasattr(found, "model_fields") else None

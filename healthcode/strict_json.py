@@ -1,8 +1,4 @@
-"""JSON from outside, read strictly: bounded, UTF-8, no key twice, no NaN, no number or depth that hurts (RFC 8259).
-
-What is signed is hashed as it came, and read once, here; two parsers that see two things in
-one document are how signatures are got round.
-"""
+"""Strict JSON (RFC 8259) from outside: bounded, UTF-8, no duplicate key, no NaN, limited digits and depth."""
 
 from __future__ import annotations
 
@@ -17,6 +13,7 @@ _MAX_DEPTH = 16
 _MAX_DIGITS = 19
 
 
+# signed JSON is parsed only here: two parsers that read one file differently let an attacker bypass a signature
 def load_json(data: bytes, max_bytes: int) -> Any:
     """The value in `data`.
 
@@ -29,7 +26,7 @@ def load_json(data: bytes, max_bytes: int) -> Any:
         value = json.loads(
             data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer
         )
-        # an escaped half of a surrogate pair is text that nobody could send on
+        # an escaped lone surrogate cannot be encoded again
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeError as error:

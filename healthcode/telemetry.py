@@ -1,20 +1,4 @@
-"""Logs and metrics of a service.
-
-Logs are structlog JSON on standard error, and never hold an id number, a name, a
-code's text or key bytes: a redaction processor masks them by key and by pattern,
-as a net below the rule that nobody logs them. Metrics are Prometheus, one
-registry a service, served on /metrics; labels are closed words, never data.
-
-    configure_logging("province-node", level="info")
-    log = get_logger("issue")
-    log.info("codes_issued", count=1000)
-
-    metrics = Metrics("province-node")
-    issued = metrics.counter("codes_issued_total", "Codes issued", ("presentation",))
-    issued.labels("LIVE").inc()
-    with start_metrics_server(metrics, "127.0.0.1:9090"):
-        ...
-"""
+"""Logs and metrics of a service: structlog JSON on standard error, and a Prometheus registry."""
 
 from __future__ import annotations
 
@@ -35,13 +19,14 @@ from healthcode.errors import ConfigurationError, UnavailableError
 
 __all__ = ["LogBudget", "Metrics", "configure_logging", "get_logger", "redact", "start_metrics_server"]
 
+# a second line of defence: no code may log an id number, a name, a code's text or key bytes
 MASK = "[redacted]"
 
 _SECRET_KEYS = re.compile(
     r"(^|_)(code|codes|code_text|number|id_number|document|name|full_name|masked_name|holder|passphrase|password"
     r"|seed|secret|private|private_key|key_pem|question|answer|nonce|salt|tag)$"
 )
-# event fields of that form which say something else
+# event fields that match the pattern but are not secret
 _PLAIN_KEYS = frozenset(
     {"grpc_code", "exit_code", "participant_code", "file_name", "role_name", "logger_name"}
 )
@@ -54,7 +39,7 @@ _SECRET_TEXT = re.compile(
 
 
 def redact(value: object) -> object:
-    """`value` with codes, resident ids and private keys masked, in texts at any depth."""
+    """`value` with codes, resident ids and private keys masked in texts at any depth."""
     if isinstance(value, str):
         return _SECRET_TEXT.sub(MASK, value)
     if isinstance(value, bytes | bytearray | memoryview):
@@ -79,10 +64,9 @@ def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
 def configure_logging(
     service: str, *, level: str = "info", style: str = "json", stream: TextIO | None = None
 ) -> None:
-    """Sets up the process's log: called once, by a service's `serve`.
+    """Configures the process's log; called once, by a service's `serve`.
 
-    `style` is json (a line an event) or console. Records of other libraries pass
-    through the same processors.
+    `style` is json (one line per event) or console. Records of other libraries pass through the same processors.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -107,8 +91,8 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # at INFO they tell of each key of an m-of-n role that did not sign ("No signature for keyid"), which is as it
-    # should be, and of each signature that does not hold, which our own lines tell with a reason
+    # at INFO they log each key of an m-of-n role that did not sign, which is normal, and each invalid
+    # signature, which our own lines report with a reason
     for library in ("tuf", "securesystemslib"):
         logging.getLogger(library).setLevel(logging.WARNING)
     structlog.configure(
@@ -138,11 +122,9 @@ def get_logger(component: str) -> structlog.stdlib.BoundLogger:
 
 
 class LogBudget:
-    """Lets `burst` lines of a kind through each `period_seconds` and counts the rest.
+    """Limits log lines of one kind to `burst` per `period_seconds`, and counts the rest.
 
-    For what a stranger can cause at will: a flood of bad requests must not become
-    a flood of lines. `take(kind)` gives None (do not log) or how many were left
-    out since the last line of that kind. At most `max_kinds` kinds are told apart.
+    It is for events that a stranger can cause. At most `max_kinds` kinds are distinguished.
     """
 
     def __init__(self, *, burst: int = 5, period_seconds: float = 10, max_kinds: int = 256) -> None:
@@ -152,6 +134,7 @@ class LogBudget:
         self._kinds: dict[str, tuple[float, int, int]] = {}
 
     def take(self, kind: str) -> int | None:
+        """None: do not log. Else the number of lines of this kind left out since the last one."""
         now = time.monotonic()
         if kind not in self._kinds and len(self._kinds) >= self._max_kinds:
             kind = ""
@@ -166,7 +149,7 @@ class LogBudget:
 
 
 class Metrics:
-    """A service's Prometheus registry; every name gets the prefix `healthcode_`."""
+    """A service's Prometheus registry. Every name has the prefix `healthcode_`; labels are closed words, never data."""
 
     def __init__(self, service: str) -> None:
         self.registry = CollectorRegistry()
@@ -192,9 +175,9 @@ class Metrics:
 
 @contextmanager
 def start_metrics_server(metrics: Metrics, listen: str | None) -> Iterator[int | None]:
-    """Serves /metrics on `listen` (host:port) while the block runs; gives the port, None when not asked for.
+    """Serves /metrics on `listen` (host:port) during the block; yields the port, None if `listen` is None.
 
-    Raises UnavailableError when the port is in use, ConfigurationError when it is not ours to take.
+    Raises UnavailableError if the port is in use, ConfigurationError if it cannot be bound.
     """
     if listen is None:
         yield None

@@ -1,1 +1,1 @@
-"""National policy: what to do with what was found, as signed data, the same for every node."""
+"""National policy: signed rules that turn findings into decisions, the same for every node."""

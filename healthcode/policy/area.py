@@ -1,10 +1,6 @@
-"""The risk of areas, by GB/T 2260 code, from `areas/risk.json`.
+"""The risk of areas by GB/T 2260 code, from `areas/risk.json`, which changes daily.
 
-It changes daily, so it is a signed file of its own and no part of the policy.
-Only exact codes count: the risk of a district is not that of its city. An area
-that is not listed follows the policy's stated default.
-
-    {"format": "healthcode/areas/1", "as_of": "2026-11-21T00:00:00Z", "areas": {"310115": "HIGH"}}
+Only exact codes count: the risk of a district is not that of its city.
 """
 
 from __future__ import annotations
@@ -26,13 +22,13 @@ MAX_AREAS_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class AreaRisk:
-    """`risks` by six-digit area code; `as_of` in seconds since the epoch, None when nothing was published."""
+    """`risks` by six-digit area code; `as_of` in epoch seconds, None if nothing was published."""
 
     as_of: int | None = None
     risks: Mapping[str, RiskLevel] = field(default_factory=lambda: MappingProxyType({}))
 
     def risk(self, area_code: str) -> RiskLevel | None:
-        """The risk of an area; None when it is not listed."""
+        """The risk of an area; None if it is not listed."""
         return self.risks.get(area_code)
 
 
@@ -43,7 +39,7 @@ class _AreasDocument(JsonModel):
 
 
 def check_area_code(text: str) -> str:
-    """`text` when it is empty or six digits; raises InvalidInputError naming the field."""
+    """`text` if it is empty or six digits. Raises InvalidInputError naming the field."""
     if text and not (len(text) == 6 and text.isascii() and text.isdigit()):
         raise InvalidInputError(
             "an area is named by the six digits of GB/T 2260", fields={"area_code": "not six digits"}
@@ -52,10 +48,7 @@ def check_area_code(text: str) -> str:
 
 
 def decode_areas(data: bytes) -> AreaRisk:
-    """Decodes `areas/risk.json`; raises DecodeError json.…, areas.format, areas.code.
-
-    A risk that this version does not know counts as HIGH.
-    """
+    """Decodes `areas/risk.json`; an unknown risk counts as HIGH. Raises DecodeError: json.…, areas.format, areas.code."""
     document = parse_json(data, _AreasDocument, max_bytes=MAX_AREAS_BYTES)
     if document.format != AREAS_FORMAT:
         raise DecodeError("areas.format", f"format {document.format!r} is not {AREAS_FORMAT}")
@@ -70,7 +63,7 @@ def decode_areas(data: bytes) -> AreaRisk:
 
 
 def encode_areas(areas: AreaRisk) -> bytes:
-    """`areas` as the document to sign."""
+    """The bytes to sign."""
     return write_json(
         {"format": AREAS_FORMAT, "as_of": rfc3339(areas.as_of or 0), "areas": dict(areas.risks)}
     )

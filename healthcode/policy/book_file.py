@@ -90,7 +90,7 @@ def decode_policy(data: bytes) -> PolicyBook:
 
 
 def default_policy_bytes() -> bytes:
-    """The national default, as a test realm starts with it."""
+    """The national default policy, with which a test realm starts."""
     return files("healthcode.policy").joinpath("national.json").read_bytes()
 
 

@@ -1,9 +1,4 @@
-"""JSON documents of the policy layer: strict to read, opaque to sign.
-
-Read: bounded, UTF-8, no key twice in an object, no NaN. Models are strict and
-frozen and pass over fields of newer writers. Write: one form (sorted keys, no
-spaces, no line end); the bytes that were signed are what travels.
-"""
+"""JSON files of the policy layer: decoded strictly into models, encoded in one form."""
 
 from __future__ import annotations
 
@@ -21,25 +16,25 @@ __all__ = ["JsonModel", "Rfc3339", "parse_json", "write_json"]
 
 
 class JsonModel(BaseModel):
-    """A document, or a part of one, from another party."""
+    """A JSON file from another party, or a part of one. Unknown fields of newer writers are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
 def _seconds(value: Any) -> Any:
     if not isinstance(value, str):
-        raise ValueError("must be an RFC 3339 time, like 2026-11-21T08:00:00Z")  # noqa: TRY004  pydantic reads a ValueError as a bad field
+        raise ValueError("must be an RFC 3339 time, like 2026-11-21T08:00:00Z")  # noqa: TRY004  pydantic reports a ValueError as an invalid field
     return parse_rfc3339(value)
 
 
 Rfc3339 = Annotated[int, BeforeValidator(_seconds)]
-"""RFC 3339 text in the document, seconds since the epoch in the model."""
+"""RFC 3339 text in the file, seconds since the epoch in the model."""
 
 _Model = TypeVar("_Model", bound=JsonModel)
 
 
 def parse_json(data: bytes, model: type[_Model], *, max_bytes: int) -> _Model:
-    """`data` as `model`. Raises DecodeError: those of load_json, and document.field, which names the field."""
+    """`data` as `model`. Raises DecodeError: those of load_json, or document.field, which names the field."""
     try:
         return model.model_validate(load_json(data, max_bytes))
     except ValidationError as error:
@@ -49,5 +44,5 @@ def parse_json(data: bytes, model: type[_Model], *, max_bytes: int) -> _Model:
 
 
 def write_json(value: Mapping[str, Any]) -> bytes:
-    """The bytes to sign."""
+    """The bytes to sign: sorted keys, no spaces, no final newline."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

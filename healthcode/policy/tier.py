@@ -1,10 +1,4 @@
-"""Freshness of trust: how old is how bad.
-
-Age is seconds since the owner signed. Up to `fresh_seconds` trust is FRESH, up
-to `aging_seconds` AGING, beyond it STALE. Which thresholds apply is policy, by
-place (docs/wire-format.md §6); an issuer's age is the worse of the registry's
-timestamp and of the issuer's own live signature.
-"""
+"""How fresh trust is. Age is seconds since its owner signed it; the policy sets the thresholds by place."""
 
 from __future__ import annotations
 
@@ -15,7 +9,7 @@ __all__ = ["Freshness", "TrustTier"]
 
 
 class TrustTier(StrEnum):
-    """How fresh the trust was that a verdict rests on."""
+    """FRESH up to `fresh_seconds` of age, AGING up to `aging_seconds`, then STALE."""
 
     FRESH = "FRESH"
     AGING = "AGING"
@@ -30,7 +24,7 @@ class Freshness:
     aging_seconds: int
 
     def tier(self, age_seconds: int) -> TrustTier:
-        """The tier of trust that is `age_seconds` old; a negative age counts as none."""
+        """The tier at an age. A negative age counts as 0."""
         if age_seconds <= self.fresh_seconds:
             return TrustTier.FRESH
         if age_seconds <= self.aging_seconds:

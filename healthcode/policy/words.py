@@ -1,8 +1,6 @@
-"""The closed words of verification and policy.
+"""The closed words of verification and policy: the values of the enums in verdict.proto without their prefix.
 
-Each value is the word of the enum in protos/healthcode/v1/verdict.proto without
-its prefix; tests hold the two together. Level, Presentation and HolderMatch,
-which a code alone determines, live in `healthcode.wire`.
+A test compares them. Level, Presentation and HolderMatch are in `healthcode.wire`.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ __all__ = ["OUTAGES", "Decision", "Outcome", "PersonCategory", "PlaceType", "Ris
 
 
 class Outcome(StrEnum):
-    """What verification found, in the order in which it is looked for; the first that holds is it."""
+    """What verification found. The offline outcomes are in the order of the checks, and the first that applies is the answer."""
 
     MALFORMED = "MALFORMED"
     UNKNOWN_ISSUER = "UNKNOWN_ISSUER"
@@ -32,7 +30,7 @@ class Outcome(StrEnum):
 
 
 class Decision(StrEnum):
-    """What the policy says to do here."""
+    """What the policy decides for this place."""
 
     PASS = "PASS"  # noqa: S105  a word of the protocol, no password
     CHECK_NOT_REQUIRED = "CHECK_NOT_REQUIRED"
@@ -58,7 +56,7 @@ class PlaceType(StrEnum):
 
 
 class PersonCategory(StrEnum):
-    """Whom the policy treats apart (requirement R7)."""
+    """Categories of people that a policy can treat differently (requirement R7)."""
 
     GENERAL = "GENERAL"
     SPECIAL = "SPECIAL"
@@ -80,4 +78,4 @@ OUTAGES = frozenset(
         Outcome.TEMPORARILY_UNAVAILABLE,
     }
 )
-"""Outcomes that speak of our clock, our trust or the network, not of the person: never REFUSE."""
+"""Outcomes about our clock, our trust or the network, not about the person: never REFUSE."""

@@ -1,8 +1,6 @@
-"""The access table: who may call which RPC, how large, and for how long.
+"""The access table: who may call which RPC, with how large a request, and for how long.
 
-A method that is not in `ACCESS` is refused, whoever calls. A test holds the
-table against the descriptors of the protos. Callers of kind ISSUER and
-INTEGRATOR belong to one participant, and reach only their own node.
+A method that is not in `ACCESS` is refused. A test compares the table with the protos.
 """
 
 from __future__ import annotations
@@ -20,29 +18,29 @@ __all__ = ["ACCESS", "AccessRule", "Ending", "check_access"]
 KIB = 1024
 MIB = 1024 * 1024
 
+# these belong to one participant, and may call only its own node
 _OWN_ONLY = frozenset({PeerKind.ISSUER, PeerKind.INTEGRATOR})
 
 
 class Ending(StrEnum):
-    """When the server ends a call that did not end by itself; a stream it ends, ends with OK."""
+    """When the server ends a call that does not end by itself. A stream that the server ends, ends with OK."""
 
     NEVER = "NEVER"
-    """It has a deadline."""
+    """The call has a deadline."""
     ON_DRAIN = "ON_DRAIN"
-    """A stream without end: ended when it is old, and as soon as the server drains."""
+    """An endless stream: ended at its maximum age, or when the server drains."""
     ON_STOP = "ON_STOP"
-    """Health.Watch alone: it has to tell of the drain, so it lives until the server stops."""
+    """Health.Watch only: it reports the drain, so it lives until the server stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRule:
     """What one RPC demands.
 
-    `callers`: kinds of identity that may call. `anonymous`: a caller without a
-    valid certificate may, too. `deadline_required`: the call must carry one; a
-    long-lived stream has `idle_seconds` between its requests instead.
-    `max_request_bytes`: of each request message. `has_items`: a string or an item that
-    cannot be read spoils that item alone, and a message of a stream never ends it; see item.py.
+    `callers` may call it; with `anonymous`, so may callers without a valid certificate. With `deadline_required`
+    the call must have a deadline; a long-lived stream has `idle_seconds` between its requests instead.
+    `max_request_bytes` limits each request message. With `has_items`, a string or item that cannot be decoded
+    affects that item alone (see lenient_items), and never ends a stream.
     """
 
     callers: frozenset[PeerKind]
@@ -87,15 +85,15 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
         "/healthcode.v1.TrustRegistryService/PublishRevocations": AccessRule(
             _PROVINCE, max_request_bytes=9 * MIB, idle_seconds=30
         ),
-        # a snapshot of the most participants, and what stands beside it
+        # a snapshot with the maximum number of participants, and the other fields
         "/healthcode.v1.TrustRegistryService/ReportNodeState": AccessRule(
             _PROVINCE | _GATEWAY, max_request_bytes=320 * KIB
         ),
-        # far more than a code may have: one that is too long gets a verdict like any other
+        # far more than a code needs: a code that is too long still gets a verdict
         "/healthcode.v1.ProvinceNodeService/Verify": AccessRule(
             _INTEGRATOR, max_request_bytes=256 * KIB, has_items=True
         ),
-        # 128 items of at most 2 KiB of code each, and what stands beside them
+        # 128 items of at most 2 KiB of code each, and the other fields
         "/healthcode.v1.ProvinceNodeService/VerifyBatch": AccessRule(
             _INTEGRATOR, max_request_bytes=512 * KIB, has_items=True
         ),
@@ -128,10 +126,10 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
 
 
 def check_access(rule: AccessRule, peer: PeerId | None, *, participant: str | None) -> None:
-    """Lets `peer` through, or raises PermissionDeniedError (METHOD_NOT_ALLOWED).
+    """Raises PermissionDeniedError (METHOD_NOT_ALLOWED) if `peer` may not call.
 
-    `peer` is None for a caller without a valid identity; `participant` is the
-    node's own code, None on a service that belongs to no participant.
+    `peer` is None for an anonymous caller; `participant` is the node's own code, None for a service that
+    belongs to no participant.
     """
     if peer is None:
         if not rule.anonymous:

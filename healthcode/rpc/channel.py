@@ -1,17 +1,4 @@
-"""Channels to the other services: who the server must be, who we are, and no call without a deadline.
-
-    channel = open_channel("10.0.0.5:7443", ca_pem=registry_ca, server=PeerId(realm, PeerKind.REGISTRY),
-                           identity=load_tls(…))
-    stub = TrustRegistryServiceStub(channel)
-    with rpc_errors("the registry"):
-        response = await stub.SubmitJoin(request, timeout=10)
-
-The server must show a certificate of `ca_pem` for the DNS name of `server`
-(`province-31.healthcode`), whatever address was dialled. A call without
-`timeout=` raises InvalidInputError before anything is sent, but for the
-long-lived streams of the access table. Retries: UNAVAILABLE only, at most four
-attempts, under a budget; a method that changes something carries a request_id.
-"""
+"""Channels to other services: the server's identity is checked, and every call has a deadline."""
 
 from __future__ import annotations
 
@@ -37,8 +24,8 @@ _SERVICE_CONFIG = json.dumps(
     {
         # the default, pick_first, sends everything to one backend
         "loadBalancingConfig": [{"round_robin": {}}],
-        # a server that stops answers what is on the wire with CANCELLED; so leave it as soon as its
-        # health says NOT_SERVING (16 callers under load: some 14 CANCELLED a stop without this, none with it)
+        # a server that stops answers requests on the wire with CANCELLED, so leave it as soon as its health is
+        # NOT_SERVING (measured with 16 callers: about 14 CANCELLED per stop without this, none with it)
         "healthCheckConfig": {"serviceName": ""},
         "methodConfig": [
             {
@@ -66,12 +53,12 @@ def open_channel(
     retries: bool = True,
     max_response_bytes: int = MAX_RESPONSE_BYTES,
 ) -> grpc.aio.Channel:
-    """A channel to `server` at `target` (host:port). Connects at the first call; close it when done.
+    """A channel to `target` (host:port), which connects at the first call; the caller closes it.
 
-    `server` is the identity expected there, or its DNS name where the realm is not known yet.
-
-    `identity` is our certificate and key; None where the listener asks for none.
-    `retries=False` for a caller that has a retry rule of its own, like the gateway.
+    The server must show a certificate of `ca_pem` for the DNS name of `server` (an identity or that name),
+    whatever address was dialled. `identity` is our certificate and key; None if the listener asks for none.
+    A call without `timeout=` raises InvalidInputError, except long-lived streams of the access table.
+    Calls that end with UNAVAILABLE are retried, at most four attempts; `retries=False` turns that off.
     """
     name = server if isinstance(server, str) else server.dns_name
     roots = ca_pem if isinstance(ca_pem, str) else "\n".join(ca_pem)
@@ -86,28 +73,26 @@ def open_channel(
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.enable_retries", int(retries)),
         ("grpc.max_receive_message_length", max_response_bytes),
-        # a peer that died without a word is noticed within 13 s
+        # a peer that died silently is noticed within 13 s
         ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 3_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
-        # the default waits 4.6 s before it tries again
+        # the default is 4.6 s
         ("grpc.initial_reconnect_backoff_ms", 100),
         # despite its name the time that an attempt to connect has, handshake included
         ("grpc.min_reconnect_backoff_ms", CONNECT_SECONDS * 1000),
         ("grpc.max_reconnect_backoff_ms", 1_000),
-        # each channel its own connections, so that closing one closes them
+        # no connections shared between channels, so that closing a channel closes its connections
         ("grpc.use_local_subchannel_pool", 1),
     ]
     return _Channel(grpc.aio.secure_channel(target, credentials, options=options))
 
 
 class _Channel(grpc.aio.Channel):
-    """A channel whose calls demand a deadline.
+    """A channel whose calls demand a deadline."""
 
-    A wrapper, since the library's interceptors start a task for each call and leave
-    generators of streams running behind them.
-    """
+    # a wrapper: the library's interceptors start a task for each call and leave generators of streams running
 
     def __init__(self, inner: grpc.aio.Channel) -> None:
         self._inner = inner
@@ -144,7 +129,7 @@ class _Channel(grpc.aio.Channel):
 
 
 def _demanding(method: str, call: Callable[..., Any]) -> Callable[..., Any]:
-    """`call`, which raises InvalidInputError without `timeout=` where the access table demands a deadline."""
+    """`call`, or a wrapper that raises InvalidInputError without `timeout=` if the access table demands a deadline."""
     rule = ACCESS.get(method)
     if rule is not None and not rule.deadline_required:
         return call

@@ -1,12 +1,6 @@
-"""The standard's types as protos, and back.
+"""Converts the standard's types to protos and back.
 
-Enums go by name: `Level.GREEN` is `LEVEL_GREEN`. A number that this software does
-not know, which a newer peer may send, becomes None (or the stated default), and
-never an error. UNSPECIFIED is None as well.
-
-    request.place_type   → place_word(request.place_type)    "STATION", or "17" when unknown: decides as OTHER, flagged
-    Level.GREEN          → enum_number(verdict_pb2.Level, Level.GREEN)
-    verdict              → encode_verdict(verdict)
+Enums go by name. A number that this software does not know becomes None or a default, never an error.
 """
 
 from __future__ import annotations
@@ -42,7 +36,7 @@ _Word = TypeVar("_Word", bound=StrEnum)
 
 
 def enum_number(proto: Any, word: StrEnum | None) -> Any:
-    """The proto number of a word; 0 (UNSPECIFIED) for None or a word which the proto lacks."""
+    """The proto number of a word (`Level.GREEN` is LEVEL_GREEN); 0 for None or a word that the proto lacks."""
     if word is None:
         return 0
     found = _descriptor(proto).values_by_name.get(_prefix(proto) + word.value)
@@ -50,7 +44,7 @@ def enum_number(proto: Any, word: StrEnum | None) -> Any:
 
 
 def enum_word(proto: Any, number: int) -> str | None:
-    """The word of a proto number without its prefix; None for UNSPECIFIED and for an unknown one."""
+    """The word of a proto number without its prefix; None for UNSPECIFIED or an unknown number."""
     found = _descriptor(proto).values_by_number.get(number)
     if found is None or number == 0:
         return None
@@ -59,18 +53,18 @@ def enum_word(proto: Any, number: int) -> str | None:
 
 
 def enum_member(proto: Any, number: int, kind: type[_Word]) -> _Word | None:
-    """The member of our enum for a proto number; None for UNSPECIFIED and for an unknown one."""
+    """The member of `kind` for a proto number; None for UNSPECIFIED or an unknown number."""
     word = enum_word(proto, number)
     return kind(word) if word is not None and word in kind.__members__ else None
 
 
 def place_word(number: int) -> str:
-    """The place type's word: OTHER for UNSPECIFIED, the number as text for one that is not known."""
+    """The place type's word: OTHER for UNSPECIFIED, the number as text if it is unknown."""
     return _word_or(verdict_pb2.PlaceType, number, "OTHER")
 
 
 def category_word(number: int) -> str:
-    """The person category's word: GENERAL for UNSPECIFIED, the number as text for one that is not known."""
+    """The person category's word: GENERAL for UNSPECIFIED, the number as text if it is unknown."""
     return _word_or(verdict_pb2.PersonCategory, number, "GENERAL")
 
 
@@ -83,7 +77,7 @@ def _descriptor(proto: EnumTypeWrapper) -> Any:
 
 
 def _prefix(proto: EnumTypeWrapper) -> str:
-    """The prefix of an enum's values is that of its UNSPECIFIED."""
+    """The prefix of an enum's values, taken from its UNSPECIFIED."""
     zero: str = _descriptor(proto).values_by_number[0].name
     return zero.removesuffix("UNSPECIFIED")
 
@@ -94,7 +88,7 @@ def timestamp(seconds: int | None) -> Timestamp | None:
 
 
 def epoch(message: Any, field: str) -> int | None:
-    """A Timestamp field as epoch seconds; None when it is not set."""
+    """A Timestamp field as epoch seconds; None if it is not set."""
     return int(getattr(message, field).seconds) if message.HasField(field) else None
 
 
@@ -139,9 +133,8 @@ def encode_verdict(verdict: Verdict) -> verdict_pb2.Verdict:
 def decode_verdict(message: verdict_pb2.Verdict) -> Verdict:
     """The verdict that a server sent.
 
-    An outcome or decision that this software does not know reads as UNDECIDED:
-    the decision becomes UNDECIDED, an unknown outcome TEMPORARILY_UNAVAILABLE
-    (which never refuses anybody), and the warnings say so.
+    An unknown outcome or decision reads as decision UNDECIDED; an unknown outcome becomes
+    TEMPORARILY_UNAVAILABLE, which never refuses anyone. The warnings name it.
     """
     warnings = tuple(message.warnings)
     outcome = enum_member(verdict_pb2.Outcome, message.outcome, Outcome)
@@ -166,7 +159,7 @@ def decode_verdict(message: verdict_pb2.Verdict) -> Verdict:
         policy_version=message.policy_version,
         remedy=message.remedy or None,
         trust_version=message.trust_version,
-        # a tier that is not known is no reason to believe more
+        # an unknown tier counts as the worst
         trust_tier=enum_member(verdict_pb2.TrustTier, message.trust_tier, TrustTier) or TrustTier.STALE,
         trust_age_seconds=message.trust_age_seconds,
         revocations_as_of=epoch(message, "revocations_as_of"),

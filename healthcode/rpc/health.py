@@ -1,7 +1,6 @@
-"""grpc.health.v1.Health in our own servicer form.
+"""grpc.health.v1.Health as a servicer of ours.
 
-The library's servicer writes to the raw context, past the access table, the
-error map and the drain; this one goes through them like every other service.
+The library's own servicer bypasses the access table, the error mapping and the drain.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ["HealthServicer"]
 
 
 class HealthServicer:
-    """One status for the whole server and for each service name it was given."""
+    """One status for the whole server and for each of its service names."""
 
     def __init__(self) -> None:
         self._services = {""}
@@ -26,7 +25,7 @@ class HealthServicer:
         self._changed = asyncio.Event()
 
     def add(self, service: str) -> None:
-        """Makes a service's full name known."""
+        """Adds a service by its full name."""
         self._services.add(service)
 
     def set_serving(self, *, serving: bool) -> None:
@@ -44,7 +43,7 @@ class HealthServicer:
             else health_pb2.HealthCheckResponse.NOT_SERVING
         )
 
-    # methods are named as in the proto; the call's facts are of no use to them
+    # methods are named as in the proto, and do not need the call
     async def Check(  # noqa: N802  as above
         self,
         request: health_pb2.HealthCheckRequest,

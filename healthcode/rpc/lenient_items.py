@@ -1,10 +1,6 @@
-"""Requests of items, one of which may be bad: whatever of them can be read.
+"""Decodes what can be read of a request of items that protobuf refused, so that every item gets its own verdict.
 
-Protobuf refuses a whole message for one string that is not UTF-8, so one bad code would
-cost a batch of 128 their verdicts. Here a message that was refused is read again, level by
-level, through a twin of its type in which strings and inner messages are bytes. A string
-keeps what is UTF-8 of it, with U+FFFD for the rest; an inner message that cannot be read is
-there and empty. So every item has its place and its own verdict.
+Protobuf refuses a whole message for one string that is not UTF-8.
 """
 
 from __future__ import annotations
@@ -21,16 +17,17 @@ from google.protobuf.message_factory import GetMessageClass
 
 __all__ = ["decode_leniently"]
 
-# twice what a batch may have; reading this way is slow
+# twice the largest batch; lenient decoding is slow
 _MAX_INNER = 256
 
 _Message = TypeVar("_Message", bound=Message)
 
 
 def decode_leniently(kind: type[_Message], raw: bytes) -> _Message | None:
-    """What can be read of a message that protobuf refused; None when it is none at all, or has too many items.
+    """What can be read of a refused message; None if nothing can, or if it has too many items.
 
-    For types without maps, oneofs and groups, which the requests with items are.
+    A string keeps its valid UTF-8, with U+FFFD for the rest; an inner message that cannot be read is present
+    and empty. Only for types without maps, oneofs and groups, as requests with items are.
     """
     try:
         twin = _twin(kind.DESCRIPTOR).FromString(raw)
@@ -68,7 +65,7 @@ def _put(message: Message, field: Any, read: list[Any]) -> None:
 
 @cache
 def _twin(descriptor: Descriptor) -> type[Message]:
-    """The same fields under the same numbers; strings and messages as bytes, enums as numbers."""
+    """A type with the same field numbers in which strings and messages are bytes, and enums are numbers."""
     proto = DescriptorProto(name="Twin")
     for field in descriptor.fields:
         kind = field.type

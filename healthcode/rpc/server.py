@@ -1,28 +1,4 @@
-"""A gRPC server whose every method passes one gate.
-
-In order: is the server still taking calls; is the method in the access table;
-who calls; may they; is there a deadline; is there room; is the body the
-method's message. Then the servicer. Whatever goes wrong becomes a typed status;
-the text of a foreign exception stays in the log.
-
-A servicer is a plain object with the methods of its proto service:
-
-    class Federation:
-        async def Answer(self, request: AnswerRequest, call: CallInfo) -> AnswerResponse: ...
-    # server streams: `async def WatchTrust(self, request, call) -> AsyncIterator[…]` with `yield`
-    # client streams: `request` is an AsyncIterator; it ends when the server drains
-
-    verifier = PeerVerifier(realm=realm, ca_for=lambda peer: view().cas_of(peer), clock=clock)
-    server = GrpcServer(settings.listen, ServerTls(settings.tls, client_cas=lambda: view().cas()),
-                        metrics=metrics, verifier=verifier, participant="31")
-    server.add(federation_pb2.DESCRIPTOR.services_by_name["FederationService"], Federation())
-    await run_until_stopped([server])      # healthcode.rpc.lifecycle; or server.start() … server.stop()
-
-Health and reflection are on every server. A listener that asks for no client
-certificate has `ServerTls(…, client_cas=None)` and `verifier=None`, and serves
-only what the access table opens to anonymous callers. Settings of the transport
-are those that were measured; each has its reason beside it.
-"""
+"""A gRPC listener. Every method passes a gate, and every server has health and reflection."""
 
 from __future__ import annotations
 
@@ -58,7 +34,16 @@ _REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
 
 class GrpcServer:
-    """One listener. Make it inside a running event loop; see the module for use."""
+    """One listener. Create it inside a running event loop.
+
+        server = GrpcServer(settings.listen, ServerTls(settings.tls, client_cas=cas), metrics=metrics,
+                            verifier=PeerVerifier(realm=realm, ca_for=ca_for, clock=clock), participant="31")
+        server.add(federation_pb2.DESCRIPTOR.services_by_name["FederationService"], Federation())
+        await run_until_stopped([server])      # healthcode.service.lifecycle
+
+    A listener that asks for no client certificate has `ServerTls(…, client_cas=None)` and `verifier=None`, and
+    serves only methods that the access table opens to anonymous callers.
+    """
 
     def __init__(
         self,
@@ -89,9 +74,11 @@ class GrpcServer:
         self.add(_HEALTH, self._health)  # type: ignore[arg-type]  # its stubs name the C class
 
     def add(self, service: ServiceDescriptor, servicer: object) -> None:
-        """Serves `service` with the methods of `servicer`. Before `start`.
+        """Serves `service` with the methods of `servicer`; call it before `start`.
 
-        A method that `servicer` lacks is UNIMPLEMENTED: a newer release of gRPC may add one to its Health.
+        A servicer is a plain object with the methods of its proto service: `async def Answer(self, request, call)`;
+        a server stream yields; for a client stream `request` is an AsyncIterator that ends when the server drains.
+        A method that `servicer` lacks is UNIMPLEMENTED.
         """
         self._services.append(service.full_name)
         self._health.add(service.full_name)
@@ -102,7 +89,7 @@ class GrpcServer:
                 self._methods[path] = _handler(self._state, path, method, function)
 
     async def start(self) -> None:
-        """Listens; `port` then tells where. Raises UnavailableError when the port is in use, ConfigurationError when it is not ours to take."""
+        """Listens; `port` is then known. Raises UnavailableError if the port is in use, ConfigurationError if it cannot be bound."""
         reflection = reflection_aio.ReflectionServicer([*self._services, _REFLECTION.full_name])
         self.add(_REFLECTION, reflection)  # type: ignore[arg-type]  # as above
         check_free(self._listen, reuse_port=self._state.limits.reuse_port)
@@ -118,12 +105,12 @@ class GrpcServer:
         self._log.info("listening", listen=self._listen, port=self.port, services=self._services)
 
     async def drain(self) -> None:
-        """Health says NOT_SERVING; streams that have no end of their own finish with OK. Calls are still taken."""
+        """Sets health to NOT_SERVING and ends endless streams with OK. Calls are still accepted."""
         self._health.set_serving(serving=False)
         self._state.end(Ending.ON_DRAIN)
 
     async def stop(self, grace_seconds: float = 10.0) -> None:
-        """Drains, refuses new calls, lets those under way finish for `grace_seconds`, then closes."""
+        """Drains, refuses new calls, waits `grace_seconds` for calls under way, then closes."""
         await self.drain()
         self._state.end(Ending.ON_STOP)
         if self._server is not None:
@@ -133,28 +120,28 @@ class GrpcServer:
         limits = self._state.limits
         rules = [rule for path, rule in self._state.access.items() if path in self._methods]
         return [
-            # with the port shared, a second server would start without a word and take half of the calls
+            # with a shared port a second server would start silently and take half of the calls
             ("grpc.so_reuseport", int(limits.reuse_port)),
-            # the most that any method here takes, and some more: the gate holds each to its own limit, and
-            # its refusal says why, which that of the transport does not
+            # above the largest limit of a method: the gate enforces each limit with a reason, which the
+            # transport does not give
             (
                 "grpc.max_receive_message_length",
                 max((rule.max_request_bytes for rule in rules), default=0) + _OVER_LIMIT_BYTES,
             ),
             ("grpc.max_metadata_size", 16 * 1024),
             ("grpc.max_concurrent_streams", limits.streams_per_connection),
-            # a channel sticks to one process: close it now and then, so that clients spread anew
+            # a channel stays with one process: close it now and then, so that clients spread again
             ("grpc.max_connection_age_ms", int(limits.connection_age_seconds * 1000)),
             ("grpc.max_connection_age_grace_ms", int(limits.connection_grace_seconds * 1000)),
             ("grpc.max_connection_idle_ms", int(limits.connection_idle_seconds * 1000)),
-            # our clients ping each 10 s, also without calls, and that is no abuse
+            # our clients ping every 10 s, also without calls, which is not abuse
             ("grpc.http2.min_ping_interval_without_data_ms", 5000),
             ("grpc.keepalive_permit_without_calls", 1),
         ]
 
 
 class _Router(grpc.GenericRpcHandler):
-    """Finds a method's handler; for one that is not served here the library answers UNIMPLEMENTED."""
+    """Finds a method's handler; the library answers UNIMPLEMENTED for a method that is not served here."""
 
     def __init__(self, methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
         self._methods = methods
@@ -168,7 +155,7 @@ class _Router(grpc.GenericRpcHandler):
 def _handler(
     state: GateState, path: str, method: MethodDescriptor, function: Callable[..., Any]
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """A handler over raw bytes: a body that is decoded outside the gate would put a traceback in the log."""
+    """A handler over raw bytes, so that a body that cannot be decoded never becomes a traceback in the log."""
     gate = Gate(state, path, method, function)
     make: Any
     serve: Any
@@ -186,7 +173,7 @@ def _handler(
 
 
 def check_free(listen: str, *, reuse_port: bool = False) -> None:
-    """Raises UnavailableError when the port is in use, ConfigurationError when `listen` cannot be bound at all."""
+    """Raises UnavailableError if the port is in use, ConfigurationError if `listen` cannot be bound."""
     host, port = split_address(listen)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -201,7 +188,7 @@ def check_free(listen: str, *, reuse_port: bool = False) -> None:
         ) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            # a process that ends sets it free, so a service manager may try again
+            # another process may release it, so a service manager may try again
             raise UnavailableError(
                 f"cannot listen on {listen}: another process has the port; stop it, or choose another `listen`"
             ) from error

@@ -1,11 +1,6 @@
-"""Our errors as gRPC statuses, and back: one map each way, tested as a round trip.
+"""Maps our errors to gRPC statuses and back; tested as a round trip.
 
-A status carries google.rpc.ErrorInfo (`reason`, domain "healthcode"), BadRequest
-with the fields at fault, and RetryInfo. An exception that is not ours becomes
-INTERNAL with an incident id; its text goes to the log alone.
-
-    with rpc_errors("the gateway"):                      # client side
-        response = await stub.Ask(request, timeout=5)    # AioRpcError → HealthcodeError
+A status carries google.rpc.ErrorInfo (reason, domain "healthcode"), BadRequest with the fields, and RetryInfo.
 """
 
 from __future__ import annotations
@@ -44,9 +39,9 @@ DOMAIN = "healthcode"
 DETAILS_KEY = "grpc-status-details-bin"
 MAX_MESSAGE_CHARACTERS = 1000
 
-# how the library words a write that crossed with the end of its stream: open it again
+# the library's message for a write to a stream that has just ended: open a new one
 _WRITE_ON_ENDED_STREAM = "Internal error from Core"
-# and a server whose certificate it does not take
+# and for a server whose certificate it refuses
 _BAD_NAME, _BAD_ISSUER = _BAD_CERTIFICATE = ("Hostname Verification", "CERTIFICATE_VERIFY_FAILED")
 
 _CODE_BY_REASON: Mapping[Reason, grpc.StatusCode] = MappingProxyType(
@@ -90,7 +85,7 @@ _CLASS_BY_REASON: Mapping[Reason, type[HealthcodeError]] = MappingProxyType(
     }
 )
 
-# what a status without ErrorInfo (from the library, a proxy, a stranger) means to us
+# the meaning of a status without ErrorInfo (from the library, a proxy, a foreign server)
 _BARE: Mapping[grpc.StatusCode, tuple[type[HealthcodeError], Reason]] = MappingProxyType(
     {
         grpc.StatusCode.INVALID_ARGUMENT: (InvalidInputError, Reason.INVALID_REQUEST),
@@ -104,7 +99,7 @@ _BARE: Mapping[grpc.StatusCode, tuple[type[HealthcodeError], Reason]] = MappingP
         grpc.StatusCode.FAILED_PRECONDITION: (PreconditionError, Reason.INVALID_REQUEST),
         grpc.StatusCode.RESOURCE_EXHAUSTED: (OverloadedError, Reason.TOO_LARGE),
         grpc.StatusCode.DEADLINE_EXCEEDED: (UnavailableError, Reason.DEADLINE_EXCEEDED),
-        # a server that stops cancels what it could not answer: the call may be tried again
+        # a server that stops cancels the calls that it cannot answer; they may be retried
         grpc.StatusCode.CANCELLED: (UnavailableError, Reason.SHUTTING_DOWN),
         grpc.StatusCode.UNAVAILABLE: (UnavailableError, Reason.SERVICE_UNAVAILABLE),
     }
@@ -112,7 +107,7 @@ _BARE: Mapping[grpc.StatusCode, tuple[type[HealthcodeError], Reason]] = MappingP
 
 
 def status_code(error: HealthcodeError) -> grpc.StatusCode:
-    """The gRPC code of an error: by its reason where that has one of its own, else by its class."""
+    """The gRPC code of an error: of its reason if that has its own, else of its class."""
     by_reason = _CODE_BY_REASON.get(error.reason)
     if by_reason is not None:
         return by_reason
@@ -120,7 +115,7 @@ def status_code(error: HealthcodeError) -> grpc.StatusCode:
 
 
 def encode_status(error: HealthcodeError) -> status_pb2.Status:
-    """The google.rpc.Status of an error. InternalError and ConfigurationError keep their text to themselves."""
+    """The google.rpc.Status of an error. InternalError and ConfigurationError hide their message."""
     code = status_code(error)
     internal = code is grpc.StatusCode.INTERNAL
     incident = error.fields.get("incident") if isinstance(error, InternalError) else None
@@ -145,7 +140,7 @@ def encode_status(error: HealthcodeError) -> status_pb2.Status:
 
 
 def decode_status(status: status_pb2.Status, *, peer: str = "the server") -> HealthcodeError:
-    """The error that a google.rpc.Status tells of; an unknown reason reads as INTERNAL."""
+    """The error in a google.rpc.Status; an unknown reason reads as INTERNAL. `peer` names the other side in messages."""
     code = _code(status.code)
     kind, reason = _BARE.get(code, (InternalError, Reason.INTERNAL))
     detail: str | None = None
@@ -164,7 +159,7 @@ def decode_status(status: status_pb2.Status, *, peer: str = "the server") -> Hea
             elif packed.Unpack(retry):
                 retry_after = retry.retry_delay.ToNanoseconds() / 1e9
         except ProtobufDecodeError:
-            continue  # the code still says what kind of failure it is
+            continue  # the status code remains
     kind = _CLASS_BY_REASON.get(reason, kind)
     message = status.message[:MAX_MESSAGE_CHARACTERS] or f"{peer} answered {code.name}"
     if detail and kind is InvalidInputError:
@@ -173,7 +168,7 @@ def decode_status(status: status_pb2.Status, *, peer: str = "the server") -> Hea
 
 
 def error_from_rpc(error: grpc.RpcError, *, peer: str = "the server") -> HealthcodeError:
-    """The HealthcodeError in a failed call. `peer` is how messages name the other side."""
+    """The HealthcodeError for a failed call. `peer` names the other side in messages."""
     code = error.code()
     metadata: Any = error.trailing_metadata() or ()  # a tuple, or aio's Metadata: both give pairs
     for key, value in metadata:

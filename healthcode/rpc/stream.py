@@ -1,12 +1,6 @@
-"""VerifyStream as an integrator wants it: one iterator in, one out, whatever happens to the connection.
+"""VerifyStream for integrators: one iterator in, one out, across reconnections.
 
-    async for verdict in verify_stream(ProvinceNodeServiceStub(channel), requests):
-        open_gate(verdict.item_id, verdict.decision)
-
-The server ends a stream with OK from time to time (connections are renewed to spread
-load) and when it stops; verifying is free of side effects, so what was sent and not
-answered is simply sent again on the next stream. One verdict for each request, in
-order, none twice.
+The server ends streams now and then. Verifying has no side effects, so unanswered requests are sent again.
 """
 
 from __future__ import annotations
@@ -38,11 +32,11 @@ async def verify_stream(
     max_unanswered: int = MAX_UNANSWERED,
     attempts: int = 4,
 ) -> AsyncIterator[Verdict]:
-    """The verdicts on `requests`, in order, across as many streams as it takes.
+    """The verdicts on `requests`: one for each, in order, none twice, across as many streams as needed.
 
-    `stub` is a ProvinceNodeServiceStub. At most `max_unanswered` requests are under way.
-    Raises UnavailableError after `attempts` streams in a row brought no answer (pauses of
-    0.1, 0.2, 0.4 … s between them), and at once whatever else the node says.
+    `stub` is a ProvinceNodeServiceStub; at most `max_unanswered` requests are under way. Raises
+    UnavailableError after `attempts` streams in a row without an answer (pauses of 0.1, 0.2, 0.4 … s), and
+    any other error of the node at once.
     """
     sending = _Sending(requests, max_unanswered)
     failures = 0
@@ -70,25 +64,24 @@ async def verify_stream(
 
 
 class _Sending:
-    """What is under way: taken from the caller and not answered yet, oldest first.
+    """Requests that are sent and not answered yet, oldest first.
 
-    Each stream has a place of its own in it, so that one which is dying, and may still
-    wait for its next request, takes nothing from the one after it.
+    Each stream has its own position, so that a dying stream takes no request from the next one.
     """
 
     def __init__(self, source: AsyncIterable[VerifyStreamRequest], max_unanswered: int) -> None:
         self._unanswered: deque[VerifyStreamRequest] = deque()
         self._answered = 0
         self._exhausted = False
-        self._room = asyncio.Semaphore(max_unanswered)
+        self._free = asyncio.Semaphore(max_unanswered)
         self._changed = asyncio.Condition()
-        # a task of its own: the library cancels whoever waits for the next request when a stream ends
+        # a separate task, because the library cancels the reader of requests when a stream ends
         self._reader = asyncio.create_task(self._read(source))
 
     async def _read(self, source: AsyncIterable[VerifyStreamRequest]) -> None:
         try:
             async for request in source:
-                await self._room.acquire()
+                await self._free.acquire()
                 async with self._changed:
                     self._unanswered.append(request)
                     self._changed.notify_all()
@@ -106,7 +99,7 @@ class _Sending:
         return bool(self._unanswered)
 
     async def requests(self) -> AsyncIterator[VerifyStreamRequest]:
-        """What one stream sends: all that is unanswered, then what comes."""
+        """What one stream sends: all unanswered requests, then new ones."""
         place = self._answered
         while True:
             await self._come(place)
@@ -117,17 +110,17 @@ class _Sending:
             yield request
 
     async def _come(self, place: int) -> None:
-        """Waits until the caller has brought request number `place`, or all."""
+        """Waits for request number `place`, or for the end."""
         async with self._changed:
             await self._changed.wait_for(
                 lambda: place < self._answered + len(self._unanswered) or self._exhausted
             )
 
     def answered(self) -> None:
-        """The oldest unanswered request has its answer."""
+        """The oldest unanswered request got its answer."""
         self._unanswered.popleft()
         self._answered += 1
-        self._room.release()
+        self._free.release()
 
     async def close(self) -> None:
         self._reader.cancel()

@@ -1,1 +1,1 @@
-"""What every service runs beside its RPCs: the trust follower, the reporter, start and stop."""
+"""What every service runs besides its RPCs: trust follower, reporter, start and stop."""

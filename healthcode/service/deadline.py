@@ -1,8 +1,6 @@
-"""What ends when, and who must act: roles, keys and certificates, as `status` and the metrics of all services tell it.
+"""When roles, keys and certificates expire, and who must renew them, for `status` and the metrics.
 
-A warning begins when a third of the life is left, so that people can be called at an
-hour that suits them. Who is named is whoever can end it; the registry cannot sign for
-a province, nor an operator for root's holders.
+A warning begins when a third of the lifetime is left.
 """
 
 from __future__ import annotations
@@ -57,11 +55,10 @@ DEADLINE_LABELS = ("kind", "name")
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """One thing that ends: from `begins` to `ends`, in epoch seconds; `who` must act before.
+    """Something that expires: valid from `begins` to `ends` (epoch seconds); `who` must act before.
 
-    `kind` is role, key or certificate: a closed word, since it labels a metric. `replaced`:
-    another one stands in for it already, so nobody must act; `killed`: a key that is refused
-    for ever, with or without another. One that is missing altogether has no version, and ended at 0.
+    `kind` is role, key or certificate, and labels a metric. `replaced`: its successor is already there, so no
+    action is needed. `killed`: a key that is refused for ever. If it is missing, `version` is empty and `ends` is 0.
     """
 
     kind: str
@@ -75,15 +72,15 @@ class Deadline:
 
     @property
     def warns(self) -> int:
-        """From when on a third of the life is left."""
+        """When a third of the lifetime is left."""
         return self.ends - (self.ends - self.begins) // WARN_FRACTION
 
     def must_act(self, now: int) -> bool:
-        """Whether it is time to call somebody."""
+        """Whether `who` must act now."""
         return not self.replaced and now > self.warns
 
     def note(self, now: int) -> str:
-        """What to tell an operator of it."""
+        """The note for an operator."""
         if self.killed:
             return "killed: what it signed is refused for ever"
         if self.replaced:
@@ -98,21 +95,21 @@ class Deadline:
 
 
 class DeadlineMetrics:
-    """When each thing ends, and from when on a third of its life is left: two gauges by kind and name."""
+    """Two gauges by kind and name: when it expires, and when the warning begins."""
 
     def __init__(self, warns: Gauge, ends: Gauge) -> None:
         self._warns, self._ends = warns, ends
 
     @classmethod
     def of_service(cls, metrics: Metrics) -> DeadlineMetrics:
-        """Those of a node or the gateway, of what is its own."""
+        """The gauges of a node or the gateway."""
         return cls(
             metrics.gauge("warns_timestamp_seconds", WARNS_HELP, DEADLINE_LABELS),
             metrics.gauge("ends_timestamp_seconds", ENDS_HELP, DEADLINE_LABELS),
         )
 
     def set(self, deadlines: Iterable[Deadline]) -> None:
-        """Shows what ends when; what is there no more, or replaced, is shown no more."""
+        """Shows these deadlines and no others; replaced ones are not shown."""
         self._ends.clear()
         self._warns.clear()
         for each in deadlines:
@@ -134,7 +131,7 @@ def describe_deadline(deadline: Deadline, now: int) -> dict[str, Any]:
 
 
 def acts_of(deadlines: Iterable[Deadline], now: int) -> list[dict[str, Any]]:
-    """Who must act by when, of those for whom it is time."""
+    """Who must act by when, for deadlines whose warning has begun."""
     return [
         {
             "who": each.who,
@@ -147,7 +144,7 @@ def acts_of(deadlines: Iterable[Deadline], now: int) -> list[dict[str, Any]]:
 
 
 def describe_policy(book: PolicyBook, now: int) -> list[dict[str, Any]]:
-    """The policy in force, then those to come. A policy has no end but the next one's beginning."""
+    """The policy in force, then those to come. A policy ends when the next one begins."""
     upcoming = book.upcoming(now)
     return [
         {
@@ -161,12 +158,12 @@ def describe_policy(book: PolicyBook, now: int) -> list[dict[str, Any]]:
 
 
 def role_deadline(role: str, version: int, ends: int) -> Deadline:
-    """A role's current metadata."""
+    """The deadline of a role's current metadata."""
     return Deadline("role", role, str(version), ends - expiry_seconds(role), ends, actor_of(role))
 
 
 def state_deadlines(state: TrustState, participants: Sequence[str] | None = None) -> list[Deadline]:
-    """Every role of a trust folder, and of `participants` (all if left out) what each signs; the first on top."""
+    """The roles of a trust folder, and of `participants` (default: all); the earliest first."""
     national = state.national
     found = [
         role_deadline(role, each.version, expires_at(each))
@@ -189,13 +186,13 @@ def state_deadlines(state: TrustState, participants: Sequence[str] | None = None
 
 
 def certificate_deadline(name: str, pem: str, who: str) -> Deadline:
-    """The first certificate of a PEM. Raises ConfigurationError."""
+    """The deadline of the first certificate in a PEM. Raises ConfigurationError."""
     begins, ends = validity_of(pem)
     return Deadline("certificate", name, "", begins, ends, who)
 
 
 def certificate_file_deadlines(files: Mapping[str, tuple[Path, str]]) -> list[Deadline]:
-    """Certificates in files, by name: (file, who). What cannot be read is left out; `check` says why."""
+    """Deadlines of certificate files, by name: (file, who). Unreadable files are left out; `check` reports them."""
     found = []
     for name, (path, who) in files.items():
         try:
@@ -208,9 +205,9 @@ def certificate_file_deadlines(files: Mapping[str, tuple[Path, str]]) -> list[De
 def participant_deadlines(
     code: str, document: ProvinceFile, killed: Collection[bytes] = ()
 ) -> list[Deadline]:
-    """The published keys and CAs of one participant. The newest of each purpose needs a successor in time.
+    """The published keys and CAs of one participant. Only the newest of each purpose must be renewed.
 
-    `killed` are the kids that its node killed: no such key stands in for another, and nobody renews it.
+    `killed` are the kids that its node killed: such a key replaces no other, and is not renewed.
     """
     who = f"the authority of {participant(code).english}"
     newest: dict[str, int] = {}
@@ -232,7 +229,7 @@ def participant_deadlines(
         )
         for key in document.keys
     ]
-    anchors, _ = select_tls_cas({code: document.tls_ca})  # an entry that is no CA is told elsewhere
+    anchors, _ = select_tls_cas({code: document.tls_ca})  # entries that are not CAs are reported elsewhere
     last = max((validity_of(pem)[1] for pem in anchors[code]), default=0)
     for number, pem in enumerate(anchors[code], start=1):
         begins, ends = validity_of(pem)

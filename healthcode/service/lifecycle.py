@@ -1,14 +1,4 @@
-"""From start to SIGTERM: servers come up together, drain together, and go.
-
-    async def main() -> None:
-        await run_until_stopped([node_server, issuer_server], follower.run(), publisher.run())
-
-On SIGTERM or SIGINT: health says NOT_SERVING, calls are still taken for
-`lame_duck_seconds` so that clients and balancers look elsewhere, then new ones
-are refused with SHUTTING_DOWN while those under way finish within
-`grace_seconds`. Only then the background work is cancelled. A background task
-that fails stops the whole process: a service is up, or it is down.
-"""
+"""Start and stop of a service: its servers start together, drain together, and stop."""
 
 from __future__ import annotations
 
@@ -33,10 +23,12 @@ async def run_until_stopped(
     lame_duck_seconds: float = 0.5,
     grace_seconds: float = 10.0,
 ) -> None:
-    """Serves until a signal comes, then stops as the module tells.
+    """Serves until SIGTERM or SIGINT. `on_ready` is called when all servers listen.
 
-    `on_ready` is called once all servers listen. A second signal does not wait
-    for the grace. Raises what a server's `start` or a background task raises.
+    Then health is NOT_SERVING while calls are accepted for `lame_duck_seconds`, so that clients and balancers
+    leave; then new calls are refused and those under way finish within `grace_seconds`; then background tasks
+    are cancelled. A second signal skips the grace. A background task that fails stops the service. Raises what a
+    server's `start` or a background task raises.
     """
     log = get_logger("lifecycle")
     loop = asyncio.get_running_loop()

@@ -1,17 +1,4 @@
-"""The registry as a TrustSource: files by FetchFile, for code that is not async.
-
-`GrpcSource` is called from an executor's thread while the event loop runs
-elsewhere; `connect_source` brings a loop of its own, for commands:
-
-    with connect_source("registry.example:7444", ca_pem=ca) as source:
-        init_trust(directory, source, …)
-
-`open_source` gives any source by its address:
-
-    grpcs://host:port                    the registry's public listener; needs its CA
-    https://host/folder, http://…        a mirror: the same files on any web server
-    file:///folder, or a folder's path   a copy of the trust tree, e.g. carried by hand
-"""
+"""The registry as a TrustSource (FetchFile over gRPC), for code that is not async; and sources by URL."""
 
 from __future__ import annotations
 
@@ -58,9 +45,9 @@ REGISTRY_NAME = "registry.healthcode"
 
 
 class GrpcSource:
-    """A TrustSource over FetchFile. `fetch` must be called from another thread than the loop's.
+    """A TrustSource over FetchFile. `fetch` must not be called in the loop's thread.
 
-    A file may take `timeout_seconds`, and a second for each 64 KiB that it may be long.
+    A file may take `timeout_seconds`, and 1 s more for each 64 KiB of its maximum size.
     """
 
     def __init__(
@@ -81,7 +68,7 @@ class GrpcSource:
         return self._name
 
     def fetch(self, path: str, max_bytes: int) -> bytes:
-        """The whole file; see TrustSource.fetch. UnavailableError(SOURCE_SLOW) when its time is up."""
+        """The whole file; see TrustSource.fetch. Raises UnavailableError (SOURCE_SLOW) after the timeout."""
         call = self._fetch(path, max_bytes)
         try:
             future = asyncio.run_coroutine_threadsafe(call, self._loop)
@@ -91,14 +78,14 @@ class GrpcSource:
                 f"{self._name}: we are stopping", reason=Reason.TRUST_UNAVAILABLE
             ) from error
         try:
-            # the call has its own deadline; but a loop that is closed meanwhile would never say so,
-            # and this thread must not hold up the end of the process
+            # the call has its own deadline, but a loop that is closed meanwhile would never end it, and
+            # this thread must not delay the end of the process
             while not concurrent.futures.wait([future], timeout=0.25).done and not self._loop.is_closed():
                 pass
             return future.result(0)
         except (concurrent.futures.TimeoutError, concurrent.futures.CancelledError) as error:
             if inspect.getcoroutinestate(call) == inspect.CORO_CREATED:
-                call.close()  # it will never run
+                call.close()  # it never runs
             raise UnavailableError(
                 f"{self._name}: we are stopping", reason=Reason.TRUST_UNAVAILABLE
             ) from error
@@ -116,13 +103,15 @@ class GrpcSource:
                         call.cancel()
                         break
         except HealthcodeError as error:
-            raise self._told(error, path, max_bytes, seconds) from error
+            raise self._source_error(error, path, max_bytes, seconds) from error
         if len(data) > max_bytes:
             raise too_large(path, max_bytes, self._name)
         return bytes(data)
 
-    def _told(self, error: HealthcodeError, path: str, max_bytes: int, seconds: float) -> HealthcodeError:
-        """What a failed call means for a source; the reasons of trust are ours to find, never the server's to tell."""
+    def _source_error(
+        self, error: HealthcodeError, path: str, max_bytes: int, seconds: float
+    ) -> HealthcodeError:
+        """The error of a failed call as a source raises it. The server cannot choose reasons of trust."""
         if isinstance(error, NotFoundError):
             return NotFoundError(f"{self._name} has no file {path}")
         if isinstance(error, RefusedServerError):
@@ -143,7 +132,7 @@ class GrpcSource:
 
 @contextmanager
 def connect_source(target: str, *, ca_pem: str, timeout_seconds: float = 10.0) -> Iterator[GrpcSource]:
-    """The registry's public listener at `target` as a source, with an event loop in a thread of its own."""
+    """The registry's public listener at `target` as a source, with an event loop in its own thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="trust-source", daemon=True)
     thread.start()
@@ -168,7 +157,7 @@ def connect_source(target: str, *, ca_pem: str, timeout_seconds: float = 10.0) -
 
 
 def check_source(url: str) -> str:
-    """`url`, if it can be a source's. Raises ConfigurationError saying what to write."""
+    """`url` if it can be a source. Raises ConfigurationError, which says what to write."""
     parts = _split(url)
     if parts.scheme == "grpcs":
         try:
@@ -185,7 +174,7 @@ def check_source(url: str) -> str:
 
 
 def open_mirror(url: str, *, ca_pem: str | None = None) -> HttpSource | FolderSource:
-    """The source at an address that needs no gRPC. Raises ConfigurationError for one that cannot be meant."""
+    """The source at a URL other than gRPC. Raises ConfigurationError for an invalid one."""
     parts = _split(check_source(url))
     if parts.scheme in ("http", "https"):
         return HttpSource(url, ca_pem=ca_pem)
@@ -195,17 +184,21 @@ def open_mirror(url: str, *, ca_pem: str | None = None) -> HttpSource | FolderSo
 
 
 def open_mirrors(urls: Iterable[str], ca: Path | None) -> tuple[HttpSource | FolderSource, ...]:
-    """The mirrors that a configuration names; `ca` is a file. Raises ConfigurationError."""
+    """The mirrors of a configuration; `ca` is a file. Raises ConfigurationError."""
     pem = None if ca is None else load_ca(ca)
     return tuple(open_mirror(url, ca_pem=pem) for url in urls)
 
 
 @contextmanager
 def open_source(url: str, *, ca_pem: str | None = None) -> Iterator[TrustSource]:
-    """The source at any address, for as long as the block runs, for code that is not async.
+    """The source at any URL, for the duration of the block, for code that is not async.
 
-    `ca_pem`: what its certificate must come from; a registry needs it, and an https mirror
-    without is checked by the system's CAs. Raises ConfigurationError.
+        grpcs://host:port                    the registry's public listener
+        https://host/folder, http://…        a mirror: the same files on a web server
+        file:///folder, or a folder's path   a copy of the trust tree
+
+    `ca_pem` is the CA of its certificate: required for a registry; without it, an https mirror is checked with
+    the system's CAs. Raises ConfigurationError.
     """
     parts = _split(check_source(url))
     if parts.scheme != "grpcs":

@@ -1,21 +1,4 @@
-"""Tells the registry each minute what this service decides with, so that its operators see who lags.
-
-What is told: software, realm, the versions of root, policy, areas and each head, the
-first expiry, and by how much the own clock differed from the registry's at the last
-report. The signed timestamp and snapshot go along: a registry that was rebuilt from
-an older mirror learns from them which versions were given out before.
-
-The answer names this service's own roles that the registry lacks, if it was restored from
-something older: `on_lacking` hands them in again. `report_soon` is for whoever notices that
-the registry was away, or has gone back: it learns from the report above what it must go on.
-
-Nothing else hangs on a report: one that fails is counted, logged by its reason, and the
-next one comes in its time. The registry's clock is never followed; a difference only
-shows, as a metric and at the registry.
-
-    reporter = NodeReporter("province-node", trust=…, directory=trust_folder, tls=settings.tls, …)
-    await run_until_stopped([server], follower.run(), reporter.run())
-"""
+"""Reports every minute to the registry which trust this service uses, so that operators see which nodes lag."""
 
 from __future__ import annotations
 
@@ -46,7 +29,7 @@ __all__ = ["REPORT_SECONDS", "NodeReporter", "describe_state"]
 REPORT_SECONDS = 60.0
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 3600.0
 _SOON_SECONDS = 10.0
-"""Between two reports that were asked for: whoever serves an old file again and again costs no more."""
+"""Minimum interval of requested reports: a source that keeps serving an old file must not cause more."""
 _TIMEOUT_SECONDS = 10.0
 _LIMITS = TrustLimits()
 
@@ -54,7 +37,7 @@ _LIMITS = TrustLimits()
 def describe_state(
     view: TrustView, *, software: str, now: int, clock_offset_seconds: int | None = None
 ) -> ReportNodeStateRequest:
-    """What a service that decides with `view` tells of itself (pure)."""
+    """The report of a service that uses `view`. Pure."""
     return ReportNodeStateRequest(
         software=software,
         realm=view.realm,
@@ -69,9 +52,10 @@ def describe_state(
 
 
 class NodeReporter:
-    """Reports for one service; `trust` gives the view in use, None while there is none.
+    """Reports for one service. `trust` returns the view in use, None if there is none.
 
-    `directory` is its trust folder; `tls` its own certificate, which is read anew for each report.
+    `directory` is its trust folder. `tls` names its own certificate, read again for each report.
+    `on_lacking` is called with this service's roles that the registry lacks after a restore, to publish them again.
     """
 
     def __init__(
@@ -107,11 +91,11 @@ class NodeReporter:
         )
 
     def report_soon(self) -> None:
-        """What this service holds and what the registry serves do not fit: tell it now, not in a minute."""
+        """Reports now instead of within a minute: this service's trust and the registry's do not agree."""
         self._soon.set()
 
     async def run(self) -> None:
-        """Reports for ever; ends only by being cancelled."""
+        """Reports until it is cancelled. A failed report is counted and logged; nothing else depends on it."""
         told: Reason | None = None
         interval = self._interval_seconds
         wait = min(1.0, interval)
@@ -136,9 +120,9 @@ class NodeReporter:
                 await self._on_lacking(tuple(response.lacking_roles))
 
     async def _until_due(self, wait: float, spacing: float) -> None:
-        """Until the next report, or until one is asked for, `spacing` after the last one."""
-        # jitter, so that the nodes of a country do not report in step
-        jitter = random.uniform(0.9, 1.1)  # noqa: S311  no secret hangs on it
+        """Waits for the next report, or until `report_soon`, at least `spacing` after the last one."""
+        # jitter, so that the nodes of a country do not report at the same moment
+        jitter = random.uniform(0.9, 1.1)  # noqa: S311  not a secret
         await asyncio.sleep(min(spacing, wait) * jitter)
         try:
             async with asyncio.timeout(max(0.0, wait - spacing) * jitter):
@@ -148,7 +132,7 @@ class NodeReporter:
         self._soon.clear()
 
     async def report_once(self) -> ReportNodeStateResponse:
-        """One report. Raises HealthcodeError: no trust yet, the registry out of reach, a certificate that is none."""
+        """Sends one report. Raises HealthcodeError: no trust yet, registry out of reach, invalid certificate."""
         view = self._trust()
         if view is None:
             raise TrustError("there is no trust yet, so nothing to report")
@@ -166,7 +150,7 @@ class NodeReporter:
             realm=self._realm,
         )
         server = PeerId(self._realm, PeerKind.REGISTRY)
-        # a channel for each report: a minute apart, and so always to the address and CA of now
+        # a new channel for each report, with the current address and CA
         async with open_channel(
             registry.endpoint, ca_pem=registry.ca_pem, server=server, identity=identity
         ) as channel:
@@ -185,12 +169,13 @@ class NodeReporter:
             now=self._clock.now(),
             clock_offset_seconds=self._offset_seconds,
         )
+        # a registry rebuilt from an older mirror learns from these which versions it published before
         request.timestamp = self._read("timestamp", _LIMITS.timestamp_bytes)
         request.snapshot = self._read("snapshot", _LIMITS.snapshot_bytes)
         return request
 
     def _read(self, role: str, max_bytes: int) -> bytes:
-        """A metadata file of the generation that serves; nothing when it cannot be read."""
+        """A metadata file of the generation in use; empty if it cannot be read."""
         try:
             data = (self._directory / "current" / "metadata" / f"{role}.json").read_bytes()
         except OSError:
@@ -198,7 +183,8 @@ class NodeReporter:
         return data if len(data) <= max_bytes else b""
 
     def _measure(self, started: int, ended: int, response: ReportNodeStateResponse) -> None:
-        """The difference of the clocks, good to a second and half of the call."""
+        """Measures the difference of the clocks, to 1 s plus half the duration of the call."""
         if ended - started <= _TIMEOUT_SECONDS and response.HasField("received_at"):
+            # shown as a metric only: the registry's clock is never followed
             self._offset_seconds = (started + ended) // 2 - response.received_at.seconds
             self._offset.set(self._offset_seconds)

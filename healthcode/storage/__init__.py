@@ -1,1 +1,1 @@
-"""Stores: what was acknowledged survives. The one home of `sqlite3` is `stores.sqlite`."""
+"""Durable files, the lock file, and SQLite."""

@@ -24,247 +24,287 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 1
-    """INTERNAL: a fault of ours. The text never says more than an incident id."""
+    """INTERNAL: an error of the server; the message contains only an incident id"""
     ERROR_REASON_CONFIGURATION_INVALID: _ErrorReason.ValueType  # 2
-    """a setting, key file or certificate of one's own machine; never told to a caller"""
+    """a setting, key file or certificate on this machine is invalid; never sent to a caller"""
     ERROR_REASON_INVALID_REQUEST: _ErrorReason.ValueType  # 10
     """INVALID_ARGUMENT
-    a field is wrong; see BadRequest
+    a field is invalid; see BadRequest
     """
     ERROR_REASON_MALFORMED_MESSAGE: _ErrorReason.ValueType  # 11
-    """the body is not the protobuf of this method"""
+    """the body is not this method's protobuf message"""
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 12
+    """the batch has too many items"""
     ERROR_REASON_DEADLINE_REQUIRED: _ErrorReason.ValueType  # 13
-    """every call must carry a deadline"""
+    """the call has no deadline"""
     ERROR_REASON_DOCUMENT_INVALID: _ErrorReason.ValueType  # 14
-    """an identity document fails its own checks"""
+    """an identity document's number is not valid"""
     ERROR_REASON_IDENTITY_MISSING: _ErrorReason.ValueType  # 20
     """UNAUTHENTICATED, PERMISSION_DENIED
     no certificate, or not exactly one healthcode URI SAN
     """
     ERROR_REASON_IDENTITY_FOREIGN: _ErrorReason.ValueType  # 21
-    """the identity is of another realm or cannot be parsed"""
+    """the identity is of another realm, or cannot be parsed"""
     ERROR_REASON_CERTIFICATE_NOT_PUBLISHED: _ErrorReason.ValueType  # 22
-    """not issued by the CA that is published for this identity"""
+    """the certificate was not issued by the CA published for this identity"""
     ERROR_REASON_METHOD_NOT_ALLOWED: _ErrorReason.ValueType  # 23
-    """the access table does not let this caller call this method"""
+    """this caller may not call this method"""
     ERROR_REASON_SIGNATURE_INVALID: _ErrorReason.ValueType  # 24
+    """a signature is not valid"""
     ERROR_REASON_SIGNATURE_THRESHOLD: _ErrorReason.ValueType  # 25
     """too few valid signatures"""
     ERROR_REASON_POSSESSION_UNPROVEN: _ErrorReason.ValueType  # 26
-    """a key came without proof of possession"""
+    """a key came without a proof of possession"""
     ERROR_REASON_VERSION_CONFLICT: _ErrorReason.ValueType  # 30
     """FAILED_PRECONDITION, ABORTED, ALREADY_EXISTS, NOT_FOUND, OUT_OF_RANGE
-    version is not current + 1
+    the version is not the current one + 1
     """
     ERROR_REASON_PATH_FORBIDDEN: _ErrorReason.ValueType  # 31
     """a role signed a path that is not its own"""
     ERROR_REASON_AUTHORITY_EXISTS: _ErrorReason.ValueType  # 32
     """the participant already has an authority"""
     ERROR_REASON_PARTICIPANT_UNKNOWN: _ErrorReason.ValueType  # 33
+    """this realm has no such participant"""
     ERROR_REASON_PROPOSAL_UNKNOWN: _ErrorReason.ValueType  # 34
+    """there is no such proposal"""
     ERROR_REASON_PROPOSAL_STALE: _ErrorReason.ValueType  # 35
-    """something else was published since it was made"""
+    """something else was published after the proposal was made"""
     ERROR_REASON_ALREADY_SIGNED: _ErrorReason.ValueType  # 36
-    """one person, one signature"""
+    """this key holder has signed the proposal already"""
     ERROR_REASON_FILE_UNKNOWN: _ErrorReason.ValueType  # 37
+    """there is no such file, or no role lists it"""
     ERROR_REASON_CODE_UNKNOWN: _ErrorReason.ValueType  # 38
+    """this issuer never issued such a code"""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 39
-    """the same request_id came with another content"""
+    """this request_id was used before with other content"""
     ERROR_REASON_NOT_COVERED: _ErrorReason.ValueType  # 40
-    """a code would outlive the revocation lists"""
+    """the code would expire after the last day that the revocation lists cover"""
     ERROR_REASON_KEY_UNAVAILABLE: _ErrorReason.ValueType  # 41
-    """no key of the purpose is in its window"""
+    """no key for this purpose is valid now"""
     ERROR_REASON_INDEX_EXHAUSTED: _ErrorReason.ValueType  # 42
+    """no index is left for the day, in any series"""
     ERROR_REASON_LEVEL_FORBIDDEN: _ErrorReason.ValueType  # 43
-    """this issuer, or this reason, may not give this level"""
+    """this issuer may not give this level, or not for this reason"""
     ERROR_REASON_REALM_MISMATCH: _ErrorReason.ValueType  # 44
+    """something is of another realm"""
     ERROR_REASON_LIST_SHRANK: _ErrorReason.ValueType  # 45
+    """a revocation list lost entries"""
     ERROR_REASON_QUESTION_EXPIRED: _ErrorReason.ValueType  # 46
+    """the question has expired"""
     ERROR_REASON_ROOT_UNKNOWN: _ErrorReason.ValueType  # 47
-    """no root of the fingerprint that was asked for"""
+    """no source has a root with this fingerprint"""
     ERROR_REASON_ISSUER_RETIRED: _ErrorReason.ValueType  # 48
-    """this participant leaves, and the time until which it signs codes is over"""
+    """this participant is leaving, and may no longer sign codes"""
     ERROR_REASON_CODE_NOT_REPEATABLE: _ErrorReason.ValueType  # 49
     """the code was issued, and its text cannot be given again: ask with a new id"""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 60
-    """UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED"""
+    """UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED
+    the server is stopping; try again
+    """
     ERROR_REASON_HOME_UNAVAILABLE: _ErrorReason.ValueType  # 61
-    """the home province of a code; nothing else"""
+    """the home province of a code cannot be reached"""
     ERROR_REASON_TRUST_UNAVAILABLE: _ErrorReason.ValueType  # 62
-    """no trust to decide with"""
+    """there is no trust to decide with"""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 63
+    """too many calls at once"""
     ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 64
+    """a message or file is too large"""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 65
+    """the deadline passed"""
     ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 66
+    """a file or database could not be written; usually the disk is full"""
     ERROR_REASON_STREAM_IDLE: _ErrorReason.ValueType  # 67
+    """no request came on the stream for too long"""
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 68
-    """a node, the gateway or the registry cannot be reached, or serve, now"""
+    """a node, the gateway or the registry cannot be reached, or cannot serve now"""
     ERROR_REASON_SERVER_REFUSED: _ErrorReason.ValueType  # 69
-    """whoever answers has a certificate of another CA or name than expected"""
+    """the server's certificate is of another CA or name than expected"""
     ERROR_REASON_TRUST_ROLLBACK: _ErrorReason.ValueType  # 70
-    """what a client of the trust files refused, and why; the last good trust serves on
+    """why a client refused trust files; it goes on with the last good trust
     an older version is served again
     """
     ERROR_REASON_TRUST_MIXED: _ErrorReason.ValueType  # 71
-    """files of different moments are served together"""
+    """files of different publications are served together"""
     ERROR_REASON_TRUST_FROZEN: _ErrorReason.ValueType  # 72
     """the newest timestamp or snapshot that is served has expired"""
     ERROR_REASON_TRUST_EXPIRED: _ErrorReason.ValueType  # 73
-    """root, targets or a province's metadata has expired: its owner must sign anew"""
+    """root, targets or a province's metadata has expired: its owner must sign again"""
     ERROR_REASON_SOURCE_SLOW: _ErrorReason.ValueType  # 74
-    """a source did not give a file in its time"""
+    """a source did not deliver a file in time"""
     ERROR_REASON_AUTHORITY_WAITS: _ErrorReason.ValueType  # 75
-    """an authority came back without a handover, by root's word: its 72 hours are not over"""
+    """an authority was replaced by root without a handover, and its 72 hours have not passed"""
     ERROR_REASON_ROOT_REPLACED: _ErrorReason.ValueType  # 76
-    """a root that the one before did not sign: an attack, or a new bootstrap, which people must adopt"""
+    """the previous root did not sign this one: an attack, or a new bootstrap that people must adopt"""
     ERROR_REASON_LIST_CORRUPT: _ErrorReason.ValueType  # 80
-    """what a client, or the registry, refused of a revocation list or of the head that names it
-    not the bytes that were signed, or no list in them
+    """why a client or the registry refused a revocation list or its head
+    the bytes are not those that were signed, or not a list
     """
     ERROR_REASON_LIST_TRUNCATED: _ErrorReason.ValueType  # 81
-    """shorter than its head or its own header says"""
+    """the list is shorter than its head or header says"""
     ERROR_REASON_LIST_TOO_LARGE: _ErrorReason.ValueType  # 82
-    """longer than its head says, or than any list may be"""
+    """the list is longer than its head says, or than any list may be"""
     ERROR_REASON_LIST_WRONG_DAY: _ErrorReason.ValueType  # 83
+    """the list is of another day"""
     ERROR_REASON_LIST_WRONG_ISSUER: _ErrorReason.ValueType  # 84
+    """the list is of another issuer"""
     ERROR_REASON_LIST_WRONG_REALM: _ErrorReason.ValueType  # 85
+    """the list is of another realm"""
     ERROR_REASON_LIST_ROLLBACK: _ErrorReason.ValueType  # 86
     """an older head, or an older list of a day, is named again"""
     ERROR_REASON_TRUST_FAST_FORWARD: _ErrorReason.ValueType  # 90
-    """and of the rest of the trust files
-    a version is further ahead than it can have come by honest publications
+    """why other trust files were refused
+    a version is higher than honest publications can have reached
     """
     ERROR_REASON_SIGNATURE_FOREIGN: _ErrorReason.ValueType  # 91
-    """a participant's file is signed by keys of somebody else alone"""
+    """a participant's file is signed only by keys of others"""
     ERROR_REASON_TARGETS_OVERREACH: _ErrorReason.ValueType  # 92
-    """targets lists or delegates what belongs to a participant"""
+    """targets lists or delegates a path that belongs to a participant"""
     ERROR_REASON_ISSUER_BEHIND: _ErrorReason.ValueType  # 93
     """one participant's node is silent, or held back, while the rest is fresh"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call was refused or failed. It travels as the `reason` of a
-    google.rpc.ErrorInfo (without the ERROR_REASON_ prefix), domain "healthcode".
-    Values are never renumbered or renamed; clients read an unknown one as INTERNAL.
+    """The reason why a call failed: the `reason` of a google.rpc.ErrorInfo (without
+    the ERROR_REASON_ prefix), domain "healthcode". Values are never renumbered or
+    renamed; clients read an unknown one as INTERNAL.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 1
-"""INTERNAL: a fault of ours. The text never says more than an incident id."""
+"""INTERNAL: an error of the server; the message contains only an incident id"""
 ERROR_REASON_CONFIGURATION_INVALID: ErrorReason.ValueType  # 2
-"""a setting, key file or certificate of one's own machine; never told to a caller"""
+"""a setting, key file or certificate on this machine is invalid; never sent to a caller"""
 ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 10
 """INVALID_ARGUMENT
-a field is wrong; see BadRequest
+a field is invalid; see BadRequest
 """
 ERROR_REASON_MALFORMED_MESSAGE: ErrorReason.ValueType  # 11
-"""the body is not the protobuf of this method"""
+"""the body is not this method's protobuf message"""
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 12
+"""the batch has too many items"""
 ERROR_REASON_DEADLINE_REQUIRED: ErrorReason.ValueType  # 13
-"""every call must carry a deadline"""
+"""the call has no deadline"""
 ERROR_REASON_DOCUMENT_INVALID: ErrorReason.ValueType  # 14
-"""an identity document fails its own checks"""
+"""an identity document's number is not valid"""
 ERROR_REASON_IDENTITY_MISSING: ErrorReason.ValueType  # 20
 """UNAUTHENTICATED, PERMISSION_DENIED
 no certificate, or not exactly one healthcode URI SAN
 """
 ERROR_REASON_IDENTITY_FOREIGN: ErrorReason.ValueType  # 21
-"""the identity is of another realm or cannot be parsed"""
+"""the identity is of another realm, or cannot be parsed"""
 ERROR_REASON_CERTIFICATE_NOT_PUBLISHED: ErrorReason.ValueType  # 22
-"""not issued by the CA that is published for this identity"""
+"""the certificate was not issued by the CA published for this identity"""
 ERROR_REASON_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 23
-"""the access table does not let this caller call this method"""
+"""this caller may not call this method"""
 ERROR_REASON_SIGNATURE_INVALID: ErrorReason.ValueType  # 24
+"""a signature is not valid"""
 ERROR_REASON_SIGNATURE_THRESHOLD: ErrorReason.ValueType  # 25
 """too few valid signatures"""
 ERROR_REASON_POSSESSION_UNPROVEN: ErrorReason.ValueType  # 26
-"""a key came without proof of possession"""
+"""a key came without a proof of possession"""
 ERROR_REASON_VERSION_CONFLICT: ErrorReason.ValueType  # 30
 """FAILED_PRECONDITION, ABORTED, ALREADY_EXISTS, NOT_FOUND, OUT_OF_RANGE
-version is not current + 1
+the version is not the current one + 1
 """
 ERROR_REASON_PATH_FORBIDDEN: ErrorReason.ValueType  # 31
 """a role signed a path that is not its own"""
 ERROR_REASON_AUTHORITY_EXISTS: ErrorReason.ValueType  # 32
 """the participant already has an authority"""
 ERROR_REASON_PARTICIPANT_UNKNOWN: ErrorReason.ValueType  # 33
+"""this realm has no such participant"""
 ERROR_REASON_PROPOSAL_UNKNOWN: ErrorReason.ValueType  # 34
+"""there is no such proposal"""
 ERROR_REASON_PROPOSAL_STALE: ErrorReason.ValueType  # 35
-"""something else was published since it was made"""
+"""something else was published after the proposal was made"""
 ERROR_REASON_ALREADY_SIGNED: ErrorReason.ValueType  # 36
-"""one person, one signature"""
+"""this key holder has signed the proposal already"""
 ERROR_REASON_FILE_UNKNOWN: ErrorReason.ValueType  # 37
+"""there is no such file, or no role lists it"""
 ERROR_REASON_CODE_UNKNOWN: ErrorReason.ValueType  # 38
+"""this issuer never issued such a code"""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 39
-"""the same request_id came with another content"""
+"""this request_id was used before with other content"""
 ERROR_REASON_NOT_COVERED: ErrorReason.ValueType  # 40
-"""a code would outlive the revocation lists"""
+"""the code would expire after the last day that the revocation lists cover"""
 ERROR_REASON_KEY_UNAVAILABLE: ErrorReason.ValueType  # 41
-"""no key of the purpose is in its window"""
+"""no key for this purpose is valid now"""
 ERROR_REASON_INDEX_EXHAUSTED: ErrorReason.ValueType  # 42
+"""no index is left for the day, in any series"""
 ERROR_REASON_LEVEL_FORBIDDEN: ErrorReason.ValueType  # 43
-"""this issuer, or this reason, may not give this level"""
+"""this issuer may not give this level, or not for this reason"""
 ERROR_REASON_REALM_MISMATCH: ErrorReason.ValueType  # 44
+"""something is of another realm"""
 ERROR_REASON_LIST_SHRANK: ErrorReason.ValueType  # 45
+"""a revocation list lost entries"""
 ERROR_REASON_QUESTION_EXPIRED: ErrorReason.ValueType  # 46
+"""the question has expired"""
 ERROR_REASON_ROOT_UNKNOWN: ErrorReason.ValueType  # 47
-"""no root of the fingerprint that was asked for"""
+"""no source has a root with this fingerprint"""
 ERROR_REASON_ISSUER_RETIRED: ErrorReason.ValueType  # 48
-"""this participant leaves, and the time until which it signs codes is over"""
+"""this participant is leaving, and may no longer sign codes"""
 ERROR_REASON_CODE_NOT_REPEATABLE: ErrorReason.ValueType  # 49
 """the code was issued, and its text cannot be given again: ask with a new id"""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 60
-"""UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED"""
+"""UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED
+the server is stopping; try again
+"""
 ERROR_REASON_HOME_UNAVAILABLE: ErrorReason.ValueType  # 61
-"""the home province of a code; nothing else"""
+"""the home province of a code cannot be reached"""
 ERROR_REASON_TRUST_UNAVAILABLE: ErrorReason.ValueType  # 62
-"""no trust to decide with"""
+"""there is no trust to decide with"""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 63
+"""too many calls at once"""
 ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 64
+"""a message or file is too large"""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 65
+"""the deadline passed"""
 ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 66
+"""a file or database could not be written; usually the disk is full"""
 ERROR_REASON_STREAM_IDLE: ErrorReason.ValueType  # 67
+"""no request came on the stream for too long"""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 68
-"""a node, the gateway or the registry cannot be reached, or serve, now"""
+"""a node, the gateway or the registry cannot be reached, or cannot serve now"""
 ERROR_REASON_SERVER_REFUSED: ErrorReason.ValueType  # 69
-"""whoever answers has a certificate of another CA or name than expected"""
+"""the server's certificate is of another CA or name than expected"""
 ERROR_REASON_TRUST_ROLLBACK: ErrorReason.ValueType  # 70
-"""what a client of the trust files refused, and why; the last good trust serves on
+"""why a client refused trust files; it goes on with the last good trust
 an older version is served again
 """
 ERROR_REASON_TRUST_MIXED: ErrorReason.ValueType  # 71
-"""files of different moments are served together"""
+"""files of different publications are served together"""
 ERROR_REASON_TRUST_FROZEN: ErrorReason.ValueType  # 72
 """the newest timestamp or snapshot that is served has expired"""
 ERROR_REASON_TRUST_EXPIRED: ErrorReason.ValueType  # 73
-"""root, targets or a province's metadata has expired: its owner must sign anew"""
+"""root, targets or a province's metadata has expired: its owner must sign again"""
 ERROR_REASON_SOURCE_SLOW: ErrorReason.ValueType  # 74
-"""a source did not give a file in its time"""
+"""a source did not deliver a file in time"""
 ERROR_REASON_AUTHORITY_WAITS: ErrorReason.ValueType  # 75
-"""an authority came back without a handover, by root's word: its 72 hours are not over"""
+"""an authority was replaced by root without a handover, and its 72 hours have not passed"""
 ERROR_REASON_ROOT_REPLACED: ErrorReason.ValueType  # 76
-"""a root that the one before did not sign: an attack, or a new bootstrap, which people must adopt"""
+"""the previous root did not sign this one: an attack, or a new bootstrap that people must adopt"""
 ERROR_REASON_LIST_CORRUPT: ErrorReason.ValueType  # 80
-"""what a client, or the registry, refused of a revocation list or of the head that names it
-not the bytes that were signed, or no list in them
+"""why a client or the registry refused a revocation list or its head
+the bytes are not those that were signed, or not a list
 """
 ERROR_REASON_LIST_TRUNCATED: ErrorReason.ValueType  # 81
-"""shorter than its head or its own header says"""
+"""the list is shorter than its head or header says"""
 ERROR_REASON_LIST_TOO_LARGE: ErrorReason.ValueType  # 82
-"""longer than its head says, or than any list may be"""
+"""the list is longer than its head says, or than any list may be"""
 ERROR_REASON_LIST_WRONG_DAY: ErrorReason.ValueType  # 83
+"""the list is of another day"""
 ERROR_REASON_LIST_WRONG_ISSUER: ErrorReason.ValueType  # 84
+"""the list is of another issuer"""
 ERROR_REASON_LIST_WRONG_REALM: ErrorReason.ValueType  # 85
+"""the list is of another realm"""
 ERROR_REASON_LIST_ROLLBACK: ErrorReason.ValueType  # 86
 """an older head, or an older list of a day, is named again"""
 ERROR_REASON_TRUST_FAST_FORWARD: ErrorReason.ValueType  # 90
-"""and of the rest of the trust files
-a version is further ahead than it can have come by honest publications
+"""why other trust files were refused
+a version is higher than honest publications can have reached
 """
 ERROR_REASON_SIGNATURE_FOREIGN: ErrorReason.ValueType  # 91
-"""a participant's file is signed by keys of somebody else alone"""
+"""a participant's file is signed only by keys of others"""
 ERROR_REASON_TARGETS_OVERREACH: ErrorReason.ValueType  # 92
-"""targets lists or delegates what belongs to a participant"""
+"""targets lists or delegates a path that belongs to a participant"""
 ERROR_REASON_ISSUER_BEHIND: ErrorReason.ValueType  # 93
 """one participant's node is silent, or held back, while the rest is fresh"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

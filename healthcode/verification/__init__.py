@@ -1,1 +1,1 @@
-"""Verification: a pure function from trust, a code and a time to one Verdict."""
+"""Verification: from trust, a code and a time to one Verdict. Pure."""

@@ -1,9 +1,4 @@
-"""Where, and for whom, a code is checked.
-
-A word that this version does not know falls to its default and is flagged: a
-place decides as OTHER, a category as GENERAL (domain rule; never an error, since
-an integrator may be newer than the node).
-"""
+"""Where, and for whom, a code is checked."""
 
 from __future__ import annotations
 
@@ -21,10 +16,9 @@ MAX_ITEM_ID_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """What a verdict depends on beside code, trust and time.
+    """What a verdict depends on besides code, trust and time.
 
-    `area_code` is the place's, six digits of GB/T 2260 or empty; `item_id` comes back in
-    the verdict; `warnings` are flags that the verdict repeats.
+    `area_code` is the place's, six digits of GB/T 2260 or empty; `item_id` and `warnings` are copied into the verdict.
     """
 
     place_type: PlaceType = PlaceType.OTHER
@@ -37,10 +31,9 @@ class CheckContext:
     def of(
         place: str | None = None, area: str | None = None, category: str | None = None, item_id: str = ""
     ) -> CheckContext:
-        """A context from words, in any case; empty words mean "not said".
+        """A context from words in any case; an empty word means "not given".
 
-        Raises InvalidInputError, naming the field, for an area code that is not six digits
-        and an item id over 64 bytes.
+        Raises InvalidInputError naming the field, for an area code that is not six digits, or an item id over 64 bytes.
         """
         for name, text in (("area_code", area or ""), ("item_id", item_id)):
             if not isinstance(text, str):
@@ -56,6 +49,7 @@ class CheckContext:
 
 @lru_cache(maxsize=256)
 def _known(place: str, category: str) -> tuple[PlaceType, PersonCategory, tuple[str, ...]]:
+    # an unknown word is flagged, not refused: an integrator may be newer than the node
     warnings = []
     place_type, person_category = PlaceType.OTHER, PersonCategory.GENERAL
     if place in PlaceType.__members__:

@@ -1,8 +1,4 @@
-"""What the holder of a code is told when the province that issued it leaves.
-
-In time, that is while the code still passes; and afterwards, when it is refused
-because its issuer's last code has ended.
-"""
+"""The remedy for a holder whose issuer is leaving or has left."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ __all__ = ["retirement_remedy"]
 def retirement_remedy(
     retirement: Retirement, issuer: str, outcome: Outcome, detail: str | None, remedy: str | None
 ) -> str | None:
-    """What can be done about a code of an issuer that leaves; `remedy` is what the policy says of it."""
+    """The remedy for a code of a retiring issuer; `remedy` is the policy's."""
     ends = rfc3339(retirement.codes_until)
     instead = "get a new code from the province that takes its place"
     if detail == "issuer.retired":

@@ -1,7 +1,6 @@
-"""The Verdict: the answer to "may this code pass here, now?".
+"""The Verdict: whether a code may pass here, now.
 
-The same fields, by the same names and in the same order, stand in
-protos/healthcode/v1/verdict.proto, in the SDK and in JSON; a test holds it.
+proto, SDK and JSON have the same fields in the same order; a test compares them.
 """
 
 from __future__ import annotations
@@ -20,32 +19,29 @@ _TIMES = frozenset({"code_expires_at", "revocations_as_of", "evaluated_at", "reu
 
 
 class Verdict(NamedTuple):
-    """One verdict. Times are seconds since the epoch; None means "not known" or "does not apply".
+    """One verdict. Times are seconds since the epoch; None means unknown or not applicable. Immutable."""
 
-    Immutable. A named tuple, because a frozen dataclass of so many fields takes seven
-    times as long to make, which shows beside a signature check.
-    """
-
+    # a named tuple: a frozen dataclass of so many fields takes seven times as long to make
     outcome: Outcome
     decision: Decision
     level: Level | None
-    """What the home says of the person; None until a good signature proves it."""
+    """The person's level according to the home province; None without a valid signature."""
     holder_match: HolderMatch
     presentation: Presentation | None
     masked_name: str | None
     issuer: str | None
-    """The participant that the code names; proven only once the signature holds."""
+    """The participant that the code names; not proven without a valid signature."""
     kid: str | None
     """16 hex digits."""
     realm: str
     code_expires_at: int | None
-    """When the code stops being good: its exp, or earlier where policy caps its life."""
+    """The effective expiry: exp, or earlier if the policy or the issuer's retirement limits it."""
     rule: str
-    """The id of the rule that decided; empty when none did, as for an item with a wrong field."""
+    """The id of the rule that decided; empty if none did, for example for an item with an invalid field."""
     policy_version: str
     remedy: str | None
-    """What the person or the verifier can do now; None with PASS and CHECK_NOT_REQUIRED, but
-    for a code whose issuer leaves: when it ends, and where a new one is had."""
+    """What the person or the verifier can do now. None with PASS and CHECK_NOT_REQUIRED, unless the issuer
+    is leaving: then when the code ends, and where to get a new one."""
     trust_version: int
     """The version of the TUF snapshot."""
     trust_tier: TrustTier
@@ -54,10 +50,10 @@ class Verdict(NamedTuple):
     """When the issuer last signed its revocation head."""
     evaluated_at: int
     reusable_until: int | None
-    """Until when this verdict may be shown again instead of verifying anew; VALID only."""
+    """Until when this verdict may be reused instead of verifying again; VALID only."""
     item_id: str
     detail: str | None
-    """Why, for MALFORMED and other refusals: a stable dotted word."""
+    """The cause as a stable dotted word, for MALFORMED and other refusals."""
     shown_by_relative: bool
     warnings: tuple[str, ...]
     """Stable words, e.g. UNKNOWN_PLACE_TYPE."""

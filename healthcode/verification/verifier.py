@@ -1,11 +1,4 @@
-"""The SDK's verifier: a trust view, held and swapped whole, and verification on it.
-
-    store = TrustStore.open("/var/lib/healthcode/trust")
-    verdict = Verifier(store).verify(text, place="STATION")
-    if verdict.decision is Decision.PASS: ...
-
-Safe to use from many threads. Nothing is stored about a person.
-"""
+"""The SDK's verifier. Thread-safe; it stores nothing about a person."""
 
 from __future__ import annotations
 
@@ -29,7 +22,11 @@ _PIECE = 64
 
 
 class Verifier:
-    """Verifies with the trust of `trust`; `clock` is asked when a call gives no `now`."""
+    """Verifies with the trust of `trust`; `clock` is used if a call gives no `now`.
+
+    verdict = Verifier(TrustStore.open("/var/lib/healthcode/trust")).verify(text, place="STATION")
+    if verdict.decision is Decision.PASS: ...
+    """
 
     def __init__(self, trust: TrustStore | TrustView, *, clock: Clock | None = None) -> None:
         self._view = trust if isinstance(trust, TrustView) else trust.view
@@ -37,11 +34,11 @@ class Verifier:
 
     @property
     def view(self) -> TrustView:
-        """The trust that verdicts rest on now."""
+        """The trust in use."""
         return self._view
 
     def swap(self, trust: TrustStore | TrustView) -> None:
-        """Puts newer trust in; verifications under way end with the old."""
+        """Replaces the trust; verifications under way finish with the old one."""
         self._view = trust if isinstance(trust, TrustView) else trust.view
 
     def verify(
@@ -57,11 +54,10 @@ class Verifier:
     ) -> Verdict:
         """The verdict on the text of one QR code.
 
-        `place` and `category` are PlaceType and PersonCategory, or their words in any case; one
-        that is not known decides as OTHER and GENERAL, and is flagged. `area` is the place's six
-        digits of GB/T 2260. `document` is matched against the holder tag, in memory.
-        Raises InvalidInputError for a bad area or item id, and for a `text` that is no str;
-        never for what `text` holds.
+        `place` and `category` are PlaceType and PersonCategory, or their words in any case; an unknown word counts
+        as OTHER or GENERAL, and is flagged. `area` is the place's six digits of GB/T 2260. `document` is matched
+        against the holder tag, in memory. Raises InvalidInputError for an invalid area or item id, or a `text` that
+        is not a str; never because of the content of `text`.
         """
         _check_text(text)
         context = CheckContext.of(place, area, category, item_id)
@@ -79,9 +75,9 @@ class Verifier:
         now: int | None = None,
         threads: int | None = None,
     ) -> list[Verdict]:
-        """One verdict a text, in order, all at one moment and on one view; item_id is the position.
+        """One verdict per text, in order, all at one time and with one view; item_id is the position.
 
-        Signature checks run in parallel on `threads` (default: the cores, at most 8). Raises
+        Signatures are checked on `threads` threads (default: the number of cores, at most 8). Raises
         InvalidInputError as `verify`, before anything is verified.
         """
         if isinstance(texts, str | bytes):

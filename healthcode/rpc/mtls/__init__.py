@@ -1,1 +1,1 @@
-"""Certificates, identities and TLS: who is at the other end of a connection."""
+"""Certificates, identities and TLS."""

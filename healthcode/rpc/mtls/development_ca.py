@@ -1,11 +1,4 @@
-"""A development CA and its leaves, with all that certificate.py asks of them; a real realm has a PKI of its own.
-
-    ca = make_ca("Shanghai development CA", days=3650, now=clock.now())
-    leaf = issue_leaf(ca, PeerId(...), dns_names=("localhost",), days=90, now=clock.now())
-    leaf.write(folder / "node.pem", folder / "node.key")
-
-Keys are P-256, which every gRPC implementation takes.
-"""
+"""A development CA and its leaves. A real realm has its own PKI."""
 
 from __future__ import annotations
 
@@ -27,7 +20,7 @@ __all__ = ["issue_leaf", "make_ca"]
 
 
 def make_ca(common_name: str, *, days: int, now: int) -> CertifiedKey:
-    """A development CA: P-256, path length 0. `now` in epoch seconds."""
+    """A development CA with a P-256 key and path length 0. `now` in epoch seconds."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = (
@@ -48,11 +41,10 @@ def issue_leaf(
     now: int,
     extra_uris: Sequence[str] = (),
 ) -> CertifiedKey:
-    """A leaf for `peer`, issued by `ca`.
+    """A leaf for `peer` with a P-256 key, issued by `ca`.
 
-    Services get their DNS name (`province-31.healthcode`) and `localhost`,
-    127.0.0.1 and ::1 for development, beside `dns_names` (host names or IP
-    addresses). `extra_uris` only makes certificates that must be refused.
+    A server's leaf carries its DNS name (`province-31.healthcode`), `localhost`, 127.0.0.1, ::1 and `dns_names`
+    (host names or IP addresses). `extra_uris` makes certificates that must be refused, for tests.
     """
     authority = x509.load_pem_x509_certificate(ca.certificate_pem)
     signer = serialization.load_pem_private_key(ca.key_pem, password=None)
@@ -88,7 +80,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        # an hour back, for peers whose clock is behind
+        # one hour earlier, for peers whose clock is behind
         .not_valid_before(start - timedelta(hours=1))
         .not_valid_after(start + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
@@ -96,7 +88,7 @@ def _builder(
 
 
 def _authority_key(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    """Tells a CA from its successor of the same name."""
+    """The key identifier distinguishes a CA from its successor of the same name."""
     try:
         found = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:

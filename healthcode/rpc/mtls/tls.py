@@ -1,9 +1,4 @@
-"""TLS of a listener: certificates and CAs that may change while it serves.
-
-gRPC asks for the configuration at each new connection; files that changed on
-disk and CAs that joined the trust view count from then on. Files that do not
-hold together are logged, and the last good ones stay.
-"""
+"""TLS of a listener. Certificates and CAs may change while it serves."""
 
 from __future__ import annotations
 
@@ -29,12 +24,11 @@ _Stamp = tuple[tuple[int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """How a listener identifies itself, and whose certificates it takes.
+    """A listener's certificate, and the CAs that it accepts clients of.
 
-    `client_cas` gives the CAs (PEM) from which clients may come; it is called at
-    each new connection, from a thread of gRPC's, so it reads an immutable view.
-    The listener's own CA is always among them. None: clients show no certificate.
-    `peer` is whom the listener's certificate must name; somebody else's is refused.
+    `client_cas` returns CAs (PEM); gRPC calls it from its own thread at each new connection, so it must read an
+    immutable view. The listener's own CA is always accepted. None: clients show no certificate.
+    `peer` is whom the listener's certificate must name.
     """
 
     files: TlsSettings
@@ -45,9 +39,9 @@ class ServerTls:
 
 
 class TlsReloader:
-    """Holds a listener's TLS configuration and renews it when its sources change.
+    """Reloads a listener's TLS configuration when its files or CAs change; invalid files are logged and not used.
 
-    Raises ConfigurationError at the start when the files do not hold.
+    Raises ConfigurationError at the start if the files are invalid.
     """
 
     def __init__(self, tls: ServerTls) -> None:
@@ -64,10 +58,10 @@ class TlsReloader:
         return self._files
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Credentials that follow the sources."""
+        """Credentials that follow the files and CAs."""
         return grpc.dynamic_ssl_server_credentials(
             self._configuration(),
-            self._fetch,  # type: ignore[arg-type]  # None means no change, which the stubs do not know
+            self._fetch,  # type: ignore[arg-type]  # the stubs do not know None for no change
             require_client_authentication=self._tls.client_cas is not None,
         )
 
@@ -95,7 +89,7 @@ class TlsReloader:
         )
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """What gRPC asks at each new connection: the new configuration, or None for no change."""
+        """Called by gRPC at each new connection: the new configuration, or None for no change."""
         with self._lock:
             try:
                 stamp = _stamp(self._tls.files)
@@ -104,7 +98,7 @@ class TlsReloader:
             except (ConfigurationError, OSError) as error:
                 self._log.error("tls_reload_refused", why=str(error))
                 return None
-            except Exception:  # noqa: BLE001  raised into gRPC's thread it would refuse the connection
+            except Exception:  # noqa: BLE001  in gRPC's thread it would refuse the connection
                 self._log.exception("tls_reload_failed")
                 return None
             self._stamp = stamp
