@@ -1,4 +1,4 @@
-"""trust-registry: the national operator's command."""
+"""The command `trust-registry`, for national operators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COMMANDS = {
     "init": "trust_registry.cli.ceremony:init",
     "check": "trust_registry.cli.serve:check",
     "serve": "trust_registry.cli.serve:serve",
-    "status": "trust_registry.cli.serve:status",
+    "status": "trust_registry.cli.status:status",
     "fingerprint": "trust_registry.cli.ceremony:fingerprint",
     "joins": "trust_registry.cli.admission:joins",
     "approve": "trust_registry.cli.admission:approve",
@@ -25,11 +25,11 @@ _COMMANDS = {
     "publish": "trust_registry.cli.sign:publish",
     "key": "trust_registry.cli.rotation:key",
     "areas": "trust_registry.cli.areas:areas",
-    "policy": "trust_registry.cli.propose:policy",
+    "policy": "trust_registry.cli.policy:policy",
     "certificate": "trust_registry.cli.serve:certificate",
     "nodes": "trust_registry.cli.nodes:nodes",
     "accept-loss": "trust_registry.cli.recovery:accept_loss_command",
-    "export": "trust_registry.cli.recovery:export",
+    "export": "trust_registry.cli.export:export",
     "rebuild": "trust_registry.cli.recovery:rebuild_command",
 }
 
@@ -54,7 +54,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Runs the command."""
     run(cli)
 
 

@@ -14,7 +14,7 @@ from trust_registry.monitoring.node_lag import Lag, NodeLag, lag_seconds
 from trust_registry.participants.join import Join, is_admitted
 from trust_registry.proposals.proposal import Proposal, ProposalState
 from trust_registry.proposals.retirement import retirements_of
-from trust_registry.proposals.sign import state_of
+from trust_registry.proposals.signed_documents import state_of
 from trust_registry.tree.current import Published
 from trust_registry.tree.lost_versions import lost_versions
 

@@ -17,9 +17,12 @@ from trust_registry.monitoring.deadlines import deadlines_of
 from trust_registry.monitoring.node_lag import Lag, NodeLag, lags_of
 from trust_registry.participants.ca_directory import CaDirectory
 from trust_registry.participants.node_reports import NodeReportStore
-from trust_registry.proposals.areas import AreaApprovalStore, publish_approved
+from trust_registry.proposals.areas.approval import AreaApprovalStore
+from trust_registry.proposals.areas.approve import publish_approved_areas
 from trust_registry.proposals.proposal import ProposalState
-from trust_registry.proposals.sign import publish_proposal, state_of, tally_of
+from trust_registry.proposals.publish import publish_proposal
+from trust_registry.proposals.signed_documents import state_of
+from trust_registry.proposals.signers import tally_of
 from trust_registry.registry import Registry
 from trust_registry.tree.retention import remove_superseded
 from trust_registry.tree.watch import TreeWatch
@@ -145,7 +148,7 @@ class Upkeep:
                 continue
             seen = now
             try:
-                signing = await asyncio.to_thread(publish_approved, self.registry.repository, store)
+                signing = await asyncio.to_thread(publish_approved_areas, self.registry.repository, store)
             except HealthcodeError as error:
                 log.error("areas_refused", why=error.message)  # noqa: TRY400  why says it
                 continue

@@ -202,7 +202,7 @@ def test_a_damaged_signature_says_whose(hall: Hall) -> None:
     hall.collect(good)
     message = hall.refused("collect", str(bad), "--dir", str(hall.registry))
     assert "root-2" in message
-    assert "does not hold" in message
+    assert "is invalid" in message
     assert hall.here("proposals")["proposals"][0]["signatures"] == 1
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.forwarding.ask import Answered, Asking
+from gateway.forwarding.ask import Asking
 from gateway.forwarding.cache import AnswerCache
+from gateway.forwarding.outcome import Answered
 from gateway.forwarding.route import Route
 from gateway.settings import HomeSettings
 from healthcode.policy.words import Decision, Outcome
@@ -40,10 +41,10 @@ from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry, operator, put_join
 from tests.unit.province_node.world import PASSPHRASE, World, write_keys
 from tests.world.clock import ManualClock
-from trust_registry.app import Registry
 from trust_registry.participants.submission import Publisher
 from trust_registry.proposals.drafts import draft_admission
 from trust_registry.proposals.sign import sign_proposal
+from trust_registry.registry import Registry
 
 REALM = "test-registry"
 

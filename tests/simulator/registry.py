@@ -35,7 +35,8 @@ from healthcode.trust.format.new_metadata import new_live_metadata, new_province
 from healthcode.trust.verify.join_request import JoinRequest, encode_join_request
 from tests.simulator.realm import NOW, fixed_key
 from tests.world.clock import ManualClock
-from trust_registry.founding.ceremony import CeremonyPlan, Holder, hold_ceremony
+from trust_registry.founding.ceremony import hold_ceremony
+from trust_registry.founding.plan import FoundingPlan, KeyHolder
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.join import Join, receive_join
 from trust_registry.proposals.drafts import draft_admission
@@ -49,14 +50,14 @@ PASSPHRASE = b"a passphrase for tests"
 
 def plan(
     realm: str = "test-registry", *, listen: str = "127.0.0.1:7443", public: str = "127.0.0.1:7444"
-) -> CeremonyPlan:
+) -> FoundingPlan:
     """A development ceremony of three root holders and three operators, two of whom must sign."""
-    return CeremonyPlan(
+    return FoundingPlan(
         realm=realm,
-        roots=[Holder(KeyPurpose.ROOT, f"root-{n}", f"root-{n}", PASSPHRASE) for n in (1, 2, 3)],
+        roots=[KeyHolder(KeyPurpose.ROOT, f"root-{n}", f"root-{n}", PASSPHRASE) for n in (1, 2, 3)],
         root_threshold=2,
         operators=[
-            Holder(KeyPurpose.OPERATOR, f"operator-{n}", f"operator-{n}", PASSPHRASE) for n in (1, 2, 3)
+            KeyHolder(KeyPurpose.OPERATOR, f"operator-{n}", f"operator-{n}", PASSPHRASE) for n in (1, 2, 3)
         ],
         operator_threshold=2,
         development=True,
@@ -70,7 +71,7 @@ def plan(
 
 
 def found_registry(
-    folder: Path, *, clock: Clock | None = None, ceremony: CeremonyPlan | None = None
+    folder: Path, *, clock: Clock | None = None, ceremony: FoundingPlan | None = None
 ) -> Registry:
     """A founded registry, opened with its online keys."""
     clock = clock or ManualClock()

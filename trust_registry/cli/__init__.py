@@ -1,1 +1,1 @@
-"""The command trust-registry: one module a task of the operator."""
+"""The command `trust-registry`: one module for each group of commands."""

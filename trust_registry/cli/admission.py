@@ -1,4 +1,4 @@
-"""Who asks to be admitted, and two operators' yes."""
+"""`joins` and `approve`: requests to be admitted, and the operators who admit participants."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ from trust_registry.cli.option import (
 )
 from trust_registry.participants.join import Join, is_admitted
 from trust_registry.proposals.drafts import draft_admission
-from trust_registry.proposals.key_holders import holder_names
-from trust_registry.proposals.sign import changes_of, sign_proposal
+from trust_registry.proposals.key_holders import key_holder_names
+from trust_registry.proposals.sign import sign_proposal
+from trust_registry.proposals.signed_documents import changes_of
 from trust_registry.registry import Registry
 from trust_registry.tree.current import Published
 
@@ -45,11 +46,11 @@ _LONG_REFERENCE = 16
     """,
 )
 @dir_option
-@click.option("--discard", metavar="DIGEST", help="Forget a request that is not what it claims to be.")
-@click.option("--all", "with_done", is_flag=True, help="Also those that were approved.")
+@click.option("--discard", metavar="DIGEST", help="Remove a request that is not from whom it claims.")
+@click.option("--all", "with_done", is_flag=True, help="Include approved requests.")
 @json_option
 def joins(folder: Path, discard: str | None, with_done: bool, as_json: bool) -> None:
-    """List who asks to be admitted, with the digest that the province reads out."""
+    """List the requests to be admitted, with the digest that each province reads out."""
     registry = open_reading(folder)
     if discard is not None:
         registry.joins.discard(registry.joins.find(discard))
@@ -68,17 +69,17 @@ def joins(folder: Path, discard: str | None, with_done: bool, as_json: bool) -> 
             except HealthcodeError as error:
                 line["state"] = f"REFUSED: {error.message}"
         lines.append(line)
-    empty = "nobody asks to be admitted" + ("" if with_done else "; --all shows those who were")
+    empty = "there are no requests" + ("" if with_done else "; --all shows approved ones")
     print_result({"joins": lines}, as_json=as_json, table=lambda data: _tell(data["joins"], empty))
 
 
 @click.command(
     cls=Command,
     examples="""
-    # the first operator, then the second, each at the registry's machine with the own key
+    # the first operator, then the second, each at the registry's machine with their own key
     trust-registry approve 31 --dir registry --key /media/usb/operator-1.key
     trust-registry approve 31 --dir registry --key /media/usb/operator-2.key
-    # several at once; a request that was carried by hand
+    # several at once; a request in a carried file
     trust-registry approve 11 31 44 --key /media/usb/operator-1.key
     trust-registry approve /media/usb/join-31.json --key /media/usb/operator-1.key
     """,
@@ -95,10 +96,10 @@ def approve(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Admit participants: sign, as an operator, the delegation to their authorities.
+    """Admit participants: sign the delegation to their authorities, as an operator.
 
-    REQUEST is a participant's code, the digest of its request (or its first digits),
-    or the request's file. At the operators' threshold it is published at once.
+    REQUEST is a participant's code, the digest of its request (or its first digits), or the
+    request's file. At the operators' threshold it is published at once.
     """
     registry = open_writing(folder)
     found = [find_join(registry, reference) for reference in requests]
@@ -113,13 +114,13 @@ def approve(
         show_changes(
             f"You sign, in realm {registry.settings.realm}: {proposal.title}",
             changes,
-            names=key_names(proposal, published, holder_names(registry.folder)),
+            names=key_names(proposal, published, key_holder_names(registry.folder)),
             digest=proposal.digest,
         )
     if not yes:
         digests = ", ".join(f"{join.digest} ({_named(join, published)})" for join in found)
         click.confirm(
-            f"Did each province read out this same digest to you, on a line that you trust: {digests}?",
+            f"Did each province read out this same digest to you, over a line that you trust: {digests}?",
             abort=True,
             err=True,
         )
@@ -147,7 +148,7 @@ def approve(
 
 
 def find_join(registry: Registry, reference: str) -> Join:
-    """The request meant by `reference`; a file is taken in first."""
+    """The request that `reference` names; a file is verified and kept first."""
     path = Path(reference)
     if path.suffix == ".json" or len(path.parts) > 1:
         try:
@@ -162,13 +163,14 @@ def find_join(registry: Registry, reference: str) -> Join:
 
 
 def _tell(lines: Sequence[Mapping[str, Any]], empty: str) -> Group:
-    """A line each; and for one that needs root, the digest that root holders will see in what they sign."""
+    """One line for each request, and the digest that root holders will see if it needs their consent."""
     columns = ("participant", "title", "state", "authority", "digest")
     return Group(
         rows(columns, lines, empty=empty),
         *(
             Text(
-                f"root's consent, also in what root holders sign, is to {line['link_digest']}", style="yellow"
+                f"root must consent to {line['link_digest']}; root holders see the same digest when they sign",
+                style="yellow",
             )
             for line in lines
             if line["state"] == "NEEDS ROOT"

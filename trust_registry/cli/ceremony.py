@@ -1,9 +1,10 @@
-"""Founding a realm."""
+"""`init`: the ceremony that founds a realm, or the begin of a founding by cards; and `fingerprint`."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,52 +21,91 @@ from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.signing.passphrase import MIN_PASSPHRASE_CHARACTERS, check_passphrase
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.storage.files import save_file
 from healthcode.trust.format.json_files import ServiceEntry
 from healthcode.trust.format.layout import metadata_file
 from healthcode.trust.format.metadata_fields import bootstraps_in
 from healthcode.trust.verify.roots import root_fingerprint, spoken_fingerprint
-from trust_registry.cli.describe import carried_from, describe_carried, describe_table
+from trust_registry.cli.carried_proposal import describe_carried_proposal
+from trust_registry.cli.describe import describe_table
+from trust_registry.cli.founding import begin_founding
 from trust_registry.cli.option import dir_option, open_reading, show_changes
-from trust_registry.founding import by_cards
-from trust_registry.founding.ceremony import (
-    CeremonyPlan,
-    CeremonyResult,
-    Holder,
-    SigningStep,
-    check_place,
-    check_shape,
-    hold_ceremony,
-)
+from trust_registry.founding.by_cards import next_of
+from trust_registry.founding.ceremony import CeremonyResult, SigningStep, hold_ceremony
+from trust_registry.founding.plan import FoundingPlan, KeyHolder, check_folder_is_new, check_thresholds
 from trust_registry.layout import RegistryFolder
-from trust_registry.proposals.in_force import encode_carried
-from trust_registry.proposals.key_holders import read_card
 
-__all__ = ["begin_founding", "collect_founding", "fingerprint", "init", "tell_founding"]
+__all__ = ["fingerprint", "init"]
 
 
-_DEFAULTS = {True: (1, 1, 2, 2), False: (5, 3, 3, 2)}
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """The options of `init` that describe the realm."""
+
+    realm: str
+    roots: int | None
+    root_threshold: int | None
+    operators: int | None
+    operator_threshold: int | None
+    development: bool
+    listen: str
+    public_listen: str
+    metrics_listen: str | None
+    endpoint: str | None
+    public_endpoint: str | None
+    gateway_ca: Path | None
+    gateway_endpoint: str | None
+    policy: Path | None
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """Root holders and how many must sign, operators and how many must sign."""
+        defaults = (1, 1, 2, 2) if self.development else (5, 3, 3, 2)
+        given = (self.roots, self.root_threshold, self.operators, self.operator_threshold)
+        roots, root_threshold, operators, operator_threshold = (
+            value or default for value, default in zip(given, defaults, strict=True)
+        )
+        return roots, root_threshold, operators, operator_threshold
+
+    def plan(self, ask: Callable[[KeyPurpose, str], KeyHolder] | None) -> FoundingPlan:
+        """The plan; `ask` makes each key holder, None leaves them to the cards."""
+        roots, root_threshold, operators, operator_threshold = self.counts()
+        # read first: nobody is asked for a name or passphrase while a file is wrong
+        policy, gateway = _read_policy(self.policy), _gateway(self.gateway_ca, self.gateway_endpoint)
+        return FoundingPlan(
+            realm=self.realm,
+            roots=_key_holders(ask, KeyPurpose.ROOT, "root", roots),
+            root_threshold=root_threshold,
+            operators=_key_holders(ask, KeyPurpose.OPERATOR, "operator", operators),
+            operator_threshold=operator_threshold,
+            development=self.development,
+            policy=policy,
+            listen=self.listen,
+            public_listen=self.public_listen,
+            metrics_listen=self.metrics_listen,
+            endpoint=self.endpoint or self.listen,
+            public_endpoint=self.public_endpoint or self.public_listen,
+            gateway=gateway,
+        )
 
 
 @click.command(
     cls=Command,
     examples="""
-    # a real ceremony: asks each holder for name and passphrase, shows what each signs
+    # a real ceremony: asks each key holder for name and passphrase, and shows what they sign
     trust-registry init --dir registry --realm cn --roots 5 --root-threshold 3 --operators 3 --operator-threshold 2
     # a test realm, without questions
     trust-registry init --dir registry --realm test-demo --development
-    # over files: each holder made a key with `trust-registry key new` and brought its card
+    # by carried files: each key holder made a key with `trust-registry key new` and brought its card
     trust-registry init --dir registry --realm cn --root-threshold 2 --operator-threshold 2 \\
         --card root-1.card.json --card root-2.card.json --card root-3.card.json \\
         --card operator-1.card.json --card operator-2.card.json --out founding.json
-    # with the gateway known from the start
+    # with a gateway from the start
     trust-registry init --dir registry --realm test-demo --development \\
         --gateway-ca gateway/tls/ca.pem --gateway-endpoint 127.0.0.1:7445
     """,
 )
 @dir_option
 @click.option("--realm", required=True, help="cn, or test-NAME.")
-@click.option("--roots", type=click.IntRange(1, 16), help="How many people hold a root key.")
+@click.option("--roots", type=click.IntRange(1, 16), help="How many people keep a root key.")
 @click.option("--root-threshold", type=click.IntRange(1, 16), help="How many of them must sign.")
 @click.option("--operators", type=click.IntRange(1, 16), help="How many operators there are.")
 @click.option("--operator-threshold", type=click.IntRange(1, 16), help="How many of them must sign.")
@@ -74,12 +114,14 @@ _DEFAULTS = {True: (1, 1, 2, 2), False: (5, 3, 3, 2)}
     "cards",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Card of a holder; with cards nobody comes to this keyboard, and the signatures are collected.",
+    help="Card of a key holder, once for each. Key holders then sign on their own machines.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="With --card: the file to be carried."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --card: where to write the file to carry.",
 )
-@click.option("--development", is_flag=True, help="Ask nothing; weak keys, for test realms alone.")
+@click.option("--development", is_flag=True, help="Ask nothing and make weak keys; for test realms only.")
 @click.option(
     "--listen",
     type=ADDRESS,
@@ -91,8 +133,8 @@ _DEFAULTS = {True: (1, 1, 2, 2), False: (5, 3, 3, 2)}
     "--public-listen", type=ADDRESS, default="127.0.0.1:7444", show_default=True, help="TLS, for everybody."
 )
 @click.option("--metrics-listen", type=ADDRESS, help="Where Prometheus reads /metrics, e.g. 127.0.0.1:9464.")
-@click.option("--endpoint", type=ENDPOINT, help="Where others reach --listen, when it differs.")
-@click.option("--public-endpoint", type=ENDPOINT, help="Where others reach --public-listen, when it differs.")
+@click.option("--endpoint", type=ENDPOINT, help="Where others reach --listen, if it differs.")
+@click.option("--public-endpoint", type=ENDPOINT, help="Where others reach --public-listen, if it differs.")
 @click.option("--gateway-ca", type=click.Path(path_type=Path, dir_okay=False), help="The gateway's CA, PEM.")
 @click.option("--gateway-endpoint", type=ENDPOINT, help="Where the gateway is reached.")
 @click.option(
@@ -103,65 +145,33 @@ _DEFAULTS = {True: (1, 1, 2, 2), False: (5, 3, 3, 2)}
 @json_option
 def init(
     folder: Path,
-    realm: str,
-    roots: int | None,
-    root_threshold: int | None,
-    operators: int | None,
-    operator_threshold: int | None,
     cards: tuple[Path, ...],
     out: Path | None,
-    development: bool,
-    listen: str,
-    public_listen: str,
-    metrics_listen: str | None,
-    endpoint: str | None,
-    public_endpoint: str | None,
-    gateway_ca: Path | None,
-    gateway_endpoint: str | None,
-    policy: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Hold the ceremony that founds a realm: keys, root, the first trust files, the configuration."""
-    counts = zip((roots, root_threshold, operators, operator_threshold), _DEFAULTS[development], strict=True)
-    root_count, root_least, operator_count, operator_least = (given or default for given, default in counts)
-    if not cards:
-        check_shape(
-            realm,
-            development=development,
-            roots=(root_count, root_least),
-            operators=(operator_count, operator_least),
-        )
-    elif roots or operators:
-        raise InvalidInputError("the cards say who the holders are: leave out --roots and --operators")
-    # all that can be wrong is found before anybody is asked for a name or a passphrase
-    if not cards:
-        check_place(RegistryFolder(folder))
-    national_policy, gateway = _read_policy(policy), _gateway(gateway_ca, gateway_endpoint)
-    ask = _nobody(secrets.token_urlsafe(24)) if development else _Desk()
-    plan = CeremonyPlan(
-        realm=realm,
-        roots=[]
-        if cards
-        else [ask(KeyPurpose.ROOT, f"root-{number}") for number in range(1, root_count + 1)],
-        root_threshold=root_least,
-        operators=[]
-        if cards
-        else [ask(KeyPurpose.OPERATOR, f"operator-{number}") for number in range(1, operator_count + 1)],
-        operator_threshold=operator_least,
-        development=development,
-        policy=national_policy,
-        listen=listen,
-        public_listen=public_listen,
-        metrics_listen=metrics_listen,
-        endpoint=endpoint or listen,
-        public_endpoint=public_endpoint or public_listen,
-        gateway=gateway,
-    )
+    """Found a realm in a ceremony: make the keys, root, the first trust files and the configuration."""
+    given = _Options(**options)
     if cards:
-        print_result(begin_founding(plan, cards, folder, out), as_json=as_json, table=describe_table)
+        if given.roots or given.operators:
+            raise InvalidInputError(
+                "the cards say who the key holders are: leave out --roots and --operators"
+            )
+        data = begin_founding(given.plan(None), cards, folder, out)
+        print_result(data, as_json=as_json, table=describe_table)
         return
-    confirm = _say_yes if development else _ask_signature
-    result = hold_ceremony(plan, RegistryFolder(folder), SystemClock(), confirm=confirm)
+    roots, root_threshold, operators, operator_threshold = given.counts()
+    check_thresholds(
+        given.realm,
+        development=given.development,
+        roots=(roots, root_threshold),
+        operators=(operators, operator_threshold),
+    )
+    place = RegistryFolder(folder)
+    check_folder_is_new(place)
+    plan = given.plan(_no_questions(secrets.token_urlsafe(24)) if given.development else _Desk())
+    confirm = _sign_without_asking if given.development else _ask_signature
+    result = hold_ceremony(plan, place, SystemClock(), confirm=confirm)
     data = {
         "realm": result.realm,
         "state": "OPEN" if result.fingerprint is None else "FOUNDED",
@@ -170,25 +180,23 @@ def init(
         "carry_away": [str(path) for path in result.carry_away],
     }
     if result.fingerprint is None:
-        file = RegistryFolder(folder).founding
-        data |= describe_carried(result.waiting) | {
-            "file": str(file),
-            "next": f"each who is missing: `trust-registry sign {file} --key KEY`, here or on a machine of their own; "
-            f"then `trust-registry collect {file} --dir {folder}`",
+        data |= describe_carried_proposal(result.carried) | {
+            "file": str(place.founding),
+            "next": next_of(place),
         }
         print_result(data, as_json=as_json, table=describe_table)
         return
-    print_result(data, as_json=as_json, table=lambda _: _tell(result, folder, development=development))
+    print_result(data, as_json=as_json, table=lambda _: _tell(result, folder, development=given.development))
 
 
 @click.command(cls=Command, examples="trust-registry fingerprint --dir registry")
 @dir_option
 @json_option
 def fingerprint(folder: Path, as_json: bool) -> None:
-    """Print the fingerprints of all roots: what a node is told when its trust folder begins.
+    """Print the fingerprint of each root; a node's trust folder begins with one of them.
 
-    `read_out` is the newest in groups, for the telephone. Where root began anew, older ones
-    begin nothing any more; `began_anew` names the first that does.
+    `read_out` is the newest one in groups of digits, to read out by telephone. If root was restarted,
+    `began_anew` names the first root that a trust folder can begin with.
     """
     registry = open_reading(folder)
     tree = registry.repository.tree
@@ -197,34 +205,40 @@ def fingerprint(folder: Path, as_json: bool) -> None:
         for version in range(1, tree.root_version() + 1)
     }
     found["read_out"] = spoken_fingerprint(found[f"root_{tree.root_version()}"])
-    if anew := bootstraps_in(registry.repository.published().root.signed):
-        found["began_anew"] = f"root_{max(map(int, anew))}"
+    if restarts := bootstraps_in(registry.repository.published().root.signed):
+        found["began_anew"] = f"root_{max(map(int, restarts))}"
     print_result(found, as_json=as_json, table=details)
 
 
-def _nobody(passphrase: str) -> Callable[[KeyPurpose, str], Holder]:
-    """Holders of a development ceremony: one passphrase, which lies beside the keys."""
-    return lambda purpose, key_name: Holder(purpose, key_name, key_name, passphrase.encode())
+def _key_holders(
+    ask: Callable[[KeyPurpose, str], KeyHolder] | None, purpose: KeyPurpose, name: str, count: int
+) -> list[KeyHolder]:
+    return [] if ask is None else [ask(purpose, f"{name}-{number}") for number in range(1, count + 1)]
+
+
+def _no_questions(passphrase: str) -> Callable[[KeyPurpose, str], KeyHolder]:
+    """Key holders of a development ceremony, who share one passphrase."""
+    return lambda purpose, key_name: KeyHolder(purpose, key_name, key_name, passphrase.encode())
 
 
 class _Desk:
-    """Where holders come to the keyboard, one after another; it knows who was there."""
+    """Asks each key holder at the keyboard for a name and a passphrase, and remembers who was there."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[KeyPurpose, str]] = set()
 
-    def __call__(self, purpose: KeyPurpose, key_name: str) -> Holder:
+    def __call__(self, purpose: KeyPurpose, key_name: str) -> KeyHolder:
         what = "root key" if purpose is KeyPurpose.ROOT else "operator's key"
-        error_console().rule(f"{key_name}: the holder of this {what} comes to the keyboard")
+        error_console().rule(f"{key_name}: the person who will keep this {what} comes to the keyboard")
         while True:
             person = click.prompt("Your name", err=True).strip()
             if person and (purpose, person.casefold()) not in self._seen:
                 break
-            click.echo(f"{person} holds another {what} already: each is held by another person", err=True)
+            click.echo(f"{person} keeps another {what} already: each needs another person", err=True)
         self._seen.add((purpose, person.casefold()))
         while True:
             passphrase = click.prompt(
-                f"Your passphrase, {MIN_PASSPHRASE_CHARACTERS} characters or more, known to nobody else",
+                f"Your passphrase, {MIN_PASSPHRASE_CHARACTERS} characters or more; tell it to nobody",
                 hide_input=True,
                 confirmation_prompt="The same once more",
                 err=True,
@@ -234,27 +248,27 @@ class _Desk:
             except InvalidInputError as error:
                 click.echo(error.message, err=True)
                 continue
-            return Holder(purpose, key_name, person, passphrase.encode())
+            return KeyHolder(purpose, key_name, person, passphrase.encode())
 
 
 def _ask_signature(step: SigningStep) -> bool:
-    """Shows everything to the first, and asks each; a no, or a keyboard that is left, is no signature."""
-    proposal, holder = step.proposal, step.holder
+    """Shows the changes to the first key holder and asks each; a no or an interrupt means not signed."""
+    proposal, key_holder = step.proposal, step.key_holder
     if step.is_first:
-        error_console().rule(f"What is signed: {proposal.title}")
+        error_console().rule(f"You sign: {proposal.title}")
         show_changes(proposal.title, list(step.changes), names=step.names, digest=proposal.digest)
-    paper = "root.json" if holder.purpose is KeyPurpose.ROOT else "targets.json"
+    document = "root.json" if key_holder.purpose is KeyPurpose.ROOT else "targets.json"
     try:
         return click.confirm(
-            f"{holder.person} ({holder.key_name}): do you sign {paper}, sha256:{proposal.digest}?", err=True
+            f"{key_holder.person} ({key_holder.key_name}): do you sign {document}, sha256:{proposal.digest}?",
+            err=True,
         )
     except click.Abort:
         click.echo("not signed", err=True)
         return False
 
 
-def _say_yes(_: SigningStep) -> bool:
-    """A development ceremony asks nobody."""
+def _sign_without_asking(_: SigningStep) -> bool:
     return True
 
 
@@ -273,7 +287,7 @@ def _gateway(ca: Path | None, endpoint: str | None) -> ServiceEntry | None:
     if ca is None and endpoint is None:
         return None
     if ca is None or endpoint is None:
-        raise InvalidInputError("--gateway-ca and --gateway-endpoint belong together")
+        raise InvalidInputError("give --gateway-ca and --gateway-endpoint together")
     return ServiceEntry(ca_pem=load_ca(ca), endpoint=endpoint)
 
 
@@ -287,15 +301,17 @@ def _tell(result: CeremonyResult, folder: Path, *, development: bool) -> Group:
     if development:
         parts.append(
             Text(
-                f"A test realm. Holders' keys and their passphrase lie in {folder / 'ceremony'}; nothing is safe."
+                f"This is a test realm. All keys and their passphrase are in {folder / 'ceremony'}; nothing is safe."
             )
         )
     else:
         parts.append(
-            Text("These files must now leave this machine, each with its holder:", style="bold yellow")
+            Text("These files must now leave this machine, each with its key holder:", style="bold yellow")
         )
         parts += [Text(f"  {path}") for path in result.carry_away]
-        parts.append(Text("Copy each to its holder's medium, see that it opens there, then remove it here."))
+        parts.append(
+            Text("Copy each to its key holder's medium, check that it opens there, then remove it here.")
+        )
     parts.append(
         Text(
             f"Next: trust-registry check --dir {folder}, then trust-registry serve --dir {folder}",
@@ -303,50 +319,3 @@ def _tell(result: CeremonyResult, folder: Path, *, development: bool) -> Group:
         )
     )
     return Group(*parts)
-
-
-# --- was trust_registry/cli/founding.py: Founding by cards and carried files, for `init` and `collect`.
-
-
-def begin_founding(
-    plan: CeremonyPlan, cards: Sequence[Path], folder: Path, out: Path | None
-) -> dict[str, Any]:
-    """Drafts the first root from the cards, and writes the file that is carried."""
-    place = RegistryFolder(folder)
-    carried = by_cards.prepare_founding(
-        plan, [read_card(path, realm=plan.realm) for path in cards], place, SystemClock()
-    )
-    file = out or place.ceremony / "founding.json"
-    if out is not None:
-        save_file(out, encode_carried(carried))
-    return {
-        **describe_carried(carried),
-        "file": str(file),
-        "next": f"each holder: `trust-registry sign FILE --key KEY`; then here `trust-registry collect {file.name}`",
-    }
-
-
-def collect_founding(files: Sequence[Path], folder: Path) -> dict[str, Any] | None:
-    """Takes signatures for a realm that is being founded; None when none is, in this folder."""
-    place = RegistryFolder(folder)
-    if not by_cards.is_being_founded(place):
-        return None
-    found = by_cards.collect_founding(place, [carried_from(str(path)) for path in files], SystemClock())
-    data = {**describe_carried(found.carried), "taken": list(found.taken)}
-    if found.fingerprint is not None:
-        data |= {"state": "FOUNDED", "root_fingerprint": found.fingerprint}
-        data["next"] = (
-            "tell every node the root fingerprint, by a way of its own; carry tls/ca.key away; then `check` and `serve`"
-        )
-    return data
-
-
-def tell_founding(folder: Path, *, as_json: bool) -> bool:
-    """Tells who has signed, and who is missing, of a realm that is being founded in `folder`; False when none is."""
-    place = RegistryFolder(folder)
-    if not by_cards.is_being_founded(place):
-        return False
-    data = describe_carried(by_cards.open_founding(place))
-    data |= {"state": "BEING FOUNDED", "file": str(place.founding), "next": by_cards.next_of(place)}
-    print_result(data, as_json=as_json, table=describe_table)
-    return True

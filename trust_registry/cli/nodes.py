@@ -1,4 +1,4 @@
-"""Who lags."""
+"""`nodes`: shows which nodes lag behind what is published."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rich.text import Text
 
 from healthcode.cli.console import EXIT_UNAVAILABLE, Command, exit_with, json_option, print_result, rows
 from healthcode.clock import rfc3339
+from trust_registry.cli.health import is_serving
 from trust_registry.cli.option import dir_option, open_reading
-from trust_registry.cli.serve import is_serving
 from trust_registry.monitoring.node_lag import Lag, NodeLag
 from trust_registry.monitoring.status import describe_node, nodes_of
 from trust_registry.monitoring.waiting_authorities import waiting_authorities
@@ -34,9 +34,10 @@ __all__ = ["nodes"]
 @dir_option
 @json_option
 def nodes(folder: Path, as_json: bool) -> None:
-    """Show how each node and the gateway stand: CURRENT, LAGGING and since when, or UNKNOWN (silent).
+    """Show the state of each node and the gateway: CURRENT, LAGGING and since when, or UNKNOWN (silent).
 
-    Ends with 4 when the registry does not serve: then nobody can report, and all are UNKNOWN since their last word.
+    Ends with 4 if the registry does not serve: no node can report then, and all are UNKNOWN since
+    their last report.
     """
     registry = open_reading(folder)
     published = registry.repository.published()
@@ -62,16 +63,16 @@ def nodes(folder: Path, as_json: bool) -> None:
     print_result(data, as_json=as_json, table=_tell)
     if not serving:
         last = max((each.report.received for each in found if each.report is not None), default=None)
-        since = "it has heard nobody yet" if last is None else f"nothing is known since {rfc3339(last)}"
+        since = "no node has reported yet" if last is None else f"the last report is of {rfc3339(last)}"
         click.echo(
-            f"warning: nobody serves {folder}, so no node can report: {since}; `trust-registry serve`",
+            f"warning: nobody serves {folder}, so no node can report ({since}): run `trust-registry serve`",
             err=True,
         )
         exit_with(EXIT_UNAVAILABLE)
 
 
 def _unheard(each: NodeLag) -> NodeLag:
-    """How a node stands while nobody can report: nobody knows, since its last word."""
+    """A node while the registry does not serve: UNKNOWN since its last report."""
     since = None if each.report is None else each.report.received
     return replace(each, state=Lag.UNKNOWN, since=since, behind=())
 
@@ -88,7 +89,7 @@ def _tell(data: Mapping[str, Any]) -> Group:
         "software",
     )
     lines = [{name: line.get(name) for name in columns} for line in data["nodes"]]
-    spoken = [line for line in data["nodes"] if "reported" in line]
+    reported = [line for line in data["nodes"] if "reported" in line]
     parts: list[RenderableType] = [
         rows(columns, lines),
         rows(
@@ -100,9 +101,9 @@ def _tell(data: Mapping[str, Any]) -> Group:
                 "snapshot_version",
                 "earliest_expiry",
             ),
-            spoken,
-            title="What each decides with, as it says",
-            empty="nobody has reported yet",
+            reported,
+            title="What each decides with, by its own report",
+            empty="no node has reported yet",
         ),
     ]
     parts += [

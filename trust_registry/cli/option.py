@@ -1,4 +1,4 @@
-"""Options and prompts that several commands share."""
+"""The options and prompts that several commands share, and how they open a registry or a key."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ def dir_option(function: _Function) -> _Function:
         "folder",
         type=click.Path(path_type=Path, file_okay=False),
         default=Path(),
-        help="The registry's folder; the current one if left out.",
+        help="The registry's folder; the current folder if left out.",
     )(function)
 
 
 def signing_options(function: _Function) -> _Function:
     """`--key`, `--passphrase-file` and `--yes` of every command that signs."""
     for option in (
-        click.option("--yes", is_flag=True, help="Do not ask; for scripts, after what is signed was seen."),
+        click.option("--yes", is_flag=True, help="Do not ask; for scripts, after a look at what is signed."),
         click.option(
             "--passphrase-file",
             type=click.Path(path_type=Path, dir_okay=False),
-            help="File of mode 0600 with the passphrase; asked for if left out.",
+            help="File of mode 0600 with the passphrase; you are asked if left out.",
         ),
         click.option(
             "--key",
@@ -72,12 +72,12 @@ def signing_options(function: _Function) -> _Function:
 
 
 def open_reading(folder: Path) -> Registry:
-    """The registry in `folder`, to read."""
+    """The registry in `folder`, without its online keys: to read and to propose."""
     return open_registry(RegistryFolder(folder), SystemClock(), os.environ, with_keys=False)
 
 
 def open_writing(folder: Path) -> Registry:
-    """The registry in `folder`, to publish; only to sign when its online keys open for the service alone."""
+    """The registry in `folder`, to sign and publish; only to sign if only the service can open its online keys."""
     place = RegistryFolder(folder)
     settings = load_registry_settings(place.configuration)
     for_service_alone = settings.keys.credential is not None and "CREDENTIALS_DIRECTORY" not in os.environ
@@ -85,7 +85,7 @@ def open_writing(folder: Path) -> Registry:
 
 
 def signing_purposes(proposal: Proposal) -> frozenset[KeyPurpose]:
-    """Whose keys sign a proposal."""
+    """The purposes of the keys that sign a proposal."""
     purposes = {KeyPurpose.ROOT if proposal.role == "root" else KeyPurpose.OPERATOR}
     return frozenset(purposes | ({KeyPurpose.OPERATOR} if proposal.companion else set()))
 
@@ -98,10 +98,10 @@ def open_key(
     purposes: frozenset[KeyPurpose],
     folder: Path | None,
 ) -> LoadedKey:
-    """A holder's key, with its passphrase from the file or the person.
+    """A key holder's key, opened with the passphrase from the file or a prompt.
 
-    A bare name is looked for in the ceremony folder of `folder`, too. Raises ConfigurationError,
-    and InvalidInputError for a key of another purpose or realm, before a passphrase is asked for.
+    A bare file name is also looked up in the ceremony folder of `folder`. Raises ConfigurationError, and
+    InvalidInputError for a key of another purpose or realm, before it asks for a passphrase.
     """
     if folder is not None and not path.exists() and len(path.parts) == 1:
         beside = RegistryFolder(folder).ceremony / path.with_suffix(".key")
@@ -110,7 +110,7 @@ def open_key(
     if info.purpose not in purposes:
         wanted = " or ".join(sorted(purposes))
         raise InvalidInputError(
-            f"{path} is a key of purpose {info.purpose}; this is signed with one of {wanted}"
+            f"{path} is a key of purpose {info.purpose}; sign this with a key of purpose {wanted}"
         )
     if info.realm != realm:
         raise InvalidInputError(
@@ -127,7 +127,7 @@ def _ask_passphrase(text: str) -> str:
         answer: str = click.prompt(text, hide_input=True, err=True)
     except click.Abort:
         raise ConfigurationError(
-            "no passphrase was given: run this at a terminal, or name a file with --passphrase-file"
+            "there is no passphrase: run this at a terminal, or name a file with --passphrase-file"
         ) from None
     return answer
 
@@ -139,10 +139,9 @@ def show_changes(
     names: Mapping[str, str] | None = None,
     digest: str | None = None,
 ) -> None:
-    """Shows, on standard error, every value that a signature would change.
+    """Shows on standard error every value that a signature would change.
 
-    `names` says whose each key is, by its id or its public key in hex: they are put behind it.
-    `digest` (hex) is of all that is signed.
+    `names`, by key id or public key in hex, are shown behind keys; `digest` (hex) is that of the proposal.
     """
     console = error_console()
     console.print(Text(title, style="bold"))
@@ -155,7 +154,7 @@ def show_changes(
 
 
 def ask_to_sign(digest: str) -> None:
-    """Asks once more, with the digest (hex) of what is signed. Raises Abort for a no."""
+    """Asks for the final yes, with the digest (hex) of the proposal. Raises Abort for a no."""
     click.confirm(f"Sign exactly this, sha256:{digest}?", abort=True, err=True)
 
 

@@ -1,4 +1,4 @@
-"""`trust-registry key passphrase`: another passphrase for a holder's key, or for the registry's own."""
+"""`key passphrase`: changes the passphrase of key holders' keys or of the registry's online keys."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from trust_registry.tree.online_keys import online_key_files
 
 __all__ = ["passphrase"]
 
-_HOLDERS = frozenset({KeyPurpose.ROOT, KeyPurpose.OPERATOR})
+_PERSONAL = frozenset({KeyPurpose.ROOT, KeyPurpose.OPERATOR})
 
 
 @key.command(
     "passphrase",
     examples="""
-    # a holder, on a machine of their own
+    # a key holder, on their own machine
     trust-registry key passphrase /media/holder/root-1.key
-    # at the registry: snapshot, timestamp and areas, which have one passphrase
+    # at the registry: the snapshot, timestamp and areas keys, which share one passphrase
     trust-registry key passphrase --online --dir registry
     """,
 )
 @click.argument("files", nargs=-1, metavar="[KEY]...", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--online", is_flag=True, help="The registry's own keys, in --dir, all together.")
+@click.option("--online", is_flag=True, help="All online keys of the registry in --dir.")
 @dir_option
 @click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of mode 0600 with the present passphrase; asked for, or for --online as configured, if left out.",
+    help="File of mode 0600 with the old passphrase; if left out, you are asked, or with --online registry.toml says.",
 )
 @new_passphrase_option
 @json_option
@@ -59,22 +59,22 @@ def passphrase(
     online: bool,
     as_json: bool,
 ) -> None:
-    """Change the passphrase of a root holder's or operator's key, or of the registry's own keys.
+    """Change the passphrase of root holders' or operators' keys, or of the registry's online keys.
 
-    It needs the present one: a key whose passphrase is lost is lost, and is rotated. Old copies of
-    the file still open with the old one.
+    You need the old passphrase: if it is lost, the key is lost and must be rotated. Old copies of the
+    file still open with the old one.
     """
     self_test()
     if online == bool(files):
-        raise InvalidInputError("name the key files of holders, or say --online: one of the two")
+        raise InvalidInputError("name key files, or say --online: exactly one of the two")
     if online:
         result = _online(folder, passphrase_file, new_passphrase_file)
     else:
         for path in files:
             info = read_key_info(path)
-            if info.purpose not in _HOLDERS:
+            if info.purpose not in _PERSONAL:
                 raise InvalidInputError(
-                    f"{path} is a key of purpose {info.purpose}: here are those of root holders and operators"
+                    f"{path} is a key of purpose {info.purpose}: name keys of root holders or operators"
                 )
         label = ", ".join(path.name for path in files)
         old = old_passphrase(passphrase_file, label)
@@ -95,7 +95,9 @@ def _online(folder: Path, passphrase_file: Path | None, new_file: Path | None) -
     changed = change_passphrase(paths, old, new)
     if settings.passphrase_file is not None:
         replace_passphrase_file(settings.passphrase_file, new)
-        following = f"{settings.passphrase_file} has the new one: restart the registry"
+        following = f"{settings.passphrase_file} has the new passphrase: restart the registry"
     else:
-        following = f"put the new one where systemd's credential {settings.credential} is read from; restart the registry"
+        following = (
+            f"put the new passphrase into systemd's credential {settings.credential}; restart the registry"
+        )
     return say_changed(paths, changed, following)

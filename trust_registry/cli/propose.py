@@ -1,23 +1,18 @@
-"""`trust-registry propose`: putting something up for signature; `signature` has what comes after."""
+"""`propose`: drafts a proposal for operators or root holders to sign (`sign.py` has the next steps)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-from rich.console import Group
 
-from healthcode.cli.console import Command, CommandGroup, details, json_option, print_result, rows
+from healthcode.cli.console import CommandGroup, json_option, print_result
 from healthcode.cli.parameter import ENDPOINT
 from healthcode.errors import InvalidInputError
-from healthcode.policy.book_file import decode_policy
 from healthcode.rpc.mtls.tls_files import load_ca
-from healthcode.service.deadline import describe_policy
 from healthcode.storage.files import save_file
 from healthcode.trust.format.json_files import ServiceEntry
-from healthcode.trust.format.layout import POLICY_PATH
 from trust_registry.cli.describe import (
     describe_proposal,
     describe_table,
@@ -27,12 +22,12 @@ from trust_registry.cli.option import (
     open_reading,
 )
 from trust_registry.proposals.drafts import draft_policy, draft_renewal, draft_service
-from trust_registry.proposals.in_force import Carried, carry, encode_carried
-from trust_registry.proposals.key_holders import holder_names
+from trust_registry.proposals.in_force import CarriedProposal, carry, encode_carried_proposal
+from trust_registry.proposals.key_holders import key_holder_names
 from trust_registry.proposals.proposal import Proposal
 from trust_registry.registry import Registry
 
-__all__ = ["carry_proposal", "describe_here", "policy", "print_proposal", "propose"]
+__all__ = ["carry_proposal", "describe_here", "print_proposal", "propose"]
 
 
 @click.group(
@@ -48,16 +43,16 @@ __all__ = ["carry_proposal", "describe_here", "policy", "print_proposal", "propo
     trust-registry propose policy national.json --dir registry
     trust-registry propose service gateway --ca gateway/tls/ca.pem --endpoint 127.0.0.1:7445 --dir registry
     trust-registry propose renewal targets --dir registry
-    # then each of those who must sign
+    # then each signer
     trust-registry sign 3fa9c2 --dir registry --key /media/usb/operator-1.key
     """,
 )
 def propose() -> None:
-    """Put something up for signature: a policy, a service's address, a renewal."""
+    """Propose a change for others to sign: a policy, a service's address, keys, a retirement, a renewal."""
 
 
 _out_option = click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there, too, to be carried."
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write a file to carry."
 )
 
 
@@ -72,7 +67,7 @@ _out_option = click.option(
 @_out_option
 @json_option
 def propose_policy(file: Path, folder: Path, out: Path | None, as_json: bool) -> None:
-    """Propose another policy/national.json, for the operators to sign."""
+    """Propose another policy/national.json; operators sign it."""
     registry = open_reading(folder)
     try:
         data = file.read_bytes()
@@ -104,7 +99,7 @@ def propose_service(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Propose where a national service is reached and the CA it is known by."""
+    """Propose the address and the CA of a national service; operators sign it."""
     registry = open_reading(folder)
     entry = ServiceEntry(ca_pem=load_ca(ca), endpoint=endpoint, public_endpoint=public_endpoint)
     proposal = draft_service(registry.repository, registry.proposals, service, entry)
@@ -123,64 +118,30 @@ def propose_service(
 @_out_option
 @json_option
 def propose_renewal(role: Literal["root", "targets"], folder: Path, out: Path | None, as_json: bool) -> None:
-    """Propose to sign root or targets again as they are, before they expire."""
+    """Propose to sign root or targets again unchanged, before it expires."""
     registry = open_reading(folder)
     proposal = draft_renewal(registry.repository, registry.proposals, role)
     print_proposal(registry, proposal, as_json=as_json, out=out)
 
 
-def carry_proposal(registry: Registry, reference: str) -> Carried:
+def carry_proposal(registry: Registry, reference: str) -> CarriedProposal:
+    """A proposal of this registry, ready to carry; `reference` is its id or the first digits."""
     return carry(
-        registry.proposals.find(reference), registry.repository.published(), holder_names(registry.folder)
+        registry.proposals.find(reference), registry.repository.published(), key_holder_names(registry.folder)
     )
 
 
 def describe_here(registry: Registry, proposal: Proposal) -> dict[str, Any]:
+    """As describe_proposal, for a proposal of this registry."""
     return describe_proposal(
-        proposal, registry.repository.published(), registry.settings.realm, holder_names(registry.folder)
+        proposal, registry.repository.published(), registry.settings.realm, key_holder_names(registry.folder)
     )
 
 
 def print_proposal(registry: Registry, proposal: Proposal, *, as_json: bool, out: Path | None = None) -> None:
+    """Prints a proposal of this registry, and writes it to `out` to carry."""
     data = describe_here(registry, proposal)
     if out is not None:
-        save_file(out, encode_carried(carry_proposal(registry, proposal.id)))
+        save_file(out, encode_carried_proposal(carry_proposal(registry, proposal.id)))
         data["file"] = str(out)
     print_result(data, as_json=as_json, table=describe_table)
-
-
-# --- was trust_registry/cli/policy.py: The national policy as it is published: to look at, and to begin the next one with.
-
-
-@click.command(
-    cls=Command,
-    examples="""
-    trust-registry policy --dir registry
-    # the present file, to be changed and proposed
-    trust-registry policy --dir registry --out national.json
-    trust-registry propose policy national.json --dir registry
-    """,
-)
-@dir_option
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write policy/national.json there."
-)
-@json_option
-def policy(folder: Path, out: Path | None, as_json: bool) -> None:
-    """Show which policy is in force and which are to come; write the file out, to be changed."""
-    registry = open_reading(folder)
-    published = registry.repository.published()
-    data = published.file(published.targets, POLICY_PATH)
-    if out is not None:
-        save_file(out, data)
-    shown = {
-        "policies": describe_policy(decode_policy(data), registry.clock.now()),
-        "file": None if out is None else str(out),
-        "next": None if out is None else f"change it, then `trust-registry propose policy {out}`",
-    }
-    print_result(shown, as_json=as_json, table=_table)
-
-
-def _table(data: Mapping[str, Any]) -> Group:
-    lines = rows(("policy", "effective_from", "note"), data["policies"], title="Policy")
-    return Group(lines, details({name: data[name] for name in ("file", "next") if data[name]}))

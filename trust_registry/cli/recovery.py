@@ -1,4 +1,4 @@
-"""Mirrors: written for any static server, and what a lost registry is rebuilt from."""
+"""`rebuild` and `accept-loss`: a lost registry is rebuilt from what is left, and goes on without what is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from healthcode.cli.console import Command, details, json_option, print_json, print_result
+from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock
 from healthcode.errors import InvalidInputError, PreconditionError
 from healthcode.rpc.mtls.tls_files import load_ca
@@ -16,60 +16,23 @@ from healthcode.service.registry_source import open_source
 from healthcode.trust.sources.trust_source import TrustSource
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.layout import RegistryFolder
-from trust_registry.mirror.export import Exported, export_tree, watch_tree
 from trust_registry.recovery.kept_files import KeptFiles
 from trust_registry.recovery.node_folder import NodeFolderSource, is_node_folder
 from trust_registry.recovery.rebuild import RebuiltRegistry, rebuild
 from trust_registry.tree.lost_versions import accept_loss, check_why, lost_versions
 
-__all__ = ["accept_loss_command", "export", "rebuild_command"]
-
-
-@click.command(
-    cls=Command,
-    examples="""
-    trust-registry export /srv/www/trust --dir registry
-    # stays, and writes at each publication; Ctrl-C ends it
-    trust-registry export /srv/www/trust --dir registry --watch
-    """,
-)
-@click.argument("target", metavar="MIRROR", type=click.Path(path_type=Path, file_okay=False))
-@dir_option
-@click.option("--watch", is_flag=True, help="Stay, and write at each publication.")
-@json_option
-def export(target: Path, folder: Path, watch: bool, as_json: bool) -> None:
-    """Write the trust files into MIRROR, for any static server or CDN; only what changed, the timestamp last."""
-    registry = open_reading(folder)
-    keep_seconds = registry.settings.repository.keep_superseded_seconds
-
-    def tell(exported: Exported) -> None:
-        data = _describe_export(exported)
-        if watch and as_json:
-            print_json(data)
-        else:
-            print_result(data, as_json=as_json, table=details)
-
-    if not watch:
-        tell(export_tree(registry.repository, target, keep_seconds=keep_seconds))
-        return
-    watch_tree(
-        registry.repository,
-        target,
-        keep_seconds=keep_seconds,
-        on_export=tell,
-        on_error=lambda error: click.echo(f"not exported, tried again: {error.message}", err=True),
-    )
+__all__ = ["accept_loss_command", "rebuild_command"]
 
 
 @click.command(
     "rebuild",
     cls=Command,
     examples="""
-    # with what was kept: registry.toml, the online keys, the certificate
+    # with what you kept: registry.toml, the online keys, the certificate
     trust-registry rebuild --dir registry --from /media/mirror --from https://mirror.example/trust \\
         --root-fingerprint sha256:… --configuration backup/registry.toml \\
         --keys backup/keys --passphrase-file backup/passphrase --tls backup/tls
-    # with new online keys: two proposals wait for root holders and operators
+    # with new online keys: root holders and operators then sign two proposals
     trust-registry rebuild --dir registry --from /media/node-31/trust --root-fingerprint sha256:…
     """,
 )
@@ -80,15 +43,15 @@ def export(target: Path, folder: Path, watch: bool, as_json: bool) -> None:
     multiple=True,
     required=True,
     help="A mirror (folder or URL), a node's trust folder, a registry's old folder `repository`, or a registry "
-    "(grpcs://host:port). Of several the newest of everything is taken.",
+    "(grpcs://host:port). Of several, the newest version of each file is taken.",
 )
 @click.option(
     "--ca",
     "ca",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="CA of a registry at grpcs://, or of an https mirror that the system does not know.",
+    help="CA of a registry at grpcs://, or of an https mirror with a CA that the system does not know.",
 )
-@click.option("--root-fingerprint", required=True, help="sha256:…, as nodes were told it.")
+@click.option("--root-fingerprint", required=True, help="sha256:…, as announced to the nodes.")
 @click.option(
     "--configuration", type=click.Path(path_type=Path, dir_okay=False), help="The kept registry.toml."
 )
@@ -123,7 +86,7 @@ def rebuild_command(
     holders: Path | None,
     as_json: bool,
 ) -> None:
-    """Rebuild a registry whose machine is lost, from mirrors; it resumes above the highest version of them all."""
+    """Rebuild a lost registry from mirrors. It continues above the highest version that any of them has."""
     kept = KeptFiles(configuration, keys, passphrase_file, tls, holders)
     with ExitStack() as stack:
         ca_pem = None if ca is None else load_ca(ca)
@@ -136,16 +99,6 @@ def _open(stack: ExitStack, mirror: str, ca_pem: str | None) -> TrustSource:
     if "://" not in mirror and is_node_folder(Path(mirror)):
         return NodeFolderSource(Path(mirror))
     return stack.enter_context(open_source(mirror, ca_pem=ca_pem))
-
-
-def _describe_export(exported: Exported) -> dict[str, Any]:
-    return {
-        "written": exported.written,
-        "removed": exported.removed,
-        "timestamp_version": exported.timestamp_version,
-        "snapshot_version": exported.snapshot_version,
-        "root_version": exported.root_version,
-    }
 
 
 def _describe_rebuilt(result: RebuiltRegistry, folder: Path) -> dict[str, Any]:
@@ -168,9 +121,6 @@ def _describe_rebuilt(result: RebuiltRegistry, folder: Path) -> dict[str, Any]:
     }
 
 
-# --- was trust_registry/cli/loss.py: `trust-registry accept-loss`: root or targets goes on without a version that is lost everywhere.
-
-
 @click.command(
     "accept-loss",
     cls=Command,
@@ -180,18 +130,18 @@ def _describe_rebuilt(result: RebuiltRegistry, folder: Path) -> dict[str, Any]:
     """,
 )
 @click.argument("role", type=click.Choice(["root", "targets"]))
-@click.option("--although", metavar="WHY", required=True, help="Why it must be: all who sign are shown it.")
-@click.option("--yes", is_flag=True, help="Do not ask; for scripts, after what is lost was seen.")
+@click.option("--although", metavar="WHY", required=True, help="The reason; every signer sees it.")
+@click.option("--yes", is_flag=True, help="Do not ask; for scripts, after a look at what is lost.")
 @dir_option
 @json_option
 def accept_loss_command(
     role: Literal["root", "targets"], although: str, folder: Path, *, yes: bool, as_json: bool
 ) -> None:
-    """Let root or targets be signed again, though somebody holds a newer one than this registry.
+    """Allow root or targets to be signed again, although somebody has a newer version than this registry.
 
-    The last resort: what was signed since this registry's copy is taken back by the next
-    signatures, for everybody: retirements, policies, admissions. First look for a source that has
-    it: a mirror, any node's trust folder, another copy; and `trust-registry rebuild --from` it.
+    The last resort: the next signatures undo, for everybody, what was signed after this registry's
+    version: retirements, policies, admissions. First look for a source that has the newer version (a
+    mirror, a node's trust folder, another copy), and run `trust-registry rebuild --from` it.
     """
     why = check_why(although)
     registry = open_reading(folder)
@@ -199,8 +149,11 @@ def accept_loss_command(
     if lost is None:
         raise PreconditionError(f"no newer version of {role} is known: it can be signed as it is")
     if not yes:
-        click.echo(f"{lost}. What was signed since is taken back when {role} is signed here.", err=True)
-        if click.prompt(f"Type {role} to give it up", err=True, default="", show_default=False) != role:
+        click.echo(f"{lost}. Signing {role} here undoes what was signed since.", err=True)
+        if (
+            click.prompt(f"Type {role} to give the lost version up", err=True, default="", show_default=False)
+            != role
+        ):
             raise InvalidInputError("nothing was given up")
     lost = accept_loss(registry.repository, role, why)
     data = {
@@ -208,6 +161,6 @@ def accept_loss_command(
         "lost_version": lost.version,
         "held_version": lost.held,
         "although": why,
-        "next": f"look through what was lost, then propose it again; all who sign {role} are shown that it was given up",
+        "next": f"check what was lost, and propose it again; every signer of {role} sees that a version was given up",
     }
     print_result(data, as_json=as_json, table=details)

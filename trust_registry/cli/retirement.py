@@ -1,4 +1,4 @@
-"""`trust-registry propose retirement`: a participant leaves, stays after all, or has left."""
+"""`propose retirement`: a participant leaves, stays after all, or has left."""
 
 from __future__ import annotations
 
@@ -28,22 +28,24 @@ __all__ = ["propose_retirement"]
     "retirement",
     examples="""
     trust-registry propose retirement 31 --signs-until 2027-01-01T00:00:00Z --codes-until 2027-01-15T00:00:00Z
-    # it stays after all; possible while it still signs
+    # it stays after all, while it still signs
     trust-registry propose retirement 31 --withdraw
-    # its last code has ended, as `status` says: nobody delegates to it any more
+    # its last code has ended, as `status` says: remove the delegation to it
     trust-registry propose retirement 31 --take-back
     """,
 )
 @click.argument("code", metavar="PARTICIPANT")
 @click.option("--signs-until", metavar="RFC3339", help="It signs no code from then on.")
-@click.option("--codes-until", metavar="RFC3339", help="Its codes end by then at the latest.")
+@click.option("--codes-until", metavar="RFC3339", help="All its codes end by then.")
 @click.option(
-    "--withdraw", is_flag=True, help="It stays: what was announced is withdrawn, while it still signs."
+    "--withdraw", is_flag=True, help="It stays: withdraw its announced retirement, while it still signs."
 )
 @click.option(
-    "--take-back", is_flag=True, help="It has left: take its delegation back, after its codes ended."
+    "--take-back", is_flag=True, help="It has left: take its delegation back, after all its codes have ended."
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there, to be carried.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the file to carry."
+)
 @dir_option
 @json_option
 def propose_retirement(
@@ -57,16 +59,16 @@ def propose_retirement(
     take_back: bool,
     as_json: bool,
 ) -> None:
-    """Propose that a participant leaves: it signs until one time, and its codes live until another.
+    """Propose that a participant leaves: it signs codes until one time, and they are valid until another.
 
-    Its node goes on serving, answering and publishing what it revokes until the second. PAPER
-    codes live up to 14 days: leave that much between the two, or they end early. Said again, the
-    times change; from the first of them on nothing can be changed.
+    Until the second time its node serves, answers and publishes revocations. PAPER codes are valid up
+    to 14 days: leave that much between the two times, or they end early. Propose again to change the
+    times; after the first time nothing can be changed.
     """
     has_times = signs_until is not None and codes_until is not None
     if [has_times, withdraw, take_back].count(True) != 1 or (signs_until is None) != (codes_until is None):
         raise InvalidInputError(
-            "say --signs-until and --codes-until together, or --withdraw, or --take-back: one of the three"
+            "say --signs-until and --codes-until together, or --withdraw, or --take-back: exactly one of the three"
         )
     registry = open_reading(folder)
     repository, proposals = registry.repository, registry.proposals
@@ -88,4 +90,4 @@ def _retirement(signs_until: str, codes_until: str) -> Retirement:
     try:
         return Retirement(signs_until=parse_rfc3339(signs_until), codes_until=parse_rfc3339(codes_until))
     except ValueError as error:
-        raise InvalidInputError(f"the times are RFC 3339, like 2027-01-01T00:00:00Z: {error}") from error
+        raise InvalidInputError(f"give times in RFC 3339, like 2027-01-01T00:00:00Z: {error}") from error

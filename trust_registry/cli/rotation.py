@@ -1,4 +1,4 @@
-"""Keys that change: a holder's new key, and proposals of other holders and other online keys."""
+"""`key new` and proposals that change keys: a key holder's new key, other key holders, other online keys."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from trust_registry.cli.admission import find_join
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.cli.propose import print_proposal, propose
 from trust_registry.proposals.key_changes import (
-    HolderChange,
+    KeyHolderChange,
     draft_areas_key,
-    draft_holders,
+    draft_key_holders,
     draft_online_key,
     draft_reonboarding,
 )
 from trust_registry.proposals.key_holders import (
-    find_holder,
-    holder_names,
+    find_key_holder,
+    key_holder_names,
     make_card,
-    note_holders,
+    note_key_holders,
     read_card,
     write_card,
 )
@@ -40,7 +40,7 @@ from trust_registry.tree.online_keys import create_next_key
 
 __all__ = ["key"]
 
-_HOLDERS = {"root": KeyPurpose.ROOT, "operator": KeyPurpose.OPERATOR}
+_PERSONAL = {"root": KeyPurpose.ROOT, "operator": KeyPurpose.OPERATOR}
 _ONLINE = {
     "snapshot": KeyPurpose.SNAPSHOT,
     "timestamp": KeyPurpose.TIMESTAMP,
@@ -50,31 +50,31 @@ _ONLINE = {
 
 @click.group(cls=CommandGroup, lazy={"passphrase": "trust_registry.cli.passphrase:passphrase"})
 def key() -> None:
-    """A holder's own key, made on a machine of their own."""
+    """Make a key holder's key on their own machine, or change a passphrase."""
 
 
 @key.command(
     "new",
     examples="""
-    # on the holder's machine, without a network: root-6.key stays, root-6.card.json is carried
+    # on the key holder's machine, without a network: root-6.key stays, root-6.card.json is carried
     trust-registry key new root --realm cn --name root-6 --out /media/holder
     """,
 )
-@click.argument("kind", type=click.Choice(sorted(_HOLDERS)))
+@click.argument("kind", type=click.Choice(sorted(_PERSONAL)))
 @click.option("--realm", required=True, help="cn, or test-NAME.")
-@click.option("--name", required=True, help="How the key is called, e.g. root-6; shown beside its digits.")
+@click.option("--name", required=True, help="Name of the key, e.g. root-6; shown with its first digits.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
-    help="Folder for the key file and the card; the current one if left out.",
+    help="Folder for the key file and the card; the current folder if left out.",
 )
 @click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of mode 0600 with the passphrase; asked for if left out.",
+    help="File of mode 0600 with the passphrase; you are asked if left out.",
 )
-@click.option("--development", is_flag=True, help="A weak lock that opens fast, for test realms alone.")
+@click.option("--development", is_flag=True, help="Weak encryption that opens fast; for test realms only.")
 @json_option
 def new(
     kind: str,
@@ -85,13 +85,13 @@ def new(
     development: bool,
     as_json: bool,
 ) -> None:
-    """Make a root holder's or operator's key, and the card by which others learn of it."""
+    """Make a root holder's or operator's key, and the card that introduces it to the registry."""
     self_test()
     check_realm(realm)
     if development and not is_test_realm(realm):
-        raise InvalidInputError(f"--development makes keys for test realms alone, and never for {realm}")
+        raise InvalidInputError(f"--development makes keys for test realms only, not for {realm}")
     if not name.isprintable() or "/" in name or not name.strip():
-        raise InvalidInputError(f"{name!a} is no name for a key: take one like root-6")
+        raise InvalidInputError(f"{name!a} cannot name a key: use a name like root-6")
     passphrase = read_passphrase(passphrase_file, prompt=_ask_new_passphrase)
     check_passphrase(passphrase.decode(), name)
     out.mkdir(parents=True, exist_ok=True)
@@ -100,13 +100,13 @@ def new(
         out / f"{name}.key",
         private,
         passphrase,
-        purpose=_HOLDERS[kind],
+        purpose=_PERSONAL[kind],
         realm=realm,
         name=name,
         created=SystemClock().now(),
         cost="development" if development else "production",
     )
-    card = make_card(private, realm=realm, purpose=_HOLDERS[kind], name=name)
+    card = make_card(private, realm=realm, purpose=_PERSONAL[kind], name=name)
     write_card(out / f"{name}.card.json", card)
     result = {
         "key": str(out / f"{name}.key"),
@@ -119,7 +119,7 @@ def new(
 
 def _ask_new_passphrase() -> str:
     answer: str = click.prompt(
-        "Your passphrase, known to nobody else",
+        "Your passphrase; tell it to nobody",
         hide_input=True,
         confirmation_prompt="The same once more",
         err=True,
@@ -130,11 +130,11 @@ def _ask_new_passphrase() -> str:
 @propose.command(
     "rotation",
     examples="""
-    # root-2 leaves, root-6 comes; the old and the new root holders sign, each at the threshold
+    # root-6 replaces root-2; the old and the new root holders sign, both at their threshold
     trust-registry propose rotation root --remove root-2 --add root-6.card.json --out proposal.json
-    # root holders sign the new root, the new operators sign targets again: one file for all
+    # root holders sign the new root, the new operators sign targets again, in one file
     trust-registry propose rotation operators --remove operator-1 --add operator-4.card.json --out proposal.json
-    # the registry's own keys: a new one is made here and is used once root names it
+    # an online key: a new one is made here, and is used once root names it
     trust-registry propose rotation timestamp --out proposal.json
     """,
 )
@@ -144,11 +144,15 @@ def _ask_new_passphrase() -> str:
     "cards",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Card of a holder who comes; as often as you like.",
+    help="Card of a new key holder; once for each.",
 )
-@click.option("--remove", multiple=True, help="Name, or first digits of the key, of a holder who goes.")
+@click.option(
+    "--remove", multiple=True, help="Name of a key holder who leaves, or first digits of the key id."
+)
 @click.option("--threshold", type=click.IntRange(1, 16), help="How many must sign from then on.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there, to be carried.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the file to carry."
+)
 @dir_option
 @json_option
 def propose_rotation(
@@ -160,45 +164,47 @@ def propose_rotation(
     folder: Path,
     as_json: bool,
 ) -> None:
-    """Propose other root holders, operators, or another online key."""
+    """Propose other root holders, other operators, or another online key."""
     registry = open_reading(folder)
     if who in _ONLINE:
         if cards or remove or threshold:
             raise InvalidInputError(
-                f"the key of {who} is made here: --add, --remove and --threshold are for people"
+                f"the {who} key is made here: --add, --remove and --threshold are for root holders and operators"
             )
         proposal = _online(registry, who)
     else:
-        proposal = _holders(registry, cast('Literal["root", "operators"]', who), cards, remove, threshold)
+        proposal = _key_holders(registry, cast('Literal["root", "operators"]', who), cards, remove, threshold)
     print_proposal(registry, proposal, as_json=as_json, out=out)
 
 
 @propose.command(
     "reonboarding",
     examples="""
-    # a province lost its authority: its node handed in a request of a new one, without handover
+    # a province lost its authority, and its node requested a new one without handover
     trust-registry joins
     trust-registry propose reonboarding 31 --out proposal.json
     # the root holders sign; then the operators `approve 31`
     """,
 )
 @click.argument("request", metavar="REQUEST")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there, to be carried.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the file to carry."
+)
 @dir_option
 @json_option
 def propose_reonboarding(request: str, out: Path | None, folder: Path, as_json: bool) -> None:
-    """Propose that root consents to a new authority of a province that lost its own.
+    """Propose that root consents to the new authority of a province that lost its own.
 
-    REQUEST is as with `approve`. Call the province and have the digest read out, over a
-    line that you trust: this is the one way by which a province changes hands without
-    its own consent, and every node shows it and waits 72 hours.
+    REQUEST is as with `approve`. Call the province over a line that you trust, and have the digest
+    read out: no other way replaces a province's authority without its own signature. Every node
+    shows the change and waits 72 hours.
     """
     registry = open_reading(folder)
     join = find_join(registry, request)
     published = registry.repository.published()
     if not join.needs_root(published):
         raise InvalidInputError(
-            f"{join.title} needs no word of root: its authority has its handover, its consent, or is its first"
+            f"{join.title} does not need root's consent: its authority has a handover or root's consent, or is its first"
         )
     link = join.request.link
     proposal = draft_reonboarding(
@@ -211,7 +217,7 @@ def propose_reonboarding(request: str, out: Path | None, folder: Path, as_json: 
     print_proposal(registry, proposal, as_json=as_json, out=out)
 
 
-def _holders(
+def _key_holders(
     registry: Registry,
     who: Literal["root", "operators"],
     cards: tuple[Path, ...],
@@ -219,17 +225,17 @@ def _holders(
     threshold: int | None,
 ) -> Proposal:
     purpose = KeyPurpose.ROOT if who == "root" else KeyPurpose.OPERATOR
-    come = [read_card(path, realm=registry.settings.realm, purpose=purpose) for path in cards]
-    names = holder_names(registry.folder)
+    new_cards = [read_card(path, realm=registry.settings.realm, purpose=purpose) for path in cards]
+    names = key_holder_names(registry.folder)
     root = registry.repository.published().root.signed
     role = "root" if who == "root" else "targets"
-    change = HolderChange(
-        add=[card.public for card in come],
-        remove=[find_holder(root, role, reference, names) for reference in remove],
+    change = KeyHolderChange(
+        add=[card.public for card in new_cards],
+        remove=[find_key_holder(root, role, reference, names) for reference in remove],
         threshold=threshold,
     )
-    proposal = draft_holders(registry.repository, registry.proposals, who, change)
-    note_holders(registry.folder, {card.keyid: card.name for card in come})
+    proposal = draft_key_holders(registry.repository, registry.proposals, who, change)
+    note_key_holders(registry.folder, {card.keyid: card.name for card in new_cards})
     return proposal
 
 
@@ -252,5 +258,5 @@ def _online(registry: Registry, role: str) -> Proposal:
 
 
 def _is_development(registry: Registry) -> bool:
-    """A development ceremony leaves its passphrase beside the keys; nothing there is worth a slow lock."""
+    """Whether a development ceremony founded the realm: its passphrase file is still there."""
     return is_test_realm(registry.settings.realm) and (registry.folder.ceremony / "passphrase").exists()

@@ -1,30 +1,29 @@
-"""What waits for signatures: showing, signing, collecting, publishing."""
+"""`proposals`, `show`, `sign`, `collect`, `publish`: from a proposal to its publication."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from healthcode.cli.console import Command, details, json_option, print_result, rows
 from healthcode.storage.files import save_file
-from trust_registry.cli.areas import (
-    collect_areas,
-    describe_areas,
-    holds_areas,
-    read_areas,
-    sign_areas,
+from trust_registry.cli.carried_areas import (
+    approve_carried_areas,
+    collect_carried_areas,
+    describe_carried_areas,
+    is_carried_areas_file,
+    read_carried_areas,
 )
-from trust_registry.cli.ceremony import collect_founding, tell_founding
-from trust_registry.cli.describe import (
-    carried_from,
-    describe_carried,
-    describe_table,
-    key_names,
+from trust_registry.cli.carried_proposal import (
+    describe_carried_proposal,
     next_after_signing,
-    sign_carried,
-    warn_of_bootstrap,
+    read_carried_proposal,
+    sign_carried_proposal,
 )
+from trust_registry.cli.describe import describe_table, key_names, warn_of_bootstrap
+from trust_registry.cli.founding import collect_founding, print_founding
 from trust_registry.cli.option import (
     ask_to_sign,
     dir_option,
@@ -36,28 +35,32 @@ from trust_registry.cli.option import (
     signing_purposes,
 )
 from trust_registry.cli.propose import carry_proposal, describe_here, print_proposal
-from trust_registry.proposals.in_force import encode_carried
-from trust_registry.proposals.key_holders import holder_names
+from trust_registry.proposals.in_force import encode_carried_proposal
+from trust_registry.proposals.key_holders import key_holder_names
 from trust_registry.proposals.proposal import ProposalState
-from trust_registry.proposals.sign import changes_of, publish_proposal, sign_proposal, take_signatures
+from trust_registry.proposals.publish import publish_proposal
+from trust_registry.proposals.sign import sign_proposal, take_signatures
+from trust_registry.proposals.signed_documents import changes_of
 
 __all__ = ["collect", "proposals", "publish", "show", "sign"]
 
 
 @click.command(cls=Command, examples="trust-registry proposals --dir registry")
 @dir_option
-@click.option("--all", "with_done", is_flag=True, help="Also those that are published or stale.")
+@click.option("--all", "with_done", is_flag=True, help="Include published and stale proposals.")
 @json_option
 def proposals(folder: Path, with_done: bool, as_json: bool) -> None:
-    """List what waits for signatures; a realm that is being founded, too."""
-    if tell_founding(folder, as_json=as_json):
+    """List the proposals that wait for signatures, or the founding of a realm."""
+    if print_founding(folder, as_json=as_json):
         return
     registry = open_reading(folder)
     lines = [describe_here(registry, proposal) for proposal in registry.proposals.all()]
     if not with_done:
         lines = [line for line in lines if line["state"] == ProposalState.OPEN]
     columns = ("proposal", "title", "role", "version", "state", "signatures", "threshold", "created")
-    empty = "there is no proposal" if with_done else "nothing waits for signatures; --all shows what did"
+    empty = (
+        "there are no proposals" if with_done else "no proposal waits for signatures; --all shows the others"
+    )
     print_result(
         {"proposals": lines},
         as_json=as_json,
@@ -69,37 +72,39 @@ def proposals(folder: Path, with_done: bool, as_json: bool) -> None:
     cls=Command,
     examples="""
     trust-registry show 3fa9c2 --dir registry
-    # on a stick, for a holder's machine, where `trust-registry sign FILE` needs nothing else
+    # to a USB stick, for a key holder's machine, where `trust-registry sign FILE` needs nothing else
     trust-registry show 3fa9c2 --dir registry --out /media/usb/proposal.json
-    # what a file that was carried would change; without a registry
+    # the changes in a carried file, without a registry
     trust-registry show /media/usb/proposal.json
     """,
 )
 @click.argument("reference", metavar="PROPOSAL|FILE")
 @dir_option
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there, to be carried.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the file to carry."
+)
 @json_option
 def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
-    """Show all that a proposal would change, value by value, and who has signed."""
-    if holds_areas(Path(reference)):
-        areas = read_areas(Path(reference))
+    """Show every value that a proposal would change, and who has signed."""
+    if is_carried_areas_file(Path(reference)):
+        areas = read_carried_areas(Path(reference))
         if not as_json:
             show_changes("the risk of areas", areas.changes())
-        data = {**describe_areas(areas), "changes": [str(change) for change in areas.changes()]}
+        data = {**describe_carried_areas(areas), "changes": [str(change) for change in areas.changes()]}
         print_result(data, as_json=as_json, table=details)
         return
     carried = (
-        carried_from(reference)
+        read_carried_proposal(Path(reference))
         if Path(reference).is_file()
         else carry_proposal(open_reading(folder), reference)
     )
-    changes = changes_of(carried.proposal, carried.basis)
+    changes = changes_of(carried.proposal, carried.in_force)
     if not as_json:
-        names = key_names(carried.proposal, carried.basis, carried.names)
+        names = key_names(carried.proposal, carried.in_force, carried.names)
         show_changes(carried.proposal.title, changes, names=names, digest=carried.proposal.digest)
     if out is not None:
-        save_file(out, encode_carried(carried))
-    data = {**describe_carried(carried), "file": None if out is None else str(out)}
+        save_file(out, encode_carried_proposal(carried))
+    data = {**describe_carried_proposal(carried), "file": None if out is None else str(out)}
     data["changes"] = [str(change) for change in changes]
     print_result(data, as_json=as_json, table=describe_table)
 
@@ -109,7 +114,7 @@ def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
     examples="""
     # on the registry's machine
     trust-registry sign 3fa9c2 --dir registry --key /media/usb/operator-1.key
-    # on a holder's own machine: a file came, the signature goes back in it
+    # on a key holder's own machine: the signature is written into the carried file
     trust-registry sign /media/usb/proposal.json --key root-1.key
     """,
 )
@@ -118,7 +123,7 @@ def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the signed file goes; over the one that came, if left out.",
+    help="Where to write the signed file; over the carried one if left out.",
 )
 @signing_options
 @json_option
@@ -131,29 +136,38 @@ def sign(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Sign a proposal, as an operator or root holder; at the threshold it is published at once.
+    """Sign a proposal, as an operator or root holder. At the threshold it is published at once.
 
-    With a FILE that was carried, no registry is needed here; take the file back, and
-    `trust-registry collect` it there.
+    A carried FILE needs no registry on this machine: carry it back after signing, and run
+    `trust-registry collect` there.
     """
-    if holds_areas(Path(reference)):
-        areas = sign_areas(Path(reference), out, key_path, passphrase_file, yes=yes, quiet=as_json)
-        print_result(describe_areas(areas), as_json=as_json, table=details)
+    file = Path(reference)
+    if is_carried_areas_file(file):
+        areas = approve_carried_areas(file, out, key_path, passphrase_file, yes=yes, quiet=as_json)
+        print_result(describe_carried_areas(areas), as_json=as_json, table=details)
         return
-    if Path(reference).is_file():
-        carried = sign_carried(Path(reference), out, key_path, passphrase_file, yes=yes, quiet=as_json)
-        data = describe_carried(carried)
-        data["next"] = next_after_signing(carried, out or Path(reference))
-        print_result(data, as_json=as_json, table=describe_table)
-        return
+    if file.is_file():
+        carried = sign_carried_proposal(file, out, key_path, passphrase_file, yes=yes, quiet=as_json)
+        data = describe_carried_proposal(carried)
+        data["next"] = next_after_signing(carried, out or file)
+    else:
+        data = _sign_here(reference, folder, key_path, passphrase_file, yes=yes, quiet=as_json)
+    print_result(data, as_json=as_json, table=describe_table)
+
+
+def _sign_here(
+    reference: str, folder: Path, key_path: Path, passphrase_file: Path | None, *, yes: bool, quiet: bool
+) -> dict[str, Any]:
+    """Shows the changes in a proposal of this registry, asks, and signs it."""
     registry = open_writing(folder)
     proposal = registry.proposals.find(reference)
-    changes = changes_of(proposal, registry.repository.published())
-    if not as_json:
+    published = registry.repository.published()
+    changes = changes_of(proposal, published)
+    if not quiet:
         show_changes(
             f"You sign, in realm {registry.settings.realm}: {proposal.title}",
             changes,
-            names=key_names(proposal, registry.repository.published(), holder_names(registry.folder)),
+            names=key_names(proposal, published, key_holder_names(registry.folder)),
             digest=proposal.digest,
         )
         warn_of_bootstrap(proposal)
@@ -166,16 +180,15 @@ def sign(
         purposes=signing_purposes(proposal),
         folder=folder,
     )
-    signing = sign_proposal(registry.repository, registry.proposals, proposal.id, key.private)
-    data = {**describe_here(registry, signing.proposal), "signed_by": key.info.name}
-    print_result(data, as_json=as_json, table=describe_table)
+    result = sign_proposal(registry.repository, registry.proposals, proposal.id, key.private)
+    return {**describe_here(registry, result.proposal), "signed_by": key.info.name}
 
 
 @click.command(
     cls=Command,
     examples="""
     trust-registry collect /media/usb/proposal.json --dir registry
-    # each holder signed a copy of their own
+    # each key holder signed their own copy
     trust-registry collect root-1.json root-2.json root-4.json --dir registry
     """,
 )
@@ -183,25 +196,25 @@ def sign(
 @dir_option
 @json_option
 def collect(files: tuple[Path, ...], folder: Path, as_json: bool) -> None:
-    """Take over signatures from files that were carried; at the threshold it is published at once.
+    """Add the signatures in carried files. At the threshold the proposal is published at once.
 
-    May be done again, and file by file over days: what was taken stays.
+    You can repeat this with further files over days: collected signatures are kept.
     """
-    if any(holds_areas(file) for file in files):
-        print_result(collect_areas(open_writing(folder), files), as_json=as_json, table=details)
+    if any(is_carried_areas_file(file) for file in files):
+        print_result(collect_carried_areas(open_writing(folder), files), as_json=as_json, table=details)
         return
     founded = collect_founding(files, folder)
     if founded is not None:
         print_result(founded, as_json=as_json, table=describe_table)
         return
     registry = open_writing(folder)
-    names = holder_names(registry.folder)
+    names = key_holder_names(registry.folder)
     added: list[str] = []
     proposal_id = ""
     for file in files:
-        carried = carried_from(str(file))
-        signing, found = take_signatures(registry.repository, registry.proposals, carried.proposal, names)
-        proposal_id, added = signing.proposal.id, [*added, *found]
+        carried = read_carried_proposal(file)
+        result, found = take_signatures(registry.repository, registry.proposals, carried.proposal, names)
+        proposal_id, added = result.proposal.id, [*added, *found]
     data = {**describe_here(registry, registry.proposals.find(proposal_id)), "taken": added}
     print_result(data, as_json=as_json, table=describe_table)
 
@@ -211,7 +224,7 @@ def collect(files: tuple[Path, ...], folder: Path, as_json: bool) -> None:
 @dir_option
 @json_option
 def publish(proposal_id: str, folder: Path, as_json: bool) -> None:
-    """Publish a proposal that has its signatures (a server that runs does so by itself)."""
+    """Publish a proposal that has its signatures; a running server does so without this command."""
     registry = open_writing(folder)
     publish_proposal(registry.repository, registry.proposals, proposal_id)
     print_proposal(registry, registry.proposals.find(proposal_id), as_json=as_json)

@@ -1,1 +1,1 @@
-"""Founds a realm: the first root, from the key holders' cards or by carried files."""
+"""Founding a realm: its keys, the first root and targets, in a ceremony or by carried files."""

@@ -1,8 +1,4 @@
-"""The registry's own TLS certificate, issued anew by its CA, whose key lies in a safe.
-
-The CA stays as it is, and what everybody was told of it. A service that runs takes the new
-certificate at its next connection.
-"""
+"""Issues a new TLS certificate for the registry from its CA, whose key is kept offline; the CA does not change."""
 
 from __future__ import annotations
 
@@ -26,7 +22,7 @@ _LEAF_DAYS = 398
 def registry_leaf(
     ca: CertifiedKey, realm: str, services: Mapping[str, ServiceEntry], now: int
 ) -> CertifiedKey:
-    """A certificate and key for the registry, by the names under which its entry says it is reached."""
+    """A certificate and key for the registry, for the host names in its published entry."""
     entry = services.get("registry")
     addresses = [] if entry is None else [entry.endpoint, *filter(None, [entry.public_endpoint])]
     hosts = tuple(dict.fromkeys(split_address(address)[0] for address in addresses))
@@ -36,9 +32,9 @@ def registry_leaf(
 def renew_certificate(
     tls: TlsSettings, ca_key: Path, *, realm: str, services: Mapping[str, ServiceEntry], now: int
 ) -> TlsFiles:
-    """Issues the certificate anew with the CA's key, and puts it in its place, durably; what came to be.
+    """Issues a new certificate and replaces the old one, durably; a running service uses it from its next connection.
 
-    Raises ConfigurationError, with the old certificate still in place, when the key is not the CA's.
+    Raises ConfigurationError, with the old certificate unchanged, if the key is not the CA's.
     """
     try:
         ca = CertifiedKey(load_ca(tls.ca).encode(), ca_key.read_bytes())
@@ -46,7 +42,7 @@ def renew_certificate(
     except OSError as error:
         raise ConfigurationError(f"{ca_key} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigurationError(f"{ca_key} holds no private key in PEM") from error
+        raise ConfigurationError(f"{ca_key} is not a private key in PEM") from error
     with tempfile.TemporaryDirectory(dir=tls.certificate.parent, prefix=".renewal-") as name:
         certificate, private_key = Path(name) / tls.certificate.name, Path(name) / tls.private_key.name
         leaf.write(certificate, private_key)

@@ -24,10 +24,11 @@ from trust_registry.monitoring.waiting_authorities import waiting_authorities
 from trust_registry.participants.checks import tls_ca_faults
 from trust_registry.participants.join import is_admitted
 from trust_registry.participants.node_reports import NodeReportStore
-from trust_registry.proposals.key_holders import holder_names
+from trust_registry.proposals.key_holders import key_holder_names
 from trust_registry.proposals.proposal import ProposalState
 from trust_registry.proposals.retirement import left_by, retirements_of
-from trust_registry.proposals.sign import name_of, state_of
+from trust_registry.proposals.signed_documents import state_of
+from trust_registry.proposals.signers import name_of
 from trust_registry.registry import Registry
 from trust_registry.tree.current import Published
 from trust_registry.tree.lost_versions import lost_versions
@@ -60,7 +61,7 @@ def status_of(registry: Registry) -> dict[str, Any]:
         "certificates": _lines("certificate"),
         "policy": _policy(published, now),
         "certificates_left_out": [fault.message for fault in tls_ca_faults(published)],
-        "signers": _signers(published, holder_names(registry.folder)),
+        "signers": _signers(published, key_holder_names(registry.folder)),
         "participants": [
             _participant(published, code, now) for code in sorted(published.participants.participants)
         ],

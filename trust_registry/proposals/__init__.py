@@ -1,1 +1,1 @@
-"""What operators draft, sign and publish."""
+"""Proposals: operators and root holders draft, sign and publish them."""

@@ -1,9 +1,4 @@
-"""What a signature would change, in plain words: the difference of two JSON values.
-
-Complete on purpose: every value that differs is a line, so that nothing is
-signed which was not shown. Objects in a list are told apart by their name,
-participant, kid or seq, so that one province added reads as one line added.
-"""
+"""The difference between two JSON values as lines of text, complete, so that a signer sees every change."""
 
 from __future__ import annotations
 
@@ -16,12 +11,13 @@ from typing import Any
 
 __all__ = ["Change", "ChangeKind", "differences"]
 
+# objects in a list are matched by the first of these fields, so that one added province is one added line
 _IDENTITY_FIELDS = ("name", "participant", "code", "kid", "seq", "id")
 _LONGEST_VALUE = 132  # a signature in hex fits, a certificate does not
 
 
 class ChangeKind(StrEnum):
-    """What happened to a value."""
+    """A value was added, removed or changed."""
 
     ADDED = "+"
     REMOVED = "-"
@@ -30,7 +26,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line: where, and from what to what (None: not there)."""
+    """One line of a difference; `before` or `after` is None if the value did not exist."""
 
     kind: ChangeKind
     path: str
@@ -44,12 +40,12 @@ class Change:
 
 
 def differences(before: Any, after: Any, path: str = "") -> list[Change]:
-    """Every leaf that differs between two JSON values, in the order of `after`."""
+    """Every leaf that differs between two JSON values, in the order of `after`, then the removed ones."""
     return list(_walk(before, after, path))
 
 
 class _Missing:
-    """Stands for a value that is not there; None is a JSON value."""
+    """A value that does not exist; None is a JSON value."""
 
 
 _MISSING = _Missing()
@@ -93,7 +89,7 @@ def _leaves(value: Any, path: str, kind: ChangeKind) -> Iterator[Change]:
 
 
 def _items(value: Any) -> Mapping[str, Any] | None:
-    """The named parts of a value; None for a leaf. A short list of plain values is a leaf."""
+    """The parts of a value by name; None for a leaf. A short list of plain values is a leaf."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, list):

@@ -1,8 +1,6 @@
-"""Making proposals: what operators or root holders are asked to sign.
+"""Drafts the proposals that operators or root holders sign: admissions, the policy, services, renewals.
 
-Each draft is checked as if it were already signed, so that nobody is asked to
-sign what would be refused. Two operators who ask for the same get the same
-proposal.
+Each draft passes the checks of its publication, so that people never sign what would be refused.
 """
 
 from __future__ import annotations
@@ -20,22 +18,10 @@ from healthcode.trust.format.json_files import (
     decode_json_file,
     encode_json_file,
 )
-from healthcode.trust.format.layout import (
-    PARTICIPANTS_PATH,
-    POLICY_PATH,
-    authority_role,
-)
-from healthcode.trust.format.metadata import (
-    Metadata,
-    Targets,
-    to_bytes,
-)
+from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role
+from healthcode.trust.format.metadata import Metadata, Targets, to_bytes
 from healthcode.trust.format.metadata_fields import reonboarded_in
-from healthcode.trust.format.next_metadata import (
-    with_province,
-    with_root,
-    with_targets,
-)
+from healthcode.trust.format.next_metadata import with_province, with_root, with_targets
 from trust_registry.participants.checks import (
     Publication,
     check_authority_publication,
@@ -49,7 +35,7 @@ from trust_registry.proposals.proposal import (
     ProposalState,
     ProposalStore,
 )
-from trust_registry.proposals.sign import state_of
+from trust_registry.proposals.signed_documents import state_of
 from trust_registry.tree.current import LIMITS, Published
 from trust_registry.tree.lost_versions import check_nothing_lost, title_with_losses
 from trust_registry.tree.repository import Repository
@@ -67,24 +53,24 @@ __all__ = [
 
 
 def draft_admission(repository: Repository, store: ProposalStore, joins: Sequence[Join]) -> Proposal:
-    """The proposal that admits these participants together; the open one if there is one.
+    """Proposes to admit these participants together; returns the open proposal for the same requests, if any.
 
-    Raises what Join.verify does: ConflictError (AUTHORITY_EXISTS) for a second
-    authority, InvalidInputError for a participant that the realm may not have.
+    Raises as Join.verify: ConflictError (AUTHORITY_EXISTS) for a second authority,
+    InvalidInputError for a participant that the realm may not have.
     """
     with repository.transaction() as transaction:
         published = transaction.current
         for join in joins:
             if is_admitted(join, published):
                 raise ConflictError(
-                    f"{join.title} is admitted already, by this very request: nothing is left to sign",
+                    f"{join.title} is admitted already, by this same request: nothing is left to sign",
                     reason=Reason.AUTHORITY_EXISTS,
                 )
             join.verify(published, transaction.now)
         requests = tuple(sorted(join.digest for join in joins))
         if len({join.request.participant for join in joins}) != len(joins):
             raise ConflictError(
-                "two of these requests are for one participant, and a province has one authority",
+                "two of these requests are for one participant, but a province has one authority",
                 reason=Reason.AUTHORITY_EXISTS,
             )
         for open_proposal in _open(store, published):
@@ -127,10 +113,10 @@ def _admission_title(joins: Sequence[Join], published: Published) -> str:
 
 
 def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) -> Proposal:
-    """The proposal of another policy/national.json.
+    """Proposes another policy/national.json.
 
-    Raises DecodeError when it is no policy, InvalidInputError when it would change
-    the next 48 hours without being an emergency, or make trust STALE between two signatures.
+    Raises DecodeError if it is no policy, InvalidInputError if it changes the next 48 hours and is
+    no emergency, or if trust would become STALE between two signatures.
     """
     book = decode_policy(policy)
     with repository.transaction() as transaction:
@@ -147,7 +133,7 @@ def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) ->
 def draft_service(
     repository: Repository, store: ProposalStore, name: Literal["registry", "gateway"], entry: ServiceEntry
 ) -> Proposal:
-    """The proposal of another CA or endpoint for a national service."""
+    """Proposes another CA or endpoint for a national service."""
     with repository.transaction() as transaction:
         document = transaction.current.participants
         files = {
@@ -159,7 +145,7 @@ def draft_service(
 
 
 def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["root", "targets"]) -> Proposal:
-    """The proposal that signs a role again as it is, with a new expiry."""
+    """Proposes to sign a role again unchanged, with a new expiry."""
     with repository.transaction() as transaction:
         check_nothing_lost(transaction.current, role)
         if role == "targets":
@@ -182,12 +168,14 @@ def draft_renewal(repository: Repository, store: ProposalStore, role: Literal["r
 
 
 def next_targets(transaction: Transaction, files: Mapping[str, bytes]) -> Metadata[Targets]:
+    """The next version of targets, unsigned, with these files changed."""
     check_nothing_lost(transaction.current, "targets")
     version = transaction.current.next_version("targets")
     return with_targets(transaction.current.targets, version=version, files=files, now=transaction.now)
 
 
 def encode_participants(document: ParticipantsFile, **changes: object) -> bytes:
+    """policy/participants.json with these fields changed."""
     return encode_json_file(document.model_copy(update=changes))
 
 
@@ -205,7 +193,7 @@ def keep_targets(
     publications: Mapping[str, Publication] | None = None,
     requests: tuple[str, ...] = (),
 ) -> Proposal:
-    """Checks a draft of targets as it will be checked at publication, and keeps it."""
+    """Checks a draft of targets as its publication will, and keeps it as a proposal."""
     published = transaction.current
     whole = {
         path: files.get(path) or published.file(published.targets, path)
@@ -218,7 +206,7 @@ def keep_targets(
     for role, publication in (publications or {}).items():
         check_authority_publication(targets.signed, role, publication, published, transaction.now)
     if files and all(published.file(published.targets, path) == data for path, data in files.items()):
-        raise InvalidInputError("nothing would change: what is published is the same already")
+        raise InvalidInputError("nothing would change: the published files are the same")
     proposal = Proposal(
         kind=kind,
         role="targets",

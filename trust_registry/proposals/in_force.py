@@ -1,8 +1,6 @@
-"""What a proposal is compared with: the root and targets in force, and the files that targets lists.
+"""The root and targets in force, with which a proposal is compared, and proposals carried as files.
 
-In the registry that is its own tree (`Published`). On a holder's machine, which has no
-tree, it travels beside the proposal as a `CarriedBasis`: its signatures are checked when
-it is read, and the fingerprint of its root is shown, to be compared with a known one.
+The registry reads them from its tree (`Published`); a key holder's machine from the carried file.
 """
 
 from __future__ import annotations
@@ -30,11 +28,18 @@ from healthcode.trust.verify.roots import root_fingerprint
 from trust_registry.proposals.proposal import MAX_PROPOSAL_BYTES, Proposal, decode_proposal, encode_proposal
 from trust_registry.tree.current import LIMITS, Published, signed_part
 
-__all__ = ["Basis", "Carried", "CarriedBasis", "carry", "decode_carried", "encode_carried"]
+__all__ = [
+    "CarriedInForce",
+    "CarriedProposal",
+    "InForce",
+    "carry",
+    "decode_carried_proposal",
+    "encode_carried_proposal",
+]
 
 
-class Basis(Protocol):
-    """What is in force."""
+class InForce(Protocol):
+    """The root and targets in force, and the files that targets lists."""
 
     @property
     def root(self) -> Metadata[Root]: ...
@@ -53,8 +58,8 @@ class Basis(Protocol):
 
 
 @dataclass(frozen=True)
-class CarriedBasis:
-    """What was in force when the proposal was carried away."""
+class CarriedInForce:
+    """The root and targets that were in force when the proposal left the registry."""
 
     root_bytes: bytes
     targets_bytes: bytes
@@ -71,45 +76,46 @@ class CarriedBasis:
 
     @property
     def fingerprint(self) -> str:
-        """Of the root in force: what its holders compare with what they know."""
+        """The fingerprint of the root in force; its key holders compare it with one they know."""
         return root_fingerprint(self.root_bytes)
 
     def file(self, targets: Metadata[Targets], path: str) -> bytes:
-        """The bytes at `path`, checked against what targets signs. Raises TrustError."""
+        """The file at `path`, checked against its entry in targets. Raises TrustError."""
         data = self.files.get(path, b"")
         verify_target(targets.signed, path, data)
         return data
 
     def next_version(self, role: str) -> int:
-        """The version that comes next: of targets as the registry said, of root always one more."""
+        """The next version of root or targets."""
+        # the registry may have skipped versions of targets, but never of root
         return self.next_targets if role == "targets" else self.root.signed.version + 1
 
     def signed_as(self, role: str, version: int) -> Mapping[str, Any] | None:
-        """What root or targets says, when that version is the one in force; older ones are not carried."""
+        """The signed part of that version of root or targets; None unless it is the one in force."""
         current = self.root if role == "root" else self.targets
         if current.signed.version != version:
             return None
         return signed_part(self.root_bytes if role == "root" else self.targets_bytes)
 
     def verify(self) -> None:
-        """Checks that it is of one piece: the root signs itself, and names who signed targets."""
+        """Checks that the root signs itself and names the keys that signed targets. Raises SignatureError."""
         verify_threshold(self.root.signed, "root", self.root)
         verify_threshold(self.root.signed, "targets", self.targets)
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
-    """A proposal with all that a holder without a registry needs; `names` says who holds a key, by its id.
+class CarriedProposal:
+    """A proposal with everything that a key holder needs who has no registry.
 
-    `basis` is None for the founding of a realm, before which nothing was in force.
+    `in_force` is None for the founding of a realm. `names` are those of key holders, by key id.
     """
 
     proposal: Proposal
-    basis: CarriedBasis | None
+    in_force: CarriedInForce | None
     names: Mapping[str, str]
 
 
-class _Basis(BaseModel):
+class _InForceFields(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     root: str
     targets: str
@@ -121,61 +127,65 @@ class _File(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     format: Literal["healthcode/carried-proposal/1"]
     proposal: str
-    basis: _Basis | None
+    basis: _InForceFields | None  # the file format's name for what is in force
     names: dict[str, str]
 
 
-def carry(proposal: Proposal, published: Published | None, names: Mapping[str, str]) -> Carried:
-    """The proposal, ready to be carried to its signers."""
+def carry(proposal: Proposal, published: Published | None, names: Mapping[str, str]) -> CarriedProposal:
+    """The proposal with the root, targets and files in force; `published` None: the realm is being founded."""
     if published is None:
-        return Carried(proposal, None, names)
+        return CarriedProposal(proposal, None, names)
     files = {path: published.file(published.targets, path) for path in (PARTICIPANTS_PATH, POLICY_PATH)}
-    basis = CarriedBasis(
+    in_force = CarriedInForce(
         published.root_bytes, published.role_bytes("targets"), files, published.next_version("targets")
     )
-    return Carried(proposal, basis, names)
+    return CarriedProposal(proposal, in_force, names)
 
 
-def encode_carried(carried: Carried) -> bytes:
-    """The file."""
-    basis = carried.basis
+def encode_carried_proposal(carried: CarriedProposal) -> bytes:
+    in_force = carried.in_force
     body = _File(
         format="healthcode/carried-proposal/1",
         proposal=_encode(encode_proposal(carried.proposal)),
         basis=None
-        if basis is None
-        else _Basis(
-            root=_encode(basis.root_bytes),
-            targets=_encode(basis.targets_bytes),
-            files={path: _encode(data) for path, data in basis.files.items()},
-            next_targets=basis.next_targets,
+        if in_force is None
+        else _InForceFields(
+            root=_encode(in_force.root_bytes),
+            targets=_encode(in_force.targets_bytes),
+            files={path: _encode(data) for path, data in in_force.files.items()},
+            next_targets=in_force.next_targets,
         ),
         names=dict(carried.names),
     )
     return body.model_dump_json(indent=1).encode() + b"\n"
 
 
-def decode_carried(data: bytes) -> Carried:
-    """The file that was carried, with its basis verified. Raises DecodeError, SignatureError, TrustError."""
+def decode_carried_proposal(data: bytes) -> CarriedProposal:
+    """The proposal in a carried file, its root and targets in force verified.
+
+    Raises DecodeError, SignatureError, TrustError.
+    """
     if len(data) > 2 * MAX_PROPOSAL_BYTES:
         raise DecodeError("proposal.too_large", f"a proposal of {len(data)} bytes is too large")
     try:
         file = _File.model_validate_json(data)
         proposal = decode_proposal(_decode(file.proposal))
-        basis = None
+        in_force = None
         if file.basis is not None:
             files = {path: _decode(text) for path, text in file.basis.files.items()}
-            basis = CarriedBasis(
+            in_force = CarriedInForce(
                 _decode(file.basis.root), _decode(file.basis.targets), files, file.basis.next_targets
             )
     except (ValidationError, ValueError) as error:
         raise DecodeError(
-            "proposal.malformed", "this file is no proposal that was carried from a registry"
+            "proposal.malformed",
+            "this is not a proposal file written by a registry (`trust-registry show --out`)",
         ) from error
-    if basis is not None:
-        basis.verify()
+    if in_force is not None:
+        in_force.verify()
+    # names are not signed and are shown to signers: control characters could hide what follows
     names = {keyid: name for keyid, name in file.names.items() if name.isprintable()}
-    return Carried(proposal, basis, names)
+    return CarriedProposal(proposal, in_force, names)
 
 
 def _encode(data: bytes) -> str:

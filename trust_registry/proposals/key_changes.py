@@ -1,8 +1,6 @@
-"""Proposals that change keys: of root holders, operators, the registry's own online keys.
+"""Proposals that change keys: of root holders, of operators, and the registry's online keys.
 
-Root holders and the keys of snapshot and timestamp stand in root; who the operators are,
-too, and then targets is signed again by the new ones in the same proposal, since what
-the old ones signed may no longer count. The key of areas stands in targets.
+Root names all of them but the areas key, which targets names.
 """
 
 from __future__ import annotations
@@ -15,43 +13,40 @@ from typing import Literal
 from healthcode.errors import InvalidInputError
 from healthcode.identity.realm import is_test_realm
 from healthcode.trust.format.layout import AREAS_ROLE
-from healthcode.trust.format.metadata import (
-    Metadata,
-    Root,
-    signing_keys,
-    to_bytes,
-)
-from healthcode.trust.format.next_metadata import (
-    with_areas_key,
-    with_root,
-    with_targets,
-)
+from healthcode.trust.format.metadata import Metadata, Root, signing_keys, to_bytes
+from healthcode.trust.format.next_metadata import with_areas_key, with_root, with_targets
 from healthcode.trust.format.tuf_keys import public_of
 from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.tree.current import Published
 from trust_registry.tree.lost_versions import check_nothing_lost, title_with_losses
 from trust_registry.tree.repository import Repository
 
-__all__ = ["HolderChange", "draft_areas_key", "draft_holders", "draft_online_key", "draft_reonboarding"]
+__all__ = [
+    "KeyHolderChange",
+    "draft_areas_key",
+    "draft_key_holders",
+    "draft_online_key",
+    "draft_reonboarding",
+]
 
 _TUF_ROLE = {"root": "root", "operators": "targets"}
 
 
 @dataclass(frozen=True, slots=True)
-class HolderChange:
-    """Keys that come (32 bytes each), the ids of those that go, and the new threshold (None: as it is)."""
+class KeyHolderChange:
+    """Public keys to add (32 bytes each), ids of keys to remove, and the new threshold (None: unchanged)."""
 
     add: Sequence[bytes] = ()
     remove: Sequence[str] = ()
     threshold: int | None = None
 
 
-def draft_holders(
-    repository: Repository, store: ProposalStore, who: Literal["root", "operators"], change: HolderChange
+def draft_key_holders(
+    repository: Repository, store: ProposalStore, who: Literal["root", "operators"], change: KeyHolderChange
 ) -> Proposal:
-    """The proposal of other root holders or operators.
+    """Proposes other root holders or operators.
 
-    Raises InvalidInputError when nothing would change, or nobody could sign any more.
+    Raises InvalidInputError if nothing would change, or if the threshold could not be met.
     """
     with repository.transaction() as transaction:
         published = transaction.current
@@ -62,6 +57,7 @@ def draft_holders(
         new = with_root(root, {role: (keys, threshold)}, now=transaction.now)
         companion = b""
         if role == "targets":
+            # the new operators sign targets again: the old signatures may no longer count
             companion = to_bytes(
                 with_targets(
                     published.targets,
@@ -83,18 +79,18 @@ def draft_holders(
         )
 
 
-def _changed(root: Root, role: str, change: HolderChange, realm: str) -> tuple[list[bytes], int]:
+def _changed(root: Root, role: str, change: KeyHolderChange, realm: str) -> tuple[list[bytes], int]:
     before, threshold_before = signing_keys(root, role)
     gone = {public_of(root.keys[keyid]) for keyid in change.remove}
     keys = sorted((before - gone) | set(change.add))
     threshold = change.threshold or threshold_before
     if frozenset(keys) == before and threshold == threshold_before:
-        raise InvalidInputError("nothing would change: name who comes, who goes, or another threshold")
+        raise InvalidInputError("nothing would change: say --add, --remove or another --threshold")
     least = 1 if is_test_realm(realm) else 2
     if not least <= threshold <= len(keys):
         raise InvalidInputError(
-            f"{threshold} of {len(keys)} keys cannot be: the threshold lies between {least} and the number of "
-            "keys. Add holders with --add, or set --threshold"
+            f"a threshold of {threshold} is not possible with {len(keys)} keys: it must be between {least} and the "
+            "number of keys. Add key holders with --add, or set --threshold"
         )
     return keys, threshold
 
@@ -102,10 +98,8 @@ def _changed(root: Root, role: str, change: HolderChange, realm: str) -> tuple[l
 def draft_online_key(
     repository: Repository, store: ProposalStore, role: Literal["snapshot", "timestamp"], public: bytes
 ) -> Proposal:
-    """The proposal of another key for snapshot or timestamp; root holders sign it.
-
-    With it clients begin their versions anew, so that a stolen key that ran ahead is healed.
-    """
+    """Proposes another key for snapshot or timestamp; root holders sign it."""
+    # a new key resets the versions that clients accept, which repairs what a stolen key published ahead
     with repository.transaction() as transaction:
         published = transaction.current
         check_nothing_lost(published, "root")
@@ -116,7 +110,7 @@ def draft_online_key(
 
 
 def draft_areas_key(repository: Repository, store: ProposalStore, public: bytes) -> Proposal:
-    """The proposal of another key for areas; operators sign it."""
+    """Proposes another key for areas; operators sign it."""
     with repository.transaction() as transaction:
         published = transaction.current
         check_nothing_lost(published, "targets")
@@ -139,7 +133,7 @@ def draft_areas_key(repository: Repository, store: ProposalStore, public: bytes)
 def draft_reonboarding(
     repository: Repository, store: ProposalStore, participant: str, seq: int, digest: bytes
 ) -> Proposal:
-    """Root's consent to an authority link that the authority before could not hand over, because it is lost."""
+    """Proposes root's consent to a link of an authority chain without handover, because the authority is lost."""
     with repository.transaction() as transaction:
         published: Published = transaction.current
         check_nothing_lost(published, "root")

@@ -1,8 +1,6 @@
-"""Who holds which key: cards that new holders bring, and the names that are shown beside keys.
+"""Key holders: the cards that new ones bring, and the names shown beside their keys.
 
-A holder makes the key on a machine of their own and brings a *card*: the public key,
-with a proof that its holder has the secret. Names are for people: what counts is the
-key, whose first digits are always shown beside the name.
+Names are for people only: checks use the key, and its first digits are always shown with the name.
 """
 
 from __future__ import annotations
@@ -31,13 +29,13 @@ from healthcode.wire.cose import Context, sign_detached, verify_detached
 from trust_registry.layout import RegistryFolder
 
 __all__ = [
-    "HolderCard",
-    "find_holder",
-    "holder_names",
+    "KeyHolderCard",
+    "find_key_holder",
+    "key_holder_names",
     "make_card",
-    "note_holders",
+    "note_key_holders",
     "read_card",
-    "read_holders",
+    "read_key_holder_names",
     "write_card",
 ]
 
@@ -45,8 +43,8 @@ _MAX_CARD_BYTES = 4096
 _FILE = "holders.json"
 
 
-class HolderCard(JsonFile):
-    """What a new holder brings: a public key, its proof of possession, and a name to show."""
+class KeyHolderCard(JsonFile):
+    """A new key holder's public key, with a proof of possession and a name to show."""
 
     format: Literal["healthcode/holder-card/1"] = "healthcode/holder-card/1"
     realm: str
@@ -61,10 +59,10 @@ class HolderCard(JsonFile):
         return str(tuf_key(self.public).keyid)
 
 
-def make_card(key: PrivateKey, *, realm: str, purpose: KeyPurpose, name: str) -> HolderCard:
-    """The card of a new key."""
+def make_card(key: PrivateKey, *, realm: str, purpose: KeyPurpose, name: str) -> KeyHolderCard:
+    """The card of a new key, with its proof of possession."""
     statement = _statement(purpose.value, name, key.public)
-    return HolderCard.model_validate(
+    return KeyHolderCard.model_validate(
         {
             "realm": realm,
             "purpose": purpose.value,
@@ -75,20 +73,20 @@ def make_card(key: PrivateKey, *, realm: str, purpose: KeyPurpose, name: str) ->
     )
 
 
-def write_card(path: Path, card: HolderCard) -> None:
+def write_card(path: Path, card: KeyHolderCard) -> None:
     """Writes a card, durably."""
     save_file(path, encode_json_file(card) + b"\n")
 
 
-def read_card(path: Path, *, realm: str, purpose: KeyPurpose | None = None) -> HolderCard:
-    """A card that was brought, its proof checked; of any purpose if none is demanded.
+def read_card(path: Path, *, realm: str, purpose: KeyPurpose | None = None) -> KeyHolderCard:
+    """A card in a file, with its proof verified; of any purpose if `purpose` is None.
 
     Raises InvalidInputError, DecodeError, SignatureError (POSSESSION_UNPROVEN).
     """
     data = read_file(path)
     if data is None:
-        raise InvalidInputError(f"{path} is not there: name the card that `trust-registry key new` wrote")
-    card = decode_json_file(HolderCard, data, _MAX_CARD_BYTES)
+        raise InvalidInputError(f"{path} does not exist: name the card that `trust-registry key new` wrote")
+    card = decode_json_file(KeyHolderCard, data, _MAX_CARD_BYTES)
     if card.realm != realm:
         raise InvalidInputError(
             f"{path} is a card for realm {card.realm}; this is {realm}", reason=Reason.REALM_MISMATCH
@@ -102,42 +100,43 @@ def read_card(path: Path, *, realm: str, purpose: KeyPurpose | None = None) -> H
         or not verify_detached(statement, card.possession, card.public, Context.POSSESSION, realm)
     ):
         raise SignatureError(
-            f"{path}: the card of {card.name!a} does not prove that its key is held; have it made again",
+            f"{path}: the card of {card.name!a} does not prove possession of its key; have it made again with "
+            "`trust-registry key new`",
             reason=Reason.POSSESSION_UNPROVEN,
         )
     return card
 
 
-def holder_names(folder: RegistryFolder) -> dict[str, str]:
-    """Names by the id of the key; empty when none were noted. Raises ConfigurationError when the file is damaged."""
-    return read_holders(folder.root / _FILE)
+def key_holder_names(folder: RegistryFolder) -> dict[str, str]:
+    """The names of key holders by key id. Raises ConfigurationError if the file is damaged."""
+    return read_key_holder_names(folder.root / _FILE)
 
 
-def read_holders(path: Path) -> dict[str, str]:
-    """The names in a holders.json; as `holder_names`."""
+def read_key_holder_names(path: Path) -> dict[str, str]:
+    """As key_holder_names, for the holders.json at `path`."""
     data = read_file(path)
     try:
         found = json.loads(data) if data else {}
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(
-            f"{path} is damaged; it holds the names of key holders for people alone: restore it from a backup, or move it "
-            "away, and holders go by their key ids"
+            f"{path} is damaged: restore it from a backup, or move it away. It has only the names of key holders; "
+            "without it they are shown by key id"
         ) from error
     return {str(keyid): str(name) for keyid, name in found.items()} if isinstance(found, dict) else {}
 
 
-def note_holders(folder: RegistryFolder, names: Mapping[str, str]) -> None:
-    """Adds names, durably; what a key was called before is kept until it is named anew."""
-    together = {**holder_names(folder), **names}
+def note_key_holders(folder: RegistryFolder, names: Mapping[str, str]) -> None:
+    """Adds or replaces names, durably."""
+    together = {**key_holder_names(folder), **names}
     save_file(
         folder.root / _FILE, json.dumps(together, indent=1, sort_keys=True, ensure_ascii=False).encode()
     )
 
 
-def find_holder(root: Root, role: str, reference: str, names: Mapping[str, str]) -> str:
-    """The id of the key of a role that `reference` means: a name, or its first 8 digits or more.
+def find_key_holder(root: Root, role: str, reference: str, names: Mapping[str, str]) -> str:
+    """The id of a key of `role`, by the name of its holder or by 8 or more first digits of the id.
 
-    Raises NotFoundError, which lists whom root names.
+    Raises NotFoundError, which lists the key holders of the role.
     """
     keyids = root.roles[role].keyids
     found = [
@@ -148,7 +147,7 @@ def find_holder(root: Root, role: str, reference: str, names: Mapping[str, str])
     ]
     if len(found) != 1:
         known = ", ".join(sorted(f"{names.get(keyid, 'unnamed')} ({keyid[:12]})" for keyid in keyids))
-        raise NotFoundError(f"{reference!r} names no one holder of {role}; root names: {known}")
+        raise NotFoundError(f"{reference!r} does not name one key holder of {role}; root names: {known}")
     return found[0]
 
 

@@ -1,11 +1,6 @@
-"""A new bootstrap: root begins anew with other keys, because too few of the old ones are left to sign.
+"""A new bootstrap, the last resort: root restarts with other keys, because too few old ones are left to sign.
 
-The trust tree, the realm, operators and online keys stay; what comes is the next version of
-root, which the root in force does *not* sign, and which says so of itself, for ever
-(`healthcode.bootstraps`). To every client it looks like an attack, and rightly so: each refuses
-it (ROOT_REPLACED) until a person there adopts it by a fingerprint that came by another way
-(healthcode/trust/adopt_root.py). So it is the last resort, and only who names enough lost
-holders gets there.
+Every client refuses it (ROOT_REPLACED) until a person there adopts it (healthcode/trust/adopt_root.py).
 """
 
 from __future__ import annotations
@@ -16,26 +11,22 @@ from dataclasses import dataclass
 from healthcode.errors import InvalidInputError, PreconditionError
 from healthcode.identity.realm import is_test_realm
 from healthcode.trust.format.metadata import to_bytes
-from healthcode.trust.format.next_metadata import (
-    with_bootstrap,
-    with_root,
-    with_targets,
-)
+from healthcode.trust.format.next_metadata import with_bootstrap, with_root, with_targets
 from healthcode.trust.format.tuf_keys import public_of
 from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.tree.current import Published
 from trust_registry.tree.lost_versions import check_nothing_lost, title_with_losses
 from trust_registry.tree.repository import Repository
 
-__all__ = ["BootstrapPlan", "check_plan", "draft_bootstrap", "roles_of"]
+__all__ = ["BootstrapPlan", "check_bootstrap_plan", "draft_bootstrap"]
 
 
 @dataclass(frozen=True, slots=True)
 class BootstrapPlan:
-    """Who is lost (ids of keys), who holds root from now on (32 bytes each), and why.
+    """The ids of lost root keys, the new root keys (32 bytes each), and why.
 
-    No `operator_keys`: the operators stay. `although` says why it must be, where enough of
-    root's keys seem to be left.
+    The operators stay if `operator_keys` is empty. `although` is the reason to restart although enough
+    root keys seem to be left.
     """
 
     lost: Sequence[str]
@@ -47,22 +38,22 @@ class BootstrapPlan:
     although: str | None = None
 
 
-def check_plan(plan: BootstrapPlan, published: Published) -> None:
-    """What can be found out before anybody is asked.
+def check_bootstrap_plan(plan: BootstrapPlan, published: Published) -> None:
+    """Checks a plan before anybody is asked to sign.
 
-    Raises PreconditionError while the old root's threshold can be met, InvalidInputError
-    for a shape that would not hold, a lost key that comes back, or no reason.
+    Raises PreconditionError if the root in force can still reach its threshold, InvalidInputError
+    for an impossible threshold, a lost key among the new ones, or no reason.
     """
     old = published.root.signed.roles["root"]
     left = set(old.keyids) - set(plan.lost)
     if len(left) >= old.threshold and not (plan.although or "").strip():
         raise PreconditionError(
-            f"{len(left)} of root's {len(old.keyids)} keys are not named as lost, and {old.threshold} sign: nothing is "
-            "lost that needs a new bootstrap. Those who are left can name others, which costs nobody anything: "
+            f"{len(left)} of root's {len(old.keyids)} keys are not lost, and {old.threshold} must sign: nothing is lost "
+            "that needs a new bootstrap. The key holders who are left can replace the others, and every node follows: "
             "`trust-registry propose rotation root --remove … --add …`. If they cannot, say why with --although"
         )
     if not plan.reason.strip():
-        raise InvalidInputError("say what happened with --reason: everybody who signs is shown it")
+        raise InvalidInputError("say what happened with --reason: every signer sees it")
     lost = {public_of(published.root.signed.keys[keyid]) for keyid in plan.lost}
     least = 1 if is_test_realm(published.realm) else 2
     shapes = [("root", plan.root_keys, plan.root_threshold)]
@@ -70,30 +61,30 @@ def check_plan(plan: BootstrapPlan, published: Published) -> None:
         shapes.append(("operator", plan.operator_keys, plan.operator_threshold or 0))
     for what, keys, threshold in shapes:
         if len(set(keys)) != len(keys):
-            raise InvalidInputError("two cards have one key: each holder has their own")
+            raise InvalidInputError("two cards have one key: each key holder has their own")
         if lost & set(keys):
-            raise InvalidInputError(f"the card of a lost key is among those of the new {what} holders")
+            raise InvalidInputError(f"the card of a lost key is among those of the new {what} key holders")
         if not least <= threshold <= len(keys):
             raise InvalidInputError(
-                f"{len(keys)} {what} keys with a threshold of {threshold}: the threshold lies between {least} and the "
-                "number of keys. Name the new holders with --card, as often as there are"
+                f"{len(keys)} {what} keys with a threshold of {threshold}: the threshold must be between {least} and the "
+                "number of keys. Give the card of each new key holder with --card"
             )
 
 
-def roles_of(plan: BootstrapPlan) -> tuple[str, ...]:
-    """What is signed anew by it."""
+def _roles_of(plan: BootstrapPlan) -> tuple[str, ...]:
+    """The roles that get a new version."""
     return ("root", "targets") if plan.operator_keys else ("root",)
 
 
 def draft_bootstrap(repository: Repository, store: ProposalStore, plan: BootstrapPlan) -> Proposal:
-    """The proposal of a root that begins anew; the new holders sign it, and new operators targets with it.
+    """Proposes a restarted root, which its new key holders sign; new operators sign targets with it.
 
-    Raises as check_plan, and PreconditionError (TRUST_ROLLBACK) where nodes hold a newer root.
+    Raises as check_bootstrap_plan, and PreconditionError (TRUST_ROLLBACK) if nodes have a newer root.
     """
     with repository.transaction() as transaction:
         published = transaction.current
-        check_nothing_lost(published, *roles_of(plan))
-        check_plan(plan, published)
+        check_nothing_lost(published, *_roles_of(plan))
+        check_bootstrap_plan(plan, published)
         changes: dict[str, tuple[Sequence[bytes], int]] = {"root": (plan.root_keys, plan.root_threshold)}
         companion = b""
         if plan.operator_keys:
@@ -110,7 +101,7 @@ def draft_bootstrap(repository: Repository, store: ProposalStore, plan: Bootstra
             title=title_with_losses(
                 f"NEW BOOTSTRAP: root begins anew, {plan.root_threshold} of {len(plan.root_keys)} sign; {why}",
                 published,
-                *roles_of(plan),
+                *_roles_of(plan),
             ),
             created=transaction.now,
             metadata=to_bytes(with_bootstrap(root, published.fingerprint)),

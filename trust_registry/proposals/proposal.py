@@ -1,13 +1,6 @@
-"""Proposals: what waits for the signatures of root holders or operators.
+"""Proposals: new versions of `root` or `targets` that wait for the signatures of root holders or operators.
 
-Anything these people sign is a proposal: a new version of `root` or `targets`
-with the files it names. It collects signatures one by one, shows what it would
-change, and is published when its role's threshold is reached.
-
-A proposal is one JSON file that holds all it needs, so that it can be carried
-to a machine without a network and back. Its id is the hash of exactly what is
-signed. It is never edited: something else to sign is another proposal. It goes
-stale by itself when another version of its role is published first.
+A proposal is never edited: another content is another proposal, since its id is the hash of what is signed.
 """
 
 from __future__ import annotations
@@ -47,7 +40,7 @@ _MAX_TITLE = 1000
 
 
 class ProposalKind(StrEnum):
-    """What a proposal is for; what it does is told by its difference alone."""
+    """The purpose of a proposal, for people; only its difference says what it does."""
 
     ADMIT = "ADMIT"
     POLICY = "POLICY"
@@ -64,7 +57,10 @@ class ProposalKind(StrEnum):
 
 
 class ProposalState(StrEnum):
-    """Where a proposal stands; found by comparing it with what is published."""
+    """The state of a proposal, found by comparing it with the published versions.
+
+    STALE: another version of its role was published first.
+    """
 
     OPEN = "OPEN"
     PUBLISHED = "PUBLISHED"
@@ -73,13 +69,12 @@ class ProposalState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A new version of `role`, with the signatures it has so far.
+    """A new version of `role`, with the signatures that it has so far.
 
-    `metadata` is the TUF metadata as JSON; `files` are the target files it adds
-    or changes, by path; `publications` are the first publications of those whom
-    it delegates, by role; `requests` the digests of the join requests it admits.
-    `companion` is a new `targets` that must be published with a new root, because
-    that root changes whose signatures under targets count.
+    `metadata` is TUF metadata in JSON; `files` are the target files that it adds or changes, by path;
+    `publications` are the first publications of newly delegated roles, by role; `requests` are the
+    digests of the join requests that it admits. `companion` is a new `targets` that must be published
+    together with a new root, because that root names other operators.
     """
 
     kind: ProposalKind
@@ -94,7 +89,7 @@ class Proposal:
 
     @property
     def signed(self) -> dict[str, Any]:
-        """The part under the signatures."""
+        """The signed part of the metadata."""
         signed = json.loads(self.metadata)["signed"]
         assert isinstance(signed, dict)  # noqa: S101  decode_proposal and the makers hold it
         return signed
@@ -105,18 +100,18 @@ class Proposal:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of what is signed: what signers read out to one another."""
+        """SHA-256 (hex) of the signed parts; signers read it out to one another."""
         canonical = _canonical(self.signed) + (_canonical(self.companion_signed) if self.companion else b"")
         return hashlib.sha256(canonical).hexdigest()
 
     @property
     def id(self) -> str:
-        """The first 12 digits of its digest."""
+        """The first 12 digits of the digest."""
         return self.digest[:12]
 
     @property
     def companion_signed(self) -> dict[str, Any]:
-        """The part of the companion under the signatures; empty without a companion."""
+        """The signed part of the companion; empty without a companion."""
         signed = json.loads(self.companion)["signed"] if self.companion else {}
         assert isinstance(signed, dict)  # noqa: S101  as above
         return signed
@@ -124,8 +119,8 @@ class Proposal:
     @property
     def signers(self) -> frozenset[str]:
         """The ids of the keys that have signed."""
-        papers = [json.loads(paper) for paper in (self.metadata, self.companion) if paper]
-        return frozenset(entry["keyid"] for paper in papers for entry in paper["signatures"])
+        documents = [json.loads(data) for data in (self.metadata, self.companion) if data]
+        return frozenset(entry["keyid"] for document in documents for entry in document["signatures"])
 
     def with_metadata(self, metadata: bytes, companion: bytes | None = None) -> Proposal:
         """The same proposal with other signatures."""
@@ -153,7 +148,7 @@ class _File(BaseModel):
 
 
 def encode_proposal(proposal: Proposal) -> bytes:
-    """The file of a proposal."""
+    """The JSON file of a proposal."""
     body = {
         "format": FORMAT,
         "kind": proposal.kind,
@@ -178,9 +173,9 @@ def decode_proposal(data: bytes) -> Proposal:
         raise DecodeError("proposal.too_large", f"a proposal of {len(data)} bytes is too large")
     try:
         file = _File.model_validate_json(data)
-        # it is not signed and is shown to signers: no control characters that hide what follows
+        # the title is not signed and is shown to signers: control characters could hide what follows
         if not file.title.isprintable() or len(file.title) > _MAX_TITLE:
-            raise ValueError("the title is no line of text")  # noqa: TRY301  caught below, with all else
+            raise ValueError("the title is not one line of text")  # noqa: TRY301  caught below, with all else
         proposal = Proposal(
             kind=ProposalKind(file.kind),
             role=file.role,
@@ -202,13 +197,13 @@ def decode_proposal(data: bytes) -> Proposal:
 
 
 class ProposalStore:
-    """The proposals in one folder, a file each; held by the registry's writer lock."""
+    """Proposals in one folder, a file each; callers write under the registry's writer lock."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def put(self, proposal: Proposal) -> None:
-        """Keeps a proposal, durably, with the signatures it has."""
+        """Keeps a proposal and its signatures, durably."""
         save_file(self._path(proposal.id), encode_proposal(proposal), mode=0o640)
 
     def find(self, prefix: str) -> Proposal:
@@ -223,7 +218,7 @@ class ProposalStore:
         return found[0]
 
     def all(self) -> list[Proposal]:
-        """Every proposal that can be read, the oldest first; `check` names the others."""
+        """Every readable proposal, the oldest first; `check` reports unreadable files."""
         found = []
         for path in self._folder.glob("*.json"):
             data = read_file(path)
@@ -233,11 +228,11 @@ class ProposalStore:
         return sorted(found, key=lambda proposal: (proposal.created, proposal.id))
 
     def written_at(self, proposal: Proposal) -> int:
-        """When a proposal was kept last, made or signed, in seconds."""
+        """When a proposal was last made or signed, in Unix seconds."""
         return int(self._path(proposal.id).stat().st_mtime)
 
     def identity(self) -> int:
-        """Changes whenever a proposal was made or signed; costs one stat."""
+        """A number that changes whenever a proposal is made or signed; costs one stat."""
         return self._folder.stat().st_mtime_ns if self._folder.is_dir() else 0
 
     def _path(self, proposal_id: str) -> Path:

@@ -1,24 +1,12 @@
-"""Publishing what people have signed: checked once more as every client will, then written.
-
-A root that begins anew (bootstrap.py) needs no signature of the root before; every client
-refuses it until a person adopts it there.
-
-A new root goes out first, then the targets that goes with it, then snapshot and
-timestamp, under the keys that the new root names. A kill in between leaves the proposal
-open, and publishing it again goes on where it stopped.
-"""
+"""Publishes proposals that have their signatures, after the checks that every client repeats."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from healthcode.errors import Reason, TrustError
+from healthcode.errors import ConflictError, Reason, TrustError
 from healthcode.trust.format.json_files import ParticipantsFile, decode_json_file
-from healthcode.trust.format.layout import (
-    AREAS_ROLE,
-    PARTICIPANTS_PATH,
-    POLICY_PATH,
-)
+from healthcode.trust.format.layout import AREAS_ROLE, PARTICIPANTS_PATH, POLICY_PATH
 from healthcode.trust.format.metadata import (
     Metadata,
     Root,
@@ -29,21 +17,56 @@ from healthcode.trust.format.metadata import (
 )
 from healthcode.trust.format.metadata_fields import is_new_bootstrap, realm_of, reonboarded_in
 from trust_registry.participants.checks import check_authority_publication, check_national, check_retirements
-from trust_registry.proposals.proposal import Proposal
-from trust_registry.tree.current import LIMITS
+from trust_registry.proposals.in_force import InForce
+from trust_registry.proposals.proposal import Proposal, ProposalState, ProposalStore
+from trust_registry.proposals.signed_documents import state_of
+from trust_registry.tree.current import LIMITS, Published
 from trust_registry.tree.lost_versions import check_nothing_lost
+from trust_registry.tree.repository import Repository
 from trust_registry.tree.transaction import Receipt, RoleUpdate, Transaction
 
-__all__ = ["publish_signed", "roles_of"]
+__all__ = ["check_open", "publish_proposal", "publish_signed"]
+
+
+def publish_proposal(repository: Repository, store: ProposalStore, proposal_id: str) -> Receipt:
+    """Publishes a proposal that has reached its threshold.
+
+    Raises as check_open and publish_signed.
+    """
+    with repository.transaction() as transaction:
+        proposal = store.find(proposal_id)
+        check_open(proposal, transaction.current)
+        return publish_signed(transaction, proposal)
+
+
+def check_open(proposal: Proposal, in_force: InForce) -> None:
+    """Checks that a proposal can still be signed and published.
+
+    Raises ConflictError (PROPOSAL_STALE), and PreconditionError (TRUST_ROLLBACK) if nodes have newer versions.
+    """
+    state = state_of(proposal, in_force)
+    if state is ProposalState.PUBLISHED:
+        raise ConflictError(
+            f"proposal {proposal.id} is published already: nothing is left to sign",
+            reason=Reason.PROPOSAL_STALE,
+        )
+    if state is ProposalState.STALE:
+        raise ConflictError(
+            f"proposal {proposal.id} is for {proposal.role} version {proposal.version}, but another version of "
+            "a file that it changes has been published since: make the proposal again",
+            reason=Reason.PROPOSAL_STALE,
+        )
+    if isinstance(in_force, Published):  # a carried file does not tell which versions nodes have
+        check_nothing_lost(in_force, *_roles_of(proposal))
 
 
 def publish_signed(transaction: Transaction, proposal: Proposal) -> Receipt:
     """Publishes a proposal that has its signatures; durable when it returns.
 
-    Raises SignatureError (SIGNATURE_THRESHOLD) when it lacks some, PreconditionError (TRUST_ROLLBACK) on
-    what is older than what nodes hold, and what check_national raises.
+    Raises SignatureError (SIGNATURE_THRESHOLD) if it lacks some, PreconditionError (TRUST_ROLLBACK) if
+    nodes have a newer version, and as check_national.
     """
-    check_nothing_lost(transaction.current, *roles_of(proposal))
+    check_nothing_lost(transaction.current, *_roles_of(proposal))
     if proposal.role == "root":
         return _publish_root(transaction, proposal)
     metadata = decode_metadata(proposal.metadata, Targets, LIMITS.targets_bytes)
@@ -56,8 +79,8 @@ def publish_signed(transaction: Transaction, proposal: Proposal) -> Receipt:
     return transaction.publish(updates)
 
 
-def roles_of(proposal: Proposal) -> tuple[str, ...]:
-    """Of which roles a proposal is the next version."""
+def _roles_of(proposal: Proposal) -> tuple[str, ...]:
+    """The roles of which the proposal is a new version."""
     return (proposal.role, "targets") if proposal.companion else (proposal.role,)
 
 
@@ -65,26 +88,31 @@ def _publish_root(transaction: Transaction, proposal: Proposal) -> Receipt:
     published = transaction.current
     metadata = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
     root = metadata.signed
+    # a restarted root is not signed by the root before it: each client refuses it until its operators adopt it
     if not is_new_bootstrap(root, published.fingerprint):
         verify_threshold(published.root.signed, "root", metadata)
     verify_threshold(root, "root", metadata)
     if realm_of(root) != published.realm:
-        raise TrustError("a realm never changes its name", reason=Reason.REALM_MISMATCH)
+        raise TrustError(
+            f"the new root names realm {realm_of(root)}, but this is {published.realm}: a realm keeps its name",
+            reason=Reason.REALM_MISMATCH,
+        )
     updates: dict[str, RoleUpdate] = {}
     if proposal.companion:
         companion = decode_metadata(proposal.companion, Targets, LIMITS.targets_bytes)
         verify_threshold(root, "targets", companion)
         updates = _targets_updates(transaction, companion, proposal.companion, proposal.files)
     else:
-        # nothing may be published under which the targets in force would no longer hold
+        # the targets in force must stay valid under the new root
         verify_threshold(root, "targets", published.targets)
+    # root is written first; after a crash the proposal is still open, and publishing it again continues there
     return transaction.publish_root(root.version, proposal.metadata, updates)
 
 
 def _targets_updates(
     transaction: Transaction, metadata: Metadata[Targets], data: bytes, changed: Mapping[str, bytes]
 ) -> dict[str, RoleUpdate]:
-    """The update of targets, and of areas where it has another key now."""
+    """The update of targets, and of areas if targets names another key for it."""
     published = transaction.current
     files = {
         path: changed.get(path) or published.file(published.targets, path)

@@ -1,10 +1,4 @@
-"""A participant leaves: announced, withdrawn while it still signs, and over once its last code has ended.
-
-Three proposals, which operators sign. Announced: it signs no code from one time on, and
-its codes end by another; everybody is told. Withdrawn or changed: until the first of the
-two. Over: from the second on its delegation is taken back; its chain and its retirement
-stay for ever, so that a code of it is still told from that of nobody.
-"""
+"""A participant leaves: operators announce it, may withdraw it while it still signs, and end it with a removal."""
 
 from __future__ import annotations
 
@@ -14,11 +8,7 @@ from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
 from healthcode.policy.book import NOTICE_SECONDS, Policy
 from healthcode.trust.format.delegation import delegated_participants
-from healthcode.trust.format.json_files import (
-    ParticipantEntry,
-    ParticipantsFile,
-    Retirement,
-)
+from healthcode.trust.format.json_files import ParticipantEntry, ParticipantsFile, Retirement
 from healthcode.trust.format.layout import PARTICIPANTS_PATH
 from healthcode.trust.format.next_metadata import without_province
 from trust_registry.proposals.drafts import encode_participants, keep_targets, next_targets
@@ -39,16 +29,18 @@ __all__ = [
 def draft_retirement(
     repository: Repository, store: ProposalStore, code: str, retirement: Retirement
 ) -> Proposal:
-    """The proposal by which a participant leaves, or by which the times of that change.
+    """Proposes that a participant leaves, or other times for it.
 
-    Raises InvalidInputError for one who is not there, or times that are past or turned round;
-    PreconditionError (ISSUER_RETIRED) when it signs no more already.
+    Raises InvalidInputError for an unknown participant, or times that are past or in the wrong order;
+    PreconditionError (ISSUER_RETIRED) if it has stopped signing.
     """
     with repository.transaction() as transaction:
         document = transaction.current.participants
         entry = _entry(document, code)
         if not transaction.now <= retirement.signs_until < retirement.codes_until:
-            raise InvalidInputError("a participant stops signing in the future, and its codes end after that")
+            raise InvalidInputError(
+                "--signs-until must be in the future, and --codes-until must be later than --signs-until"
+            )
         files = _with_entry(document, code, entry.model_copy(update={"retirement": retirement}))
         title = (
             f"participant {code} retires: signs until {rfc3339(retirement.signs_until)}, codes until "
@@ -60,19 +52,19 @@ def draft_retirement(
 
 
 def retirement_warnings(policy: Policy, retirement: Retirement, now: int) -> list[str]:
-    """What about these times may be a slip of the pen, by the policy in force."""
+    """Warnings about times that are probably a mistake, by the policy in force."""
     found = []
     notice = retirement.signs_until - now
     if notice < NOTICE_SECONDS:
         found.append(
-            f"it signs its last code in {_span(notice)}: less than the 48 hours' notice that a policy has. "
-            "Once it signs no more, nobody can take that back"
+            f"it signs its last code in {_span(notice)}, less than the 48 hours' notice of a policy. "
+            "Once it has stopped signing, this cannot be withdrawn"
         )
     rest = retirement.codes_until - retirement.signs_until
     for presentation, longest in sorted(policy.max_validity_seconds.items()):
         if rest < longest:
             found.append(
-                f"{presentation} codes live up to {_span(longest)}, and all end {_span(rest)} after the last is signed: "
+                f"{presentation} codes live up to {_span(longest)}, but all end {_span(rest)} after the last is signed: "
                 "holders lose them early"
             )
     return found
@@ -86,27 +78,28 @@ def _span(seconds: int) -> str:
 
 
 def draft_withdrawal(repository: Repository, store: ProposalStore, code: str) -> Proposal:
-    """The proposal by which a participant stays, while it still signs.
+    """Proposes that a participant stays after all.
 
-    Raises InvalidInputError for one who does not leave; PreconditionError (ISSUER_RETIRED) when it
-    signs no more.
+    Raises InvalidInputError if its retirement was not announced; PreconditionError (ISSUER_RETIRED) if it
+    has stopped signing.
     """
     with repository.transaction() as transaction:
         document = transaction.current.participants
         entry = _leaving(document, code)
         files = _with_entry(document, code, entry.model_copy(update={"retirement": None}))
-        title = f"participant {code} does not retire: what was announced is withdrawn"
+        title = f"participant {code} does not retire: its announced retirement is withdrawn"
         return keep_targets(
             transaction, store, ProposalKind.RETIREMENT, title, next_targets(transaction, files), files
         )
 
 
 def draft_removal(repository: Repository, store: ProposalStore, code: str) -> Proposal:
-    """The proposal by which nobody delegates to a participant any more, once its last code has ended.
+    """Proposes to remove the delegation to a participant whose last code has ended.
 
-    Raises InvalidInputError for one who does not leave; PreconditionError (ISSUER_RETIRED) while
-    there may be codes of it; InvalidInputError when it was done already.
+    Raises InvalidInputError if its retirement was not announced or it was removed already;
+    PreconditionError (ISSUER_RETIRED) while it may have codes.
     """
+    # its chain and its retirement stay in participants.json: verifiers can still tell its codes from unknown ones
     with repository.transaction() as transaction:
         published = transaction.current
         retirement = _leaving(published.participants, code).retirement
@@ -114,8 +107,8 @@ def draft_removal(repository: Repository, store: ProposalStore, code: str) -> Pr
             raise InvalidInputError(f"the delegation of participant {code} was taken back already")
         if retirement is not None and transaction.now < retirement.codes_until:
             raise PreconditionError(
-                f"codes of participant {code} live until {rfc3339(retirement.codes_until)}: take its delegation "
-                "back after that",
+                f"codes of participant {code} are valid until {rfc3339(retirement.codes_until)}: take its "
+                "delegation back after that",
                 reason=Reason.ISSUER_RETIRED,
             )
         targets = without_province(next_targets(transaction, {}), code)
@@ -124,13 +117,13 @@ def draft_removal(repository: Repository, store: ProposalStore, code: str) -> Pr
 
 
 def retirements_of(published: Published) -> Mapping[str, Retirement]:
-    """Who leaves or has left, by participant."""
+    """The retirements of participants that leave or have left, by participant."""
     entries = published.participants.participants
     return {code: entry.retirement for code, entry in sorted(entries.items()) if entry.retirement is not None}
 
 
 def left_by(published: Published, now: int) -> tuple[str, ...]:
-    """Those whose last code has ended and who are still delegated to: operators may take that back."""
+    """Participants whose last code has ended and whose delegation operators may take back."""
     delegated = delegated_participants(published.targets.signed)
     return tuple(
         code

@@ -1,36 +1,36 @@
-"""What is under signature in a proposal, and the roots whose word counts for each paper.
-
-A new root is judged by the root before it and by itself; one that begins anew, since the
-keys before it are lost, by itself alone. A companion (targets that must be published with
-a new root) is judged by the new root, and any other targets by the root in force.
-"""
+"""The signed documents of a proposal (root.json, targets.json): who judges them, their state, what they change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from healthcode.errors import ConflictError, DecodeError, InvalidInputError, Reason
-from healthcode.trust.format.metadata import (
-    Metadata,
-    Root,
-    Targets,
-    decode_metadata,
-    to_bytes,
-)
+from healthcode.strict_json import load_json
+from healthcode.trust.format.metadata import Metadata, Root, Targets, decode_metadata, target_of, to_bytes
 from healthcode.trust.format.metadata_fields import is_new_bootstrap
 from healthcode.trust.format.tuf_keys import public_of
 from healthcode.trust.verify.issuer import verify_target
-from trust_registry.proposals.in_force import Basis
-from trust_registry.proposals.proposal import Proposal
+from trust_registry.proposals.difference import Change, differences
+from trust_registry.proposals.in_force import InForce
+from trust_registry.proposals.proposal import Proposal, ProposalState
 from trust_registry.tree.current import LIMITS
 
-__all__ = ["Paper", "papers_of", "verify_content", "verify_same", "with_papers"]
+__all__ = [
+    "SignedDocument",
+    "changes_of",
+    "signed_documents",
+    "state_of",
+    "verify_files",
+    "verify_same",
+    "with_signatures",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
-    """One document under signature, and the roots that judge it."""
+class SignedDocument:
+    """One metadata file under signature, and the roots that judge its signatures, each with a description."""
 
     role: str
     metadata: Metadata[Root] | Metadata[Targets]
@@ -38,89 +38,153 @@ class Paper:
 
     @property
     def keys(self) -> Mapping[bytes, str]:
-        """The public keys that any judge names, and the id that each signs under."""
+        """The public keys that may sign it, and the id of each."""
         return {
             public_of(root.keys[keyid]): keyid
             for _, root in self.judges
             for keyid in root.roles[self.role].keyids
         }
 
-    def has_signed(self, public: bytes) -> bool:
-        """Whether a signature of this key is there and holds."""
-        keyid, metadata = self.keys[public], self.metadata
+    def is_valid(self, keyid: str, signature: Any) -> bool:
+        """Whether `signature` is that key's, by any of the judges."""
         return any(
             keyid
-            in root.get_verification_result(self.role, metadata.signed_bytes, metadata.signatures).signed
+            in root.get_verification_result(self.role, self.metadata.signed_bytes, {keyid: signature}).signed
             for _, root in self.judges
         )
 
+    def has_signed(self, public: bytes) -> bool:
+        """Whether it has a valid signature of this key."""
+        keyid = self.keys[public]
+        return keyid in self.metadata.signatures and self.is_valid(keyid, self.metadata.signatures[keyid])
 
-def papers_of(proposal: Proposal, basis: Basis | None) -> list[Paper]:
-    """What is to be signed. Raises InvalidInputError for targets without what is in force."""
+
+def signed_documents(proposal: Proposal, in_force: InForce | None) -> list[SignedDocument]:
+    """The documents that the proposal asks people to sign.
+
+    Raises InvalidInputError for targets without a root in force.
+    """
     if proposal.role == "targets":
-        if basis is None:
-            raise InvalidInputError("this proposal was carried without what is in force: carry it again")
+        if in_force is None:
+            raise InvalidInputError(
+                "this proposal file lacks the root and targets in force: write it again at the registry with "
+                "`trust-registry show --out`"
+            )
         targets = decode_metadata(proposal.metadata, Targets, LIMITS.targets_bytes)
-        return [Paper("targets", targets, (("the root in force", basis.root.signed),))]
+        return [SignedDocument("targets", targets, (("the root in force", in_force.root.signed),))]
     root = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
-    new = ("the new root" if basis is not None else "the first root", root.signed)
-    alone = basis is None or is_new_bootstrap(root.signed, basis.fingerprint)
-    judges = (new,) if basis is None or alone else (("the root in force", basis.root.signed), new)
-    papers = [Paper("root", root, judges)]
+    new = ("the new root" if in_force is not None else "the first root", root.signed)
+    # a restarted root is judged by itself alone: the keys of the root before it are lost
+    if in_force is None or is_new_bootstrap(root.signed, in_force.fingerprint):
+        judges: tuple[tuple[str, Root], ...] = (new,)
+    else:
+        judges = (("the root in force", in_force.root.signed), new)
+    documents = [SignedDocument("root", root, judges)]
     if proposal.companion:
+        # the new root says who signs the targets that are published with it
         companion = decode_metadata(proposal.companion, Targets, LIMITS.targets_bytes)
-        papers.append(Paper("targets", companion, (new,)))
-    return papers
+        documents.append(SignedDocument("targets", companion, (new,)))
+    return documents
 
 
-def with_papers(proposal: Proposal, papers: list[Paper]) -> Proposal:
-    """The proposal with the signatures that its papers have."""
-    files = [to_bytes(paper.metadata) for paper in papers]
+def with_signatures(proposal: Proposal, documents: list[SignedDocument]) -> Proposal:
+    """The proposal with the signatures of these documents."""
+    files = [to_bytes(document.metadata) for document in documents]
     return replace(proposal, metadata=files[0], companion=files[1] if len(files) > 1 else b"")
 
 
-# --- was trust_registry/content.py: What a proposal carries, held against what is signed: so that nobody is shown one thing and signs another.
+def state_of(proposal: Proposal, in_force: InForce) -> ProposalState:
+    """Whether a proposal can still be signed."""
+    states = [_document_state(role, signed, in_force) for role, signed in _signed_parts(proposal)]
+    if ProposalState.STALE in states:
+        return ProposalState.STALE
+    # a new root without its companion is still open: publishing it again continues where it stopped
+    return ProposalState.OPEN if ProposalState.OPEN in states else ProposalState.PUBLISHED
 
 
-def verify_content(proposal: Proposal, basis: Basis | None) -> None:
-    """Check that the files are those that the signed targets lists, each that changes, and no other.
+def _document_state(role: str, signed: Mapping[str, Any], in_force: InForce) -> ProposalState:
+    if signed == in_force.signed_as(role, signed["version"]):
+        return ProposalState.PUBLISHED
+    following = in_force.root.signed.version + 1 if role == "root" else in_force.next_version("targets")
+    return ProposalState.OPEN if signed["version"] == following else ProposalState.STALE
 
-    Raises TrustError (SIGNATURE_INVALID | FILE_UNKNOWN) for a file that is not the signed
-    one, DecodeError for one that is missing, ConflictError (PROPOSAL_STALE) for a version
-    that is not above the one in force.
+
+def _signed_parts(proposal: Proposal) -> list[tuple[str, dict[str, Any]]]:
+    parts = [(str(proposal.role), proposal.signed)]
+    if proposal.companion:
+        parts.append(("targets", proposal.companion_signed))
+    return parts
+
+
+def changes_of(proposal: Proposal, in_force: InForce | None) -> list[Change]:
+    """Every value that the proposal changes: in each signed document, then in each file.
+
+    Raises as verify_files, so that signers never see a file that differs from the signed one.
     """
-    paper = proposal.metadata if proposal.role == "targets" else proposal.companion
-    if not paper:
+    verify_files(proposal, in_force)
+    changes = []
+    for role, signed in _signed_parts(proposal):
+        before = {} if in_force is None else _signed_in_force(role, in_force)
+        changes += differences(before, signed, f"{role}.json")
+    for path, data in proposal.files.items():
+        before = {} if in_force is None else _file_in_force(path, in_force)
+        changes += differences(before, load_json(data, LIMITS.policy_bytes), path.rpartition("/")[2])
+    return changes
+
+
+def _signed_in_force(role: str, in_force: InForce) -> dict[str, Any]:
+    current = in_force.root if role == "root" else in_force.targets
+    signed = load_json(to_bytes(current), LIMITS.targets_bytes)["signed"]
+    assert isinstance(signed, dict)  # noqa: S101  it was decoded as metadata
+    return signed
+
+
+def _file_in_force(path: str, in_force: InForce) -> Any:
+    if target_of(in_force.targets.signed, path) is None:
+        return {}
+    return load_json(in_force.file(in_force.targets, path), LIMITS.policy_bytes)
+
+
+def verify_files(proposal: Proposal, in_force: InForce | None) -> None:
+    """Checks that the proposal carries exactly the files that its signed targets change.
+
+    Raises TrustError (SIGNATURE_INVALID | FILE_UNKNOWN) if a file is not the signed one, DecodeError if
+    one is missing, ConflictError (PROPOSAL_STALE) if its version of targets is older than the one in force.
+    """
+    metadata = proposal.metadata if proposal.role == "targets" else proposal.companion
+    if not metadata:
         if proposal.files or proposal.publications:
-            raise DecodeError("proposal.malformed", "a root alone carries no files; this proposal has some")
+            raise DecodeError(
+                "proposal.malformed", "this proposal changes root alone and must not carry other files"
+            )
         return
-    targets = decode_metadata(paper, Targets, LIMITS.targets_bytes).signed
+    targets = decode_metadata(metadata, Targets, LIMITS.targets_bytes).signed
     for path, data in proposal.files.items():
         verify_target(targets, path, data)
-    in_force = None if basis is None else basis.targets.signed
+    before = None if in_force is None else in_force.targets.signed
     for path, listed in targets.targets.items():
-        if path in proposal.files or (in_force is not None and in_force.targets.get(path) == listed):
+        if path in proposal.files or (before is not None and before.targets.get(path) == listed):
             continue
         raise DecodeError(
             "proposal.malformed",
-            f"this proposal changes {path} and does not carry it, so that nobody could see what is signed: "
-            "have it carried again from the registry",
+            f"this proposal changes {path} but does not carry the new file, so signers could not see the change: "
+            "write the proposal again at the registry with `trust-registry show --out`",
         )
-    if in_force is not None and targets.version < in_force.version:
+    if before is not None and targets.version < before.version:
         raise ConflictError(
-            f"this proposal is for targets version {targets.version}, and version {in_force.version} is in "
+            f"this proposal is for targets version {targets.version}, but version {before.version} is in "
             "force: make the proposal again",
             reason=Reason.PROPOSAL_STALE,
         )
 
 
 def verify_same(proposal: Proposal, other: Proposal) -> None:
-    """Check that a copy that was carried away says what the kept one says, but for signatures.
+    """Checks that a carried copy differs from the kept proposal in its signatures alone.
 
-    Raises InvalidInputError: what the holder was shown is then not what was proposed.
+    Raises InvalidInputError: its signer may have seen something else.
     """
     if other.with_metadata(proposal.metadata, proposal.companion) != proposal:
         raise InvalidInputError(
-            f"the file of proposal {proposal.id} was changed on its way: it shows something else than what was "
-            "proposed here. Ask its holder what was shown to them, and carry the proposal again"
+            f"the file of proposal {proposal.id} was changed on its way: it differs from the proposal kept here. "
+            "Ask the key holder what they saw, and carry the proposal again"
         )

@@ -20,7 +20,7 @@ from healthcode.trust.format.metadata import to_bytes
 from healthcode.trust.format.next_metadata import with_areas_key, with_root, with_targets
 from healthcode.trust.sources.trust_source import TrustSource
 from trust_registry.layout import RegistryFolder
-from trust_registry.proposals.key_holders import note_holders, read_holders
+from trust_registry.proposals.key_holders import note_key_holders, read_key_holder_names
 from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalStore
 from trust_registry.recovery.kept_files import KeptFiles, restore_keys, restore_tls, write_configuration
 from trust_registry.recovery.salvage import Salvage, salvage
@@ -123,7 +123,7 @@ def _write(
                 "newer source; if these keys are old, give the newer ones, or leave out --keys and have new ones signed"
             )
     if kept.holders is not None:
-        note_holders(folder, read_holders(kept.holders))
+        note_key_holders(folder, read_key_holder_names(kept.holders))
     return proposals, not restore_tls(folder, kept.tls, found.national, now)
 
 

@@ -140,7 +140,7 @@ def test_a_wrong_key_is_found_before_its_passphrase_is_asked_for(
     for key in ("root-1", str(registry.folder.keys / "snapshot.key")):
         result = run(registry, "approve", "31", "--key", key, keyboard="y\n")
         assert isinstance(result.exception, InvalidInputError)
-        assert "one of OPERATOR" in result.exception.message
+        assert "a key of purpose OPERATOR" in result.exception.message
 
 
 def test_a_request_that_is_not_what_it_claims_is_discarded(registry: Registry, shanghai: Province) -> None:

@@ -11,7 +11,7 @@ from healthcode.errors import ConfigurationError
 from tests.simulator.registry import found_registry
 from trust_registry.__main__ import cli
 from trust_registry.layout import RegistryFolder
-from trust_registry.proposals.key_holders import holder_names
+from trust_registry.proposals.key_holders import key_holder_names
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_damaged_holders_json_is_named(root: Path, damage: bytes) -> None:
     """It holds names alone: what to do is said."""
     (root / "holders.json").write_bytes(damage)
     with pytest.raises(ConfigurationError, match=r"holders\.json is damaged.*move it away"):
-        holder_names(RegistryFolder(root))
+        key_holder_names(RegistryFolder(root))
 
 
 @pytest.mark.parametrize("name", ["registry.pem", "ca.pem", "registry.key"])

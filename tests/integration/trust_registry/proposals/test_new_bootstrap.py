@@ -31,7 +31,9 @@ from trust_registry.proposals.drafts import draft_renewal
 from trust_registry.proposals.key_holders import make_card, write_card
 from trust_registry.proposals.new_bootstrap import BootstrapPlan, draft_bootstrap
 from trust_registry.proposals.proposal import ProposalState
-from trust_registry.proposals.sign import add_signature, rolls_of, sign_proposal, state_of
+from trust_registry.proposals.sign import add_signature, sign_proposal
+from trust_registry.proposals.signed_documents import state_of
+from trust_registry.proposals.signers import rolls_of
 from trust_registry.registry import Registry
 
 REALM = "test-registry"
@@ -126,7 +128,7 @@ def test_operators_may_change_with_it(registry: Registry, new_keys: list[Private
         ({"lost": ["root-1"]}, PreconditionError, "propose rotation root"),
         ({"lost": []}, PreconditionError, "nothing is lost"),
         ({"reason": " "}, InvalidInputError, "--reason"),
-        ({"root_threshold": 4}, InvalidInputError, "threshold lies between"),
+        ({"root_threshold": 4}, InvalidInputError, "threshold must be between"),
         ({"root_keys": ["root-1", "root-3"]}, InvalidInputError, "card of a lost key"),
         ({"root_keys": ["root-3", "root-3"]}, InvalidInputError, "two cards have one key"),
         ({"operator_keys": ["operator-1"]}, InvalidInputError, "1 operator keys with a threshold of 0"),

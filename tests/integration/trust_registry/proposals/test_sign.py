@@ -28,7 +28,10 @@ from tests.world.clock import ManualClock
 from trust_registry.participants.join import Join, receive_join
 from trust_registry.proposals.drafts import draft_admission, draft_policy, draft_renewal, draft_service
 from trust_registry.proposals.proposal import ProposalState
-from trust_registry.proposals.sign import changes_of, publish_proposal, sign_proposal, state_of, tally_of
+from trust_registry.proposals.publish import publish_proposal
+from trust_registry.proposals.sign import sign_proposal
+from trust_registry.proposals.signed_documents import changes_of, state_of
+from trust_registry.proposals.signers import tally_of
 from trust_registry.registry import Registry
 from trust_registry.tree.retention import remove_superseded
 

@@ -16,7 +16,7 @@ from tests.simulator.mirror import run_mirror
 from trust_registry.layout import RegistryFolder
 from trust_registry.mirror.export import export_tree
 from trust_registry.monitoring.check import inspect_folder
-from trust_registry.proposals.key_holders import holder_names
+from trust_registry.proposals.key_holders import key_holder_names
 from trust_registry.recovery.kept_files import KeptFiles
 from trust_registry.recovery.node_folder import NodeFolderSource, is_node_folder
 from trust_registry.recovery.rebuild import RebuiltRegistry, rebuild
@@ -226,4 +226,4 @@ def test_the_names_of_holders_come_from_what_was_kept(country: Country, tmp_path
     )
     place = RegistryFolder(tmp_path / "anew")
     rebuild([FolderSource(mirror)], fingerprint_of(country.registry), place, kept, country.clock)
-    assert holder_names(place) == {"0123": "operator-9"}
+    assert key_holder_names(place) == {"0123": "operator-9"}

@@ -21,15 +21,16 @@ from trust_registry.monitoring.status import describe_node, nodes_of, status_of
 from trust_registry.participants.node_reports import NodeReport, NodeReportStore
 from trust_registry.proposals.drafts import draft_admission, draft_renewal
 from trust_registry.proposals.key_changes import (
-    HolderChange,
+    KeyHolderChange,
     draft_areas_key,
-    draft_holders,
+    draft_key_holders,
     draft_online_key,
 )
 from trust_registry.proposals.new_bootstrap import BootstrapPlan, draft_bootstrap
 from trust_registry.proposals.proposal import Proposal
+from trust_registry.proposals.publish import publish_proposal
 from trust_registry.proposals.retirement import draft_retirement
-from trust_registry.proposals.sign import publish_proposal, sign_proposal, take_signatures
+from trust_registry.proposals.sign import sign_proposal, take_signatures
 from trust_registry.registry import Registry
 from trust_registry.tree.lost_versions import accept_loss
 
@@ -99,8 +100,8 @@ TARGETS: dict[str, Callable[[Registry], Proposal]] = {
         it.repository, it.proposals, [put_join(it, Province("51", it.settings.realm))]
     ),
     "areas": lambda it: draft_areas_key(it.repository, it.proposals, PrivateKey.generate().public),
-    "operators": lambda it: draft_holders(
-        it.repository, it.proposals, "operators", HolderChange(add=[PrivateKey.generate().public])
+    "operators": lambda it: draft_key_holders(
+        it.repository, it.proposals, "operators", KeyHolderChange(add=[PrivateKey.generate().public])
     ),
     "bootstrap with operators": lambda it: draft_bootstrap(
         it.repository,
@@ -207,8 +208,11 @@ def test_a_root_that_nodes_hold_is_noticed_and_not_made_again(tmp_path: Path) ->
     for attempt in (
         lambda: draft_bootstrap(registry.repository, registry.proposals, bootstrap_plan(registry)),
         lambda: draft_renewal(registry.repository, registry.proposals, "root"),
-        lambda: draft_holders(
-            registry.repository, registry.proposals, "root", HolderChange(add=[PrivateKey.generate().public])
+        lambda: draft_key_holders(
+            registry.repository,
+            registry.proposals,
+            "root",
+            KeyHolderChange(add=[PrivateKey.generate().public]),
         ),
         lambda: sign(registry, before, ROOTS),
     ):

@@ -11,16 +11,16 @@ from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
 from tests.simulator.realm import fixed_key
 from tests.simulator.weak_key import SMALL_ORDER, MixedOrderKey
-from trust_registry.proposals.key_holders import HolderCard, make_card, read_card, write_card
+from trust_registry.proposals.key_holders import KeyHolderCard, make_card, read_card, write_card
 
 REALM = "test-holders"
 
 
-def card_of(key: PrivateKey) -> HolderCard:
+def card_of(key: PrivateKey) -> KeyHolderCard:
     return make_card(key, realm=REALM, purpose=KeyPurpose.ROOT, name="root-1")
 
 
-def read(tmp_path: Path, card: HolderCard) -> HolderCard:
+def read(tmp_path: Path, card: KeyHolderCard) -> KeyHolderCard:
     write_card(tmp_path / "card.json", card)
     return read_card(tmp_path / "card.json", realm=REALM, purpose=KeyPurpose.ROOT)
 

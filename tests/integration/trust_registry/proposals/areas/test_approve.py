@@ -30,7 +30,8 @@ from tests.simulator.realm import NOW, fixed_key
 from tests.simulator.registry import found_registry, operator
 from tests.world.clock import ManualClock
 from trust_registry.__main__ import cli
-from trust_registry.proposals.areas import AreaApprovalStore, approve_areas, publish_approved
+from trust_registry.proposals.areas.approval import AreaApprovalStore
+from trust_registry.proposals.areas.approve import approve_areas, publish_approved_areas
 from trust_registry.registry import Registry, open_registry
 
 LATER = NOW + 60
@@ -102,7 +103,7 @@ def test_an_approval_is_of_these_bytes_and_of_this_realm(
     other = approve(registry, store, risk(level=RiskLevel.LOW), "operator-2").approval
     stolen = other.model_copy(update={"signatures": {**other.signatures, **approval.signatures}})
     store.put(stolen)
-    assert publish_approved(registry.repository, store) is None
+    assert publish_approved_areas(registry.repository, store) is None
     foreign = approval.model_copy(update={"realm": "test-other"})
     published = registry.repository.published()
     assert foreign.approvers(published.root.signed) == frozenset()
@@ -120,7 +121,7 @@ def test_an_old_approval_is_never_used_again(
     clock.at += 30 * 3600
     registry.repository.renew()
     assert registry.repository.published().version_of("areas") == 4
-    assert publish_approved(registry.repository, store) is None
+    assert publish_approved_areas(registry.repository, store) is None
     with pytest.raises(InvalidInputError, match="as_of"):
         approve(registry, store, risk(LATER), "operator-3")
     with pytest.raises(ConflictError, match="published already"):
@@ -149,10 +150,10 @@ def test_approvals_given_without_the_online_keys_are_published_by_the_server(
     for name in ("operator-1", "operator-2"):
         signing = approve(without, store, risk(), name)
     assert signing.receipt is None
-    done = publish_approved(registry.repository, store)
+    done = publish_approved_areas(registry.repository, store)
     assert done is not None
     assert done.receipt is not None
-    assert publish_approved(registry.repository, store) is None
+    assert publish_approved_areas(registry.repository, store) is None
     assert registry.repository.published().version_of("areas") == 2
 
 
@@ -241,7 +242,7 @@ def test_carried_areas_are_approved_by_two_operators_alone(registry: Registry, c
     (keyid,) = good["approval"]["signatures"]
     forged = {**good, "approval": {**good["approval"], "signatures": {keyid: "00" * 64}}}
     carried.write_text(json.dumps(forged))
-    with pytest.raises(SignatureError, match=r"operator-1 .* does not hold"):
+    with pytest.raises(SignatureError, match=r"operator-1 .* is invalid"):
         here(registry, "collect", str(carried))
     # the difference that is shown is to what is published, or the file is refused
     other = {**good, "risk": base64.b64encode(risk()).decode()}

@@ -21,9 +21,15 @@ from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH
 from tests.simulator.registry import found_registry, operator
 from trust_registry.participants.checks import Publication
 from trust_registry.proposals.drafts import draft_policy, draft_renewal
-from trust_registry.proposals.in_force import Carried, carry, decode_carried, encode_carried
+from trust_registry.proposals.in_force import (
+    CarriedProposal,
+    carry,
+    decode_carried_proposal,
+    encode_carried_proposal,
+)
 from trust_registry.proposals.proposal import Proposal, decode_proposal, encode_proposal
-from trust_registry.proposals.sign import add_signature, changes_of, sign_proposal, take_signatures
+from trust_registry.proposals.sign import add_signature, sign_proposal, take_signatures
+from trust_registry.proposals.signed_documents import changes_of
 from trust_registry.registry import Registry
 
 
@@ -48,9 +54,11 @@ def proposed(registry: Registry) -> Proposal:
     return draft_policy(registry.repository, registry.proposals, policy(60))
 
 
-def carried(registry: Registry, proposal: Proposal) -> Carried:
+def carried(registry: Registry, proposal: Proposal) -> CarriedProposal:
     """As the holder finds it on the stick."""
-    return decode_carried(encode_carried(carry(proposal, registry.repository.published(), {})))
+    return decode_carried_proposal(
+        encode_carried_proposal(carry(proposal, registry.repository.published(), {}))
+    )
 
 
 def exchanged(proposal: Proposal, what: str) -> Proposal:
@@ -73,9 +81,9 @@ def test_what_is_not_signed_is_not_shown(registry: Registry, what: str) -> None:
     false = carried(registry, exchanged(proposal, what))
     assert false.proposal.digest == proposal.digest
     with pytest.raises((TrustError, DecodeError)):
-        changes_of(false.proposal, false.basis)
+        changes_of(false.proposal, false.in_force)
     with pytest.raises((TrustError, DecodeError)):
-        add_signature(false.proposal, false.basis, operator(registry, "operator-1"))
+        add_signature(false.proposal, false.in_force, operator(registry, "operator-1"))
 
 
 @pytest.mark.parametrize("published", [False, True])
@@ -95,7 +103,7 @@ def test_a_copy_that_says_something_else_is_not_collected(
     """A copy that was changed on its way is an alarm, also once its signatures are no longer needed."""
     proposal = proposed(registry)
     copy = carried(registry, proposal)
-    signed = add_signature(copy.proposal, copy.basis, operator(registry, "operator-1"))
+    signed = add_signature(copy.proposal, copy.in_force, operator(registry, "operator-1"))
     false = replace(signed, **change)  # type: ignore[arg-type]  # each is of its field's type
     if published:
         for name in ("operator-2", "operator-3"):
@@ -113,7 +121,7 @@ def test_too_late_is_said_before_it_is_signed(registry: Registry) -> None:
         sign_proposal(registry.repository, registry.proposals, renewal.id, operator(registry, name))
     late = carried(registry, proposal)
     with pytest.raises(ConflictError) as caught:
-        add_signature(late.proposal, late.basis, operator(registry, "operator-1"))
+        add_signature(late.proposal, late.in_force, operator(registry, "operator-1"))
     assert caught.value.reason is Reason.PROPOSAL_STALE
 
 

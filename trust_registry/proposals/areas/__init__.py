@@ -1,0 +1,1 @@
+"""Area risk: operators approve new content, and the online areas key signs what they approved."""
