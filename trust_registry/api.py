@@ -7,11 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from healthcode.errors import HealthcodeError, OverloadedError, Reason
-from healthcode.identity.peer import PeerId
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.convert import duration, timestamp
 from healthcode.telemetry import LogBudget, get_logger
-from healthcode.trust.format.layout import authority_role, live_role
 from healthcode.v1.trust_registry_pb2 import (
     JOIN_STATE_APPROVED,
     JOIN_STATE_WAITING,
@@ -31,7 +29,7 @@ from healthcode.v1.trust_registry_pb2 import (
 from trust_registry.metrics import RegistryMetrics
 from trust_registry.participants.batch import BatchQueue
 from trust_registry.participants.join import receive_join
-from trust_registry.participants.node_reports import NodeReportStore, node_name, take_report
+from trust_registry.participants.node_reports import NodeReportStore, ReceivedReport, receive_report
 from trust_registry.participants.request_ids import RequestIds
 from trust_registry.participants.submission import Submission
 from trust_registry.participants.upload import receive_upload
@@ -166,43 +164,32 @@ class TrustRegistry:
     ) -> ReportNodeStateResponse:
         """Stores the caller's report. If it proves newer versions than ours, publishes above them."""
         now = self._clock.now()
-        await asyncio.to_thread(self._take_report, call.caller(), request, now)
-        lacking = await asyncio.to_thread(self._lost_roles, call.caller())
+        received = await asyncio.to_thread(
+            receive_report, self._repository, self._reports, call.caller(), request, now
+        )
+        self._metrics.reports.labels(received.report.node).inc()
+        self._log_proof(received)
+        if received.resumed:
+            self._watch.look_now()
         return ReportNodeStateResponse(
             received_at=timestamp(now),
             report_after=duration(self._report_seconds),
-            lacking_roles=lacking,
+            lacking_roles=received.lost_roles,
         )
 
-    def _lost_roles(self, peer: PeerId) -> list[str]:
-        """The caller's own roles whose newest version is lost here, to be sent again."""
-        if peer.participant is None:
-            return []
-        own = (authority_role(peer.participant), live_role(peer.participant))
-        return [role for role in own if role in self._repository.published().lacking]
-
-    def _take_report(self, peer: PeerId, request: ReportNodeStateRequest, now: int) -> None:
-        published = self._repository.published()
-        report = take_report(peer, request, published, self._reports.find(node_name(peer)), now)
-        self._reports.put(report)
-        self._metrics.reports.labels(report.node).inc()
-        versions = published.versions
-        if report.timestamp_version <= versions.timestamp and report.snapshot_version <= versions.snapshot:
-            return
-        try:
-            raised = self._repository.resume_above(request.timestamp, request.snapshot)
-        except HealthcodeError as error:
+    def _log_proof(self, received: ReceivedReport) -> None:
+        report, refused = received.report, received.refused
+        if refused is not None:
             left_out = self._budget.take(f"evidence {report.node}")
             if left_out is not None:
                 self._log.warning(
                     "evidence_refused",
                     node=report.node,
-                    reason=error.reason.value,
-                    why=error.message,
+                    reason=refused.reason.value,
+                    why=refused.message,
                     left_out=left_out,
                 )
-            return
-        if raised:
+        elif received.resumed:
             self._log.warning(
                 "resumed_above",
                 node=report.node,
@@ -210,7 +197,6 @@ class TrustRegistry:
                 snapshot_version=report.snapshot_version,
                 why="a node has newer versions than this registry, which was restored or rebuilt from an older copy",
             )
-            self._watch.look_now()
 
     def _log_published(self, kind: str, participant: str, receipt: Receipt) -> None:
         self._log.info(
@@ -240,6 +226,6 @@ def _refuse_above(max_bytes: int, total_bytes: int) -> None:
     """Raises OverloadedError (TOO_LARGE) for a file larger than the caller's limit; 0 means no limit."""
     if 0 < max_bytes < total_bytes:
         raise OverloadedError(
-            f"the file has {total_bytes} bytes, more than the {max_bytes} asked for",
+            f"the file has {total_bytes} bytes, more than the caller's limit of {max_bytes}",
             reason=Reason.TOO_LARGE,
         )

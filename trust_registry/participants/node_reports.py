@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,14 +18,24 @@ from healthcode.trust.format.layout import (
     AREAS_ROLE,
     POLICY_PATH,
     TrustLimits,
+    authority_role,
     live_role,
 )
 from healthcode.trust.format.metadata import Timestamp, decode_metadata
 from healthcode.trust.format.metadata_fields import signed_at
 from healthcode.v1.trust_registry_pb2 import ReportNodeStateRequest
 from trust_registry.tree.current import Published
+from trust_registry.tree.repository import Repository
 
-__all__ = ["NodeReport", "NodeReportStore", "node_name", "outdated_parts", "take_report"]
+__all__ = [
+    "NodeReport",
+    "NodeReportStore",
+    "ReceivedReport",
+    "node_name",
+    "outdated_parts",
+    "receive_report",
+    "take_report",
+]
 
 _MAX_SOFTWARE_CHARACTERS = 64
 _MAX_HEADS = 100
@@ -76,13 +87,15 @@ def take_report(
         text = getattr(request, name)
         if not (0 < len(text) <= _MAX_SOFTWARE_CHARACTERS and text.isprintable()):
             raise InvalidInputError(
-                f"{name} has 1 to {_MAX_SOFTWARE_CHARACTERS} printable characters", fields={name: "not so"}
+                f"{name} must have 1 to {_MAX_SOFTWARE_CHARACTERS} printable characters",
+                fields={name: "wrong length or characters"},
             )
     if len(request.head_versions) > _MAX_HEADS or any(
         not (len(code) == 2 and code.isascii() and code.isdigit()) for code in request.head_versions
     ):
         raise InvalidInputError(
-            "head_versions are by participant, two digits", fields={"head_versions": "not so"}
+            f"head_versions must have at most {_MAX_HEADS} entries, by the two digits of a participant",
+            fields={"head_versions": "too many, or not two digits"},
         )
     timestamp = decode_metadata(request.timestamp, Timestamp, _LIMITS.timestamp_bytes).signed
     report = NodeReport(
@@ -138,7 +151,6 @@ class NodeReportStore:
     def put(self, report: NodeReport) -> None:
         """Replaces the node's last report. Raises UnavailableError (STORAGE_FULL)."""
         path = self._folder / f"{report.node}.json"
-        # not synced: the next report comes within a minute
         save_file(path, report.model_dump_json().encode(), durable=False)
 
     def find(self, node: str) -> NodeReport | None:
@@ -160,3 +172,44 @@ class NodeReportStore:
             if data is not None:
                 return NodeReport.model_validate_json(data)
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedReport:
+    """A stored report.
+
+    `lost_roles`: the reporter's own roles whose newest version is lost here. `resumed`: the registry now publishes
+    above versions that the report proved. `refused`: why its proof was not accepted.
+    """
+
+    report: NodeReport
+    lost_roles: tuple[str, ...]
+    resumed: bool = False
+    refused: HealthcodeError | None = None
+
+
+def receive_report(
+    repository: Repository, store: NodeReportStore, peer: PeerId, request: ReportNodeStateRequest, now: int
+) -> ReceivedReport:
+    """Stores a report. If it proves newer versions than ours, continues above them, durably.
+
+    Raises InvalidInputError or DecodeError if its form is wrong, UnavailableError (STORAGE_FULL).
+    """
+    published = repository.published()
+    report = take_report(peer, request, published, store.find(node_name(peer)), now)
+    store.put(report)
+    versions = published.versions
+    if report.timestamp_version <= versions.timestamp and report.snapshot_version <= versions.snapshot:
+        return ReceivedReport(report, _lost_roles(peer, published))
+    try:
+        resumed = repository.resume_above(request.timestamp, request.snapshot)
+    except HealthcodeError as error:
+        return ReceivedReport(report, _lost_roles(peer, published), refused=error)
+    return ReceivedReport(report, _lost_roles(peer, repository.published()), resumed=resumed)
+
+
+def _lost_roles(peer: PeerId, published: Published) -> tuple[str, ...]:
+    if peer.participant is None:
+        return ()
+    own = (authority_role(peer.participant), live_role(peer.participant))
+    return tuple(role for role in own if role in published.lacking)

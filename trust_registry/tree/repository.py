@@ -50,9 +50,8 @@ class Repository:
         """Takes the writer's lock and gives the current state with the means to change it."""
         with lock(self.folder.lock):
             transaction = Transaction(
-                self.tree, self._keys, self.clock.now(), self.high_water(), self._claims
+                self.tree, self._keys, self.clock.now(), self.high_water(), self._claims, reopen=self._reopen
             )
-            transaction.reopen = self._reopen
             yield transaction
             self._keys = transaction.open_keys
 

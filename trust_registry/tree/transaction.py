@@ -82,6 +82,7 @@ class Transaction:
         high_water: HighWater,
         claims: Callable[[], Mapping[str, int]] = dict,
         *,
+        reopen: Callable[[], OnlineKeys] | None = None,
         founding: bool = False,
     ) -> None:
         self.tree = tree
@@ -90,7 +91,7 @@ class Transaction:
         self._claims = claims
         self.published = None if founding else Published(tree, high_water, claims)
         self.open_keys = keys
-        self.reopen: Callable[[], OnlineKeys] | None = None
+        self._reopen = reopen
 
     @property
     def current(self) -> Published:
@@ -119,8 +120,8 @@ class Transaction:
         """The online key that `delegator` names for a role; opens the key files again if it is a new one."""
         named, _ = signing_keys(delegator, role)
         key = self.keys.among(named)
-        if key is None and self.reopen is not None:
-            self.open_keys = self.reopen()
+        if key is None and self._reopen is not None:
+            self.open_keys = self._reopen()
             key = self.open_keys.among(named)
         if key is None:
             raise ConfigurationError(
