@@ -203,7 +203,7 @@ async def test_nothing_is_taken_back_and_nothing_jumps_ahead(running: Running) -
     )
     _, shrunk = list_of(guangdong, [8, 9])
     taken_back = live_request(guangdong, 2, head_with(guangdong, 2, day, shrunk, 2), [shrunk])
-    await refused(running, guangdong, taken_back, Reason.LIST_SHRANK, "no longer holds an entry")
+    await refused(running, guangdong, taken_back, Reason.LIST_SHRANK, "lost an entry")
     emptied = live_request(guangdong, 2, replace(guangdong.head, version=2))
     await refused(running, guangdong, emptied, Reason.LIST_SHRANK, "shrank from 2 entries")
     later = replace(guangdong.head, version=2, covered_from=guangdong.head.covered_from + 9)

@@ -726,7 +726,7 @@ def _lists() -> list[Attack]:
             "[list.count]",
         ),
         Attack(
-            "shrunk list", Reason.LIST_SHRANK, VICTIM, _members([GOOD + 100, GOOD + 101]), "no longer holds"
+            "shrunk list", Reason.LIST_SHRANK, VICTIM, _members([GOOD + 100, GOOD + 101]), "lost an entry"
         ),
         Attack("emptied list", Reason.LIST_SHRANK, VICTIM, _head(days={}), "shrank"),
         Attack("older members", Reason.LIST_SHRANK, VICTIM, _members([REVOKED]), "shrank from 2 entries"),
