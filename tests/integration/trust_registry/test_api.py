@@ -1,4 +1,4 @@
-"""Reports of nodes over real mTLS, a rebuilt registry that learns from one, and groups under load."""
+"""Node reports over real mTLS, a restored registry that learns from one, and many submissions at once."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ async def test_only_provinces_and_the_gateway_report(world: World) -> None:
 
 
 async def test_a_registry_restored_from_a_backup_learns_from_a_report(world: World) -> None:
-    """It stands behind what a node holds; one report later it publishes above that, and asks for what it lacks."""
+    """It is older than what a node has; after one report it publishes above that and asks for what it lost."""
     backup = world.folder / "backup"
     shutil.copytree(world.registry.folder.root, backup)
     for _ in range(3):

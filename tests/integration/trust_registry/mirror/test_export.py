@@ -48,7 +48,7 @@ def registry(tmp_path: Path, clock: ManualClock, shanghai: Province) -> Registry
 def test_a_folder_with_something_else_in_it_becomes_no_mirror(
     registry: Registry, tmp_path: Path, name: str
 ) -> None:
-    """A web server shows all that lies in a mirror: beside keys, or among anything at all, none is begun."""
+    """A web server shows all files of a mirror, so a folder with keys or any other file is refused."""
     held = tmp_path / "held" / name
     held.parent.mkdir(parents=True)
     held.write_text("something")
@@ -61,7 +61,7 @@ def test_a_folder_with_something_else_in_it_becomes_no_mirror(
 
 
 def test_a_client_follows_an_exported_mirror(registry: Registry, shanghai: Province, tmp_path: Path) -> None:
-    """What is exported is what the registry serves, and a second export writes what changed alone."""
+    """An export has what the registry serves; a second export writes only what changed."""
     mirror = tmp_path / "mirror"
     assert export(registry, mirror) > 5
     client = trust_folder(registry, tmp_path / "trust", mirror)
@@ -78,7 +78,7 @@ def test_a_client_follows_an_exported_mirror(registry: Registry, shanghai: Provi
 def test_the_timestamp_comes_last_and_a_cut_leaves_the_old_mirror(
     registry: Registry, shanghai: Province, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut off at any write, the mirror is whole and old; the next export completes it."""
+    """An export that fails at any write leaves the old mirror complete; the next export finishes it."""
     mirror = tmp_path / "mirror"
     export(registry, mirror)
     client = trust_folder(registry, tmp_path / "trust", mirror)
@@ -116,7 +116,7 @@ def test_a_publication_that_was_cut_off_reaches_no_mirror(registry: Registry, tm
 def test_superseded_files_leave_the_mirror_in_time_and_foreign_ones_stay(
     registry: Registry, tmp_path: Path
 ) -> None:
-    """What nobody names any more goes after the time of grace; an index.html is not ours to remove."""
+    """Superseded files are removed after the grace time; an index.html is not touched."""
     mirror = tmp_path / "mirror"
     export(registry, mirror)
     old = registry.repository.published().versions.snapshot
@@ -154,7 +154,7 @@ def test_a_mirror_never_goes_back_nor_to_another_realm(
 
 
 def test_watching_exports_each_publication_and_tries_again(registry: Registry, tmp_path: Path) -> None:
-    """--watch writes at each change; one that fails is told, and the next turn catches up."""
+    """--watch exports at each change; a failure is reported, and the next turn catches up."""
     mirror = tmp_path / "mirror"
     turns: list[int] = []
     errors: list[str] = []
@@ -189,5 +189,5 @@ def test_watching_exports_each_publication_and_tries_again(registry: Registry, t
 
 
 def test_retention_knows_the_same_files(registry: Registry) -> None:
-    """What the export takes is what the registry keeps."""
+    """The registry keeps the same files as an export copies."""
     assert remove_superseded(registry.repository, 3600) == 0

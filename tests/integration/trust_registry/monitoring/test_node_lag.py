@@ -1,4 +1,4 @@
-"""Who lags: what a report says, who is silent, and what is refused."""
+"""Which nodes are current, lagging or silent, and which reports are refused."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def lags(registry: Registry, store: NodeReportStore) -> dict[str, NodeLag]:
 def test_who_never_reported_is_unknown_and_who_is_current_is_told_so(
     registry: Registry, store: NodeReportStore, tmp_path: Path
 ) -> None:
-    """Nobody is thought well of before it spoke; a report from what is published is CURRENT."""
+    """A node is UNKNOWN until it reports; a report of the published versions makes it CURRENT."""
     assert {each.state for each in lags(registry, store).values()} == {Lag.UNKNOWN}
     report(registry, store, request_of(registry, view_of(registry, tmp_path / "trust")))
     found = lags(registry, store)
@@ -98,7 +98,7 @@ def test_who_never_reported_is_unknown_and_who_is_current_is_told_so(
 def test_who_falls_silent_is_unknown_since_its_last_word(
     registry: Registry, store: NodeReportStore, clock: ManualClock, tmp_path: Path
 ) -> None:
-    """Three intervals of silence, and what it last said counts no more."""
+    """After three intervals of silence a node is UNKNOWN, since its last report."""
     report(registry, store, request_of(registry, view_of(registry, tmp_path / "trust")))
     clock.at += 180
     assert lags(registry, store)["31"].state is Lag.CURRENT
@@ -110,7 +110,7 @@ def test_who_falls_silent_is_unknown_since_its_last_word(
 def test_who_gets_nothing_newer_lags_since_the_time_of_what_it_has(
     registry: Registry, store: NodeReportStore, clock: ManualClock, tmp_path: Path
 ) -> None:
-    """A node that is cut off reports on, with an old timestamp; once it caught up it is CURRENT."""
+    """A node that is cut off still reports, with an old timestamp: LAGGING until it has caught up."""
     view = view_of(registry, tmp_path / "trust")
     old = request_of(registry, view)
     for _ in range(4):
@@ -126,7 +126,7 @@ def test_who_gets_nothing_newer_lags_since_the_time_of_what_it_has(
 def test_who_refuses_a_neighbours_head_lags_by_name(
     registry: Registry, store: NodeReportStore, clock: ManualClock, tmp_path: Path
 ) -> None:
-    """The snapshot is the newest and one head is older: that head is named, since the first such report."""
+    """The snapshot is the newest and one head is older: LAGGING since the first such report, and the head is named."""
     view = view_of(registry, tmp_path / "trust")
     refusing = replace(view, issuers={**view.issuers, "44": replace(view.issuers["44"], live_version=0)})
     for _ in range(3):
@@ -155,7 +155,7 @@ def test_who_refuses_a_neighbours_head_lags_by_name(
 def test_a_report_of_another_form_is_refused_and_the_last_one_stays(
     registry: Registry, store: NodeReportStore, tmp_path: Path, change: dict[str, object], reason: Reason
 ) -> None:
-    """What is odd is refused by name, and changes nothing."""
+    """A malformed report is refused with its reason and changes nothing."""
     request = request_of(registry, view_of(registry, tmp_path / "trust"))
     kept = report(registry, store, request)
     for name, value in change.items():
@@ -171,7 +171,7 @@ def test_a_report_of_another_form_is_refused_and_the_last_one_stays(
 
 
 def test_a_damaged_report_file_is_a_silent_node(registry: Registry, store: NodeReportStore) -> None:
-    """Half a file, or one of another form, is passed over; nothing rests on it."""
+    """A damaged or foreign file counts as no report."""
     registry.folder.nodes.mkdir()
     (registry.folder.nodes / "31.json").write_text('{"format": "healthcode/node-re')
     (registry.folder.nodes / "44.json").write_text('{"node": "44"}')
@@ -181,7 +181,7 @@ def test_a_damaged_report_file_is_a_silent_node(registry: Registry, store: NodeR
 def test_nodes_shows_it_and_metrics_measure_it(
     registry: Registry, store: NodeReportStore, tmp_path: Path
 ) -> None:
-    """The command tells the state of each by name, UNKNOWN while nobody serves and can hear; the gauges carry no more than participants' codes."""
+    """`nodes` shows each node, UNKNOWN while no server can receive reports; metrics have no label but the participant's code."""
     report(registry, store, request_of(registry, view_of(registry, tmp_path / "trust"), offset=-90))
     result = CliRunner().invoke(cli, ["nodes", "--dir", str(registry.folder.root), "--json"])
     assert result.exit_code == 4

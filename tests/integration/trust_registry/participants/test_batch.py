@@ -1,4 +1,4 @@
-"""Publications that come together go out together; each is answered for itself, and only when durable."""
+"""Submissions that arrive together are published together; each is answered for itself once it is durable."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def running(
 async def test_the_first_after_a_quiet_time_goes_at_once(
     registry: Registry, provinces: dict[str, Province]
 ) -> None:
-    """It waits for no window, however long that is."""
+    """The first submission waits for no window, however long that is."""
     async with running(Publisher(registry.repository), window_seconds=3600) as groups:
         async with asyncio.timeout(PATIENCE_SECONDS):
             receipt = await groups.submit(live(provinces["11"]))
@@ -66,7 +66,7 @@ async def test_the_first_after_a_quiet_time_goes_at_once(
 async def test_what_comes_in_one_window_is_one_snapshot(
     registry: Registry, provinces: dict[str, Province]
 ) -> None:
-    """After the first the others go together; everybody gets the own version and the common snapshot."""
+    """The submissions after the first are one batch: each gets its own version and the common snapshot."""
     before = registry.repository.published().versions.snapshot
     sizes: list[int] = []
     async with running(Publisher(registry.repository), sizes=sizes) as groups:
@@ -80,7 +80,7 @@ async def test_what_comes_in_one_window_is_one_snapshot(
 
 
 async def test_one_that_is_refused_harms_no_other(registry: Registry, provinces: dict[str, Province]) -> None:
-    """In one group: a wrong version, a stranger, a fault, and a good one."""
+    """One batch with a wrong version, a stranger, a fault and a good one: only the good one is published."""
     submissions = [
         live(provinces["11"], version=7),
         live(Province("32", REALM)),
@@ -99,7 +99,7 @@ async def test_one_that_is_refused_harms_no_other(registry: Registry, provinces:
     assert isinstance(results[3], Receipt)
 
 
-async def test_two_of_one_participant_are_two_groups_in_order(
+async def test_two_of_one_participant_are_two_batches_in_order(
     registry: Registry, provinces: dict[str, Province]
 ) -> None:
     """The second is checked against the first, so it is the next version and not a conflict."""
@@ -129,10 +129,10 @@ class Obstructed(Publisher):
         return super().publish_batch(submissions)
 
 
-async def test_nobody_is_acknowledged_when_the_group_fails_and_the_next_one_goes_through(
+async def test_nobody_is_acknowledged_when_the_batch_fails_and_the_next_one_goes_through(
     registry: Registry, provinces: dict[str, Province]
 ) -> None:
-    """A full disk, or a fault: every caller of the group is told, and the same publication is good later."""
+    """A full disk or a fault is told to every caller of the batch; the same submission succeeds later."""
     publisher = Obstructed(registry)
     async with running(publisher, window_seconds=0.05) as groups:
         for error in (UnavailableError("full", reason=Reason.STORAGE_FULL), ValueError("a fault of ours")):
@@ -149,7 +149,7 @@ async def test_nobody_is_acknowledged_when_the_group_fails_and_the_next_one_goes
 async def test_a_caller_that_goes_away_releases_its_files_in_any_case(
     registry: Registry, provinces: dict[str, Province]
 ) -> None:
-    """Withdrawn while it waits, or let finish when it is under way; the files are freed once each."""
+    """A cancelled caller's files are released once, whether its batch waits or has started."""
     publisher = Obstructed(registry)
     released: list[str] = []
     freed = threading.Event()
@@ -183,7 +183,7 @@ async def test_a_caller_that_goes_away_releases_its_files_in_any_case(
 async def test_the_same_bytes_again_get_the_same_answer(
     registry: Registry, provinces: dict[str, Province]
 ) -> None:
-    """A repeated publication finds its receipt and makes no snapshot."""
+    """A repeated submission gets its receipt again and makes no snapshot."""
     submission = live(provinces["31"])
     async with running(Publisher(registry.repository), window_seconds=0.01) as groups:
         first = await groups.submit(submission)

@@ -1,4 +1,4 @@
-"""What a participant may publish, and what is refused by name."""
+"""What a participant may publish, and the reason of each refusal."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_an_authority_publishes_its_next_version(publisher: Publisher, shanghai:
 
 
 def test_an_older_bundle_is_refused_as_older(publisher: Publisher, shanghai: Province) -> None:
-    """Though it was published once: who sends it means it to count, and it would not."""
+    """An older version that was published once is refused: its sender means it to become current."""
     old = shanghai.publication(2)
     publisher.publish_province("31", *old)
     newest = publisher.publish_province("31", *shanghai.publication(3))
@@ -90,7 +90,7 @@ def test_an_older_bundle_is_refused_as_older(publisher: Publisher, shanghai: Pro
 
 
 def test_the_same_publication_again_gives_the_same_result(publisher: Publisher, shanghai: Province) -> None:
-    """A call repeated after a lost answer is no error, even when others published since."""
+    """A call repeated after a lost answer succeeds, even if others published since."""
     publication = shanghai.publication(2)
     publisher.publish_province("31", *publication)
     assert publisher.publish_province("31", *publication).version == 2
@@ -100,7 +100,7 @@ def test_the_same_publication_again_gives_the_same_result(publisher: Publisher, 
 
 @pytest.mark.parametrize("version", [1, 3, 100])
 def test_any_other_version_is_refused(publisher: Publisher, shanghai: Province, version: int) -> None:
-    """Neither back, nor the same with another content, nor ahead."""
+    """A lower version, the same version with other content, and a version too high are refused."""
     with pytest.raises(ConflictError) as caught:
         publisher.publish_province("31", *shanghai.publication(version, name="another"))
     assert caught.value.reason is Reason.VERSION_CONFLICT
@@ -127,7 +127,7 @@ def test_a_province_cannot_publish_for_another(publisher: Publisher, shanghai: P
 
 
 def test_who_is_not_admitted_publishes_nothing(publisher: Publisher, shanghai: Province) -> None:
-    """The way in is a request to join."""
+    """A stranger is told to send a join request."""
     with pytest.raises(PermissionDeniedError) as caught:
         publisher.publish_province("11", *Province("11", REALM).publication(1))
     assert caught.value.reason is Reason.PARTICIPANT_UNKNOWN
@@ -141,7 +141,7 @@ def test_a_file_other_than_the_signed_one_is_refused(publisher: Publisher, shang
 
 
 def test_garbage_is_refused_as_garbage(publisher: Publisher, shanghai: Province) -> None:
-    """Bytes that are no metadata cost an error, and nothing else."""
+    """Bytes that are no metadata are refused with an error."""
     for garbage in (b"", b"{}", b"[" * 100_000, b'{"signed": {"_type": "root"}}'):
         with pytest.raises(InvalidInputError):
             publisher.publish_province("31", garbage, garbage)
@@ -179,7 +179,7 @@ def test_a_list_that_was_not_sent_is_asked_for(
 def test_a_list_already_published_need_not_come_again(
     publisher: Publisher, shanghai: Province, tmp_path: Path
 ) -> None:
-    """Signing the same head anew sends no lists."""
+    """Re-signing the same head needs no lists."""
     shanghai.revoke(TODAY, [5])
     publish_live(publisher, shanghai, 1, tmp_path / "spool")
     metadata, head = shanghai.live_publication(2)
@@ -187,7 +187,7 @@ def test_a_list_already_published_need_not_come_again(
 
 
 def test_a_list_that_is_no_list_is_refused(publisher: Publisher, shanghai: Province, tmp_path: Path) -> None:
-    """Even well signed, a list that clients could not read does not become public."""
+    """A well-signed list that clients could not read is refused."""
     shanghai.revoke(TODAY, [5])
     (sha256_hex,) = shanghai.lists
     spool = tmp_path / "garbage"
@@ -201,7 +201,7 @@ def test_a_list_that_is_no_list_is_refused(publisher: Publisher, shanghai: Provi
 def test_a_day_only_grows(
     publisher: Publisher, shanghai: Province, registry: Registry, tmp_path: Path, restarted: bool
 ) -> None:
-    """A list that lost an entry is refused, also by a registry that just started."""
+    """A list that lost an entry is refused, also by a registry that has just started."""
     shanghai.revoke(TODAY, [5, 9])
     publish_live(publisher, shanghai, 1, tmp_path / "spool")
     shanghai.revoke(TODAY, [5, 7, 8])
@@ -212,7 +212,7 @@ def test_a_day_only_grows(
 
 
 def test_another_live_key_publishes_nothing(publisher: Publisher, shanghai: Province) -> None:
-    """Only the node that the authority named revokes."""
+    """Only the node that the authority named can revoke."""
     metadata, head = shanghai.live_publication(1, signer=Province("44", REALM).live_key)
     with pytest.raises(PermissionDeniedError) as caught:
         publisher.publish_revocations("31", metadata, head, {})
@@ -220,7 +220,7 @@ def test_another_live_key_publishes_nothing(publisher: Publisher, shanghai: Prov
 
 
 def test_a_head_of_the_future_is_refused(publisher: Publisher, shanghai: Province) -> None:
-    """A node whose clock is ahead is told so, before its verdicts go wrong."""
+    """A node whose clock is ahead is told so."""
     _, head = shanghai.live_publication(1)
     metadata = new_live_metadata("31", version=1, head=head, now=NOW + 3600)
     sign_metadata(metadata, shanghai.live_key)
@@ -229,7 +229,7 @@ def test_a_head_of_the_future_is_refused(publisher: Publisher, shanghai: Provinc
 
 
 def test_a_request_id_stands_for_one_content() -> None:
-    """The same id with the same content passes, with another it is refused, and after a day it is free."""
+    """An id passes again with the same content, is refused with another, and is free after a day."""
     clock = ManualClock()
     ids = RequestIds(clock)
     ids.check("31", "a", b"one")
@@ -246,7 +246,7 @@ def test_a_request_id_stands_for_one_content() -> None:
 
 
 def test_the_ca_subject_of_another_province_is_refused(publisher: Publisher, shanghai: Province) -> None:
-    """TLS finds but one CA of a subject, so the second to claim it is told to choose another."""
+    """TLS finds only one CA of a subject, so the second to claim it is refused."""
     guangdong = Province("44", REALM)
     guangdong.ca = make_ca(f"{REALM} 31 CA", days=30, now=NOW)
     with pytest.raises(PreconditionError, match="31 published another CA with the subject"):
@@ -255,7 +255,7 @@ def test_the_ca_subject_of_another_province_is_refused(publisher: Publisher, sha
 
 
 def test_published_cas_that_clash_stay_with_the_first(registry: Registry, shanghai: Province) -> None:
-    """What got in beside admission is left out of the pool, and `status` and `check` tell of it."""
+    """A clashing CA that was published all the same is ignored; `status` and `check` name it."""
     directory = CaDirectory(registry.repository.tree)
     before = set(directory.all())
     guangdong = Province("44", REALM)

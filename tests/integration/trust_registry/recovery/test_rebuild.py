@@ -1,4 +1,4 @@
-"""A registry rebuilt from several sources of unlike age, each of which lacks something."""
+"""A registry rebuilt from several sources of different age, each of which lacks something."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def newest_list(country: Country, code: str) -> str:
 def rebuilt(
     country: Country, *sources: Path | TrustSource, name: str = "anew"
 ) -> tuple[RebuiltRegistry, Registry]:
-    """A new registry, with the keys that were kept; the country's is that one from now on."""
+    """A new registry with the kept keys; the country uses it from now on."""
     opened: list[TrustSource] = []
     for each in sources:
         if not isinstance(each, Path):
@@ -63,7 +63,7 @@ def rebuilt(
 
 
 def test_the_newest_of_everything_is_taken_from_all_together(country: Country) -> None:
-    """The newest mirror has lost a list, a node was refused a head, the backup is old: together they are whole."""
+    """The newest mirror lost a list, a node refused a head, the backup is old: together they are complete."""
     backup = export(country, "backup")
     country.revoke("44", 2)
     country.refresh("A")  # has 44's newest head, and 31's of yesterday
@@ -88,7 +88,7 @@ def test_the_newest_of_everything_is_taken_from_all_together(country: Country) -
 
 
 def test_what_nobody_has_is_lacking_and_the_registry_serves_all_the_rest(country: Country) -> None:
-    """31's list is lost everywhere: nothing older stands in for it, 44 goes on, and 31 brings it again."""
+    """31's list is lost everywhere: nothing older replaces it, 44 goes on, and 31 publishes it again."""
     country.refresh("A")
     country.revoke("31", 2)
     country.refresh("B")
@@ -107,7 +107,7 @@ def test_what_nobody_has_is_lacking_and_the_registry_serves_all_the_rest(country
 
 
 def test_a_node_that_was_refused_the_newest_gives_its_last_good(country: Country) -> None:
-    """Its snapshot names more than it holds of 31; what it holds is taken, and the rest is lacking."""
+    """A node's snapshot names a newer version of 31 than it has: its own version is taken, the newer one is lacking."""
     country.refresh("A")
     country.revoke("31", 2)
     (country.registry.folder.repository / newest_list(country, "31")).unlink()
@@ -121,7 +121,7 @@ def test_a_node_that_was_refused_the_newest_gives_its_last_good(country: Country
 
 
 def test_every_version_of_any_source_counts_as_given_out(country: Country) -> None:
-    """An old mirror, one that is ahead in the timestamp alone, a node ahead of both: the registry goes on above all."""
+    """An old mirror, a mirror with a newer timestamp only, a node newer than both: the registry publishes above all."""
     old = export(country, "old")
     country.revoke("31", 2)
     newest = export(country, "newest")
@@ -139,7 +139,7 @@ def test_every_version_of_any_source_counts_as_given_out(country: Country) -> No
 
 
 def test_over_http_beside_one_that_lies_and_one_that_is_away(country: Country) -> None:
-    """A mirror on a web server; another serves garbage, a third nothing: they are named, and passed over."""
+    """A mirror on a web server is used; one that serves garbage and one that is down are named and skipped."""
     whole = export(country, "whole")
     files = {path.relative_to(whole).as_posix(): path.read_bytes() for path in whole.rglob("*.*")}
     files |= {f"lists/{path.name}": path.read_bytes() for path in (whole / "lists").iterdir()}
@@ -157,7 +157,7 @@ def test_over_http_beside_one_that_lies_and_one_that_is_away(country: Country) -
 
 
 def test_a_stolen_keys_version_beyond_all_is_not_taken_for_given_out(country: Country) -> None:
-    """A timestamp of version two thousand million, rightly signed, would use up the numbers: that mirror is refused."""
+    """A valid timestamp of version two thousand million would use up the numbers: that mirror is refused."""
     good, ahead = export(country, "good"), country.root / "ahead"
     with country.registry.repository.transaction() as transaction:
         transaction.published._high_water = HighWater(timestamp=2 * 10**9)
@@ -169,7 +169,7 @@ def test_a_stolen_keys_version_beyond_all_is_not_taken_for_given_out(country: Co
 
 
 def test_a_whole_mirror_of_another_realm_gives_nothing(country: Country, tmp_path: Path) -> None:
-    """The fingerprint decides for each source."""
+    """Each source is checked against the fingerprint."""
     (tmp_path / "elsewhere").mkdir()
     other = Country(tmp_path / "elsewhere")
     with pytest.raises(TrustError, match="another realm"):
@@ -178,7 +178,7 @@ def test_a_whole_mirror_of_another_realm_gives_nothing(country: Country, tmp_pat
 
 
 def test_a_list_that_is_not_the_named_one_is_looked_for_elsewhere(country: Country) -> None:
-    """A mirror that serves other bytes under a list's name harms nothing while another has the right ones."""
+    """A mirror with wrong bytes under a list's name does no harm while another has the right ones."""
     first = export(country, "first")
     shutil.copytree(first, country.root / "second")
     (first / newest_list(country, "31")).write_bytes(b"something else")
@@ -192,7 +192,7 @@ def test_a_list_that_is_not_the_named_one_is_looked_for_elsewhere(country: Count
 
 
 def test_keys_that_the_newest_root_does_not_name_are_told_at_once(country: Country, tmp_path: Path) -> None:
-    """A mirror older than the kept keys would make a registry that cannot sign: nothing is made, and why is said."""
+    """A mirror older than the kept keys would make a registry that cannot sign: the rebuild refuses and says why."""
     mirror, old = export(country, "mirror"), country.registry.folder.root
     keys = tmp_path / "rotated"
     keys.mkdir()
@@ -218,7 +218,7 @@ def test_keys_that_the_newest_root_does_not_name_are_told_at_once(country: Count
 
 
 def test_the_names_of_holders_come_from_what_was_kept(country: Country, tmp_path: Path) -> None:
-    """No trust file has them; a kept holders.json gives them to the new registry."""
+    """No trust file has the names of key holders; a kept holders.json brings them back."""
     mirror, old = export(country, "mirror"), country.registry.folder.root
     (tmp_path / "holders.json").write_text('{"0123": "operator-9"}')
     kept = KeptFiles(

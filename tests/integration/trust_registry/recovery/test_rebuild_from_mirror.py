@@ -46,7 +46,7 @@ def registry(tmp_path: Path, clock: ManualClock, shanghai: Province) -> Registry
 def test_a_registry_is_rebuilt_from_a_mirror_and_clients_go_on(
     registry: Registry, shanghai: Province, tmp_path: Path, clock: ManualClock
 ) -> None:
-    """With the kept keys it publishes at once, above what clients hold, also days later; nothing is un-revoked."""
+    """With the kept keys it publishes above what clients have, even days later; no revocation is lost."""
     mirror = tmp_path / "mirror"
     export(registry, mirror)
     client = trust_folder(registry, tmp_path / "trust", mirror)
@@ -69,7 +69,7 @@ def test_a_registry_is_rebuilt_from_a_mirror_and_clients_go_on(
 def test_the_newest_of_several_sources_is_taken(
     registry: Registry, shanghai: Province, tmp_path: Path, clock: ManualClock
 ) -> None:
-    """A node's trust folder that is newer than every mirror serves as one; the damaged mirror is named."""
+    """A node's trust folder that is newer than every mirror is the source; the damaged mirror is named."""
     old, damaged = tmp_path / "old", tmp_path / "damaged"
     export(registry, old)
     shutil.copytree(old, damaged)
@@ -88,7 +88,7 @@ def test_the_newest_of_several_sources_is_taken(
 def test_nothing_is_published_at_or_below_what_a_mirror_holds(
     registry: Registry, tmp_path: Path, clock: ManualClock
 ) -> None:
-    """A frozen mirror with a whole tree, and one that is ahead in the timestamp alone: the higher versions count."""
+    """A complete but frozen mirror, and one with a newer timestamp only: the higher versions count."""
     ahead, whole = tmp_path / "ahead", tmp_path / "whole"
     export(registry, whole)
     for _ in range(5):

@@ -46,7 +46,7 @@ def registry(tmp_path: Path, clock: ManualClock, shanghai: Province) -> Registry
 def test_versions_that_a_node_proves_are_never_given_out_again(
     registry: Registry, shanghai: Province, tmp_path: Path, clock: ManualClock
 ) -> None:
-    """After a rebuild from an old mirror, a node's signed snapshot lifts every version, and the node's next head fits."""
+    """After a rebuild from an old mirror, a node's signed snapshot raises every version, and the node's next head fits."""
     mirror = tmp_path / "mirror"
     export(registry, mirror)
     for count in (2, 3, 4):
@@ -74,7 +74,7 @@ def test_versions_that_a_node_proves_are_never_given_out_again(
 
 
 def test_nobody_raises_the_versions_by_a_claim(registry: Registry) -> None:
-    """A timestamp that another key signed moves no version."""
+    """A timestamp signed by another key raises no version."""
     before = registry.repository.published().versions
     thief = fixed_key("a thief's key")
     snapshot = new_snapshot(version=900, versions={"targets": 900}, now=NOW)
@@ -89,7 +89,7 @@ def test_nobody_raises_the_versions_by_a_claim(registry: Registry) -> None:
 
 
 def test_nobody_makes_the_registry_leap_ahead(registry: Registry) -> None:
-    """With its own keys, stolen, either: clients would refuse all that it publishes afterwards."""
+    """Nor does one signed with stolen keys of its own, if it leaps: clients would refuse all later versions."""
     with registry.repository.transaction() as transaction:
         keys = transaction.keys
     versions = dict.fromkeys(registry.repository.published().versions.roles, 1)

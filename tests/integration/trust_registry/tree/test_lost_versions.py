@@ -1,4 +1,4 @@
-"""A registry restored from an old copy takes back nothing that people signed since: it is not signed on."""
+"""A registry restored from an old copy: nobody signs root or targets while a newer version exists elsewhere."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def retire(country: Country, code: str) -> None:
 
 
 def report(registry: Registry, node: str, root_version: int) -> None:
-    """A node's word, as the registry keeps it."""
+    """A node's claim, as the registry stores it."""
     NodeReportStore(registry.folder.nodes).put(
         NodeReport(
             node=node,
@@ -84,7 +84,7 @@ def bootstrap_plan(registry: Registry) -> BootstrapPlan:
 
 @pytest.fixture
 def country(tmp_path: Path) -> Country:
-    """Restored from a copy; since it was made operators retired 31, and a node holds that and reports."""
+    """Restored from a copy made before operators retired 31; a node has the retirement and reports."""
     made = Country(tmp_path)
     draft_renewal(made.registry.repository, made.registry.proposals, "root")
     made.back_up()
@@ -122,7 +122,7 @@ TARGETS: dict[str, Callable[[Registry], Proposal]] = {
 
 @pytest.mark.parametrize("what", TARGETS)
 def test_nothing_is_proposed_on_targets_that_nodes_hold_newer(country: Country, what: str) -> None:
-    """It would take back, silently, what operators signed since: the command says how to get that back."""
+    """It would silently undo what operators signed since; the command says how to recover that."""
     assert country.prove("A")
     with pytest.raises(PreconditionError, match="rebuild --from") as refused:
         TARGETS[what](country.registry)
@@ -131,7 +131,7 @@ def test_nothing_is_proposed_on_targets_that_nodes_hold_newer(country: Country, 
 
 
 def test_root_is_signed_all_the_same(country: Country) -> None:
-    """Root holders can take a stolen online key away, which may have made up the newer targets."""
+    """Root holders can remove a stolen online key, which may have made up the newer targets."""
     assert country.prove("A")
     proposal = draft_online_key(
         country.registry.repository, country.registry.proposals, "snapshot", PrivateKey.generate().public
@@ -145,16 +145,16 @@ def test_root_is_signed_all_the_same(country: Country) -> None:
 
 
 def test_what_was_proposed_before_it_was_known_is_neither_signed_nor_published(country: Country) -> None:
-    """A registry hears of the loss after the proposal: `sign`, `collect` and the server refuse it."""
+    """The registry learns of the loss after the proposal: `sign`, `collect` and the server refuse it."""
     registry = country.registry
-    # made at a floor that names the version given out, and nothing else: as after a kill between the two
-    floor = registry.repository.folder.high_water
+    # made with high-water versions that name the version given out, and nothing else: as after a kill between the two
+    high_water = registry.repository.folder.high_water
     assert country.prove("A")
-    kept = floor.read_bytes()
+    kept = high_water.read_bytes()
     accept_loss(registry.repository, "targets", "nobody has it")
     proposal = draft_renewal(registry.repository, registry.proposals, "targets")
     sign_proposal(registry.repository, registry.proposals, proposal.id, operator(registry, "operator-1"))
-    floor.write_bytes(kept)
+    high_water.write_bytes(kept)
     for attempt in (
         lambda: sign_proposal(
             registry.repository, registry.proposals, proposal.id, operator(registry, "operator-2")
@@ -169,7 +169,7 @@ def test_what_was_proposed_before_it_was_known_is_neither_signed_nor_published(c
 
 
 def test_a_loss_is_accepted_by_people_who_say_why(country: Country) -> None:
-    """Where nobody has the newer files: it is said by a command, durably, and every signer is shown it."""
+    """If no copy exists, a command accepts the loss durably, and every signer sees the reason."""
     registry = country.registry
     with pytest.raises(PreconditionError, match="no newer version of targets is known"):
         accept_loss(registry.repository, "targets", "for fun")
@@ -188,7 +188,7 @@ def test_a_loss_is_accepted_by_people_who_say_why(country: Country) -> None:
 
 
 def test_status_and_check_say_that_nobody_may_sign_it(country: Country) -> None:
-    """Not `sign a new version`, which would take back what was signed."""
+    """They do not suggest a new version, which would undo what was signed."""
     assert country.prove("A")
     [told] = [each for each in status_of(country.registry)["lacking"] if each["role"] == "targets"]
     assert (told["version"], told["held"]) == (3, 2)
@@ -200,7 +200,7 @@ def test_status_and_check_say_that_nobody_may_sign_it(country: Country) -> None:
 
 
 def test_a_root_that_nodes_hold_is_noticed_and_not_made_again(tmp_path: Path) -> None:
-    """A second root of the same version is one that no node can ever take: no proposal of root is made or signed."""
+    """No node can ever accept a second root of the same version, so no proposal of root is made or signed."""
     country = Country(tmp_path)
     registry = country.registry
     before = draft_renewal(registry.repository, registry.proposals, "root")
@@ -233,7 +233,7 @@ def test_a_root_that_nodes_hold_is_noticed_and_not_made_again(tmp_path: Path) ->
 
 
 def test_who_lies_of_its_root_stops_nobody(tmp_path: Path) -> None:
-    """People look, and say that root goes on: each further lie costs one command at most a root, not the nation's root."""
+    """Operators dismiss a false claim with one command per version of root, whatever is claimed afterwards."""
     country = Country(tmp_path)
     registry = country.registry
     report(registry, "31", 2)
@@ -251,7 +251,7 @@ def test_who_lies_of_its_root_stops_nobody(tmp_path: Path) -> None:
 
 
 def test_a_stranger_says_nothing_of_root(tmp_path: Path) -> None:
-    """Who is no participant, or has left, is not heard."""
+    """The claim of a non-participant, or of one that left, is ignored."""
     country = Country(tmp_path)
     report(country.registry, "51", 2)
     draft_renewal(country.registry.repository, country.registry.proposals, "root")

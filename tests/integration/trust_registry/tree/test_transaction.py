@@ -1,4 +1,4 @@
-"""A registry restored from yesterday: it goes on above what nodes prove, and one dark province holds up nobody."""
+"""A registry restored from an old copy publishes above what nodes prove; a province that is down blocks nobody."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trust_registry.tree.retention import remove_superseded
 
 @pytest.fixture
 def country(tmp_path: Path) -> Country:
-    """Restored from yesterday's backup; 31 published twice since, and node A holds all of it, B half."""
+    """Restored from yesterday's backup; 31 published twice since; node A has all of it, B half."""
     country = Country(tmp_path)
     country.revoke("31", 1)
     country.revoke("44", 1)
@@ -35,7 +35,7 @@ def country(tmp_path: Path) -> Country:
 
 
 def test_a_dark_province_holds_up_nobody(country: Country) -> None:
-    """31 is dark, and its newest head is lost: 44's news reach all at once, and nobody un-revokes 31's."""
+    """31 is down and its newest head is lost: 44's news reach all nodes, and no revocation of 31 is lost."""
     country.revoke("44", 3)
     for node, known in (("A", {1, 2, 3}), ("B", {1, 2})):
         found = country.refresh(node)
@@ -51,7 +51,7 @@ def test_a_dark_province_holds_up_nobody(country: Country) -> None:
 
 
 def test_a_new_node_is_given_nothing_old(country: Country) -> None:
-    """Who comes while 31's head is lost gets no older one, which would accept what is revoked: it is not covered."""
+    """A node that starts while 31's head is lost gets no older head, which would accept revoked codes."""
     found = country.refresh("C")
     assert [each.participant for each in found.rejected] == ["31", "44"]
     assert found.view.issuers["31"].revocations is None
@@ -62,7 +62,7 @@ def test_a_new_node_is_given_nothing_old(country: Country) -> None:
 
 
 def test_what_is_lacking_is_known_and_asked_for(country: Country) -> None:
-    """The registry names what it lacks, until its owner has handed it in."""
+    """The registry names what it lost until the owner has sent it."""
     published = country.registry.repository.published()
     assert dict(published.lacking) == {"province-31-live": 3, "province-44-live": 2}
     country.revoke("44", 3)
@@ -72,7 +72,7 @@ def test_what_is_lacking_is_known_and_asked_for(country: Country) -> None:
 
 
 def test_yesterdays_head_is_not_taken_for_todays(country: Country) -> None:
-    """A node that was restored, too, cannot publish at or below the version that others hold."""
+    """A node that was restored too cannot publish at or below the version that others have."""
     country.versions["31"] = 2
     with pytest.raises(ConflictError) as refused:
         country.publish("31")
@@ -81,7 +81,7 @@ def test_yesterdays_head_is_not_taken_for_todays(country: Country) -> None:
 
 
 def test_versions_may_skip_only_until_the_role_is_in_step(country: Country) -> None:
-    """The owner may know of more than was proved, once; after that the next version is the next."""
+    """The owner may skip versions once; after that only the next version is accepted."""
     country.versions["31"] += 6
     country.revoke("31", 4)
     country.versions["31"] += 1
@@ -93,7 +93,7 @@ def test_versions_may_skip_only_until_the_role_is_in_step(country: Country) -> N
 
 
 def test_what_an_authority_signed_is_handed_in_again(tmp_path: Path) -> None:
-    """Its newest files, as they are: nobody has to fetch the offline keys. Another version is not taken for it."""
+    """The node sends the authority's newest files again as they are; no other version is accepted instead."""
     country = Country(tmp_path)
     country.revoke("31", 1)
     country.back_up()
@@ -115,7 +115,7 @@ def test_what_an_authority_signed_is_handed_in_again(tmp_path: Path) -> None:
 
 
 def test_a_participant_admitted_since_keeps_its_place_in_snapshot(tmp_path: Path) -> None:
-    """Roles that the restored tree never heard of are named too: a snapshot that forgets one is refused by all."""
+    """The snapshot names roles that the restored tree does not know: clients refuse a snapshot that forgets one."""
     country = Country(tmp_path)
     country.revoke("44", 1)
     country.back_up()
@@ -137,7 +137,7 @@ def test_a_participant_admitted_since_keeps_its_place_in_snapshot(tmp_path: Path
 def test_what_stands_for_a_lost_file_is_kept_and_nothing_lost_is_exported(
     country: Country, tmp_path: Path
 ) -> None:
-    """Retention keeps the newest that is here; a mirror is written whole but for what is lost."""
+    """Retention keeps the newest file that is here; a mirror is complete except for lost files."""
     remove_superseded(country.registry.repository, -1)
     assert country.registry.repository.published().held_version("province-31-live") == 1
     export_tree(country.registry.repository, tmp_path / "mirror", keep_seconds=3600)
@@ -147,7 +147,7 @@ def test_what_stands_for_a_lost_file_is_kept_and_nothing_lost_is_exported(
 
 
 def test_areas_are_signed_anew_above_what_was_given_out(tmp_path: Path) -> None:
-    """They are the registry's own: nothing of them is lacking."""
+    """The registry signs them itself, so they are never lacking."""
     country = Country(tmp_path)
     country.back_up()
     country.clock.at += 86_400 + 7200  # half of their life
@@ -165,7 +165,7 @@ def test_areas_are_signed_anew_above_what_was_given_out(tmp_path: Path) -> None:
 def test_a_kill_while_resuming_is_made_good_at_the_next_start(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The high-water versions are durable first; the renewal at start then publishes above it."""
+    """The high-water versions are written first; the renewal at the next start publishes above them."""
     country = Country(tmp_path)
     country.revoke("31", 1)
     country.back_up()
@@ -193,7 +193,7 @@ def test_a_kill_while_resuming_is_made_good_at_the_next_start(
 
 
 def test_status_names_what_is_lacking_and_who_brings_it(country: Country) -> None:
-    """An operator sees each role, what is held in its place, and what will mend it."""
+    """An operator sees each role, which version is here, and who brings the newest back."""
     lacking = {each["role"]: each for each in status_of(country.registry)["lacking"]}
     assert lacking["province-31-live"] == {
         "role": "province-31-live",

@@ -1,4 +1,4 @@
-"""What several sources prove together, one of which lies about roots."""
+"""What several sources prove together if one of them has false roots."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def renew(realm: SimulatedRealm) -> None:
 
 
 def begin_anew(realm: SimulatedRealm) -> str:
-    """A next root of other keys that no old one signed; its fingerprint."""
+    """Restarts root with new keys that no old key signed; returns its fingerprint."""
     before = realm.files[metadata_file("root", realm.root.signed.version)]
     realm.root_keys = [realm.key(f"root anew-{number}") for number in (1, 2, 3)]
     root = with_root(realm.root.signed, {"root": ([key.public for key in realm.root_keys], 2)}, now=realm.now)
@@ -72,7 +72,7 @@ def publish_root(realm: SimulatedRealm, root: Metadata[Root]) -> str:
 
 
 def reonboard(realm: SimulatedRealm, code: str) -> None:
-    """A new authority by root's word alone; its predecessor is lost."""
+    """A new authority re-onboarded by root; the one before is lost."""
     province = realm.provinces[code]
     keys = [realm.key(f"{code} authority anew-{number}") for number in (1, 2, 3)]
     link = new_link(code, keys, 2, realm.realm, created=realm.now, previous=province.chain[-1])
@@ -93,7 +93,7 @@ def reonboard(realm: SimulatedRealm, code: str) -> None:
 def test_a_liar_named_first_takes_nothing_from_an_honest_newer_folder(
     realm: SimulatedRealm, tmp_path: Path, lie: bytes | str, first: bool
 ) -> None:
-    """Of each version of root the file is taken that holds beside its neighbours, whoever brings another."""
+    """Of each version of root the file that fits its neighbours is taken, whichever source comes first."""
     old = Mirror(realm, "old")
     renew(realm)
     second = root_fingerprint(realm.files[metadata_file("root", 2)])
@@ -114,7 +114,7 @@ def test_a_liar_named_first_takes_nothing_from_an_honest_newer_folder(
 def test_a_node_that_began_later_is_not_said_to_be_of_another_realm_for_sure(
     realm: SimulatedRealm, tmp_path: Path
 ) -> None:
-    """Without the first root nothing can be verified; what is missing is named."""
+    """Without the first root nothing can be verified; the error says what is missing."""
     second = root_fingerprint(realm.files[metadata_file("root", 2)])
     init_trust(tmp_path / "node", realm, second)
     TrustClient(tmp_path / "node", realm).refresh(realm.now)
@@ -125,7 +125,7 @@ def test_a_node_that_began_later_is_not_said_to_be_of_another_realm_for_sure(
 def test_a_folder_that_holds_back_a_new_authority_gives_the_one_that_rules(
     realm: SimulatedRealm, tmp_path: Path
 ) -> None:
-    """In the 72 hours of a wait a node's folder has not the newest of that province: it is a source all the same."""
+    """In the 72-hour waiting period a node's folder lacks the newest authority; it is still a valid source."""
     client = realm.client(tmp_path / "node")
     client.refresh(realm.now)
     version = realm.provinces["31"].authority_version
@@ -138,7 +138,7 @@ def test_a_folder_that_holds_back_a_new_authority_gives_the_one_that_rules(
 
 
 def forged(realm: SimulatedRealm, version: int, *, also: Sequence[PrivateKey] = ()) -> bytes:
-    """A root of that version as a liar makes it: any one of his key and `also` is enough, and he signed it."""
+    """A root of that version as an attacker makes it: any one of his key and `also` is enough, and he signed it."""
     metadata = Metadata[Root].from_bytes(realm.files[metadata_file("root", version)])
     thief = realm.key("a thief")
     root = with_root(
@@ -154,7 +154,7 @@ def forged(realm: SimulatedRealm, version: int, *, also: Sequence[PrivateKey] = 
 def test_the_root_before_a_new_bootstrap_is_the_one_that_the_bootstrap_names(
     realm: SimulatedRealm, liar_first: bool, known: int
 ) -> None:
-    """Root 3 began anew, and says after which root 2: another one is refused, and who brought it."""
+    """Root 3 restarted and names its root 2: another root 2 is refused, with its source."""
     fingerprint = begin_anew(realm)
     if known == 4:
         fingerprint = publish_root(realm, with_root(realm.root.signed, {}, now=realm.now))
@@ -170,7 +170,7 @@ def test_the_root_before_a_new_bootstrap_is_the_one_that_the_bootstrap_names(
 
 
 def test_a_root_that_is_not_the_one_which_began_anew_is_refused(realm: SimulatedRealm) -> None:
-    """What a later root says to have begun anew must itself say after which root."""
+    """A root that a later one names as a restart must itself name the root before it."""
     begin_anew(realm)
     anew = list(realm.root_keys)
     fingerprint = publish_root(realm, with_root(realm.root.signed, {}, now=realm.now))
@@ -187,7 +187,7 @@ def test_a_root_that_is_not_the_one_which_began_anew_is_refused(realm: Simulated
 def test_where_sources_differ_about_a_root_before_the_known_one_nothing_is_taken(
     realm: SimulatedRealm,
 ) -> None:
-    """No signature proves an older root; whom a forged one is named to would trust a thief: people must find out who lies."""
+    """No signature proves an older root, so the rebuild stops and people must find out which one is false."""
     begin_anew(realm)
     anew = list(realm.root_keys)
     fingerprint = publish_root(realm, with_root(realm.root.signed, {}, now=realm.now))
@@ -202,7 +202,7 @@ def test_where_sources_differ_about_a_root_before_the_known_one_nothing_is_taken
 
 
 def test_below_a_gap_before_a_new_bootstrap_nothing_is_taken(tmp_path: Path) -> None:
-    """A node adopted root 3 and skipped 2, which 3 names: nothing proves what its folder has for root 1."""
+    """A node adopted root 3 without root 2, which 3 names: nothing proves its root 1."""
     realm = SimulatedRealm(("00", "31"))
     realm.client(tmp_path / "node").refresh(realm.now)
     realm.rotate_root(root_keys=[realm.key(f"root second-{number}") for number in (1, 2, 3)])

@@ -1,4 +1,4 @@
-"""Files kept in memory: the right bytes, always, within a bound."""
+"""Files kept in memory: always the right bytes, within a bound."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fetch(hot: FileCache, path: str) -> bytes | None:
 
 
 def test_a_file_is_read_once(tmp_path: Path) -> None:
-    """Its name carries its version, so what was read stays right."""
+    """Its name contains its version, so its content never changes."""
     hot = FileCache(TrustTree(tmp_path))
     put(tmp_path, "metadata/7.snapshot.json", b"seven")
     assert fetch(hot, "metadata/7.snapshot.json") == b"seven"
@@ -34,7 +34,7 @@ def test_a_file_is_read_once(tmp_path: Path) -> None:
 
 
 def test_the_timestamp_is_read_whenever_it_was_replaced(tmp_path: Path) -> None:
-    """It is the only file that ever is, by rename; the same one is not read twice."""
+    """It is the only file that is replaced; the same one is not read twice."""
     hot = FileCache(TrustTree(tmp_path))
     with pytest.raises(NotFoundError):
         fetch(hot, TIMESTAMP_FILE)
@@ -50,7 +50,7 @@ def test_the_timestamp_is_read_whenever_it_was_replaced(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_may_come(tmp_path: Path) -> None:
-    """That a file is missing is not remembered: the next root is asked for until there is one."""
+    """A missing file is not remembered as missing: clients ask for the next root until there is one."""
     hot = FileCache(TrustTree(tmp_path))
     for path in ("metadata/2.root.json", "../registry.toml"):
         with pytest.raises(NotFoundError):
@@ -60,7 +60,7 @@ def test_what_is_not_there_may_come(tmp_path: Path) -> None:
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
-    """A large file is left to be streamed; of small ones the least asked for go."""
+    """A large file is not cached; of small ones those used least recently are dropped."""
     hot = FileCache(TrustTree(tmp_path), max_bytes=250)
     put(tmp_path, "metadata/1.targets.json", bytes(MAX_FILE_BYTES + 1))
     assert fetch(hot, "metadata/1.targets.json") is None
