@@ -1,4 +1,4 @@
-"""`province-node authority`: the offline machine's commands. None of them opens a socket."""
+"""`province-node authority`: the commands of the offline machine. None of them opens a socket."""
 
 from __future__ import annotations
 
@@ -40,31 +40,35 @@ __all__ = ["authority", "init", "show"]
     """,
 )
 def authority() -> None:
-    """The province's offline keys: say which keys, CA and endpoints its node has."""
+    """Manage the province's offline keys, which sign the keys, CA and endpoints of its node."""
 
 
 @authority.command(
     examples="""
     province-node authority init --dir authority-31 --participant 31 --realm cn --keys 3 --threshold 2
     province-node authority init --dir authority-31 --participant 31 --realm test-demo --development
-    # other people take over: new keys, which the old ones will consent to
+    # other people take over: make new keys; the old ones then sign a handover
     province-node authority init --dir authority-31-new --participant 31 --realm cn --after authority-31/authority.json
     """
 )
-@dir_option("The authority's folder; made when it is not there.")
+@dir_option("The authority's folder; it is made if missing.")
 @click.option("--participant", "code", required=True, help="Two digits, e.g. 31.")
 @click.option("--realm", required=True, help="cn, or test-… for a test realm.")
-@click.option("--keys", type=click.IntRange(1, 16), default=3, show_default=True, help="How many keys.")
+@click.option("--keys", type=click.IntRange(1, 16), default=3, show_default=True, help="Number of keys.")
 @click.option(
-    "--threshold", type=click.IntRange(1, 16), default=2, show_default=True, help="How many must sign."
+    "--threshold",
+    type=click.IntRange(1, 16),
+    default=2,
+    show_default=True,
+    help="How many of them must sign.",
 )
 @click.option(
     "--after",
     "after_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="authority.json of the authority that this one follows, or what `province-node chain` wrote.",
+    help="authority.json of the authority before this one, or the file that `province-node chain` wrote.",
 )
-@click.option("--development", is_flag=True, help="A test realm: no questions, one passphrase in a file.")
+@click.option("--development", is_flag=True, help="For a test realm: no prompts, one passphrase in a file.")
 @passphrase_option
 @json_option
 def init(
@@ -80,19 +84,19 @@ def init(
 ) -> None:
     """Make the authority: m-of-n keys, each in an encrypted file of mode 0600.
 
-    Give each key file to its holder, on a medium of its own, and keep the folder
-    itself (authority.json, history) with one of them. None of it goes to the node.
+    Give each key file to its key holder, on a separate medium. One of them keeps the folder
+    (authority.json, history). Never copy any of it to the node.
     """
     self_test()
     check_realm(realm)
     check_member(realm, code)
     if development and realm == "cn":
-        raise ConfigurationError("--development makes test realms alone, and never cn")
+        raise ConfigurationError("--development is only for test realms, not for cn: leave it out")
     previous = None
     if after_file is not None:
         data = read_bounded(after_file, MAX_HANDOVER_BYTES)
         previous = decode_link(data, realm=realm, participant=code)
-    # before anybody is asked for a passphrase
+    # check before asking for passphrases
     check_new_authority(root, keys=keys, threshold=threshold)
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     if development:
@@ -120,5 +124,5 @@ def init(
 @dir_option("The authority's folder.")
 @json_option
 def show(root: Path, as_json: bool) -> None:
-    """Show whose authority this is and which keys it has."""
+    """Show the participant and the keys of this authority."""
     print_result(describe_authority(Authority.open(root)), as_json=as_json, table=details)

@@ -1,4 +1,4 @@
-"""`province-node authority handover` and `accept`: other people take over."""
+"""`province-node authority handover` and `accept`: new keys replace the present ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["accept", "handover"]
 @click.command(
     cls=Command,
     examples="""
-    # a holder of the old keys, then the next one, until its threshold is reached
+    # each holder of an old key in turn, until the old threshold is reached
     province-node authority handover --dir authority-31 --to authority-31-new/authority.json --out handover.json
     province-node authority handover --dir authority-31 --to handover.json --key authority-2.key --out handover.json
     """,
@@ -33,10 +33,15 @@ __all__ = ["accept", "handover"]
     "to_file",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="authority.json of the new authority, or a handover that lacks consents.",
+    help="authority.json of the new authority, or a handover that needs more signatures.",
 )
 @key_option
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where it goes.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Where to write the handover.",
+)
 @passphrase_option
 @yes_option
 @json_option
@@ -49,7 +54,7 @@ def handover(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Consent, as the present authority, to the keys that take its place."""
+    """As the present authority, sign over to the keys that replace it."""
     self_test()
     mine = Authority.open(root)
     wanted = decode_handover(read_bounded(to_file, MAX_HANDOVER_BYTES))
@@ -59,7 +64,7 @@ def handover(
     for line in (
         *(f"- key {kid(key).hex()}" for key in before.keys),
         *(f"+ key {kid(key).hex()}" for key in after.keys),
-        f"~ {before.threshold} of {len(before.keys)} sign  becomes  {after.threshold} of {len(after.keys)}",
+        f"~ threshold {before.threshold} of {len(before.keys)} becomes {after.threshold} of {len(after.keys)}",
     ):
         console.print(f"  {line}", markup=False, highlight=False)
     keys = open_authority_keys(root, key_files, passphrase_file, "Hand over to these keys?", yes=yes)
@@ -71,9 +76,9 @@ def handover(
         "link": signed.link.seq,
         "signed_by": [kid(key.public).hex() for key in keys],
         "missing_signatures": signed.missing,
-        "next": "the new authority: `authority accept --handover FILE`"
+        "next": "the new authority runs `authority accept --handover FILE`"
         if signed.missing == 0
-        else f"{signed.missing} more: the next holder runs `authority handover --to {out} --out {out}`",
+        else f"{signed.missing} more to sign: the next key holder runs `authority handover --to {out} --out {out}`",
     }
     print_result(result, as_json=as_json, table=details)
 
@@ -87,15 +92,15 @@ def handover(
     "handover_file",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="What the authority before signed.",
+    help="The file that the previous authority signed.",
 )
 @json_option
 def accept(root: Path, handover_file: Path, as_json: bool) -> None:
-    """Take a complete handover into the new authority's folder; then it signs as any authority does."""
+    """Store a complete handover in the new authority's folder, which can then sign."""
     self_test()
     mine = Authority.open(root).accept(decode_handover(read_bounded(handover_file, MAX_HANDOVER_BYTES)))
     result = {
         **describe_authority(mine),
-        "next": "sign the node's request: `authority sign --request request.json --out bundle.json`; the node hands it in by `join`",
+        "next": "sign the node's request: `authority sign --request request.json --out bundle.json`; then the node submits it with `join`",
     }
     print_result(result, as_json=as_json, table=details)

@@ -1,4 +1,4 @@
-"""The authority's key files: how its commands open them, and `authority passphrase`."""
+"""Opens the authority's key files, and changes their passphrases (`authority passphrase`)."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ key_option = click.option(
     "key_files",
     type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
-    help="A key file to sign with, here or in --dir; as often as you like. Default: every key file in --dir.",
+    help="A key file to sign with, in this folder or in --dir; repeatable. Default: every key file in --dir.",
 )
 
 
 def open_authority_keys(
     root: Path, key_files: tuple[Path, ...], passphrase_file: Path | None, question: str, *, yes: bool
 ) -> list[PrivateKey]:
-    """Asks, then opens the authority's keys that sign."""
-    # a development authority signs without questions: its passphrase lies beside its keys
+    """Asks for confirmation, then opens the keys to sign with."""
+    # a development authority signs without prompts: its passphrase is in a file beside its keys
     default_passphrase = root / DEVELOPMENT_PASSPHRASE
     passphrase_file = passphrase_file or (default_passphrase if default_passphrase.exists() else None)
     paths = [_find_key(root, path) for path in key_files] or sorted(root.glob("*.key"))
     if not paths:
-        raise ConfigurationError(f"there is no key file in {root}: name one with --key")
+        raise ConfigurationError(f"no key file in {root}: name one with --key")
     for path in paths:
         check_secret_file(path, "key file")
     confirm(question, yes=yes or passphrase_file == default_passphrase)
@@ -51,32 +51,34 @@ def open_authority_keys(
     for path in paths:
         loaded = read_key_file(path, ask_passphrase(passphrase_file, path.name))
         if loaded.info.purpose is not KeyPurpose.AUTHORITY:
-            raise ConfigurationError(f"{path} is a key for {loaded.info.purpose}, not of an authority")
+            raise ConfigurationError(
+                f"{path} is a {loaded.info.purpose} key, not an authority key: name another with --key"
+            )
         keys.append(loaded.private)
     return keys
 
 
 def _find_key(root: Path, path: Path) -> Path:
-    """A key file as it was named, or of that name in the authority's folder."""
+    """The path as given if it exists, else the file of that name in the authority's folder."""
     return path if path.exists() or not (root / path).exists() else root / path
 
 
 @click.command(
     cls=Command,
     examples="""
-    # each holder, for the own key
+    # each key holder, for their own key
     province-node authority passphrase --key /media/stick/authority-1.key
-    # every key of a rehearsal, which have one passphrase in a file beside them
+    # all keys of a rehearsal, which share one passphrase in a file beside them
     province-node authority passphrase --dir authority-31 --new-passphrase-file new
     """,
 )
-@dir_option("The authority's folder, for a rehearsal's keys all together.")
+@dir_option("The authority's folder, to change all keys of a rehearsal.")
 @click.option(
     "--key",
     "key_files",
     type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
-    help="Your key file; as often as you like.",
+    help="Your key file; repeatable.",
 )
 @passphrase_option
 @new_passphrase_option
@@ -88,31 +90,32 @@ def passphrase(
     new_passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Change the passphrase of an authority's key.
+    """Change the passphrase of an authority key.
 
-    It needs the present one. One whose passphrase is lost is lost: while the others reach the
-    threshold they hand over to new keys; when they do not, see `join --lost-authority`.
+    This needs the present passphrase. A key whose passphrase is lost is lost. If the other keys
+    reach the threshold, hand over to new keys; if not, see `join --lost-authority`.
     """
     self_test()
-    beside = root / DEVELOPMENT_PASSPHRASE
+    shared = root / DEVELOPMENT_PASSPHRASE
     together = not key_files
-    if together and not beside.exists():
-        raise InvalidInputError("name your key file with --key: each holder has a passphrase of their own")
+    if together and not shared.exists():
+        raise InvalidInputError("name your key file with --key: each key holder has their own passphrase")
     paths = sorted(root.glob("*.key")) if together else list(key_files)
     for path in paths:
         info = read_key_info(path)
         if info.purpose is not KeyPurpose.AUTHORITY:
-            raise ConfigurationError(f"{path} is a key for {info.purpose}, not of an authority")
+            raise ConfigurationError(
+                f"{path} is a {info.purpose} key, not an authority key: name another with --key"
+            )
     label = ", ".join(path.name for path in paths)
-    # the keys of a rehearsal have one passphrase, in a file beside them
     rehearsal = [path.parent / DEVELOPMENT_PASSPHRASE for path in paths]
     old = old_passphrase(passphrase_file or next((each for each in rehearsal if each.exists()), None), label)
     new = new_passphrase(new_passphrase_file, label)
     changed = change_passphrase(paths, old, new)
     if together:
-        replace_passphrase_file(beside, new)
+        replace_passphrase_file(shared, new)
     print_result(
-        say_changed(paths, changed, "lock or destroy the old copies of the file"),
+        say_changed(paths, changed, "lock away or destroy old copies of the key file"),
         as_json=as_json,
         table=details,
     )

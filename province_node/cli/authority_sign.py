@@ -1,4 +1,4 @@
-"""`province-node authority sign`: show what a node asks for, then sign it."""
+"""`province-node authority sign`: shows what a node asks for, then signs it."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ __all__ = ["sign"]
     "--bundle",
     "bundle_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A bundle that lacks signatures.",
+    help="A bundle that needs more signatures.",
 )
 @key_option
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where the bundle goes."
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where to write the bundle."
 )
-@click.option("--replace", is_flag=True, help="Sign a version again with another content.")
+@click.option("--replace", is_flag=True, help="Sign a version again with different content.")
 @passphrase_option
 @yes_option
 @json_option
@@ -73,12 +73,12 @@ def sign(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Sign a node's request, or add a signature to a bundle, after showing a plain diff."""
+    """Show the changes, then sign a node's request or add a signature to a bundle."""
     self_test()
     now = SystemClock().now()
     mine = Authority.open(root)
     if (request_file is None) == (bundle_file is None):
-        raise click.UsageError("give --request or --bundle, one of them")
+        raise click.UsageError("give either --request or --bundle")
     if request_file is not None:
         request = decode_request(read_bounded(request_file, MAX_REQUEST_BYTES))
         bundle = mine.begin(request, now=now, replace=replace)
@@ -102,48 +102,48 @@ def sign(
         "missing_signatures": missing,
         "handed_over_to": None if successor is None else f"link {successor.seq}",
         "digest": digest,
-        # the operators compare it at `join`; it is not what it will be while signatures are missing
+        # operators compare it at `join`; it changes with each added signature
         "request_digest": join_digest(data) if missing == 0 else None,
         "link_digest": authority_link_digest(mine),
         "next": _next_of(mine, asked.version, is_first=last is None)
         if missing == 0
-        else f"{missing} more: the next holder runs `authority sign --bundle {out} --out {out}`, with a copy of "
+        else f"{missing} more to sign: the next key holder runs `authority sign --bundle {out} --out {out}`, with a copy of "
         "authority.json in --dir",
     }
     print_result(result, as_json=as_json, table=details)
 
 
 def _show_change(mine: Authority, bundle: JoinRequest, last: JoinRequest | None, digest: str) -> None:
-    """Prints what will be signed, as a difference from the last version completed in this folder."""
+    """Prints what will be signed, compared with the last version completed in this folder."""
     asked = verify_bundle_content(bundle)
     before = None if last is None else verify_bundle_content(last)
     console = error_console()
     console.print(
         f"[bold]To sign: participant {bundle.participant}, realm {bundle.realm}, version {asked.version}[/], "
-        f"good until {rfc3339(asked.expires)}"
+        f"expires {rfc3339(asked.expires)}"
     )
     if before is None:
-        console.print("  nothing was completed in this folder before, so this is all of it")
+        console.print("  this folder has completed no version yet, so everything is shown")
     else:
         console.print(f"  compared with version {before.version}")
-    for line in describe_change(before, asked) or ["no change, a renewal alone"]:
+    for line in describe_change(before, asked) or ["no change except the expiry"]:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     if (successor := mine.successor) is not None:
         console.print(
-            f"[bold red]This authority has handed over to link {successor.seq}[/] (kid {kid(successor.keys[0]).hex()} …): once "
-            "that one is admitted, nothing counts that is signed here",
+            f"[bold red]This authority has handed over to link {successor.seq}[/] (kid {kid(successor.keys[0]).hex()} …). Once "
+            "that link is admitted, signatures made here are invalid",
             highlight=False,
             soft_wrap=True,
         )
-    console.print(f"  digest {digest}, the same for every holder", highlight=False, soft_wrap=True)
+    console.print(f"  digest {digest}; every key holder must see the same", highlight=False, soft_wrap=True)
 
 
 def _next_of(mine: Authority, version: int, *, is_first: bool) -> str:
-    """Where a complete bundle goes: an authority that is not admitted yet must be, before it publishes anything."""
+    """What to do with a complete bundle. A new authority must be admitted by `join` before it can publish."""
     link = mine.file.link
     if version == 1 or (is_first and link.seq > 1):
         return (
-            "carry the bundle to the node, and there `province-node join`: nothing of this authority counts before the "
-            "operators admitted it"
+            "copy the bundle to the node and run `province-node join` there: this authority is invalid until the operators "
+            "have admitted it"
         )
-    return "carry the bundle to the node, and there `province-node publish` (`join` while this authority is not admitted)"
+    return "copy the bundle to the node and run `province-node publish` there (`join` if this authority is not admitted yet)"

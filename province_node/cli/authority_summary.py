@@ -1,4 +1,4 @@
-"""How the authority's commands describe an authority."""
+"""Describes an authority, for the output of the authority commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def describe_authority(made: Authority) -> dict[str, object]:
 
 
 def authority_link_digest(made: Authority) -> str | None:
-    """What stands in the root that consents to this authority, when the one before handed nothing over."""
+    """The entry that root must sign if the previous authority made no handover; None for a first authority."""
     document = made.file
     if document.link.seq == 1:
         return None

@@ -35,10 +35,10 @@ __all__ = ["backup", "current_trust", "refuse_running", "restore"]
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @json_option
 def backup(root: Path, file: Path, as_json: bool) -> None:
-    """Write a backup of the node to FILE, while it runs: database, key files, certificates, node.toml.
+    """Write a backup of the running node to FILE: database, key files, certificates, node.toml.
 
-    What opens the keys is not in it: keep the passphrase elsewhere. Keep FILE like a key: tls/ has
-    private keys in clear.
+    The backup does not contain the keys' passphrase: store it elsewhere. Protect FILE like a key:
+    tls/ contains unencrypted private keys.
     """
     now = SystemClock().now()
     names = write_backup(root, file, now=now)
@@ -50,33 +50,33 @@ def backup(root: Path, file: Path, as_json: bool) -> None:
     cls=Command,
     examples="""
     province-node restore --dir node-31 /backup/node-31-2026-12-01.tar
-    # over a node that is damaged; it is kept aside
+    # over a damaged node, whose folder is kept under another name
     province-node restore --dir node-31 --replace /backup/node-31-2026-12-01.tar
     """,
 )
 @dir_option("The folder to restore into.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@click.option("--replace", is_flag=True, help="There is a node in DIR: keep it aside as DIR.replaced-….")
+@click.option("--replace", is_flag=True, help="If DIR has a node, rename it to DIR.replaced-… first.")
 @click.option(
     "--root-fingerprint",
     "fingerprint",
     type=FINGERPRINT,
-    help="For a backup from before a new bootstrap of root: as the key holders announced it.",
+    help="For a backup older than a new bootstrap of root: the new fingerprint, as the key holders announced it.",
 )
 @json_option
 def restore(root: Path, file: Path, replace: bool, fingerprint: str | None, as_json: bool) -> None:
-    """Restore a node from a backup. Needs the registry; stop the node first.
+    """Restore a node from a backup. Stop the node first; the registry must be reachable.
 
-    Nothing is un-revoked: what is published as revoked or killed is taken in. No index is given
-    twice: the next series is opened, and nothing is issued before that is published. Levels that
-    were stated after the backup are not in it: state them again.
+    Revocations and killed keys that were published after the backup are restored too. No index is
+    issued twice: the node opens the next series and issues nothing until that is published. Levels
+    recorded after the backup are lost: record them again.
     """
     _refuse_running_there(root)
     now = SystemClock().now()
     signed_at: list[int] = []
 
     def trust(settings: NodeSettings) -> TrustView:
-        refuse_running(settings)  # where the backup's node listened, if that was on this machine
+        refuse_running(settings)  # the node of the backup may run on this machine
         view = current_trust(settings, fingerprint)
         issuer = view.issuers.get(settings.participant)
         if issuer is not None and issuer.live_signed_at is not None:
@@ -97,15 +97,15 @@ def restore(root: Path, file: Path, replace: bool, fingerprint: str | None, as_j
         "killed_keys": restored.killed_keys,
         "replaced": None if restored.replaced is None else str(restored.replaced),
         "warnings": [*_key_warnings(settings, now), *_other_warnings(settings, restored, signed_at, now)],
-        "next": f"put the passphrase of the keys at {opens}, mode 0600; then `province-node check`, `serve`"
+        "next": f"write the keys' passphrase to {opens}, mode 0600; then run `province-node check` and `serve`"
         if opens is not None and not opens.exists()
-        else "`province-node check`, then `province-node serve`; it issues once it has published",
+        else "run `province-node check`, then `province-node serve`; the node issues after its first publication",
     }
     print_result(result, as_json=as_json, table=details)
 
 
 def _refuse_running_there(root: Path) -> None:
-    """Raises ConfigurationError while the node that is to be replaced runs; one that is damaged is no obstacle."""
+    """Raises ConfigurationError if the node to be replaced is running. A damaged configuration only warns."""
     configuration = NodeFolder(root).configuration
     if not configuration.exists():
         return
@@ -113,8 +113,7 @@ def _refuse_running_there(root: Path) -> None:
         settings = load_node_settings(root)
     except ConfigurationError as error:
         click.echo(
-            f"warning: {configuration} cannot be used ({error.message}); where that node listened is taken from "
-            "the backup",
+            f"warning: {configuration} is unusable ({error.message}); the listening address is taken from the backup",
             err=True,
         )
         return
@@ -124,29 +123,29 @@ def _refuse_running_there(root: Path) -> None:
 def _other_warnings(
     settings: NodeSettings, restored: RestoredNode, signed_at: Sequence[int], now: int
 ) -> Iterator[str]:
-    """That the old node may still run elsewhere, and that no series of indices is left."""
+    """Warns if the old node may still run elsewhere, or if no series of indices is left."""
     if signed_at and now - signed_at[0] < 2 * settings.publish.resign_seconds:
         yield (
             f"a head of this province was signed {max(now - signed_at[0], 0)} s ago: if the old node still runs "
-            "anywhere, stop it before you start this one. Of two that run, neither issues"
+            "elsewhere, stop it before you start this one. If both run, neither issues codes"
         )
     if restored.first_series >= SERIES_LIMIT:
         yield (
-            "every series of indices was opened by restores: this node publishes revocations, and issues nothing for "
+            "restores have used up every series of indices: this node publishes revocations, but cannot issue for "
             "about a month"
         )
 
 
 def _key_warnings(settings: NodeSettings, now: int) -> list[str]:
-    """Keys of a backup that are not those that the world knows: it is from before a rotation."""
+    """Warns if the backup's keys are not the published ones, because it is older than a rotation."""
     issuer = TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
     return list(key_warnings([info for _, info in list_key_infos(settings.keys.folder)], issuer, now))
 
 
 def current_trust(settings: NodeSettings, fingerprint: str | None = None) -> TrustView:
-    """What the registry publishes now, verified; it becomes the restored node's trust folder.
+    """Refreshes the node's trust folder from the registry and returns the view.
 
-    It begins with the root of `fingerprint`, else with the one that the configuration names.
+    `fingerprint` is that of root; the default is the one in node.toml.
     """
     registry = settings.registry
     with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca)) as source:
@@ -160,12 +159,10 @@ def current_trust(settings: NodeSettings, fingerprint: str | None = None) -> Tru
 
 
 def refuse_running(settings: NodeSettings) -> None:
-    """Raises ConfigurationError while the node runs."""
+    """Raises ConfigurationError if the node is running."""
     host, port = split_address(settings.issuer_listen)
     try:
         socket.create_connection((host, port), timeout=1).close()
     except OSError:
         return
-    raise ConfigurationError(
-        f"a node runs at {settings.issuer_listen}: stop it before its folder is replaced"
-    )
+    raise ConfigurationError(f"a node runs at {settings.issuer_listen}: stop it first")

@@ -1,4 +1,4 @@
-"""Rows of codes: `issue --out` writes them, `revoke` and `draw` read them."""
+"""Rows of codes as JSON: `issue --out` writes them, `revoke` and `draw` read them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def code_row(issued: province_issuer_pb2.IssuedCode) -> dict[str, object]:
 
 
 class RowWriter:
-    """Where rows go: a file of mode 0600, made with its first row, or standard output."""
+    """Writes rows to a file of mode 0600, created with the first row, or to standard output."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._stream: TextIO | None = sys.stdout if path is None else None
         if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
-            # told before a code is issued that nobody would get
-            raise InvalidInputError(f"{path} cannot be written: name a file where you may write")
+            # fail before any code is issued that could not be delivered
+            raise InvalidInputError(f"{path} cannot be written: choose a writable path")
 
     def __enter__(self) -> Self:
         return self
@@ -61,14 +61,14 @@ class RowWriter:
 
 
 def code_texts(argument: str) -> Iterator[str]:
-    """The codes that were given; a line that is a JSON object has its code in `code`."""
+    """Reads codes from an argument, a picture or standard input. A JSON line has its code in `code`."""
     read = 0
     for number, text in enumerate(read_codes(argument), start=1):
         read += len(text) + 1
         if read > _MAX_CHARACTERS:
             raise InvalidInputError(
-                f"line {number} is beyond {_MAX_CHARACTERS >> 20} MiB, and nothing was done: give it in parts "
-                "(`split -l 100000`); a part given twice does no harm"
+                f"line {number} is beyond {_MAX_CHARACTERS >> 20} MiB, and nothing was done: split the input "
+                "(`split -l 100000`); repeating a part is safe"
             )
         if not text.startswith("{"):
             yield text
@@ -79,5 +79,7 @@ def code_texts(argument: str) -> Iterator[str]:
             raise InvalidInputError(f"line {number} is neither a code nor a JSON object") from None
         if isinstance(row.get("code"), str):
             yield row["code"]
-        elif "refused_reason" not in row:  # what `issue --out` writes for a row that it refused
-            raise InvalidInputError(f"line {number} has no field `code`")
+        elif "refused_reason" not in row:  # `issue --out` writes such a row for a refused holder
+            raise InvalidInputError(
+                f"line {number} has no field `code`: give the rows that `issue --out` wrote"
+            )

@@ -1,4 +1,4 @@
-"""How the commands reach the running node: over mTLS, with the certificates in DIR/tls."""
+"""Connects to the running node over mTLS, with the certificates in DIR/tls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["back_end", "integrator", "name_of"]
 
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  what a node may listen on, and how to reach it here
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  how to reach a listener of that address
 
 
 @asynccontextmanager
@@ -37,7 +37,7 @@ async def back_end(root: Path, settings: NodeSettings) -> AsyncIterator[grpc.aio
 
 
 def name_of(listen: str) -> str:
-    """How messages name the node."""
+    """The node's name in error messages."""
     return f"the node at {_reach(listen)} (is it running? `province-node serve`)"
 
 

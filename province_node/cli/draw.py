@@ -1,4 +1,4 @@
-"""`province-node draw`: a picture of an issued code."""
+"""`province-node draw`: draws a picture of an issued code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["draw"]
 @click.command(
     cls=Command,
     examples="""
-    # the second row of what `issue --out` wrote
+    # the second row that `issue --out` wrote
     province-node draw --png code.png --row 2 - < codes.ndjson
     province-node draw --svg code.svg --terminal 'CNHT1:6BF…'
     """,
@@ -31,7 +31,7 @@ __all__ = ["draw"]
 @click.option(
     "--row",
     type=click.IntRange(1),
-    help="Which of several codes, from 1; rows that were refused do not count.",
+    help="Which of several codes, from 1. Rows of refused holders do not count.",
 )
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG there; mode 0600.")
 @click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Write an SVG there; mode 0600.")
@@ -40,12 +40,12 @@ __all__ = ["draw"]
 def draw(
     code: str, row: int | None, png: Path | None, svg: Path | None, terminal: bool, as_json: bool
 ) -> None:
-    """Draw a code as a picture: its text, or a row of `issue --out` on standard input (-). Needs no node."""
+    """Draw a code from its text, or from a row of `issue --out` on standard input (-). Needs no node."""
     if not (png or svg or terminal):
-        raise click.UsageError("say where: --png, --svg or --terminal")
+        raise click.UsageError("say where to draw: --png, --svg or --terminal")
     for path, kind in ((png, "png"), (svg, "svg")):
         if path is not None and check_picture(path) != kind:
-            raise InvalidInputError(f"--{kind} {path}: its name ends with .{kind}")
+            raise InvalidInputError(f"--{kind} {path}: the name must end with .{kind}")
     text = _choose(list(code_texts(code)), row)
     for path in filter(None, (png, svg)):
         write_qr(text, path)
@@ -63,9 +63,9 @@ def draw(
 
 def _choose(texts: list[str], row: int | None) -> str:
     if not texts:
-        raise InvalidInputError("there was no code on standard input")
+        raise InvalidInputError("no code on standard input: give one code per line")
     if row is None and len(texts) > 1:
-        raise InvalidInputError(f"there are {len(texts)} codes: say which with --row")
+        raise InvalidInputError(f"the input has {len(texts)} codes: choose one with --row")
     if row is not None and row > len(texts):
-        raise InvalidInputError(f"there are {len(texts)} codes, and no row {row}")
+        raise InvalidInputError(f"the input has only {len(texts)} codes: choose a smaller --row")
     return texts[(row or 1) - 1]

@@ -1,4 +1,4 @@
-"""`province-node entry` and `chain`: what the trust files say of this province."""
+"""`province-node entry` and `chain`: show what the trust files say about this province."""
 
 from __future__ import annotations
 
@@ -30,15 +30,17 @@ __all__ = ["chain", "entry", "read_own_chain"]
     cls=Command,
     examples="""
     province-node entry --dir node-31
-    # a person has looked, called who did it, and takes it as it is
+    # after a person has checked the entry and found it right
     province-node entry --dir node-31 --accept
     """,
 )
 @dir_option("The node's folder.")
-@click.option("--accept", is_flag=True, help="End the alarms: what is published was found to be right.")
+@click.option(
+    "--accept", is_flag=True, help="End the alarms: you have checked that the published entry is right."
+)
 @json_option
 def entry(root: Path, accept: bool, as_json: bool) -> None:
-    """Show what the trust files say of this province, and whether this node asked for it and made it."""
+    """Show this province's entry in the trust files, and whether this node made it."""
     settings = load_node_settings(root)
     folder = settings.trust.folder
     view = TrustStore.open(folder).view
@@ -59,19 +61,23 @@ def entry(root: Path, accept: bool, as_json: bool) -> None:
 @click.command(
     cls=Command,
     examples="""
-    # the authority was lost, and its folder too: a new one says with this which it follows
+    # authority and its folder are lost: the new authority names its predecessor with this file
     province-node chain --dir node-31 --out chain.json
     """,
 )
 @dir_option("The node's folder.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the last link there.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the last link to this file."
+)
 @json_option
 def chain(root: Path, out: Path | None, as_json: bool) -> None:
-    """Show the chain of this province's authorities; write its last link for `authority init --after`."""
+    """Show this province's authority chain, and write its last link for `authority init --after`."""
     settings = load_node_settings(root)
     links = read_own_chain(settings)
     if not links:
-        raise InvalidInputError("this province has no authority in the trust files yet: it is not admitted")
+        raise InvalidInputError(
+            "this province has no authority in the trust files: run `province-node join` first"
+        )
     if out is not None:
         write_output(out, encode_link(links[-1], realm=settings.realm, participant=settings.participant))
     lines = [
@@ -89,7 +95,7 @@ def chain(root: Path, out: Path | None, as_json: bool) -> None:
 
 
 def read_own_chain(settings: NodeSettings) -> tuple[AuthorityLink, ...]:
-    """This participant's authority chain, as the trust files of this node list it; empty before it is admitted."""
+    """This participant's authority chain in the node's trust files; empty before admission."""
     try:
         national = TrustStore.open(settings.trust.folder).state.national
     except HealthcodeError:

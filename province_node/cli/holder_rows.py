@@ -1,11 +1,6 @@
-"""Rows of `issue --file`: who gets which code, as newline-delimited JSON.
+"""Rows of `issue --file`, one JSON object a line: {"document_type": "10", "number": "…", "name": "张小三"}.
 
-    {"document_type": "10", "number": "…", "name": "张小三"}
-
-A row may also state level, reason, legal_instrument, level_until (RFC 3339),
-presentation, validity_seconds and shown_by_relative; what it leaves out comes from
-the command's options. Id numbers stand in files and on standard input, never in
-arguments, where every process on the machine could read them.
+A field that a row leaves out comes from the command's options.
 """
 
 from __future__ import annotations
@@ -35,7 +30,7 @@ _Word = TypeVar("_Word", bound=StrEnum)
 
 
 class _Row(BaseModel):
-    # ids stay out of whatever pydantic might say: see _problem
+    # id numbers must not appear in pydantic's messages
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     document_type: str = "10"
@@ -52,7 +47,7 @@ class _Row(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class IssueDefaults:
-    """What the command's options say for rows that do not."""
+    """The command's options, for the fields that a row leaves out."""
 
     level: str = Level.GREEN
     reason: str | None = None
@@ -66,10 +61,7 @@ class IssueDefaults:
 def read_items(
     stream: BinaryIO, defaults: IssueDefaults, *, check_documents: bool = False
 ) -> Iterator[province_issuer_pb2.IssueItem]:
-    """The items of a file, in order, all of them good. Raises InvalidInputError as `read_rows` gives it.
-
-    With `check_documents` also for a document that no node would take, which then has its line.
-    """
+    """The items of a file, in order. Raises InvalidInputError at the first bad row, as `read_rows` yields it."""
     for row in read_rows(stream, defaults, check_documents=check_documents):
         if isinstance(row, InvalidInputError):
             raise row
@@ -79,7 +71,10 @@ def read_items(
 def read_rows(
     stream: BinaryIO, defaults: IssueDefaults, *, check_documents: bool = False
 ) -> Iterator[province_issuer_pb2.IssueItem | InvalidInputError]:
-    """For each line of a file its item, or what is wrong with it: file, line and field, never a value."""
+    """Yields an item for each line, or an error that names file, line and field, never a value.
+
+    `check_documents` also checks each document's type and number.
+    """
     file = getattr(stream, "name", None)
     number = 0
     while line := stream.readline(MAX_LINE_BYTES + 1):
@@ -87,7 +82,7 @@ def read_rows(
         where = f"{file}: line {number}" if isinstance(file, str) else f"line {number}"
         rest = line
         while not rest.endswith(b"\n") and (rest := stream.readline(MAX_LINE_BYTES + 1)):
-            pass  # the end of a line that is too long belongs to it
+            pass  # skip the rest of a line that is too long
         if not line.strip():
             continue
         try:
@@ -125,9 +120,9 @@ def _check(item: province_issuer_pb2.IssueItem) -> None:
 
 
 def make_item(row: dict[str, object], defaults: IssueDefaults) -> province_issuer_pb2.IssueItem:
-    """The request item of one row. Raises InvalidInputError for a word that is not known."""
+    """The request item of one row. Raises InvalidInputError for an unknown word."""
 
-    def said(name: str) -> object:
+    def value_of(name: str) -> object:
         return row.get(name, getattr(defaults, name))
 
     item = province_issuer_pb2.IssueItem(
@@ -135,24 +130,24 @@ def make_item(row: dict[str, object], defaults: IssueDefaults) -> province_issue
             document_type=str(row.get("document_type", "10")), number=str(row["number"])
         ),
         name=str(row.get("name", "")),
-        level=enum_number(verdict_pb2.Level, _word(Level, said("level"), "level")),
+        level=enum_number(verdict_pb2.Level, _word(Level, value_of("level"), "level")),
         presentation=enum_number(
-            verdict_pb2.Presentation, _word(Presentation, said("presentation"), "presentation")
+            verdict_pb2.Presentation, _word(Presentation, value_of("presentation"), "presentation")
         ),
-        legal_instrument=str(said("legal_instrument")),
-        shown_by_relative=bool(said("shown_by_relative")),
+        legal_instrument=str(value_of("legal_instrument")),
+        shown_by_relative=bool(value_of("shown_by_relative")),
     )
-    if said("reason") is not None:
+    if value_of("reason") is not None:
         item.reason = enum_number(
-            province_issuer_pb2.LevelReason, _word(LevelReason, said("reason"), "reason")
+            province_issuer_pb2.LevelReason, _word(LevelReason, value_of("reason"), "reason")
         )
-    until = said("level_until")
+    until = value_of("level_until")
     if until is not None:
         try:
             item.level_until.seconds = parse_rfc3339(str(until))
         except ValueError:
             raise InvalidInputError("level_until: write a time like 2026-12-01T00:00:00Z") from None
-    validity = said("validity_seconds")
+    validity = value_of("validity_seconds")
     if isinstance(validity, int):
         item.validity.CopyFrom(Duration(seconds=validity))
     return item

@@ -1,4 +1,4 @@
-"""`province-node issue`: a back end's command, over the issuer listener."""
+"""`province-node issue`: issues codes over the issuer listener, as a back end does."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ _TIMEOUT_SECONDS = 60.0
 @click.command(
     cls=Command,
     examples="""
-    # one holder, asked for
+    # one holder, entered at a prompt
     province-node issue --dir node-31 --png code.png --terminal
-    # many: a row in, a row out
+    # many holders: one row in, one row out
     province-node issue --dir node-31 --file holders.ndjson --out codes.ndjson
-    # a level that is not GREEN has a ground
+    # a level other than GREEN needs a reason
     province-node issue --dir node-31 --level RED --reason A4
-    # after `keys compromise`: new codes for whoever holds one of that key, and for nobody else
+    # after `keys compromise`: new codes only for holders of a code of that key
     province-node issue --dir node-31 --file holders.ndjson --replacing 5f0c9a2b7d31e864 --out codes.ndjson
-    # for paper, good for three days
+    # for paper, valid for three days
     province-node issue --dir node-31 --presentation PAPER --validity 259200 --svg code.svg
     """,
 )
@@ -58,7 +58,7 @@ _TIMEOUT_SECONDS = 60.0
     "--out",
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     callback=lambda _, __, path: None if path == Path("-") else path,
-    help="Codes as NDJSON; mode 0600. Default, and -: printed.",
+    help="Write codes as NDJSON, mode 0600. Default, or -: standard output.",
 )
 @click.option(
     "--level",
@@ -67,10 +67,14 @@ _TIMEOUT_SECONDS = 60.0
     show_default=True,
 )
 @click.option(
-    "--reason", type=click.Choice([*LevelReason], case_sensitive=False), help="A… for RED, B… for YELLOW."
+    "--reason",
+    type=click.Choice([*LevelReason], case_sensitive=False),
+    help="Why the level is RED (A…) or YELLOW (B…).",
 )
-@click.option("--legal-instrument", default="", help="Its number; A8 and B6 need one.")
-@click.option("--level-until", metavar="RFC3339", help="When the level ends; A8 and B6 need it.")
+@click.option(
+    "--legal-instrument", default="", help="Number of the legal instrument; required for A8 and B6."
+)
+@click.option("--level-until", metavar="RFC3339", help="When the level ends; required for A8 and B6.")
 @click.option(
     "--presentation",
     type=click.Choice([*Presentation], case_sensitive=False),
@@ -81,12 +85,12 @@ _TIMEOUT_SECONDS = 60.0
     "--validity",
     type=click.IntRange(1),
     metavar="SECONDS",
-    help="How long the code lives. Default: as configured.",
+    help="How long the code is valid. Default: as configured.",
 )
+@click.option("--shown-by-relative", is_flag=True, help="A relative shows the code for the holder.")
 @click.option(
-    "--shown-by-relative", is_flag=True, help="The code is shown by a relative on the holder's behalf."
+    "--replacing", metavar="KID", default="", help="Issue only to holders of a code signed by this key."
 )
-@click.option("--replacing", metavar="KID", default="", help="Only for holders of a code of this key.")
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Draw the code (one holder).")
 @click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Draw the code (one holder).")
 @click.option("--terminal", is_flag=True, help="Show the code on this terminal (one holder).")
@@ -110,8 +114,7 @@ def issue(
 ) -> None:
     """Issue codes. Id numbers come from a file, standard input or a prompt, never from arguments.
 
-    Ends with 1 when any holder was refused, also for a line that cannot be read; the others'
-    codes are issued.
+    Exit status 1 if a holder was refused or a line is unreadable; the other holders get their codes.
     """
     settings = load_node_settings(root)
     defaults = IssueDefaults(
@@ -125,23 +128,23 @@ def issue(
     )
     if source is not None:
         if png or svg or terminal:
-            raise click.UsageError("--png, --svg and --terminal draw one code: leave out --file")
+            raise click.UsageError("--png, --svg and --terminal draw a single code: leave out --file")
         rows = list(read_rows(source, defaults))
         if not rows:
-            raise InvalidInputError("the file names no holder")
+            raise InvalidInputError("the file has no holder: give one JSON row per holder")
         issue_batch(root, settings, rows, out, replacing, as_json=as_json)
     else:
         for path in filter(None, (png, svg)):
-            check_picture(path)  # before a code is issued that could not be drawn
+            check_picture(path)  # check before issuing
         if replacing:
-            raise click.UsageError("--replacing goes through a file of holders: add --file")
+            raise click.UsageError("--replacing needs a file of holders: add --file")
         _issue_one(
             root, settings, _ask_holder(defaults), png, svg, terminal=terminal, as_json=as_json, out=out
         )
 
 
 def _ask_holder(defaults: IssueDefaults) -> province_issuer_pb2.IssueItem:
-    """One holder from the terminal; from a pipe, three lines: type, number, name."""
+    """Reads one holder from the terminal, or from three lines of a pipe: type, number, name."""
     if sys.stdin.isatty():
         kinds = ", ".join(f"{kind.value} {kind.name}" for kind in DocumentType)
         row: dict[str, object] = {
@@ -180,7 +183,7 @@ def _issue_one(
         return
     if terminal:
         click.echo(qr_terminal(issued.code))
-    # on a line of its own and never folded, so that it can be copied
+    # on its own line and never wrapped, so that it can be copied
     click.echo(row.pop("code"))
     Console().print(details(row))
 

@@ -1,4 +1,4 @@
-"""Issuing to a file of holders: in chunks, a few at a time."""
+"""Issues codes to a file of holders, in chunks of which a few are sent at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from province_node.settings import NodeSettings
 
 __all__ = ["issue_batch"]
 
-_CHUNK = 50  # small enough to show progress: a chunk costs about two core-seconds for new holders
+_CHUNK = 50  # small enough to show progress: new holders cost about two core-seconds a chunk
 _IN_FLIGHT = 3
 _TIMEOUT_SECONDS = 60.0
 _ATTEMPTS = 3
@@ -78,10 +78,10 @@ async def _send_many(
     replacing: str,
     advance: Any,
 ) -> int:
-    """Issues in chunks, a few at a time, and writes rows in the order of the file; how many were refused."""
+    """Writes rows in the order of the file. Returns how many holders were refused."""
     refused = 0
     number = 0
-    room = asyncio.Semaphore(_IN_FLIGHT)
+    in_flight = asyncio.Semaphore(_IN_FLIGHT)
     async with back_end(root, settings) as channel:
         stub = ProvinceIssuerServiceStub(channel)
 
@@ -89,7 +89,7 @@ async def _send_many(
             items = [row for row in chunk if not isinstance(row, InvalidInputError)]
             answers: Iterator[Result] = iter(())
             if items:
-                async with room:
+                async with in_flight:
                     name = name_of(settings.issuer_listen)
                     answers = iter(await _send_chunk(stub, items, replacing, name))
             advance(len(chunk))
@@ -118,7 +118,7 @@ async def _send_many(
 async def _send_chunk(
     stub: Any, chunk: Sequence[province_issuer_pb2.IssueItem], replacing: str, name: str
 ) -> Sequence[Result]:
-    """One request, tried again under the same request_id, which makes that safe."""
+    """Sends one request. Retries are safe because the request_id stays the same."""
     request = province_issuer_pb2.IssueCodesRequest(
         request_id=str(uuid.uuid4()), items=chunk, replaces_kid=replacing
     )

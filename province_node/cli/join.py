@@ -1,4 +1,4 @@
-"""`province-node join`: ask the registry's operators to admit this province."""
+"""`province-node join`: asks the registry's operators to admit this province."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _TIMEOUT_SECONDS = 20.0
     cls=Command,
     examples="""
     province-node join --dir node-31 --bundle bundle.json
-    # without a network: carry the file to the registry's operators by hand
+    # without a network: bring the file to the registry's operators
     province-node join --dir node-31 --bundle bundle.json --out join-31.json
     """,
 )
@@ -57,24 +57,24 @@ _TIMEOUT_SECONDS = 20.0
     "bundle_file",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="What the authority signed.",
+    help="The bundle that the authority signed.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the request there instead of sending it.",
+    help="Write the request to this file instead of sending it.",
 )
 @click.option(
     "--lost-authority",
     is_flag=True,
-    help="The authority before is lost and hands nothing over: root must consent, and clients wait 72 hours.",
+    help="The previous authority is lost and cannot sign a handover: root must sign, and clients wait 72 hours.",
 )
 @json_option
 def join(root: Path, bundle_file: Path, out: Path | None, lost_authority: bool, as_json: bool) -> None:
-    """Begin the trust folder by the root's fingerprint, and ask the operators to be admitted.
+    """Make the trust folder from the root's fingerprint, and ask the operators for admission.
 
-    Read the digest that is printed to the operators, by another way than the network;
-    they see the same one before they approve.
+    Read the printed digest out to the operators over a trusted line, such as a known telephone
+    number. They compare it with the digest that they see before they approve.
     """
     self_test()
     settings = load_node_settings(root)
@@ -101,16 +101,16 @@ def join(root: Path, bundle_file: Path, out: Path | None, lost_authority: bool, 
         "link_digest": _link_digest(bundle, settings),
         "state": state,
         "file": None if out is None else str(out),
-        "next": "read the digest to the operators; when they have approved, `province-node serve`",
+        "next": "read the digest out to the operators; after they approve, run `province-node serve`",
     }
     print_result(result, as_json=as_json, table=details)
 
 
 def _verify_request(bundle: JoinRequest, settings: NodeSettings, *, lost_authority: bool) -> None:
-    """Checks a request as the registry will: the first of an authority, or of one that follows another."""
+    """Makes the registry's checks before the request is sent."""
     chain = read_own_chain(settings)
     if chain and chain[-1] == bundle.link:
-        chain = chain[:-1]  # admitted already: asking again is no mistake
+        chain = chain[:-1]  # already admitted: a repeated request is allowed
     version = decode_metadata(bundle.metadata, Targets).signed.version
     verify_join_request(
         bundle,
@@ -123,7 +123,7 @@ def _verify_request(bundle: JoinRequest, settings: NodeSettings, *, lost_authori
 
 
 def _link_digest(bundle: JoinRequest, settings: NodeSettings) -> str | None:
-    """What stands in the root that consents to an authority without handover; None for a first one."""
+    """The entry that root must sign if there is no handover; None for a first authority."""
     link = bundle.link
     before = read_own_chain(settings)[: link.seq - 1]
     if link.seq == 1 or not before:
@@ -142,6 +142,8 @@ async def _submit(settings: NodeSettings, ca_pem: str, data: bytes) -> str:
     finally:
         await channel.close()
     if response.request_digest != join_digest(data):
-        raise ConfigurationError("the registry acknowledged another digest than was sent: tell its operators")
+        raise ConfigurationError(
+            "the registry acknowledged another digest than this node sent: tell its operators"
+        )
     name: str = trust_registry_pb2.JoinState.Name(response.state)
     return name.removeprefix("JOIN_STATE_")

@@ -1,4 +1,4 @@
-"""Online keys as `keys list` and `status` show them."""
+"""Describes the online keys, for `keys list` and `status`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_BEGUN = ", not begun"
 
 
 def key_lines(settings: NodeSettings, view: TrustView | None, now: int) -> list[dict[str, object]]:
-    """A line for each key file: purpose, kid, state, since when it signs (or "now"), window, file."""
+    """A line for each key file: purpose, kid, state, when it signs, window, file."""
     issuer = view.issuers.get(settings.participant) if view is not None else None
     published = {} if issuer is None else {key.public: key for key in issuer.keys.values()}
     killed = issuer.revocations.head.killed_kids if issuer is not None and issuer.revocations else frozenset()
@@ -57,23 +57,23 @@ def key_lines(settings: NodeSettings, view: TrustView | None, now: int) -> list[
 
 
 def _signing(issuer: IssuerView, mine: Collection[bytes | None], settle: int, now: int) -> dict[bytes, str]:
-    """By public key, when each published key signs: `now` for one of a purpose, `from` a time for those to come.
+    """When each published key signs, by public key: `now`, or `from` a time.
 
-    As `Keyring.signing_key`, but for a key that was published late in its window: the running
-    node waits from when it saw it, which nobody else knows.
+    The same rule as `Keyring.signing_key`, except for a key published late in its window: only the
+    running node knows when it first saw that key.
     """
-    said: dict[bytes, str] = {}
+    signs: dict[bytes, str] = {}
     for purpose in SIGNING_PURPOSES:
         begun = [key for key in issuer.keys_for(purpose, now) if key.public in mine]
         settled = [key for key in begun if now - key.not_before >= settle] or begun[-1:]
         for key in begun[: begun.index(settled[0])] if settled else ():
-            said[key.public] = f"from {rfc3339(key.not_before + settle)}"
+            signs[key.public] = f"from {rfc3339(key.not_before + settle)}"
         for key in settled[:1]:
-            said[key.public] = "now"
+            signs[key.public] = "now"
     for key in issuer.keys.values():
         if key.public in mine and key.not_before > now and key.purpose in SIGNING_PURPOSES:
-            said[key.public] = f"from {rfc3339(key.not_before)}"
-    return said
+            signs[key.public] = f"from {rfc3339(key.not_before)}"
+    return signs
 
 
 def read_view(settings: NodeSettings) -> TrustView | None:

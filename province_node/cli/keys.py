@@ -1,4 +1,4 @@
-"""`province-node keys`: which online keys there are, and making the next one."""
+"""`province-node keys list`, `keys rotate` and `request`: shows the online keys and makes the next one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["keys", "request"]
     """,
 )
 def keys() -> None:
-    """The node's online keys. LIVE keys last 7 days, PAPER keys 30."""
+    """Manage the node's online keys. LIVE keys last at most 7 days, PAPER keys 30."""
 
 
 @keys.command("list", examples="province-node keys list --dir node-31 --json")
@@ -54,9 +54,9 @@ def list_keys(root: Path, as_json: bool) -> None:
 @keys.command(
     examples="""
     province-node keys rotate --dir node-31 --purpose LIVE
-    # the live key, which signs what is revoked
+    # the HEAD key, which signs revocation heads
     province-node keys rotate --dir node-31 --purpose HEAD
-    # let the new key begin in an hour, when every node has it
+    # start the new key in an hour, when every node has fetched it
     province-node keys rotate --dir node-31 --purpose PAPER --start-in 3600
     """
 )
@@ -70,9 +70,9 @@ def list_keys(root: Path, as_json: bool) -> None:
     default=0,
     show_default=True,
     metavar="SECONDS",
-    help="When its window begins.",
+    help="When its window begins, from now.",
 )
-@click.option("--again", is_flag=True, help="Also while the one made last is not published yet.")
+@click.option("--again", is_flag=True, help="Make a key even if the last one is not published yet.")
 @passphrase_option
 @json_option
 def rotate(
@@ -80,7 +80,7 @@ def rotate(
 ) -> None:
     """Make the next key of a purpose, and request.json for the authority.
 
-    The old key goes on until the new one is published; codes it signed stay good.
+    The old key signs until the new one is published. Codes that it signed remain valid.
     """
     self_test()
     settings = load_node_settings(root)
@@ -114,7 +114,7 @@ def rotate(
 @passphrase_option
 @json_option
 def request(root: Path, passphrase_file: Path | None, as_json: bool) -> None:
-    """Make request.json for the authority from what stands: a renewal, a new CA or endpoint."""
+    """Make request.json again with the present keys: to renew, or after a change of CA or endpoint."""
     self_test()
     settings = load_node_settings(root)
     keyring = open_keyring(settings, os.environ, passphrase=passphrase_of(settings, passphrase_file))
@@ -123,11 +123,11 @@ def request(root: Path, passphrase_file: Path | None, as_json: bool) -> None:
 
 
 def _check_none_waits(settings: NodeSettings, purpose: KeyPurpose, now: int) -> None:
-    """Refuses another key while the last one waits to be published. Raises PreconditionError."""
+    """Raises PreconditionError if the last key of this purpose is not published yet."""
     view = read_view(settings)
     for line in key_lines(settings, view, now):
         if line["purpose"] == purpose and str(line["state"]) in (NEW, f"{NEW}{NOT_BEGUN}"):
             raise PreconditionError(
-                f"{purpose} key {line['kid']} was made and is not published yet: have the authority sign "
-                "request.json (`province-node request` makes it again) and publish it, or add --again"
+                f"{purpose} key {line['kid']} is not published yet: have the authority sign request.json "
+                "(`province-node request` makes it again) and publish it; or add --again to make another key"
             )

@@ -1,4 +1,4 @@
-"""`province-node keys compromise` and `keys holders`: a key is in wrong hands."""
+"""`province-node keys compromise` takes away a stolen key; `keys holders` lists who has a code of it."""
 
 from __future__ import annotations
 
@@ -44,16 +44,17 @@ __all__ = ["compromise", "holders"]
 _TIMEOUT_SECONDS = 60.0
 
 _THEFT = {
-    KeyPurpose.HEAD: "who has it can revoke codes and kill keys in this province's name, and nothing more: no code can "
-    "be made with it, and none un-revoked",
-    KeyPurpose.ANSWER: "who has it, and sits between this node and who asks, can answer in this province's name what a "
-    "code is worth; codes are not concerned",
-    KeyPurpose.QUESTION: "who has it, and a certificate of this province, can ask others about their codes in its name",
+    KeyPurpose.HEAD: "a thief can revoke codes and kill keys in this province's name, but cannot make codes or undo "
+    "a revocation",
+    KeyPurpose.ANSWER: "a thief on the path between this node and an asker can forge this province's answers about "
+    "codes; the codes themselves are safe",
+    KeyPurpose.QUESTION: "a thief who also has a certificate of this province can ask other provinces about codes in its "
+    "name",
 }
 
 _AFTER = {
-    KeyPurpose.HEAD: "Then `province-node status` shows heads that this node did not make: issue anew what they revoked, "
-    "and `province-node entry --accept`"
+    KeyPurpose.HEAD: "If `province-node status` then shows heads that this node did not make: issue new codes for those they revoked, "
+    "then run `province-node entry --accept`"
 }
 
 
@@ -62,10 +63,10 @@ _AFTER = {
     examples="""
     province-node keys list --dir node-31
     province-node keys compromise --dir node-31 5f0c9a2b7d31e864
-    # then: who needs a new code, and new codes for them from the next key
+    # then list who needs a new code, and issue new codes with the next key
     province-node keys holders --dir node-31 5f0c9a2b7d31e864 > concerned.ndjson
     province-node issue --dir node-31 --file holders.ndjson --replacing 5f0c9a2b7d31e864 --out codes.ndjson
-    # an ANSWER, QUESTION or HEAD key: another one is made, and request.json for the authority
+    # an ANSWER, QUESTION or HEAD key: makes a new key, and request.json for the authority
     province-node keys compromise --dir node-31 90ab16fe22c4d0b3
     """,
 )
@@ -75,12 +76,12 @@ _AFTER = {
 @yes_option
 @json_option
 def compromise(root: Path, kid: str, passphrase_file: Path | None, yes: bool, as_json: bool) -> None:
-    """A key is in wrong hands: take it away, whatever it is for.
+    """Take a stolen key out of use, whatever its purpose.
 
-    A LIVE or PAPER key is killed for ever: every node refuses its codes within seconds. It needs
-    the running node and no offline key; new codes are signed with the next published key at once,
-    and nothing brings a killed key back. An ANSWER, QUESTION or HEAD key counts until the
-    authority has signed the keys without it: another one is made at once, and request.json.
+    A LIVE or PAPER key is killed: every node refuses its codes within seconds, and this cannot be
+    undone. It needs the running node but no offline key; the next published key signs new codes
+    at once. For an ANSWER, QUESTION or HEAD key, a new key and request.json are made: the stolen
+    key stays valid until the authority has signed that request and it is published.
     """
     settings = load_node_settings(root)
     issuer = _issuer(settings)
@@ -90,7 +91,7 @@ def compromise(root: Path, kid: str, passphrase_file: Path | None, yes: bool, as
             _exchange(root, settings, stolen, passphrase_file, yes=yes), as_json=as_json, table=details
         )
         return
-    confirm(f"kill key {kid}: every code that it signed is refused from now on, for ever?", yes=yes)
+    confirm(f"kill key {kid}? Every code that it signed will be refused. This cannot be undone", yes=yes)
     response = asyncio.run(_kill(root, settings, kid))
     head = wait_until_killed(settings, bytes.fromhex(kid))
     result = {
@@ -98,8 +99,8 @@ def compromise(root: Path, kid: str, passphrase_file: Path | None, yes: bool, as
         "killed": "before" if response.already_killed else "now",
         "published": f"head {head}: other nodes refuse its codes within seconds"
         if head is not None
-        else "NOT YET: the registry is out of reach. This node signs with it no more; its codes are refused as soon as "
-        "the registry answers: `keys_killed_waiting` of `province-node status` is then 0",
+        else "NOT YET: the registry is out of reach. This node no longer signs with the key; other nodes refuse its codes "
+        "once the registry answers: `keys_killed_waiting` of `province-node status` is then 0",
         "codes_out": response.codes_out,
         "next_kid": response.next_kid or None,
         "next": _following(settings, kid, response.next_kid),
@@ -108,7 +109,7 @@ def compromise(root: Path, kid: str, passphrase_file: Path | None, yes: bool, as
 
 
 def _issuer(settings: NodeSettings) -> IssuerView | None:
-    """This participant as its node sees it; None before it is admitted."""
+    """This participant in the node's trust files; None before admission."""
     try:
         return TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
     except HealthcodeError:
@@ -118,16 +119,16 @@ def _issuer(settings: NodeSettings) -> IssuerView | None:
 def _exchange(
     root: Path, settings: NodeSettings, stolen: StolenKey, passphrase_file: Path | None, *, yes: bool
 ) -> dict[str, object]:
-    """Takes a key away on which no code depends, or which is not published yet; what there is to tell."""
+    """Replaces a key on which no code depends, or one that is not published yet. Returns the result."""
     self_test()
     what = f"{stolen.purpose} key {stolen.kid.hex()}"
-    confirm(f"{what} is in wrong hands: make another one, and the request without it?", yes=yes)
+    confirm(f"replace {what}: make a new key, and request.json without the stolen one?", yes=yes)
     passphrase = passphrase_of(settings, passphrase_file)
     keyring = open_keyring(settings, os.environ, passphrase=passphrase)
     now = SystemClock().now()
     development = NodeFolder(root).passphrase.exists()
     exchanged = exchange_key(settings, stolen, passphrase, now=now, development=development)
-    # opened anew: the one that was put aside is in no request
+    # reopen, so that the request leaves out the old key
     keyring = open_keyring(settings, os.environ, passphrase=passphrase)
     written = write_next_request(root, settings, keyring, now)
     return {
@@ -137,9 +138,9 @@ def _exchange(
         "put_aside": None if exchanged.aside is None else str(exchanged.aside),
         "until_then": _THEFT[stolen.purpose]
         if stolen.is_published
-        else "it is not published: it counts nowhere",
+        else "it is not published, so no node accepts it",
         **written,
-        "next": f"{written['next']}: it counts until then, so at once. The node goes on meanwhile: do not restart it"
+        "next": f"{written['next']}. Do it at once: the stolen key is valid until then. Do not restart the node meanwhile"
         + (f". {_AFTER[stolen.purpose]}" if stolen.purpose in _AFTER else "")
         if stolen.is_published
         else written["next"],
@@ -147,10 +148,10 @@ def _exchange(
 
 
 def _following(settings: NodeSettings, kid: str, next_kid: str) -> str:
-    """What to do now, command by command."""
+    """The next steps, as commands."""
     replacing = f"new codes for their holders: `province-node issue --file holders.ndjson --replacing {kid}`"
     if next_kid:
-        return f"codes are signed with {next_kid} now; {replacing}. Then publish another key ahead: `keys rotate`"
+        return f"key {next_kid} signs new codes now; {replacing}. Then make another key ahead: `keys rotate`"
     lines = key_lines(settings, TrustStore.open(settings.trust.folder).view, SystemClock().now())
     purpose = next(str(line["purpose"]) for line in lines if line["kid"] == kid.lower())
     to_come = [
@@ -158,7 +159,7 @@ def _following(settings: NodeSettings, kid: str, next_kid: str) -> str:
     ]
     begins = "".join(f" before key {line['kid']} begins at {line['not_before']}" for line in to_come[:1])
     return (
-        f"NOTHING {purpose} CAN BE ISSUED{begins}: no other {purpose} key is published and in its window. Now: "
+        f"NOTHING {purpose} CAN BE ISSUED{begins}: no other {purpose} key is published and in its window. Run "
         f"`province-node keys rotate --purpose {purpose}`; `province-node authority sign --request request.json` "
         f"on the authority's machine; `province-node publish --bundle bundle.json`; then {replacing}"
     )
@@ -181,10 +182,10 @@ async def _kill(root: Path, settings: NodeSettings, kid: str) -> province_issuer
 @dir_option("The node's folder.")
 @click.argument("kid")
 def holders(root: Path, kid: str) -> None:
-    """List who has a code of this key that has not expired, as NDJSON.
+    """List as NDJSON the holders of codes that this key signed and that have not expired.
 
-    Holders go by the node's pseudonyms: it keeps no id number. Your back end knows the people;
-    `issue --replacing KID` takes a file of them all and issues to those alone who are concerned.
+    Holders are listed by pseudonym, because the node stores no id number. To issue new codes, give
+    `issue --replacing KID` a file of all your holders: it issues only to those in this list.
     """
     asyncio.run(_list(root, load_node_settings(root), kid))
 

@@ -1,4 +1,4 @@
-"""`province-node keys passphrase` and `keys replace`: the passphrase changes, or is lost."""
+"""`province-node keys passphrase` changes the keys' passphrase; `keys replace` makes new keys if it is lost."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _LABEL = "the online keys"
 def passphrase(
     root: Path, passphrase_file: Path | None, new_passphrase_file: Path | None, as_json: bool
 ) -> None:
-    """Change the passphrase of the online keys, which have one together.
+    """Change the passphrase that all online keys share.
 
-    Each file is there whole at every moment; when it breaks off, run it again with the same two.
+    If it is interrupted, run it again with the same two passphrases: no key file is ever incomplete.
     """
     self_test()
     settings = load_node_settings(root)
@@ -59,15 +59,15 @@ def passphrase(
 @click.command(
     cls=Command,
     examples="""
-    # the passphrase is lost: new keys, which the authority signs
+    # the passphrase is lost: make new keys, which the authority signs
     province-node keys replace --dir node-31
-    # the other keys open, and the INDEX key is gone: no signature is needed
+    # only the INDEX key is lost: no signature is needed
     province-node keys replace --dir node-31 --index-only
     """,
 )
 @dir_option("The node's folder.")
 @click.option(
-    "--index-only", is_flag=True, help="Only the INDEX key; the present passphrase opens the others."
+    "--index-only", is_flag=True, help="Replace only the INDEX key; the present passphrase opens the others."
 )
 @passphrase_option
 @new_passphrase_option
@@ -82,17 +82,17 @@ def replace(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Replace online keys that nobody can open any more. Needs the registry; stop the node first.
+    """Replace online keys that cannot be opened. Stop the node first; the registry must be reachable.
 
-    The codes that are out stay good. The old files are kept aside. The next series of indices is
-    opened, so none is given twice. Holders go by other pseudonyms from then on: codes issued before
-    can be revoked by code, by rule and by operator, not by holder.
+    Issued codes remain valid, and the old files are kept. The node opens the next series, so no
+    index is issued twice. Pseudonyms of holders change: earlier codes can be revoked by code, by
+    rule and by back end, but not by holder.
     """
     self_test()
     settings = load_node_settings(root)
     refuse_running(settings)
     confirm(
-        "replace the INDEX key?" if index_only else "put all online keys aside, and make new ones?", yes=yes
+        "replace the INDEX key?" if index_only else "set all online keys aside and make new ones?", yes=yes
     )
     development = NodeFolder(root).passphrase.exists()
     now = SystemClock().now()
@@ -102,7 +102,7 @@ def replace(
         issuer = current_trust(settings).issuers.get(settings.participant)
         done = replace_index_key(settings, issuer, opens, now=now, development=development)
         result: dict[str, object] = {
-            "next": "`province-node check`, `serve`; it issues once it has published"
+            "next": "run `province-node check` and `serve`; the node issues after its first publication"
         }
     else:
         opens = new_passphrase(new_passphrase_file, _LABEL)
@@ -124,18 +124,15 @@ def _check_others(settings: NodeSettings, passphrase: bytes) -> None:
     """Raises ConfigurationError unless the passphrase opens the other keys."""
     others = [path for path in sorted(settings.keys.folder.glob("*.key")) if not is_index_file(path)]
     if not others:
-        raise ConfigurationError("there is no other key: leave out --index-only")
+        raise ConfigurationError("there is no other key to check the passphrase: leave out --index-only")
     for path in others:
         read_key_file(path, passphrase)
 
 
 def _put(settings: NodeSettings, passphrase: bytes) -> str:
-    """Puts the passphrase where the service reads it, if that is a file; what is left to do."""
+    """Writes the passphrase to the file that the service reads, if any. Returns the next step."""
     file = settings.keys.passphrase_file
     if file is None:
-        return (
-            f"put the new passphrase where systemd's credential {settings.keys.credential} is read from, and "
-            "(re)start the node"
-        )
+        return f"store the new passphrase as systemd credential {settings.keys.credential}, then (re)start the node"
     replace_passphrase_file(file, passphrase)
-    return f"{file} has the new passphrase: (re)start the node"
+    return f"{file} now has the new passphrase: (re)start the node"

@@ -14,18 +14,18 @@ from province_node.settings import NodeFolder, NodeSettings
 
 __all__ = ["write_next_request"]
 
-_HAND_IN = "`province-node publish --bundle bundle.json` (`join`, when another authority signs than the one that is admitted)"
+_HAND_IN = "`province-node publish --bundle bundle.json` (`join` if the authority that signs is not the admitted one)"
 
 
 def write_next_request(root: Path, settings: NodeSettings, keyring: Keyring, now: int) -> dict[str, object]:
-    """Makes request.json of the version that comes next; what the command says of it."""
+    """Writes request.json of the next version. Returns its path, version and the next step."""
     issuer, version = None, 1
     with contextlib.suppress(HealthcodeError):
         store = TrustStore.open(settings.trust.folder)
         issuer = store.state.issuers.get(settings.participant)
         version = 1 if issuer is None else issuer.authority.version + 1
         if store.view.held_back.get(settings.participant) is Reason.AUTHORITY_WAITS:
-            # what the authority that waits has published counts at the registry already
+            # a waiting authority's publications already count at the registry
             published = store.state.national.version_of(authority_role(settings.participant))
             version = max(version, (published or 0) + 1)
     held = () if issuer is None else issuer.authority.province.keys
@@ -33,6 +33,6 @@ def write_next_request(root: Path, settings: NodeSettings, keyring: Keyring, now
     return {
         "request": str(write_request(NodeFolder(root), made)),
         "version": version,
-        "next": "the authority signs request.json (`authority sign --request request.json --out bundle.json`); then here "
+        "next": "the authority signs request.json (`authority sign --request request.json --out bundle.json`); then run here "
         + ("`province-node join --bundle bundle.json`" if issuer is None else _HAND_IN),
     }

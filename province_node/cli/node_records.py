@@ -1,4 +1,4 @@
-"""What the running node has recorded in its store, as commands show it. Reads only."""
+"""Reads from the store what the running node has recorded, for commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOOK_SECONDS = 0.1
 
 
 def publishing_warnings(settings: NodeSettings, now: int) -> Iterator[str]:
-    """What `status` says of revocations that do not go out; nothing before there is a database."""
+    """Warns if revocations are not being published. Yields nothing if there is no database yet."""
     if not settings.database.exists():
         return
     store = open_store(settings.database)
@@ -35,9 +35,9 @@ def publishing_warnings(settings: NodeSettings, now: int) -> Iterator[str]:
 
 
 def wait_for_publication(settings: NodeSettings) -> str:
-    """What to say of revocations that were just recorded: in which head they are, or that they are in none, and why.
+    """Waits until the revocations recorded so far are published. Returns the head, or why there is none.
 
-    Waits some seconds, and not at all where publishing is known to fail.
+    Does not wait if publishing is known to fail.
     """
     store = open_store(settings.database)
     try:
@@ -57,14 +57,16 @@ def wait_for_publication(settings: NodeSettings) -> str:
 def _not_yet(failure: PublishFailure | None) -> str:
     said = "recorded, NOT published yet: "
     if failure is None:
-        return f"{said}the registry has not acknowledged it; see `province-node status`. It is tried again by itself"
+        return (
+            f"{said}the registry has not acknowledged it; see `province-node status`. The node keeps trying"
+        )
     if failure.reason is Reason.SERVICE_UNAVAILABLE:
         said += "the registry is out of reach, and until it answers other nodes pass these codes. "
-    return f"{said}{failure.reason}: {failure.message}. It is tried again by itself"
+    return f"{said}{failure.reason}: {failure.message}. The node keeps trying"
 
 
 def wait_until_killed(settings: NodeSettings, kid: bytes) -> int | None:
-    """The version of the acknowledged head that names the key; None when that does not come."""
+    """The version of the acknowledged head that kills the key; None if there is none within some seconds."""
     store = open_store(settings.database)
     try:
         until = time.monotonic() + _PUBLISHED_SECONDS

@@ -32,24 +32,25 @@ def dir_option(what: str) -> Callable[[_Function], _Function]:
 
 
 def passphrase_option(function: _Function) -> _Function:
-    """`--passphrase-file`; without it a person is asked."""
+    """`--passphrase-file`; the default is a prompt."""
     return click.option(
         "--passphrase-file",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="A file of mode 0600 that holds the passphrase; without it you are asked.",
+        help="A file of mode 0600 with the passphrase. Default: a prompt.",
     )(function)
 
 
 def yes_option(function: _Function) -> _Function:
-    """`--yes`: sign what is shown without asking."""
-    return click.option("--yes", is_flag=True, help="Do not ask; for scripts and rehearsals.")(function)
+    """`--yes`: do not ask for confirmation."""
+    return click.option(
+        "--yes", is_flag=True, help="Do not ask for confirmation; for scripts and rehearsals."
+    )(function)
 
 
 def ask_passphrase(file: Path | None, label: str, *, new: bool = False) -> bytes:
-    """The passphrase from `file`, or typed by a person; `label` says of which key.
+    """The passphrase from `file` or a prompt. `label` names the key. The prompt repeats while a new one is too short.
 
-    A new one is asked for again while it is too short. Raises ConfigurationError,
-    InvalidInputError for a file with one that is too short.
+    Raises ConfigurationError, or InvalidInputError if the file's new passphrase is too short.
     """
 
     def check(text: str) -> None:
@@ -70,13 +71,16 @@ def ask_passphrase(file: Path | None, label: str, *, new: bool = False) -> bytes
 
 
 def passphrase_of(settings: NodeSettings, file: Path | None) -> bytes:
-    """What opens the keys here: what was named, or what is configured, or a person where systemd keeps it."""
+    """The passphrase of the online keys, from `file`, the configured source, or a prompt.
+
+    A systemd credential is readable only by the service, so a command then prompts.
+    """
     if file is not None or lacks_credential(settings, os.environ):
         return ask_passphrase(file, "the online keys")
     return read_passphrase(settings.keys.passphrase_file, settings.keys.credential, environ=os.environ)
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Goes on, or ends the command with status 1."""
+    """Asks for confirmation; ends the command with status 1 if refused."""
     if not yes:
         click.confirm(question, abort=True, err=True)

@@ -1,4 +1,4 @@
-"""`province-node publish`: send the registry what the authority signed."""
+"""`province-node publish`: sends the registry what the authority signed."""
 
 from __future__ import annotations
 
@@ -53,26 +53,26 @@ _SETTLE_WAITED_SECONDS = 2
     "bundle_file",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="What the authority signed.",
+    help="The bundle that the authority signed.",
 )
 @json_option
 def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
-    """Publish what the authority signed: keys, CA and endpoints of this node.
+    """Publish the keys, CA and endpoints of this node, as the authority signed them.
 
-    Waits a few seconds for a running node to see it, so that new keys are in use
-    when the command ends; without one, the node sees it when it starts.
+    Waits a few seconds until a running node has fetched them and uses its new keys. A node that
+    is not running fetches them when it starts.
     """
     self_test()
     settings = load_node_settings(root)
     bundle = read_signed_bundle(bundle_file, settings)
     sent = verify_bundle(bundle, SystemClock().now())
     store = TrustStore.open(settings.trust.folder)
-    standing = store.view.issuers.get(settings.participant)
+    published = store.view.issuers.get(settings.participant)
     before = store.state.issuers.get(settings.participant)
-    if standing is not None and not is_newer(bundle, standing):
+    if published is not None and not is_newer(bundle, published):
         result = {
             "participant": settings.participant,
-            "version": standing.province_version,
+            "version": published.province_version,
             "published": [],
             "next": "nothing was done: this bundle is already published",
         }
@@ -83,7 +83,8 @@ def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
     version = asyncio.run(_publish(settings, bundle))
     if version != sent.version:
         raise ConflictError(
-            f"version {sent.version} is not the one published, which is {version}: nothing was done"
+            f"version {version} is published, not version {sent.version}: nothing was done; "
+            "run `province-node request` and have the authority sign the next version"
         )
     seen = _wait_until_seen(settings, version)
     settle = settings.keys.settle_seconds
@@ -91,32 +92,32 @@ def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
         "participant": settings.participant,
         "version": version,
         "published": describe_change(None if before is None else before.authority, sent)
-        or ["no change, a renewal alone"],
+        or ["no change except the expiry"],
         "seen_by_node": seen,
-        "next": f"a new key signs {settle} s after the node saw it published, by itself"
+        "next": f"a new key signs automatically {settle} s after the node has fetched it"
         if seen
-        else "the node has not seen it yet: does it run? It uses new keys by itself once it does",
+        else "the node has not fetched it yet: is it running? It uses new keys automatically once it has",
     }
     print_result(result, as_json=as_json, table=details)
 
 
 def _check_admitted(bundle: JoinRequest, settings: NodeSettings) -> None:
-    """Refuses what an authority signed that does not speak for this province, or does not yet. Raises PreconditionError."""
+    """Raises PreconditionError if this authority is not the province's current one."""
     chain = read_own_chain(settings)
     if bundle.link not in chain:
         raise PreconditionError(
-            f"this authority (link {bundle.link.seq}, kid {kid(bundle.link.keys[0]).hex()} …) is not admitted yet: hand the "
-            "bundle in by `province-node join`, and read the digest to the operators"
+            f"this authority (link {bundle.link.seq}, kid {kid(bundle.link.keys[0]).hex()} …) is not admitted yet: submit the "
+            "bundle with `province-node join`, and read the digest out to the operators"
         )
     if bundle.link != chain[-1]:
         raise PreconditionError(
-            f"this authority (link {bundle.link.seq}) has handed over: link {chain[-1].seq} speaks for the province "
-            "now. Have that one sign request.json"
+            f"this authority (link {bundle.link.seq}) has handed over to link {chain[-1].seq}: have that "
+            "authority sign request.json"
         )
 
 
 def _wait_until_seen(settings: NodeSettings, version: int) -> bool:
-    """Whether the running node has taken in its own publication, and short settling times are over."""
+    """Whether the running node has fetched its publication. Also waits for a short settling time."""
     until = time.monotonic() + _SEEN_SECONDS
     while time.monotonic() < until:
         issuer = TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
@@ -140,7 +141,7 @@ async def _publish(settings: NodeSettings, bundle: JoinRequest) -> int:
         clock=clock,
     )
     version = decode_metadata(bundle.metadata, Targets).signed.version
-    # the same bundle is the same request, so that publishing again after a lost answer is safe
+    # the id depends on the bundle, so repeating the command after a lost answer is safe
     request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{join_digest(encode_join_request(bundle))}/{version}"))
     try:
         return await RegistryLink(link).publish_province(request_id, bundle.metadata, bundle.province_json)

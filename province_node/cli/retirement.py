@@ -1,4 +1,4 @@
-"""`province-node retirement`: when this province leaves, and whose codes end with it."""
+"""`province-node retirement`: shows when this province leaves the federation, and whose codes end then."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _TIMEOUT_SECONDS = 60.0
     cls=Command,
     examples="""
     province-node retirement --dir node-31
-    # everybody who cannot get a new code here once the present one ends, by pseudonym
+    # the holders who cannot renew their code here, by pseudonym
     province-node retirement --dir node-31 --holders > concerned.ndjson
-    # of the people that your back end knows, those whom it must tell
+    # of the people that your back end knows, those that it must inform
     province-node retirement --dir node-31 --among people.ndjson > to-tell.ndjson
     """,
 )
@@ -51,37 +51,39 @@ _TIMEOUT_SECONDS = 60.0
     "--among",
     type=click.File("rb"),
     metavar="FILE",
-    help="Rows as `issue --file` takes; gives those of the holders concerned, as NDJSON. Opens the keys.",
+    help="Rows as for `issue --file`; prints those of affected holders as NDJSON. Needs the keys' passphrase.",
 )
 @passphrase_option
 @json_option
 def retirement(
     root: Path, among: Any, passphrase_file: Path | None, *, with_holders: bool, as_json: bool
 ) -> None:
-    """Show when this province signs its last code and when its last code ends, and list whom that concerns.
+    """Show when this province stops signing codes and when its codes end; list the affected holders.
 
-    Concerned is who has a code that is good after the last one can be signed: it ends by the
-    second time at the latest, and no new one is had here. The lists need the running node.
+    A holder is affected if their code is still valid when this province stops signing: it ends by
+    the second time, and they cannot get a new one here. The lists need the running node.
     """
     settings = load_node_settings(root)
     found = TrustStore.open(settings.trust.folder).view.retirements.get(settings.participant)
     if not with_holders and among is None:
-        told = describe_retirement(found, SystemClock().now())
-        result = {"participant": settings.participant, "retires": found is not None, **(told or {})}
+        facts = describe_retirement(found, SystemClock().now())
+        result = {"participant": settings.participant, "retires": found is not None, **(facts or {})}
         print_result(result, as_json=as_json, table=details)
         return
     if found is None:
-        raise PreconditionError(f"participant {settings.participant} does not leave: nobody is concerned")
+        raise PreconditionError(
+            f"participant {settings.participant} has no retirement planned, so no holder is affected"
+        )
     if among is None:
-        asyncio.run(_print(root, settings, found))
+        asyncio.run(_print_all(root, settings, found))
         return
     passphrase = passphrase_of(settings, passphrase_file)
     key = PseudonymKey(open_keyring(settings, os.environ, passphrase=passphrase).holder_secret())
     asyncio.run(_print_among(root, settings, found, key, among))
 
 
-async def _print(root: Path, settings: NodeSettings, found: Retirement) -> None:
-    async for line in _concerned(root, settings, found):
+async def _print_all(root: Path, settings: NodeSettings, found: Retirement) -> None:
+    async for line in _affected(root, settings, found):
         click.echo(json.dumps(line))
 
 
@@ -89,22 +91,22 @@ async def _print_among(
     root: Path, settings: NodeSettings, found: Retirement, key: PseudonymKey, among: Any
 ) -> None:
     ends: dict[str, dict[str, str]] = {}
-    async for line in _concerned(root, settings, found):
+    async for line in _affected(root, settings, found):
         ends.setdefault(line["holder"], {})[line["presentation"]] = line["ends_at"]
     for row in read_rows(among, IssueDefaults()):
         if isinstance(row, InvalidInputError):
             raise row
         document = decode_document(row.document.document_type, row.document.number)
-        concerned = ends.get(key.pseudonym(document).hex())
-        if concerned is not None:
+        end_times = ends.get(key.pseudonym(document).hex())
+        if end_times is not None:
             person = {"document_type": document.type, "number": document.number, "name": row.name}
-            click.echo(json.dumps({**person, "ends": concerned}, ensure_ascii=False))
+            click.echo(json.dumps({**person, "ends": end_times}, ensure_ascii=False))
 
 
-async def _concerned(
+async def _affected(
     root: Path, settings: NodeSettings, found: Retirement
 ) -> AsyncIterator[Mapping[str, str]]:
-    """A line for each holder and presentation, with when the last code of these ends."""
+    """A line for each affected holder and presentation, with the end of their last code."""
     request = province_issuer_pb2.ListKeyHoldersRequest()
     request.expires_from.seconds = found.signs_until
     async with back_end(root, settings) as channel:

@@ -1,4 +1,4 @@
-"""`province-node revoke`: by code, by holder, or by how codes were issued."""
+"""`province-node revoke`: revokes by code, by holder, or by how codes were issued."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from province_node.cli.code_rows import code_texts
 from province_node.cli.holder_rows import IssueDefaults, read_items
 from province_node.cli.node_records import wait_for_publication
 from province_node.cli.option import confirm, dir_option, yes_option
-from province_node.cli.revoke_send import Count, Request, run_all
+from province_node.cli.revoke_send import Count, Request, send_all
 from province_node.codes.revoke import MAX_HOLDERS, MAX_REVOCATIONS
 from province_node.settings import load_node_settings
 from province_node.store.records import LevelReason, RevocationReason
@@ -35,12 +35,12 @@ __all__ = ["revoke"]
     cls=Command,
     examples="""
     province-node revoke --dir node-31 --reason LOST_OR_STOLEN 'CNHT1:6BF…'
-    # a picture of the code; many codes, a line each, or the rows that `issue --out` wrote
+    # a picture of the code; many codes, one a line, or the rows that `issue --out` wrote
     province-node revoke --dir node-31 --reason HOLDER_REQUEST code.png
     province-node revoke --dir node-31 --reason ISSUED_IN_ERROR --yes - < codes.ndjson
-    # every code of some holders: rows like {"number": "…"}, never an argument
+    # every code of some holders, given as rows like {"number": "…"}
     province-node revoke --dir node-31 --reason HOLDER_DECEASED --holders holders.ndjson
-    # a wrongful batch: see how many first, then do it
+    # a batch issued wrongly: count first, then revoke
     province-node revoke --dir node-31 --reason FRAUD --level-reason A8 \\
         --issued-by spiffe://test-demo.healthcode/issuer/31/backend \\
         --from 2026-12-01T08:00:00Z --until 2026-12-01T12:00:00Z --dry-run
@@ -49,15 +49,17 @@ __all__ = ["revoke"]
 @dir_option("The node's folder.")
 @click.argument("code", metavar="[CODE|IMAGE|-]", required=False)
 @click.option("--holders", type=click.File("rb"), help="Holders as NDJSON; - reads standard input.")
-@click.option("--rule", default="", help="Codes that carry this rule.")
+@click.option("--rule", default="", help="Codes with this rule.")
 @click.option(
-    "--level-reason", type=click.Choice([*LevelReason], case_sensitive=False), help="Codes of this ground."
+    "--level-reason",
+    type=click.Choice([*LevelReason], case_sensitive=False),
+    help="Codes whose level has this reason.",
 )
-@click.option("--issued-by", default="", metavar="URI", help="Codes that this back end asked for.")
+@click.option("--issued-by", default="", metavar="URI", help="Codes issued to this back end.")
 @click.option("--from", "begin", metavar="RFC3339", help="Codes signed at or after this time.")
 @click.option("--until", "end", metavar="RFC3339", help="Codes signed before this time.")
 @click.option("--reason", type=click.Choice([*RevocationReason], case_sensitive=False), required=True)
-@click.option("--dry-run", is_flag=True, help="Count, and revoke nothing.")
+@click.option("--dry-run", is_flag=True, help="Only count; revoke nothing.")
 @yes_option
 @json_option
 def revoke(
@@ -74,17 +76,18 @@ def revoke(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Revoke codes of this participant. Acknowledged when durable, refused elsewhere within seconds.
+    """Revoke codes of this participant. Other nodes refuse them within seconds.
 
-    All or nothing for each 10,000 codes: when one text is no code of this participant, none is
-    revoked. More than one code is counted and asked about first.
+    A revocation cannot be undone. Each request of 10,000 codes is all or nothing: if one text is
+    not a code of this participant, none of them is revoked. More than one code is counted first,
+    and you are asked to confirm.
     """
     settings = load_node_settings(root)
     number = enum_number(province_issuer_pb2.RevocationReason, RevocationReason(reason.upper()))
     by_issue = any((rule, level_reason, issued_by, begin, end))
     if sum((code is not None, holders is not None, by_issue)) != 1:
         raise click.UsageError(
-            "say what to revoke in one way: codes, --holders, or --rule, --level-reason, --issued-by "
+            "choose one way to select codes: codes, --holders, or --rule, --level-reason, --issued-by "
             "with --from and --until"
         )
     requests: list[Request]
@@ -94,16 +97,16 @@ def revoke(
         requests = _by_holder(holders, number)
     else:
         requests = [_by_issue(number, rule, level_reason, issued_by, begin, end)]
-    asks = dry_run or len(requests) > 1 or _size(requests[0]) != 1
-    counted = run_all(root, settings, requests, count_only=True) if asks else Count(1)
+    counts_first = dry_run or len(requests) > 1 or _size(requests[0]) != 1
+    counted = send_all(root, settings, requests, count_only=True) if counts_first else Count(1)
     if dry_run:
         result: dict[str, object] = {
             "would_revoke": counted.newly,
             "already_revoked": counted.already,
             "reason": reason,
-            "next": "the same without --dry-run"
+            "next": "run the same command without --dry-run"
             if counted.newly
-            else "nothing: no code is left that this would revoke",
+            else "nothing to do: no code would be revoked",
         }
         print_result(result, as_json=as_json, table=details)
         return
@@ -113,7 +116,7 @@ def revoke(
             yes=yes,
             from_stdin=code == "-" or (holders is not None and holders.name == "<stdin>"),
         )
-    done = run_all(root, settings, requests, count_only=False)
+    done = send_all(root, settings, requests, count_only=False)
     result = {
         "newly_revoked": done.newly,
         "already_revoked": done.already,
@@ -126,14 +129,14 @@ def revoke(
 def _confirm(count: int, *, yes: bool, from_stdin: bool) -> None:
     if from_stdin and not yes:
         raise click.UsageError(
-            f"this would revoke {count} codes, and standard input is taken: add --yes once you are sure"
+            f"this would revoke {count} codes, and standard input cannot confirm it: add --yes once you are sure"
         )
-    confirm(f"revoke {count} codes? This cannot be undone, only issued anew", yes=yes)
+    confirm(f"revoke {count} codes? This cannot be undone; holders would need new codes", yes=yes)
 
 
 def _by_code(texts: Sequence[str], reason: province_issuer_pb2.RevocationReason.ValueType) -> list[Request]:
     if not texts:
-        raise InvalidInputError("there was no code on standard input")
+        raise InvalidInputError("no code on standard input: give one code per line")
     return [
         province_issuer_pb2.RevokeCodesRequest(
             request_id=str(uuid.uuid4()), codes=texts[start : start + MAX_REVOCATIONS], reason=reason
@@ -145,7 +148,7 @@ def _by_code(texts: Sequence[str], reason: province_issuer_pb2.RevocationReason.
 def _by_holder(stream: BinaryIO, reason: province_issuer_pb2.RevocationReason.ValueType) -> list[Request]:
     documents = [item.document for item in read_items(stream, IssueDefaults(), check_documents=True)]
     if not documents:
-        raise InvalidInputError("the file names no holder")
+        raise InvalidInputError("the file has no holder: give one JSON row per holder")
     return [
         province_issuer_pb2.RevokeMatchingRequest(
             request_id=str(uuid.uuid4()),
@@ -165,7 +168,7 @@ def _by_issue(
     end: str | None,
 ) -> Request:
     if begin is None or end is None:
-        raise click.UsageError("say when: --from and --until")
+        raise click.UsageError("give the time of issue with --from and --until")
     issued = province_issuer_pb2.IssueSelection(rule=rule, issued_by=issued_by)
     for text, field in ((begin, issued.issued_from), (end, issued.issued_until)):
         try:
@@ -180,5 +183,5 @@ def _by_issue(
 
 
 def _size(request: Request) -> int:
-    """How many codes a request names, where it names them."""
+    """How many codes a request lists; 0 if it selects them otherwise."""
     return len(request.codes) if isinstance(request, province_issuer_pb2.RevokeCodesRequest) else 0

@@ -1,4 +1,4 @@
-"""Sends revocation requests to the running node."""
+"""Sends revocation requests to the running node, and retries them under the same request id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from province_node.cli.connection import back_end, name_of
 from province_node.settings import NodeSettings
 
-__all__ = ["Count", "Request", "run_all"]
+__all__ = ["Count", "Request", "send_all"]
 
 _TIMEOUT_SECONDS = 120.0
 _ATTEMPTS = 4
@@ -31,6 +31,8 @@ Request = province_issuer_pb2.RevokeCodesRequest | province_issuer_pb2.RevokeMat
 
 @dataclass(frozen=True, slots=True)
 class Count:
+    """How many codes were revoked now, and how many before."""
+
     newly: int = 0
     already: int = 0
 
@@ -38,8 +40,8 @@ class Count:
         return Count(self.newly + other.newly, self.already + other.already)
 
 
-def run_all(root: Path, settings: NodeSettings, requests: Sequence[Request], *, count_only: bool) -> Count:
-    """Sends all, showing how far it is; what stops it on the way is told with what is done by then."""
+def send_all(root: Path, settings: NodeSettings, requests: Sequence[Request], *, count_only: bool) -> Count:
+    """Sends all requests with a progress bar. If it is stopped, it prints what is done so far."""
     done: list[Count] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = error_console()
@@ -52,20 +54,20 @@ def run_all(root: Path, settings: NodeSettings, requests: Sequence[Request], *, 
                 done.append(count)
                 progress.advance(task)
 
-            asyncio.run(_send_all(root, settings, requests, advance, count_only=count_only))
+            asyncio.run(_send_in_turn(root, settings, requests, advance, count_only=count_only))
     except BaseException:
         if done and not count_only:
             so_far = sum(done, Count())
             click.echo(
                 f"stopped after {len(done)} of {len(requests)} requests: newly revoked {so_far.newly}, already "
-                f"{so_far.already}. What is done stays; the same command again does the rest",
+                f"{so_far.already}. These stay revoked; run the same command again to do the rest",
                 err=True,
             )
         raise
     return sum(done, Count())
 
 
-async def _send_all(
+async def _send_in_turn(
     root: Path,
     settings: NodeSettings,
     requests: Iterable[Request],
@@ -81,7 +83,7 @@ async def _send_all(
 
 
 async def _send(stub: Any, request: Request, name: str) -> Count:
-    """One request, tried again under the same request_id, which makes that safe."""
+    """Sends one request. Retries are safe because the request_id stays the same."""
     by_code = isinstance(request, province_issuer_pb2.RevokeCodesRequest)
     call = stub.RevokeCodes if by_code else stub.RevokeMatching
     for attempt in range(1, _ATTEMPTS + 1):

@@ -25,10 +25,10 @@ __all__ = ["check", "serve"]
 @passphrase_option
 @json_option
 def check(root: Path, passphrase_file: Path | None, as_json: bool) -> None:
-    """Look at configuration, keys, certificates, ports, clock, trust and registry; change nothing.
+    """Check configuration, keys, certificates, ports, clock, trust and registry; change nothing.
 
-    Ends with 2 when something must be set right first, with 4 when only the registry
-    is out of reach.
+    Exit status 2 if something must be corrected before a start, 4 if only the registry is out of
+    reach.
     """
     settings = load_node_settings(root)
     findings = check_node(
@@ -48,7 +48,7 @@ def check(root: Path, passphrase_file: Path | None, as_json: bool) -> None:
 def serve(root: Path) -> None:
     """Serve until SIGTERM: verification, status queries, issuing, revoking, publishing.
 
-    Starts without a person, and without the registry when there is trust on disk.
+    Starts unattended, and without the registry if the trust folder has been filled before.
     """
     settings = load_node_settings(root)
     configure_logging("province-node", level=settings.log.level, style=settings.log.format)

@@ -31,12 +31,12 @@ __all__ = ["init", "rebootstrap"]
     examples="""
     province-node init --dir node-31 --participant 31 --realm test-demo --registry 127.0.0.1:7402 \\
         --registry-ca registry/tls/ca.pem --root-fingerprint sha256:… --development
-    # in production: certificates come from the province's PKI, the passphrase from systemd
+    # in production: the province's PKI issues certificates, systemd provides the passphrase
     province-node init --dir /var/lib/province-node --participant 31 --realm cn --registry registry.example:8444 \\
         --registry-ca registry-ca.pem --root-fingerprint sha256:… --tls-ca sh-ca.pem --credential node-passphrase
     """,
 )
-@dir_option("The node's folder; made when it is not there.")
+@dir_option("The node's folder; it is made if missing.")
 @click.option("--participant", "code", required=True, help="Two digits, e.g. 31.")
 @click.option("--realm", required=True, help="cn, or test-… for a test realm.")
 @click.option("--registry", required=True, metavar="HOST:PORT", help="The registry's public listener.")
@@ -53,14 +53,17 @@ __all__ = ["init", "rebootstrap"]
 @click.option(
     "--issuer-listen", default="127.0.0.1:8454", show_default=True, help="For the province's back ends."
 )
-@click.option("--endpoint", help="How the gateway reaches --listen, when that differs.")
-@click.option("--metrics-listen", help="Where Prometheus reads /metrics.")
+@click.option("--endpoint", help="Address at which the gateway reaches --listen, if different.")
+@click.option("--metrics-listen", help="Address where Prometheus reads /metrics.")
 @click.option(
     "--tls-ca", type=click.Path(path_type=Path, dir_okay=False), help="CA of this province's certificates."
 )
-@click.option("--credential", help="Name of the systemd credential that opens the keys when serving.")
 @click.option(
-    "--development", is_flag=True, help="A test realm: CA, certificates and passphrase are made here."
+    "--credential",
+    help="Name of the systemd credential with the passphrase that opens the keys when serving.",
+)
+@click.option(
+    "--development", is_flag=True, help="For a test realm: make CA, certificates and passphrase here."
 )
 @passphrase_option
 @json_option
@@ -86,7 +89,9 @@ def init(
     check_realm(realm)
     check_member(realm, code)
     if not development and passphrase_file is None and credential is None:
-        raise click.UsageError("say what opens the keys when serving: --passphrase-file or --credential")
+        raise click.UsageError(
+            "say where `serve` gets the passphrase of the keys: --passphrase-file or --credential"
+        )
     plan = NodePlan(
         participant=code,
         realm=realm,
@@ -111,14 +116,14 @@ def init(
         "realm": realm,
         "request": str(root / "request.json"),
         "certificates": {} if development else _wanted_certificates(plan),
-        "next": "carry request.json to the authority: "
+        "next": "copy request.json to the authority's machine and run there: "
         "`province-node authority sign --dir AUTHORITY --request request.json --out bundle.json`",
     }
     print_result(result, as_json=as_json, table=_init_table)
 
 
 def _wanted_certificates(plan: NodePlan) -> dict[str, str]:
-    """What the province's PKI must issue: the subject alternative names, by file."""
+    """The certificates that the province's PKI must issue: subject alternative names, by file."""
     peers = {"node": PeerId(plan.realm, PeerKind.PROVINCE, plan.participant)} | {
         name: PeerId(plan.realm, kind, plan.participant, CLIENT_NAME) for name, kind in CLIENTS.items()
     }
@@ -130,7 +135,8 @@ def _init_table(data: dict[str, Any]) -> RenderableType:
     facts: dict[str, Any] = {**data, "certificates": "made here, for a test realm"}
     if wanted:
         facts["certificates"] = Text(
-            "to be issued by your PKI, each with its key (mode 0600) beside it:\n" + "\n".join(wanted)
+            "have your PKI issue these, and store each with its key (mode 0600) beside it:\n"
+            + "\n".join(wanted)
         )
     return details(facts)
 
@@ -138,7 +144,7 @@ def _init_table(data: dict[str, Any]) -> RenderableType:
 @click.command(
     cls=Command,
     examples="""
-    # as the key holders read it out to you, over a line that you trust
+    # as the key holders read it out to you over a trusted line
     province-node rebootstrap --dir node-31 --root-fingerprint "7f3a 9c21 …"
     """,
 )
@@ -148,9 +154,9 @@ def _init_table(data: dict[str, Any]) -> RenderableType:
 def rebootstrap(root: Path, fingerprint: str, as_json: bool) -> None:
     """Adopt the root of a new bootstrap, which the root in force did not sign; a running node follows at once.
 
-    Needed once, when the log says ROOT_REPLACED and the key holders announced a new
-    bootstrap. All else is verified as ever: nothing goes back a version, and what is revoked
-    stays revoked. Whatever is refused leaves the node as it was.
+    Run it once, if the log says ROOT_REPLACED and the key holders have announced a new bootstrap.
+    Everything else is still verified: no version goes back, and revoked codes stay revoked. If the
+    new root is refused, the node does not change.
     """
     settings = load_node_settings(root)
     registry = settings.registry

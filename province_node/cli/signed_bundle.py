@@ -18,6 +18,7 @@ MAX_BUNDLE_BYTES = 262_144
 
 
 def read_signed_bundle(path: Path, settings: NodeSettings) -> JoinRequest:
+    """Raises InvalidInputError if the bundle is for another node or lacks signatures."""
     bundle = decode_bundle(read_bounded(path, MAX_BUNDLE_BYTES))
     if (bundle.participant, bundle.realm) != (settings.participant, settings.realm):
         raise InvalidInputError(
@@ -27,7 +28,7 @@ def read_signed_bundle(path: Path, settings: NodeSettings) -> JoinRequest:
     missing = missing_signatures(bundle)
     if missing:
         raise InvalidInputError(
-            f"{path} lacks {missing} {'signature' if missing == 1 else 'signatures'} of the authority: the next holder "
+            f"{path} lacks {missing} {'signature' if missing == 1 else 'signatures'} of the authority: the next key holder "
             f"runs `authority sign --bundle {path.name} --out {path.name}`"
         )
     return bundle

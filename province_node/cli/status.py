@@ -1,4 +1,4 @@
-"""`province-node status`: whether the node serves, what it decides with, and who must act by when."""
+"""`province-node status`: shows the state of the node, its keys and trust, and who must act by when."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ _SHOWN_APART = frozenset(
 @dir_option("The node's folder.")
 @json_option
 def status(root: Path, as_json: bool) -> None:
-    """Show whether the node serves, every role, key and certificate with its end, and who must act by when.
+    """Show whether the node serves, when each role, key and certificate expires, and who must act by when.
 
-    From a third of the life left something is named in `act`. Ends with 4 when it does not serve.
+    `act` lists what has less than a third of its lifetime left. Exit status 4 if the node does not serve.
     """
     settings = load_node_settings(root)
     now = SystemClock().now()
@@ -112,7 +112,7 @@ def status(root: Path, as_json: bool) -> None:
     print_result(data, as_json=as_json, table=_table)
     if not data["serving"]:
         click.echo(
-            f"warning: the node in {root} does not serve; start it with `province-node serve`", err=True
+            f"warning: the node in {root} does not serve: start it with `province-node serve`", err=True
         )
         exit_with(EXIT_UNAVAILABLE)
 
@@ -129,9 +129,7 @@ def _table(data: Mapping[str, Any]) -> RenderableType:
             data["keys"],
             title="Keys",
         ),
-        rows(
-            ("role", "version", "expires", "note"), data["roles"], title="Roles, the first to expire on top"
-        ),
+        rows(("role", "version", "expires", "note"), data["roles"], title="Roles, earliest expiry first"),
         rows(("certificate", "expires", "note"), data["certificates"], title="Certificates"),
         rows(("policy", "effective_from", "note"), data["policies"], title="Policy"),
         rows(("issuer", "age_seconds", "head", "province"), data["issuers"], title="Participants"),
@@ -150,7 +148,7 @@ def _table(data: Mapping[str, Any]) -> RenderableType:
 
 
 def _alarms(entry_state: EntryState, now: int) -> list[dict[str, Any]]:
-    """What a person must do about an entry or head that is not of this node's making."""
+    """What the operators must do about a published entry or head that this node did not make."""
     if entry_state.alarm is None and entry_state.head_alarm is None:
         return []
     return [{"who": "this node's operators", "what": next_step(entry_state), "by": rfc3339(now)}]
@@ -185,12 +183,12 @@ def _trust(settings: NodeSettings, view: TrustView | None, now: int) -> dict[str
 
 
 def _warnings(settings: NodeSettings, view: TrustView | None, now: int) -> list[str]:
-    """What is wrong, each with what to do."""
+    """The warnings; each says what to do."""
     found = list(publishing_warnings(settings, now))
     if view is None:
-        return ["there is no trust here yet: `province-node join`, or `serve` begins it", *found]
+        return ["the trust folder is empty: run `province-node join`, or `serve`", *found]
     issuer = view.issuers.get(settings.participant)
-    with contextlib.suppress(HealthcodeError):  # `check` says what is wrong with the folder of keys
+    with contextlib.suppress(HealthcodeError):  # `check` reports a faulty key folder
         found += key_warnings([info for _, info in list_key_infos(settings.keys.folder)], issuer, now)
     return [*freshness_warnings(view, now), *found, *view.warnings]
 
@@ -206,7 +204,7 @@ def _issuer_line(view: TrustView, code: str, now: int) -> dict[str, object]:
 
 
 async def _is_serving(root: Path, settings: NodeSettings) -> bool:
-    """Asks the health service over the node's listener; False for whatever goes wrong."""
+    """Asks the node's health service; False if it does not answer."""
     try:
         async with integrator(root, settings) as channel:
             with rpc_errors(name_of(settings.listen)):

@@ -1,4 +1,4 @@
-"""`province-node verify` and `query`: what an integrator asks, over the node's listener."""
+"""`province-node verify` and `query`: the calls of an integrator, over the node's listener."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ _PLACE = click.option(
     "--place",
     type=click.Choice([*PlaceType], case_sensitive=False),
     default=PlaceType.OTHER,
-    help="Where it is shown.",
+    help="Type of the place where the code is shown.",
 )
-_AREA = click.option("--area", default="", metavar="GB/T 2260", help="Six digits of the place's area.")
+_AREA = click.option(
+    "--area", default="", metavar="GB/T 2260", help="The six-digit code of the place's area."
+)
 _CATEGORY = click.option(
     "--category",
     type=click.Choice([*PersonCategory], case_sensitive=False),
     default=PersonCategory.GENERAL,
-    help="Whom the policy treats apart.",
+    help="A category of persons for which the policy has rules of its own.",
 )
 
 
@@ -48,7 +50,7 @@ _CATEGORY = click.option(
     examples="""
     province-node verify --dir node-44 --place STATION code.png
     province-node verify --dir node-44 --json 'CNHT1:6BF…'
-    # many: a line in, a line of JSON out
+    # many codes: one line in, one line of JSON out
     province-node verify --dir node-44 --json - < codes.txt
     """,
 )
@@ -61,8 +63,8 @@ _CATEGORY = click.option(
 def verify(root: Path, code: str, place: str, area: str, category: str, as_json: bool) -> None:
     """Ask the running node to verify a code, the QR codes in a picture, or lines on standard input (-).
 
-    Ends with 0 for PASS and CHECK_NOT_REQUIRED, 1 for REFUSE, 3 for FURTHER_CHECK and
-    UNDECIDED, 4 when the node cannot be reached. Of many, the worst counts.
+    Exit status 0 for PASS and CHECK_NOT_REQUIRED, 1 for REFUSE, 3 for FURTHER_CHECK and UNDECIDED,
+    4 if the node is out of reach. For several codes, the worst result counts.
     """
     settings = load_node_settings(root)
     many = code == "-"
@@ -71,7 +73,7 @@ def verify(root: Path, code: str, place: str, area: str, category: str, as_json:
         for number, text in enumerate(read_codes(code), start=1)
     ]
     if not items:
-        raise click.ClickException("there was no code on standard input")
+        raise click.ClickException("no code on standard input: give one code per line")
     verdicts = asyncio.run(_verify(root, settings, items))
     for verdict in verdicts:
         if as_json:
@@ -109,14 +111,14 @@ def verify(root: Path, code: str, place: str, area: str, category: str, as_json:
 def query(
     root: Path, code: str, mode: str, purpose: str, place: str, area: str, category: str, as_json: bool
 ) -> None:
-    """Ask the home province, through the gateway, what it says of a code now.
+    """Ask the home province, through the gateway, for the present status of a code.
 
-    Exit statuses as for verify; TEMPORARILY_UNAVAILABLE is UNDECIDED (3).
+    Exit statuses as for `verify`; TEMPORARILY_UNAVAILABLE is UNDECIDED (3).
     """
     settings = load_node_settings(root)
     texts = list(read_codes(code))
     if len(texts) != 1:
-        raise click.UsageError("a query is about one code")
+        raise click.UsageError(f"a query takes one code, not {len(texts)}")
     request = province_node_pb2.QueryStatusRequest(
         item=_item(texts[0], place, area, category, ""),
         mode=enum_number(province_node_pb2.QueryMode, QueryMode(mode.upper())),
@@ -134,7 +136,7 @@ def query(
 
 def _item(text: str, place: str, area: str, category: str, item_id: str) -> province_node_pb2.VerifyItem:
     return province_node_pb2.VerifyItem(
-        # what is no UTF-8 on the command line becomes characters that no code has
+        # invalid UTF-8 becomes characters that no code contains
         code=text.encode("utf-8", "replace").decode(),
         place_type=enum_number(verdict_pb2.PlaceType, PlaceType(place.upper())),
         area_code=area,
@@ -176,10 +178,10 @@ async def _query(
 
 
 def _shown(facts: Mapping[str, object]) -> dict[str, object]:
-    """For a person: what there is; of the signed answer, which is for machines, its length."""
+    """The facts for people: without empty ones, and only the length of the signed answer."""
     shown = {name: value for name, value in facts.items() if value is not None}
     if isinstance(answer := shown.get("signed_answer"), str):
-        shown["signed_answer"] = f"{len(answer) // 2} bytes, checked by this node; --json has them"
+        shown["signed_answer"] = f"{len(answer) // 2} bytes, verified by this node; --json prints them"
     return shown
 
 

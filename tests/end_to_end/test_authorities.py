@@ -177,7 +177,7 @@ def test_an_authority_hands_over(country: Country) -> None:
     # `publish` is not yet for it, and says what is
     bundle = str(root / "bundle.json")
     early = country.province("publish", "--bundle", bundle, at=country.node, refused=True)
-    assert "not admitted yet: hand the bundle in by `province-node join`" in early
+    assert "not admitted yet: submit the bundle with `province-node join`" in early
     country.approve()
     for result in country.refresh().values():
         assert not result.rejected

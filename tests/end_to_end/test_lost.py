@@ -198,7 +198,7 @@ def test_a_nodes_online_keys_take_another_passphrase_together(country: Country) 
         at=authority,
     )  # fmt: skip
     assert one["changed"] == [str(authority / "authority-1.key")]
-    assert "not of an authority" in country.province(
+    assert "not an authority key" in country.province(
         "authority", "passphrase", "--key", str(next((country.node / "keys").glob("live-*.key"))),
         "--new-passphrase-file", new, at=authority, refused=True,
     )  # fmt: skip

@@ -106,7 +106,7 @@ def test_a_source_out_of_reach_says_so(present: SimulatedRealm, tmp_path: Path) 
     ("url", "said"),
     [
         ("ftp://mirror.example", "is no source"),
-        ("https://user:secret@mirror.example", "no user"),
+        ("https://user:secret@mirror.example", "must not have a user"),
         ("https://", "is no mirror"),
         ("https://[::1", "is no source"),
         ("grpcs://registry.example", "host:port"),

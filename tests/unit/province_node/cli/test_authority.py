@@ -88,7 +88,7 @@ def test_the_first_version_is_shown_whole(office: Path, tmp_path: Path) -> None:
         "--out", tmp_path / "b.json",
     )  # fmt: skip
     assert said.count("+ LIVE key") == 2
-    assert "all of it" in said
+    assert "everything is shown" in said
 
 
 def test_a_key_is_found_in_the_authority_s_folder(office: Path, tmp_path: Path) -> None:
