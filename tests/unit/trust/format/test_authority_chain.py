@@ -3,10 +3,8 @@
 import pytest
 
 from healthcode.errors import HealthcodeError, Reason
-from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.authority_chain import new_link, verify_chain, verify_extension, verify_link
 from healthcode.trust.format.json_files import AuthorityLink
-from healthcode.trust.format.key_possession import new_province_key, verify_key_possession
 from tests.simulator.realm import NOW, fixed_key
 from tests.simulator.weak_key import MixedOrderKey
 
@@ -87,17 +85,6 @@ def test_a_key_of_mixed_order_is_refused_although_its_proof_holds(position: int)
         assert caught.value.reason is Reason.POSSESSION_UNPROVEN
 
 
-@pytest.mark.parametrize(
-    "purpose", [KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION]
-)
-def test_an_online_key_of_mixed_order_is_refused_although_its_proof_holds(purpose: KeyPurpose) -> None:
-    """As an authority's; what signs codes has one public key and no twin."""
-    key = new_province_key("31", purpose, MixedOrderKey(b"m" * 32), REALM, not_before=NOW, not_after=NOW + 1)
-    with pytest.raises(HealthcodeError, match="is not a valid Ed25519 key") as caught:
-        verify_key_possession("31", key, REALM)
-    assert caught.value.reason is Reason.POSSESSION_UNPROVEN
-
-
 def test_a_key_twice_or_a_threshold_out_of_reach_is_refused() -> None:
     """M of n needs n different keys and m ≤ n."""
     refuses(Reason.SIGNATURE_THRESHOLD, new_link("31", [NEW[0], NEW[0]], 2, REALM, created=NOW), None)
@@ -111,19 +98,3 @@ def test_an_accepted_chain_is_never_replaced_nor_shortened() -> None:
         with pytest.raises(HealthcodeError) as caught:
             verify_extension("31", [FIRST], chain, REALM)
         assert caught.value.reason is Reason.AUTHORITY_EXISTS
-
-
-def test_an_online_keys_possession_is_for_its_participant_and_purpose() -> None:
-    """A LIVE key's proof does not make a PAPER key, nor Beijing's key Shanghai's."""
-    key = new_province_key("31", KeyPurpose.LIVE, NEW[0], REALM, not_before=NOW, not_after=NOW + 1)
-    verify_key_possession("31", key, REALM)
-    for participant, realm, change in (
-        ("11", REALM, {}),
-        ("31", "test-other", {}),
-        ("31", REALM, {"purpose": KeyPurpose.PAPER}),
-        ("31", REALM, {"kid": bytes(8)}),
-        ("31", REALM, {"public": NEW[1].public}),
-    ):
-        with pytest.raises(HealthcodeError) as caught:
-            verify_key_possession(participant, key.model_copy(update=change), realm)
-        assert caught.value.reason is Reason.POSSESSION_UNPROVEN

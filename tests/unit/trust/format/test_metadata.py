@@ -5,7 +5,7 @@ import json
 import pytest
 from securesystemslib.signer import SSlibKey
 
-from healthcode.errors import DecodeError, InvalidInputError, Reason, SignatureError
+from healthcode.errors import DecodeError, Reason, SignatureError
 from healthcode.trust.format.metadata import (
     Root,
     Snapshot,
@@ -17,10 +17,10 @@ from healthcode.trust.format.metadata import (
     to_bytes,
     verify_threshold,
 )
-from healthcode.trust.format.metadata_fields import realm_of, signed_at
+from healthcode.trust.format.metadata_fields import signed_at
 from healthcode.trust.format.new_metadata import new_live_metadata, new_root, new_targets
 from healthcode.trust.format.next_metadata import with_province
-from healthcode.trust.format.tuf_keys import public_of, tuf_key
+from healthcode.trust.format.tuf_keys import tuf_key
 from tests.simulator.realm import NOW, SimulatedRealm, fixed_key
 
 A, B, C = (fixed_key(name) for name in "abc")
@@ -86,18 +86,6 @@ def test_one_key_under_two_ids_counts_once() -> None:
         signing_keys(delegator, "targets")
 
 
-def test_keys_are_ed25519_under_their_own_ids() -> None:
-    """The id follows from the key, and from nothing else."""
-    assert public_of(tuf_key(A.public)) == A.public
-    for bad in (
-        SSlibKey("00" * 32, "ed25519", "ed25519", {"public": A.public.hex()}),
-        SSlibKey(tuf_key(A.public).keyid, "ecdsa", "ecdsa-sha2-nistp256", {"public": A.public.hex()}),
-        SSlibKey("00" * 32, "ed25519", "ed25519", {"public": "zz" * 32}),
-    ):
-        with pytest.raises(DecodeError):
-            public_of(bad)
-
-
 @pytest.mark.parametrize("kind", [Root, Snapshot, Targets, Timestamp])
 def test_metadata_of_another_type_is_refused(kind: type) -> None:
     """The type in the file must be the type that was asked for."""
@@ -140,27 +128,3 @@ def test_broken_metadata_is_a_decode_error(harm: dict[str, object]) -> None:
     raw["signed"].update(harm)
     with pytest.raises(DecodeError):
         decode_metadata(json.dumps(raw).encode(), Targets)
-
-
-def test_a_root_names_its_realm() -> None:
-    """Without one there is no trust; a realm that is none is refused at making too."""
-    assert realm_of(root()) == "test-metadata"
-    nameless = root()
-    del nameless.unrecognized_fields["healthcode.realm"]
-    for bad in (nameless,):
-        with pytest.raises(InvalidInputError):
-            realm_of(bad)
-    with pytest.raises(InvalidInputError):
-        root("everywhere")
-
-
-def test_a_province_replaced_leaves_no_old_key_behind() -> None:
-    """After a handover the old authority's keys are gone from targets."""
-    targets = new_targets(version=1, files={}, area_keys=[C.public], now=NOW)
-    first = with_province(targets, "31", [A.public], 1)
-    second = with_province(first, "31", [B.public], 1)
-    assert signing_keys(second.signed, "province-31") == (frozenset({B.public}), 1)
-    assert second.signed.delegations is not None
-    assert set(second.signed.delegations.keys) == {tuf_key(B.public).keyid, tuf_key(C.public).keyid}
-    assert targets.signed.delegations is not None
-    assert "province-31" not in (targets.signed.delegations.roles or {})
