@@ -18,7 +18,7 @@ from healthcode.trust.refresh.source_choice import SourceChoice
 from healthcode.trust.refresh.tuf_updater import read_cache, update_national
 from healthcode.trust.refresh.unchanged import refresh_unchanged
 from healthcode.trust.store import TrustStore
-from healthcode.trust.verify.national import National, NationalFiles
+from healthcode.trust.verify.national import NationalFiles, NationalTrust
 from healthcode.trust.verify.rollback import verify_not_older_than_lost
 from healthcode.trust.verify.trust_state import TrustState
 
@@ -117,7 +117,7 @@ class NewestTrust:
         store: TrustStore | None,
         bootstrap: Bootstrap,
         now: int,
-    ) -> tuple[NationalFiles, National]:
+    ) -> tuple[NationalFiles, NationalTrust]:
         """The verified national part: by the short way if root and targets are unchanged, else by python-tuf."""
         accepted = None if store is None else store.state.files.national
         if (

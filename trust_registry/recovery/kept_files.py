@@ -10,7 +10,7 @@ from healthcode.rpc.mtls.tls_files import CertifiedKey, load_ca
 from healthcode.settings import split_address
 from healthcode.signing.passphrase import check_secret_file
 from healthcode.storage.files import save_file
-from healthcode.trust.verify.national import National
+from healthcode.trust.verify.national import NationalTrust
 from trust_registry.founding.certificate import registry_leaf
 from trust_registry.layout import RegistryFolder
 
@@ -46,7 +46,7 @@ def restore_keys(folder: RegistryFolder, keys: Path, passphrase_file: Path | Non
         save_file(folder.keys / path.name, path.read_bytes(), mode=0o600)
 
 
-def write_configuration(folder: RegistryFolder, kept: Path | None, national: National) -> None:
+def write_configuration(folder: RegistryFolder, kept: Path | None, national: NationalTrust) -> None:
     """Writes registry.toml: the kept one, or one made from the endpoints in the trust files.
 
     Raises ConfigurationError if the kept one cannot be read, or if there are no endpoints.
@@ -80,7 +80,7 @@ passphrase_file = "passphrase"
     save_file(folder.configuration, text.encode())
 
 
-def restore_tls(folder: RegistryFolder, kept: Path | None, national: National, now: int) -> bool:
+def restore_tls(folder: RegistryFolder, kept: Path | None, national: NationalTrust, now: int) -> bool:
     """Copies the registry's certificate, or issues one with the kept CA key; False if nothing was kept.
 
     Raises ConfigurationError if the kept folder lacks files.

@@ -20,7 +20,7 @@ from healthcode.trust.format.layout import (
 from healthcode.trust.format.metadata_fields import reonboarded_in
 from healthcode.trust.verify.accepted_chain import listed_chain
 from healthcode.trust.verify.issuer_trust import IssuerFiles, IssuerTrust, verify_issuer
-from healthcode.trust.verify.national import National
+from healthcode.trust.verify.national import NationalTrust
 from trust_registry.recovery.survey import Survey, place_of
 from trust_registry.tree.current import LIMITS
 
@@ -36,7 +36,7 @@ def newest_first(surveys: Sequence[Survey], role: str) -> list[tuple[int, Survey
 class ParticipantFiles:
     """Collects files of participants: `files` by path, `versions` by role."""
 
-    def __init__(self, surveys: Sequence[Survey], national: National) -> None:
+    def __init__(self, surveys: Sequence[Survey], national: NationalTrust) -> None:
         self._surveys = surveys
         self._national = national
         self.files: dict[str, bytes] = {}

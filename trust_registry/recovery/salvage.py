@@ -13,7 +13,7 @@ from healthcode.trust.format.delegation import delegated_participants
 from healthcode.trust.format.layout import AREAS_ROLE, RISK_PATH, metadata_file, participant_of_role
 from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.verify.issuer_trust import IssuerTrust
-from healthcode.trust.verify.national import National
+from healthcode.trust.verify.national import NationalTrust
 from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.trust.verify.trust_state import AreaFiles, verify_areas
 from trust_registry.recovery.participant_files import ParticipantFiles, newest_first
@@ -36,7 +36,7 @@ class Salvage:
     """
 
     source: str
-    national: National
+    national: NationalTrust
     files: Mapping[str, bytes]
     issuers: Mapping[str, IssuerTrust]
     high_water: HighWater
@@ -139,7 +139,7 @@ def _combine(surveys: Sequence[Survey], refused: Mapping[str, str]) -> Salvage:
     )
 
 
-def _newest_areas(surveys: Sequence[Survey], national: National) -> tuple[int, dict[str, bytes]] | None:
+def _newest_areas(surveys: Sequence[Survey], national: NationalTrust) -> tuple[int, dict[str, bytes]] | None:
     """(version, files) of the newest valid area risk."""
     for version, each in newest_first(surveys, AREAS_ROLE):
         try:

@@ -9,7 +9,7 @@ from healthcode.errors import DecodeError, Reason, TrustError
 from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, metadata_file, target_file
 from healthcode.trust.format.metadata import Snapshot, Targets, Timestamp, decode_metadata, target_of
 from healthcode.trust.sources.trust_source import TrustSource
-from healthcode.trust.verify.national import National, NationalFiles, verify_national
+from healthcode.trust.verify.national import NationalFiles, NationalTrust, verify_national
 from trust_registry.recovery.node_folder import NodeFolderSource
 from trust_registry.recovery.root_chain import complete_chain, proved_roots
 from trust_registry.tree.current import LIMITS
@@ -55,7 +55,7 @@ class Survey:
     """The verified national part of one source; `high_water` are the versions that its snapshot proves."""
 
     reader: FileReader
-    national: National
+    national: NationalTrust
     high_water: HighWater
 
     @property

@@ -14,7 +14,7 @@ from healthcode.trust.format.layout import TrustLimits, authority_role, live_rol
 from healthcode.trust.refresh.download import NO_LIVE, Download, live_version_of
 from healthcode.trust.verify.accepted_chain import AcceptedChains
 from healthcode.trust.verify.issuer_trust import IssuerFiles, IssuerTrust, verify_issuer, verify_issuer_tls_ca
-from healthcode.trust.verify.national import National
+from healthcode.trust.verify.national import NationalTrust
 from healthcode.trust.verify.rollback import verify_no_issuer_rollback
 from healthcode.trust.verify.trust_state import Rejected, TrustState, Witness
 
@@ -64,7 +64,7 @@ class IssuerRefresh:
         self._limits = limits
         self._now = now
 
-    def has_news(self, participant: str, national: National) -> bool:
+    def has_news(self, participant: str, national: NationalTrust) -> bool:
         """Whether snapshot names another version than the accepted one."""
         held = self._held(participant)
         named = (
@@ -73,7 +73,7 @@ class IssuerRefresh:
         )
         return held is None or (held.authority.version, live_version_of(held)) != named
 
-    def take(self, participant: str, national: National) -> tuple[IssuerTrust | None, Witness | None]:
+    def take(self, participant: str, national: NationalTrust) -> tuple[IssuerTrust | None, Witness | None]:
         """(the trust to use now, the witness of its chain unless the chain is the current one).
 
         Raises nothing: a refusal, or a fault of ours, is noted and the last good files are used.
@@ -90,7 +90,7 @@ class IssuerRefresh:
     def _held(self, participant: str) -> IssuerTrust | None:
         return None if self._previous is None else self._previous.issuers.get(participant)
 
-    def _take(self, participant: str, national: National) -> tuple[IssuerTrust | None, Witness | None]:
+    def _take(self, participant: str, national: NationalTrust) -> tuple[IssuerTrust | None, Witness | None]:
         held = self._held(participant)
         try:
             link = self._chains.newest_link(participant, national)
@@ -115,7 +115,7 @@ class IssuerRefresh:
             # The chain has a new link, but nothing signed under it verifies: use the old files with their witness.
             return held, self._chains.witness(participant)
 
-    def _is_retired(self, participant: str, national: National) -> bool:
+    def _is_retired(self, participant: str, national: NationalTrust) -> bool:
         """Whether a retirement was announced and the participant's last code has ended."""
         entry = national.participants.participants.get(participant)
         return (
@@ -123,7 +123,7 @@ class IssuerRefresh:
         )
 
     def _while_waiting(
-        self, participant: str, national: National, held: IssuerTrust | None
+        self, participant: str, national: NationalTrust, held: IssuerTrust | None
     ) -> IssuerTrust | None:
         """What to use while a new authority waits: the old authority's files and its node's newest head."""
         if held is None:
@@ -138,7 +138,7 @@ class IssuerRefresh:
             self._rejections.cut(participant, noted)
 
     def _newest(
-        self, participant: str, link: AuthorityLink, national: National, held: IssuerTrust | None
+        self, participant: str, link: AuthorityLink, national: NationalTrust, held: IssuerTrust | None
     ) -> IssuerTrust:
         """The newest that verifies: both parts new, or one new part with the other part's last good files."""
         authority_version = national.version_of(authority_role(participant))
@@ -186,7 +186,7 @@ class IssuerRefresh:
         participant: str,
         link: AuthorityLink,
         files: IssuerFiles,
-        national: National,
+        national: NationalTrust,
         held: IssuerTrust | None,
     ) -> IssuerTrust:
         issuer = verify_issuer(

@@ -27,7 +27,7 @@ from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.verify.accepted_chain import AcceptedChains
 from healthcode.trust.verify.assemble import view_of
 from healthcode.trust.verify.issuer_trust import IssuerTrust
-from healthcode.trust.verify.national import National, NationalFiles, verify_national
+from healthcode.trust.verify.national import NationalFiles, NationalTrust, verify_national
 from healthcode.trust.verify.rollback import verify_no_national_rollback
 from healthcode.trust.verify.trust_state import (
     AreaFiles,
@@ -64,7 +64,7 @@ class Refresh:
         self._rejections = Rejections()
         self._issuers = IssuerRefresh(previous, self._download, self._chains, self._rejections, limits, now)
 
-    def national(self, cached: Cached) -> tuple[NationalFiles, National]:
+    def national(self, cached: Cached) -> tuple[NationalFiles, NationalTrust]:
         """The national part, verified: what the Updater fetched, and the files that targets lists.
 
         Raises as verify_national, and TrustError(TRUST_ROLLBACK | TRUST_FAST_FORWARD).
@@ -77,7 +77,7 @@ class Refresh:
         return files, national
 
     def run(
-        self, national_files: NationalFiles, national: National
+        self, national_files: NationalFiles, national: NationalTrust
     ) -> tuple[TrustState, dict[str, bytes | None]]:
         """(new state, lists) over a verified national part.
 
@@ -117,7 +117,9 @@ class Refresh:
         was = self._previous.files.national
         return (was.roots, was.snapshot, was.targets) == (fresh.roots, fresh.snapshot, fresh.targets)
 
-    def _with_timestamp(self, previous: TrustState, fresh: NationalFiles, national: National) -> TrustState:
+    def _with_timestamp(
+        self, previous: TrustState, fresh: NationalFiles, national: NationalTrust
+    ) -> TrustState:
         if fresh == previous.files.national:
             return previous
         files = replace(previous.files, national=fresh)
@@ -142,7 +144,7 @@ class Refresh:
             cached.adopted,
         )
 
-    def _areas(self, national: National) -> AreaTrust | None:
+    def _areas(self, national: NationalTrust) -> AreaTrust | None:
         previous = None if self._previous is None else self._previous.areas
         version = national.version_of(AREAS_ROLE)
         try:
@@ -157,7 +159,7 @@ class Refresh:
             self._rejections.add(AREAS_ROLE, error)
             return self._last_good_areas(national, previous)
 
-    def _last_good_areas(self, national: National, previous: AreaTrust | None) -> AreaTrust | None:
+    def _last_good_areas(self, national: NationalTrust, previous: AreaTrust | None) -> AreaTrust | None:
         """The accepted area risk, unless targets names another key for it now."""
         if previous is None:
             return None
@@ -167,7 +169,7 @@ class Refresh:
             return None
 
     def _all_of(
-        self, participants: Sequence[str], national: National
+        self, participants: Sequence[str], national: NationalTrust
     ) -> dict[str, tuple[IssuerTrust | None, Witness | None]]:
         """What IssuerRefresh.take returns for each participant; those with news run in parallel."""
         # Each participant costs three requests in a row (metadata, head, lists). In parallel a hundred

@@ -11,7 +11,7 @@ from healthcode.errors import HealthcodeError
 from healthcode.trust.format.layout import TrustLimits, metadata_file
 from healthcode.trust.format.metadata import Signed, Timestamp, decode_metadata, expires_at
 from healthcode.trust.refresh.candidate import Candidate
-from healthcode.trust.verify.national import National, NationalFiles, verify_national
+from healthcode.trust.verify.national import NationalFiles, NationalTrust, verify_national
 from healthcode.trust.verify.rollback import verify_no_national_rollback
 from healthcode.trust.verify.trust_state import TrustState
 
@@ -22,7 +22,7 @@ _TARGETS = "targets.json"
 
 def refresh_unchanged(
     previous: TrustState, candidate: Candidate, limits: TrustLimits, now: int
-) -> tuple[NationalFiles, National] | None:
+) -> tuple[NationalFiles, NationalTrust] | None:
     """The national part that `candidate` serves; None if the whole workflow (tuf_updater.py) must decide.
 
     Files fetched here need not be fetched again. Raises as Candidate.peek.

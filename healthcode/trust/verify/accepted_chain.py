@@ -17,7 +17,7 @@ from healthcode.trust.format.json_files import AuthorityLink, ParticipantsFile
 from healthcode.trust.format.layout import REONBOARDING_WAIT_SECONDS, TrustLimits
 from healthcode.trust.format.metadata import Targets, decode_metadata, verify_threshold
 from healthcode.trust.format.metadata_fields import reonboarded_in
-from healthcode.trust.verify.national import National, verify_participants
+from healthcode.trust.verify.national import NationalTrust, verify_participants
 from healthcode.trust.verify.trust_state import TrustState, Witness
 
 __all__ = ["AcceptedChains", "accepted_chain", "listed_chain"]
@@ -32,7 +32,7 @@ def listed_chain(listed: ParticipantsFile, participant: str) -> tuple[AuthorityL
 
 
 def accepted_chain(
-    national: National, witness: Witness | None, participant: str, limits: TrustLimits = _LIMITS
+    national: NationalTrust, witness: Witness | None, participant: str, limits: TrustLimits = _LIMITS
 ) -> tuple[AuthorityLink, ...]:
     """The chain that was accepted for a participant: its witness's, else the current one.
 
@@ -45,7 +45,7 @@ def accepted_chain(
     return chain
 
 
-def _witnessed(national: National, witness: Witness, limits: TrustLimits) -> ParticipantsFile:
+def _witnessed(national: NationalTrust, witness: Witness, limits: TrustLimits) -> ParticipantsFile:
     metadata = decode_metadata(witness.targets, Targets, limits.targets_bytes)
     failure: HealthcodeError | None = None
     for root in reversed(national.roots):
@@ -70,7 +70,7 @@ class AcceptedChains:
         self._limits = limits
         self._now = now
 
-    def newest_link(self, participant: str, national: National) -> AuthorityLink:
+    def newest_link(self, participant: str, national: NationalTrust) -> AuthorityLink:
         """The newest link of the chain, which must extend the accepted chain and match targets' delegation.
 
         Raises TrustError: PARTICIPANT_UNKNOWN for one that nothing names any more, AUTHORITY_EXISTS,
@@ -126,7 +126,7 @@ class AcceptedChains:
         participant: str,
         accepted: Sequence[AuthorityLink],
         chain: Sequence[AuthorityLink],
-        national: National,
+        national: NationalTrust,
     ) -> None:
         """Raises TrustError(AUTHORITY_WAITS) until each new link without handover was known for 72 hours."""
         # The wait lets the province notice the link and object. It runs from the later to the earlier of this

@@ -20,7 +20,7 @@ from healthcode.trust.format.layout import AREAS_ROLE, TrustLimits, authority_ro
 from healthcode.trust.format.metadata import expires_at
 from healthcode.trust.verify.accepted_chain import accepted_chain
 from healthcode.trust.verify.issuer_trust import IssuerTrust, ListReader, verify_issuer
-from healthcode.trust.verify.national import National, verify_national
+from healthcode.trust.verify.national import NationalTrust, verify_national
 from healthcode.trust.verify.tls_ca import published_tls_cas, select_tls_cas
 from healthcode.trust.verify.trust_state import AreaTrust, TrustFiles, TrustState, verify_areas
 from healthcode.trust.view import IssuerView, TrustView
@@ -55,7 +55,7 @@ def assemble(files: TrustFiles, read_list: ListReader, limits: TrustLimits = _LI
     return TrustState(files, national, areas, issuers, view_of(files, national, areas, issuers))
 
 
-def _verify_not_above(national: National, role: str, version: int | None) -> None:
+def _verify_not_above(national: NationalTrust, role: str, version: int | None) -> None:
     # A refused role stays below snapshot's version; one above it comes from another moment.
     if version is not None and version > (national.version_of(role) or 0):
         raise TrustError(
@@ -64,7 +64,7 @@ def _verify_not_above(national: National, role: str, version: int | None) -> Non
 
 
 def view_of(
-    files: TrustFiles, national: National, areas: AreaTrust | None, issuers: Mapping[str, IssuerTrust]
+    files: TrustFiles, national: NationalTrust, areas: AreaTrust | None, issuers: Mapping[str, IssuerTrust]
 ) -> TrustView:
     """The view of verified files."""
     services = national.participants.services
@@ -106,7 +106,7 @@ def view_of(
 
 
 def _expiries(
-    national: National, areas: AreaTrust | None, issuers: Mapping[str, IssuerTrust]
+    national: NationalTrust, areas: AreaTrust | None, issuers: Mapping[str, IssuerTrust]
 ) -> Iterator[int]:
     for each in (national.root, national.timestamp, national.snapshot, national.targets):
         yield expires_at(each)

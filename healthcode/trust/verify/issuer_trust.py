@@ -15,7 +15,7 @@ from healthcode.trust.format.json_files import AuthorityLink
 from healthcode.trust.format.layout import TrustLimits, list_file, live_role
 from healthcode.trust.format.metadata import signing_keys
 from healthcode.trust.verify.issuer import AuthorityPart, LivePart, verify_authority_part, verify_live_part
-from healthcode.trust.verify.national import National
+from healthcode.trust.verify.national import NationalTrust
 from healthcode.trust.verify.tls_ca import published_tls_cas, verify_tls_cas
 from healthcode.trust.view import IssuerKey, IssuerView
 
@@ -68,7 +68,7 @@ def verify_issuer(
     participant: str,
     link: AuthorityLink,
     files: IssuerFiles,
-    national: National,
+    national: NationalTrust,
     read_list: ListReader,
     *,
     keep_list: ListKeeper | None = None,
@@ -154,7 +154,9 @@ def _issuer_view(
     )
 
 
-def verify_issuer_tls_ca(held: Mapping[str, IssuerTrust], national: National, issuer: IssuerTrust) -> None:
+def verify_issuer_tls_ca(
+    held: Mapping[str, IssuerTrust], national: NationalTrust, issuer: IssuerTrust
+) -> None:
     """Check that a new publication claims no CA subject of another participant in `held`.
 
     Raises as verify_tls_cas. An entry that is no certificate is ignored: the view leaves it out.

@@ -28,7 +28,7 @@ from healthcode.trust.format.metadata_fields import realm_of, signed_at
 from healthcode.trust.verify.issuer import verify_target
 from healthcode.trust.verify.roots import root_fingerprint, verify_roots
 
-__all__ = ["National", "NationalFiles", "verify_national", "verify_participants"]
+__all__ = ["NationalFiles", "NationalTrust", "verify_national", "verify_participants"]
 
 
 _LIMITS = TrustLimits()
@@ -52,7 +52,7 @@ class NationalFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class National:
+class NationalTrust:
     """What the national files say, verified. `adopted` is the version of the last root that a person adopted, or 0."""
 
     realm: str
@@ -80,8 +80,8 @@ def verify_national(
     files: NationalFiles,
     limits: TrustLimits = _LIMITS,
     *,
-    previous: tuple[NationalFiles, National] | None = None,
-) -> National:
+    previous: tuple[NationalFiles, NationalTrust] | None = None,
+) -> NationalTrust:
     """Check the national files from the root down; files that equal those of `previous` are not checked again.
 
     Raises SignatureError(SIGNATURE_THRESHOLD), TrustError (TRUST_MIXED for files of
@@ -118,7 +118,7 @@ def verify_national(
         policy = _policy(targets, files.policy)
     meta = snapshot.meta.get("targets.json")
     _same_version("targets", targets.version, None if meta is None else meta.version)
-    return National(
+    return NationalTrust(
         realm=realm,
         roots=roots,
         timestamp=timestamp.signed,

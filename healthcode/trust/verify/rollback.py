@@ -13,7 +13,7 @@ from healthcode.revocation.state import check_growth
 from healthcode.trust.format.layout import live_role
 from healthcode.trust.format.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold
 from healthcode.trust.verify.issuer_trust import IssuerTrust
-from healthcode.trust.verify.national import National
+from healthcode.trust.verify.national import NationalTrust
 from healthcode.trust.verify.trust_state import TrustState
 
 __all__ = [
@@ -37,7 +37,7 @@ def _back(what: str, was: int, found: int) -> TrustError:
 
 # A new root that replaces the snapshot or timestamp keys resets versions: TUF's remedy after a fast-forward by a
 # stolen key (5.3.11).
-def _versions_bind(previous: TrustState, national: National) -> bool:
+def _versions_bind(previous: TrustState, national: NationalTrust) -> bool:
     """Whether the accepted versions still count: the root in force has not replaced the online keys."""
     if national.roots is previous.national.roots:
         return True  # they were verified under this same root
@@ -63,7 +63,7 @@ def verify_no_fast_forward(what: str, was: int, found: int, seconds: int) -> Non
         )
 
 
-def verify_not_older_than_lost(lost: Sequence[bytes], national: National) -> None:
+def verify_not_older_than_lost(lost: Sequence[bytes], national: NationalTrust) -> None:
     """Check that snapshot is not older than what a damaged folder held.
 
     `lost` are unverified timestamps and snapshots: only those that the root in force accepts count.
@@ -92,7 +92,7 @@ def _signed_snapshot_version(data: bytes, root: Root) -> int:
     return 0
 
 
-def verify_no_national_rollback(previous: TrustState, national: National, now: int) -> None:
+def verify_no_national_rollback(previous: TrustState, national: NationalTrust, now: int) -> None:
     """Check every role against the accepted versions.
 
     Raises TrustError: TRUST_ROLLBACK if a role went back or is missing in snapshot,

@@ -18,7 +18,7 @@ from healthcode.trust.format.metadata import (
 )
 from healthcode.trust.verify.issuer import verify_target
 from healthcode.trust.verify.issuer_trust import IssuerFiles, IssuerTrust
-from healthcode.trust.verify.national import National, NationalFiles
+from healthcode.trust.verify.national import NationalFiles, NationalTrust
 from healthcode.trust.view import TrustView
 
 __all__ = ["AreaFiles", "AreaTrust", "Rejected", "TrustFiles", "TrustState", "Witness", "verify_areas"]
@@ -85,14 +85,17 @@ class TrustState:
     """A whole generation, verified."""
 
     files: TrustFiles
-    national: National
+    national: NationalTrust
     areas: AreaTrust | None
     issuers: Mapping[str, IssuerTrust]
     view: TrustView
 
 
 def verify_areas(
-    files: AreaFiles, national: National, previous: AreaTrust | None = None, limits: TrustLimits = _LIMITS
+    files: AreaFiles,
+    national: NationalTrust,
+    previous: AreaTrust | None = None,
+    limits: TrustLimits = _LIMITS,
 ) -> AreaTrust:
     """Check the area risk under the role that targets delegates. Raises SignatureError, TrustError, DecodeError."""
     metadata = decode_metadata(files.metadata, Targets, limits.province_metadata_bytes)
