@@ -167,7 +167,7 @@ class TrustRegistry:
         received = await asyncio.to_thread(
             receive_report, self._repository, self._reports, call.caller(), request, now
         )
-        self._metrics.reports.labels(received.report.node).inc()
+        self._metrics.nodes.reports.labels(received.report.node).inc()
         self._log_proof(received)
         if received.resumed:
             self._watch.look_now()

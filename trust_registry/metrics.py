@@ -18,7 +18,53 @@ from trust_registry.proposals.signed_documents import state_of
 from trust_registry.tree.current import Published
 from trust_registry.tree.lost_versions import lost_versions
 
-__all__ = ["RegistryMetrics"]
+__all__ = ["NodeMetrics", "RegistryMetrics"]
+
+
+class NodeMetrics:
+    """The state of each node, as it reports it."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.reports = metrics.counter("registry_node_reports_total", "Reports of nodes", ("node",))
+        self._states = metrics.gauge(
+            "registry_nodes", "Nodes by state: current, lagging, unknown", ("state",)
+        )
+        self._state = metrics.gauge(
+            "registry_node_state", "0 current, 1 lagging, 2 unknown: silent, or never heard of", ("node",)
+        )
+        self._lag = metrics.gauge(
+            "registry_node_lag_seconds",
+            "How much older a node's trust files are than the newest",
+            ("node",),
+        )
+        self._reported = metrics.gauge(
+            "registry_node_report_timestamp_seconds", "When a node last reported", ("node",)
+        )
+        self._offset = metrics.gauge(
+            "registry_node_clock_offset_seconds",
+            "A node's clock minus the registry's, as the node reports",
+            ("node",),
+        )
+        self._expiry = metrics.gauge(
+            "registry_node_earliest_expiry_timestamp_seconds",
+            "The first expiry among a node's files",
+            ("node",),
+        )
+
+    def measure(self, lags: Sequence[NodeLag], published: Published) -> None:
+        """Sets the state, lag, clock offset and earliest expiry of each node."""
+        for state in Lag:
+            self._states.labels(state).set(sum(each.state is state for each in lags))
+        for each in lags:
+            self._state.labels(each.node).set(tuple(Lag).index(each.state))
+            report = each.report
+            if report is None:
+                continue
+            self._lag.labels(each.node).set(lag_seconds(report, published))
+            self._reported.labels(each.node).set(report.received)
+            self._expiry.labels(each.node).set(report.earliest_expiry)
+            if report.clock_offset_seconds is not None:
+                self._offset.labels(each.node).set(report.clock_offset_seconds)
 
 
 class RegistryMetrics:
@@ -44,29 +90,7 @@ class RegistryMetrics:
             "registry_renewals_failed_total", "Failed attempts to re-sign the timestamp"
         )
         self.served_bytes = metrics.counter("registry_served_bytes_total", "Bytes of trust files served")
-        self.reports = metrics.counter("registry_node_reports_total", "Reports of nodes", ("node",))
-        self.nodes = metrics.gauge("registry_nodes", "Nodes by state: current, lagging, unknown", ("state",))
-        self.node_state = metrics.gauge(
-            "registry_node_state", "0 current, 1 lagging, 2 unknown: silent, or never heard of", ("node",)
-        )
-        self.node_lag = metrics.gauge(
-            "registry_node_lag_seconds",
-            "How much older a node's trust files are than the newest",
-            ("node",),
-        )
-        self.node_reported = metrics.gauge(
-            "registry_node_report_timestamp_seconds", "When a node last reported", ("node",)
-        )
-        self.node_offset = metrics.gauge(
-            "registry_node_clock_offset_seconds",
-            "A node's clock minus the registry's, as the node reports",
-            ("node",),
-        )
-        self.node_expiry = metrics.gauge(
-            "registry_node_earliest_expiry_timestamp_seconds",
-            "The first expiry among a node's files",
-            ("node",),
-        )
+        self.nodes = NodeMetrics(metrics)
         self.deadlines = DeadlineMetrics(
             metrics.gauge("registry_warns_timestamp_seconds", WARNS_HELP, DEADLINE_LABELS),
             metrics.gauge("registry_ends_timestamp_seconds", ENDS_HELP, DEADLINE_LABELS),
@@ -116,21 +140,6 @@ class RegistryMetrics:
         """Sets how many join requests and proposals wait for people."""
         self.joins_waiting.set(sum(not is_admitted(join, published) for join in joins))
         self.proposals_open.set(sum(state_of(each, published) is ProposalState.OPEN for each in proposals))
-
-    def measure_nodes(self, lags: Sequence[NodeLag], published: Published) -> None:
-        """Sets the state, lag, clock offset and earliest expiry of each node."""
-        for state in Lag:
-            self.nodes.labels(state).set(sum(each.state is state for each in lags))
-        for each in lags:
-            self.node_state.labels(each.node).set(tuple(Lag).index(each.state))
-            report = each.report
-            if report is None:
-                continue
-            self.node_lag.labels(each.node).set(lag_seconds(report, published))
-            self.node_reported.labels(each.node).set(report.received)
-            self.node_expiry.labels(each.node).set(report.earliest_expiry)
-            if report.clock_offset_seconds is not None:
-                self.node_offset.labels(each.node).set(report.clock_offset_seconds)
 
     def _measure_retirements(self, published: Published) -> None:
         """Sets when each retiring participant leaves; one without a delegation is no longer shown."""

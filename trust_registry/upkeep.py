@@ -180,7 +180,7 @@ class Upkeep:
         published, now = registry.repository.published(), registry.clock.now()
         interval = registry.settings.repository.report_seconds
         lags = lags_of(published, self.reports.all(), now, interval_seconds=interval)
-        self.metrics.measure_nodes(lags, published)
+        self.metrics.nodes.measure(lags, published)
         self.metrics.deadlines.set(deadlines_of(registry, published))
         return lags
 

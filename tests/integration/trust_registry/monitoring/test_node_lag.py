@@ -25,7 +25,7 @@ from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry
 from tests.world.clock import ManualClock
 from trust_registry.__main__ import cli
-from trust_registry.metrics import RegistryMetrics
+from trust_registry.metrics import NodeMetrics
 from trust_registry.monitoring.node_lag import Lag, NodeLag, lags_of
 from trust_registry.participants.node_reports import NodeReport, NodeReportStore, take_report
 from trust_registry.participants.submission import Publisher
@@ -202,9 +202,7 @@ def test_nodes_shows_it_and_metrics_measure_it(
     assert "UNKNOWN" in table.output
     assert "What each decides with" in table.output
     metrics = Metrics("trust-registry")
-    RegistryMetrics(metrics).measure_nodes(
-        list(lags(registry, store).values()), registry.repository.published()
-    )
+    NodeMetrics(metrics).measure(list(lags(registry, store).values()), registry.repository.published())
     text = generate_latest(metrics.registry).decode()
     assert 'healthcode_registry_node_clock_offset_seconds{node="31"} -90.0' in text
     assert 'healthcode_registry_nodes{state="UNKNOWN"} 1.0' in text
