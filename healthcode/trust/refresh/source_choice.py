@@ -53,9 +53,8 @@ class SourceChoice:
         self._trust_limits = trust_limits
         self._limits = limits
         self._monotonic = monotonic
-        self._rest: dict[
-            int, tuple[float, float]
-        ] = {}  # by index in `sources`: (until, how long), monotonic seconds
+        # by index in `sources`: (until, how long), monotonic seconds
+        self._rest: dict[int, tuple[float, float]] = {}
 
     # A claimed version is believed only after everything under it was verified: this is only the order of trial.
     def begin(self) -> list[Candidate]:
@@ -66,9 +65,8 @@ class SourceChoice:
         now = self._monotonic()
         awake = [i for i in range(len(self._sources)) if self._rest.get(i, (now, 0))[0] <= now]
         resting = [i for i in range(len(self._sources)) if i not in awake]
-        ranked = sorted(
-            self._ask(awake), key=lambda each: -each[0]
-        )  # stable: equals keep the order of preference
+        # the sort is stable: equal versions keep the order of preference
+        ranked = sorted(self._ask(awake), key=lambda each: -each[0])
         failed = [i for i in awake if all(i != index for _, index, _ in ranked)]
         return [
             *(Candidate(self._sources[index], self._limits, data) for _, index, data in ranked),
@@ -99,9 +97,9 @@ class SourceChoice:
                 continue
             if newest is None:
                 continue
-            age = _signed_at(each.timestamp, self._trust_limits)
-            if age is not None and newest - age > self._limits.lag_seconds:
-                text = f"{each.name} is frozen: its timestamp is {newest - age} s older than that of {taken.name}"
+            signed = _signed_at(each.timestamp, self._trust_limits)
+            if signed is not None and newest - signed > self._limits.lag_seconds:
+                text = f"{each.name} is frozen: its timestamp is {newest - signed} s older than that of {taken.name}"
                 self.notes.append(SourceNote(each.name, Reason.TRUST_FROZEN, text))
 
     def _fail(self, index: int, error: HealthcodeError) -> None:

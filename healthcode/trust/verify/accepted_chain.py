@@ -96,7 +96,7 @@ class AcceptedChains:
         link = verify_extension(participant, accepted, chain, national.realm, reonboarded_in(national.root))
         verify_delegation(national.targets, participant, link)
         if accepted:
-            self._let_wait(participant, accepted, chain, national)
+            self._verify_waited(participant, accepted, chain, national)
         return link
 
     def witness(self, participant: str) -> Witness | None:
@@ -121,7 +121,7 @@ class AcceptedChains:
             # It was listed but never verified, so nothing was accepted.
             return ()
 
-    def _let_wait(
+    def _verify_waited(
         self,
         participant: str,
         accepted: Sequence[AuthorityLink],
