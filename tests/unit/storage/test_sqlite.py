@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.errors import ConfigurationError, InternalError, OverloadedError, Reason, UnavailableError
-from healthcode.storage.sqlite import Database
+from healthcode.storage.sqlite import COMPACTION, Database, Session
 
 MIGRATIONS = ["CREATE TABLE item (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT"]
 
@@ -187,7 +187,7 @@ def test_a_wrong_statement_is_a_fault_of_ours(path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from healthcode.storage.sqlite import Database
+from healthcode.storage.sqlite import COMPACTION, Database, Session
 database = Database(Path(sys.argv[1]), [sys.argv[2]])
 number = 0
 while True:
@@ -238,3 +238,39 @@ def test_a_file_that_others_can_read_is_not_used(path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         Database(path, ["CREATE TABLE t (a) "])
+
+
+def test_a_function_may_migrate(path: Path) -> None:
+    """It runs once, in one transaction with what it is noted by; one that raises leaves nothing."""
+
+    def fill(db: Session) -> None:
+        db.execute("INSERT INTO item VALUES (1, 'a')")
+
+    def fail(db: Session) -> None:
+        db.execute("INSERT INTO item VALUES (2, 'b')")
+        raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        Database(path, [*MIGRATIONS, fill, fail])
+    database = Database(path, [*MIGRATIONS, fill])
+    assert count(database) == 1
+    database.close()
+    assert count(Database(path, [*MIGRATIONS, fill])) == 1
+
+
+def test_a_compaction_leaves_nothing_of_deleted_rows(path: Path) -> None:
+    """Neither in the file nor in its log; on a new file there is nothing to do."""
+    database = Database(path, [COMPACTION, *MIGRATIONS])
+    with database.transaction() as db:
+        db.execute_many(
+            "INSERT INTO item VALUES (?, ?)",
+            [(number, "a secret text" if number else "kept") for number in range(999)],
+        )
+    with database.transaction() as db:
+        db.one("PRAGMA secure_delete = OFF")  # some builds of SQLite overwrite what is deleted
+        db.execute("DELETE FROM item WHERE id > 0")
+    database.close()
+    assert b"secret" in path.read_bytes()
+    compacted = Database(path, [COMPACTION, *MIGRATIONS, COMPACTION])
+    assert not any(b"secret" in each.read_bytes() for each in path.parent.glob("x.db*"))
+    assert count(compacted) == 1

@@ -14,7 +14,7 @@ from tests.unit.province_node.world import HOME
 
 TODAY = day_of(NOW)
 SECRET = b"i" * 32
-_TOML = """
+NODE_TOML = """
 participant = "31"
 realm = "{realm}"
 listen = "127.0.0.1:1"
@@ -42,7 +42,7 @@ class Node:
         (root / "tls" / "ca.pem").write_text("ca")
         (root / "keys" / "live.key").write_text("sealed")
         (root / "keys" / "passphrase").write_text("secret")
-        (root / "node.toml").write_text(_TOML.format(realm=world.realm.realm, digits="0" * 64))
+        (root / "node.toml").write_text(NODE_TOML.format(realm=world.realm.realm, digits="0" * 64))
         self.store = SqliteNodeStore(root / "node.db")
         self.requests = 0
 

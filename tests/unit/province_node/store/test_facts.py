@@ -1,0 +1,57 @@
+"""The facts of a request: small, and what comes out is what went in."""
+
+from __future__ import annotations
+
+import pytest
+
+from healthcode.errors import InternalError, Reason
+from healthcode.wire.claims import Level
+from province_node.store.facts import (
+    hash_text,
+    pack_items,
+    pack_killed,
+    pack_revoked,
+    unpack_items,
+    unpack_killed,
+    unpack_revoked,
+)
+from province_node.store.records import CodeFacts, HolderTag, Killed, RefusalFacts, Revoked
+
+NOW = 1_795_248_000
+
+
+def code(index: int, level: Level = Level.GREEN, rule: str = "R1", lives: int = 1800) -> CodeFacts:
+    tag = HolderTag(b"saltsalt", b"tt")
+    return CodeFacts(index, b"k" * 8, NOW, NOW + lives, level, rule, tag, hash_text(f"CNHT1:{index}"))
+
+
+def test_items_come_back_as_they_went_in():
+    """Codes of every level with rules of any length, and refusals, at any position."""
+    items = {
+        0: code(0),
+        1: RefusalFacts(Reason.NOT_COVERED),
+        7: code(2**30 - 1, Level.RED, "2027.1-ABCDEFGHI", 2_592_000),
+        999: code(5, Level.NO_ABNORMALITY),
+    }
+    assert unpack_items(pack_items(items), NOW) == items
+    assert unpack_items(pack_items({}), NOW) == {}
+
+
+def test_an_item_takes_about_fifty_bytes():
+    """Where it took its whole answer, of some 250."""
+    items = {position: code(position) for position in range(1000)}
+    assert len(pack_items(items)) / len(items) <= 50
+
+
+def test_counts_come_back_as_an_earlier_answer():
+    """With the next key, or without."""
+    assert unpack_revoked(pack_revoked(Revoked(10_000, 3))) == Revoked(10_000, 3, repeated=True)
+    for next_kid in (None, b"nextnext"):
+        killed = Killed(2**40, already_killed=True, next_kid=next_kid)
+        assert unpack_killed(pack_killed(killed)) == Killed(2**40, True, next_kid, repeated=True)
+
+
+def test_another_version_is_not_misread():
+    """Facts of a later release are named, not guessed."""
+    with pytest.raises(InternalError, match="version 02"):
+        unpack_items(b"\x02" + pack_items({0: code(1)})[1:], NOW)
