@@ -1,12 +1,4 @@
-"""The node's gRPC services: convert, call a use case, convert back.
-
-    ProvinceNodeService    for integrators: Verify, VerifyBatch, VerifyStream, QueryStatus
-    FederationService      for the gateway: Answer
-
-The one for the province's own back ends is in `issuer_service`.
-Who may call what stands in healthcode.rpc.access; errors become statuses in
-healthcode.rpc.server. Verifying stores nothing about a person.
-"""
+"""ProvinceNodeService for integrators, FederationService for the gateway: convert, call a use case, convert back."""
 
 from __future__ import annotations
 
@@ -45,7 +37,7 @@ _PURPOSES = ", ".join(name for name, number in province_node_pb2.QueryPurpose.it
 
 
 class ProvinceNodeServicer:
-    """Verification for integrators. Free of side effects."""
+    """Verification for integrators. It stores nothing, and has no side effects."""
 
     def __init__(
         self, *, trust: Callable[[], TrustView], ask: AskUseCase, clock: Clock, metrics: NodeMetrics
@@ -58,7 +50,7 @@ class ProvinceNodeServicer:
     async def Verify(  # noqa: N802  named as in the proto
         self, request: province_node_pb2.VerifyRequest, _: CallInfo
     ) -> province_node_pb2.VerifyResponse:
-        _check_there(request)
+        _check_has_item(request)
         context = _context(request.item)
         verdict = verify_code(self._trust(), request.item.code, context, self._clock.now())
         self._metrics.count_verdict(verdict)
@@ -82,7 +74,7 @@ class ProvinceNodeServicer:
     async def VerifyStream(  # noqa: N802  named as in the proto
         self, requests: AsyncIterator[province_node_pb2.VerifyStreamRequest], _: CallInfo
     ) -> AsyncIterator[province_node_pb2.VerifyStreamResponse]:
-        # one at a time: what is read is answered before more is read, so flow control bounds the rest
+        # each request is answered before the next is read, so flow control limits what waits
         async for request in requests:
             verdict = _verify_item(self._trust(), request.item, self._clock.now())
             self._metrics.count_verdict(verdict)
@@ -91,7 +83,7 @@ class ProvinceNodeServicer:
     async def QueryStatus(  # noqa: N802  named as in the proto
         self, request: province_node_pb2.QueryStatusRequest, call: CallInfo
     ) -> province_node_pb2.QueryStatusResponse:
-        _check_there(request)
+        _check_has_item(request)
         mode = enum_member(province_node_pb2.QueryMode, request.mode, QueryMode) or QueryMode.CACHED
         purpose = enum_member(province_node_pb2.QueryPurpose, request.purpose, QueryPurpose)
         if purpose is None:
@@ -121,14 +113,14 @@ class FederationServicer:
 
 
 def _context(item: province_node_pb2.VerifyItem) -> CheckContext:
-    """Raises InvalidInputError naming the field."""
+    """Raises InvalidInputError, which names the field."""
     return CheckContext.of(
         place_word(item.place_type), item.area_code, category_word(item.person_category), item.item_id
     )
 
 
-def _check_there(request: province_node_pb2.VerifyRequest | province_node_pb2.QueryStatusRequest) -> None:
-    """Refuses a call that brings nothing to verify. Raises InvalidInputError."""
+def _check_has_item(request: province_node_pb2.VerifyRequest | province_node_pb2.QueryStatusRequest) -> None:
+    """Raises InvalidInputError if the request has no item."""
     if _is_missing(request.item):
         raise InvalidInputError("there is no item to verify", fields={"item": "missing"})
 
@@ -138,12 +130,9 @@ def _is_missing(item: province_node_pb2.VerifyItem) -> bool:
 
 
 def _verify_item(view: TrustView, item: province_node_pb2.VerifyItem, now: int) -> Verdict:
-    """One item of many: a bad field makes its own verdict UNDECIDED, and touches no other.
-
-    No rule decided then, so none is named.
-    """
+    """The verdict on one item of many. A bad field makes this verdict UNDECIDED, without a rule, and no other."""
     if _is_missing(item):
-        # nobody showed anything, so nobody is refused
+        # no code was shown, so no person may be refused
         return verify_code(view, "", CheckContext(), now)._replace(
             decision=Decision.UNDECIDED,
             rule="",
@@ -157,7 +146,7 @@ def _verify_item(view: TrustView, item: province_node_pb2.VerifyItem, now: int) 
         field = next(iter(error.fields), "item")
         context = CheckContext.of(place_word(item.place_type), "", category_word(item.person_category))
         verdict = verify_code(view, item.code, context, now)
-        undecided = verdict.outcome is Outcome.VALID  # a code that is bad in itself stays refused
+        undecided = verdict.outcome is Outcome.VALID  # a bad code stays refused
         return verdict._replace(
             decision=Decision.UNDECIDED if undecided else verdict.decision,
             rule="" if undecided else verdict.rule,
@@ -188,4 +177,4 @@ def _status_response(result: StatusResult) -> province_node_pb2.QueryStatusRespo
 
 
 _STATUS_OFFLINE = {Outcome.REVOKED: CodeStatus.REVOKED, Outcome.EXPIRED: CodeStatus.EXPIRED}
-"""What the home has said already, in its signed lists and in the code itself."""
+"""Outcomes that need no question: the home's signed lists and the code say the status."""

@@ -1,8 +1,4 @@
-"""Kills a code key that was stolen, without waiting for an offline key.
-
-Durable when it returns: this node signs with the key no more, and every later head names it. The next published
-key signs at once, so keep one published ahead (`province-node keys rotate`).
-"""
+"""Kills a stolen code key, without waiting for an offline key. The next published key signs at once."""
 
 from __future__ import annotations
 
@@ -37,7 +33,7 @@ def decode_kid(text: str) -> bytes:
 
 
 class KillUseCase:
-    """Kills the code keys of one participant."""
+    """Kills code keys of one participant, and lists whose codes they signed."""
 
     def __init__(
         self,
@@ -60,7 +56,8 @@ class KillUseCase:
     def kill(self, kid: bytes, reason: RevocationReason, request: Request) -> Killed:
         """Kills a LIVE or PAPER key of this participant. Blocks.
 
-        Raises InvalidInputError if the trust files name no such key of this participant.
+        Durable when it returns: this node signs with the key no more, and every later head names it. Raises
+        InvalidInputError if the trust files name no such key of this participant.
         """
         now = self._clock.now()
         earlier = self._store.find_killed(request, now)

@@ -1,9 +1,4 @@
-"""A code as a picture: PNG and SVG for paper and pages, half blocks for a terminal.
-
-Error correction level M, as the size goal of docs/wire-format.md counts it. The
-text of a code is alphanumeric by construction (Base45), so segno packs 11 bits
-into two characters.
-"""
+"""A code as a QR picture (PNG, SVG) or as half blocks in a terminal, at error correction level M."""
 
 from __future__ import annotations
 
@@ -24,7 +19,7 @@ _BORDER = 4  # modules of quiet zone, ISO/IEC 18004
 
 @dataclass(frozen=True, slots=True)
 class QrSize:
-    """How much room a code takes."""
+    """The size of a code."""
 
     characters: int
     version: int  # 1 to 40
@@ -45,19 +40,19 @@ def qr_size(text: str) -> QrSize:
 
 
 def write_qr(text: str, path: Path) -> None:
-    """Writes the picture of `text`, of mode 0600; the suffix of `path` (.png or .svg) says which kind.
+    """Writes the picture of `text` with mode 0600; the suffix of `path` (.png or .svg) says which kind.
 
     Raises InvalidInputError for another suffix, ConfigurationError when the file cannot be written.
     """
     kind = check_picture(path)
     picture = io.BytesIO()
     _make(text).save(picture, kind=kind, scale=_PNG_SCALE, border=_BORDER)
-    # whoever has the picture has the code
+    # the picture is the code, so only its owner may read it
     write_output(path, picture.getvalue(), mode=0o600)
 
 
 def check_picture(path: Path) -> str:
-    """Png or svg, as the name of a picture to write says. Raises InvalidInputError for another."""
+    """The kind of picture that the suffix of `path` names: png or svg. Raises InvalidInputError for another."""
     kind = path.suffix.lower().removeprefix(".")
     if kind not in {"png", "svg"}:
         raise InvalidInputError(f"{path}: a picture is written as .png or .svg")

@@ -1,14 +1,4 @@
-"""The home's side of a status query: a question comes in, a signed answer goes out.
-
-Checked in order: the question's form, that it is for us and in its time, the
-asker's signature (its QUESTION key in the trust files); then the code: our own
-signature first, so that nobody can go through the indices. A code we never signed
-and one we have no record of get the same answer, NOT_FOUND. An answer lives a
-minute at most (LIVE: ten seconds) and ends when the code expires. A question that
-comes twice is answered twice: the answer is good for its nonce alone.
-
-Nothing about the person is logged; who asked, and for what purpose, is counted.
-"""
+"""Answers status questions of other participants about this participant's codes. Who asked is counted, the person is not logged."""
 
 from __future__ import annotations
 
@@ -56,10 +46,10 @@ class AnswerUseCase:
         self._clock = clock
 
     def answer(self, data: bytes) -> tuple[bytes, Question]:
-        """The signed answer to a question, and the question (for counting). Blocks on the store.
+        """The signed answer to a question, and the question, for counting. Blocks on the store.
 
-        Raises DecodeError, PreconditionError(QUESTION_EXPIRED), SignatureError,
-        InvalidInputError (not for us).
+        A question that comes twice is answered twice. Raises DecodeError, PreconditionError (QUESTION_EXPIRED),
+        SignatureError, InvalidInputError (for another participant).
         """
         now = self._clock.now()
         view = self._trust()
@@ -73,7 +63,7 @@ class AnswerUseCase:
         skew = view.policy.in_force(now).skew_seconds
         if now >= question.expires_at or question.issued_at > now + skew:
             raise PreconditionError(
-                "the question is outside its time: ask anew, and check the asker's clock",
+                "the question is not valid at this time: ask again, and check the asker's clock",
                 reason=Reason.QUESTION_EXPIRED,
             )
         _verify_asker(view, signed, self._realm)
@@ -98,7 +88,8 @@ class AnswerUseCase:
     def _look_up(
         self, view: TrustView, cose: bytes, now: int
     ) -> tuple[CodeStatus, Level | None, str | None, int, int | None]:
-        """Status, level, rule, sequence, and when the status changes by itself."""
+        """Status, level, rule, sequence, and when the code expires (None: the status does not change)."""
+        # one answer for a code that we did not sign and one without a record: nobody can search the indices
         unknown = (CodeStatus.NOT_FOUND, None, None, 0, None)
         try:
             code = decode_cose_code(cose)
@@ -109,7 +100,7 @@ class AnswerUseCase:
             return unknown
         state = self._store.code_state(day_of(claims.expires_at), claims.index)
         if state is None:
-            # records of past days are forgotten, and such a code can only be EXPIRED
+            # the store forgets past days, whose codes have expired
             return unknown if now < claims.expires_at else (CodeStatus.EXPIRED, None, None, 0, None)
         if now >= claims.expires_at:
             return CodeStatus.EXPIRED, state.level, state.rule, state.sequence, None
@@ -131,4 +122,4 @@ def _verify_asker(view: TrustView, signed: SignedQuestion, realm: str) -> None:
     if not key.not_before <= question.issued_at < key.not_after:
         raise SignatureError(f"the QUESTION key {key.kid.hex()} is outside its window")
     if not verify_sign1(signed.sign1, key.public, Context.QUESTION, realm):
-        raise SignatureError("the signature of the question does not hold")
+        raise SignatureError("the signature of the question is not valid")

@@ -1,13 +1,4 @@
-"""The asker's side of a status query: verify offline, ask the home, believe only its signature.
-
-Rules:
-
-* A code that is bad offline is not asked about: nobody's word could heal it.
-* A home or a gateway that cannot be reached, is overloaded, or whose answer does
-  not hold, gives TEMPORARILY_UNAVAILABLE with advice when to ask again: never a
-  level and never REFUSE.
-* Codes of this node are answered here, by the same use case, and checked the same.
-"""
+"""Asks other participants about their codes: verifies offline, asks the home, accepts only the home's signature."""
 
 from __future__ import annotations
 
@@ -50,12 +41,12 @@ __all__ = ["AskUseCase", "Carry", "StatusResult"]
 DEFAULT_RETRY_SECONDS = 2.0
 
 Carry = Callable[[str, bytes, QueryMode, float], Awaitable[bytes]]
-"""(home, question, mode, timeout) → answer; what the gateway does."""
+"""(home, question, mode, timeout in seconds) → answer. The gateway does this."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusResult:
-    """A verdict, and the home's answer behind it when there is one."""
+    """A verdict, and the home's answer if there is one."""
 
     verdict: Verdict
     mode: QueryMode
@@ -65,7 +56,7 @@ class StatusResult:
 
 
 class AskUseCase:
-    """Asks other participants about their codes."""
+    """Asks on behalf of one participant. The participant's own codes are answered by `answer_here`."""
 
     def __init__(
         self,
@@ -91,7 +82,10 @@ class AskUseCase:
     async def ask(
         self, text: str, mode: QueryMode, purpose: QueryPurpose, context: CheckContext, timeout_seconds: float
     ) -> StatusResult:
-        """What the home says of a code now. Raises TrustError only (no policy in force)."""
+        """What the home says of a code now. Raises only TrustError (no policy in force).
+
+        Without a valid answer the outcome is TEMPORARILY_UNAVAILABLE: no level, and never REFUSE.
+        """
         now = self._clock.now()
         view = self._trust()
         try:
@@ -99,6 +93,7 @@ class AskUseCase:
         except DecodeError:
             return StatusResult(verify_code(view, text, context, now), mode)
         offline = verify_decoded(view, decoded, context, now)
+        # no answer can make a code valid that is bad offline
         if offline.outcome not in ASKABLE:
             return StatusResult(offline, mode)
         try:
@@ -154,7 +149,7 @@ class AskUseCase:
 
 
 def _detail(error: HealthcodeError) -> str:
-    """A stable dotted word for why the home's word could not be had."""
+    """A stable dotted word for why there is no answer of the home."""
     if isinstance(error, OverloadedError):
         return "status.overloaded"
     if isinstance(error, UnavailableError):
