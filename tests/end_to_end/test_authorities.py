@@ -424,7 +424,7 @@ def test_a_province_has_left(country: Country) -> None:
     announce(country, "--signs-until", rfc3339(signs), "--codes-until", rfc3339(codes))
     country.refresh()
     # 1. Not before its last code has ended.
-    assert "codes of participant 31 live until" in country.here(
+    assert "codes of participant 31 are valid until" in country.here(
         "propose", "retirement", "31", "--take-back", refused=True
     )
     early = country.registry_at(codes - 1)
