@@ -75,9 +75,7 @@ class Join:
         if link.seq == 1 or not before:
             return ""
         if is_without_handover(link):
-            return (
-                f"comes back as link {link.seq} by root's word, without its {len(before[-1].keys)} old keys"
-            )
+            return f"is re-onboarded by root as link {link.seq}, without its {len(before[-1].keys)} old keys"
         return f"hands over to link {link.seq}, signed by {len(link.handover)} of {len(before[-1].keys)} old keys"
 
     @property
