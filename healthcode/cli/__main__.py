@@ -1,4 +1,4 @@
-"""The command `healthcode`: for whoever checks codes, with no service of their own."""
+"""The command `healthcode`, for verifiers that run no service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMMANDS = {name: f"healthcode.cli.{name}:{name}" for name in ("verify", "inspe
     cls=CommandGroup,
     lazy=_COMMANDS,
     examples="""
-    # once: begin a trust folder; the fingerprint comes from the national operators, by another way
+    # once: make a trust folder; get the fingerprint from the national operators over another channel
     healthcode trust init --source grpcs://registry.example:7444 --ca registry-ca.pem --root-fingerprint sha256:4f…
     # then, offline
     healthcode verify --place STATION code.png
@@ -26,7 +26,7 @@ _COMMANDS = {name: f"healthcode.cli.{name}:{name}" for name in ("verify", "inspe
 )
 @click.version_option(package_name="healthcode")
 def cli() -> None:
-    """Verify the health codes of every province, offline, with trust that you hold yourself.
+    """Verify the health codes of every province, offline, with your own copy of the trust files.
 
     Exit status: 0 done, PASS or CHECK_NOT_REQUIRED; 1 refused; 2 usage or
     configuration; 3 FURTHER_CHECK or UNDECIDED; 4 unavailable; 70 a fault of ours.
@@ -34,6 +34,7 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
+    """Runs the command line and ends the process."""
     run(cli)
 
 

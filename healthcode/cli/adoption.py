@@ -1,4 +1,4 @@
-"""What the `rebootstrap` commands share: adopting a new bootstrap's root in a trust folder, and naming it in a configuration."""
+"""Shared by the `rebootstrap` commands: adopts the root of a new bootstrap, and writes it into a configuration."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def fingerprint_option(function: _Function) -> _Function:
         "fingerprint",
         type=FINGERPRINT,
         required=True,
-        help="Of the new root, as the key holders read it out to you; in groups or not. Never copy it from this "
-        "machine, a log or the registry: they may be the attack.",
+        help="The new root's fingerprint, as the key holders read it out to you; spaces are allowed. Never copy it from "
+        "this machine, a log or the registry: an attacker may have written it there.",
     )(function)
 
 
 def adopt(folder: Path, sources: Sequence[TrustSource], fingerprint: str) -> dict[str, Any]:
-    """Adopts the root, and tells what came of it. Raises as adopt_root."""
+    """Adopts the root and returns the result to print. Raises as `adopt_root` does."""
     done = adopt_root(folder, sources, fingerprint, SystemClock().now())
     view = done.refresh.view
     return {
@@ -52,9 +52,9 @@ def adopt(folder: Path, sources: Sequence[TrustSource], fingerprint: str) -> dic
 
 
 def name_root(configuration: Path, before: str, fingerprint: str) -> str:
-    """Puts the new fingerprint in the place of the old one in a configuration; what a person is told of it.
+    """Replaces the old fingerprint in a configuration. Returns a sentence that says what was done.
 
-    The trust folder knows both, so a service starts with either; a folder that is made anew needs the new one.
+    A failure is no error: the trust folder knows both fingerprints, so a service starts with either.
     """
     if before == fingerprint:
         return f"{configuration.name} names it already"
@@ -65,5 +65,5 @@ def name_root(configuration: Path, before: str, fingerprint: str) -> str:
         if os.geteuid() == 0:
             os.chown(configuration, was.st_uid, was.st_gid)
     except OSError as error:
-        return f"write it into {configuration} as root_fingerprint; this command could not: {error}"
+        return f"write it into {configuration} as root_fingerprint yourself; this command could not: {error}"
     return f"{configuration.name} names it now"

@@ -1,4 +1,4 @@
-"""Changing a passphrase, as a command of each service: from files, a systemd credential, or a person."""
+"""Shared by the commands that change a passphrase."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def new_passphrase_option(function: _Function) -> _Function:
-    """`--new-passphrase-file`; without it a person is asked, twice."""
+    """`--new-passphrase-file`; the default is a prompt."""
     return click.option(
         "--new-passphrase-file",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="A file of mode 0600 with the new passphrase; without it you are asked, twice.",
+        help="A file of mode 0600 with the new passphrase. Default: a prompt, twice.",
     )(function)
 
 
 def old_passphrase(file: Path | None, label: str) -> bytes:
-    """The passphrase that opens a key now, from `file` or a person. Raises ConfigurationError."""
+    """The present passphrase, from `file` or a prompt. Raises ConfigurationError."""
     return read_passphrase(
         file,
         prompt=lambda: ask_secret(
@@ -36,7 +36,7 @@ def old_passphrase(file: Path | None, label: str) -> bytes:
 
 
 def new_passphrase(file: Path | None, label: str) -> bytes:
-    """The new one, from `file` or a person. Raises ConfigurationError; InvalidInputError when it is too short."""
+    """The new passphrase, from `file` or a prompt. Raises ConfigurationError, or InvalidInputError if too short."""
 
     def check(text: str) -> None:
         check_passphrase(text, label)
@@ -55,7 +55,7 @@ def new_passphrase(file: Path | None, label: str) -> bytes:
 
 
 def say_changed(paths: Sequence[Path], changed: Sequence[Path], following: str) -> dict[str, object]:
-    """What the command prints."""
+    """The result to print."""
     return {
         "changed": [str(path) for path in changed],
         "had_it_already": [str(path) for path in paths if path not in changed],

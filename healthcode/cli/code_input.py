@@ -1,4 +1,4 @@
-"""What a command is given to check: a code's text, a picture of one, or lines on standard input."""
+"""Reads codes for a command: from its argument, a picture, or standard input."""
 
 from __future__ import annotations
 
@@ -10,39 +10,38 @@ from healthcode.cli.picture import is_picture_name, read_picture
 
 __all__ = ["read_codes"]
 
-MAX_LINE_CHARACTERS = 8192  # longer than any code; what is cut off is MALFORMED all the same
+MAX_LINE_CHARACTERS = 8192  # longer than any code, so a longer line is MALFORMED anyway
 
 
 def read_codes(argument: str) -> Iterator[str]:
-    """The texts that `argument` stands for, as they come.
+    """Yields the codes that `argument` names.
 
-    `-` reads standard input, a code a line, empty lines left out. The name of a
-    picture gives the QR codes in it; so does whatever else lies there. Anything else is a code itself: also garbage,
-    for which a verdict is the right answer. Raises InvalidInputError for a picture
-    that is missing or shows no code.
+    `-` reads standard input, one code a line, and skips empty lines. The name of a picture or of an
+    existing file yields the QR codes in it. Any other text is the code itself, even if malformed:
+    then the verdict says so. Raises InvalidInputError if a picture is missing or shows no code.
     """
     if argument == "-":
         yield from _lines()
-    elif is_picture_name(argument) or _is_there(argument):
+    elif is_picture_name(argument) or _file_exists(argument):
         yield from read_picture(Path(argument))
     else:
         yield argument.strip("\r\n")
 
 
-def _is_there(argument: str) -> bool:
+def _file_exists(argument: str) -> bool:
     try:
         return Path(argument).exists()
-    except (OSError, ValueError):  # a text that no file system takes for a name
+    except (OSError, ValueError):  # the text cannot be a file name
         return False
 
 
 def _lines() -> Iterator[str]:
-    # bytes that are no UTF-8 become characters that no code has
+    # invalid UTF-8 becomes characters that no code contains
     stream = sys.stdin.buffer
     while line := stream.readline(MAX_LINE_CHARACTERS):
         rest = line
         while not rest.endswith(b"\n") and (rest := stream.readline(MAX_LINE_CHARACTERS)):
-            pass  # the end of a line that is too long belongs to it
+            pass  # skip the rest of a line that is too long
         text = line.decode("utf-8", errors="replace").strip("\r\n")
         if text.strip():
             yield text

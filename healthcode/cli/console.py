@@ -1,19 +1,6 @@
-"""What all our commands share: exit statuses, error lines, `--json`, help with examples.
+"""Shared by all commands: exit statuses, error messages, `--json`, help with examples.
 
-Exit status: 0 done; 1 refused; 2 usage or configuration; 3 further check or
-undecided; 4 unavailable; 70 a fault of ours. No command prints a traceback,
-unless HEALTHCODE_DEBUG=1.
-
-    @click.group(cls=CommandGroup, examples="province-node check --dir node")
-    def cli() -> None: ...
-
-    @cli.command(cls=Command, examples="province-node status --json")
-    @json_option
-    def status(as_json: bool) -> None:
-        print_result({"realm": "test-demo"}, as_json=as_json, table=lambda data: details(data))
-
-    def main() -> None:
-        run(cli)
+No command prints a traceback unless HEALTHCODE_DEBUG=1.
 """
 
 from __future__ import annotations
@@ -33,7 +20,7 @@ import click
 import structlog
 from rich.console import Console, RenderableType
 
-import healthcode.rpc  # noqa: F401  it quiets grpc, which must happen before anything imports that
+import healthcode.rpc  # noqa: F401  sets grpc's log level, which must precede any import of grpc
 from healthcode.cli.table import details, rows
 from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputError
 from healthcode.telemetry import get_logger
@@ -63,21 +50,21 @@ EXIT_USAGE = 2
 EXIT_FURTHER_CHECK = 3
 EXIT_UNAVAILABLE = 4
 EXIT_FAULT = 70
-EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells have it
+EXIT_INTERRUPTED = 130  # Ctrl-C, as in shells
 
-_NO_ANSWER = "there was nobody to answer: run it at a terminal, or see --help for what scripts give instead"
+_NO_ANSWER = "the prompt got no answer: run the command in a terminal, or see --help for the options that replace prompts"
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class _Examples(click.Command):
-    """Shows `examples` (one command a line, `#` lines are comments) at the end of --help, as written."""
+    """Prints `examples` (one command a line; `#` starts a comment) unwrapped at the end of --help."""
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = [line.strip() for line in examples.strip().splitlines()]
 
-    def get_short_help_str(self, limit: int = 45) -> str:  # noqa: ARG002  the list of commands wraps, and cuts nothing
+    def get_short_help_str(self, limit: int = 45) -> str:  # noqa: ARG002  the list of commands wraps instead of truncating
         return super().get_short_help_str(10_000)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -95,8 +82,8 @@ class Command(_Examples):
 class CommandGroup(_Examples, click.Group):
     """A click group with `examples`, whose commands are `Command`s.
 
-    `lazy` names commands by where they are, `module:function`: imported when one is asked
-    for, since most of what a command takes to start is what the others import.
+    `lazy` maps a command's name to `module:function`, which is imported only when that command
+    runs: imports of the other commands would dominate its start-up time.
     """
 
     command_class = Command
@@ -112,7 +99,7 @@ class CommandGroup(_Examples, click.Group):
         if cmd_name in self._lazy and cmd_name not in self.commands:
             module, _, name = self._lazy[cmd_name].partition(":")
             command = getattr(importlib.import_module(module), name)
-            assert isinstance(command, click.Command)  # noqa: S101  a group names commands alone
+            assert isinstance(command, click.Command)  # noqa: S101  `lazy` names only commands
             self.add_command(command, cmd_name)
         return super().get_command(ctx, cmd_name)
 
@@ -128,9 +115,9 @@ def json_option(function: _Function) -> _Function:
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command and ends the process with its exit status.
 
-    A HealthcodeError becomes one line on standard error (with `--json`, an object
-    {"error": {"reason", "message", …}}); any other exception one line with an
-    incident id and status 70.
+    A HealthcodeError is printed as one line on standard error (with `--json`, as an object
+    {"error": {"reason", "message", …}}). Any other exception is printed as one line with an
+    incident id; the exit status is then 70.
     """
     args = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in args
@@ -139,10 +126,10 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
     except click.exceptions.Exit as error:
         status = error.exit_code
     except click.Abort as error:
-        # click raises it of what it met, which is then its cause or its context
-        met = error.__cause__ or error.__context__
-        _print_error(_NO_ANSWER if isinstance(met, EOFError) else "stopped", "ABORTED", as_json=as_json)
-        status = EXIT_INTERRUPTED if isinstance(met, KeyboardInterrupt) else EXIT_REFUSED
+        # click raises Abort from the original exception
+        original = error.__cause__ or error.__context__
+        _print_error(_NO_ANSWER if isinstance(original, EOFError) else "stopped", "ABORTED", as_json=as_json)
+        status = EXIT_INTERRUPTED if isinstance(original, KeyboardInterrupt) else EXIT_REFUSED
     except click.ClickException as error:
         if as_json:
             _print_error(error.format_message(), "USAGE", as_json=True)
@@ -154,16 +141,16 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
         _print_error(error.message, error.reason, as_json=as_json, error=error)
         status = error.exit_status
     except BrokenPipeError:
-        # the reader of a pipe has gone, as with `| head`; say nothing more to it
+        # the reader closed the pipe, as `| head` does: write nothing more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
-    except Exception as error:  # noqa: BLE001  the outermost edge: whatever is left is a fault of ours
+    except Exception as error:  # noqa: BLE001  the outermost handler: any other exception is our fault
         _debug_traceback()
         incident = secrets.token_hex(4)
-        where = "run again with HEALTHCODE_DEBUG=1 and report what it prints"
-        if structlog.is_configured():  # a service: nobody will run it again to see
+        where = "run again with HEALTHCODE_DEBUG=1 and report the traceback"
+        if structlog.is_configured():  # a service writes the traceback to its log
             get_logger("command").error("fault", incident=incident, exc_info=error)
-            where = "report what the log has under that id"
+            where = "report the log entry with this id"
         message = f"a fault of ours ({type(error).__name__}, incident {incident}): {where}"
         _print_error(message, "INTERNAL", as_json=as_json)
         status = EXIT_FAULT
@@ -171,16 +158,16 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
 
 
 def exit_with(status: int) -> NoReturn:
-    """Ends the command with an exit status, after its result was printed."""
+    """Ends the command with this exit status, after its result has been printed."""
     raise click.exceptions.Exit(status)
 
 
 def ask_secret(
     what: str, *, new: bool = False, instead: str = "", check: Callable[[str], None] | None = None
 ) -> str:
-    """Asks a person for a secret, unseen; twice when it is `new`, and again while `check` raises InvalidInputError.
+    """Prompts for a secret without echo; twice if it is `new`, and again while `check` raises InvalidInputError.
 
-    Raises ConfigurationError when there is no terminal to ask at; `instead` says what to do then.
+    Raises ConfigurationError if there is no terminal; `instead` says what to do then.
     """
 
     def checked(text: str) -> str:
@@ -192,7 +179,7 @@ def ask_secret(
         return text
 
     with warnings.catch_warnings():
-        # without a terminal getpass warns, and would read what somebody else sent to standard input
+        # without a terminal getpass only warns, and then reads standard input, which may hold other data
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
             return str(
@@ -200,12 +187,12 @@ def ask_secret(
             )
         except getpass.GetPassWarning:
             raise ConfigurationError(
-                f"there is no terminal to ask for the {what} at: {instead or 'run it at one'}"
+                f"there is no terminal to prompt for the {what}: {instead or 'run the command in one'}"
             ) from None
 
 
 def error_console() -> Console:
-    """Where progress and remarks go: standard error, so that standard output stays a result."""
+    """Standard error, for progress and remarks; standard output carries only the result."""
     return Console(stderr=True)
 
 
@@ -220,7 +207,7 @@ def print_result(
     as_json: bool,
     table: Callable[[Any], RenderableType],
 ) -> None:
-    """Prints a command's result: `data` itself with --json, else what `table` makes of it."""
+    """Prints a result: as JSON with --json, else as rendered by `table`."""
     if as_json:
         print_json(data)
     else:

@@ -1,10 +1,6 @@
-"""What the `check` commands of our services find: one shape, one way to show it, one exit status.
+"""The findings of the `check` commands: how they are made, printed, and turned into an exit status.
 
-    findings = [look("offline keys", lambda: "none lie here"), look_at_port("listen", settings.listen)]
-    print_findings(findings, as_json=as_json)      # ends the command
-
-With --json: {"ready": bool, "findings": [{"what", "grade": "OK|WARNING|FAILED", "detail"}]}.
-What may be so because the service runs already, as a port that is taken, is a WARNING everywhere.
+JSON: {"ready": bool, "findings": [{"what", "grade": "OK|WARNING|FAILED", "detail"}]}.
 """
 
 from __future__ import annotations
@@ -26,7 +22,7 @@ __all__ = ["Finding", "Grade", "look", "look_at_port", "print_findings"]
 
 
 class Grade(StrEnum):
-    """How a finding is meant."""
+    """How serious a finding is. A state that a running service causes, such as a port in use, is a WARNING."""
 
     OK = "OK"
     WARNING = "WARNING"
@@ -35,9 +31,9 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at, and when it does not hold, what to do.
+    """The result of one check; `detail` says what to do about it.
 
-    `exit_status` is what a FAILED one ends the command with: that of the start it would stop.
+    `exit_status` of a FAILED finding is that of the start which it would prevent.
     """
 
     what: str
@@ -47,7 +43,7 @@ class Finding:
 
 
 def look(what: str, find: Callable[[], str]) -> Finding:
-    """What `find` says is OK; what it raises, of ours, FAILED."""
+    """OK with the text that `find` returns, or FAILED with the HealthcodeError that it raises."""
     try:
         return Finding(what, Grade.OK, find())
     except HealthcodeError as error:
@@ -55,14 +51,16 @@ def look(what: str, find: Callable[[], str]) -> Finding:
 
 
 def look_at_port(what: str, listen: str | None) -> Finding:
-    """Whether one can listen there; a port that is taken may be taken by the service itself."""
+    """Whether the address is free to listen on."""
     if listen is None:
-        return Finding(what, Grade.OK, "none wanted")
+        return Finding(what, Grade.OK, "not configured")
     try:
         check_free(listen)
     except UnavailableError:
         return Finding(
-            what, Grade.WARNING, f"{listen} is taken: does it run already? If not, stop who has it"
+            what,
+            Grade.WARNING,
+            f"{listen} is in use: if this service is not running, stop the program that uses it",
         )
     except ConfigurationError as error:
         return Finding(what, Grade.FAILED, error.message, error.exit_status)
@@ -70,9 +68,9 @@ def look_at_port(what: str, listen: str | None) -> Finding:
 
 
 def print_findings(findings: Iterable[Finding], *, as_json: bool) -> None:
-    """Shows them; ends the command with the status of a start when something failed."""
+    """Prints them. If one failed, ends the command with the exit status of the start that it would prevent."""
     found = tuple(findings)
-    # whatever it is, it stops a start: 4 when it may be back by itself, else it is to be set right here
+    # 4 if it may recover without action here, else 2
     failed = [
         one.exit_status if one.exit_status == EXIT_UNAVAILABLE else EXIT_USAGE
         for one in found
@@ -81,7 +79,7 @@ def print_findings(findings: Iterable[Finding], *, as_json: bool) -> None:
     lines = [{"what": one.what, "grade": one.grade.value, "detail": one.detail} for one in found]
     print_result({"ready": not failed, "findings": lines}, as_json=as_json, table=_table)
     if failed:
-        # what must be set right here comes before what may be back by itself
+        # what needs action here (2) comes before what may recover (4)
         exit_with(min(failed))
 
 

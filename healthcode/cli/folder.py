@@ -1,4 +1,4 @@
-"""The trust folder that a command works with, and what to say when there is none."""
+"""Chooses and opens the trust folder of a command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def default_trust_folder(environ: Mapping[str, str]) -> Path:
-    """$HEALTHCODE_TRUST, else the user's data folder after the XDG base directory specification."""
+    """$HEALTHCODE_TRUST, else a folder in the user's data folder (XDG Base Directory Specification)."""
     named = environ.get("HEALTHCODE_TRUST")
     if named:
         return Path(named)
@@ -27,7 +27,7 @@ def default_trust_folder(environ: Mapping[str, str]) -> Path:
 
 
 def trust_option(name: str) -> Callable[[_Function], _Function]:
-    """Adds the option `name` (--trust or --dir; the other of the two is taken as well), passed on as the Path `folder`."""
+    """Adds the option `name`, --trust or --dir, with the other as a synonym; passed as the Path `folder`."""
     return click.option(
         name,
         "--dir" if name == "--trust" else "--trust",
@@ -40,12 +40,12 @@ def trust_option(name: str) -> Callable[[_Function], _Function]:
 
 
 def open_trust(folder: Path) -> TrustStore:
-    """The trust in `folder`, without any network.
+    """Opens `folder` without network.
 
-    Raises ConfigurationError when there is no trust folder, TrustError when nothing in it holds.
+    Raises ConfigurationError if there is no trust folder, TrustError if it has no valid generation.
     """
     if not folder.is_dir():
         raise ConfigurationError(
-            f"there is no trust folder {folder}: begin one with `healthcode trust init`, or name another"
+            f"there is no trust folder {folder}: make one with `healthcode trust init`, or name another"
         )
     return TrustStore.open(folder)

@@ -1,4 +1,4 @@
-"""`healthcode inspect`: what is written in a code, without trusting a word of it."""
+"""`healthcode inspect`: prints the contents of a code without verifying it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _NO_CODE = (
 @click.argument("code", metavar="CODE|IMAGE|-")
 @json_option
 def inspect(code: str, as_json: bool) -> None:
-    """Show what is written in a code. Nothing is verified: anybody can write anything.
+    """Show the contents of a code. Nothing is verified, so it may be forged.
 
-    Ends with 1 when a text is no code.
+    Exit status 1 if a text is not a code.
     """
     found = [_describe(text) for text in read_codes(code)]
     if not found:
-        raise InvalidInputError("there was no code on standard input")
+        raise InvalidInputError("no code on standard input: give one code per line")
     data = found[0] if len(found) == 1 else found
     print_result(data, as_json=as_json, table=lambda _: Group(*(_table(one) for one in found)))
     if any("malformed" in one for one in found):
@@ -95,10 +95,10 @@ def _issuer_name(code: str) -> str | None:
 
 def _table(data: Mapping[str, Any]) -> RenderableType:
     if "malformed" in data:
-        heading = Text("MALFORMED: this is no code.", style="bold red")
+        heading = Text("MALFORMED: this is not a code.", style="bold red")
     else:
-        said = "NOT VERIFIED: this is what the code says of itself. Use `healthcode verify`."
-        heading = Text(said, style="bold yellow")
+        unverified = "NOT VERIFIED: anyone can write such a code. Use `healthcode verify`."
+        heading = Text(unverified, style="bold yellow")
     return Group(
         heading, details({name: value for name, value in data.items() if name != "verified"}), Text()
     )

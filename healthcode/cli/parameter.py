@@ -1,9 +1,4 @@
-"""Kinds of values that operators type, refused at once with what they look like.
-
-@click.option("--listen", type=ADDRESS)
-@click.option("--registry", type=ENDPOINT)
-@click.option("--root-fingerprint", type=FINGERPRINT)
-"""
+"""Click parameter types for addresses and fingerprints."""
 
 from __future__ import annotations
 
@@ -21,7 +16,7 @@ _GROUPING = re.compile(r"[\s/-]")
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-class _Address(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click alone
+class _Address(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases of click
     name = "host:port"
 
     def __init__(self, least_port: int) -> None:
@@ -42,21 +37,21 @@ class _Fingerprint(click.ParamType):  # type: ignore[type-arg]  # as above
     name = "sha256:hex"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        # as people read it out: in groups, and without the word before it
+        # people read it out in groups and without the prefix
         digits = _GROUPING.sub("", str(value).lower()).removeprefix("sha256:")
         text = f"sha256:{digits}"
         if _FINGERPRINT.fullmatch(text) is None:
             self.fail(
-                "it is sha256: and 64 hex digits, as `trust-registry fingerprint` prints it", param, ctx
+                "write sha256: and 64 hex digits, as `trust-registry fingerprint` prints it", param, ctx
             )
         return text
 
 
 ADDRESS = _Address(0)
-"""host:port to listen on; with port 0 the system chooses."""
+"""host:port to listen on; port 0 lets the system choose."""
 
 ENDPOINT = _Address(1)
-"""host:port where somebody is reached."""
+"""host:port to connect to."""
 
 FINGERPRINT = _Fingerprint()
-"""The SHA-256 of a root file: `sha256:` and 64 hex digits, or the digits in groups."""
+"""The SHA-256 of a root file: 64 hex digits, with or without `sha256:` and grouping."""

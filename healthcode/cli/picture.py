@@ -1,9 +1,4 @@
-"""Reading the QR codes in a picture file: PNG, JPEG, WebP, GIF or BMP.
-
-A picture is hostile input like any other: its format is one of a few, its size in
-bytes and in pixels is bounded before it is decoded, and whatever a decoder says
-against it becomes one sentence.
-"""
+"""Reads the QR codes in a picture file. Pictures are untrusted: formats, bytes and pixels are limited."""
 
 from __future__ import annotations
 
@@ -27,15 +22,14 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
 
 def is_picture_name(text: str) -> bool:
-    """Whether `text` reads like the name of a picture file, whether or not there is one, or can be read."""
+    """Whether `text` looks like the name of a picture file, even of a missing or unsupported one."""
     return Path(text).suffix.lower() in PICTURE_SUFFIXES | _OTHER_SUFFIXES
 
 
 def read_picture(path: Path) -> list[str]:
     """The texts of the QR codes in the picture, from top to bottom; at least one.
 
-    Raises InvalidInputError for a file that is missing, too large, no picture, or
-    shows no QR code that can be read.
+    Raises InvalidInputError if the file is missing, too large, not a picture, or has no readable QR code.
     """
     try:
         with path.open("rb") as file:
@@ -47,14 +41,12 @@ def read_picture(path: Path) -> list[str]:
     found = zxingcpp.read_barcodes(_grey(data, path), formats=_QR)
     texts = [code.text for code in sorted(found, key=lambda code: code.position.top_left.y) if code.text]
     if not texts:
-        raise InvalidInputError(
-            f"{path} shows no QR code that can be read: a larger or sharper picture may help"
-        )
+        raise InvalidInputError(f"{path} shows no readable QR code: try a larger or sharper picture")
     return texts
 
 
 def _grey(data: bytes, path: Path) -> Image.Image:
-    """The decoded picture on white, one byte a pixel."""
+    """The decoded picture on a white background, one byte a pixel."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -65,9 +57,9 @@ def _grey(data: bytes, path: Path) -> Image.Image:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_large(path) from error
-    except Exception as error:  # decoders of pictures raise whatever they like
+    except Exception as error:  # picture decoders raise arbitrary exceptions
         raise InvalidInputError(
-            f"{path} is no picture that can be read (PNG, JPEG, WebP, GIF or BMP)"
+            f"{path} is not a readable picture: use PNG, JPEG, WebP, GIF or BMP"
         ) from error
     page = Image.new("RGBA", drawn.size, "white")
     page.alpha_composite(drawn)

@@ -1,4 +1,4 @@
-"""`healthcode policy`: the national rules that verdicts follow."""
+"""`healthcode policy`: shows the national rules that verdicts follow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CONDITIONS = ("outcomes", "levels", "tiers", "places", "areas", "categories")
 
 @click.group(cls=CommandGroup, examples="healthcode policy show")
 def policy() -> None:
-    """The policy in force, and those to come."""
+    """Show the policy in force and upcoming policies."""
 
 
 @policy.command(
@@ -36,7 +36,7 @@ def policy() -> None:
 @trust_option("--dir")
 @json_option
 def show(folder: Path, as_json: bool) -> None:
-    """Show the policy in force as a table, the first rule that holds decides; and when it changes."""
+    """Show the policy in force as a table, in which the first matching rule decides, and when it changes."""
     book, now = open_trust(folder).view.policy, SystemClock().now()
     data = {
         "in_force": _describe(book.in_force(now)),

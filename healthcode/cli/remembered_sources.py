@@ -1,8 +1,4 @@
-"""Where a trust folder is fed from: named at `trust init`, kept beside the trust, the preferred source first.
-
-What an address may be stands in rpc/source.py. Sources are a convenience, never a matter
-of trust: whatever they serve is verified.
-"""
+"""The sources of a trust folder: named at `trust init`, stored in the folder, the preferred one first."""
 
 from __future__ import annotations
 
@@ -29,7 +25,7 @@ MAX_SOURCES = 16
 
 @dataclass(frozen=True, slots=True)
 class SourceName:
-    """A source by its address; `ca_pem` for those that need one."""
+    """The address of a source, and the CAs of its certificate if it uses TLS."""
 
     url: str
     ca_pem: str | None = None
@@ -47,22 +43,21 @@ class _SourcesDocument(JsonFile):
 
 
 def name_sources(urls: Sequence[str], ca_pem: str | None) -> tuple[SourceName, ...]:
-    """The sources of a command line: the CA goes to those that speak TLS, folders' paths are made absolute.
+    """The sources of a command line. `ca_pem` goes to those with TLS; paths of folders become absolute.
 
-    Raises ConfigurationError for an address that cannot be meant, one that is named twice,
-    and for too many.
+    Raises ConfigurationError for an invalid or repeated address, and for too many.
     """
     found = [url if "://" in url else str(Path(url).absolute()) for url in map(check_source, urls)]
     if len(set(found)) != len(found):
-        raise ConfigurationError("a source is named twice: it can be asked once only")
+        raise ConfigurationError("a source is named twice: name each once")
     if len(found) > MAX_SOURCES:
-        raise ConfigurationError(f"at most {MAX_SOURCES} sources can be followed")
+        raise ConfigurationError(f"there are {len(found)} sources: name at most {MAX_SOURCES}")
     secure = ("grpcs://", "https://")
     return tuple(SourceName(url, ca_pem if url.startswith(secure) else None) for url in found)
 
 
 def write_sources(folder: Path, sources: Sequence[SourceName]) -> None:
-    """Remembers the sources in the trust folder. Raises ConfigurationError when they cannot be written."""
+    """Stores the sources in the trust folder. Raises ConfigurationError if that fails."""
     rows = [{"url": each.url, "ca_pem": each.ca_pem} for each in sources]
     document = {"format": "healthcode/sources/1", "sources": rows}
     try:
@@ -72,16 +67,16 @@ def write_sources(folder: Path, sources: Sequence[SourceName]) -> None:
 
 
 def read_sources(folder: Path) -> tuple[SourceName, ...]:
-    """The sources that the folder remembers. Raises ConfigurationError when there are none."""
+    """The stored sources. Raises ConfigurationError if there are none."""
     path = folder / FILE_NAME
     try:
         data = read_regular(path)
         try:
             rows = decode_json_file(_SourcesDocument, data, MAX_FILE_BYTES).sources
-        except DecodeError:  # a folder begun when there was one source only
+        except DecodeError:  # an older folder, which stores one source
             rows = (decode_json_file(_SourceDocument, data, MAX_FILE_BYTES),)
     except FileNotFoundError as error:
-        raise ConfigurationError(f"{folder} remembers no source: name one with --source") from error
+        raise ConfigurationError(f"{folder} has no stored source: name one with --source") from error
     except (OSError, DecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: name a source with --source") from error
     return tuple(SourceName(row.url, row.ca_pem) for row in rows)
@@ -89,6 +84,6 @@ def read_sources(folder: Path) -> tuple[SourceName, ...]:
 
 @contextmanager
 def open_sources(sources: Sequence[SourceName]) -> Iterator[tuple[TrustSource, ...]]:
-    """The sources, for as long as the block runs. Raises ConfigurationError for one that cannot be meant."""
+    """Opens the sources for the duration of the block. Raises ConfigurationError for an invalid one."""
     with ExitStack() as stack:
         yield tuple(stack.enter_context(open_source(each.url, ca_pem=each.ca_pem)) for each in sources)

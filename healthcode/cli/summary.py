@@ -1,4 +1,4 @@
-"""What `healthcode trust` prints: what a refresh brought, and what stands in a trust folder."""
+"""Describes refresh results and trust folders, for `healthcode trust` and the `status` commands."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def _refresh_table(data: Mapping[str, Any]) -> RenderableType:
         details({name: value for name, value in data.items() if name not in {"rejected", "passed_over"}})
     ]
     if data["passed_over"]:
-        title = "Sources that were passed over"
+        title = "Sources passed over"
         parts.append(rows(("source", "reason", "message"), data["passed_over"], title=title))
     if data["rejected"]:
-        title = "Refused; the last good files of these serve on"
+        title = "Refused: the last valid files of these participants stay in use"
         parts.append(rows(("participant", "reason", "message"), data["rejected"], title=title))
     return Group(*parts)
 
@@ -92,7 +92,7 @@ def describe_trust(store: TrustStore, now: int) -> dict[str, Any]:
 
 
 def describe_root(state: TrustState) -> dict[str, Any]:
-    """The root in force by its fingerprint, and where its row began anew without the signature of the one before."""
+    """The fingerprint of the root in force, and the versions at which a new bootstrap restarted root."""
     national = state.files.national
     return {
         "root_fingerprint": root_fingerprint(national.roots[-1]),
@@ -110,7 +110,9 @@ def _clock_warnings(view: TrustView, now: int) -> list[str]:
     ahead = view.clock_ahead_seconds(now)
     behind = view.timestamp_signed_at - now
     if ahead > TOLERANCE_SECONDS:
-        return [f"this machine's clock is {ahead} s ahead of signed times, or all sources lag: set the clock"]
+        return [
+            f"this machine's clock is {ahead} s ahead of signed times, or all sources are outdated: set the clock"
+        ]
     if behind > TOLERANCE_SECONDS:
         return [f"this machine's clock is {behind} s or more behind signed times: set the clock"]
     return []
@@ -157,7 +159,7 @@ def _name(code: str) -> str | None:
 
 
 def _tier(view: TrustView, issuer: IssuerView, now: int) -> dict[str, Any]:
-    """By the thresholds of the policy in force; without one there is an age, and no tier."""
+    """The tier by the policy in force, and the age; without a policy, no tier."""
     try:
         tier, age = view.tier(issuer.code, view.policy.in_force(now).freshness, now)
     except HealthcodeError:

@@ -1,8 +1,4 @@
-"""How our commands show results to people: names and values, and tables.
-
-Text wraps between words. An id, a key id, a digest, a date is one word, and never broken:
-it is there to be read out, compared and copied.
-"""
+"""Renders results for people. Text wraps only between words, so ids and digests can be copied and compared."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ __all__ = ["details", "rows"]
 
 
 def details(data: Mapping[str, Any]) -> Table:
-    """A two-column table of names and values; an id or a digest is never broken across lines."""
+    """A two-column table of names and values."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     cells = [_cell(value) for value in data.values()]
@@ -38,8 +34,7 @@ def rows(
 ) -> RenderableType:
     """A table with a line for each mapping; `columns` are its keys, in order.
 
-    Text wraps between words, and never inside an id, a digest or a date; what does not fit a
-    terminal like that is shown as one block for each mapping. Without any line, `empty`.
+    If the terminal is too narrow, each mapping is shown as a block. Without any line, shows `empty`.
     """
     found = tuple(lines)
     if not found:
@@ -48,7 +43,7 @@ def rows(
 
 
 class _Rows:
-    """A table that knows what to be where there is no room for it."""
+    """A table that becomes blocks if the terminal is too narrow."""
 
     def __init__(self, columns: Sequence[str], lines: Sequence[Mapping[str, Any]], title: str | None) -> None:
         self._columns = columns
@@ -78,7 +73,7 @@ class _Rows:
             table.add_column(
                 name,
                 min_width=max(map(_longest_word, (name, *mine))),
-                # of ids alone: the columns of text make room for it
+                # a column of single words does not wrap; columns of text do
                 no_wrap=all(len(cell.plain.split()) <= 1 for cell in mine),
             )
         for line in cells:
@@ -91,7 +86,7 @@ def _longest_word(text: Text) -> int:
 
 
 def _cell(value: object) -> Text:
-    # Text, so that square brackets in data are never read as markup
+    # Text, because rich would interpret square brackets in a str as markup
     if isinstance(value, Text):
         return value
     if value is None:

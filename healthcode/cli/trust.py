@@ -1,4 +1,4 @@
-"""`healthcode trust`: begin a trust folder, keep it current, see what is in it."""
+"""`healthcode trust`: makes a trust folder, keeps it current, shows its contents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from healthcode.cli.adoption import adopt, fingerprint_option
 from healthcode.cli.console import CommandGroup, details, json_option, print_result
-from healthcode.cli.expiry import DeadlineTeller
+from healthcode.cli.expiry import DeadlineReporter
 from healthcode.cli.folder import open_trust, trust_option
 from healthcode.cli.remembered_sources import (
     SourceName,
@@ -34,7 +34,7 @@ from healthcode.trust.store import init_trust
 __all__ = ["trust"]
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_CA_HELP = "CAs of the sources' certificates (PEM): needed for grpcs; for https instead of the system's."
+_CA_HELP = "CAs of the sources' certificates (PEM): required for grpcs; for https they replace the system's."
 
 
 @click.group(
@@ -46,16 +46,16 @@ _CA_HELP = "CAs of the sources' certificates (PEM): needed for grpcs; for https 
     """,
 )
 def trust() -> None:
-    """The signed files that verification rests on."""
+    """Manage the signed files by which codes are verified."""
 
 
 @trust.command(
     examples="""
     healthcode trust init --source grpcs://registry.example:7444 --ca registry-ca.pem --root-fingerprint sha256:4f…
-    # the registry first, then mirrors: the newest that holds wins
+    # the registry first, then mirrors: the newest valid files win
     healthcode trust init --source grpcs://registry.example:7444 --source https://mirror.example/trust \\
         --ca cas.pem --root-fingerprint sha256:4f…
-    # from a copy that was carried by hand
+    # from a copy on a medium
     healthcode trust init --source /media/trust --root-fingerprint sha256:4f… --dir ./trust
     """
 )
@@ -65,7 +65,7 @@ def trust() -> None:
     required=True,
     multiple=True,
     metavar="URL|DIR",
-    help="grpcs://host:port, https://host/folder, or a folder. Several: the first is preferred.",
+    help="grpcs://host:port, https://host/folder, or a folder; repeatable, the preferred one first.",
 )
 @click.option("--ca", type=_FILE, help=_CA_HELP)
 @click.option(
@@ -73,15 +73,15 @@ def trust() -> None:
     "fingerprint",
     required=True,
     metavar="sha256:HEX",
-    help="As the national key holders announced it: get it by another way than the source.",
+    help="As the national key holders announced it: do not get it from the source.",
 )
-@click.option("--realm", help="Refuse a root of another realm.")
+@click.option("--realm", help="Refuse a root of another realm than this.")
 @trust_option("--dir")
 @json_option
 def init(
     urls: tuple[str, ...], ca: Path | None, fingerprint: str, realm: str | None, folder: Path, as_json: bool
 ) -> None:
-    """Begin a trust folder with the root of this fingerprint, and fill it."""
+    """Make a trust folder from the root with this fingerprint, and fill it."""
     sources = name_sources(urls, None if ca is None else load_ca(ca))
     with open_sources(sources) as files:
         init_trust(folder, files, fingerprint, realm=realm)
@@ -93,18 +93,18 @@ def init(
 @trust.command(
     examples="""
     healthcode trust sync
-    # in a crontab, for a verifier that is online now and then
+    # in a crontab, for a verifier that is sometimes online
     */10 * * * * healthcode trust sync --dir /var/lib/healthcode/trust --json
     """
 )
 @click.option(
-    "--source", "urls", multiple=True, metavar="URL|DIR", help="Other sources than the folder was begun with."
+    "--source", "urls", multiple=True, metavar="URL|DIR", help="Sources to use instead of the folder's own."
 )
 @click.option("--ca", type=_FILE, help=_CA_HELP)
 @trust_option("--dir")
 @json_option
 def sync(urls: tuple[str, ...], ca: Path | None, folder: Path, as_json: bool) -> None:
-    """Take what is new from the sources. What does not hold is refused, and the last good stays."""
+    """Fetch new files from the sources. Invalid files are refused; the last valid ones stay in use."""
     sources = _sources(folder, urls, ca)
     with open_sources(sources) as files:
         result = TrustClient(folder, files).refresh(SystemClock().now())
@@ -113,13 +113,13 @@ def sync(urls: tuple[str, ...], ca: Path | None, folder: Path, as_json: bool) ->
 
 @trust.command(
     examples="""
-    # what the key holders read out, in groups or as sha256:…; from the sources that the folder remembers
+    # the fingerprint as the key holders read it out; the files come from the folder's own sources
     healthcode trust rebootstrap --trust /var/lib/healthcode/trust --root-fingerprint "7f3a 9c21 …"
     healthcode trust rebootstrap --source grpcs://registry.example:7444 --ca registry-ca.pem --root-fingerprint sha256:…
     """
 )
 @click.option(
-    "--source", "urls", multiple=True, metavar="URL|DIR", help="Other sources than the folder was begun with."
+    "--source", "urls", multiple=True, metavar="URL|DIR", help="Sources to use instead of the folder's own."
 )
 @click.option("--ca", type=_FILE, help=_CA_HELP)
 @fingerprint_option
@@ -130,9 +130,9 @@ def rebootstrap(
 ) -> None:
     """Adopt the root of a new bootstrap, which the root in force did not sign.
 
-    Needed once, when a refresh ends with ROOT_REPLACED and the key holders announced a new
-    bootstrap. All else is verified as ever: nothing goes back a version, and what is revoked
-    stays revoked. Whatever is refused leaves the folder as it was.
+    Run it once, if a refresh ends with ROOT_REPLACED and the key holders have announced a new
+    bootstrap. Everything else is still verified: no version goes back, and revoked codes stay
+    revoked. If the new root is refused, the folder does not change.
     """
     with open_sources(_sources(folder, urls, ca)) as files:
         result = adopt(folder, files, fingerprint)
@@ -141,7 +141,7 @@ def rebootstrap(
 
 @trust.command(
     examples="""
-    # a verifier at the edge: look at the mirrors about once a minute, for ever
+    # a verifier at the edge: poll the mirrors about once a minute
     healthcode trust follow --dir /var/lib/healthcode/trust
     healthcode trust follow --poll-seconds 300 --metrics-listen 127.0.0.1:9464
     """
@@ -151,12 +151,12 @@ def rebootstrap(
     type=click.FloatRange(1, 86_400),
     default=60,
     show_default=True,
-    help="How often to look, more or less: jitter keeps a country's clients apart.",
+    help="How often to poll, on average: jitter spreads the clients.",
 )
-@click.option("--metrics-listen", metavar="HOST:PORT", help="Where Prometheus reads /metrics.")
+@click.option("--metrics-listen", metavar="HOST:PORT", help="Address where Prometheus reads /metrics.")
 @trust_option("--dir")
 def follow(poll_seconds: float, metrics_listen: str | None, folder: Path) -> None:
-    """Keep the folder current until stopped; a line of JSON tells what goes wrong."""
+    """Keep the folder current until stopped. Problems are logged as lines of JSON."""
     if metrics_listen is not None:
         _check_listen(metrics_listen)
     configure_logging("healthcode-trust")
@@ -173,7 +173,7 @@ def follow(poll_seconds: float, metrics_listen: str | None, folder: Path) -> Non
         )
         follower.open()
         with suppress(KeyboardInterrupt):
-            asyncio.run(_follow(follower, DeadlineTeller(metrics).run(client, clock)))
+            asyncio.run(_follow(follower, DeadlineReporter(metrics).run(client, clock)))
 
 
 @trust.command(
@@ -185,7 +185,7 @@ def follow(poll_seconds: float, metrics_listen: str | None, folder: Path) -> Non
 @trust_option("--dir")
 @json_option
 def show(folder: Path, as_json: bool) -> None:
-    """Show realm, versions and ages, and each issuer with its tier, keys and revocations."""
+    """Show realm, versions and ages, and the tier, keys and revocations of each issuer."""
     store = open_trust(folder)
     data = describe_trust(store, SystemClock().now())
     print_result(data, as_json=as_json, table=trust_table)
@@ -198,9 +198,9 @@ async def _follow(follower: TrustFollower, deadlines: Coroutine[Any, Any, None])
 
 
 def _sources(folder: Path, urls: tuple[str, ...], ca: Path | None) -> tuple[SourceName, ...]:
-    """The sources that were named, else those that the folder remembers."""
+    """The sources that were named, else those stored in the folder."""
     if not folder.is_dir():
-        raise ConfigurationError(f"there is no trust folder {folder}: begin one with `healthcode trust init`")
+        raise ConfigurationError(f"there is no trust folder {folder}: make one with `healthcode trust init`")
     return name_sources(urls, None if ca is None else load_ca(ca)) if urls else read_sources(folder)
 
 

@@ -1,4 +1,4 @@
-"""How a verdict is shown to a person, and which exit status it ends with."""
+"""Renders a verdict, and chooses the exit status."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WORDS = {
 
 
 def exit_status(verdicts: Iterable[Verdict]) -> int:
-    """0 when every verdict passes, 1 when any is refused, else 3."""
+    """0 if every verdict passes, 1 if any is REFUSE, else 3."""
     decisions = {verdict.decision for verdict in verdicts}
     if Decision.REFUSE in decisions:
         return EXIT_REFUSED
@@ -50,7 +50,7 @@ def verdict_line(verdict: Verdict) -> str:
 
 
 def verdict_panel(verdict: Verdict) -> RenderableType:
-    """The verdict on one screen: what to do, why, and how much is known."""
+    """The verdict for people: what to do, why, and how current the trust is."""
     colour = _COLOURS.get(verdict.decision, "yellow")
     heading = Text(_WORDS.get(verdict.decision, str(verdict.decision)), style=f"bold {colour}")
     facts = Table.grid(padding=(0, 2))
@@ -60,7 +60,7 @@ def verdict_panel(verdict: Verdict) -> RenderableType:
         facts.add_row(name, Text(value))
     return Panel(
         Group(heading, Text(), facts),
-        # of many, the position says which one this is about
+        # the position of the code in the input
         title=f"no. {verdict.item_id}" if verdict.item_id else None,
         title_align="left",
         border_style=colour,
@@ -100,7 +100,7 @@ def _issuer(code: str) -> str:
 
 
 def _age(seconds: int) -> str:
-    """An age in the unit that a person would use, e.g. 45 s, 12 min, 5 h, 3 d."""
+    """An age in a readable unit, e.g. 45 s, 12 min, 5 h, 3 d."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"

@@ -1,4 +1,4 @@
-"""`healthcode verify`: may this code pass here, now? Offline, with the trust folder alone."""
+"""`healthcode verify`: verifies codes offline, by the trust folder alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["verify"]
 
 
 class _Word(click.Choice[str]):
-    """One of some words of the protocol, in any case."""
+    """A choice of words, in upper or lower case."""
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return super().convert(value.upper(), param, ctx)
@@ -41,9 +41,9 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | No
     examples="""
     healthcode verify code.png
     healthcode verify --place HOSPITAL 'CNHT1:6BF…'
-    # beside the holder's card: its number is asked for, and never an argument
+    # compare with the holder's card: a prompt asks for its number
     healthcode verify --document 10 code.png
-    # many: a line in, a line of JSON out
+    # many codes: one line in, one line of JSON out
     healthcode verify --json - < codes.txt > verdicts.ndjson
     """,
 )
@@ -53,25 +53,28 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | No
     "--place",
     type=_Word([str(word) for word in PlaceType]),
     default=str(PlaceType.OTHER),
-    help="Where it is shown.",
+    help="Type of the place where the code is shown.",
 )
 @click.option(
-    "--area", default="", metavar="GB/T 2260", help="Six digits of the place's area; none: not looked at."
+    "--area",
+    default="",
+    metavar="GB/T 2260",
+    help="The six-digit code of the place's area; without it, area risk is not considered.",
 )
 @click.option(
     "--category",
     type=_Word([str(word) for word in PersonCategory]),
     default=str(PersonCategory.GENERAL),
-    help="Whom the policy treats apart.",
+    help="A category of persons for which the policy has rules of its own.",
 )
 @click.option(
     "--document",
     "document_type",
     type=click.Choice([str(kind) for kind in DocumentType]),
-    help="Match the holder's document of this type (10: resident identity card); its number is asked for.",
+    help="Match a document of this type (10: resident identity card); a prompt asks for its number.",
 )
 @click.option(
-    "--at", "now", metavar="RFC3339", callback=_moment, help="Decide as of this time; default: now."
+    "--at", "now", metavar="RFC3339", callback=_moment, help="Decide as of this time. Default: now."
 )
 @json_option
 def verify(
@@ -86,9 +89,9 @@ def verify(
 ) -> None:
     """Verify a code, the QR codes in a picture, or lines on standard input (-). No network is used.
 
-    Ends with 0 for PASS and CHECK_NOT_REQUIRED, 1 for REFUSE, 3 for FURTHER_CHECK
-    and UNDECIDED, 2 when there is no trust folder, 4 when nothing in it holds. Of many,
-    the worst counts.
+    Exit status 0 for PASS and CHECK_NOT_REQUIRED, 1 for REFUSE, 3 for FURTHER_CHECK and UNDECIDED,
+    2 if there is no trust folder, 4 if nothing in it is valid. For several codes, the worst result
+    counts.
     """
     verifier = Verifier(open_trust(folder))
     many = code == "-"
@@ -107,7 +110,7 @@ def verify(
         verdicts.append(verdict)
         _show(verdict, as_json=as_json)
     if not verdicts:
-        raise click.ClickException("there was no code on standard input")
+        raise click.ClickException("no code on standard input: give one code per line")
     exit_with(exit_status(verdicts))
 
 
@@ -119,7 +122,7 @@ def _show(verdict: Verdict, *, as_json: bool) -> None:
 
 
 def _ask_document(kind: str, code: str) -> IdentityDocument:
-    """The holder's document; its number comes from the terminal, or from a pipe that brings nothing else."""
+    """The holder's document; its number comes from a prompt, or from standard input if that has no codes."""
     if sys.stdin.isatty():
         number = click.prompt("document number", hide_input=True, err=True)
     elif code == "-":

@@ -294,7 +294,7 @@ async def test_a_lost_live_key_is_replaced_by_the_command_that_is_named(federati
     await asyncio.to_thread(remove_heads, federation.node("31"))
     findings = (await command(federation, "check", status=2))["findings"]
     (failed,) = [each["detail"] for each in findings if each["grade"] == "FAILED"]
-    assert "no HEAD key lies in" in failed
+    assert "no HEAD key is in" in failed
     assert "keys rotate --purpose HEAD" in failed
     # 2. It starts all the same: it verifies, and what it revokes is kept. Each says the same cause.
     await asyncio.to_thread(federation.start, "31")

@@ -257,7 +257,7 @@ def test_without_a_terminal_a_secret_is_not_asked_for(
     code, _, err = outcome(capsys, asking)
     assert code == 2
     assert err == (
-        "error: there is no terminal to ask for the passphrase of root-1 at: give --passphrase-file\n"
+        "error: there is no terminal to prompt for the passphrase of root-1: give --passphrase-file\n"
     )
 
 
@@ -277,7 +277,7 @@ def test_a_question_that_nobody_answers(
 
     code, _, err = outcome(capsys, asking)
     assert code == 1
-    assert "nobody to answer" in err
+    assert "the prompt got no answer" in err
 
 
 def test_the_list_of_commands_cuts_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from healthcode.cli.expiry import DeadlineTeller, ending_warnings, renewed_by_people
+from healthcode.cli.expiry import DeadlineReporter, ending_warnings, renewed_by_people
 from healthcode.cli.summary import describe_trust
 from healthcode.telemetry import Metrics
 from healthcode.trust.store import TrustStore
@@ -43,12 +43,12 @@ def test_who_follows_a_folder_says_it_in_the_log_and_in_metrics(
     """Once a day for each in the log; when it ends, and from when on it warns, on /metrics."""
     state = TrustStore.open(trust).state
     metrics = Metrics("healthcode-trust")
-    teller = DeadlineTeller(metrics)
-    teller.tell(state, NOW + 59 * DAY)
+    teller = DeadlineReporter(metrics)
+    teller.report(state, NOW + 59 * DAY)
     # where it goes depends on whether a test before has configured logging
     assert "trust_ends" not in "".join((*capfd.readouterr(), caplog.text))
-    teller.tell(state, NOW + 61 * DAY)
-    teller.tell(state, NOW + 61 * DAY + 60)
+    teller.report(state, NOW + 61 * DAY)
+    teller.report(state, NOW + 61 * DAY + 60)
     assert "".join((*capfd.readouterr(), caplog.text)).count("role targets ") == 1
     shown = generate_latest(metrics.registry).decode()
     assert 'healthcode_warns_timestamp_seconds{kind="role",name="province-31"}' in shown
