@@ -14,7 +14,7 @@ _COMMANDS = {
     "check": "trust_registry.cli.serve:check",
     "serve": "trust_registry.cli.serve:serve",
     "status": "trust_registry.cli.status:status",
-    "fingerprint": "trust_registry.cli.ceremony:fingerprint",
+    "fingerprint": "trust_registry.cli.fingerprint:fingerprint",
     "joins": "trust_registry.cli.admission:joins",
     "approve": "trust_registry.cli.admission:approve",
     "propose": "trust_registry.cli.propose:propose",

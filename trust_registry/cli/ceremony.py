@@ -1,4 +1,4 @@
-"""`init`: the ceremony that founds a realm, or the begin of a founding by cards; and `fingerprint`."""
+"""`init`: founds a realm in a ceremony, or begins its founding by cards."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from healthcode.cli.console import Command, details, error_console, json_option, print_result
+from healthcode.cli.console import Command, json_option, print_result
 from healthcode.cli.parameter import ADDRESS, ENDPOINT
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.rpc.mtls.tls_files import load_ca
-from healthcode.signing.passphrase import MIN_PASSPHRASE_CHARACTERS, check_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.json_files import ServiceEntry
-from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.format.metadata_fields import bootstraps_in
-from healthcode.trust.verify.roots import root_fingerprint, spoken_fingerprint
 from trust_registry.cli.carried_proposal import describe_carried_proposal
+from trust_registry.cli.ceremony_prompts import (
+    KeyHolderPrompt,
+    ask_signature,
+    development_key_holder,
+    sign_without_asking,
+)
 from trust_registry.cli.describe import describe_table
 from trust_registry.cli.founding import begin_founding
-from trust_registry.cli.option import dir_option, open_reading, show_changes
+from trust_registry.cli.option import dir_option
 from trust_registry.founding.by_cards import next_of
-from trust_registry.founding.ceremony import CeremonyResult, SigningStep, hold_ceremony
+from trust_registry.founding.ceremony import CeremonyResult, hold_ceremony
 from trust_registry.founding.plan import FoundingPlan, KeyHolder, check_folder_is_new, check_thresholds
 from trust_registry.layout import RegistryFolder
 
-__all__ = ["fingerprint", "init"]
+__all__ = ["init"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +171,10 @@ def init(
     )
     place = RegistryFolder(folder)
     check_folder_is_new(place)
-    plan = given.plan(_no_questions(secrets.token_urlsafe(24)) if given.development else _Desk())
-    confirm = _sign_without_asking if given.development else _ask_signature
+    plan = given.plan(
+        development_key_holder(secrets.token_urlsafe(24)) if given.development else KeyHolderPrompt()
+    )
+    confirm = sign_without_asking if given.development else ask_signature
     result = hold_ceremony(plan, place, SystemClock(), confirm=confirm)
     data = {
         "realm": result.realm,
@@ -189,87 +193,10 @@ def init(
     print_result(data, as_json=as_json, table=lambda _: _tell(result, folder, development=given.development))
 
 
-@click.command(cls=Command, examples="trust-registry fingerprint --dir registry")
-@dir_option
-@json_option
-def fingerprint(folder: Path, as_json: bool) -> None:
-    """Print the fingerprint of each root; a node's trust folder begins with one of them.
-
-    `read_out` is the newest one in groups of digits, to read out by telephone. If root was restarted,
-    `began_anew` names the first root that a trust folder can begin with.
-    """
-    registry = open_reading(folder)
-    tree = registry.repository.tree
-    found = {
-        f"root_{version}": root_fingerprint(tree.read(metadata_file("root", version)))
-        for version in range(1, tree.root_version() + 1)
-    }
-    found["read_out"] = spoken_fingerprint(found[f"root_{tree.root_version()}"])
-    if restarts := bootstraps_in(registry.repository.published().root.signed):
-        found["began_anew"] = f"root_{max(map(int, restarts))}"
-    print_result(found, as_json=as_json, table=details)
-
-
 def _key_holders(
     ask: Callable[[KeyPurpose, str], KeyHolder] | None, purpose: KeyPurpose, name: str, count: int
 ) -> list[KeyHolder]:
     return [] if ask is None else [ask(purpose, f"{name}-{number}") for number in range(1, count + 1)]
-
-
-def _no_questions(passphrase: str) -> Callable[[KeyPurpose, str], KeyHolder]:
-    """Key holders of a development ceremony, who share one passphrase."""
-    return lambda purpose, key_name: KeyHolder(purpose, key_name, key_name, passphrase.encode())
-
-
-class _Desk:
-    """Asks each key holder at the keyboard for a name and a passphrase, and remembers who was there."""
-
-    def __init__(self) -> None:
-        self._seen: set[tuple[KeyPurpose, str]] = set()
-
-    def __call__(self, purpose: KeyPurpose, key_name: str) -> KeyHolder:
-        what = "root key" if purpose is KeyPurpose.ROOT else "operator's key"
-        error_console().rule(f"{key_name}: the person who will keep this {what} comes to the keyboard")
-        while True:
-            person = click.prompt("Your name", err=True).strip()
-            if person and (purpose, person.casefold()) not in self._seen:
-                break
-            click.echo(f"{person} keeps another {what} already: each needs another person", err=True)
-        self._seen.add((purpose, person.casefold()))
-        while True:
-            passphrase = click.prompt(
-                f"Your passphrase, {MIN_PASSPHRASE_CHARACTERS} characters or more; tell it to nobody",
-                hide_input=True,
-                confirmation_prompt="The same once more",
-                err=True,
-            )
-            try:
-                check_passphrase(passphrase)
-            except InvalidInputError as error:
-                click.echo(error.message, err=True)
-                continue
-            return KeyHolder(purpose, key_name, person, passphrase.encode())
-
-
-def _ask_signature(step: SigningStep) -> bool:
-    """Shows the changes to the first key holder and asks each; a no or an interrupt means not signed."""
-    proposal, key_holder = step.proposal, step.key_holder
-    if step.is_first:
-        error_console().rule(f"You sign: {proposal.title}")
-        show_changes(proposal.title, list(step.changes), names=step.names, digest=proposal.digest)
-    document = "root.json" if key_holder.purpose is KeyPurpose.ROOT else "targets.json"
-    try:
-        return click.confirm(
-            f"{key_holder.person} ({key_holder.key_name}): do you sign {document}, sha256:{proposal.digest}?",
-            err=True,
-        )
-    except click.Abort:
-        click.echo("not signed", err=True)
-        return False
-
-
-def _sign_without_asking(_: SigningStep) -> bool:
-    return True
 
 
 def _read_policy(path: Path | None) -> bytes:

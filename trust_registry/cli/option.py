@@ -53,7 +53,7 @@ def dir_option(function: _Function) -> _Function:
 def signing_options(function: _Function) -> _Function:
     """`--key`, `--passphrase-file` and `--yes` of every command that signs."""
     for option in (
-        click.option("--yes", is_flag=True, help="Do not ask; for scripts, after a look at what is signed."),
+        click.option("--yes", is_flag=True, help="Do not ask; for scripts, after a look at the changes."),
         click.option(
             "--passphrase-file",
             type=click.Path(path_type=Path, dir_okay=False),

@@ -68,7 +68,7 @@ def passphrase(
     if online == bool(files):
         raise InvalidInputError("name key files, or say --online: exactly one of the two")
     if online:
-        result = _online(folder, passphrase_file, new_passphrase_file)
+        result = _change_online(folder, passphrase_file, new_passphrase_file)
     else:
         for path in files:
             info = read_key_info(path)
@@ -83,7 +83,7 @@ def passphrase(
     print_result(result, as_json=as_json, table=details)
 
 
-def _online(folder: Path, passphrase_file: Path | None, new_file: Path | None) -> dict[str, object]:
+def _change_online(folder: Path, passphrase_file: Path | None, new_file: Path | None) -> dict[str, object]:
     place = RegistryFolder(folder)
     settings = load_registry_settings(place.configuration).keys
     if passphrase_file is not None or (settings.credential and "CREDENTIALS_DIRECTORY" not in os.environ):

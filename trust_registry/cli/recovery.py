@@ -1,4 +1,4 @@
-"""`rebuild` and `accept-loss`: a lost registry is rebuilt from what is left, and goes on without what is lost."""
+"""`rebuild` and `accept-loss`: a lost registry is rebuilt from mirrors and copies, or continues without a lost version."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ def rebuild_command(
     kept = KeptFiles(configuration, keys, passphrase_file, tls, holders)
     with ExitStack() as stack:
         ca_pem = None if ca is None else load_ca(ca)
-        sources = [_open(stack, mirror, ca_pem) for mirror in mirrors]
+        sources = [_open_source(stack, mirror, ca_pem) for mirror in mirrors]
         result = rebuild(sources, root_fingerprint, RegistryFolder(folder), kept, SystemClock())
     print_result(_describe_rebuilt(result, folder), as_json=as_json, table=details)
 
 
-def _open(stack: ExitStack, mirror: str, ca_pem: str | None) -> TrustSource:
+def _open_source(stack: ExitStack, mirror: str, ca_pem: str | None) -> TrustSource:
     if "://" not in mirror and is_node_folder(Path(mirror)):
         return NodeFolderSource(Path(mirror))
     return stack.enter_context(open_source(mirror, ca_pem=ca_pem))
@@ -126,7 +126,7 @@ def _describe_rebuilt(result: RebuiltRegistry, folder: Path) -> dict[str, Any]:
     cls=Command,
     examples="""
     trust-registry accept-loss targets --dir registry --although "no mirror has it, every node was asked"
-    trust-registry accept-loss root --dir registry --although "31 was called: its node is broken, nobody has another root"
+    trust-registry accept-loss root --dir registry --although "31 was called: its node is broken, no node has another root"
     """,
 )
 @click.argument("role", type=click.Choice(["root", "targets"]))

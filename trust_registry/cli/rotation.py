@@ -171,9 +171,11 @@ def propose_rotation(
             raise InvalidInputError(
                 f"the {who} key is made here: --add, --remove and --threshold are for root holders and operators"
             )
-        proposal = _online(registry, who)
+        proposal = _propose_online_key(registry, who)
     else:
-        proposal = _key_holders(registry, cast('Literal["root", "operators"]', who), cards, remove, threshold)
+        proposal = _propose_key_holders(
+            registry, cast('Literal["root", "operators"]', who), cards, remove, threshold
+        )
     print_proposal(registry, proposal, as_json=as_json, out=out)
 
 
@@ -217,7 +219,7 @@ def propose_reonboarding(request: str, out: Path | None, folder: Path, as_json: 
     print_proposal(registry, proposal, as_json=as_json, out=out)
 
 
-def _key_holders(
+def _propose_key_holders(
     registry: Registry,
     who: Literal["root", "operators"],
     cards: tuple[Path, ...],
@@ -239,7 +241,7 @@ def _key_holders(
     return proposal
 
 
-def _online(registry: Registry, role: str) -> Proposal:
+def _propose_online_key(registry: Registry, role: str) -> Proposal:
     cost: Cost = "development" if _is_development(registry) else "production"
     public = create_next_key(
         registry.folder,

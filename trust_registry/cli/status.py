@@ -96,7 +96,7 @@ def _tell(data: Mapping[str, Any]) -> Group:
     parts += [Text(f"waits to be admitted: {title}", style="yellow") for title in data["joins_waiting"]]
     parts += [
         Text(
-            f"lost here: {each['role']} version {each['version']}, which nodes hold; {each['what']}",
+            f"lost here: {each['role']} version {each['version']}, which nodes have; {each['what']}",
             style="bold red",
         )
         for each in data["lacking"]

@@ -1,6 +1,6 @@
 """The ceremony that founds a realm on one machine: each key holder chooses a passphrase, sees the changes and signs.
 
-A development ceremony asks nobody; it can only found a test realm.
+A development ceremony asks no questions; it can only found a test realm.
 """
 
 from __future__ import annotations

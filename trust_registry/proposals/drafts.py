@@ -73,7 +73,7 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
                 "two of these requests are for one participant, but a province has one authority",
                 reason=Reason.AUTHORITY_EXISTS,
             )
-        for open_proposal in _open(store, published):
+        for open_proposal in _open_proposals(store, published):
             if open_proposal.kind is ProposalKind.ADMIT and open_proposal.requests == requests:
                 return open_proposal
         document = published.participants
@@ -179,7 +179,7 @@ def encode_participants(document: ParticipantsFile, **changes: object) -> bytes:
     return encode_json_file(document.model_copy(update=changes))
 
 
-def _open(store: ProposalStore, published: Published) -> list[Proposal]:
+def _open_proposals(store: ProposalStore, published: Published) -> list[Proposal]:
     return [proposal for proposal in store.all() if state_of(proposal, published) is ProposalState.OPEN]
 
 

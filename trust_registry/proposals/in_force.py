@@ -127,7 +127,7 @@ class _File(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     format: Literal["healthcode/carried-proposal/1"]
     proposal: str
-    basis: _InForceFields | None  # the file format's name for what is in force
+    basis: _InForceFields | None  # the file format's name for the root and targets in force
     names: dict[str, str]
 
 

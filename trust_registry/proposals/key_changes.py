@@ -68,7 +68,7 @@ def draft_key_holders(
             )
         kind = ProposalKind.OPERATORS if companion else ProposalKind.ROOT
         what = "operators" if companion else "root holders"
-        title = f"{what}: {len(change.add)} come, {len(change.remove)} go, {threshold} of {len(keys)} sign"
+        title = f"{what}: {len(change.add)} added, {len(change.remove)} removed, {threshold} of {len(keys)} must sign"
         return _keep(
             store,
             kind,
@@ -139,7 +139,7 @@ def draft_reonboarding(
         check_nothing_lost(published, "root")
         root = copy.deepcopy(published.root.signed)
         new = with_root(root, {}, now=transaction.now, reonboarded={f"{participant}/{seq}": digest.hex()})
-        title = f"participant {participant} lost its authority: link {seq} without handover"
+        title = f"participant {participant} lost its authority: consent to link {seq} without handover"
         title = title_with_losses(title, published, "root")
         return _keep(store, ProposalKind.REONBOARDING, title, new, transaction.now)
 

@@ -99,7 +99,7 @@ def draft_bootstrap(repository: Repository, store: ProposalStore, plan: Bootstra
             kind=ProposalKind.BOOTSTRAP,
             role="root",
             title=title_with_losses(
-                f"NEW BOOTSTRAP: root begins anew, {plan.root_threshold} of {len(plan.root_keys)} sign; {why}",
+                f"NEW BOOTSTRAP: root restarts, {plan.root_threshold} of {len(plan.root_keys)} must sign; {why}",
                 published,
                 *_roles_of(plan),
             ),

@@ -1,6 +1,6 @@
 """Proposals: new versions of `root` or `targets` that wait for the signatures of root holders or operators.
 
-A proposal is never edited: another content is another proposal, since its id is the hash of what is signed.
+A proposal is never edited: other content is another proposal, since the id is a hash of the signed content.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Proposal:
     def signed(self) -> dict[str, Any]:
         """The signed part of the metadata."""
         signed = json.loads(self.metadata)["signed"]
-        assert isinstance(signed, dict)  # noqa: S101  decode_proposal and the makers hold it
+        assert isinstance(signed, dict)  # noqa: S101  decode_proposal and the drafts ensure it
         return signed
 
     @property

@@ -1,4 +1,4 @@
-"""Files of a registry's folder that are damaged: each is named, with what to do, and nothing ends with a fault of ours."""
+"""Damaged TLS files of a registry: `check` names each, and no command ends with a fault of ours."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from pathlib import Path
 import pytest
 
 from healthcode.cli.console import run
-from healthcode.errors import ConfigurationError
 from tests.simulator.registry import found_registry
 from trust_registry.__main__ import cli
-from trust_registry.layout import RegistryFolder
-from trust_registry.proposals.key_holders import key_holder_names
 
 
 @pytest.fixture
@@ -25,14 +22,6 @@ def outcome(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
         run(cli, [str(each) for each in arguments])
     captured = capsys.readouterr()
     return ended.value.code, captured.out + captured.err
-
-
-@pytest.mark.parametrize("damage", [b"\xff\xfe", b"{", b"[" * 100_000], ids=["bytes", "cut", "deep"])
-def test_a_damaged_holders_json_is_named(root: Path, damage: bytes) -> None:
-    """It holds names alone: what to do is said."""
-    (root / "holders.json").write_bytes(damage)
-    with pytest.raises(ConfigurationError, match=r"holders\.json is damaged.*move it away"):
-        key_holder_names(RegistryFolder(root))
 
 
 @pytest.mark.parametrize("name", ["registry.pem", "ca.pem", "registry.key"])
