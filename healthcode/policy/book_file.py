@@ -107,12 +107,14 @@ def _policy(model: _PolicyModel) -> Policy:
     thresholds = model.freshness.places
     known_places = {PlaceType(name): thresholds[name] for name in thresholds if name in set(PlaceType)}
     if model.area_default not in set(RiskLevel):
-        raise DecodeError("policy.area_default", f"{where}: area_default is no risk")
+        raise DecodeError("policy.area_default", f"{where}: area_default is not a risk level")
     rules = tuple(_rule(rule) for rule in model.places)
     if len({rule.id for rule in rules}) != len(rules):
         raise DecodeError("policy.rule", f"{where}: two rules have the same id")
     if model.places[-1].when != _WhenModel():
-        raise DecodeError("policy.rule", f"{where}: the last rule must hold always, so it has no conditions")
+        raise DecodeError(
+            "policy.rule", f"{where}: the last rule must have no conditions, so that some rule always matches"
+        )
     return Policy(
         version=model.version,
         effective_from=model.effective_from,
@@ -140,7 +142,9 @@ def _rule(model: _RuleModel) -> Rule:
     known = model.decision in set(Decision)
     decision = Decision(model.decision) if known else Decision.UNDECIDED
     if decision not in {Decision.PASS, Decision.CHECK_NOT_REQUIRED} and not model.remedy:
-        raise DecodeError("policy.rule", f"rule {model.id} needs a remedy, since it lets nobody pass")
+        raise DecodeError(
+            "policy.rule", f"rule {model.id} needs a remedy, because its decision does not let people pass"
+        )
     return Rule(
         id=model.id,
         decision=decision,

@@ -23,7 +23,7 @@ _OWN_ONLY = frozenset({PeerKind.ISSUER, PeerKind.INTEGRATOR})
 
 
 class Ending(StrEnum):
-    """When the server ends a call that does not end by itself. A stream that the server ends, ends with OK."""
+    """When the server ends an endless call. A stream that the server ends, ends with OK."""
 
     NEVER = "NEVER"
     """The call has a deadline."""

@@ -26,5 +26,5 @@ class CallInfo:
 
     def caller(self) -> PeerId:
         """The peer, in methods that anonymous callers cannot call."""
-        assert self.peer is not None, "the access table admits nobody anonymous here"  # noqa: S101  an invariant
+        assert self.peer is not None, "the access table must demand an identity here"  # noqa: S101  an invariant
         return self.peer

@@ -148,7 +148,7 @@ class Gate:
                 retry_after_seconds=0.1,
             )
         if rule is None:
-            raise PermissionDeniedError("this method is in no access table, and so closed to everybody")
+            raise PermissionDeniedError("this method is not in the access table, so nobody may call it")
         peer = self._peer(context, rule)
         check_access(rule, peer, participant=state.participant)
         remaining = _remaining(context)

@@ -29,7 +29,7 @@ class HealthServicer:
         self._services.add(service)
 
     def set_serving(self, *, serving: bool) -> None:
-        """Changes the status and tells every watcher."""
+        """Changes the status and notifies every watcher."""
         self._serving = serving
         self._changed.set()
         self._changed = asyncio.Event()

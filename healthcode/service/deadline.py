@@ -58,7 +58,7 @@ class Deadline:
     """Something that expires: valid from `begins` to `ends` (epoch seconds); `who` must act before.
 
     `kind` is role, key or certificate, and labels a metric. `replaced`: its successor is already there, so no
-    action is needed. `killed`: a key that is refused for ever. If it is missing, `version` is empty and `ends` is 0.
+    action is needed. `killed`: a key that is refused from now on. If it is missing, `version` is empty and `ends` is 0.
     """
 
     kind: str

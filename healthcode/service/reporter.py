@@ -96,7 +96,7 @@ class NodeReporter:
 
     async def run(self) -> None:
         """Reports until it is cancelled. A failed report is counted and logged; nothing else depends on it."""
-        told: Reason | None = None
+        logged: Reason | None = None
         interval = self._interval_seconds
         wait = min(1.0, interval)
         spacing = 0.0
@@ -107,12 +107,12 @@ class NodeReporter:
                 response = await self.report_once()
             except HealthcodeError as error:
                 self._reports.labels(error.reason).inc()
-                if error.reason is not told:
+                if error.reason is not logged:
                     self._log.warning("report_failed", reason=error.reason, why=error.message)
-                told = error.reason
+                logged = error.reason
                 continue
             self._reports.labels("sent").inc()
-            told = None
+            logged = None
             if response.HasField("report_after"):
                 hint = response.report_after.ToNanoseconds() / 1e9
                 wait = interval = min(max(hint, _SHORTEST_SECONDS), _LONGEST_SECONDS)

@@ -37,7 +37,7 @@ class TrustMonitor:
         )
         self._passed_over = metrics.counter(
             "trust_source_passed_over_total",
-            "Sources that gave nothing that holds, or lag",
+            "Sources whose files were refused, or that lag",
             ("source", "reason"),
         )
         self._ahead = metrics.gauge(

@@ -1,4 +1,4 @@
-"""A lock file, which one thread of one process holds at a time."""
+"""A lock file: one thread of one process has the lock at a time."""
 
 from __future__ import annotations
 

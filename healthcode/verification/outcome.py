@@ -52,7 +52,7 @@ def find_outcome(
     if not verify_sign1(message, key.public, Context.CODE, view.realm):
         return Outcome.BAD_SIGNATURE, "signature.invalid"
     revocations = issuer.revocations
-    # whatever the iat: whoever has the key can choose it
+    # the iat does not matter: a thief of the key can choose it
     if revocations is not None and message.kid in revocations.head.killed_kids:
         return Outcome.KEY_REVOKED, "key.killed"
     return _find_by_time(view, issuer, policy, claims, expires_at, tier, now)

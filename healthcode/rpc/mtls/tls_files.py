@@ -63,10 +63,12 @@ def load_ca(path: Path) -> str:
         is_ca = [c.extensions.get_extension_for_class(x509.BasicConstraints).value.ca for c in found]
     except (ValueError, x509.ExtensionNotFound) as error:
         raise ConfigurationError(
-            f"{path} holds no CA certificate in PEM: give the CA's, not a leaf"
+            f"{path} contains no CA certificate in PEM: give the CA's, not a leaf"
         ) from error
     if not all(is_ca):
-        raise ConfigurationError(f"{path} holds a certificate that is no CA: give the CA's, not a leaf")
+        raise ConfigurationError(
+            f"{path} contains a certificate that is not a CA's: give the CA's, not a leaf"
+        )
     return data.decode()
 
 
@@ -87,7 +89,7 @@ def load_tls(
     try:
         key = serialization.load_pem_private_key(key_pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigurationError(f"{private_key} holds no unencrypted private key in PEM") from error
+        raise ConfigurationError(f"{private_key} contains no unencrypted private key in PEM") from error
     encoding = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     public = x509.load_pem_x509_certificate(certificate_pem).public_key()
     if key.public_key().public_bytes(*encoding) != public.public_bytes(*encoding):
@@ -96,11 +98,11 @@ def load_tls(
         raise ConfigurationError(f"{certificate} was not issued by {ca}")
     if now >= identity.not_after:
         raise ConfigurationError(
-            f"{certificate} expired at {rfc3339(identity.not_after)}: have it issued anew"
+            f"{certificate} expired at {rfc3339(identity.not_after)}: have a new one issued"
         )
     if now < identity.not_before:
         raise ConfigurationError(
-            f"{certificate} holds only from {rfc3339(identity.not_before)}: check this machine's clock"
+            f"{certificate} is valid only from {rfc3339(identity.not_before)}: check this machine's clock"
         )
     if realm is not None and identity.peer.realm != realm:
         raise ConfigurationError(f"{certificate} is of realm {identity.peer.realm}, and this is {realm}")
@@ -130,8 +132,8 @@ def _check_dns_name(path: Path, pem: bytes, peer: PeerId) -> None:
     )
     if name not in (found.lower() for found in names.value.get_values_for_type(x509.DNSName)):
         raise ConfigurationError(
-            f"{path} lacks the DNS name {name}, which callers look for: none could connect. "
-            f"Have it issued anew with the subject alternative names {alternative_names(peer)}"
+            f"{path} lacks the DNS name {name}, which callers check: none could connect. "
+            f"Have a new one issued with the subject alternative names {alternative_names(peer)}"
         )
 
 

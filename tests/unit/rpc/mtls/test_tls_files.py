@@ -94,7 +94,7 @@ def test_another_ca(files: dict[str, Path]) -> None:
 
 def test_a_leaf_in_the_place_of_the_ca(files: dict[str, Path]) -> None:
     """A mix-up of files is told as one."""
-    with pytest.raises(ConfigurationError, match="no CA"):
+    with pytest.raises(ConfigurationError, match="not a CA's"):
         load_ca(files["certificate"])
 
 
