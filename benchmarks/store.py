@@ -48,10 +48,11 @@ def _issue_batch(store: SqliteNodeStore, chance: random.Random) -> None:
         expires_at=NOW + 86_400,
     )
     holders = [chance.randbytes(32) for _ in range(BATCH)]
-    levels = [StatedLevel(holder, LevelStatement(Level.GREEN), "R1") for holder in holders]
+    green = LevelStatement(Level.GREEN)
+    levels = {position: StatedLevel(holder, green, "R1") for position, holder in enumerate(holders)}
     sequences = store.issuing.record_level(levels, request, NOW)
     codes = {
-        position: NewCode(_facts(chance), holder, Presentation.LIVE, sequences[holder], NOW // 86_400)
+        position: NewCode(_facts(chance), holder, Presentation.LIVE, sequences[position], NOW // 86_400)
         for position, holder in enumerate(holders)
     }
     store.issuing.record_issue(codes, {}, request, NOW)

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, InvalidInputError, Reason
-from healthcode.identity.document import decode_document
 from healthcode.rpc.call import CallInfo
-from healthcode.rpc.convert import enum_member, enum_number, epoch, timestamp
+from healthcode.rpc.convert import enum_number, timestamp
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
-from healthcode.wire.claims import Level, Presentation
-from province_node.codes.code_maker import IssuedCode
-from province_node.codes.issue import MAX_ORDERS, Issued, IssueResult, IssueUseCase
+from province_node.api.issuer_messages import (
+    decode_order,
+    decode_order_or_error,
+    decode_reason,
+    decode_selection,
+    encode_issued,
+    encode_results,
+    wrong_field,
+)
+from province_node.codes.issue import MAX_ORDERS, Issued, IssueUseCase
 from province_node.codes.kill_key import KillUseCase, decode_kid
-from province_node.codes.order import IssueOrder
-from province_node.codes.revoke import MAX_HOLDERS, RevokeUseCase, Selection
+from province_node.codes.revoke import RevokeUseCase
 from province_node.metrics import NodeMetrics
 from province_node.people.pseudonym import PseudonymKey
 from province_node.store.records import (
-    IssuedUnder,
-    LevelReason,
-    LevelStatement,
     Request,
     RevocationReason,
     Revoked,
@@ -67,7 +69,7 @@ class ProvinceIssuerServicer:
         self, request: province_issuer_pb2.IssueCodeRequest, call: CallInfo
     ) -> province_issuer_pb2.IssueCodeResponse:
         remembered = self._remember("IssueCode", request, call)
-        order = _order(request.item)
+        order = decode_order(request.item)
         issued = await self._run(
             # a refusal is an error of the call, and may be over when the call is repeated
             lambda: self._issue.issue([order], remembered, keeps_refusals=False)
@@ -76,7 +78,7 @@ class ProvinceIssuerServicer:
         if isinstance(result, HealthcodeError):
             raise result
         self._count(issued)
-        return province_issuer_pb2.IssueCodeResponse(issued=_issued(result))
+        return province_issuer_pb2.IssueCodeResponse(issued=encode_issued(result))
 
     async def IssueCodes(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.IssueCodesRequest, call: CallInfo
@@ -88,16 +90,16 @@ class ProvinceIssuerServicer:
                 fields={"items": f"1 to {MAX_ORDERS}"},
             )
         remembered = self._remember("IssueCodes", request, call)
-        orders = [_order_or_error(item) for item in request.items]
+        orders = [decode_order_or_error(item) for item in request.items]
         replaces = decode_kid(request.replaces_kid) if request.replaces_kid else None
         issued = await self._run(lambda: self._issue.issue(orders, remembered, replaces=replaces))
         self._count(issued)
-        return _issue_response(issued.results)
+        return encode_results(issued.results)
 
     async def RevokeCodes(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.RevokeCodesRequest, call: CallInfo
     ) -> province_issuer_pb2.RevokeCodesResponse:
-        reason = _reason(request.reason)
+        reason = decode_reason(request.reason)
         codes = list(request.codes)
         if request.count_only:
             revoked = await asyncio.to_thread(self._revoke.count, codes)
@@ -112,8 +114,8 @@ class ProvinceIssuerServicer:
     async def RevokeMatching(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.RevokeMatchingRequest, call: CallInfo
     ) -> province_issuer_pb2.RevokeMatchingResponse:
-        reason = _reason(request.reason)
-        selection = self._selection(request)
+        reason = decode_reason(request.reason)
+        selection = decode_selection(request, self._pseudonym_key)
         if request.count_only:
             revoked = await asyncio.to_thread(self._revoke.count_matching, selection)
         else:
@@ -127,7 +129,7 @@ class ProvinceIssuerServicer:
     async def KillKey(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.KillKeyRequest, call: CallInfo
     ) -> province_issuer_pb2.KillKeyResponse:
-        reason, kid = _reason(request.reason), decode_kid(request.kid)
+        reason, kid = decode_reason(request.reason), decode_kid(request.kid)
         remembered = self._remember("KillKey", request, call)
         killed = await asyncio.to_thread(self._kill.kill, kid, reason, remembered)
         if not killed.repeated:
@@ -148,7 +150,7 @@ class ProvinceIssuerServicer:
         except ValueError as error:
             raise InvalidInputError("page_token: as the page before gave it") from error
         if not 0 <= request.page_size <= _MAX_PAGE:
-            raise _field("page_size", f"0 to {_MAX_PAGE}")
+            raise wrong_field("page_size", f"0 to {_MAX_PAGE}")
         limit = request.page_size or _MAX_PAGE
         found = await asyncio.to_thread(self._kill.holders, kid, after, limit, expires_from or 0)
         response = province_issuer_pb2.ListKeyHoldersResponse()
@@ -161,28 +163,6 @@ class ProvinceIssuerServicer:
         if len({held.holder for held in found}) == limit:
             response.next_page_token = found[-1].holder.hex()
         return response
-
-    def _selection(self, request: province_issuer_pb2.RevokeMatchingRequest) -> Selection:
-        """Raises InvalidInputError naming the field."""
-        which = request.WhichOneof("selection")
-        if which == "holders":
-            documents = request.holders.documents
-            if not 1 <= len(documents) <= MAX_HOLDERS:
-                raise _field("holders", f"1 to {MAX_HOLDERS} documents")
-            return [
-                self._pseudonym_key.pseudonym(decode_document(document.document_type, document.number))
-                for document in documents
-            ]
-        if which != "issued":
-            raise _field("selection", "holders or issued")
-        issued = request.issued
-        level_reason = enum_member(province_issuer_pb2.LevelReason, issued.level_reason, LevelReason)
-        if issued.level_reason and level_reason is None:
-            raise _field("level_reason", "one of LevelReason")
-        begin, end = epoch(issued, "issued_from"), epoch(issued, "issued_until")
-        if begin is None or end is None:
-            raise _field("issued_from", "a window: issued_from and issued_until")
-        return IssuedUnder(begin, end, issued.rule, level_reason or "", issued.issued_by)
 
     async def _run(self, issue: Callable[[], Issued]) -> Issued:
         return await asyncio.get_running_loop().run_in_executor(self._issuing, issue)
@@ -222,70 +202,3 @@ class ProvinceIssuerServicer:
             digest=self._pseudonym_key.request_digest(method, content),
             expires_at=self._clock.now() + _REQUEST_SECONDS,
         )
-
-
-def _order(item: province_issuer_pb2.IssueItem) -> IssueOrder:
-    """Raises InvalidInputError naming the field."""
-    level = enum_member(verdict_pb2.Level, item.level, Level)
-    if level is None:
-        raise _field("level", "GREEN, YELLOW, RED, PENDING or NO_ABNORMALITY")
-    reason = enum_member(province_issuer_pb2.LevelReason, item.reason, LevelReason)
-    if item.reason and reason is None:
-        raise _field("reason", "one of LevelReason")
-    presentation = enum_member(verdict_pb2.Presentation, item.presentation, Presentation)
-    if item.presentation and presentation is None:
-        raise _field("presentation", "LIVE or PAPER")
-    document = decode_document(item.document.document_type, item.document.number)
-    return IssueOrder(
-        document=document,
-        name=item.name,
-        statement=LevelStatement(
-            level=level,
-            reason=reason,
-            legal_instrument=item.legal_instrument,
-            until=epoch(item, "level_until"),
-        ),
-        presentation=presentation or Presentation.LIVE,
-        validity_seconds=item.validity.seconds if item.HasField("validity") else None,
-        shown_by_relative=item.shown_by_relative,
-    )
-
-
-def _order_or_error(item: province_issuer_pb2.IssueItem) -> IssueOrder | HealthcodeError:
-    try:
-        return _order(item)
-    except HealthcodeError as error:
-        return error
-
-
-def _reason(number: int) -> RevocationReason:
-    reason = enum_member(province_issuer_pb2.RevocationReason, number, RevocationReason)
-    if reason is None:
-        raise InvalidInputError(
-            "a revocation has a reason of the closed list", fields={"reason": "one of RevocationReason"}
-        )
-    return reason
-
-
-def _field(name: str, wanted: str) -> InvalidInputError:
-    return InvalidInputError(f"{name}: wanted {wanted}", fields={name: wanted})
-
-
-def _issued(code: IssuedCode) -> province_issuer_pb2.IssuedCode:
-    return province_issuer_pb2.IssuedCode(
-        code=code.text,
-        index=code.index,
-        kid=code.kid.hex(),
-        issued_at=timestamp(code.issued_at),
-        expires_at=timestamp(code.expires_at),
-    )
-
-
-def _issue_response(results: Sequence[IssueResult]) -> province_issuer_pb2.IssueCodesResponse:
-    response = province_issuer_pb2.IssueCodesResponse()
-    for result in results:
-        if isinstance(result, HealthcodeError):
-            response.results.add(refused_reason=str(result.reason), refused_message=result.message)
-        else:
-            response.results.add(issued=_issued(result))
-    return response

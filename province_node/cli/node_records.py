@@ -11,7 +11,7 @@ from healthcode.revocation.head import decode_head
 from province_node.operations.warnings import publish_warnings
 from province_node.settings import NodeSettings
 from province_node.store.opening import open_store
-from province_node.store.records import PublishFailure
+from province_node.store.publication import PublishFailure
 
 __all__ = ["publishing_warnings", "read_store", "wait_for_publication", "wait_until_killed"]
 

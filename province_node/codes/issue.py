@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from healthcode.clock import Clock
-from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason, UnavailableError
+from healthcode.errors import HealthcodeError, Reason, UnavailableError
 from healthcode.revocation.day import DAY_SECONDS, day_of
 from healthcode.signing.ed25519 import kid as kid_of
 from healthcode.trust.view import TrustView
-from province_node.codes.code_maker import CodeMaker, IssuedCode, not_repeatable
+from province_node.codes.code_maker import CodeMaker, IssuedCode
 from province_node.codes.holder_tags import HolderTags
 from province_node.codes.index_source import IndexSource
-from province_node.codes.order import IssueOrder, OrderRules
+from province_node.codes.order import IssueOrder, Order, OrderRules
+from province_node.codes.repeat import IssueResult, RepeatedItems
 from province_node.keys.keyring import Keyring
 from province_node.people.pseudonym import PseudonymKey
 from province_node.settings import IssueSettings
 from province_node.store.facts import hash_text
 from province_node.store.protocols import IssueStore
+from province_node.store.publication import Publication
 from province_node.store.records import (
     CodeFacts,
     HolderTag,
@@ -30,22 +32,16 @@ from province_node.store.records import (
     LevelStatement,
     NewCode,
     NotRecorded,
-    Publication,
-    RefusalFacts,
     Request,
     StatedLevel,
 )
 
-__all__ = ["MAX_ORDERS", "IssueResult", "IssueUseCase", "Issued"]
+__all__ = ["MAX_ORDERS", "IssueUseCase", "Issued"]
 
 MAX_ORDERS = 1000
 _SLICE = 250
 """How many items are recorded together. A kill loses no more than one slice."""
 _ATTEMPTS = 5
-
-IssueResult = IssuedCode | HealthcodeError
-Order = IssueOrder | HealthcodeError
-"""An order, or the error that its decoding gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +52,10 @@ class Issued:
     new: Sequence[IssueResult]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _SignedCode:
+    """A code that is not recorded yet. Its repr would have the text."""
+
     text: str
     holder: bytes
     order: IssueOrder
@@ -94,8 +92,9 @@ class IssueUseCase:
         self._clock = clock
         self._rule = settings.rule
         self._pseudonyms = PseudonymKey(keyring.holder_secret())
-        self._rules = OrderRules(participant, keyring, trust, publication, settings)
+        self._rules = OrderRules(participant, keyring, self._pseudonyms, store, trust, publication, settings)
         self._maker = CodeMaker(participant, realm, keyring, trust)
+        self._repeated = RepeatedItems(self._maker, self._rules, store, clock)
         self._tags = HolderTags(store, settings.tag_threads)
         self.indices = IndexSource(store, keyring.index_secret())
 
@@ -124,7 +123,7 @@ class IssueUseCase:
         results = [
             progress.made[position]
             if position in progress.made
-            else self._answer_again(order, progress.earlier[position], replaces)
+            else self._repeated.answer(order, progress.earlier[position], replaces)
             for position, order in enumerate(orders)
         ]
         return Issued(results=results, new=list(progress.made.values()))
@@ -183,7 +182,7 @@ class IssueUseCase:
         accepted: dict[int, tuple[bytes, IssueOrder]] = {}
         for position, order in orders.items():
             try:
-                checked = self._check(order, replaces, now)
+                checked = self._rules.check(order, now, replaces)
             except HealthcodeError as error:
                 refused[position] = error
             else:
@@ -201,20 +200,6 @@ class IssueUseCase:
             else:
                 signed[position] = _SignedCode(text, holder, order, facts, day)
         return signed, refused
-
-    def _check(self, order: Order, replaces: bytes | None, now: int) -> IssueOrder:
-        """Raises the error that refuses the order."""
-        if isinstance(order, HealthcodeError):
-            raise order
-        self._rules.check(order, now)
-        if replaces is not None:
-            holder = self._pseudonyms.pseudonym(order.document)
-            if not self._store.has_code_under(replaces, holder, now):
-                raise InvalidInputError(
-                    f"the holder has no code of key {replaces.hex()} that is out: nothing to replace",
-                    reason=Reason.CODE_UNKNOWN,
-                )
-        return order
 
     def _sign(self, order: IssueOrder, tag: HolderTag, issued_at: int) -> tuple[str, CodeFacts]:
         key = self._rules.signing_key(order, issued_at)
@@ -238,17 +223,17 @@ class IssueUseCase:
         if not signed and not refused:
             return IssueOutcome()
         at = max((code.facts.issued_at for code in signed.values()), default=self._clock.now())
-        levels = {code.holder: code.order.statement for code in signed.values()}
-        sequences: Mapping[bytes, int] = {}
-        if levels:
-            stated = [StatedLevel(holder, statement, self._rule) for holder, statement in levels.items()]
-            sequences = self._store.record_level(stated, request, at)
+        levels = {
+            position: StatedLevel(code.holder, code.order.statement, self._rule)
+            for position, code in signed.items()
+        }
+        sequences = self._store.record_level(levels, request, at) if levels else {}
         codes = {
             position: NewCode(
                 facts=code.facts,
                 holder=code.holder,
                 presentation=code.order.presentation,
-                sequence=sequences[code.holder],
+                sequence=sequences.get(position, 0),  # without one, another call has recorded the item
                 tag_day=code.tag_day,
             )
             for position, code in signed.items()
@@ -263,28 +248,3 @@ class IssueUseCase:
                 self._keyring.forbid({signed[position].facts.kid})
             elif obstacle in {NotRecorded.SERIES_CLOSED, NotRecorded.STOPPED}:
                 self.indices.forget()
-
-    def _answer_again(self, order: Order, facts: ItemFacts, replaces: bytes | None) -> IssueResult:
-        if isinstance(facts, RefusalFacts):
-            return self._refuse_again(order, facts.reason, replaces)
-        if isinstance(order, HealthcodeError):
-            return not_repeatable()
-        try:
-            return self._maker.sign_again(order, facts, self._store.killed_kids())
-        except HealthcodeError as error:
-            return error
-
-    def _refuse_again(self, order: Order, reason: Reason, replaces: bytes | None) -> HealthcodeError:
-        """The refusal with its message, made again; a general message if the order would not be refused so now."""
-        if reason is Reason.CODE_NOT_REPEATABLE:
-            return not_repeatable()
-        try:
-            self._check(order, replaces, self._clock.now())
-        except HealthcodeError as error:
-            if error.reason is reason:
-                return error
-        return PreconditionError(
-            "this item was refused when the request came first, and the same request_id gives the same result: "
-            "ask with a new id",
-            reason=reason,
-        )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from healthcode.clock import rfc3339
-from healthcode.errors import InvalidInputError, PreconditionError, Reason
+from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason
 from healthcode.identity.document import IdentityDocument
 from healthcode.revocation.day import day_of
 from healthcode.signing.ed25519 import PrivateKey
@@ -15,10 +15,13 @@ from healthcode.trust.view import TrustView
 from healthcode.wire.claims import Presentation
 from province_node.keys.keyring import Keyring
 from province_node.people.level import check_level
+from province_node.people.pseudonym import PseudonymKey
 from province_node.settings import IssueSettings
-from province_node.store.records import LevelStatement, Publication
+from province_node.store.protocols import IssueStore
+from province_node.store.publication import Publication
+from province_node.store.records import LevelStatement
 
-__all__ = ["CODE_PURPOSE", "IssueOrder", "OrderRules"]
+__all__ = ["CODE_PURPOSE", "IssueOrder", "Order", "OrderRules"]
 
 CODE_PURPOSE = {Presentation.LIVE: KeyPurpose.LIVE, Presentation.PAPER: KeyPurpose.PAPER}
 
@@ -35,6 +38,10 @@ class IssueOrder:
     shown_by_relative: bool = False
 
 
+Order = IssueOrder | HealthcodeError
+"""An order, or the error that its decoding gave."""
+
+
 class OrderRules:
     """What one participant may issue now."""
 
@@ -42,18 +49,27 @@ class OrderRules:
         self,
         participant: str,
         keyring: Keyring,
+        pseudonyms: PseudonymKey,
+        store: IssueStore,
         trust: Callable[[], TrustView],
         publication: Callable[[], Publication | None],
         settings: IssueSettings,
     ) -> None:
         self._participant = participant
         self._keyring = keyring
+        self._pseudonyms = pseudonyms
+        self._store = store
         self._trust = trust
         self._publication = publication
         self._settings = settings
 
-    def check(self, order: IssueOrder, now: int) -> None:
-        """Raises the error that refuses the order."""
+    def check(self, order: Order, now: int, replaces: bytes | None = None) -> IssueOrder:
+        """The order. Raises the error that refuses it.
+
+        With `replaces`, a kid, a holder without an unexpired code of that key is refused (CODE_UNKNOWN).
+        """
+        if isinstance(order, HealthcodeError):
+            raise order
         self._check_not_retired(now)
         check_level(order.statement, issuer=self._participant, now=now)
         validity = self._validity(order)
@@ -72,6 +88,14 @@ class OrderRules:
                 reason=Reason.NOT_COVERED,
             )
         self.signing_key(order, now)
+        if replaces is not None:
+            holder = self._pseudonyms.pseudonym(order.document)
+            if not self._store.has_code_under(replaces, holder, now):
+                raise InvalidInputError(
+                    f"the holder has no code of key {replaces.hex()} that is out: nothing to replace",
+                    reason=Reason.CODE_UNKNOWN,
+                )
+        return order
 
     def expires_at(self, order: IssueOrder, issued_at: int) -> int:
         """The earliest of: the validity, the stated end of the level, the end of a retiring province's codes."""

@@ -10,7 +10,7 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerView
 from province_node.keys.key_files import SIGNING_PURPOSES
 from province_node.publishing.head_key import PUBLISH_KEYS, head_key_fault
-from province_node.store.records import Publication, PublishFailure
+from province_node.store.publication import Publication, PublishFailure
 
 __all__ = [
     "head_key_warning",

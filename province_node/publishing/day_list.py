@@ -11,7 +11,7 @@ from healthcode.revocation.head import DayEntry, DeltaEntry
 from healthcode.revocation.list import ListKind, RevocationList, encode_list
 from healthcode.revocation.roaring import IndexSet
 from province_node.store.protocols import PublishStore
-from province_node.store.records import ListVersion
+from province_node.store.publication import ListVersion
 
 __all__ = ["DayLists", "MadeLists"]
 

@@ -15,7 +15,7 @@ from province_node.publishing.catch_up import catch_up
 from province_node.publishing.head_key import head_key_fault
 from province_node.publishing.next_head import HeadFacts, HeadMaker, NextHead
 from province_node.store.protocols import PublishStore
-from province_node.store.records import Publication
+from province_node.store.publication import Publication
 
 __all__ = ["HeadSender", "Send", "TrustInUse"]
 

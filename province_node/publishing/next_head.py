@@ -15,7 +15,7 @@ from healthcode.trust.view import IssuerView
 from province_node.publishing.day_list import DayLists, MadeLists
 from province_node.publishing.padding import Padding
 from province_node.store.protocols import PublishStore
-from province_node.store.records import Publication
+from province_node.store.publication import Publication
 
 __all__ = ["COVER_MARGIN_DAYS", "HeadFacts", "HeadMaker", "NextHead"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from healthcode.revocation.index import PADDING as PADDING_LIMIT
 from healthcode.revocation.index import IndexScheme
 from province_node.store.protocols import PaddingStore
-from province_node.store.records import PaddingState
+from province_node.store.publication import PaddingState
 
 __all__ = ["Padding"]
 

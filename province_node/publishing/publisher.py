@@ -18,7 +18,7 @@ from province_node.publishing.next_head import HeadFacts
 from province_node.publishing.second_node import SECOND_NODE_REMEDY, SecondNode, lacks_ours
 from province_node.settings import PublishSettings
 from province_node.store.protocols import PublishStore
-from province_node.store.records import Publication
+from province_node.store.publication import Publication
 
 __all__ = ["PublishEvents", "Publisher"]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from healthcode.errors import Reason
+from province_node.store.publication import PaddingState, Publication, PublishFailure
 from province_node.store.records import (
     CodeState,
     HeldCode,
@@ -19,9 +20,6 @@ from province_node.store.records import (
     ItemFacts,
     Killed,
     NewCode,
-    PaddingState,
-    Publication,
-    PublishFailure,
     Request,
     Revocation,
     RevocationReason,
@@ -49,44 +47,41 @@ class IssueStore(Protocol):
 
         Raises InvalidInputError (REQUEST_ID_REUSED) if the id came with another content.
         """
-        ...
 
     def reserve_block(self, day: int, size: int) -> IndexBlock:
         """The next `size` counters for codes that expire on `day` (fewer at a series' end).
 
         Raises PreconditionError: INDEX_EXHAUSTED after the day's last series, NOT_COVERED while issuing is stopped.
         """
-        ...
 
     def holder_tags(self, holders: Sequence[bytes], day: int) -> Mapping[bytes, HolderTag]:
         """The tags already drawn for these holders on `day`."""
-        ...
 
     def has_code_under(self, kid: bytes, holder: bytes, now: int) -> bool:
         """Whether a holder has a code of this key that has not expired."""
-        ...
 
     def killed_kids(self) -> frozenset[bytes]:
         """The keys that were killed here; the published head may name more."""
-        ...
 
-    def record_level(self, levels: Sequence[StatedLevel], request: Request, now: int) -> Mapping[bytes, int]:
-        """Each holder's level sequence once these levels are recorded. Call it before `record_issue`.
+    def record_level(
+        self, levels: Mapping[int, StatedLevel], request: Request, now: int
+    ) -> Mapping[int, int]:
+        """States the holders' levels, by the position of their item; each item's level sequence. Comes before `record_issue`.
 
-        A change of level revokes the holder's codes that have not expired, in the same step.
-        Raises InvalidInputError (REQUEST_ID_REUSED), and then records nothing.
+        A change of level revokes the holder's codes that have not expired, in the same step. An item that the
+        request recorded before states nothing, and is not in the result. Raises InvalidInputError
+        (REQUEST_ID_REUSED), and then records nothing.
         """
-        ...
 
     def record_issue(
-        self, codes: Mapping[int, NewCode], refusals: Mapping[int, Reason], request: Request, now: int
+        self, codes: Mapping[int, NewCode], refusals: Mapping[int, Reason], request: Request, signed_at: int
     ) -> IssueOutcome:
-        """Records a slice of a request, by position. An item that the request recorded before stays as it is.
+        """Records a slice of a request, by position: codes that were all signed at `signed_at`, and refusals.
 
-        A code is not recorded if its key was killed, its series closed, its holder's level moved or issuing
-        stopped meanwhile. Raises InvalidInputError (REQUEST_ID_REUSED).
+        An item that the request recorded before stays as it is. A code is not recorded if its key was killed, its
+        series closed, its holder's level moved or issuing stopped meanwhile. Raises InvalidInputError
+        (REQUEST_ID_REUSED).
         """
-        ...
 
 
 class RevokeStore(Protocol):
@@ -94,7 +89,6 @@ class RevokeStore(Protocol):
 
     def find_revoked(self, request: Request, now: int) -> Revoked | None:
         """The result that this request had before. Raises InvalidInputError (REQUEST_ID_REUSED)."""
-        ...
 
     def record_revocations(
         self, revocations: Sequence[Revocation], reason: RevocationReason, request: Request, now: int
@@ -104,19 +98,15 @@ class RevokeStore(Protocol):
         self, selection: IssuedUnder, reason: RevocationReason, request: Request, now: int
     ) -> Revoked:
         """Revokes the selected codes that have not expired; as `record_revocations`."""
-        ...
 
     def codes_of_holders(self, holders: Sequence[bytes], now: int) -> Sequence[Revocation]:
         """Every code of these holders that has not expired."""
-        ...
 
     def count_codes(self, revocations: Sequence[Revocation]) -> Revoked:
         """What `record_revocations` would answer."""
-        ...
 
     def count_issued_under(self, selection: IssuedUnder, now: int) -> Revoked:
         """What `revoke_issued_under` would answer."""
-        ...
 
 
 class KillStore(Protocol):
@@ -124,7 +114,6 @@ class KillStore(Protocol):
 
     def find_killed(self, request: Request, now: int) -> Killed | None:
         """The result that this request had before. Raises InvalidInputError (REQUEST_ID_REUSED)."""
-        ...
 
     def killed_kids(self) -> frozenset[bytes]: ...
 
@@ -132,7 +121,6 @@ class KillStore(Protocol):
         self, kid: bytes, reason: RevocationReason, request: Request, next_kid: bytes | None, now: int
     ) -> Killed:
         """Kills a key permanently. `next_kid` signs from now on; it is part of the answer."""
-        ...
 
     def codes_under(self, kid: bytes | None, after: bytes, limit: int, now: int) -> Sequence[HeldCode]:
         """The next `limit` holders, in order of pseudonyms above `after`, with an unexpired code of `kid`.
@@ -140,7 +128,6 @@ class KillStore(Protocol):
         None: of any key. One row a holder and presentation, with the latest expiry; a page has all rows of
         its holders.
         """
-        ...
 
 
 class AnswerStore(Protocol):
@@ -148,7 +135,6 @@ class AnswerStore(Protocol):
 
     def code_state(self, day: int, index: int) -> CodeState | None:
         """The state of the code with this day of expiry and index; None if it was never issued here."""
-        ...
 
 
 class PaddingStore(Protocol):
@@ -158,13 +144,11 @@ class PaddingStore(Protocol):
 
     def unpadded_days(self, after: int) -> Mapping[int, int]:
         """The days with revocations above sequence `after` and above their last padding, and how many."""
-        ...
 
     def padding_state(self, day: int) -> PaddingState: ...
 
     def add_padding(self, day: int, seen: PaddingState, indices: Sequence[int], now: int) -> bool:
         """Adds entries to a day's list; False, and nothing is added, if `series` or `used` differ from `seen`."""
-        ...
 
 
 class CatchUpStore(Protocol):
@@ -172,19 +156,15 @@ class CatchUpStore(Protocol):
 
     def has_made(self, version: int, sha256: bytes) -> bool | None:
         """Whether this store made the live metadata of this version and digest; None: it cannot tell."""
-        ...
 
     def publication(self) -> Publication | None:
         """The last head that the registry acknowledged."""
-        ...
 
     def first_series(self, day: int) -> int | None:
         """No index is drawn from a series below this for `day` and later; None if nothing was ever restored."""
-        ...
 
     def highest_series(self, day: int) -> tuple[int, int]:
         """(the highest series that indices of `day` or later days were drawn from, the last such day)."""
-        ...
 
     def take_over(
         self,
@@ -201,7 +181,6 @@ class CatchUpStore(Protocol):
         For days up to `until_day` indices come from `first_series` on. The last publication is forgotten, so
         that nothing is issued before the registry has acknowledged a head that says so.
         """
-        ...
 
 
 class PublishStore(CatchUpStore, Protocol):
@@ -209,55 +188,43 @@ class PublishStore(CatchUpStore, Protocol):
 
     def last_revocation(self) -> int:
         """The sequence of the newest revocation; 0 if there is none."""
-        ...
 
     def count_revoked(self, first_day: int, last_day: int) -> int:
         """How many entries, with padding, the lists of these days have."""
-        ...
 
     def changed_days(self, after: int) -> frozenset[int]:
         """The days of expiry that have revocations with a sequence above `after`."""
-        ...
 
     def revoked_indices(self, day: int, through: int) -> list[int]:
         """The revoked indices of one day of expiry, ascending, up to revocation sequence `through`."""
-        ...
 
     def revoked_between(self, day: int, after: int, through: int) -> Sequence[tuple[int, int]]:
         """(sequence, index) of a day's revocations in after < sequence ≤ through, rising."""
-        ...
 
     def list_versions(self, day: int) -> Sequence[tuple[int, int]]:
         """(version, through) of the remembered published versions of a day's list, rising."""
-        ...
 
     def killed_kids(self) -> frozenset[bytes]: ...
 
     def attempted_version(self) -> int:
         """The highest version that this store ever recorded as about to be sent; 0 for none."""
-        ...
 
     def record_attempt(self, version: int, sha256: bytes) -> None:
         """Records, before it is sent, that a version is sent as metadata of this digest."""
-        ...
 
     def record_publication(self, publication: Publication) -> None:
         """Records what the registry acknowledged; a recorded failure is over."""
-        ...
 
     def publish_failure(self) -> PublishFailure | None:
         """Why publishing fails now; None if the last attempt was acknowledged."""
-        ...
 
     def record_failure(self, reason: Reason, message: str, now: int) -> None:
         """Records that publishing fails; `since` stays that of the first failure after the last success."""
-        ...
 
     def forget_failure(self) -> None: ...
 
     def stop_issuing(self, why: str, now: int) -> None:
         """From now on no process gets indices or records a code (NOT_COVERED, saying `why`)."""
-        ...
 
     def resume_issuing(self) -> None: ...
 
@@ -285,7 +252,6 @@ class NodeStore(Protocol):
 
     def counts(self, now: int) -> Mapping[str, int]:
         """How many codes are out, revocations and remembered requests there are: for `status`."""
-        ...
 
     def prune(self, now: int) -> None:
         """Forgets expired codes, their revocations, old requests and tags. Level history stays.
@@ -293,10 +259,8 @@ class NodeStore(Protocol):
         `now` must be a time that somebody else vouches for: by a clock that runs ahead, counters still
         in use would be forgotten, and indices given twice.
         """
-        ...
 
     def verify(self) -> None:
         """Reads everything. Raises ConfigurationError if the store is damaged."""
-        ...
 
     def close(self) -> None: ...

@@ -86,18 +86,26 @@ class SqliteIssuing:
         with self._database.read() as db:
             return find_killed_kids(db)
 
-    def record_level(self, levels: Sequence[StatedLevel], request: Request, now: int) -> Mapping[bytes, int]:
+    def record_level(
+        self, levels: Mapping[int, StatedLevel], request: Request, now: int
+    ) -> Mapping[int, int]:
         with self._database.transaction() as db:
-            # the id is claimed first, so that a reused one changes nobody's level
+            # a slow call must not bring back a level that was changed after its items were recorded
+            known = _find_items(db, request, now)
+            # the id is claimed first, so that a reused one changes no level
             claim_request(db, request, now)
-            return {each.holder: _state_level(db, each, request.caller, now) for each in levels}
+            return {
+                position: _state_level(db, stated, request.caller, now)
+                for position, stated in levels.items()
+                if position not in known
+            }
 
     def record_issue(
-        self, codes: Mapping[int, NewCode], refusals: Mapping[int, Reason], request: Request, now: int
+        self, codes: Mapping[int, NewCode], refusals: Mapping[int, Reason], request: Request, signed_at: int
     ) -> IssueOutcome:
         with self._database.transaction() as db:
-            known = _find_items(db, request, now)
-            row = claim_request(db, request, now)
+            known = _find_items(db, request, signed_at)
+            row = claim_request(db, request, signed_at)
             earlier = {position: known[position] for position in (*codes, *refusals) if position in known}
             facts: dict[int, ItemFacts] = {
                 position: RefusalFacts(reason)
@@ -116,7 +124,7 @@ class SqliteIssuing:
                 _insert_code(db, code, request.caller)
                 facts[position] = code.facts
             if facts:
-                add_part(db, row, Part(now, pack_items(facts)))
+                add_part(db, row, Part(signed_at, pack_items(facts)))
         return IssueOutcome(earlier=earlier, not_recorded=not_recorded)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.storage.sqlite import Database, Session
-from province_node.store.records import PaddingState, Publication
+from province_node.store.publication import PaddingState, Publication
 from province_node.store.sqlite.published import find_publication
 from province_node.store.sqlite.statements import first_series, number
 

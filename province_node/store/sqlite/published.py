@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from healthcode.errors import Reason
 from healthcode.storage.sqlite import Database, Session
-from province_node.store.records import Publication, PublishFailure
+from province_node.store.publication import Publication, PublishFailure
 from province_node.store.sqlite.statements import find_killed_kids, first_series, number
 
 __all__ = ["SqlitePublishing", "find_publication"]

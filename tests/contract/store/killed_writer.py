@@ -24,7 +24,7 @@ from tests.contract.store.stores import (
 )
 
 STEPS = {
-    "level": lambda store: store.issuing.record_level([StatedLevel(HOLDER, RED, "R1")], request(), NOW),
+    "level": lambda store: store.issuing.record_level({0: StatedLevel(HOLDER, RED, "R1")}, request(), NOW),
     "slice": lambda store: issue(store, 10, 11, statement=RED),
     "revoked": lambda store: revoke(store, 77),
     "killed": lambda store: store.killing.kill_key(
@@ -40,7 +40,9 @@ def write_until_killed(store: NodeStore) -> None:
     for number in itertools.count(1):
         holder = number.to_bytes(32)
         asked = request(FLIGHT)
-        sequence = store.issuing.record_level([StatedLevel(holder, GREEN, "R1")], asked, NOW)[holder]
+        sequence = store.issuing.record_level({2 * number: StatedLevel(holder, GREEN, "R1")}, asked, NOW)[
+            2 * number
+        ]
         codes = {position: new_code(position, sequence, holder) for position in (2 * number, 2 * number + 1)}
         store.issuing.record_issue(codes, {}, asked, NOW)
         sys.stdout.write(f"{2 * number + 1}\n")

@@ -60,7 +60,7 @@ def issue(
 ) -> None:
     """Codes of one holder, as one slice at positions 0, 1, …: both steps, without an obstacle."""
     asked = request(name)
-    sequence = store.issuing.record_level([StatedLevel(holder, statement, "R1")], asked, NOW)[holder]
+    sequence = store.issuing.record_level({0: StatedLevel(holder, statement, "R1")}, asked, NOW)[0]
     codes = {
         position: new_code(index, sequence, holder, level=statement.level, **changes)
         for position, index in enumerate(indices)

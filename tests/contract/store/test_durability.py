@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from healthcode.wire.claims import Level
-from province_node.store.records import Killed, Publication, Revoked
+from province_node.store.publication import Publication
+from province_node.store.records import Killed, Revoked
 from tests.contract.store.killed_writer import FLIGHT, STEPS
 from tests.contract.store.stores import DAY, HOLDER, NOW, RED, TAG, facts, issue, request, revoke
 

@@ -66,7 +66,7 @@ def test_a_full_series_opens_the_next_and_the_last_one_ends_it(store):
 
 def test_a_request_keeps_the_facts_of_each_item(store):
     """What makes the answer again is there, by position: the code's facts, or why it was refused."""
-    sequence = store.issuing.record_level([StatedLevel(HOLDER, GREEN, "R1")], request(), NOW)[HOLDER]
+    sequence = store.issuing.record_level({0: StatedLevel(HOLDER, GREEN, "R1")}, request(), NOW)[0]
     codes = {0: new_code(1, sequence), 2: new_code(3, sequence, holder=HOLDER)}
     outcome = store.issuing.record_issue(codes, {1: Reason.NOT_COVERED}, request(), NOW)
     assert (outcome.earlier, outcome.not_recorded) == ({}, {})
@@ -107,7 +107,7 @@ def test_a_request_id_with_another_content_is_refused_and_changes_nothing(store)
     other = request(digest=b"other")
     doors = [
         lambda: store.issuing.find_issue(other, NOW),
-        lambda: store.issuing.record_level([StatedLevel(HOLDER, RED, "R1")], other, NOW),
+        lambda: store.issuing.record_level({0: StatedLevel(HOLDER, RED, "R1")}, other, NOW),
         lambda: store.issuing.record_issue({0: new_code(2)}, {}, other, NOW),
         lambda: store.revoking.find_revoked(other, NOW),
         lambda: store.revoking.record_revocations([], RevocationReason.FRAUD, other, NOW),
@@ -124,7 +124,7 @@ def test_a_request_id_with_another_content_is_refused_and_changes_nothing(store)
 
 def test_stating_a_level_claims_the_request_id(store):
     """A kill between the two steps leaves no id whose first content could be exchanged."""
-    store.issuing.record_level([StatedLevel(HOLDER, GREEN, "R1")], request(), NOW)
+    store.issuing.record_level({0: StatedLevel(HOLDER, GREEN, "R1")}, request(), NOW)
     with pytest.raises(InvalidInputError):
         store.issuing.find_issue(request(digest=b"other"), NOW)
     assert store.issuing.find_issue(request(), NOW) == {}
@@ -145,7 +145,7 @@ def test_a_changed_level_grows_the_sequence_and_revokes_in_the_same_step(store):
     """A holder who turns RED keeps a history; the GREEN codes that are out are revoked before any RED code exists."""
     issue(store, 1, name="1")
     issue(store, 2, name="2")
-    assert store.issuing.record_level([StatedLevel(HOLDER, RED, "R1")], request("3"), NOW) == {HOLDER: 2}
+    assert store.issuing.record_level({0: StatedLevel(HOLDER, RED, "R1")}, request("3"), NOW) == {0: 2}
     for index in (1, 2):
         state = store.answering.code_state(DAY, index)
         assert (state.sequence, state.revoked, state.level) == (2, True, Level.RED)
@@ -154,6 +154,16 @@ def test_a_changed_level_grows_the_sequence_and_revokes_in_the_same_step(store):
     issue(store, 3, name="3", statement=RED)
     state = store.answering.code_state(DAY, 3)
     assert (state.sequence, state.revoked, state.level) == (2, False, Level.RED)
+
+
+def test_a_slow_call_does_not_bring_back_a_level(store):
+    """A second call of a request whose item is recorded states nothing, whatever was changed since."""
+    issue(store, 1, name="green")
+    issue(store, 2, name="red", statement=RED)
+    assert store.issuing.record_level({0: StatedLevel(HOLDER, GREEN, "R1")}, request("green"), NOW) == {}
+    assert store.issuing.record_issue({0: new_code(3, 0)}, {}, request("green"), NOW).earlier == {0: facts(1)}
+    state = store.answering.code_state(DAY, 2)
+    assert (state.level, state.sequence, state.revoked) == (Level.RED, 2, False)
 
 
 def test_another_holder_keeps_its_codes(store):
@@ -168,10 +178,10 @@ def test_no_code_is_recorded_without_its_own_level(store):
     """When the level moved between the two steps, the code is not recorded; other holders' codes are."""
     asked = request("slow")
     sequences = store.issuing.record_level(
-        [StatedLevel(HOLDER, GREEN, "R1"), StatedLevel(OTHER, GREEN, "R1")], asked, NOW
+        {0: StatedLevel(HOLDER, GREEN, "R1"), 1: StatedLevel(OTHER, GREEN, "R1")}, asked, NOW
     )
     issue(store, 7, name="quick", statement=RED)
-    codes = {0: new_code(1, sequences[HOLDER]), 1: new_code(2, sequences[OTHER], holder=OTHER)}
+    codes = {0: new_code(1, sequences[0]), 1: new_code(2, sequences[1], holder=OTHER)}
     outcome = store.issuing.record_issue(codes, {}, asked, NOW)
     assert outcome.not_recorded == {0: NotRecorded.LEVEL_MOVED}
     assert store.answering.code_state(DAY, 1) is None
@@ -184,7 +194,7 @@ def test_no_code_is_recorded_without_its_own_level(store):
 
 def test_a_killed_key_never_signs_a_recorded_code(store, open_again):
     """A key that another process killed is refused in the step that records."""
-    sequence = store.issuing.record_level([StatedLevel(HOLDER, GREEN, "R1")], request(), NOW)[HOLDER]
+    sequence = store.issuing.record_level({0: StatedLevel(HOLDER, GREEN, "R1")}, request(), NOW)[0]
     open_again().killing.kill_key(KID, RevocationReason.KEY_COMPROMISED, request("kill"), None, NOW)
     codes = {0: new_code(1, sequence), 1: new_code(2, sequence, kid=b"other---")}
     outcome = store.issuing.record_issue(codes, {}, request(), NOW)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from healthcode.errors import Reason
-from province_node.store.records import ListVersion, Publication, PublishFailure
+from province_node.store.publication import ListVersion, Publication, PublishFailure
 from tests.contract.store.stores import DAY, NOW, revoke
 
 

@@ -7,15 +7,8 @@ from dataclasses import replace
 from threading import Barrier
 
 from healthcode.wire.claims import Presentation
-from province_node.store.records import (
-    HeldCode,
-    IssuedUnder,
-    Killed,
-    PaddingState,
-    Revocation,
-    RevocationReason,
-    Revoked,
-)
+from province_node.store.publication import PaddingState
+from province_node.store.records import HeldCode, IssuedUnder, Killed, Revocation, RevocationReason, Revoked
 from tests.contract.store.stores import DAY, HOLDER, KID, NOW, RED, issue, request, revoke
 
 OTHER = b"o" * 32

@@ -13,13 +13,15 @@ from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
 from province_node.codes.code_maker import IssuedCode
-from province_node.codes.issue import Issued, IssueUseCase, Order
+from province_node.codes.issue import Issued, IssueUseCase
+from province_node.codes.order import Order
 from province_node.keys.keyring import Keyring
 from province_node.publishing.head_sender import HeadSender, Send, TrustInUse
 from province_node.publishing.next_head import COVER_MARGIN_DAYS, HeadMaker
 from province_node.publishing.publisher import Publisher, PublishEvents
 from province_node.settings import IssueSettings, PublishSettings
-from province_node.store.records import Publication, Request
+from province_node.store.publication import Publication
+from province_node.store.records import Request
 from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import SimulatedRealm
 from tests.world.clock import ManualClock

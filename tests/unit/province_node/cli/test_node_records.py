@@ -9,7 +9,8 @@ from healthcode.revocation.day import day_of
 from province_node.cli import node_records
 from province_node.cli.node_records import publishing_warnings, wait_for_publication
 from province_node.settings import NodeSettings
-from province_node.store.records import Publication, Request, Revocation, RevocationReason
+from province_node.store.publication import Publication
+from province_node.store.records import Request, Revocation, RevocationReason
 from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
 

@@ -294,3 +294,21 @@ def test_no_text_of_a_code_is_in_the_database_or_its_backup(world, tmp_path):
         assert code.text.encode() not in stored
         assert signature not in stored
         assert code.text[6:40].encode() not in stored
+
+
+def test_a_slow_call_of_an_answered_request_changes_nothing(world):
+    """Its level is not brought back when another request has changed it, and it hears the first answer."""
+    first: list[IssuedCode] = []
+    later: list[IssuedCode] = []
+
+    def the_same_and_another_request() -> None:
+        if not first:
+            first.extend(world.issue([order()], "r-1").results)
+            later.append(world.issue_one(statement=RED))
+
+    ours = use_case(world, record_level=the_same_and_another_request)
+    slow = ours.issue([order()], world.request())
+    ours.close()
+    assert (slow.results, slow.new) == (first, [])
+    state = world.store.answering.code_state(day_of(later[0].expires_at), later[0].index)
+    assert (state.level, state.revoked, state.sequence) == (Level.RED, False, 2)

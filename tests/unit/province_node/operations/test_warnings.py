@@ -10,7 +10,7 @@ from healthcode.errors import Reason
 from healthcode.signing.purpose import KeyPurpose
 from province_node.keys.key_files import list_key_infos
 from province_node.operations.warnings import head_key_warning, key_warnings, publish_warnings
-from province_node.store.records import Publication, PublishFailure
+from province_node.store.publication import Publication, PublishFailure
 from tests.simulator.realm import NOW
 from tests.unit.province_node.world import HOME
 

@@ -7,7 +7,8 @@ import pytest
 from healthcode.revocation.day import day_of
 from healthcode.revocation.index import ISSUABLE, IndexScheme
 from province_node.publishing.padding import Padding
-from province_node.store.records import Publication, Revocation, RevocationReason
+from province_node.store.publication import Publication
+from province_node.store.records import Revocation, RevocationReason
 from tests.simulator.realm import NOW
 
 TODAY = day_of(NOW)

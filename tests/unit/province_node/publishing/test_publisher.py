@@ -13,7 +13,7 @@ from healthcode.errors import (
     Reason,
     UnavailableError,
 )
-from province_node.store.records import Publication
+from province_node.store.publication import Publication
 from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.unit.province_node.publishing.heads import (
     TODAY,
