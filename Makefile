@@ -44,10 +44,11 @@ alerts: ## the alert rules, checked and tried out by promtool (on Debian it is f
 	$(PROMTOOL) check config --syntax-only deploy/prometheus.yaml
 	$(PROMTOOL) test rules deploy/alerts.test.yaml
 
-lint: $(READY) ## ruff, import-linter, buf
+lint: $(READY) ## ruff, import-linter, the house rules of CONTRIBUTING.md, buf
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	@$(BIN)/python -m tests.house --quiet
 	$(BIN)/buf lint
 
 types: $(READY) ## mypy --strict

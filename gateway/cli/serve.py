@@ -12,11 +12,7 @@ from gateway.cli.option import dir_option
 from gateway.layout import GatewayFolder
 from gateway.operations.check import check_gateway
 from gateway.settings import load_gateway_settings
-from healthcode.cli.console import (
-    Command,
-    error_console,
-    json_option,
-)
+from healthcode.cli.console import Command, error_console, json_option
 from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock
 

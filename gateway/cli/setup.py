@@ -15,12 +15,7 @@ from gateway.layout import GatewayFolder
 from gateway.operations.setup import make_folder, name_registry
 from gateway.settings import load_gateway_settings
 from healthcode.cli.adoption import adopt, fingerprint_option, name_root
-from healthcode.cli.console import (
-    Command,
-    details,
-    json_option,
-    print_result,
-)
+from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.cli.parameter import ADDRESS, ENDPOINT, FINGERPRINT
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError

@@ -27,12 +27,7 @@ from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.settings import split_address
 from healthcode.trust.sources.http import HttpSource, check_mirror_url
-from healthcode.trust.sources.trust_source import (
-    FolderSource,
-    TrustSource,
-    allowed_seconds,
-    too_large,
-)
+from healthcode.trust.sources.trust_source import FolderSource, TrustSource, allowed_seconds, too_large
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 

@@ -11,13 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from healthcode.errors import ConfigurationError, InvalidInputError
-from healthcode.signing.keyfile import (
-    LoadedKey,
-    create_key_file,
-    read_key_cost,
-    read_key_file,
-    read_key_info,
-)
+from healthcode.signing.keyfile import LoadedKey, create_key_file, read_key_cost, read_key_file, read_key_info
 from healthcode.signing.passphrase import check_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import move_batch, write_atomic

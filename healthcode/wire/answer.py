@@ -17,13 +17,7 @@ from healthcode.signing.ed25519 import PrivateKey
 from healthcode.wire import cbor
 from healthcode.wire.claims import LEVEL_BY_NUMBER, NUMBER_BY_LEVEL, Level
 from healthcode.wire.cose import Context, Sign1, decode_sign1, sign1
-from healthcode.wire.question import (
-    NUMBER_BY_MODE,
-    QueryMode,
-    check_lifetime,
-    check_version,
-    decode_mode,
-)
+from healthcode.wire.question import NUMBER_BY_MODE, QueryMode, check_lifetime, check_version, decode_mode
 
 __all__ = ["Answer", "CodeStatus", "SignedAnswer", "decode_answer", "sign_answer"]
 

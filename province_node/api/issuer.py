@@ -25,11 +25,7 @@ from province_node.codes.kill_key import KillUseCase, decode_kid
 from province_node.codes.revoke import RevokeUseCase
 from province_node.metrics import NodeMetrics
 from province_node.people.pseudonym import PseudonymKey
-from province_node.store.records import (
-    Request,
-    RevocationReason,
-    Revoked,
-)
+from province_node.store.records import Request, RevocationReason, Revoked
 
 __all__ = ["ProvinceIssuerServicer"]
 

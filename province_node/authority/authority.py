@@ -15,19 +15,9 @@ from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import write_output
 from healthcode.storage.reading import read_bounded
-from healthcode.trust.format.authority_chain import (
-    new_link,
-    sign_handover,
-    verify_link,
-    verify_possession,
-)
+from healthcode.trust.format.authority_chain import new_link, sign_handover, verify_link, verify_possession
 from healthcode.trust.format.json_files import AuthorityLink, encode_json_file
-from healthcode.trust.format.metadata import (
-    Targets,
-    decode_metadata,
-    sign_metadata,
-    to_bytes,
-)
+from healthcode.trust.format.metadata import Targets, decode_metadata, sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_province_metadata
 from healthcode.trust.verify.join_request import JoinRequest, encode_join_request
 from province_node.authority.bundle import (

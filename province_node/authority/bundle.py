@@ -10,11 +10,7 @@ from healthcode.signing.ed25519 import kid
 from healthcode.trust.format.delegation import delegator_of
 from healthcode.trust.format.json_files import ProvinceFile, ProvinceKey
 from healthcode.trust.format.layout import authority_role, live_role
-from healthcode.trust.format.metadata import (
-    Targets,
-    decode_metadata,
-    signing_keys,
-)
+from healthcode.trust.format.metadata import Targets, decode_metadata, signing_keys
 from healthcode.trust.verify.admission import CurrentProvince, check_province_publication
 from healthcode.trust.verify.issuer import AuthorityPart, verify_authority_content
 from healthcode.trust.verify.join_request import JoinRequest, decode_join_request

@@ -11,11 +11,7 @@ from healthcode.clock import SystemClock, rfc3339
 from healthcode.signing.ed25519 import kid, self_test
 from healthcode.storage.files import write_output
 from healthcode.storage.reading import read_bounded
-from healthcode.trust.verify.join_request import (
-    JoinRequest,
-    encode_join_request,
-    join_digest,
-)
+from healthcode.trust.verify.join_request import JoinRequest, encode_join_request, join_digest
 from province_node.authority.authority import Authority
 from province_node.authority.bundle import (
     bundle_digest,

@@ -6,12 +6,7 @@ from pathlib import Path
 
 import click
 
-from healthcode.cli.console import (
-    Command,
-    details,
-    json_option,
-    print_result,
-)
+from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.errors import InvalidInputError
 from province_node.cli.code_rows import code_texts
 from province_node.codes.qr import check_picture, qr_size, qr_terminal, write_qr

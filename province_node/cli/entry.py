@@ -8,10 +8,7 @@ import click
 
 from healthcode.cli.console import Command, details, json_option, print_result, rows
 from healthcode.clock import rfc3339
-from healthcode.errors import (
-    HealthcodeError,
-    InvalidInputError,
-)
+from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.signing.ed25519 import kid
 from healthcode.storage.files import write_output
 from healthcode.trust.format.json_files import AuthorityLink

@@ -11,12 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from healthcode.cli.console import (
-    Command,
-    details,
-    json_option,
-    print_json,
-)
+from healthcode.cli.console import Command, details, json_option, print_json
 from healthcode.errors import InvalidInputError
 from healthcode.identity.document import DocumentType
 from healthcode.rpc.status_mapping import rpc_errors

@@ -11,13 +11,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from healthcode.cli.console import (
-    EXIT_REFUSED,
-    details,
-    error_console,
-    exit_with,
-    print_result,
-)
+from healthcode.cli.console import EXIT_REFUSED, details, error_console, exit_with, print_result
 from healthcode.errors import InvalidInputError, UnavailableError
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import province_issuer_pb2

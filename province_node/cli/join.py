@@ -9,9 +9,7 @@ import click
 
 from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock
-from healthcode.errors import (
-    ConfigurationError,
-)
+from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_ca

@@ -10,12 +10,7 @@ from pathlib import Path
 
 import click
 
-from healthcode.cli.console import (
-    Command,
-    details,
-    json_option,
-    print_result,
-)
+from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import HealthcodeError
 from healthcode.rpc.convert import enum_member, enum_number

@@ -11,19 +11,12 @@ import click
 
 from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock
-from healthcode.errors import (
-    ConflictError,
-    PreconditionError,
-)
+from healthcode.errors import ConflictError, PreconditionError
 from healthcode.identity.peer import PeerKind
 from healthcode.signing.ed25519 import kid, self_test
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from healthcode.trust.store import TrustStore
-from healthcode.trust.verify.join_request import (
-    JoinRequest,
-    encode_join_request,
-    join_digest,
-)
+from healthcode.trust.verify.join_request import JoinRequest, encode_join_request, join_digest
 from province_node.authority.bundle import describe_change, verify_bundle
 from province_node.cli.entry import read_own_chain
 from province_node.cli.option import dir_option

@@ -9,12 +9,7 @@ from typing import BinaryIO
 
 import click
 
-from healthcode.cli.console import (
-    Command,
-    details,
-    json_option,
-    print_result,
-)
+from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.rpc.convert import enum_number

@@ -11,9 +11,7 @@ from typing import Any
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from healthcode.cli.console import (
-    error_console,
-)
+from healthcode.cli.console import error_console
 from healthcode.errors import UnavailableError
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import province_issuer_pb2

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from healthcode.errors import (
-    InvalidInputError,
-)
+from healthcode.errors import InvalidInputError
 from healthcode.storage.reading import read_bounded
 from healthcode.trust.verify.join_request import JoinRequest
 from province_node.authority.bundle import decode_bundle, missing_signatures

@@ -10,14 +10,7 @@ import time
 from pathlib import Path
 
 from healthcode.errors import ConfigurationError
-from province_node.operations.backup_archive import (
-    DATABASE,
-    ENTRY,
-    FILES,
-    FOLDERS,
-    Manifest,
-    write_archive,
-)
+from province_node.operations.backup_archive import DATABASE, ENTRY, FILES, FOLDERS, Manifest, write_archive
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.store.opening import copy_store
 

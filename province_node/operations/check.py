@@ -19,11 +19,7 @@ from healthcode.signing.ed25519 import self_test
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.layout import authority_role, metadata_file
-from healthcode.trust.format.metadata import (
-    Snapshot,
-    Timestamp,
-    decode_metadata,
-)
+from healthcode.trust.format.metadata import Snapshot, Timestamp, decode_metadata
 from healthcode.trust.store import TrustStore
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub

@@ -7,11 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from healthcode.trust.format.layout import (
-    TrustLimits,
-    metadata_file,
-    province_path,
-)
+from healthcode.trust.format.layout import TrustLimits, metadata_file, province_path
 from healthcode.trust.refresh.tuf_updater import open_updater
 from tests.attack.client import AS_EVER, Client
 from tests.attack.conftest import Layers

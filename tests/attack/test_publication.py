@@ -27,13 +27,7 @@ from healthcode.rpc.mtls.tls_files import CertifiedKey
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.registry_source import connect_source
 from healthcode.trust.format.layout import metadata_file, province_path
-from healthcode.trust.format.metadata import (
-    Targets,
-    Timestamp,
-    decode_metadata,
-    sign_metadata,
-    to_bytes,
-)
+from healthcode.trust.format.metadata import Targets, Timestamp, decode_metadata, sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_live_metadata
 from healthcode.v1.trust_registry_pb2 import PublishProvinceRequest, PublishRevocationsRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub

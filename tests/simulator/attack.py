@@ -39,12 +39,7 @@ from healthcode.trust.format.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.format.metadata import (
-    Metadata,
-    Targets,
-    sign_metadata,
-    to_bytes,
-)
+from healthcode.trust.format.metadata import Metadata, Targets, sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import (
     new_live_metadata,
     new_province_metadata,

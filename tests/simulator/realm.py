@@ -51,14 +51,7 @@ from healthcode.trust.format.layout import (
     province_path,
     target_file,
 )
-from healthcode.trust.format.metadata import (
-    Metadata,
-    Root,
-    Targets,
-    decode_metadata,
-    sign_metadata,
-    to_bytes,
-)
+from healthcode.trust.format.metadata import Metadata, Root, Targets, decode_metadata, sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import (
     new_areas_metadata,
     new_live_metadata,

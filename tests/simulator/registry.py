@@ -24,11 +24,7 @@ from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import read_key_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.authority_chain import new_link
-from healthcode.trust.format.json_files import (
-    AuthorityLink,
-    ProvinceFile,
-    encode_json_file,
-)
+from healthcode.trust.format.json_files import AuthorityLink, ProvinceFile, encode_json_file
 from healthcode.trust.format.key_possession import new_province_key, prove_key
 from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_live_metadata, new_province_metadata

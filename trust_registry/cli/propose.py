@@ -13,14 +13,8 @@ from healthcode.errors import InvalidInputError
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.storage.files import save_file
 from healthcode.trust.format.json_files import ServiceEntry
-from trust_registry.cli.describe import (
-    describe_proposal,
-    describe_table,
-)
-from trust_registry.cli.option import (
-    dir_option,
-    open_reading,
-)
+from trust_registry.cli.describe import describe_proposal, describe_table
+from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.proposals.drafts import draft_policy, draft_renewal, draft_service
 from trust_registry.proposals.in_force import CarriedProposal, carry, encode_carried_proposal
 from trust_registry.proposals.key_holders import key_holder_names

@@ -9,12 +9,7 @@ from pathlib import Path
 
 import click
 
-from healthcode.cli.console import (
-    Command,
-    details,
-    json_option,
-    print_result,
-)
+from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock, rfc3339
 from trust_registry.app import serve as serve_registry

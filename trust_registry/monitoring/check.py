@@ -13,12 +13,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.service.deadline import certificate_deadline
 from healthcode.signing.ed25519 import self_test
-from healthcode.trust.format.layout import (
-    PARTICIPANTS_PATH,
-    POLICY_PATH,
-    authority_role,
-    metadata_file,
-)
+from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role, metadata_file
 from healthcode.trust.format.metadata_fields import signed_at
 from healthcode.trust.verify.national import NationalFiles, verify_national
 from healthcode.trust.verify.roots import bootstrap_fingerprints

@@ -11,11 +11,7 @@ from healthcode.service.deadline import (
     participant_deadlines,
     role_deadline,
 )
-from healthcode.trust.format.layout import (
-    head_path,
-    live_role,
-    participant_of_role,
-)
+from healthcode.trust.format.layout import head_path, live_role, participant_of_role
 from healthcode.trust.format.metadata import expires_at
 from trust_registry.participants.checks import authority_of
 from trust_registry.registry import Registry

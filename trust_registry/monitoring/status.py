@@ -10,12 +10,7 @@ from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import participant
 from healthcode.policy.book_file import decode_policy
 from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
-from healthcode.trust.format.layout import (
-    POLICY_PATH,
-    authority_role,
-    live_role,
-    participant_of_role,
-)
+from healthcode.trust.format.layout import POLICY_PATH, authority_role, live_role, participant_of_role
 from healthcode.trust.format.metadata_fields import bootstraps_in, signed_at
 from healthcode.trust.verify.roots import root_fingerprint
 from trust_registry.monitoring.deadlines import deadlines_of

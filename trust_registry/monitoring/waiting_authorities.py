@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from healthcode.clock import rfc3339
 from healthcode.identity.participant import participant
 from healthcode.trust.format.authority_chain import is_without_handover
-from healthcode.trust.format.layout import (
-    REONBOARDING_WAIT_SECONDS,
-    authority_role,
-    metadata_file,
-)
+from healthcode.trust.format.layout import REONBOARDING_WAIT_SECONDS, authority_role, metadata_file
 from healthcode.trust.format.metadata_fields import reonboarded_in
 from trust_registry.proposals.proposal import ProposalKind
 from trust_registry.registry import Registry

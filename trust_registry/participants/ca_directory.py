@@ -9,11 +9,7 @@ from healthcode.errors import HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.telemetry import get_logger
 from healthcode.trust.format.layout import authority_role
-from healthcode.trust.verify.tls_ca import (
-    TlsCaFault,
-    published_tls_cas,
-    select_tls_cas,
-)
+from healthcode.trust.verify.tls_ca import TlsCaFault, published_tls_cas, select_tls_cas
 from trust_registry.participants.checks import authority_of
 from trust_registry.tree.current import Published
 from trust_registry.tree.files import TrustTree

@@ -13,11 +13,7 @@ from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, PermissionDeniedError, PreconditionError, Reason, TrustError
 from healthcode.policy.book_file import decode_policy
 from healthcode.trust.format.authority_chain import Consents, verify_extension
-from healthcode.trust.format.delegation import (
-    delegated_participants,
-    verify_delegation,
-    verify_targets_form,
-)
+from healthcode.trust.format.delegation import delegated_participants, verify_delegation, verify_targets_form
 from healthcode.trust.format.json_files import ParticipantsFile
 from healthcode.trust.format.layout import (
     PARTICIPANTS_PATH,
@@ -28,18 +24,9 @@ from healthcode.trust.format.layout import (
 )
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from healthcode.trust.verify.admission import CurrentProvince, check_province_publication
-from healthcode.trust.verify.issuer import (
-    AuthorityPart,
-    verify_authority_part,
-    verify_target,
-)
+from healthcode.trust.verify.issuer import AuthorityPart, verify_authority_part, verify_target
 from healthcode.trust.verify.national import verify_participants
-from healthcode.trust.verify.tls_ca import (
-    TlsCaFault,
-    published_tls_cas,
-    select_tls_cas,
-    verify_tls_cas,
-)
+from healthcode.trust.verify.tls_ca import TlsCaFault, published_tls_cas, select_tls_cas, verify_tls_cas
 from trust_registry.tree.current import LIMITS, Published
 from trust_registry.tree.transaction import RoleUpdate
 

@@ -14,13 +14,7 @@ from healthcode.identity.peer import PeerId
 from healthcode.policy.book_file import decode_policy
 from healthcode.storage.files import save_file
 from healthcode.storage.reading import read_file
-from healthcode.trust.format.layout import (
-    AREAS_ROLE,
-    POLICY_PATH,
-    TrustLimits,
-    authority_role,
-    live_role,
-)
+from healthcode.trust.format.layout import AREAS_ROLE, POLICY_PATH, TrustLimits, authority_role, live_role
 from healthcode.trust.format.metadata import Timestamp, decode_metadata
 from healthcode.trust.format.metadata_fields import signed_at
 from healthcode.v1.trust_registry_pb2 import ReportNodeStateRequest

@@ -9,13 +9,7 @@ from pathlib import Path
 from healthcode.errors import ConflictError, HealthcodeError, InvalidInputError, Reason
 from healthcode.revocation.head import DayEntry, Head, decode_head
 from healthcode.revocation.state import RevocationState, build_state, check_deltas, check_growth
-from healthcode.trust.format.layout import (
-    authority_role,
-    head_path,
-    list_file,
-    live_role,
-    metadata_file,
-)
+from healthcode.trust.format.layout import authority_role, head_path, list_file, live_role, metadata_file
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from healthcode.trust.verify.admission import CurrentProvince, check_live_publication
 from trust_registry.participants.checks import Publication, authority_of, check_authority_publication

@@ -29,12 +29,7 @@ from trust_registry.participants.checks import (
     check_retirements,
 )
 from trust_registry.participants.join import Join, chain_of, is_admitted, retirement_of
-from trust_registry.proposals.proposal import (
-    Proposal,
-    ProposalKind,
-    ProposalState,
-    ProposalStore,
-)
+from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalState, ProposalStore
 from trust_registry.proposals.signed_documents import state_of
 from trust_registry.tree.current import LIMITS, Published
 from trust_registry.tree.lost_versions import check_nothing_lost, title_with_losses

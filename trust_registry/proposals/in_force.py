@@ -16,13 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from healthcode.errors import DecodeError
 from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH
-from healthcode.trust.format.metadata import (
-    Metadata,
-    Root,
-    Targets,
-    decode_metadata,
-    verify_threshold,
-)
+from healthcode.trust.format.metadata import Metadata, Root, Targets, decode_metadata, verify_threshold
 from healthcode.trust.verify.issuer import verify_target
 from healthcode.trust.verify.roots import root_fingerprint
 from trust_registry.proposals.proposal import MAX_PROPOSAL_BYTES, Proposal, decode_proposal, encode_proposal

@@ -13,12 +13,7 @@ from healthcode.errors import ConfigurationError
 from healthcode.strict_json import load_json
 from healthcode.trust.format.delegation import delegated_participants
 from healthcode.trust.format.json_files import ParticipantsFile, decode_json_file
-from healthcode.trust.format.layout import (
-    PARTICIPANTS_PATH,
-    TrustLimits,
-    metadata_file,
-    target_file,
-)
+from healthcode.trust.format.layout import PARTICIPANTS_PATH, TrustLimits, metadata_file, target_file
 from healthcode.trust.format.metadata import (
     Metadata,
     Root,

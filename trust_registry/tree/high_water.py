@@ -16,13 +16,7 @@ from healthcode.errors import ConfigurationError, Reason, TrustError
 from healthcode.storage.files import save_file
 from healthcode.storage.reading import read_file
 from healthcode.trust.format.layout import TrustLimits
-from healthcode.trust.format.metadata import (
-    Root,
-    Snapshot,
-    Timestamp,
-    decode_metadata,
-    verify_threshold,
-)
+from healthcode.trust.format.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold
 
 __all__ = ["HighWater", "Loss", "check_high_water", "read_high_water", "verify_evidence", "write_high_water"]
 

@@ -13,13 +13,7 @@ from pathlib import Path
 from healthcode.errors import ConfigurationError, SignatureError
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.storage.files import move_files, save_file, save_files
-from healthcode.trust.format.layout import (
-    AREAS_ROLE,
-    expiry_seconds,
-    list_file,
-    metadata_file,
-    target_file,
-)
+from healthcode.trust.format.layout import AREAS_ROLE, expiry_seconds, list_file, metadata_file, target_file
 from healthcode.trust.format.metadata import (
     Metadata,
     Root,
@@ -32,11 +26,7 @@ from healthcode.trust.format.metadata import (
     to_bytes,
     verify_threshold,
 )
-from healthcode.trust.format.new_metadata import (
-    new_areas_metadata,
-    new_snapshot,
-    new_timestamp,
-)
+from healthcode.trust.format.new_metadata import new_areas_metadata, new_snapshot, new_timestamp
 from trust_registry.tree.current import LIMITS, Published
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree
 from trust_registry.tree.high_water import HighWater

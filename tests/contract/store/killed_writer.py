@@ -10,18 +10,7 @@ from pathlib import Path
 
 from province_node.store.protocols import NodeStore
 from province_node.store.records import RevocationReason, StatedLevel
-from tests.contract.store.stores import (
-    GREEN,
-    HOLDER,
-    KID,
-    NOW,
-    RED,
-    STORES,
-    issue,
-    new_code,
-    request,
-    revoke,
-)
+from tests.contract.store.stores import GREEN, HOLDER, KID, NOW, RED, STORES, issue, new_code, request, revoke
 
 STEPS = {
     "level": lambda store: store.issuing.record_level({0: StatedLevel(HOLDER, RED, "R1")}, request(), NOW),

@@ -7,10 +7,7 @@ from typing import Any
 
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.view import (
-    IssuerView,
-    TrustView,
-)
+from healthcode.trust.view import IssuerView, TrustView
 from healthcode.wire.question import decode_question
 from tests.world.exchange import signed_answer, signed_question
 from tests.world.views import issuer_key, issuer_view, trust_view

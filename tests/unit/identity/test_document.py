@@ -3,11 +3,7 @@
 import pytest
 
 from healthcode.errors import InvalidInputError, Reason
-from healthcode.identity.document import (
-    DocumentType,
-    decode_document,
-    resident_id_check_digit,
-)
+from healthcode.identity.document import DocumentType, decode_document, resident_id_check_digit
 
 RESIDENT_IDS = ["11010519491231002X", "440524188001010014", "810000199001010019", "830000199001010012"]
 

@@ -7,9 +7,7 @@ import json
 from typing import Any
 
 from healthcode.clock import parse_rfc3339
-from healthcode.policy.book import (
-    PolicyBook,
-)
+from healthcode.policy.book import PolicyBook
 from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.policy.decide import Facts
 from healthcode.policy.tier import TrustTier

@@ -6,12 +6,7 @@ import pytest
 
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import InvalidInputError
-from healthcode.policy.book import (
-    MIN_AGING_SECONDS,
-    NOTICE_SECONDS,
-    check_freshness,
-    check_notice,
-)
+from healthcode.policy.book import MIN_AGING_SECONDS, NOTICE_SECONDS, check_freshness, check_notice
 from healthcode.policy.tier import Freshness, TrustTier
 from healthcode.policy.words import PlaceType
 from tests.unit.policy.policies import NOW, book, two_policies

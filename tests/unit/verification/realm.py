@@ -11,11 +11,7 @@ from healthcode.revocation.list import RevocationList, encode_list
 from healthcode.revocation.state import RevocationState, build_state
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
-from healthcode.trust.view import (
-    IssuerKey,
-    IssuerView,
-    TrustView,
-)
+from healthcode.trust.view import IssuerKey, IssuerView, TrustView
 from healthcode.wire.claims import CodeClaims, Level, Presentation
 from healthcode.wire.code import sign_code
 from tests.world import views

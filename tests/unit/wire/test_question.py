@@ -7,13 +7,7 @@ import pytest
 from healthcode.errors import DecodeError
 from healthcode.wire import cbor
 from healthcode.wire.cose import Context, sign1, verify_sign1
-from healthcode.wire.question import (
-    QueryMode,
-    QueryPurpose,
-    Question,
-    decode_question,
-    sign_question,
-)
+from healthcode.wire.question import QueryMode, QueryPurpose, Question, decode_question, sign_question
 
 CACHED = Question(
     asker="44",

@@ -8,11 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from healthcode.errors import (
-    ConflictError,
-    InvalidInputError,
-    Reason,
-)
+from healthcode.errors import ConflictError, InvalidInputError, Reason
 from healthcode.signing.ed25519 import kid
 from tests.integration.trust_registry.cli.at_keyboard import run, signed
 from tests.simulator.registry import PASSPHRASE, Province, admit, put_join

@@ -6,9 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from healthcode.errors import (
-    InvalidInputError,
-)
+from healthcode.errors import InvalidInputError
 from healthcode.policy.book_file import default_policy_bytes
 from tests.integration.trust_registry.cli.at_keyboard import run
 from trust_registry.registry import Registry

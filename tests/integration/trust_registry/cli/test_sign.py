@@ -6,10 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from healthcode.errors import (
-    InvalidInputError,
-    PermissionDeniedError,
-)
+from healthcode.errors import InvalidInputError, PermissionDeniedError
 from tests.integration.trust_registry.cli.at_keyboard import run, signed
 from tests.simulator.registry import Province
 from trust_registry.registry import Registry

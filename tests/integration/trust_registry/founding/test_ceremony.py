@@ -12,11 +12,7 @@ from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputE
 from healthcode.signing.keyfile import read_key_file, read_key_info
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.format.metadata import (
-    Root,
-    Targets,
-    decode_metadata,
-)
+from healthcode.trust.format.metadata import Root, Targets, decode_metadata
 from healthcode.trust.format.metadata_fields import realm_of
 from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust

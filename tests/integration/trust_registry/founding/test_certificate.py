@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.clock import SystemClock
-from healthcode.errors import (
-    ConfigurationError,
-)
+from healthcode.errors import ConfigurationError
 from healthcode.rpc.mtls.development_ca import make_ca
 from healthcode.rpc.mtls.tls_files import load_tls
 from tests.integration.trust_registry.cli.at_keyboard import run

@@ -20,11 +20,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.revocation.day import day_of
 from healthcode.rpc.mtls.development_ca import make_ca
 from healthcode.trust.client import TrustClient
-from healthcode.trust.format.layout import (
-    authority_role,
-    metadata_file,
-    province_path,
-)
+from healthcode.trust.format.layout import authority_role, metadata_file, province_path
 from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_live_metadata
 from healthcode.trust.sources.trust_source import FolderSource

@@ -14,11 +14,7 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.adopt_root import adopt_root
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.format.metadata import (
-    Root,
-    signing_keys,
-    verify_threshold,
-)
+from healthcode.trust.format.metadata import Root, signing_keys, verify_threshold
 from healthcode.trust.format.metadata_fields import bootstraps_in
 from healthcode.trust.format.tuf_keys import tuf_key
 from healthcode.trust.sources.trust_source import FolderSource

@@ -6,12 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from healthcode.errors import (
-    ConfigurationError,
-    PreconditionError,
-    Reason,
-    UnavailableError,
-)
+from healthcode.errors import ConfigurationError, PreconditionError, Reason, UnavailableError
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.trust.store import TrustStore
 from province_node.operations.backup import write_backup

@@ -18,13 +18,7 @@ from healthcode.errors import (
 from healthcode.signing.ed25519 import PrivateKey
 from province_node.publishing.next_head import NextHead
 from province_node.store.sqlite.node_store import SqliteNodeStore
-from tests.unit.province_node.publishing.heads import (
-    TODAY,
-    FakeRegistry,
-    head_of,
-    publisher,
-    revoke,
-)
+from tests.unit.province_node.publishing.heads import TODAY, FakeRegistry, head_of, publisher, revoke
 from tests.unit.province_node.world import HOME
 
 

@@ -7,14 +7,7 @@ from healthcode.revocation.list import decode_list
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from province_node.publishing.next_head import COVER_MARGIN_DAYS
 from tests.simulator.realm import NOW
-from tests.unit.province_node.publishing.heads import (
-    PAPER_SECONDS,
-    TODAY,
-    head_of,
-    prepared,
-    publish,
-    revoke,
-)
+from tests.unit.province_node.publishing.heads import PAPER_SECONDS, TODAY, head_of, prepared, publish, revoke
 from tests.unit.province_node.world import HOME
 
 

@@ -9,19 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from healthcode.errors import (
-    Reason,
-    UnavailableError,
-)
+from healthcode.errors import Reason, UnavailableError
 from province_node.store.publication import Publication
 from province_node.store.sqlite.node_store import SqliteNodeStore
-from tests.unit.province_node.publishing.heads import (
-    TODAY,
-    FakeRegistry,
-    head_of,
-    publisher,
-    revoke,
-)
+from tests.unit.province_node.publishing.heads import TODAY, FakeRegistry, head_of, publisher, revoke
 from tests.unit.province_node.world import HOME, INTERVAL_SECONDS
 from tests.world.waiting import PATIENCE_SECONDS, until
 

@@ -6,11 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from healthcode.errors import (
-    InvalidInputError,
-    PreconditionError,
-    SignatureError,
-)
+from healthcode.errors import InvalidInputError, PreconditionError, SignatureError
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.wire.answer import CodeStatus, decode_answer
 from healthcode.wire.claims import Level

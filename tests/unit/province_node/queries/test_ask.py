@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from healthcode.errors import (
-    HealthcodeError,
-    OverloadedError,
-    Reason,
-    SignatureError,
-    UnavailableError,
-)
+from healthcode.errors import HealthcodeError, OverloadedError, Reason, SignatureError, UnavailableError
 from healthcode.policy.words import Decision, Outcome
 from healthcode.revocation.day import day_of
 from healthcode.verification.context import CheckContext

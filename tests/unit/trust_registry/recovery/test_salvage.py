@@ -13,12 +13,7 @@ from healthcode.trust.adopt_root import adopt_root
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.authority_chain import link_digest, new_link
 from healthcode.trust.format.layout import metadata_file
-from healthcode.trust.format.metadata import (
-    Metadata,
-    Root,
-    sign_metadata,
-    to_bytes,
-)
+from healthcode.trust.format.metadata import Metadata, Root, sign_metadata, to_bytes
 from healthcode.trust.format.next_metadata import with_bootstrap, with_root
 from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.store import init_trust
