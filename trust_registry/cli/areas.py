@@ -27,7 +27,7 @@ from trust_registry.proposals.areas.approval import (
     check_areas,
     published_areas,
 )
-from trust_registry.proposals.areas.approve import approve_areas, open_approval
+from trust_registry.proposals.areas.approve import approve_areas, keep_for_approval
 from trust_registry.proposals.areas.carried_areas import carry_areas, encode_carried_areas
 from trust_registry.proposals.key_holders import key_holder_names
 
@@ -115,7 +115,7 @@ def propose_areas(file: Path, out: Path, folder: Path, as_json: bool) -> None:
     """
     registry = open_reading(folder)
     data = _read(file)
-    approval = open_approval(registry.repository, AreaApprovalStore(registry.folder.areas), data)
+    approval = keep_for_approval(registry.repository, AreaApprovalStore(registry.folder.areas), data)
     carried = carry_areas(approval, registry.repository.published(), key_holder_names(registry.folder))
     save_file(out, encode_carried_areas(carried))
     if not as_json:

@@ -31,7 +31,7 @@ from trust_registry.cli.ceremony_prompts import (
 from trust_registry.cli.describe import describe_table
 from trust_registry.cli.founding import begin_founding
 from trust_registry.cli.option import dir_option
-from trust_registry.founding.by_cards import next_of
+from trust_registry.founding.by_cards import next_commands
 from trust_registry.founding.ceremony import CeremonyResult, hold_ceremony
 from trust_registry.founding.plan import FoundingPlan, KeyHolder, check_folder_is_new, check_thresholds
 from trust_registry.layout import RegistryFolder
@@ -186,7 +186,7 @@ def init(
     if result.fingerprint is None:
         data |= describe_carried_proposal(result.carried) | {
             "file": str(place.founding),
-            "next": next_of(place),
+            "next": next_commands(place),
         }
         print_result(data, as_json=as_json, table=describe_table)
         return

@@ -14,9 +14,9 @@ from trust_registry.cli.describe import describe_table
 from trust_registry.founding.by_cards import (
     collect_signatures,
     is_being_founded,
-    next_of,
-    open_founding,
+    next_commands,
     prepare_founding,
+    read_founding,
 )
 from trust_registry.founding.plan import FoundingPlan
 from trust_registry.layout import RegistryFolder
@@ -66,7 +66,7 @@ def print_founding(folder: Path, *, as_json: bool) -> bool:
     place = RegistryFolder(folder)
     if not is_being_founded(place):
         return False
-    data = describe_carried_proposal(open_founding(place))
-    data |= {"state": "BEING FOUNDED", "file": str(place.founding), "next": next_of(place)}
+    data = describe_carried_proposal(read_founding(place))
+    data |= {"state": "BEING FOUNDED", "file": str(place.founding), "next": next_commands(place)}
     print_result(data, as_json=as_json, table=describe_table)
     return True

@@ -40,9 +40,9 @@ __all__ = [
     "check_founded",
     "collect_signatures",
     "is_being_founded",
-    "next_of",
-    "open_founding",
+    "next_commands",
     "prepare_founding",
+    "read_founding",
 ]
 
 
@@ -67,7 +67,7 @@ def check_founded(folder: RegistryFolder) -> None:
     """
     if not is_being_founded(folder):
         return
-    carried = open_founding(folder)
+    carried = read_founding(folder)
     documents = [
         f"{roll.document} has {roll.tally.signatures} of {roll.tally.threshold} signatures"
         + ("" if roll.tally.is_complete else f", missing {', '.join(roll.missing)}")
@@ -75,11 +75,11 @@ def check_founded(folder: RegistryFolder) -> None:
     ]
     raise ConfigurationError(
         f"realm {carried.proposal.signed[REALM_FIELD]} is being founded here: {'; '.join(documents)}. "
-        f"Next: {next_of(folder)}"
+        f"Next: {next_commands(folder)}"
     )
 
 
-def next_of(folder: RegistryFolder) -> str:
+def next_commands(folder: RegistryFolder) -> str:
     """The next commands of a founding."""
     return (
         f"each missing signer runs `trust-registry sign {folder.founding} --key KEY`, here or on a carried copy; "
@@ -128,7 +128,7 @@ def prepare_founding(
     return carried
 
 
-def open_founding(folder: RegistryFolder) -> CarriedProposal:
+def read_founding(folder: RegistryFolder) -> CarriedProposal:
     """The proposal that waits for signatures. Raises NotFoundError if there is no founding in `folder`."""
     data = read_file(folder.founding)
     if data is None:
@@ -145,7 +145,7 @@ def collect_signatures(
 
     Raises as merge_signatures.
     """
-    carried = open_founding(folder)
+    carried = read_founding(folder)
     proposal, added = carried.proposal, []
     for other in others:
         proposal, new = merge_signatures(proposal, other.proposal, None, carried.names)

@@ -22,7 +22,7 @@ from trust_registry.tree.transaction import Receipt, Transaction
 __all__ = [
     "AreaApprovalResult",
     "approve_areas",
-    "open_approval",
+    "keep_for_approval",
     "publish_approved_areas",
     "take_approvals",
 ]
@@ -38,7 +38,7 @@ class AreaApprovalResult:
     receipt: Receipt | None
 
 
-def open_approval(repository: Repository, store: AreaApprovalStore, data: bytes) -> AreaApproval:
+def keep_for_approval(repository: Repository, store: AreaApprovalStore, data: bytes) -> AreaApproval:
     """Keeps areas for approval, durably, with the signatures that they have. Raises as check_areas."""
     with repository.transaction() as transaction:
         approval = store.find(check_areas(data, transaction.current, transaction.now))
