@@ -25,7 +25,7 @@ _COMMANDS = {
     examples="""
     # 1. the folder, and in a test realm the certificates
     healthcode-gateway init --dir gw --realm test-demo --listen 0.0.0.0:7445 --development
-    # 2. the registry's operators publish gw/tls/ca.pem and the address; then
+    # 2. after the registry's operators have published gw/tls/ca.pem and the address
     healthcode-gateway init --dir gw --registry registry.example:7444 --registry-ca ca.pem --root-fingerprint sha256:4f…
     healthcode-gateway check --dir gw
     healthcode-gateway serve --dir gw
@@ -33,7 +33,7 @@ _COMMANDS = {
 )
 @click.version_option(package_name="healthcode")
 def cli() -> None:
-    """Carry signed questions to the home provinces and their signed answers back.
+    """Run the gateway, which carries signed questions to home provinces and their signed answers back.
 
     Exit status: 0 done; 2 usage or configuration; 4 unavailable; 70 a fault of ours.
     """

@@ -23,10 +23,10 @@ __all__ = ["check", "serve"]
 @dir_option
 @json_option
 def check(root: Path, as_json: bool) -> None:
-    """Look at everything a start needs: configuration, certificate, ports, clock, trust, registry.
+    """Check everything that a start needs: configuration, certificate, ports, clock, trust, registry.
 
-    Ends with 2 when something must be set right first, with 4 when only the registry is out of
-    reach; a warning stops nothing.
+    Exit status 2 if something must be corrected before a start, 4 if only the registry is out of
+    reach. A warning does not prevent a start.
     """
     settings = load_gateway_settings(GatewayFolder(root).configuration)
     print_findings(asyncio.run(check_gateway(settings, SystemClock())), as_json=as_json)
@@ -35,7 +35,7 @@ def check(root: Path, as_json: bool) -> None:
 @click.command(cls=Command, examples="healthcode-gateway serve --dir gw")
 @dir_option
 def serve(root: Path) -> None:
-    """Serve until SIGTERM; then let running questions end."""
+    """Serve until SIGTERM, then finish the questions in progress."""
     settings = load_gateway_settings(GatewayFolder(root).configuration)
 
     def on_ready() -> None:

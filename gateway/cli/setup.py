@@ -35,18 +35,36 @@ __all__ = ["init", "rebootstrap"]
     """,
 )
 @dir_option
-@click.option("--realm", help="cn, or test-…; needed the first time.")
-@click.option("--listen", type=ADDRESS, default="0.0.0.0:7445", show_default=True, help="For nodes, mTLS.")
-@click.option("--metrics-listen", type=ADDRESS, help="For Prometheus, without TLS; default: nowhere.")
+@click.option("--realm", help="cn, or test-… for a test realm; required for a new folder.")
 @click.option(
-    "--dns", "dns_names", multiple=True, metavar="NAME", help="Further names or addresses in its certificate."
+    "--listen",
+    type=ADDRESS,
+    default="0.0.0.0:7445",
+    show_default=True,
+    help="Address to listen on for nodes, with mTLS.",
 )
-@click.option("--development", is_flag=True, help="Make a CA and certificates; test realms alone.")
+@click.option(
+    "--metrics-listen",
+    type=ADDRESS,
+    help="Address where Prometheus reads /metrics, without TLS. Default: none.",
+)
+@click.option(
+    "--dns",
+    "dns_names",
+    multiple=True,
+    metavar="NAME",
+    help="Another name or address in its certificate; repeatable.",
+)
+@click.option("--development", is_flag=True, help="For a test realm: make a CA and certificates.")
 @click.option("--registry", type=ENDPOINT, help="The registry's public listener.")
 @click.option(
     "--registry-ca", type=click.Path(path_type=Path, dir_okay=False), help="The CA of its certificate (PEM)."
 )
-@click.option("--root-fingerprint", type=FINGERPRINT, help="As the national key holders announced it.")
+@click.option(
+    "--root-fingerprint",
+    type=FINGERPRINT,
+    help="The root's fingerprint, as the national key holders announced it.",
+)
 @json_option
 def init(
     root: Path,
@@ -60,11 +78,11 @@ def init(
     root_fingerprint: str | None,
     as_json: bool,
 ) -> None:
-    """Make the gateway's folder; and, then or later, name the registry it follows."""
+    """Make the gateway's folder. Name the registry in the same command, or in a second one."""
     folder = GatewayFolder(root)
     if not folder.configuration.exists() or realm is not None:
         if realm is None:
-            raise click.UsageError("--realm is needed for a new folder")
+            raise click.UsageError("a new folder needs --realm")
         make_folder(
             folder,
             realm=realm,
@@ -76,7 +94,7 @@ def init(
         )
     if registry is not None or registry_ca is not None or root_fingerprint is not None:
         if registry is None or registry_ca is None or root_fingerprint is None:
-            raise click.UsageError("--registry, --registry-ca and --root-fingerprint belong together")
+            raise click.UsageError("give --registry, --registry-ca and --root-fingerprint together")
         name_registry(folder, endpoint=registry, ca=registry_ca, fingerprint=root_fingerprint)
     _print_made(folder, as_json=as_json)
 
@@ -88,15 +106,15 @@ def _print_made(folder: GatewayFolder, *, as_json: bool) -> None:
     if not folder.certificate.exists():
         next_steps.append(
             f"have your PKI issue a certificate with the subject alternative names {alternative_names(identity)}; "
-            f"put it into {folder.certificate}, its key (mode 0600) into {folder.private_key}, its CA into {folder.ca}"
+            f"store it as {folder.certificate}, its key (mode 0600) as {folder.private_key}, its CA as {folder.ca}"
         )
     if settings.registry is None:
         next_steps += [
-            f"give {folder.ca} and the address to the registry's operators, who publish them",
+            f"send {folder.ca} and the address to the registry's operators, who publish them",
             f"healthcode-gateway init --dir {folder.root} --registry … --registry-ca … --root-fingerprint …",
         ]
     if folder.ca_key.exists():
-        next_steps.append(f"{folder.ca_key} is the CA's key: keep it elsewhere, but for play")
+        next_steps.append(f"{folder.ca_key} is the CA's key: outside a rehearsal, move it to another machine")
     data = {
         "configuration": str(folder.configuration),
         "realm": settings.realm,
@@ -117,7 +135,7 @@ def _made_table(data: Mapping[str, Any]) -> RenderableType:
 @click.command(
     cls=Command,
     examples="""
-    # as the key holders read it out, after a new bootstrap of root
+    # after a new bootstrap of root, as the key holders read it out
     healthcode-gateway rebootstrap --dir gw --root-fingerprint "7f3a 9c21 …"
     """,
 )

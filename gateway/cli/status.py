@@ -41,9 +41,10 @@ _SHOWN_APART = frozenset({"homes", "homes_note", "trust", "why", "act", "roles",
 @dir_option
 @json_option
 def status(root: Path, as_json: bool) -> None:
-    """Show whether it runs, its trust, what ends and who must act by when, and how each home stands.
+    """Show whether the gateway runs, its trust, what expires and who must act by when, and the state of each home.
 
-    How the homes stand comes from its metrics, so [metrics] listen must be set. Ends with 4 when it does not run.
+    The state of the homes comes from /metrics, so set `listen` under [metrics]. Exit status 4 if the
+    gateway does not run.
     """
     settings = load_gateway_settings(GatewayFolder(root).configuration)
     data = asyncio.run(read_status(settings, SystemClock()))
@@ -63,9 +64,7 @@ def _status_table(data: Mapping[str, Any]) -> RenderableType:
         about["issuers"] = trust["issuers"]
     parts: list[RenderableType] = [
         details(about),
-        rows(
-            ("role", "version", "expires", "note"), data["roles"], title="Roles, the first to expire on top"
-        ),
+        rows(("role", "version", "expires", "note"), data["roles"], title="Roles, earliest expiry first"),
         rows(("certificate", "expires", "note"), data["certificates"], title="Certificates"),
         rows(("policy", "effective_from", "note"), data["policies"], title="Policy"),
     ]
