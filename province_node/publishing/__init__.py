@@ -1,1 +1,1 @@
-"""Publishes this province's revocation heads, and watches what is published in its name."""
+"""Publishes this province's revocation heads, and watches its entry and heads in the trust files."""

@@ -1,4 +1,4 @@
-"""Catches up a database that knows less than what is published: an older copy was put back, or it was lost.
+"""Catches up a database that is behind the published head: an older copy was put back, or it was lost.
 
 Published revocations and killed keys are taken in; indices come from the next series.
 """
@@ -40,7 +40,7 @@ def is_behind(store: CatchUpStore, issuer: IssuerView) -> bool:
 def catch_up(
     store: CatchUpStore, issuer: IssuerView | None, now: int, *, opens_series: bool = True
 ) -> CaughtUp:
-    """Takes in what is published and opens the next series, in one durable transaction.
+    """Takes in the published revocations and killed keys, and opens the next series, in one durable transaction.
 
     After the last series, codes cannot be issued (INDEX_EXHAUSTED) until the published head has
     forgotten the series. Without `opens_series`, a series that is noted but not published yet is kept.

@@ -1,4 +1,4 @@
-"""Makes the published lists of each day: one full list, and one cumulative delta beside it."""
+"""Makes the published lists of each day: one full list, and one cumulative delta."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ COVER_MARGIN_DAYS = 8
 
 @dataclass(frozen=True, slots=True)
 class HeadFacts:
-    """What decides whether a head is due, and what is in it, beside the store and the trust files.
+    """The inputs of a head beside the store and the trust files: whether it is due, and its content.
 
     `registry_time` is a time that the registry signed. `resend_lists` sends every list, for a registry
     that has lost some. The version is above `above_version`.

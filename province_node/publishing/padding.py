@@ -33,13 +33,13 @@ class Padding:
         *,
         draw: Callable[[int], int] = secrets.randbelow,
     ) -> None:
-        """`secret` is the issuer's INDEX key; `draw(n)` gives a number below n that nobody can guess."""
+        """`secret` is the issuer's INDEX key; `draw(n)` returns a random number below n."""
         self._store = store
         self._secret = secret
         self._draw = draw
 
     def pad(self, now: int) -> int:
-        """Pads each day that has revocations which were not published; how many entries were added."""
+        """Pads each day that has unpublished revocations; returns how many entries were added."""
         last = self._store.publication()
         days = self._store.unpadded_days(0 if last is None else last.through)
         return sum(self._pad_day(day, added, now) for day, added in days.items())
@@ -55,7 +55,7 @@ class Padding:
 
     def _choose(self, day: int, seen: PaddingState, added: int) -> list[int]:
         room = min(_FEWEST_A_DAY + seen.revoked // _SHARE - seen.padded, PADDING_LIMIT - seen.used)
-        # never all that is left, so that the next steps are blurred, too
+        # at most half of what is left, so that later steps hide their count as well
         count = min(self._draw(_DRAW + added // 8), (max(room, 0) + 1) // 2)
         if not count:
             return []

@@ -92,7 +92,7 @@ class Publisher:
     def acknowledged(self) -> Publication | None:
         """The last head that the registry acknowledged: no code may outlive the days that it covers.
 
-        Blocks at start until the database was compared with what is published. Raises UnavailableError when
+        Blocks at start until the database was compared with the published head. Raises UnavailableError when
         that takes long, PreconditionError (NOT_COVERED) while another node publishes in our name.
         """
         if not self._begun.wait(_BEGIN_SECONDS):
@@ -138,7 +138,7 @@ class Publisher:
                 self._events.failing(False)
             failures, told = 0, None
             if published is not None:
-                # what is revoked until the interval is over travels together
+                # revocations until the end of the interval go out together
                 await asyncio.sleep(started + self._settings.interval_seconds - self._loop.time())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._nudged.wait(), self._settings.interval_seconds)
@@ -162,7 +162,7 @@ class Publisher:
             return None  # not admitted yet: `status` says so
         now = self._clock.now()
         if first:
-            # a stop of an earlier run is over: this run finds a second node by itself
+            # a stop from an earlier run ends here: this run looks for a second node again
             await asyncio.to_thread(self._store.resume_issuing)
         if not await self._is_our_turn(issuer, now):
             return None

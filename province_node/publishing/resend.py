@@ -33,7 +33,7 @@ class Resend:
         self._budget = LogBudget(burst=3, period_seconds=3600)
 
     async def resend(self, roles: Sequence[str]) -> None:
-        """Sends what is ours among `roles`. A failure is logged; the registry asks again in a minute."""
+        """Sends our own roles among `roles`. A failure is logged; the registry asks again in a minute."""
         if authority_role(self._participant) in roles:
             try:
                 await self._resend_authority()
