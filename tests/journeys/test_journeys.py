@@ -10,6 +10,8 @@ import pytest
 
 from gateway.forwarding.ask import Asking
 from gateway.forwarding.cache import AnswerCache
+from gateway.forwarding.home_call import HomeCalls
+from gateway.forwarding.home_guard import HomeGuards
 from gateway.forwarding.outcome import Answered
 from gateway.forwarding.route import Route
 from gateway.settings import HomeSettings
@@ -161,13 +163,17 @@ async def test_a_question_becomes_the_home_s_answer(world: World, text: str, tmp
 
         def home_failed(self, home: str, why: str) -> None: ...
 
+    limits, observer = HomeSettings(), Quiet()
+    guards = HomeGuards(limits)
     gateway = Asking(
+        HomeCalls(Homes(), guards, observer),
+        guards,
         trust=world.trust,
-        homes=Homes(),
-        settings=HomeSettings(),
         cache=AnswerCache(clock=world.clock, max_entries=10, ttl_seconds=5),
         clock=world.clock,
-        observer=Quiet(),
+        observer=observer,
+        timeout_seconds=limits.timeout_seconds,
+        margin_seconds=limits.margin_seconds,
     )
 
     async def carry(issuer: str, question: bytes, mode: QueryMode, seconds: float) -> bytes:
