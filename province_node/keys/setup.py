@@ -169,7 +169,7 @@ def _configuration(plan: NodePlan) -> str:
     endpoint = "" if plan.endpoint is None else f"endpoint = {text(plan.endpoint)}\n"
     metrics = "" if plan.metrics_listen is None else f"\n[metrics]\nlisten = {text(plan.metrics_listen)}\n"
     return f"""\
-# A province node. Paths count from this file's folder. `province-node check` reads this strictly.
+# A province node. Paths are relative to this file's folder. `province-node check` reads this strictly.
 participant = {text(plan.participant)}
 realm = {text(plan.realm)}
 

@@ -62,7 +62,7 @@ def write_configuration(folder: RegistryFolder, kept: Path | None, national: Nat
         raise ConfigurationError("the trust files do not name the registry's endpoints: give --configuration")
     listen = [f"0.0.0.0:{split_address(text)[1]}" for text in (entry.endpoint, entry.public_endpoint)]
     text = f"""\
-# Trust registry of realm {national.realm}, rebuilt. An unknown key is an error. Paths count from this file's folder.
+# Trust registry of realm {national.realm}, rebuilt. An unknown key is an error. Paths are relative to this file's folder.
 realm = "{national.realm}"
 
 [server]
