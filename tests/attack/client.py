@@ -1,4 +1,4 @@
-"""A service's own way to trust, watched: its follower, its log, its metrics, and the verdicts it would give."""
+"""A service's trust under observation: its follower, log, metrics and verdicts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HEALED = (Outcome.REVOKED, Outcome.VALID, Outcome.REVOKED, Outcome.VALID)
 
 
 class Client:
-    """A follower over `sources` in `folder`, whose clock is the realm's."""
+    """A follower of `sources` in `folder`, with the realm's clock."""
 
     def __init__(
         self,
@@ -58,14 +58,14 @@ class Client:
 
     @property
     def codes(self) -> list[str]:
-        """Codes of this moment, by index; the lists of the day speak of them."""
+        """Current codes, in the order of AS_EVER."""
         named = ((VICTIM, REVOKED), (VICTIM, GOOD), (VICTIM, LATER), (NEIGHBOUR, GOOD))
         now = self.realm.now
         honest = _honest_realm()
         return [honest.code(code, index, issued_at=now, expires_at=now + 1_800) for code, index in named]
 
     async def refresh(self) -> tuple[str | None, Reason, str] | None:
-        """One minute later; what was refused, as (participant or None for all, reason, message)."""
+        """Refreshes one minute later; the refusal as (participant or None for all, reason, message), or None."""
         self.realm.now += 60
         try:
             result = await self.follower.refresh_now()
@@ -75,16 +75,16 @@ class Client:
         return next(((each.participant, each.reason, each.message) for each in result.rejected), None)
 
     def verdicts(self, view: TrustView | None = None) -> list[Verdict]:
-        """Of the codes that AS_EVER lists."""
+        """The verdicts on `codes`, by default with the follower's view."""
         verifier = Verifier(self.follower.view if view is None else view)
         return [verifier.verify(code, now=self.realm.now) for code in self.codes]
 
     def outcomes(self) -> tuple[Outcome, ...]:
-        """What the running service decides."""
+        """The running service's outcomes."""
         return tuple(verdict.outcome for verdict in self.verdicts())
 
     def stored_outcomes(self) -> tuple[Outcome, ...]:
-        """What the folder lets one decide that is opened anew, without network."""
+        """The outcomes after opening the folder again, without network."""
         view = TrustStore.open(self.folder).view
         return tuple(verdict.outcome for verdict in self.verdicts(view))
 
@@ -94,11 +94,11 @@ class Client:
         return [line for line in lines if line["event"] == name]
 
     def count(self, name: str, **labels: str) -> float:
-        """A counter of the service, 0 where nothing was counted."""
+        """The value of a counter, 0 if it was never counted."""
         return self.metrics.registry.get_sample_value(f"healthcode_{name}_total", labels) or 0
 
     def told(self, whom: str | None, reason: Reason) -> str:
-        """Why, from the one line that tells of a refusal; its counter stands at one."""
+        """The explanation in the one log line about a refusal, which is counted once."""
         if whom is None:
             (line,) = self.events("trust_refresh_failed")
             assert self.count("trust_refresh", result=reason) == 1
@@ -113,7 +113,7 @@ class Client:
 
 @cache
 def _honest_realm() -> SimulatedRealm:
-    """With the same keys as each test's realm, whatever was done to that."""
+    """A realm with the same keys as each test's, which no attack changes."""
     return SimulatedRealm()
 
 
@@ -127,7 +127,7 @@ class _RealmClock:
 
 @contextmanager
 def keep_logging() -> Iterator[None]:
-    """Puts the process's log back as it was."""
+    """Restores the process's log handlers at the end of the block."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:

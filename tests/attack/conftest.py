@@ -1,6 +1,6 @@
-"""A registry and a mirror that serve one simulated realm, and a client that has followed it for a while.
+"""A registry and a mirror that serve one simulated realm, and a client that has followed it.
 
-Both serve for the whole module; each test brings a realm of its own, and a copy of one folder.
+Both serve for the whole module; each test has its own realm and a copy of one folder.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Layers:
         }
 
     def serve(self, realm: SimulatedRealm) -> None:
-        """Serve another realm, honestly."""
+        """Serves another realm, honestly."""
         self.registry.realm = realm
         self.registry.behave = self.mirror.behave = lambda _path: None
         self.mirror.files = Served(realm)
@@ -70,7 +70,7 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layers]:
 
 @dataclass(frozen=True)
 class Staged:
-    """A realm after its two publications, and a folder that has seen both."""
+    """A realm after its two publications, and a folder that has followed both."""
 
     realm: SimulatedRealm
     scene: Scene
@@ -96,7 +96,7 @@ def layer(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def realm(staged: Staged, layers: Layers) -> SimulatedRealm:
-    """A realm of the test's own, staged and served."""
+    """The test's own realm, staged and served."""
     realm = staged.realm.fork()
     layers.serve(realm)
     return realm
@@ -109,7 +109,7 @@ def scene(staged: Staged) -> Scene:
 
 @pytest.fixture
 def log() -> Iterator[StringIO]:
-    """What a service logs, as JSON."""
+    """The JSON log of a service."""
     stream = StringIO()
     with keep_logging():
         configure_logging("attack", stream=stream)

@@ -1,4 +1,4 @@
-"""What is served is wrong: each attack is refused by its own reason, at both layers, while the last good trust serves."""
+"""Each attack on the files is refused by its own reason over gRPC and HTTP, while the last good trust serves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.simulator.realm import SimulatedRealm
 async def test_it_is_refused_by_name_and_healed_by_itself(
     client: Client, realm: SimulatedRealm, scene: Scene, attack: Attack
 ) -> None:
-    """In log and metric with its reason; verdicts are as ever; what the honest registry has next arrives."""
+    """Log and metric name the reason, verdicts do not change, and the honest registry's next news are taken."""
     assert client.outcomes() == AS_EVER
     attack.harm(realm, scene.past)
     refused = await client.refresh()

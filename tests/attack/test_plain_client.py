@@ -1,4 +1,4 @@
-"""What python-tuf alone lets pass, and a client of ours refuses: why the form of delegations is checked here."""
+"""python-tuf alone accepts an attack that our client refuses, so delegations are checked by us."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def test_a_plain_client_takes_the_thiefs_keys_and_ours_does_not(
     log: StringIO,
     name: str,
 ) -> None:
-    """From the same mirror: python-tuf's Updater hands out the forged province.json as good, we refuse it by name."""
+    """From one mirror python-tuf's Updater accepts the forged province.json, and our client refuses it by name."""
     attack = attack_named(name)
     forged = forged_province(realm)
     attack.harm(realm, scene.past)

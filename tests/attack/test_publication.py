@@ -1,7 +1,4 @@
-"""The registry's own side: what a province may not publish is refused by name over the wire, and changes nothing.
-
-A real registry process, real mTLS; each publication is signed with keys that its sender has.
-"""
+"""A forbidden publication is refused by name over the wire and changes nothing; a real registry process over mTLS."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ REALM = "test-attack"
 
 @dataclass
 class Running:
-    """A registry that serves, its log, and two provinces that it has admitted."""
+    """A running registry, its log, and two admitted provinces."""
 
     service: Service
     port: int
@@ -54,14 +51,14 @@ class Running:
         return open_channel(f"127.0.0.1:{self.port}", ca_pem=self.ca, server=server, identity=identity)
 
     def snapshot_version(self) -> int:
-        """What everybody is served."""
+        """The served snapshot's version."""
         with connect_source(f"127.0.0.1:{self.public_port}", ca_pem=self.ca) as source:
             timestamp = decode_metadata(source.fetch(metadata_file("timestamp"), 20_000), Timestamp)
         version: int = timestamp.signed.snapshot_meta.version
         return version
 
     def refusals(self, reason: Reason) -> float:
-        """The registry's own count of publications that it refused for this reason."""
+        """The registry's count of publications refused for this reason."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as page:
             lines = page.read().decode().splitlines()
         return sum(
@@ -115,7 +112,7 @@ async def refused(
     reason: Reason,
     says: str,
 ) -> None:
-    """The reason reaches the caller, the log and the metric; what everybody is served stays as it was."""
+    """The caller, the log and the metric have the reason, and the served files do not change."""
     before, count = running.snapshot_version(), running.refusals(reason)
     with pytest.raises(HealthcodeError) as caught:
         await publish(running, province, request)
@@ -157,7 +154,7 @@ def head_with(province: Province, version: int, day: int, data: bytes, count: in
 
 
 async def test_a_province_does_not_publish_under_anothers_path(running: Running) -> None:
-    """Neither in its authority's name nor in its node's: not beside its own file, and not in its place."""
+    """Neither authority nor node can sign another province's file, beside its own or instead of it."""
     shanghai, guangdong = running.provinces["31"], running.provinces["44"]
     metadata = decode_metadata(shanghai.publication(2)[0], Targets)
     listed = metadata.signed.targets
@@ -177,7 +174,7 @@ async def test_a_province_does_not_publish_under_anothers_path(running: Running)
 
 
 async def test_old_versions_and_jumps_are_refused(running: Running) -> None:
-    """The next version and no other, also of a publication that was good once."""
+    """Only the next version is accepted, also of a publication that was valid before."""
     guangdong = running.provinces["44"]
     first, second = (authority_request(*guangdong.publication(version)) for version in (2, 3))
     await publish(running, guangdong, first)
@@ -189,7 +186,7 @@ async def test_old_versions_and_jumps_are_refused(running: Running) -> None:
 
 
 async def test_nothing_is_taken_back_and_nothing_jumps_ahead(running: Running) -> None:
-    """A shrunk list, a head of yesterday, a coverage that begins tomorrow, a version out of reach."""
+    """A shrunk list, an old head, a coverage that begins tomorrow and an unreachable version are refused."""
     guangdong = running.provinces["44"]
     day, whole = list_of(guangdong, [7, 8])
     await publish(
@@ -219,7 +216,7 @@ async def test_nothing_is_taken_back_and_nothing_jumps_ahead(running: Running) -
 async def test_a_list_of_something_else_is_refused(
     running: Running, changes: dict[str, object], reason: Reason, says: str
 ) -> None:
-    """Before it is spooled for anybody: the head may name it, and sign it, and it is still not that list."""
+    """A list that is not what its head says is refused, although the head is signed."""
     shanghai = running.provinces["31"]
     day, data = list_of(shanghai, [7], **changes)
     request = live_request(shanghai, 1, head_with(shanghai, 1, day, data, 1), [data])
@@ -236,7 +233,7 @@ async def test_a_list_of_something_else_is_refused(
 async def test_a_head_of_another_realm_or_province_is_refused(
     running: Running, changes: dict[str, str], reason: Reason, says: str
 ) -> None:
-    """It says whom it speaks for, and where."""
+    """A head for another realm or province is refused."""
     shanghai = running.provinces["31"]
     request = live_request(shanghai, 1, replace(shanghai.head, **changes))
     await refused(running, shanghai, request, reason, says)

@@ -1,4 +1,4 @@
-"""Each attack that the trust files must withstand has a reason of its own, so that a metric tells them apart."""
+"""Each attack on the trust files has a reason of its own, so that a metric tells them apart."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ OWN = {
 
 @pytest.mark.parametrize(("reason", "names"), OWN.values(), ids=OWN)
 def test_its_reason(reason: Reason, names: list[str]) -> None:
-    """As test_file.py sees it in log and metric, at both layers."""
+    """Each attack is refused by its reason, as in test_file.py."""
     assert {attack_named(name).reason for name in names} == {reason}
 
 
 def test_no_two_share_one() -> None:
-    """Nor with a slow source or a province held back."""
+    """No two attacks share a reason, nor one with a slow source or a province held back."""
     reasons = [reason for reason, _ in OWN.values()]
     assert len({*reasons, Reason.SOURCE_SLOW, Reason.ISSUER_BEHIND}) == len(reasons) + 2

@@ -1,4 +1,4 @@
-"""How it is served is wrong: endless, slow, silent, untrue. Each is cut in time, and the last good trust serves."""
+"""Endless, slow, silent and false sources are cut in time, and the last good trust serves."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TIMEOUT_SECONDS = 1.0
 
 
 def misbehave(layers: Layers, layer: str, how: str, where: str) -> None:
-    """Answer every request for a path that holds `where` in this way."""
+    """Answers every request whose path contains `where` in this way."""
     if layer == "grpc":
         answers = {"endless": rpc.endless, "drip": rpc.drip, "empty": rpc.empty, "stall": rpc.stall}
         layers.registry.behave = lambda path: answers[how] if where in path else None
@@ -65,7 +65,7 @@ async def test_retrieval_that_does_not_end_is_cut(
     where: str,
     whom: str | None,
 ) -> None:
-    """By bytes or by time, whatever is said of the size; of one province's file, that province alone waits."""
+    """An endless or slow file is cut by bytes or time; if it is one province's, only that province is refused."""
     registry: SimulatedRegistry = layers.registry
     mirror: Mirror = layers.mirror
     scene.recover(realm)
@@ -90,7 +90,7 @@ async def test_retrieval_that_does_not_end_is_cut(
 
 
 def test_a_large_file_may_take_longer_than_a_small_one(layers: Layers) -> None:
-    """At the slowest rate that is allowed a long list arrives; a small file that takes as long is cut."""
+    """At the slowest allowed rate a long list arrives, and a small file that takes as long is cut."""
 
     async def steady(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
         for _ in range(10):
@@ -108,7 +108,7 @@ def test_a_large_file_may_take_longer_than_a_small_one(layers: Layers) -> None:
 async def test_a_server_cannot_choose_the_reason(
     layers: Layers, folder: Path, realm: SimulatedRealm, scene: Scene, log: StringIO
 ) -> None:
-    """A registry that answers LIST_SHRANK is out of order, and raises no alarm about somebody's list."""
+    """A registry's own LIST_SHRANK counts as unavailable and raises no alarm about a list."""
     client = Client(folder, realm, layers.sources["grpc"], log)
     lie = rpc.refuse(TrustError("Shanghai shrank", reason=Reason.LIST_SHRANK))
     layers.registry.behave = lambda _path: lie
@@ -131,7 +131,7 @@ async def stub(layers: Layers) -> AsyncIterator[object]:
 async def test_a_watch_that_cries_wolf_costs_little(
     layers: Layers, folder: Path, realm: SimulatedRealm, scene: Scene, log: StringIO, stub: object
 ) -> None:
-    """Endless news that are none: a few refreshes a second at most, and real news still arrive."""
+    """An endless stream of false news causes few refreshes a second, and real news still arrive."""
 
     async def flood() -> AsyncIterator[WatchTrustResponse]:
         number = 1_000_000
@@ -157,7 +157,7 @@ async def test_a_watch_that_cries_wolf_costs_little(
 async def test_a_running_service_heals_by_itself(
     layers: Layers, layer: str, folder: Path, realm: SimulatedRealm, scene: Scene, log: StringIO
 ) -> None:
-    """Nobody does anything: the next poll after the registry behaves again brings what was missed."""
+    """After the registry behaves again, the next poll brings what was missed."""
     attack_named("targets lists a province").harm(realm, scene.past)
     client = Client(folder, realm, layers.sources[layer], log, poll_seconds=0.1)
     running = asyncio.create_task(client.follower.run())
@@ -188,7 +188,7 @@ async def test_of_two_sources_the_honest_one_serves(
     part: str,
     reason: Reason,
 ) -> None:
-    """A preferred mirror that lies is passed over by name within the same refresh; nothing waits for it."""
+    """A preferred mirror that lies is passed over by name within the same refresh."""
     scene.recover(realm)
     layers.mirror.files = {
         path: b"x" * len(data) if part in path else data for path, data in realm.files.items()

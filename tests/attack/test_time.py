@@ -1,4 +1,4 @@
-"""Time is wrong: versions that jump ahead, files that stand still, one province held back while the rest is fresh."""
+"""Attacks by time: versions that jump ahead, frozen files, one province held back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY_SECONDS = 86_400
 async def test_a_fast_forward_is_healed_by_root_alone(
     client: Client, realm: SimulatedRealm, scene: Scene
 ) -> None:
-    """A thief jumped ahead by less than shows: the honest versions are refused until root replaces the keys."""
+    """After a small jump ahead, honest versions are refused until root replaces the stolen keys."""
     honest = realm.snapshot_version, realm.timestamp_version
     realm.snapshot_version, realm.timestamp_version = 50_000, 90_000
     realm.publish()
@@ -41,7 +41,7 @@ async def test_a_fast_forward_is_healed_by_root_alone(
 async def test_a_role_that_snapshot_puts_far_ahead(
     client: Client, realm: SimulatedRealm, scene: Scene, role: str
 ) -> None:
-    """A version whose file is nowhere: refused by name, and forgotten with the keys that said so."""
+    """A version without a file is refused by name, and forgotten once the keys are replaced."""
     whom = None if role == "targets" else VICTIM
     honest = dict(realm.versions)
     realm.versions[role] = 5_000_000
@@ -62,7 +62,7 @@ async def test_a_role_that_snapshot_puts_far_ahead(
 async def test_a_frozen_registry_shows_before_its_files_expire(
     client: Client, realm: SimulatedRealm, scene: Scene
 ) -> None:
-    """The same good files again and again are no error; they age, for all issuers alike, and then have expired."""
+    """The same good files are no error; they age for all issuers alike, then expire."""
     realm.now += 1_000
     assert await client.refresh() is None
     assert client.outcomes() == AS_EVER
@@ -81,7 +81,7 @@ async def test_a_frozen_registry_shows_before_its_files_expire(
 
 
 async def test_one_province_held_back_ages_alone(client: Client, realm: SimulatedRealm, scene: Scene) -> None:
-    """Everything else is signed anew and fresh: that issuer's verdicts tell its age, and log and metric its name."""
+    """Only the held-back issuer's verdicts show its age, and log and metric name it."""
     realm.now += 1_000
     for code in realm.provinces:
         if code != VICTIM:
@@ -108,7 +108,7 @@ async def test_one_province_held_back_ages_alone(client: Client, realm: Simulate
 async def test_a_province_held_back_for_days_is_stale_alone(
     client: Client, realm: SimulatedRealm, scene: Scene
 ) -> None:
-    """STALE_TRUST for its codes, and nothing at all for its neighbour's."""
+    """Its codes get STALE_TRUST, and its neighbour's codes no warning."""
     realm.now += DAY_SECONDS + 1_000
     for code in realm.provinces:
         if code != VICTIM:

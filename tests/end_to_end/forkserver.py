@@ -1,8 +1,6 @@
-"""Runs our commands for a shell without starting Python for each: one process imports, and forks.
+"""Runs our commands for a shell without starting Python for each: one process imports them, and forks.
 
-A script of the command's name, on the shell's PATH, hands over its arguments, folder,
-environment and streams, and ends as the command ends. What runs is the whole command,
-in a process of its own.
+A script of the command's name, first on the PATH, sends its arguments, environment and streams to that process.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ sys.exit(int(answers.readline() or 70))
 
 
 def write_scripts(folder: Path, address: Path) -> None:
-    """A script for each command, to be first on the PATH."""
+    """Writes a script for each command."""
     for name in COMMANDS:
         path = folder / name
         path.write_text(_SCRIPT.format(python=sys.executable, address=str(address), name=name))

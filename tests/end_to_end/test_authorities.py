@@ -1,7 +1,6 @@
-"""The life of a province's keys, told in steps: handover, a lost authority, keys published ahead, an alarm.
+"""A province's keys through handover, a lost authority, keys published ahead, an alarm, and retirement.
 
-The province's authority, its node and the registry are folders here; what goes between
-them is files, and what the registry serves is read from its folder.
+The authority, the node and the registry are folders; only files pass between them.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ HOUR = 3600
 
 
 class Country:
-    """A registry, and Shanghai: an authority's machine, a node's, and a stick between them."""
+    """A registry, Shanghai's authority and node, and a USB stick between them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -78,19 +77,19 @@ class Country:
         return str(result.exception) if refused else json.loads(result.stdout)
 
     def here(self, *arguments: str, refused: bool = False) -> Any:
-        """A command at the registry."""
+        """Runs a command at the registry."""
         return self.run(registry_cli, *arguments, "--dir", str(self.root / "registry"), refused=refused)
 
     def anywhere(self, *arguments: str, refused: bool = False) -> Any:
-        """A command of a holder, who has no registry."""
+        """Runs a command at a key holder, who has no registry."""
         return self.run(registry_cli, *arguments, refused=refused)
 
     def province(self, *arguments: str, at: Path, refused: bool = False) -> Any:
-        """A command of the province, in one of its folders."""
+        """Runs a command of the province, in one of its folders."""
         return self.run(node_cli, *arguments, "--dir", str(at), refused=refused)
 
     def authority(self, name: str, *more: str) -> Path:
-        """A new authority of three keys, two of which sign."""
+        """Makes a new authority of three keys, two of which sign."""
         folder = self.root / name
         self.province(
             "authority", "init", "--participant", "31", "--realm", REALM, "--development", *more, at=folder
@@ -98,7 +97,7 @@ class Country:
         return folder
 
     def hand_in(self, name: str, *, refused: bool = False) -> Any:
-        """The node's request, signed by an authority, as a file for the registry; what `join` says."""
+        """Submits the node's request, signed by an authority; what `join` prints."""
         self.province("request", at=self.node)
         bundle = self.root / "bundle.json"
         self.province(
@@ -117,29 +116,29 @@ class Country:
         return ["--key", name, "--passphrase-file", str(passphrase), "--yes"]
 
     def approve(self) -> None:
-        """Two operators admit what was handed in."""
+        """Two operators approve the submitted request."""
         for name in ("operator-1", "operator-2"):
             self.here("approve", str(self.root / "join.json"), *self.holder(name))
 
     def publish(self, file: Path) -> None:
-        """What `province-node publish` sends, taken by the registry."""
+        """The registry takes the file that `province-node publish` sends."""
         bundle = decode_bundle(file.read_bytes())
         expect_entry(self.node / "trust", bundle)
         registry = open_registry(RegistryFolder(self.root / "registry"), ManualClock(self.now), {})
         Publisher(registry.repository).publish_province("31", bundle.metadata, bundle.province_json)
 
     def refresh(self, hours: int = 0) -> dict[str, RefreshResult]:
-        """Time passes, the registry signs its timestamp, every client looks."""
+        """Lets time pass: the registry signs its timestamp, and every client refreshes."""
         self.now += hours * HOUR + 1
         open_registry(RegistryFolder(self.root / "registry"), ManualClock(self.now), {}).repository.renew()
         return {name: client.refresh(self.now) for name, client in self.clients.items()}
 
     def registry_at(self, now: int) -> Registry:
-        """The registry as it is at a time to come."""
+        """The registry at a later time."""
         return open_registry(RegistryFolder(self.root / "registry"), ManualClock(now), {})
 
     def alarm(self) -> str | None:
-        """What the node says of its own entry."""
+        """What the node says about its own entry."""
         view = TrustStore.open(self.node / "trust").view
         return watch_entry(self.node / "trust", entry_of(view, "31"), self.now).alarm
 
@@ -150,7 +149,7 @@ def country(tmp_path: Path) -> Country:
 
 
 def test_an_authority_hands_over(country: Country) -> None:
-    """New keys, consented to by the old ones at their threshold, rule at once; nobody raises an alarm."""
+    """New keys that the threshold of the old ones signed for are in force at once, without an alarm."""
     old, root = country.root / "authority", country.root
     # 1. New holders make keys of their own; they follow the authority that is.
     new = country.authority("authority-new", "--after", str(old / "authority.json"))
@@ -189,7 +188,7 @@ def test_an_authority_hands_over(country: Country) -> None:
 
 
 def test_a_lost_authority_comes_back_by_root_s_word_after_72_hours(country: Country) -> None:
-    """Operators alone cannot; root's threshold can; every client waits, says so, and goes on with the old files."""
+    """Root's threshold can replace a lost authority, operators cannot; clients wait 72 hours and use the old files."""
     # 1. The authority's keys are gone, and its folder. The node knows which link was the last.
     chain = country.root / "chain.json"
     country.province("chain", "--out", str(chain), at=country.node)
@@ -237,7 +236,7 @@ def test_a_lost_authority_comes_back_by_root_s_word_after_72_hours(country: Coun
 def test_an_authority_that_the_province_did_not_ask_for_is_overtaken_within_the_72_hours(
     country: Country,
 ) -> None:
-    """Root was deceived: the province's own authority follows the false one by root's word, and that one never rules."""
+    """If root was deceived, the province's own authority can replace the false one before it comes into force."""
     chain, request = country.root / "chain.json", str(country.root / "join.json")
 
     def come_back(name: str, *root_holders: str) -> Any:
@@ -281,7 +280,7 @@ def test_an_authority_that_the_province_did_not_ask_for_is_overtaken_within_the_
 
 
 def test_a_clock_that_is_wrong_makes_the_wait_no_shorter(country: Country) -> None:
-    """Behind at first sight, or ahead later, by minutes or by days: 72 hours are 72 hours, and then it rules."""
+    """With a clock minutes or days behind at first sight, or ahead later, the wait is still 72 hours."""
     # 1. Clients like any other, until their clocks go wrong.
     source = FolderSource(country.root / "registry" / "repository")
     wrong = {"behind": -100 * HOUR, "ahead": 100 * HOUR, "a little ahead": HOUR // 2}
@@ -292,7 +291,7 @@ def test_a_clock_that_is_wrong_makes_the_wait_no_shorter(country: Country) -> No
         clients[name].refresh(country.now)
 
     def look(**offsets: int) -> set[int]:
-        """What each has in force after a look by its own clock, whether or not it got anything."""
+        """The authority in force after a look by a client's own clock, with or without news."""
         for name, client in clients.items():
             with contextlib.suppress(HealthcodeError):
                 client.refresh(country.now + offsets.get(name, 0))
@@ -326,7 +325,7 @@ def test_a_clock_that_is_wrong_makes_the_wait_no_shorter(country: Country) -> No
 
 
 def test_a_node_alarms_at_a_change_of_its_entry_that_it_did_not_make(country: Country) -> None:
-    """Whoever holds the authority's keys and does not go through the node is seen; a person ends the alarm."""
+    """A change of its entry that the node did not request raises an alarm, which a person ends."""
     assert country.alarm() is None
     # 1. Somebody takes the authority's keys and a request, and publishes past the node.
     noted = (country.node / "trust" / "entry.json").read_bytes()
@@ -351,7 +350,7 @@ def test_a_node_alarms_at_a_change_of_its_entry_that_it_did_not_make(country: Co
 
 
 def test_a_province_retires(country: Country) -> None:
-    """From T on it signs nothing that anybody takes; its codes end by T2; everybody is told."""
+    """After T no client takes anything that the province signs, its codes end by T2, and everybody is told."""
     signs, codes = country.now + HOUR, country.now + 48 * HOUR
     # 1. It is proposed, and one operator's yes changes nothing.
     proposal = country.here(
@@ -381,14 +380,14 @@ def test_a_province_retires(country: Country) -> None:
 
 
 def announce(country: Country, *arguments: str) -> None:
-    """Operators sign what `propose retirement` says."""
+    """Operators sign a `propose retirement`."""
     proposal = country.here("propose", "retirement", "31", *arguments)["proposal"]
     for name in ("operator-1", "operator-3"):
         country.here("sign", proposal, *country.holder(name))
 
 
 def test_a_province_that_was_to_leave_stays(country: Country) -> None:
-    """What was announced is withdrawn while the province still signs, and not after."""
+    """A retirement can be withdrawn while the province may still sign, and not later."""
     signs, codes = country.now + 2 * HOUR, country.now + 60 * HOUR
     announce(country, "--signs-until", rfc3339(signs), "--codes-until", rfc3339(codes))
     assert all(result.view.retirements for result in country.refresh().values())
@@ -419,7 +418,7 @@ def test_a_province_that_was_to_leave_stays(country: Country) -> None:
 
 
 def test_a_province_has_left(country: Country) -> None:
-    """After its last code nobody delegates to it: its codes are refused by name, and nothing is an alarm."""
+    """After its last code the delegation ends: its codes are refused by name, without an alarm."""
     signs, codes = country.now + HOUR, country.now + 30 * HOUR
     announce(country, "--signs-until", rfc3339(signs), "--codes-until", rfc3339(codes))
     country.refresh()
@@ -456,7 +455,7 @@ def test_a_province_has_left(country: Country) -> None:
 
 @pytest.mark.parametrize("purpose", ["LIVE", "PAPER", "ANSWER", "QUESTION"])
 def test_a_key_is_published_ahead_of_its_window(country: Country, purpose: str) -> None:
-    """Every client has the next key an hour before it may sign; when its time comes it signs, and the old stays good."""
+    """Clients have the next key an hour before it may sign; then it signs, and the old key stays valid."""
     view = TrustStore.open(country.node / "trust").view
     (before,) = view.issuers["31"].keys_for(KeyPurpose(purpose), country.now)
     # 1. The node makes the next key, the authority signs, the node publishes.

@@ -1,4 +1,4 @@
-"""What a tired operator meets: each fault of a folder stops the start with its own sentence and status."""
+"""Each fault of a node's folder stops the start with its own message and exit status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    """A registry, a gateway and Shanghai, running."""
+    """A running registry, gateway and Shanghai."""
     made = Federation(tmp_path_factory.mktemp("federation"), participants=("31",))
     try:
         made.set_up(lambda _: None)
@@ -30,7 +30,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
 
 @pytest.fixture
 def node(federation: Federation, tmp_path: Path) -> Path:
-    """A copy of Shanghai's folder, on ports that are free."""
+    """A copy of Shanghai's folder, on free ports."""
     folder = tmp_path / "node"
     shutil.copytree(federation.node("31"), folder)
     settings = folder / "node.toml"
@@ -42,7 +42,7 @@ def node(federation: Federation, tmp_path: Path) -> Path:
 
 
 def refused(folder: Path, status: int, *words: str) -> None:
-    """`serve` ends with this status, and one sentence that has these words."""
+    """`serve` ends with this status and one message that contains these words."""
     _check(run("province-node", "serve", "--dir", folder, status=None), status, *words)
 
 
@@ -59,20 +59,20 @@ def _check(done: Completed, status: int, *words: str) -> None:
 
 
 def test_a_missing_key_file(node: Path) -> None:
-    """A node without the one key that cannot be rotated does not start, and says which."""
+    """Without the one key that cannot be rotated a node does not start, and names it."""
     next((node / "keys").glob("index*")).unlink()
     refused(node, 2, "missing", "keys")
 
 
 def test_a_key_that_others_can_read(node: Path) -> None:
-    """A key file of mode 0644 stops the start with the command that mends it."""
+    """A key file of mode 0644 stops the start with the command that repairs it."""
     key = next((node / "keys").glob("*.key"))
     key.chmod(0o644)
     refused(node, 2, "chmod 600", key.name)
 
 
 def test_a_wrong_passphrase(node: Path) -> None:
-    """A passphrase that does not open the keys is told as such."""
+    """A passphrase that does not open the keys is named."""
     (node / "passphrase").write_text("another one altogether\n")
     refused(node, 2, "passphrase", "does not open")
 
@@ -85,7 +85,7 @@ def test_a_certificate_of_another_party(federation: Federation, node: Path) -> N
 
 
 def test_an_authority_key_on_the_node(federation: Federation, node: Path) -> None:
-    """An offline key has no place on an online machine, wherever in the folder it lies."""
+    """An offline key anywhere in a node's folder stops the start."""
     (node / "old").mkdir()
     shutil.copy(federation.authority("31") / "authority-1.key", node / "old" / "forgotten.key")
     refused(node, 2, "forgotten.key", "authority")
@@ -99,13 +99,13 @@ def test_an_unknown_setting(node: Path) -> None:
 
 
 def test_a_port_in_use(federation: Federation, node: Path) -> None:
-    """A port that somebody listens on is named."""
+    """A port that another process listens on is named."""
     shutil.copy(federation.node("31") / "node.toml", node / "node.toml")
     refused(node, 4, here(federation.ports.node["31"]))
 
 
 def test_no_trust_and_no_registry(federation: Federation, node: Path) -> None:
-    """With neither trust nor registry a node is unavailable: it would have nothing to decide with."""
+    """Without trust and registry a node does not start, because it could decide nothing."""
     shutil.rmtree(node / "trust")
     settings = node / "node.toml"
     settings.write_text(settings.read_text().replace(here(federation.ports.registry_public), here(9)))
@@ -113,7 +113,7 @@ def test_no_trust_and_no_registry(federation: Federation, node: Path) -> None:
 
 
 def test_a_corrupt_trust_file(federation: Federation, tmp_path: Path) -> None:
-    """A corrupt file in the newest generation is found, and the one before it serves."""
+    """If a file of the newest generation is corrupt, the one before it is used, with a warning."""
     folder = tmp_path / "trust"
     federation.begin_client(folder)
     first = TrustStore.open(folder).generation

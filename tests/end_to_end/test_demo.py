@@ -1,4 +1,4 @@
-"""`make demo`, as a whole: real commands, real processes, mTLS between them."""
+"""`make demo` as a whole: real commands, real processes, mTLS between them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _alive(pid: int) -> bool:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_every_step_goes_as_told_and_nothing_is_left(tmp_path: Path) -> None:
-    """The demo ends with 0, each step is as expected, each refusal has its own words, no process remains."""
+    """Every step of the demo is as expected, it ends with 0, and no process remains."""
     folder, told = tmp_path / "demo", tmp_path / "steps.json"
     done = subprocess.run(
         # a tenth of the people: the rest would be holder tags, a core for half a minute

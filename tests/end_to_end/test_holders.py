@@ -1,7 +1,6 @@
-"""The life of the national keys, told in steps: founding, root, operators, the registry's own keys.
+"""The national keys through founding, and rotation or loss of root's, the operators' and the online keys.
 
-Each holder has a machine of their own: a folder that knows nothing of the registry. What
-goes between them is files. The commands are run in this process; no socket adds anything.
+Each key holder has a folder of their own, and only files pass between them. Commands run in this process.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ PASSPHRASE = "a passphrase of a holder"
 
 
 class Hall:
-    """The registry's machine, the holders' machines, and the stick that is carried between them."""
+    """The registry's machine, the key holders' machines, and the USB stick between them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -50,16 +49,16 @@ class Hall:
         return result
 
     def here(self, *arguments: str) -> dict[str, Any]:
-        """A command on the registry's machine."""
+        """Runs a command on the registry's machine."""
         found: dict[str, Any] = json.loads(self.run(*arguments, "--dir", str(self.registry)).stdout)
         return found
 
     def refused(self, *arguments: str) -> str:
-        """What a command that is refused says."""
+        """Runs a command that must be refused; its message."""
         return str(self.run(*arguments, status=1).exception)
 
     def new_key(self, kind: str, name: str) -> Path:
-        """A holder makes a key at home and puts the card on the stick."""
+        """A key holder makes a key at home and puts its card on the stick."""
         home = self.root / f"home-{name}"
         self.run(
             "key", "new", kind, "--realm", REALM, "--name", name, "--out", str(home),
@@ -70,7 +69,7 @@ class Hall:
         return card
 
     def sign(self, name: str, file: Path) -> Path:
-        """A holder signs a copy at home, without a registry; the copy comes back."""
+        """A key holder signs a copy at home, without a registry; the signed copy."""
         copy = self.root / f"home-{name}" / f"{name}.json"
         copy.write_bytes(file.read_bytes())
         self.next = str(json.loads(self.run("sign", str(copy), *self.key(name)).stdout)["next"])
@@ -93,7 +92,7 @@ def hall(tmp_path: Path) -> Hall:
 
 
 def found(hall: Hall) -> str:
-    """Three root holders and three operators found a realm, two of each sign; its fingerprint."""
+    """Founds a realm of three root and three operator keys, thresholds two; its fingerprint."""
     names = [("root", f"root-{n}") for n in (1, 2, 3)] + [("operator", f"operator-{n}") for n in (1, 2, 3)]
     cards = [hall.new_key(kind, name) for kind, name in names]
     file = hall.stick / "founding.json"
@@ -106,7 +105,7 @@ def found(hall: Hall) -> str:
 
 
 def follow(hall: Hall, fingerprint: str) -> TrustClient:
-    """A node's trust folder, begun by the fingerprint that was told."""
+    """A node's trust folder, begun by the fingerprint."""
     source = FolderSource(hall.registry / "repository")
     init_trust(hall.root / "trust", source, fingerprint)
     client = TrustClient(hall.root / "trust", source)
@@ -119,7 +118,7 @@ def rolls(shown: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def test_a_realm_is_founded_over_files_and_nobody_s_key_leaves_their_machine(hall: Hall) -> None:
-    """Cards come, a file goes round, signatures come back one by one; who is missing is told by name."""
+    """A realm is founded by cards and signed files alone; missing signatures are listed by name."""
     # 1. Each holder makes a key at home; only cards come to the registry.
     cards = [hall.new_key("root", f"root-{n}") for n in (1, 2, 3)]
     cards += [hall.new_key("operator", f"operator-{n}") for n in (1, 2)]
@@ -162,7 +161,7 @@ def test_a_realm_is_founded_over_files_and_nobody_s_key_leaves_their_machine(hal
 
 
 def test_a_root_holder_goes_and_another_comes(hall: Hall) -> None:
-    """The old and the new threshold sign one file; a node follows through both roots."""
+    """The old and the new threshold sign one file, and a node follows both roots."""
     client = follow(hall, found(hall))
     card = hall.new_key("root", "root-4")
     file = hall.stick / "proposal.json"
@@ -186,7 +185,7 @@ def test_a_root_holder_goes_and_another_comes(hall: Hall) -> None:
 
 
 def test_a_damaged_signature_says_whose(hall: Hall) -> None:
-    """What was damaged on its way is refused by name, and what else was collected stays."""
+    """A signature damaged on its way is refused by name, and the others stay."""
     found(hall)
     file = hall.stick / "proposal.json"
     hall.here("propose", "renewal", "root", "--out", str(file))
@@ -207,7 +206,7 @@ def test_a_damaged_signature_says_whose(hall: Hall) -> None:
 
 
 def test_an_operator_s_key_is_lost(hall: Hall) -> None:
-    """Root names another operator, the new operators sign targets again, all in one file; nodes go on."""
+    """Root names another operator and the new operators sign targets, in one file; nodes follow."""
     client = follow(hall, found(hall))
     card = hall.new_key("operator", "operator-4")
     file = hall.stick / "proposal.json"
@@ -236,7 +235,7 @@ def test_an_operator_s_key_is_lost(hall: Hall) -> None:
 
 @pytest.mark.parametrize("role", ["snapshot", "timestamp"])
 def test_an_online_key_of_the_registry_is_rotated(hall: Hall, role: str) -> None:
-    """The new key is made beside the old, signs once root names it, and clients go on; a start without the old works."""
+    """The new key signs once root names it, clients follow, and the registry starts without the old one."""
     client = follow(hall, found(hall))
     file = hall.stick / "proposal.json"
     key = hall.registry / "keys" / f"{role}.key"
@@ -260,7 +259,7 @@ def test_an_online_key_of_the_registry_is_rotated(hall: Hall, role: str) -> None
 
 
 def test_the_key_of_areas_is_rotated(hall: Hall) -> None:
-    """Operators name another key; what they decide of areas is signed by it and reaches every client."""
+    """After operators named another key for areas, it signs them and every client follows."""
     client = follow(hall, found(hall))
     file, risk = hall.stick / "proposal.json", hall.stick / "risk.json"
     # 1. The registry makes the new key, and two operators name it in targets.
@@ -285,7 +284,7 @@ def test_the_key_of_areas_is_rotated(hall: Hall) -> None:
 
 
 def test_one_root_share_is_lost(hall: Hall) -> None:
-    """The others are enough to name another holder, who signs from then on; the lost share signs nothing."""
+    """The other root key holders name a new one, who signs from then on; the lost key signs nothing."""
     client = follow(hall, found(hall))
     file = hall.stick / "proposal.json"
     # 1. root-3's key is gone; somebody may have found it.

@@ -1,4 +1,4 @@
-"""A passphrase is lost, told in steps: what it opens is lost, and the others replace it."""
+"""Every lost passphrase can be replaced by the other key holders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def country(tmp_path: Path) -> Country:
 
 
 def secret(folder: Path, name: str, text: str) -> str:
-    """A passphrase file."""
+    """Writes a passphrase file."""
     path = folder / name
     path.write_text(text + "\n")
     path.chmod(0o600)
@@ -32,7 +32,7 @@ def with_key(country: Country, key: Path, passphrase: str) -> list[str]:
 
 
 def test_an_operators_passphrase_is_lost(country: Country) -> None:
-    """The others name another operator; until then the threshold of the rest goes on, and then the lost key is nobody's."""
+    """The remaining threshold goes on, names another operator, and then the lost key signs nothing."""
     ceremony, known = country.root / "registry" / "ceremony", PASSPHRASE.decode()
     key = ceremony / "operator-1.key"
     copy = country.root / "an old copy of operator-1.key"
@@ -85,7 +85,7 @@ def test_an_operators_passphrase_is_lost(country: Country) -> None:
 
 
 def test_a_root_shares_passphrase_changes(country: Country) -> None:
-    """The same key under another passphrase signs on: nothing is published for it."""
+    """After a change of passphrase the same key signs on, and nothing needs to be published."""
     ceremony = country.root / "registry" / "ceremony"
     key = ceremony / "root-3.key"
     new = secret(country.root, "new", "another one, for root-3")
@@ -101,7 +101,7 @@ def test_a_root_shares_passphrase_changes(country: Country) -> None:
 
 
 def test_a_root_shares_passphrase_is_lost(country: Country) -> None:
-    """The other root holders name somebody else; the share that nobody can open is nobody's, also if it is remembered."""
+    """The other root key holders name a new one; the lost key signs nothing, also if its passphrase is found."""
     ceremony, known = country.root / "registry" / "ceremony", PASSPHRASE.decode()
     key, home = ceremony / "root-3.key", country.root / "home"
     # 1. The holder changes the passphrase and forgets the new one; what was known opens nothing.
@@ -133,7 +133,7 @@ def test_a_root_shares_passphrase_is_lost(country: Country) -> None:
 
 
 def test_the_registrys_own_passphrase_is_lost(country: Country) -> None:
-    """Rebuilt from its own files with new online keys: root holders and operators sign them, and clients go on."""
+    """A registry rebuilt from its own files gets new online keys, which root and operators sign; clients follow."""
     registry, anew = country.root / "registry", country.root / "anew"
     before = country.refresh()["node"].view
     # 1. The file with the passphrase is gone, and nobody knows it: the registry signs nothing any more.
@@ -169,7 +169,7 @@ def test_the_registrys_own_passphrase_is_lost(country: Country) -> None:
 
 
 def test_the_online_keys_take_another_passphrase_together(country: Country) -> None:
-    """Snapshot, timestamp and areas, also one that was made later; the registry opens them with the new one."""
+    """Snapshot, timestamp and areas keys change to one new passphrase, which then opens the registry."""
     country.here("propose", "rotation", "timestamp")
     file = country.root / "registry" / "passphrase"
     before = file.read_bytes()
@@ -186,7 +186,7 @@ def test_the_online_keys_take_another_passphrase_together(country: Country) -> N
 
 
 def test_a_nodes_online_keys_take_another_passphrase_together(country: Country) -> None:
-    """Its commands go on with the file that was written; the authority's holders change theirs alone."""
+    """A node's keys change to one new passphrase; the authority's key holders change theirs one by one."""
     new = secret(country.root, "new", "another one, for the node")
     changed = country.province("keys", "passphrase", "--new-passphrase-file", new, at=country.node)["changed"]
     assert len(changed) == 6

@@ -1,7 +1,6 @@
-"""docs/operating.md is run: every command block, in its order, in a throwaway realm.
+"""Runs every command block of docs/operating.md, in order, in a throwaway realm.
 
-The shell is a real one and so are the services; `systemctl` starts them here, and our
-commands are forked off a process that has imported them (forkserver.py).
+The shell and the services are real; a script named `systemctl` starts them, and commands are forked (forkserver.py).
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def free_address() -> str:
 
 @pytest.fixture
 def surroundings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
-    """What the page asks its reader to set, for a rehearsal; and our commands, first on the PATH."""
+    """The variables that the page asks its reader to set, and our commands first on the PATH."""
     scripts, logs = tmp_path / "bin", tmp_path / "logs"
     for folder in (scripts, logs, tmp_path / "stick", tmp_path / "holder"):
         folder.mkdir()
@@ -109,7 +108,7 @@ def surroundings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
 
 
 def as_script() -> str:
-    """All blocks as one script, which names the line of the page that failed."""
+    """All blocks as one script, which names the line of a block that fails."""
     text = PAGE.read_text(encoding="utf-8")
     parts = ["set -Eeuo pipefail", "trap 'echo \"operating.md, block at line $AT: $BASH_COMMAND\" >&2' ERR"]
     for found in BLOCK.finditer(text):
@@ -123,7 +122,7 @@ def as_script() -> str:
 def test_every_command_of_the_page_works_in_its_order(
     surroundings: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """What an operator types from docs/operating.md, from the first key to a lost authority, does what it says."""
+    """Every command of docs/operating.md works in its order, from the first key to a lost authority."""
     script = tmp_path / "operating.sh"
     script.write_text(as_script())
     done = subprocess.run(

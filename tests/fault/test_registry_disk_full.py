@@ -1,4 +1,4 @@
-"""A disk that is full while the registry publishes: nothing acknowledged is lost, and callers are told STORAGE_FULL."""
+"""With a full disk the registry loses nothing that it acknowledged, and callers get STORAGE_FULL."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def registry(tmp_path: Path) -> Registry:
 def test_a_disk_that_fails_at_any_point_of_a_publication(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """At each call that writes: STORAGE_FULL, readers see the old state or the new whole one, and the retry goes through."""
+    """At each write: STORAGE_FULL, readers see the old or the whole new state, and a retry succeeds."""
     shanghai = Province("31", REALM)
     source = FolderSource(registry.folder.repository)
     init_trust(
@@ -110,7 +110,7 @@ except HealthcodeError as error:
 
 
 def test_a_quota_of_the_kernel_is_told_and_loses_nothing(registry: Registry) -> None:
-    """Under RLIMIT_FSIZE a real process gets EFBIG half way: STORAGE_FULL, and the tree is as it was."""
+    """When RLIMIT_FSIZE stops a real process half way, it says STORAGE_FULL and the tree is unchanged."""
     before = registry.repository.published().versions
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     done = subprocess.run(
@@ -130,7 +130,7 @@ def test_a_quota_of_the_kernel_is_told_and_loses_nothing(registry: Registry) -> 
 async def test_an_upload_that_finds_no_room_is_told_and_leaves_nothing(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lists are spooled first; when that fails the caller hears STORAGE_FULL and the spool is gone."""
+    """An upload that cannot be spooled gets STORAGE_FULL, and its spool is removed."""
     shanghai = Province("31", REALM)
     shanghai.revoke(day_of(NOW), range(50))
     metadata, head = shanghai.live_publication(1)

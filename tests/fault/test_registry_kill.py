@@ -1,4 +1,4 @@
-"""kill -9 of a registry that publishes: what it acknowledged is there afterwards, and whole."""
+"""After kill -9 a registry has everything that it acknowledged, complete."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ while True:
 
 
 def test_an_acknowledged_publication_survives_kill_9(tmp_path: Path) -> None:
-    """Killed at random moments while it publishes and renews: nothing that it acknowledged is lost.
+    """Killed at random moments while it publishes and renews, it loses nothing that it acknowledged.
 
-    The tree holds under a client's full verification each time, and the client never goes back.
+    A client verifies the whole tree after each kill, and never goes back.
     """
     registry = found_registry(tmp_path / "registry")
     admit(registry, Province("31", "test-registry"))
@@ -92,7 +92,7 @@ def test_an_acknowledged_publication_survives_kill_9(tmp_path: Path) -> None:
 
 
 def _publish_and_kill(registry: Registry, spool: Path, chance: random.Random) -> int:
-    """Lets a writer publish for a moment, kills it, and gives the last version that it acknowledged."""
+    """Lets a writer publish for a moment and kills it; the last version that it acknowledged."""
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, registry.folder.root, spool], stdout=subprocess.PIPE, text=True
     )
@@ -108,9 +108,9 @@ def _publish_and_kill(registry: Registry, spool: Path, chance: random.Random) ->
 
 
 def test_every_point_of_a_publication_is_a_good_place_to_die(tmp_path: Path) -> None:
-    """Killed before each single write of a publication in turn, the tree is as it was before.
+    """Killed before each write of a publication in turn, the tree is unchanged.
 
-    After the last write the new state stands, and the next publication always goes through.
+    After the last write it has the new state, and the next publication always succeeds.
     """
     registry = found_registry(tmp_path / "registry")
     admit(registry, Province("31", "test-registry"))
@@ -138,7 +138,7 @@ def test_every_point_of_a_publication_is_a_good_place_to_die(tmp_path: Path) -> 
 
 
 async def _publish(folder: Path, port: int, province: Province, version: int) -> int:
-    """One publication over mTLS; the version that the server acknowledged."""
+    """Publishes over mTLS; the version that the server acknowledged."""
     metadata, data = province.publication(version, name=f"version {version}")
     channel = open_channel(
         f"127.0.0.1:{port}",
@@ -153,7 +153,7 @@ async def _publish(folder: Path, port: int, province: Province, version: int) ->
 
 
 def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
-    """The real server, killed right after its answer, comes back with what it answered, and takes the next."""
+    """Killed right after an answer, the server comes back with what it answered, and takes the next version."""
     port, public_port = free_ports(2)
     ceremony = plan(listen=f"127.0.0.1:{port}", public=f"127.0.0.1:{public_port}")
     registry = found_registry(tmp_path / "registry", clock=SystemClock(), ceremony=ceremony)

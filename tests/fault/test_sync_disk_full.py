@@ -1,4 +1,4 @@
-"""A disk that is full while trust is taken in: what was accepted serves on, and nothing of it is lost."""
+"""With a full disk a refresh loses nothing that was accepted, and the last good trust serves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.world.waiting import PATIENCE_SECONDS
 
 
 def held(folder: Path, realm: SimulatedRealm) -> int:
-    """How many codes a folder that is opened anew says are revoked; it must be sound."""
+    """The number of revoked codes in a folder that is opened again; it must be sound."""
     store = TrustStore.open(folder)
     assert store.warnings == ()
     revocations = store.view.issuers["31"].revocations
@@ -31,7 +31,7 @@ def held(folder: Path, realm: SimulatedRealm) -> int:
 def test_a_disk_that_fills_up_at_any_point_of_a_refresh(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each call that writes: STORAGE_FULL, the folder holds the old state or the new whole one, and goes on after."""
+    """At each write: STORAGE_FULL, the folder has the old or the whole new state, and the next refresh succeeds."""
     folder, realm = tmp_path / "trust", SimulatedRealm(("31",))
     init_trust(folder, realm, realm.fingerprint)
     client = TrustClient(folder, realm)
@@ -79,7 +79,7 @@ except HealthcodeError as error:
 
 
 def test_a_quota_of_the_kernel_is_told_and_loses_nothing(tmp_path: Path) -> None:
-    """A real process gets EFBIG in the middle of a list: STORAGE_FULL, and a folder that is as it was."""
+    """A real process that gets EFBIG in the middle of a list says STORAGE_FULL, and its folder is unchanged."""
     folder, mirror, realm = tmp_path / "trust", tmp_path / "mirror", SimulatedRealm(("31",))
 
     def mirrored() -> FolderSource:

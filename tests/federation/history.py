@@ -1,16 +1,6 @@
-"""What happened in a federation, and whether it was allowed to happen (pure).
+"""Checks the history of a federation against five rules, as etcd's and Jepsen's checkers do (pure).
 
-As etcd's and Jepsen's checkers do: every operation is logged with the moments at which it
-began and ended, on one clock. Two operations of which neither ended before the other
-began are concurrent, and nothing is said of their order; of all others a rule may speak:
-
-    ACCEPTED_AFTER_REFUSING   a node accepted a code that it had refused as revoked
-    WENT_BACK                 a number that only grows (a version, a count of revoked) fell at a node
-    REFUSED_WITHOUT_CAUSE     a node refused a code that nobody had begun to revoke
-    FORKED                    two nodes saw other contents under one version
-    LOST                      a revocation was acknowledged, and when all had come to rest a node did not refuse
-
-The first three hold through crashes and restarts: a node is the same node afterwards.
+All times are on one clock. Operations that overlap are concurrent: no rule orders them.
 """
 
 from __future__ import annotations
@@ -39,21 +29,23 @@ VALID = "VALID"
 
 
 class Rule(StrEnum):
-    """What a history can break."""
+    """What a history can break. The first three hold through crashes: a restarted node is the same node."""
 
-    ACCEPTED_AFTER_REFUSING = "ACCEPTED_AFTER_REFUSING"
-    WENT_BACK = "WENT_BACK"
-    REFUSED_WITHOUT_CAUSE = "REFUSED_WITHOUT_CAUSE"
-    FORKED = "FORKED"
-    LOST = "LOST"
+    ACCEPTED_AFTER_REFUSING = (
+        "ACCEPTED_AFTER_REFUSING"  # a node accepted a code that it had refused as revoked
+    )
+    WENT_BACK = "WENT_BACK"  # a version or a count of revoked codes fell at a node
+    REFUSED_WITHOUT_CAUSE = "REFUSED_WITHOUT_CAUSE"  # refused before its revocation began
+    FORKED = "FORKED"  # two nodes saw different contents under one version
+    LOST = "LOST"  # at rest, a node did not refuse an acknowledged revocation
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a node answered and knew between two moments (seconds, one clock for all).
+    """What a node answered and knew between two moments (seconds).
 
-    `outcomes` is by code; `growing` are the numbers that only grow, by name; `contents` gives a
-    digest by "what@version", the same wherever it is seen. `final` is a look after all had come to rest.
+    `outcomes` is by code. `growing` are numbers that may only grow, by name. `contents` maps "what@version" to a
+    digest, which must be the same at all nodes. A `final` look was taken after the federation came to rest.
     """
 
     node: str
@@ -67,7 +59,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """A code that somebody revoked; `ended` is None when it was never acknowledged, and may have happened or not."""
+    """The revocation of a code. `ended` is None if it was never acknowledged: it may have happened or not."""
 
     node: str
     code: str
@@ -77,9 +69,9 @@ class Revoke:
 
 @dataclass(slots=True)
 class Fault:
-    """What was done to a node, a process of nodes or the registry: a cut, a kill, a restart, a restore.
+    """A cut, kill, restart or restore of a node, a process or the registry.
 
-    From its beginning to its end, the heal of a cut; `ended` is None while it lasts.
+    A cut ends when it is healed; `ended` is None until then.
     """
 
     what: str
@@ -90,7 +82,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """A rule that was broken: where, and what was seen."""
+    """A broken rule: where, and what was seen."""
 
     rule: Rule
     node: str
@@ -98,7 +90,7 @@ class Anomaly:
 
 
 class Log:
-    """Appends the looks of one process to a file: what was written is there after kill -9."""
+    """Appends the looks of one process to a file. Written looks survive kill -9."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8")
@@ -113,7 +105,7 @@ class Log:
 
 
 def read_looks(paths: Iterable[Path]) -> list[Look]:
-    """All looks in these files; a last line that was cut off by a kill is left out."""
+    """Reads all looks in these files, without a last line that a kill cut off."""
     looks: list[Look] = []
     for path in paths:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -122,7 +114,7 @@ def read_looks(paths: Iterable[Path]) -> list[Look]:
 
 
 def write_operations(path: Path, operations: Iterable[Revoke | Fault]) -> None:
-    """What was asked for and what was done to whom, by its beginning: read beside the looks of the same folder."""
+    """Writes revocations and faults in the order in which they began."""
     lines = [json.dumps({"operation": type(each).__name__, **asdict(each)}) for each in operations]
     path.write_text(
         "".join(line + "\n" for line in sorted(lines, key=lambda line: json.loads(line)["began"]))
@@ -130,7 +122,7 @@ def write_operations(path: Path, operations: Iterable[Revoke | Fault]) -> None:
 
 
 def check_history(looks: Sequence[Look], revokes: Sequence[Revoke]) -> list[Anomaly]:
-    """Every rule that was broken; an empty list for a history that is as it must be."""
+    """Every broken rule; an empty list for a good history."""
     found: list[Anomaly] = []
     for node in sorted({look.node for look in looks}):
         found += _check_node(node, [look for look in looks if look.node == node])
@@ -141,7 +133,7 @@ def check_history(looks: Sequence[Look], revokes: Sequence[Revoke]) -> list[Anom
 
 
 def _ordered(looks: Sequence[Look]) -> Iterator[tuple[list[Look], Look]]:
-    """Each look by its beginning, with those that have ended since the one before it began."""
+    """Each look in order of its beginning, with the looks that ended since the previous one began."""
     running: list[tuple[float, int, Look]] = []
     for number, look in enumerate(sorted(looks, key=lambda each: each.began)):
         over = []

@@ -1,10 +1,6 @@
-"""Light province nodes, several in a process: what follows, verifies, revokes and publishes is the real thing.
+"""Light province nodes, several in a process: real follower, verifier, store, publisher and reporter, no listeners.
 
-`TrustFollower` over real TLS sockets and a real folder, `SqliteNodeStore` on disk, `Publisher` and `NodeReporter`
-over mTLS with the province's own certificate. What is left out are the listeners. A process is told what to do by lines of
-JSON on its standard input, and answers each with one; it ends with its input, or by kill -9.
-
-    python -m tests.federation.node CONFIGURATION.json
+`python -m tests.federation.node CONFIGURATION.json` takes orders as JSON lines on its input and answers each.
 """
 
 from __future__ import annotations
@@ -60,7 +56,7 @@ LOOKED_AT_ONCE = 12
 
 @dataclass(frozen=True, slots=True)
 class NodePlace:
-    """One node: its folder, and where it reaches the registry's two listeners."""
+    """A node's folder, and the addresses at which it reaches the registry's two listeners."""
 
     folder: Path
     public: str
@@ -69,7 +65,7 @@ class NodePlace:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a process of nodes is told; times in seconds. `founded` is when keys and codes were made."""
+    """The configuration of a process of nodes; times in seconds. Keys and codes were made at `founded`."""
 
     realm: str
     founded: int
@@ -97,7 +93,7 @@ class Configuration:
 
 @cache
 def code_text(realm: str, founded: int, code: str) -> str:
-    """The QR text of "31/7": the code of issuer 31 with index 7. The same in every process."""
+    """The QR text of "31/7", the code of issuer 31 with index 7; the same in every process."""
     issuer, _, index = code.partition("/")
     claims = CodeClaims(
         issuer=issuer,
@@ -118,7 +114,7 @@ def code_text(realm: str, founded: int, code: str) -> str:
 
 
 class LightNode:
-    """One province's node. `looks` goes on by itself; `revoke` is what its back end asks for."""
+    """One province's node, which looks at the watched codes all the time."""
 
     def __init__(self, code: str, told: Configuration, log: Log, watched: Sequence[str]) -> None:
         self.code = code
@@ -202,7 +198,7 @@ class LightNode:
         )
 
     async def open(self) -> None:
-        """Opens what is on disk; begins the folder, which needs the registry, the first time alone."""
+        """Opens the trust folder, which needs the registry the first time only, and starts all tasks."""
         await asyncio.to_thread(init_trust, self._folder, self._source, self._told.root_fingerprint)
         await asyncio.to_thread(self.follower.open)
         work: Sequence[Coroutine[Any, Any, None]] = (
@@ -216,7 +212,7 @@ class LightNode:
             task.add_done_callback(_say_what_ended_it)
 
     async def close(self) -> None:
-        """Ends the node, as SIGTERM would."""
+        """Ends the node as SIGTERM would."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -225,7 +221,7 @@ class LightNode:
         self._store.close()
 
     async def revoke(self, codes: Sequence[str]) -> None:
-        """Durable when it returns, and on its way to the registry."""
+        """Records revocations durably, and asks the publisher to publish them."""
         day = day_of(self._told.founded + CODE_SECONDS)
         items = [Revocation(day, int(code.partition("/")[2])) for code in codes]
         now = self._clock.now()
@@ -240,7 +236,7 @@ class LightNode:
         self._publisher.nudge()
 
     def look(self, codes: Sequence[str], *, final: bool = False) -> Look | None:
-        """What this node answers and knows now, logged; None while it knows nothing."""
+        """Verifies `codes` now and logs the result; None while there is no view."""
         if not self.follower.has_view:
             return None
         began = time.monotonic()
@@ -258,7 +254,7 @@ class LightNode:
         return look
 
     def not_refused(self, codes: Sequence[str]) -> list[str]:
-        """Which of these it has never refused, after another look at them."""
+        """Looks at these codes again; those that it has never refused."""
         pending = [code for code in codes if code not in self._refused]
         if pending:
             self.look(pending)
@@ -266,7 +262,7 @@ class LightNode:
 
     @property
     def state(self) -> Mapping[str, int]:
-        """Versions in use, how many issuers publish lists, and what refreshing came to, by result."""
+        """Versions in use, the number of issuers with lists, and refreshes by result."""
         samples = [sample for metric in self.metrics.registry.collect() for sample in metric.samples]
         counted = {
             str(sample.labels["result"]): int(sample.value)
@@ -287,7 +283,7 @@ class LightNode:
         return {**versions, "covering": covering, **counted}
 
     def _look_at_news(self) -> None:
-        """Asks at once for what this node does not refuse yet, so that the moment is known."""
+        """Looks at once at the codes not refused yet, so that the moment of refusal is known."""
         pending = [code for code in self._watched if code not in self._refused]
         if pending:
             self.look(pending)
@@ -299,14 +295,14 @@ class LightNode:
             self.look(random.sample(self._watched, count))
 
     def _reachable(self) -> TrustView:
-        """The view, with the registry where this node reaches it."""
+        """The view, with the registry's address as this node reaches it."""
         view = self.follower.view
         registry = view.services["registry"].model_copy(update={"endpoint": self._place.closed})
         return replace(view, services={**view.services, "registry": registry})
 
 
 def numbers(view: TrustView, day: int) -> tuple[dict[str, int], dict[str, str]]:
-    """(what only grows, what is the same wherever it has that name)."""
+    """(numbers that may only grow, contents that must be the same at all nodes)."""
     growing = {
         "root": view.root_version,
         "timestamp": view.timestamp_version,
@@ -330,7 +326,7 @@ def _say_what_ended_it(task: asyncio.Task[None]) -> None:
 
 
 class Process:
-    """All nodes of this process, and what the lines of its input ask for."""
+    """All nodes of this process, and its orders."""
 
     def __init__(self, told: Configuration) -> None:
         self._told = told
@@ -376,7 +372,7 @@ class Process:
         await self._nodes[node].open()
 
     async def _watch(self, codes: Sequence[str]) -> None:
-        """From now on; and at once, since this is what a process hears first when it was killed."""
+        """Looks at `codes` now and from now on. A process that was killed hears this order first."""
         for code in codes:
             code_text(self._told.realm, self._told.founded, code)
         self._watched += codes
@@ -394,11 +390,11 @@ class Process:
             self._nodes[node].look(self._watched)
 
     async def _accepted(self, codes: Sequence[str]) -> Mapping[str, list[str]]:
-        """Which of `codes` each node has not refused since it was started, after another look at these."""
+        """Looks at `codes` again; those that each node has not refused since it started."""
         return {number: node.not_refused(codes) for number, node in self._nodes.items()}
 
     async def _finish(self, final: bool) -> Mapping[str, list[str]]:
-        """A look at everything by each node; what it did not refuse."""
+        """Every node looks at every code; those that each does not refuse."""
         looks = {code: node.look(self._watched, final=final) for code, node in self._nodes.items()}
         return {
             code: list(self._watched)

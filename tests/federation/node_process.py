@@ -1,4 +1,4 @@
-"""A process of light nodes (node.py), as whoever tells it what to do sees it."""
+"""Starts a process of light nodes (node.py) and gives it orders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Gone(Exception):  # noqa: N818  it is no error of the test's: the process 
 
 
 class NodeProcess:
-    """A process of light nodes, which is told what to do."""
+    """A process of light nodes."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -51,7 +51,7 @@ class NodeProcess:
         return started
 
     async def tell(self, do: str, **order: object) -> dict[str, Any]:
-        """The answer to an order. Raises Gone when the process ends meanwhile."""
+        """Gives an order; its answer. Raises Gone if the process ends first."""
         self._next += 1
         number = self._next
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
@@ -73,7 +73,7 @@ class NodeProcess:
         await self._reading
 
     async def close(self) -> None:
-        """Ends its input, and it itself."""
+        """Closes its input, and waits until it ends."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:

@@ -1,11 +1,6 @@
-"""A bad week of a federation, in one run: partitions, restarts, kills, and a registry restored from yesterday's copy.
+"""A bad week of a federation in one run: partitions, restarts, kills, and a registry restored from a backup.
 
-What is asserted is the history (history.py): whatever happens, no node un-revokes, goes back a
-version, or accepts after refusing. Beside that, that all comes to rest by itself, and that one
-province which is dark holds up nobody. How fast news travel is measured by `make bench`.
-
-    make federation          34 nodes, told as it happens
-    tests/federation/test_federation.py: the same with eight
+`make federation` runs it with 34 nodes, test_federation.py with eight. It asserts the history (history.py).
 """
 
 from __future__ import annotations
@@ -31,9 +26,9 @@ REST_SECONDS = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What happened, and what was wrong with it.
+    """What happened, and all anomalies.
 
-    `recovery_seconds` are from the start of the restored registry until all others had all.
+    `recovery_seconds`: from the start of the restored registry until all other nodes were current.
     """
 
     nodes: int
@@ -58,12 +53,12 @@ class Summary:
 
 
 def codes_each(provinces: Collection[str]) -> int:
-    """How many codes of each province are looked at: enough for the load, and not all are revoked."""
+    """How many codes of each province are watched: enough for the load, and never all revoked."""
     return max(6, 100 // len(provinces))
 
 
 class Load:
-    """Revocations at random provinces while something happens."""
+    """Revocations at random provinces."""
 
     def __init__(self, federation: Federation, seed: int) -> None:
         self._federation = federation
@@ -74,7 +69,7 @@ class Load:
         self._chance.shuffle(self._left)
 
     def take(self, count: int, among: Iterable[str] | None = None) -> list[str]:
-        """So many codes that nobody has revoked, of these provinces."""
+        """Takes `count` codes of these provinces that were not revoked yet."""
         wanted = set(among if among is not None else self._federation.homes)
         taken = [code for code in self._left if code[:2] in wanted][:count]
         self._left = [code for code in self._left if code not in taken]
@@ -82,7 +77,7 @@ class Load:
         return taken
 
     async def go(self, count: int, among: Iterable[str] | None = None) -> None:
-        """Revokes `count` codes in small crowds; a province whose process is gone may not answer."""
+        """Revokes `count` codes in groups of three. A province whose process is gone may not answer."""
         codes = self.take(count, among)
         while codes:
             crowd, codes = codes[:3], codes[3:]
@@ -92,7 +87,7 @@ class Load:
 
 @asynccontextmanager
 async def open_tale(folder: Path, codes: Sequence[str], *, processes: int) -> AsyncIterator[Federation]:
-    """A federation at rest, whose nodes look at their codes. Its intervals are those of real life, but the poll."""
+    """A settled federation whose nodes watch their codes. Only the poll is shorter than in production."""
     async with open_federation(
         folder,
         codes,
@@ -107,7 +102,7 @@ async def open_tale(folder: Path, codes: Sequence[str], *, processes: int) -> As
 
 
 async def tell(federation: Federation, say: Callable[[str], None] = lambda _: None, seed: int = 1) -> Summary:
-    """The whole tale. Raises AssertionError for what does not come to rest; anomalies are in the summary."""
+    """Runs the whole tale. Raises AssertionError if the federation does not come to rest."""
     began = time.monotonic()
     load = Load(federation, seed)
     codes = list(federation.homes)
@@ -167,7 +162,7 @@ async def _kills(federation: Federation, load: Load, say: Callable[[str], None])
 async def _restore(
     federation: Federation, load: Load, codes: Sequence[str], say: Callable[[str], None]
 ) -> float:
-    """Yesterday's copy in place of today's registry, one province dark; how long until all others were current."""
+    """Replaces the registry by its backup while one province is cut off; seconds until all others were current."""
     dark, renewed = codes[3], codes[0]
     say("the nightly copy is made; then a day goes by")
     await asyncio.to_thread(federation.back_up)
@@ -200,7 +195,7 @@ async def _restore(
 
 
 async def _until_whole(federation: Federation) -> None:
-    """Each province has handed in again what the restored registry had lost, without waiting for its next report."""
+    """Waits until each province has submitted again what the restored registry had lost."""
     until = time.monotonic() + REST_SECONDS
     while lacking := await asyncio.to_thread(lambda: federation.opened().repository.published().lacking):
         assert time.monotonic() < until, f"the registry still lacks {dict(lacking)}"

@@ -1,7 +1,4 @@
-"""A federation through partitions, kills and a registry restored from yesterday: whatever happens, nobody un-revokes.
-
-Eight nodes here; `make federation` tells the same tale with 34. What is asserted is the history: see history.py.
-"""
+"""Eight nodes through partitions, kills and a registry restored from a backup; `make federation` has 34."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.long
 async def test_a_bad_week(folder: Path) -> None:
-    """Cut off, held up, restarted, killed, restored from an old copy: no rule is broken, and nothing is lost."""
+    """Through cuts, restarts, kills and a restore, no rule of history.py is broken and no revocation is lost."""
     async with open_tale(folder, PROVINCES[:8], processes=2) as federation:
         summary = await tell(federation)
         states = await federation.states()
@@ -39,7 +36,7 @@ async def test_a_bad_week(folder: Path) -> None:
 
 
 def assert_all_happened(summary: Summary) -> None:
-    """The tale had what it promises."""
+    """Each kind of fault happened as often as the tale promises."""
     wanted = {
         "cuts": 4,
         "holds": 1,

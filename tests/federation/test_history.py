@@ -1,4 +1,4 @@
-"""The checker itself: it must catch each bad history, and let good ones pass."""
+"""The history checker catches each bad history and passes good ones."""
 
 from __future__ import annotations
 
@@ -109,36 +109,36 @@ BAD = {
 
 @pytest.mark.parametrize("name", GOOD)
 def test_good_histories_pass(name: str) -> None:
-    """What is allowed breaks no rule."""
+    """A good history breaks no rule."""
     assert check_history(GOOD[name], [revoke()]) == []
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_histories_are_caught(name: str) -> None:
-    """Each breaks its own rule, and no other."""
+    """Each bad history breaks its own rule and no other."""
     rule, looks = BAD[name]
     assert {each.rule for each in check_history(looks, [revoke()])} == {rule}
 
 
 def test_what_was_never_acknowledged_may_or_may_not_have_happened() -> None:
-    """A revocation cut off by a kill obliges nobody, and explains a refusal."""
+    """A revocation that a kill cut off may be refused or accepted."""
     for outcome in ("VALID", "REVOKED"):
         assert check_history([look(9, outcome, final=True)], [revoke(ended=None)]) == []
 
 
 def test_what_is_acknowledged_later_is_not_owed_yet() -> None:
-    """A look at rest answers for what was acknowledged before it."""
+    """A final look must refuse only what was acknowledged before it."""
     assert check_history([look(9, "VALID", final=True)], [revoke(8.9, 9.1)]) == []
 
 
 def test_a_code_that_nobody_revoked_is_refused_without_cause() -> None:
-    """However late."""
+    """Refusing a code before its revocation began is an anomaly."""
     (anomaly,) = check_history([look(9, "REVOKED")], [])
     assert anomaly.rule is Rule.REFUSED_WITHOUT_CAUSE
 
 
 def test_what_a_killed_process_logged_is_held_against_the_next(tmp_path: Path) -> None:
-    """A node is the same node after kill -9: what it refused before binds it, though another log tells of it."""
+    """After kill -9 a node must refuse what it refused before, although another log has it."""
     first, second = Log(tmp_path / "first"), Log(tmp_path / "second")
     first.add(look(1, "REVOKED", growing={"snapshot": 7}))
     second.add(look(9, "VALID", growing={"snapshot": 6}))
@@ -150,7 +150,7 @@ def test_what_a_killed_process_logged_is_held_against_the_next(tmp_path: Path) -
 
 
 def test_a_node_whose_folder_is_put_back_is_caught(tmp_path: Path) -> None:
-    """Real files, a real verifier, and a real fault: a trust folder of yesterday in place of today's, at a restart."""
+    """A trust folder replaced by yesterday's copy is caught, with real files and a real verifier."""
     country = Country(tmp_path)
     code = "31/1"
     country.revoke("31", 2)
@@ -160,7 +160,7 @@ def test_a_node_whose_folder_is_put_back_is_caught(tmp_path: Path) -> None:
     country.refresh("A")
 
     def see(began: float) -> Look:
-        """What the node answers when it opens its folder."""
+        """What the node answers after opening its folder."""
         view = TrustStore.open(tmp_path / "A").view
         text = code_text(COUNTRY_REALM, NOW, code)
         outcome = Verifier(view).verify(text, now=NOW).outcome.value
@@ -183,7 +183,7 @@ def test_a_node_whose_folder_is_put_back_is_caught(tmp_path: Path) -> None:
 
 
 def test_a_log_is_read_up_to_where_it_was_cut_off(tmp_path: Path) -> None:
-    """A last line without its end was being written when the process was killed."""
+    """A last line that a kill cut off is ignored."""
     log = Log(tmp_path / "log")
     looks = [look(1, "VALID", growing={"snapshot": 1}), look(2, "REVOKED", contents={"31@1": "aa"})]
     for each in looks:

@@ -1,11 +1,4 @@
-"""Root below its threshold, told in steps: a registry, the nodes of two provinces, and a verifier at a gate.
-
-1. Two of three root holders are lost. No command names others without them, and none begins anew by mistake.
-2. New holders sign a new root. It is published, and everybody refuses it, loudly, and goes on with what they hold.
-3. One node and the verifier adopt it, by the fingerprint that was read out to them. Nothing is forgotten.
-4. The other node goes on with its last good trust, in alarm, until its people do the same.
-5. Whoever comes new begins with the new root; a registry that is lost is rebuilt from it.
-"""
+"""Too few root key holders remain, so a new root is bootstrapped: a registry, two provinces' nodes, a verifier."""
 
 from __future__ import annotations
 
@@ -41,7 +34,7 @@ ADOPTER, SLEEPER = "31", "44"
 
 
 class People:
-    """Those who type: at the registry, at a new holder's own machine, at the verifier, on a node's machine."""
+    """Everybody who types commands: at the registry, at a new key holder's machine, at the verifier, at a node."""
 
     def __init__(self, root: Path, registry: Path) -> None:
         self.root = root
@@ -54,7 +47,7 @@ class People:
         self.passphrase.chmod(0o600)
 
     async def type(self, cli: Any, *arguments: str, keyboard: str | None = None) -> Any:
-        """What a command that goes well prints. Raises the HealthcodeError that one is refused with."""
+        """Runs a command; its output. Raises the HealthcodeError that it is refused with."""
         result = await asyncio.to_thread(CliRunner().invoke, cli, [*arguments, "--json"], input=keyboard)
         if isinstance(result.exception, HealthcodeError):
             raise result.exception
@@ -66,7 +59,7 @@ class People:
         return await self.type(registry_cli, *arguments, "--dir", str(self.registry), keyboard=keyboard)
 
     async def refused(self, *arguments: str, cli: Any = registry_cli) -> HealthcodeError:
-        """Why a command at the registry, or elsewhere, is refused."""
+        """Runs a command that must be refused; its error."""
         more = ("--dir", str(self.registry)) if cli is registry_cli else ()
         try:
             await self.type(cli, *arguments, *more)
@@ -75,7 +68,7 @@ class People:
         raise AssertionError(f"{arguments} was not refused")
 
     async def new_holder(self, name: str) -> str:
-        """A key made on a machine of its own; the path of its card."""
+        """A key made on the key holder's own machine; the path of its card."""
         away = self.root / name
         told = await self.type(
             registry_cli,
@@ -85,7 +78,7 @@ class People:
         return str(told["card"])
 
     async def sign(self, file: Path, name: str) -> Any:
-        """A new holder signs a file that came, at home."""
+        """A new key holder signs a file on their own machine."""
         key = self.root / name / f"{name}.key"
         return await self.type(
             registry_cli,
@@ -112,7 +105,7 @@ class Story:
         self.founded: int = json.loads(federation.configurations[0].read_text())["founded"]
 
     def outcomes(self, *codes: str, folder: Path | None = None) -> list[Outcome]:
-        """What a verifier says, offline: the one at the gate, if no other is named."""
+        """Offline verdicts, by default of the verifier at the gate."""
         verifier = Verifier(TrustStore.open(folder or self.gate))
         return [verifier.verify(code_text(REALM, self.founded, code)).outcome for code in codes]
 
@@ -128,7 +121,7 @@ class Story:
 
 
 async def two_root_holders_are_lost(story: Story) -> tuple[str, ...]:
-    """No command begins anew by mistake. The command that does, but for its confirmation."""
+    """No command can replace two of three root keys or restart the root by mistake; the command that can, unconfirmed."""
     people = story.people
     for name in ("root-1", "root-2"):
         (people.registry / "ceremony" / f"{name}.key").unlink()
@@ -145,7 +138,7 @@ async def two_root_holders_are_lost(story: Story) -> tuple[str, ...]:
 
 
 async def new_holders_sign_a_new_root(story: Story, begin: tuple[str, ...]) -> None:
-    """It is published, and everybody refuses it and serves on."""
+    """New key holders sign a root. It is published, all clients refuse it and keep the old one, with an alarm."""
     people, federation = story.people, story.federation
     proposed = await people.here(*begin, keyboard=f"{REALM}\n")
     assert "does not sign this one" in proposed["begins_anew"]
@@ -172,7 +165,7 @@ async def new_holders_sign_a_new_root(story: Story, begin: tuple[str, ...]) -> N
 
 
 async def some_adopt_it(story: Story) -> None:
-    """Shanghai's people and the gate's have it read out to them; a mistake changes nothing."""
+    """One node and the verifier adopt it by its fingerprint; a mistyped fingerprint changes nothing."""
     people = story.people
     mistyped = await people.refused(*people.adopt(story.gate, "0" * 64), cli=healthcode_cli)
     assert mistyped.reason is Reason.ROOT_UNKNOWN
@@ -183,7 +176,7 @@ async def some_adopt_it(story: Story) -> None:
 
 
 async def the_other_goes_on_in_alarm(story: Story) -> None:
-    """What is revoked from now on reaches whoever adopted; the sleeper serves what it holds, after a restart too."""
+    """New revocations reach those that adopted it; the other node serves its old trust, also after a restart."""
     people, federation = story.people, story.federation
     await federation.revoke(ADOPTER, [f"{ADOPTER}/2"])
 
@@ -209,7 +202,7 @@ async def the_other_goes_on_in_alarm(story: Story) -> None:
 
 
 async def a_node_comes_back_from_a_backup(story: Story) -> None:
-    """Its configuration names the old root: by that it gets nothing, by the new one all, and names that from then on."""
+    """A restored node still names the old root: it is refused until it names the new one."""
     people, folder = story.people, story.people.root / "node-51"
     await people.type(
         node_cli, "init", "--dir", str(folder), "--participant", "51", "--realm", REALM, "--development",
@@ -234,7 +227,7 @@ async def a_node_comes_back_from_a_backup(story: Story) -> None:
 
 
 async def whoever_comes_new_begins_there(story: Story) -> None:
-    """By the new fingerprint alone; a lost registry is rebuilt from it; and roots follow by themselves again."""
+    """New clients begin with the new fingerprint only, a lost registry is rebuilt from it, and roots rotate again."""
     people = story.people
     begin = ("trust", "init", *people.source, *people.ca, "--root-fingerprint")
     late = people.root / "late"
@@ -265,7 +258,7 @@ async def whoever_comes_new_begins_there(story: Story) -> None:
 
 
 async def test_root_below_its_threshold(tmp_path: Path) -> None:
-    """Codes issued before stay VALID, what is revoked stays REVOKED, and nobody moves without a person's word."""
+    """Old codes stay VALID, revoked ones REVOKED, and no client changes its root without a person's command."""
     async with open_federation(
         tmp_path, (ADOPTER, SLEEPER), processes=1, with_proxies=False, interval_seconds=0.3, poll_seconds=0.5
     ) as federation:

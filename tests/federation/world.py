@@ -1,11 +1,4 @@
-"""A federation on one machine: a real registry process, processes of light nodes, and a cutting proxy before each.
-
-async with open_federation(tmp_path, codes, processes=2) as federation:
-    await federation.revoke("31", ["31/1"])
-    federation.proxies["44"].cut()
-    ...
-    assert check_history(federation.looks(), federation.revokes) == []
-"""
+"""A federation on one machine: a real registry process, processes of light nodes, and a cutting proxy before each."""
 
 from __future__ import annotations
 
@@ -44,9 +37,9 @@ REALM = "test-registry"
 
 @dataclass
 class Federation:
-    """All of it; `revokes` is the history of what was asked for, `looks()` of what was answered, `faults` of what was done.
+    """`revokes` are the requests, `looks()` the answers, `faults` what was done to whom.
 
-    At the end the first and the last are in operations.jsonl, beside the looks.
+    At the end requests and faults are written to operations.jsonl, beside the looks.
     """
 
     root: Path
@@ -64,12 +57,12 @@ class Federation:
 
     @property
     def counts(self) -> Counter[str]:
-        """How often each fault happened; of a process that was killed, each node."""
+        """How often each fault happened; a killed process counts once for each node."""
         return Counter(fault.what for fault in self.faults)
 
     @contextmanager
     def _doing(self, what: str, *where: str) -> Iterator[None]:
-        """Something that is over when it is done."""
+        """Records a fault that ends with the block."""
         faults = [Fault(what, each, time.monotonic()) for each in where]
         self.faults += faults
         yield
@@ -77,7 +70,7 @@ class Federation:
             fault.ended = time.monotonic()
 
     def _begin(self, what: str, where: str) -> None:
-        """Something that lasts until `heal`."""
+        """Records a fault that lasts until `heal`."""
         self.faults.append(Fault(what, where, time.monotonic()))
 
     # the registry
@@ -101,9 +94,9 @@ class Federation:
             self._serving.close()
 
     def back_up(self) -> None:
-        """A copy of the registry's folder, as a nightly job makes one while it runs.
+        """Copies the registry's folder while it runs.
 
-        The timestamp first: what it names changes no more. What is under way is left out.
+        The timestamp is read first: files that it names do not change. Unfinished uploads are left out.
         """
         timestamp = (self.registry / "repository" / TIMESTAMP_FILE).read_bytes()
         shutil.copytree(
@@ -115,7 +108,7 @@ class Federation:
         (self.root / "backup/repository" / TIMESTAMP_FILE).write_bytes(timestamp)
 
     def restore(self) -> None:
-        """Yesterday's folder in the place of today's; the registry must not run."""
+        """Replaces the registry's folder by its backup; the registry must not run."""
         with self._doing("restores of the registry", "registry"):
             shutil.rmtree(self.registry)
             shutil.copytree(self.root / "backup", self.registry, symlinks=True)
@@ -123,24 +116,24 @@ class Federation:
     # partitions
 
     def cut(self, code: str) -> None:
-        """Resets what is between a node and the registry, until `heal`."""
+        """Resets all connections between a node and the registry, until `heal`."""
         self._begin("cuts", code)
         for proxy in self.proxies[code]:
             proxy.cut()
 
     def hold(self, code: str) -> None:
-        """Lets nothing pass between a node and the registry, nor fail, until `heal`."""
+        """Stops all traffic between a node and the registry without an error, until `heal`."""
         self._begin("holds", code)
         for proxy in self.proxies[code]:
             proxy.hold()
 
     def deafen(self, code: str) -> None:
-        """The node can publish and hears nothing, until `heal`."""
+        """The node can publish but gets no news, until `heal`."""
         self._begin("cuts", code)
         self.proxies[code][0].cut()
 
     def silence(self, code: str) -> None:
-        """The node hears all and cannot publish, until `heal`."""
+        """The node gets news but cannot publish, until `heal`."""
         self._begin("cuts", code)
         self.proxies[code][1].cut()
 
@@ -158,37 +151,37 @@ class Federation:
         return self.processes[self.homes[code]]
 
     async def kill(self, number: int) -> None:
-        """SIGKILL of a process with all its nodes."""
+        """Kills a process with all its nodes (SIGKILL)."""
         with self._doing("nodes killed", *(code for code, home in self.homes.items() if home == number)):
             await self.processes[number].kill()
 
     async def revive(self, number: int) -> None:
-        """Starts it again over the folders that it left."""
+        """Starts a killed process again over its folders."""
         self.processes[number] = await NodeProcess.start(self.configurations[number])
         await self.processes[number].tell("watch", codes=self.watched)
 
     async def restart(self, code: str) -> None:
-        """Ends and starts one node."""
+        """Stops and starts one node."""
         with self._doing("nodes restarted", code):
             await self.process_of(code).tell("restart", node=code)
 
     async def watch(self, codes: Sequence[str]) -> None:
-        """All nodes look at these codes from now on."""
+        """Makes all nodes look at these codes from now on."""
         self.watched += codes
         await asyncio.gather(*(process.tell("watch", codes=codes) for process in self.processes))
 
     def opened(self) -> Registry:
-        """The registry's folder, as a command beside it opens it."""
+        """The registry's folder, opened as a command opens it."""
         return open_registry(RegistryFolder(self.registry), SystemClock(), {})
 
     async def sign_province(self, code: str, version: int) -> None:
-        """The province's authority publishes its files anew, with a command beside the registry."""
+        """The province's authority publishes its files at a version, by a command beside the registry."""
         metadata, document = self.provinces[code].publication(version)
         publisher = Publisher((await asyncio.to_thread(self.opened)).repository)
         await asyncio.to_thread(publisher.publish_province, code, metadata, document)
 
     async def revoke(self, code: str, codes: Sequence[str]) -> bool:
-        """Revokes at a node; whether it acknowledged. What a kill cut off is in the history, too."""
+        """Revokes at a node; True if it acknowledged. A revocation that a kill cut off is recorded, too."""
         began = time.monotonic()
         ended: float | None = None
         with suppress(Gone):
@@ -197,7 +190,7 @@ class Federation:
         return ended is not None
 
     async def accepted(self, codes: Collection[str]) -> Mapping[str, list[str]]:
-        """Which of these each node does not refuse yet."""
+        """The codes among these that each node does not refuse yet."""
         found: dict[str, list[str]] = {}
         asked = (each.tell("accepted", codes=sorted(codes)) for each in self.processes)
         for answer in await asyncio.gather(*asked):
@@ -205,9 +198,9 @@ class Federation:
         return found
 
     async def converge(self, seconds: float, *, among: Collection[str] | None = None) -> float:
-        """Waits until every node refuses all that was acknowledged; how long it took. Then the final looks.
+        """Waits until every node refuses all acknowledged revocations, then takes the final looks; the seconds it took.
 
-        With `among` it is these nodes alone that are waited for, and no look is final. Raises AssertionError saying who accepts what, when that takes longer than `seconds`.
+        With `among`, waits for these nodes only and takes no final looks. Raises AssertionError after `seconds`.
         """
         began = time.monotonic()
         owed = {revoke.code for revoke in self.revokes if revoke.ended is not None}
@@ -227,14 +220,14 @@ class Federation:
             await asyncio.sleep(0.3)
 
     async def finish(self, *, final: bool) -> Mapping[str, list[str]]:
-        """A look at everything by every node, `final` when all has come to rest; the codes that each does not refuse."""
+        """Every node looks at everything; the codes that each does not refuse. `final`: all is at rest."""
         found: dict[str, list[str]] = {}
         for answer in await asyncio.gather(*(each.tell("finish", final=final) for each in self.processes)):
             found |= answer["result"]
         return found
 
     async def settle(self, seconds: float = 180) -> None:
-        """Waits until every node has the first lists of every other."""
+        """Waits until every node has every other's first lists."""
         async with asyncio.timeout(seconds):
             while True:
                 states = await self.states()
@@ -250,7 +243,7 @@ class Federation:
         return found
 
     def looks(self) -> list[Look]:
-        """Everything that any node answered."""
+        """All logged looks of all nodes."""
         return read_looks(self.root.glob("looks-*.jsonl"))
 
     async def close(self) -> None:
@@ -273,7 +266,7 @@ async def open_federation(
     report_seconds: float = 60.0,
     **settings: float,
 ) -> AsyncIterator[Federation]:
-    """From nothing to a federation in which every node follows. `settings` are those of Configuration."""
+    """Founds a federation in which every node follows. `settings` are those of Configuration."""
     closed, public = (f"127.0.0.1:{port}" for port in free_ports(2))
     now = SystemClock().now()
     opened = await asyncio.to_thread(

@@ -1,13 +1,6 @@
-"""What a registry, a mirror, or the thief of somebody's keys may try on a client: each attack once, for every layer.
+"""Attacks on a trust client by a registry, a mirror or a thief of keys, each with the reason it must be refused for.
 
-An attack changes a SimulatedRealm, signed with the keys that its thief would have. It
-says with which reason it must be refused, and whose part alone is refused; None means
-the whole refresh. `stage` makes the honest history before it, `recover` the honest
-registry after it.
-
-    scene = stage(realm)              # two publications; the client sees the second
-    attack.harm(realm, scene.past)    # `past`: the files as they were served yesterday
-    scene.recover(realm)
+`stage` makes an honest history, an attack's `harm` changes the realm, `Scene.recover` makes it honest again.
 """
 
 from __future__ import annotations
@@ -71,7 +64,7 @@ REVOKED, GOOD, LATER = 7, 8, 9
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """`says` are words that the refusal's message must hold, where one reason covers several attacks."""
+    """`whom` is the participant that alone is refused, None when the whole refresh is; `says` must be in the message."""
 
     name: str
     reason: Reason
@@ -81,7 +74,7 @@ class Attack:
 
 
 class Scene:
-    """What stood before an attack, to go on from honestly afterwards."""
+    """The honest realm before an attack, and `past`, the files of yesterday."""
 
     def __init__(self, realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
         self.past = past
@@ -90,7 +83,7 @@ class Scene:
         self._provinces = {code: _copy(province) for code, province in realm.provinces.items()}
 
     def recover(self, realm: SimulatedRealm) -> None:
-        """The registry behaves again: everybody publishes anew, and Shanghai has revoked one code more."""
+        """The registry is honest again: all parties publish their next versions, and Shanghai has revoked one more code."""
         realm.tampered.clear()
         realm.missing.clear()
         realm.realm = self._realm
@@ -130,7 +123,7 @@ def _copy(province: SimulatedProvince) -> SimulatedProvince:
 
 
 def publish_parts(realm: SimulatedRealm) -> None:
-    """Areas, every authority and every node, each at its next version."""
+    """Publishes areas, every authority and every node, each at its next version."""
     realm.publish_areas({"310115": RiskLevel.HIGH})
     for code in realm.provinces:
         realm.publish_province(code)
@@ -138,7 +131,7 @@ def publish_parts(realm: SimulatedRealm) -> None:
 
 
 def stage(realm: SimulatedRealm) -> Scene:
-    """An honest history of two days: a handover, a second root, a policy, keys, lists; nothing tampered with."""
+    """Publishes two days of honest history: a handover, a second root, a policy, keys and lists."""
     past = dict(realm.files)
     realm.rotate_root()
     realm.hand_over(VICTIM, "second")
@@ -153,7 +146,7 @@ def stage(realm: SimulatedRealm) -> Scene:
 
 
 def attack_named(name: str) -> Attack:
-    """The attack of that name."""
+    """Finds an attack by its name."""
     return next(attack for attack in ATTACKS if attack.name == name)
 
 
@@ -173,7 +166,7 @@ def _current(realm: SimulatedRealm, role: str) -> str:
 
 
 def _target_place(realm: SimulatedRealm, path: str) -> str:
-    """Where the newest file at a path is served."""
+    """The path under which the newest version of a file is served."""
     folder, _, name = path.rpartition("/")
     return next(
         place
@@ -183,7 +176,7 @@ def _target_place(realm: SimulatedRealm, path: str) -> str:
 
 
 def _news(realm: SimulatedRealm) -> None:
-    """Honest news that the client has not seen, so that it fetches everything."""
+    """Publishes something new, so that the client fetches every file."""
     realm.revoke(VICTIM, GOOD + 100, realm.now + 3600)
     realm.policy = b" " + realm.policy
     realm.rotate_key(VICTIM, KeyPurpose.ANSWER, "second")
@@ -194,7 +187,7 @@ def _news(realm: SimulatedRealm) -> None:
 
 
 def _swapped(place: Callable[[SimulatedRealm], str], data: Callable[[bytes], bytes] | None) -> Harm:
-    """News, of which one file is served as other bytes; or, for None, not at all."""
+    """Publishes something new, with one file replaced by other bytes, or removed when they are None."""
 
     def harm(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
         _news(realm)
@@ -276,7 +269,7 @@ def _old_timestamp(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
 
 
 def _old_snapshot(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
-    """By a thief of the timestamp key."""
+    """A thief of the timestamp key names an old snapshot."""
     old = past[metadata_file("snapshot", 1)]
     realm.timestamp_version += 1
     timestamp = new_timestamp(
@@ -291,7 +284,7 @@ def _old_root(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
 
 
 def _taken_back(role: str) -> Harm:
-    """By a thief of the snapshot and timestamp keys."""
+    """A thief of the snapshot and timestamp keys names old versions."""
 
     def harm(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
         realm.versions[role] -= 1
@@ -308,7 +301,7 @@ def _forgotten(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
 
 
 def _old_file(name: str, path: str) -> Harm:
-    """Yesterday's file, at the place where the newest is looked for."""
+    """Serves yesterday's file in place of the newest."""
 
     def harm(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
         _news(realm)
@@ -325,14 +318,14 @@ def _old_file(name: str, path: str) -> Harm:
 
 
 def _old_head(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
-    """By a thief of the live key: a head of yesterday at a newer version."""
+    """A thief of the live key signs yesterday's head at a newer version."""
     head = realm.provinces[VICTIM].head
     realm.publish_head(VICTIM, encode_head(replace(head, version=head.version - 1)))
     realm.publish()
 
 
 def _old_chain(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
-    """By the operators: the authority that handed over is back."""
+    """The operators put back the authority that has handed over."""
     province = realm.provinces[VICTIM]
     province.chain = province.chain[:1]
     province.authority = [realm.key(f"{VICTIM} authority-{number}") for number in (1, 2, 3)]
@@ -345,7 +338,7 @@ def _old_chain(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
 
 
 def _leapt(role: str) -> Harm:
-    """By a thief of the online keys, so that nothing honest is new any more."""
+    """A thief of the online keys signs a version so high that no honest version follows it."""
 
     def harm(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
         honest = getattr(realm, f"{role}_version")
@@ -364,7 +357,7 @@ def _frozen(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
 
 
 def _mixed(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
-    """By a thief of the snapshot key: another snapshot than the one that timestamp names."""
+    """A thief of the snapshot key serves another snapshot than the timestamp names."""
     realm.publish_live(VICTIM)
     realm.publish()
     versions = {**realm.versions, f"province-{VICTIM}-live": 1}
@@ -435,7 +428,7 @@ def _redelegated(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
 
 
 def _sibling(name: str, *, speaks: bool = True) -> Harm:
-    """A wider role before the province's own; if it `speaks`, with a province.json of its own."""
+    """Delegates to a wider role before the province's own; if it `speaks`, it signs a province.json of its own."""
 
     def harm(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
         targets, delegations, roles = _delegated(realm)
@@ -618,7 +611,7 @@ def _unproven_key(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
 
 
 def _head(**changes: Any) -> Harm:
-    """A head that says something else, by a thief of the live key or a broken node."""
+    """A thief of the live key, or a broken node, signs another head."""
 
     def harm(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
         head = realm.provinces[VICTIM].head
@@ -638,7 +631,7 @@ def _garbage_head(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
 def _list(
     make: Callable[[SimulatedRealm, list[int], int], bytes], count: Callable[[int], int] = lambda n: n
 ) -> Harm:
-    """A head whose list of the day is what `make` gives of (realm, its members and one more, day)."""
+    """Publishes a head whose list of the day is what `make` returns for (realm, the day's members and one more, day)."""
 
     def harm(realm: SimulatedRealm, past: Mapping[str, bytes]) -> None:
         province, day = realm.provinces[VICTIM], day_of(realm.now + 3600)
@@ -730,7 +723,7 @@ def _lists() -> list[Attack]:
 
 
 def _before(head: Head) -> dict[int, DayEntry]:
-    """The version before, which was one entry shorter."""
+    """The previous version of the list, one entry shorter."""
     return {day: replace(entry, version=entry.version - 1) for day, entry in head.days.items()}
 
 

@@ -1,10 +1,4 @@
-"""A registry with provinces that publish, nodes that follow, and a backup that is put back.
-
-country = Country(tmp_path)
-country.revoke("31", 7)
-country.refresh("A")                 # a node, in the folder A
-assert country.refused("A", "31") == {7}
-"""
+"""A registry with two provinces that publish, nodes that follow it, and a backup that can be restored."""
 
 from __future__ import annotations
 
@@ -31,7 +25,7 @@ TODAY = day_of(NOW)
 
 
 class Country:
-    """A registry, two provinces, what each has sent, and the trust folders of whoever follows."""
+    """`refresh("A")` lets a node follow in folder A; `refused("A", "31")` gives the indices that it refuses."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -43,7 +37,7 @@ class Country:
         admit(self.registry, *self.provinces.values())
 
     def revoke(self, code: str, *indices: int) -> None:
-        """The province's node publishes that it revoked these, too, in the version that it counts by itself."""
+        """The province revokes more indices and publishes them at its own next version."""
         self.revoked[code] |= set(indices)
         self.provinces[code].revoke(TODAY, self.revoked[code])
         self.publish(code)
@@ -59,7 +53,7 @@ class Country:
         Publisher(self.registry.repository).publish_province(code, metadata, document)
 
     def refresh(self, name: str) -> RefreshResult:
-        """A node, which begins its folder the first time, takes what the registry has."""
+        """A node follows the registry; the first time it begins its folder."""
         return follow(self.registry, self.root / name, self.clock.at)
 
     def back_up(self) -> None:
@@ -71,14 +65,14 @@ class Country:
         self.registry = open_registry(RegistryFolder(self.root / "registry"), self.clock, {})
 
     def prove(self, name: str) -> bool:
-        """The node's report, with the signed files that it holds."""
+        """The node's report to the registry, with its signed files."""
         held = self.root / name / "current" / "metadata"
         return self.registry.repository.resume_above(
             (held / "timestamp.json").read_bytes(), (held / "snapshot.json").read_bytes()
         )
 
     def refused(self, name: str, code: str) -> set[int]:
-        """What a node refuses of a province, as its folder says when it is opened anew."""
+        """The indices of a province that a node refuses, read from its folder."""
         revocations = TrustStore.open(self.root / name).view.issuers[code].revocations
         assert revocations is not None
         return {int(index) for index in revocations.lists[TODAY]}

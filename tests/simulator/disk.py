@@ -1,4 +1,4 @@
-"""A disk that is full, or fails, from the n-th call that writes to it on, until there is room again."""
+"""A disk that is full, or fails, from the n-th write on, until there is room again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVERY_WRITE: tuple[tuple[Any, str], ...] = (
 
 
 class FullDisk:
-    """Counts the calls that touch the disk, and fails the n-th and all after it, until it is emptied."""
+    """Counts the calls that write, and fails the n-th and all later ones inside `full_after`."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""A forward proxy as companies have them: whole addresses over http, CONNECT over https, names that it alone resolves.
+"""A company's forward proxy: absolute URLs over http, CONNECT over https.
 
-It takes every name for one server, and notes what it was asked for.
+It maps every host name to one server, and records the requests.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["ForwardProxy", "run_forward_proxy"]
 
 
 class ForwardProxy:
-    """`credentials` ("user:password") are demanded where they are given."""
+    """Demands `credentials` ("user:password") if they are set."""
 
     def __init__(self, credentials: str = "") -> None:
         self.asked: list[str] = []
@@ -30,7 +30,7 @@ class ForwardProxy:
 
 @contextmanager
 def run_forward_proxy(upstream: str, *, credentials: str = "") -> Iterator[ForwardProxy]:
-    """A proxy on 127.0.0.1 to the server at `upstream` (host:port), as long as the block runs."""
+    """Runs a proxy on 127.0.0.1 to the server at `upstream` (host:port)."""
     proxy = ForwardProxy(credentials)
     wanted = f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else None
 

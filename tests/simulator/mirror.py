@@ -1,8 +1,4 @@
-"""A mirror over real HTTP that serves a simulated realm's files, and can misbehave.
-
-`behave` is called with the path of each request and gives a way of answering, or None
-for an honest one. The server runs in threads of its own.
-"""
+"""A mirror over real HTTP that serves a simulated realm's files, and can misbehave."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ Reply = Callable[["BaseHTTPRequestHandler"], None]
 
 
 class Mirror:
-    """What a mirror serves (`files`), what it was asked for, and how it misbehaves."""
+    """`files` are served, `asked` are the requested paths; `behave` maps a path to a way to reply, or None to be honest."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self.files = files
@@ -35,7 +31,7 @@ class Mirror:
 
 @contextmanager
 def run_mirror(files: Mapping[str, bytes], *, tls: ssl.SSLContext | None = None) -> Iterator[Mirror]:
-    """A mirror that listens on 127.0.0.1 as long as the block runs, under /trust/."""
+    """Runs a mirror on 127.0.0.1 under /trust/, in threads of its own."""
     mirror = Mirror(files)
 
     class Handler(BaseHTTPRequestHandler):
@@ -91,12 +87,12 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
 
 
 def hang_up(handler: BaseHTTPRequestHandler) -> None:
-    """The line closes without an answer."""
+    """Closes the connection without an answer."""
     handler.close_connection = True
 
 
 def drip(stopped: threading.Event) -> Reply:
-    """A file that comes byte by byte, each within any time limit of a read."""
+    """A file that arrives byte by byte, so that no single read is slow."""
 
     def reply(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)

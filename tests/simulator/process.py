@@ -1,4 +1,4 @@
-"""Our services as real processes, for tests that start, stop and kill them."""
+"""Our services and commands as real processes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def init_registry(folder: Path, realm: str, port: int, public_port: int, *more: 
 
 
 class Service:
-    """A running `serve`; its log is in `log`."""
+    """A running `serve`, with its log."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self.process = process
@@ -67,7 +67,7 @@ class Service:
         return self.process.wait(PATIENCE_SECONDS)
 
     def kill(self) -> None:
-        """SIGKILL: what a power failure leaves of a process."""
+        """SIGKILL."""
         self.process.kill()
         self.process.wait(PATIENCE_SECONDS)
 
@@ -80,7 +80,7 @@ def start_service(
     ready: str = "serving",
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[Service]:
-    """Starts `python -m module …`, waits until its log says `ready`, and ends it with the block."""
+    """Starts `python -m module …`, waits until its log contains `ready`, and kills it at the end of the block."""
     with log.open("w") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *map(str, arguments)],

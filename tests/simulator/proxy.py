@@ -1,10 +1,4 @@
-"""A TCP proxy that cuts: between two parties, so that a partition is a partition and nobody's good will.
-
-proxy = await CuttingProxy.start("127.0.0.1:7443")
-proxy.hold()     # nothing passes, nothing is refused: a cable that was pulled
-proxy.cut()      # connections are reset, new ones too
-proxy.heal()     # what was held arrives, as after a retransmission
-"""
+"""A TCP proxy that can delay, hold and reset connections: a network partition between two parties."""
 
 from __future__ import annotations
 
@@ -18,7 +12,7 @@ _CHUNK_BYTES = 65_536
 
 
 class CuttingProxy:
-    """Forwards each connection to `upstream` (host:port); counts the bytes that come from there."""
+    """Forwards each connection to `upstream` (host:port), and counts the bytes received from it."""
 
     def __init__(self, upstream: str, *, delay_seconds: float = 0.0) -> None:
         self._host, _, port = upstream.rpartition(":")
@@ -40,27 +34,27 @@ class CuttingProxy:
 
     @property
     def address(self) -> str:
-        """Where it listens, host:port."""
+        """Its own address, host:port."""
         assert self._server is not None
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def hold(self) -> None:
-        """Nothing passes in either direction until `heal`."""
+        """Stops all traffic without an error, as a pulled cable does, until `heal`."""
         self._open.clear()
 
     def cut(self) -> None:
-        """Resets every connection, and each new one, until `heal`."""
+        """Resets all connections and each new one, until `heal`."""
         self._refusing = True
         for pipe in list(self._pipes):
             pipe.cancel()
 
     def heal(self) -> None:
-        """All passes again; what was held first."""
+        """Lets everything pass again, held bytes first."""
         self._refusing = False
         self._open.set()
 
     async def close(self) -> None:
-        """Ends listener and connections."""
+        """Closes the listener and all connections."""
         self.cut()
         if self._server is not None:
             self._server.close()

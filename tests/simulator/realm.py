@@ -1,10 +1,6 @@
 """A whole realm in memory: national keys, provinces, and the files that a registry would serve.
 
-Every key follows from its name and the time is given, so that two runs make the same
-bytes. It is a TrustSource; it can also misbehave: serve other bytes at a path
-(`tampered`), nothing (`missing`), or be out of reach (`offline`). Honest operations are
-methods; for dishonest ones, tests change what stands here and publish again, with the
-same keys that a thief would need.
+Keys follow from their names and the time is given, so that each run makes the same bytes.
 """
 
 from __future__ import annotations
@@ -89,13 +85,13 @@ _WINDOW_SECONDS = {KeyPurpose.LIVE: 7 * 86_400, KeyPurpose.PAPER: 30 * 86_400}
 
 
 def fixed_key(name: str) -> PrivateKey:
-    """The key that follows from `name`; for tests alone."""
+    """The key that follows from `name`; for tests only."""
     return PrivateKey(hashlib.sha256(f"healthcode simulator {name}".encode()).digest())
 
 
 @dataclass
 class SimulatedProvince:
-    """A participant's keys and what it has published. Change what you like, then publish."""
+    """A participant's keys and what it has published. Change it, then publish."""
 
     code: str
     authority: list[PrivateKey]
@@ -112,7 +108,11 @@ class SimulatedProvince:
 
 
 class SimulatedRealm:
-    """National keys, provinces by code, and `files` as a registry serves them."""
+    """National keys, provinces by code, and `files` as a registry serves them. It is a TrustSource.
+
+    It can misbehave: serve other bytes (`tampered`), miss a file (`missing`) or be out of reach (`offline`).
+    Dishonest publications are made by changing its parts and publishing them, with the keys that a thief needs.
+    """
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class SimulatedRealm:
         return data
 
     def serve(self, path: str) -> bytes | None:
-        """What is served at a path, right or wrong, however long; None for nothing."""
+        """The bytes served at a path, right or wrong; None for no file."""
         return None if path in self.missing else self.tampered.get(path, self.files.get(path))
 
     def code(self, issuer: str, index: int, *, issued_at: int, expires_at: int) -> str:
@@ -195,7 +195,7 @@ class SimulatedRealm:
 
     @property
     def fingerprint(self) -> str:
-        """What `trust-registry fingerprint` would print: of the first root."""
+        """The first root's fingerprint."""
         return root_fingerprint(self.files[metadata_file("root", 1)])
 
     def client(self, directory: Path, **options: Any) -> TrustClient:
@@ -204,7 +204,7 @@ class SimulatedRealm:
         return TrustClient(directory, self, **options)
 
     def fork(self) -> SimulatedRealm:
-        """A copy that goes its own way, with the same keys."""
+        """An independent copy with the same keys."""
         keys = [*self.root_keys, *self.operators, self.areas_key, self.snapshot_key, self.timestamp_key]
         for province in self.provinces.values():
             keys += [*province.authority, province.live_key, *province.keys.values()]
@@ -242,7 +242,7 @@ class SimulatedRealm:
         timestamp_key: PrivateKey | None = None,
         operators: list[PrivateKey] | None = None,
     ) -> None:
-        """A next root with other keys for what is named, signed by the old and the new key holders."""
+        """Publishes the next root with the given keys, signed by old and new key holders."""
         consenting = self.root_keys[:2] if root_keys is not None else []
         self.root_keys = root_keys or self.root_keys
         self.snapshot_key = snapshot_key or self.snapshot_key
@@ -251,12 +251,12 @@ class SimulatedRealm:
         self.root = self._publish_root(self.root.signed.version + 1, consenting)
 
     def participants_document(self) -> ParticipantsFile:
-        """participants.json as the provinces' chains stand now."""
+        """participants.json with the provinces' current chains."""
         entries = {code: ParticipantEntry(chain=province.chain) for code, province in self.provinces.items()}
         return ParticipantsFile(realm=self.realm, participants=entries, services=self.services)
 
     def new_targets(self, *, participants: bytes | None = None) -> Metadata[Targets]:
-        """Unsigned targets that delegate to each province by its chain's head."""
+        """Unsigned targets that delegate to the head of each province's chain."""
         document = encode_json_file(self.participants_document()) if participants is None else participants
         national = {PARTICIPANTS_PATH: document, POLICY_PATH: self.policy}
         targets = new_targets(
@@ -272,21 +272,21 @@ class SimulatedRealm:
         return targets
 
     def publish_targets(self, targets: Metadata[Targets] | None = None) -> None:
-        """Sign targets by two operators and put them, with the national files, among the files."""
+        """Signs targets by two operators and adds them to the files, with the national files."""
         self.targets = self.new_targets() if targets is None else targets
         for key in self.operators[:2]:
             sign_metadata(self.targets, key)
         self._put_role("targets", self.targets, self._national_files)
 
     def publish_areas(self, risks: Mapping[str, RiskLevel]) -> None:
-        """Sign a new areas/risk.json."""
+        """Signs a new areas/risk.json."""
         risk = {RISK_PATH: encode_areas(AreaRisk(self.now, dict(risks)))}
         metadata = new_areas_metadata(version=self.versions.get(AREAS_ROLE, 0) + 1, files=risk, now=self.now)
         sign_metadata(metadata, self.areas_key)
         self._put_role(AREAS_ROLE, metadata, risk)
 
     def publish(self) -> None:
-        """A new snapshot over what stands here, and a new timestamp: the moment clients see it."""
+        """Signs a snapshot of all current versions and a timestamp: from now on clients see them."""
         self.snapshot_version += 1
         snapshot = new_snapshot(version=self.snapshot_version, versions=self.versions, now=self.now)
         sign_metadata(snapshot, self.snapshot_key)
@@ -294,7 +294,7 @@ class SimulatedRealm:
         self.sign_timestamp()
 
     def sign_timestamp(self) -> None:
-        """A newer timestamp over the current snapshot, as the registry makes one each minute."""
+        """Signs a newer timestamp over the current snapshot, as the registry does each minute."""
         self.timestamp_version += 1
         snapshot = self.files[metadata_file("snapshot", self.snapshot_version)]
         timestamp = new_timestamp(
@@ -315,7 +315,7 @@ class SimulatedRealm:
     # provinces
 
     def new_province(self, code: str) -> SimulatedProvince:
-        """A participant with three authority keys (two sign), a live key and a key of each purpose."""
+        """A participant with three authority keys (two sign), a live key and one key for each purpose."""
         authority = [self.key(f"{code} authority-{number}") for number in (1, 2, 3)]
         keys = {purpose: self.key(f"{code} {purpose}") for purpose in _published_purposes()}
         document = ProvinceFile(
@@ -338,13 +338,13 @@ class SimulatedRealm:
         )
 
     def add_province(self, code: str) -> SimulatedProvince:
-        """Onboard a participant, up to a published targets; call publish_province, publish_live, publish next."""
+        """Onboards a participant. Call publish_province, publish_live and publish next."""
         self.provinces[code] = self.new_province(code)
         self.publish_targets()
         return self.provinces[code]
 
     def province_key(self, code: str, purpose: KeyPurpose, key: PrivateKey) -> ProvinceKey:
-        """An entry for province.json that is good from a day ago on, for as long as it may be."""
+        """An entry of province.json, valid since a day ago and for as long as allowed."""
         start = self.now - 86_400
         return new_province_key(
             code,
@@ -356,7 +356,7 @@ class SimulatedRealm:
         )
 
     def rotate_key(self, code: str, purpose: KeyPurpose, name: str) -> PrivateKey:
-        """A further key for a purpose; the old one stays published. Publish the province next."""
+        """Adds a key for a purpose; the old one stays published. Publish the province next."""
         province = self.provinces[code]
         key = self.key(f"{code} {purpose} {name}")
         province.keys[purpose] = key
@@ -365,7 +365,7 @@ class SimulatedRealm:
         return key
 
     def hand_over(self, code: str, name: str) -> None:
-        """New authority keys, by consent of the old ones. Publish targets and the province next."""
+        """Replaces the authority keys, with the consent of the old ones. Publish targets and the province next."""
         province = self.provinces[code]
         fresh = [self.key(f"{code} authority {name}-{number}") for number in (1, 2, 3)]
         link = new_link(
@@ -381,7 +381,7 @@ class SimulatedRealm:
         province.authority = fresh
 
     def publish_province(self, code: str, signers: Iterable[PrivateKey] | None = None) -> None:
-        """Sign province.json as it stands here, at the next version."""
+        """Signs the current province.json at the next version."""
         province = self.provinces[code]
         province.authority_version += 1
         data = encode_json_file(province.document)
@@ -402,20 +402,20 @@ class SimulatedRealm:
         files: Mapping[str, bytes],
         signers: Iterable[PrivateKey] | None = None,
     ) -> None:
-        """Sign any metadata of role province-NN, right or wrong, and serve it."""
+        """Signs any metadata of role province-NN, right or wrong, and serves it."""
         province = self.provinces[code]
         for key in province.authority[: province.threshold] if signers is None else signers:
             sign_metadata(metadata, key)
         self._put_role(authority_role(code), metadata, files)
 
     def publish_live(self, code: str, signer: PrivateKey | None = None) -> None:
-        """Sign the head as it stands here, at the next version; serve it with its lists."""
+        """Signs the current head at the next version, and serves it with its lists."""
         province = self.provinces[code]
         province.head = replace(province.head, version=province.head.version + 1)
         self.publish_head(code, encode_head(province.head), signer)
 
     def publish_head(self, code: str, head: bytes, signer: PrivateKey | None = None) -> None:
-        """Sign any bytes as the head, right or wrong, and serve them."""
+        """Signs any bytes as the head, right or wrong, and serves them."""
         province = self.provinces[code]
         province.live_version += 1
         metadata = new_live_metadata(code, version=province.live_version, head=head, now=self.now)
@@ -423,7 +423,7 @@ class SimulatedRealm:
         self._put_live(code, metadata, head)
 
     def serve_live(self, code: str, data: bytes, head: bytes) -> None:
-        """Serve live metadata as a node made and signed it."""
+        """Serves live metadata that a node has signed."""
         metadata = decode_metadata(data, Targets)
         self.provinces[code].live_version = metadata.signed.version
         self._put_live(code, metadata, head)
@@ -435,13 +435,13 @@ class SimulatedRealm:
             self.files[list_file(hashlib.sha256(data).hexdigest())] = data
 
     def revoke(self, code: str, index: int, expires_at: int) -> None:
-        """Put a code on the list of its day. Publish the live part next."""
+        """Adds a code to the list of its day. Publish the live part next."""
         day = day_of(expires_at)
         self.provinces[code].revoked.setdefault(day, set()).add(index)
         self.set_list(code, day, self.provinces[code].revoked[day])
 
     def set_list(self, code: str, day: int, indices: Iterable[int]) -> None:
-        """Make the list of a day hold exactly `indices`."""
+        """Replaces the members of a day's list."""
         province = self.provinces[code]
         members = sorted(indices)
         data = encode_list(RevocationList(self.realm, code, day, members))
@@ -452,7 +452,7 @@ class SimulatedRealm:
         province.head = replace(province.head, days={**province.head.days, day: entry})
 
     def kill(self, code: str, kid: bytes) -> None:
-        """Name a key as killed. Publish the live part next."""
+        """Names a key as killed. Publish the live part next."""
         province = self.provinces[code]
         province.head = replace(province.head, killed_kids=province.head.killed_kids | {kid})
 

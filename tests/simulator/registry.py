@@ -1,9 +1,4 @@
-"""A real registry in a folder, founded by a development ceremony, and provinces that deal with it.
-
-registry = found_registry(tmp_path / "registry")
-shanghai = Province("31", registry.settings.realm)
-admit(registry, shanghai)
-"""
+"""A real registry in a folder, founded by a development ceremony, and provinces that publish to it."""
 
 from __future__ import annotations
 
@@ -77,19 +72,19 @@ def found_registry(
 
 
 def operator(registry: Registry, name: str) -> PrivateKey:
-    """A holder's key by the name of its file, e.g. operator-1 or root-2."""
+    """A key holder's key by the name of its file, e.g. operator-1 or root-2."""
     return read_key_file(registry.folder.ceremony / f"{name}.key", PASSPHRASE).private
 
 
 def put_join(registry: Registry, province: Province) -> Join:
-    """Hands in a province's request as the wire would."""
+    """Submits a province's join request as the API does."""
     now = registry.clock.now()
     received = receive_join(registry.joins, province.join_request(now), registry.repository.published(), now)
     return received.join
 
 
 def admit(registry: Registry, *provinces: Province) -> None:
-    """Onboards provinces, by two operators."""
+    """Onboards provinces by two operators."""
     joins = [put_join(registry, province) for province in provinces]
     proposal = draft_admission(registry.repository, registry.proposals, joins)
     for name in ("operator-1", "operator-2"):
@@ -97,7 +92,7 @@ def admit(registry: Registry, *provinces: Province) -> None:
 
 
 class Province:
-    """A participant's authority and node: what it would hand in, right by default."""
+    """A participant's authority and node. What it submits is right unless a test changes it."""
 
     def __init__(self, code: str, realm: str, *, name: str = "", now: int = NOW) -> None:
         self.code = code
@@ -162,7 +157,7 @@ class Province:
         return to_bytes(metadata), data
 
     def join_request(self, now: int | None = None, *, follows: Province | None = None) -> bytes:
-        """Its wish to be admitted; with `follows` as the authority to whom that one hands over."""
+        """Its request to join; with `follows`, as the authority that takes over from that one."""
         link = self.link
         if follows is not None:
             link = new_link(
@@ -186,7 +181,7 @@ class Province:
         )
 
     def revoke(self, day: int, indices: Iterable[int], *, version: int | None = None) -> None:
-        """Makes the list of `day` hold exactly `indices`, in the next head; `version` of the day's list."""
+        """Replaces the members of a day's list, in the next head; `version` is the list's."""
         members = sorted(indices)
         data = encode_list(RevocationList(self.realm, self.code, day, members))
         sha256 = hashlib.sha256(data)
@@ -197,14 +192,14 @@ class Province:
         self.head = replace(self.head, version=self.head.version + 1, days={**self.head.days, day: entry})
 
     def live_publication(self, version: int, *, signer: PrivateKey | None = None) -> tuple[bytes, bytes]:
-        """(metadata, head) of its node at a version, which is the head's, too: a head is never ahead."""
+        """(metadata, head) of its node at a version; the head has the same version."""
         head = encode_head(replace(self.head, version=version))
         metadata = new_live_metadata(self.code, version=version, head=head, now=self.now)
         sign_metadata(metadata, signer or self.live_key)
         return to_bytes(metadata), head
 
     def spool(self, folder: Path) -> Mapping[str, Path]:
-        """Its lists as uploaded files, by hash."""
+        """Writes its lists as uploaded files; their paths by hash."""
         folder.mkdir(exist_ok=True)
         for sha256_hex, data in self.lists.items():
             (folder / sha256_hex).write_bytes(data)

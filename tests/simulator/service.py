@@ -46,7 +46,7 @@ class SimulatedRegistry:
 
     @contextmanager
     def source(self, *, timeout_seconds: float = 5) -> Iterator[GrpcSource]:
-        """The product's own client of it."""
+        """The product's own client for it."""
         with connect_source(self.address, ca_pem=self.ca_pem, timeout_seconds=timeout_seconds) as source:
             yield source
 
@@ -81,7 +81,7 @@ class SimulatedRegistry:
             await asyncio.sleep(0.02)
 
     def __getattr__(self, method: str) -> object:
-        """Methods that this registry does not have."""
+        """Makes every other method NOT_FOUND."""
         if method not in self.service.methods_by_name:
             raise AttributeError(method)
 
@@ -93,7 +93,7 @@ class SimulatedRegistry:
 
 @contextmanager
 def run_registry(realm: SimulatedRealm, folder: Path) -> Iterator[SimulatedRegistry]:
-    """A registry that listens on 127.0.0.1 as long as the block runs; `folder` takes its certificate."""
+    """Runs a registry on 127.0.0.1, in a thread of its own; `folder` takes its certificate."""
     certificates = Certificates(folder, now=int(time.time()))
     tls = certificates.tls(PeerId("test-simulator", PeerKind.REGISTRY))
     registry = SimulatedRegistry(realm)
@@ -124,7 +124,7 @@ def run_registry(realm: SimulatedRealm, folder: Path) -> Iterator[SimulatedRegis
 
 
 async def endless(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
-    """A file that never ends, and claims to be small."""
+    """A file that never ends and claims to be small."""
     while True:
         yield FetchFileResponse(chunk=b"x" * _CHUNK_BYTES, total_bytes=5)
 
@@ -137,20 +137,20 @@ async def drip(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
 
 
 async def empty(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
-    """A stream that goes on and brings nothing."""
+    """A stream of messages without bytes."""
     while True:
         yield FetchFileResponse(total_bytes=1000)
         await asyncio.sleep(0.001)
 
 
 async def stall(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
-    """A first byte, and then nothing more."""
+    """A first byte, and then nothing."""
     yield FetchFileResponse(chunk=b"{", total_bytes=1000)
     await asyncio.Event().wait()
 
 
 def refuse(error: HealthcodeError) -> Answer:
-    """A failure of the server's own choice."""
+    """An error of the server's choice."""
 
     async def answer(request: FetchFileRequest) -> AsyncIterator[FetchFileResponse]:
         raise error

@@ -1,7 +1,6 @@
-"""Any TUF repository in memory, not one of ours, to drive a client through the cases of the specification.
+"""Any TUF repository in memory, to drive a client through the cases of the specification.
 
-Change the signed parts (`root`, `targets`, …), then `publish` what clients shall see.
-`files` is what a web server serves, `metadata/…` and `targets/…`.
+Change the signed parts (`root`, `targets`, …), then `publish` them; `files` is what a web server serves.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ TOP_LEVEL = (Root.type, Targets.type, Snapshot.type, Timestamp.type)
 
 
 class TufRepository:
-    """Top-level roles with one key each, all at version 1 and served."""
+    """Top-level roles with one key each, all served at version 1."""
 
     def __init__(self, *, consistent_snapshot: bool = True) -> None:
         self.now = datetime.now(UTC).replace(microsecond=0)
@@ -51,13 +50,13 @@ class TufRepository:
         self.publish_all()
 
     def add_key(self, role: str, signer: CryptoSigner | None = None) -> None:
-        """One more key for a top-level role; publish root next."""
+        """Adds a key for a top-level role. Publish root next."""
         signer = signer or CryptoSigner.generate_ed25519()
         self.root.add_key(signer.public_key, role)
         self.signers.setdefault(role, []).append(signer)
 
     def rotate(self, role: str) -> None:
-        """Other keys for a role; the old ones are gone, but root's, which must still sign."""
+        """Replaces a role's keys. Root's old keys stay, because they must sign the next root."""
         for signer in list(self.signers[role]):
             self.root.revoke_key(signer.public_key.keyid, role)
         old, self.signers[role] = self.signers[role], []
@@ -67,7 +66,7 @@ class TufRepository:
             self.signers[role] += old
 
     def publish(self, role: str, *, bump: bool = True) -> None:
-        """Sign a role and serve it, at its next version if it was served before."""
+        """Signs a role and serves it, at its next version if it was served before."""
         signed: Any = self.delegated.get(role) or getattr(self, role)
         signed.version += bump and role in self._served
         self._served.add(role)
@@ -81,7 +80,7 @@ class TufRepository:
         )
 
     def publish_all(self, *, bump: bool = True, root: bool = True) -> None:
-        """Every role anew, each naming the next."""
+        """Publishes every role, each naming the next."""
         for role in (Targets.type, *self.delegated):
             self.publish(role, bump=bump)
         self.publish_snapshot(bump=bump)
@@ -89,26 +88,26 @@ class TufRepository:
             self.publish(Root.type, bump=bump)
 
     def publish_snapshot(self, *, bump: bool = True) -> None:
-        """Snapshot over the targets as they are, and timestamp over it."""
+        """Publishes a snapshot of the current targets, and a timestamp over it."""
         for role, signed in {Targets.type: self.targets, **self.delegated}.items():
             self.snapshot.meta[f"{role}.json"] = self._meta(role, signed.version)
         self.publish(Snapshot.type, bump=bump)
         self.publish_timestamp(bump=bump)
 
     def publish_timestamp(self, *, bump: bool = True) -> None:
-        """Timestamp over the snapshot as it is."""
+        """Publishes a timestamp over the current snapshot."""
         self.timestamp.snapshot_meta = self._meta(Snapshot.type, self.snapshot.version)
         self.publish(Timestamp.type, bump=bump)
 
     def _meta(self, role: str, version: int) -> MetaFile:
-        """How snapshot or timestamp names a role: by version alone, or (`hashes`) by length and hash too."""
+        """How snapshot or timestamp names a role: by version, or (`hashes`) also by length and hash."""
         data = self.files.get(f"metadata/{version}.{quote(role, '')}.json")
         if not self.hashes or data is None:
             return MetaFile(version)
         return MetaFile(version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
 
     def edit(self, role: str, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change the JSON of what is served last for a role, after it was signed."""
+        """Changes the JSON of a role's newest file after it was signed."""
         version = getattr(self, role).version
         place = f"metadata/{role}.json" if role == Timestamp.type else f"metadata/{version}.{role}.json"
         document = json.loads(self.files[place])
@@ -116,7 +115,7 @@ class TufRepository:
         self.files[place] = json.dumps(document).encode()
 
     def delegate(self, parent: str, role: str, paths: list[str], *, terminating: bool = False) -> Targets:
-        """`parent` delegates `paths` to a role with a key of its own; publish all next."""
+        """`parent` delegates `paths` to a role with its own key. Publish all next."""
         signer = CryptoSigner.generate_ed25519()
         delegator = self.delegated.get(parent, self.targets)
         if delegator.delegations is None:
@@ -129,7 +128,7 @@ class TufRepository:
         return self.delegated[role]
 
     def add_target(self, role: str, path: str, data: bytes) -> str:
-        """A file that `role` signs; where it is served. Publish next."""
+        """Adds a file that `role` signs; the path under which it is served. Publish next."""
         signed = self.delegated.get(role, self.targets)
         signed.targets[path] = TargetFile.from_data(path, data, ["sha256"])
         folder, slash, name = path.rpartition("/")

@@ -1,9 +1,4 @@
-"""A key that no honest holder makes: a point of mixed order, with signatures that strict verification accepts.
-
-A = [a]B + T, T the point of order 2. A signature holds where k is even, since then [k]T vanishes: one nonce
-in two. Two keys that differ by T alone so share signatures, which is why such a point is never admitted,
-whatever it proves (docs/wire-format.md, section 2).
-"""
+"""A public key of mixed order, whose signatures strict verification accepts (docs/wire-format.md, section 2)."""
 
 from __future__ import annotations
 
@@ -19,8 +14,10 @@ SMALL_ORDER = b"\x01" + bytes(31)
 _ORDER_2 = b"\xec" + b"\xff" * 30 + b"\x7f"
 
 
+# A = [a]B + T, where T has order 2. A signature verifies if k is even, because then [k]T is the identity: one
+# nonce in two. Two keys that differ by T share signatures, so such a key must never be admitted.
 class MixedOrderKey(PrivateKey):
-    """Signs as any key does; what it signs verifies, and its public key is no valid point."""
+    """Signs as any key does. Its signatures verify, although its public key is not in the prime-order group."""
 
     __slots__ = ("_scalar",)
 
@@ -31,7 +28,7 @@ class MixedOrderKey(PrivateKey):
         self._public = bindings.crypto_core_ed25519_add(point, _ORDER_2)
 
     def sign(self, message: bytes) -> bytes:
-        """A signature whose k is even, by trying nonces."""
+        """Tries nonces until k is even."""
         count = 0
         while True:
             count += 1
