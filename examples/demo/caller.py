@@ -14,8 +14,6 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-DEADLINE_SECONDS = 60
-
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

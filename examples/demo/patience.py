@@ -65,10 +65,10 @@ class Attempts:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time of a process and its ended children; 0 where the system does not tell."""
+    """The processor time of a process and its ended children; the time of day where the system does not tell."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return 0.0
+        return time.monotonic()
     fields = text.rpartition(")")[2].split()  # the name before it may hold spaces
     return sum(map(int, fields[11:15])) / _TICKS

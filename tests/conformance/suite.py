@@ -1,8 +1,4 @@
-"""The executable tuf_client.py on one metadata folder, against a repository that a mirror serves.
-
-By its functions, since a process each would take long; test_tuf_client.py runs it as the
-suite does.
-"""
+"""tuf_client.py on one metadata folder, against a repository that a mirror serves, called as functions for speed."""
 
 from __future__ import annotations
 

@@ -1,13 +1,7 @@
 #!/usr/bin/env python3
-"""Our TUF client under the command line of the public client conformance suite (theupdateframework/tuf-conformance).
+"""Our TUF client with the command line of theupdateframework/tuf-conformance (init, refresh, download).
 
-    tuf_client.py --metadata-dir D init ROOT
-    tuf_client.py --metadata-dir D --metadata-url U refresh
-    tuf_client.py --metadata-dir D --metadata-url U --target-name T --target-base-url B --target-dir X download
-
-Exit status 0 when all of it succeeded, else 1. Metadata that is trusted lands in D under
-unversioned names. Fetching, limits and the clock are those of healthcode.trust, which
-refreshes its own trust folders by the same functions.
+Exit status 0 or 1. Trusted metadata gets unversioned names. It uses the same functions as healthcode.trust.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""docs/operating.md, "Once, as root, for a node": the block is run under another root folder.
+"""Runs the block "Once, as root, for a node" of docs/operating.md under another root folder.
 
-`useradd`, `chown` and `systemctl` act on the whole machine, so these are run as far as they
-can be without: their options are looked up, and whom and what they name is compared with the unit.
+Commands that change the whole machine are checked instead: their options, and the names that the unit uses.
 """
 
 from __future__ import annotations

@@ -1,11 +1,6 @@
-"""Writes the wire format's vectors, byte for byte the same each time.
+"""Writes tests/vectors/wire and tests/vectors/trust, the same bytes each time; `--check` fails if anything differs.
 
-    python -m tests.vectors.generate           write tests/vectors/wire and tests/vectors/trust
-    python -m tests.vectors.generate --check   say what would change, and fail if anything would
-
-Keys, salts, nonces and times are fixed, and Ed25519 is deterministic. CI checks
-that the committed files are what this writes; tests/conformance reads the files
-alone. tests/vectors/wire/README.md tells a second implementation what is in them.
+Second implementations find the contents in tests/vectors/wire/README.md.
 """
 
 from __future__ import annotations

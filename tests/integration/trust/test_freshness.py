@@ -1,8 +1,6 @@
-"""Outages and wrong clocks, told as stories: a gate in Guangdong verifies codes, by a clock that is given.
+"""Outages and wrong clocks: a gate in Guangdong verifies codes while trust ages, and after it is repaired.
 
-Trust ages by the worse of two signatures, each issuer by itself; verdicts go on as the
-tiers say, then STALE_TRUST or UNDECIDED, never REFUSE for what is no fault of the
-holder's; and when what was wrong is right again, so are the verdicts, by themselves.
+Each issuer ages on its own; verdicts become STALE_TRUST or UNDECIDED, and never REFUSE.
 """
 
 from __future__ import annotations
