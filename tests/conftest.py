@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 import time
 
 _INHERITED_PREFIXES = ("GRPC_", "HEALTHCODE_", "LC_", "PYTHON")
@@ -30,6 +31,7 @@ def stand_alone() -> None:
             del os.environ[name]
     os.environ |= {"LANG": "C.UTF-8", "TZ": "UTC"}
     time.tzset()
+    sys.dont_write_bytecode = False  # else each worker and each service compiles everything
     os.umask(0o022)
     # `nohup make test &` ignores both, and a process that is started inherits that
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -21,7 +21,7 @@ _held: list[int] = []  # descriptors of the locks, open until this process ends
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports. No other process that calls this gets them until this process ends."""
+    """Free ports. No other process that calls this gets them until this process ends. Raises OSError."""
     folder = Path(tempfile.gettempdir()) / f"healthcode-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found: list[int] = []
@@ -30,6 +30,8 @@ def free_ports(count: int) -> list[int]:
             break
         if _is_free(port) and _reserve(folder / str(port)):
             found.append(port)
+    if len(found) < count:
+        raise OSError(f"only {len(found)} of {count} ports from {FIRST} to {LAST} are free")
     return found
 
 
