@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import random
+import secrets
 import socket
 import tempfile
 from pathlib import Path
@@ -25,9 +25,12 @@ def free_ports(count: int) -> list[int]:
     folder = Path(tempfile.gettempdir()) / f"healthcode-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found: list[int] = []
-    for port in random.sample(range(FIRST, LAST), LAST - FIRST):
+    size = LAST - FIRST
+    start = secrets.randbelow(size)
+    for number in range(size):
         if len(found) == count:
             break
+        port = FIRST + (start + number) % size
         if _is_free(port) and _reserve(folder / str(port)):
             found.append(port)
     if len(found) < count:
