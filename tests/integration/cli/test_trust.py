@@ -1,20 +1,28 @@
-"""`healthcode trust` from a registry over TLS: begin, keep current, and whom not to believe."""
+"""`healthcode trust` from a registry over TLS and from mirrors: begin, keep current, refuse others."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from healthcode.cli.remembered_sources import read_sources
 from healthcode.rpc.server import GrpcServer, ServerTls
 from healthcode.telemetry import Metrics
+from healthcode.trust.store import TrustStore
 from tests.integration.gateway.world import REGISTRY, World, free_port
+from tests.simulator.mirror import run_mirror
+from tests.simulator.realm import SimulatedRealm
 from tests.simulator.service import SimulatedRegistry
-from tests.unit.cli.command import Done, healthcode
+from tests.unit.cli.command import Done, carry, healthcode, init
+from tests.world.waiting import PATIENCE_SECONDS, wait_until
 
 
 class Verifier:
@@ -86,3 +94,37 @@ async def test_out_of_reach_says_so(verifier: Verifier) -> None:
     assert (await verifier.sync()).status == 4
     shown = await asyncio.to_thread(healthcode, "trust", "show", "--dir", verifier.folder)
     assert shown.status == 0
+
+
+@pytest.fixture
+def present() -> SimulatedRealm:
+    """A realm of this very moment, since the commands know no other."""
+    return SimulatedRealm(now=int(time.time()))
+
+
+def test_several_sources_are_remembered_and_told(present: SimulatedRealm, tmp_path: Path) -> None:
+    """A dead one is passed over by name, the newest that holds is taken, a mirror over HTTP like a folder."""
+    folder, stale = tmp_path / "trust", carry(present, tmp_path / "stale")
+    with run_mirror(present.files) as mirror:
+        done = init(present, tmp_path / "gone", folder, "--source", stale, "--source", mirror.url)
+        assert done.status == 0, done.err
+        assert done.json()["source"] == str(stale)
+        assert [each["source"] for each in done.json()["passed_over"]] == [str(tmp_path / "gone")]
+        present.publish()
+        synced = healthcode("trust", "sync", "--dir", folder, "--json").json()
+        assert (synced["source"], synced["trust_version"]) == (mirror.url, present.snapshot_version)
+        assert "passed over" in healthcode("trust", "sync", "--dir", folder).out
+    assert len(read_sources(folder)) == 3
+
+
+def test_follow_keeps_a_folder_current(present: SimulatedRealm, tmp_path: Path) -> None:
+    """News of a mirror arrive by the poll alone, and SIGTERM ends it."""
+    folder = tmp_path / "trust"
+    with run_mirror(present.files) as mirror:
+        init(present, mirror.url, folder)
+        command = [sys.executable, "-m", "healthcode.cli", "trust", "follow", "--dir", str(folder)]
+        with subprocess.Popen([*command, "--poll-seconds", "1"], stderr=subprocess.DEVNULL) as process:
+            present.publish()
+            wait_until(lambda: TrustStore.open(folder).view.snapshot_version == present.snapshot_version)
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)

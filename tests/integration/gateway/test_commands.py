@@ -3,56 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
-import logging
 import signal
 import sys
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway.__main__ import cli
-from healthcode.cli import console
 from healthcode.clock import SystemClock
 from healthcode.rpc.server import GrpcServer, ServerTls
 from healthcode.telemetry import Metrics
 from tests.integration.gateway.world import REALM, REGISTRY, World, free_port, province
 from tests.simulator.service import SimulatedRegistry
+from tests.world.command import Done, run_here
 from tests.world.waiting import PATIENCE_SECONDS, eventually
 
 COMMAND = str(Path(sys.executable).parent / "healthcode-gateway")
 
 
-@dataclass
-class Done:
-    status: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 async def run(*arguments: str | Path) -> Done:
-    """One command, run to its end in a thread of this process, since a process of its own costs a second."""
-    return await asyncio.to_thread(_run, [str(argument) for argument in arguments])
-
-
-def _run(arguments: list[str]) -> Done:
-    handlers = logging.getLogger().handlers[:]
-    out, err = io.StringIO(), io.StringIO()
-    try:
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            console.run(cli, arguments)
-    finally:
-        logging.getLogger().handlers[:] = handlers
-    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    """One command, run to its end in a thread of this process."""
+    return await asyncio.to_thread(run_here, cli, *arguments)
 
 
 async def spawn(*arguments: str | Path) -> Done:

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import json
-import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from healthcode.cli.__main__ import cli
-from healthcode.cli.console import run
 from healthcode.identity.document import decode_document
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
@@ -21,37 +12,15 @@ from healthcode.wire.claims import CodeClaims, Level, Presentation
 from healthcode.wire.code import sign_code
 from healthcode.wire.holder_tag import holder_tag
 from tests.simulator.realm import NOW, SimulatedRealm
+from tests.world.command import Done, run_here
 
 NUMBER = "11010519491231002X"  # the example of GB 11643
 SALT = bytes(8)
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended, and what it said."""
-
-    status: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
 def healthcode(*arguments: str | Path, stdin: bytes = b"") -> Done:
     """`healthcode …`, with `stdin` on its standard input."""
-    out, err, given = io.StringIO(), io.StringIO(), sys.stdin
-    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
-    try:
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            run(cli, [str(argument) for argument in arguments])
-    finally:
-        sys.stdin = given
-    assert "Traceback" not in err.getvalue()
-    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    return run_here(cli, *arguments, stdin=stdin)
 
 
 def code(
@@ -79,3 +48,17 @@ def code(
         name="张*三",
     )
     return sign_code(claims, signer or realm.provinces["31"].keys[KeyPurpose.LIVE], realm.realm)
+
+
+def carry(realm: SimulatedRealm, tree: Path) -> Path:
+    """The realm's files as they are now, in a folder."""
+    for path, data in realm.files.items():
+        target = tree / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    return tree
+
+
+def init(realm: SimulatedRealm, source: str | Path, folder: Path, *more: str | Path) -> Done:
+    given = ("--source", source, "--root-fingerprint", realm.fingerprint, "--dir", folder, *more)
+    return healthcode("trust", "init", *given, "--json")

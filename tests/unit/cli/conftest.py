@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,9 @@ def trust(realm: SimulatedRealm, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("trust")
     realm.client(folder).refresh(NOW)
     return folder
+
+
+@pytest.fixture
+def present() -> SimulatedRealm:
+    """A realm of this very moment, since the commands know no other."""
+    return SimulatedRealm(now=int(time.time()))

@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from healthcode.cli.remembered_sources import SourceName, name_sources, open_sources, read_sources
+from healthcode.cli.remembered_sources import SourceName, name_sources, open_sources
 from healthcode.errors import ConfigurationError
-from healthcode.trust.store import TrustStore
-from tests.simulator.mirror import run_mirror
 from tests.simulator.realm import SimulatedRealm
-from tests.unit.cli.command import Done, healthcode
-from tests.world.waiting import PATIENCE_SECONDS, wait_until
-
-
-@pytest.fixture
-def present() -> SimulatedRealm:
-    """A realm of this very moment, since the commands know no other."""
-    return SimulatedRealm(now=int(time.time()))
-
-
-def carry(realm: SimulatedRealm, tree: Path) -> Path:
-    """The realm's files as they are now, in a folder."""
-    for path, data in realm.files.items():
-        target = tree / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-    return tree
-
-
-def init(realm: SimulatedRealm, source: str | Path, folder: Path, *more: str | Path) -> Done:
-    given = ("--source", source, "--root-fingerprint", realm.fingerprint, "--dir", folder, *more)
-    return healthcode("trust", "init", *given, "--json")
+from tests.unit.cli.command import carry, healthcode, init
 
 
 @pytest.mark.parametrize("form", ["{}", "file://{}"])
@@ -133,21 +107,6 @@ def test_sources_are_named_once() -> None:
         name_sources([f"http://m.example/{number}" for number in range(17)], None)
 
 
-def test_several_sources_are_remembered_and_told(present: SimulatedRealm, tmp_path: Path) -> None:
-    """A dead one is passed over by name, the newest that holds is taken, a mirror over HTTP like a folder."""
-    folder, stale = tmp_path / "trust", carry(present, tmp_path / "stale")
-    with run_mirror(present.files) as mirror:
-        done = init(present, tmp_path / "gone", folder, "--source", stale, "--source", mirror.url)
-        assert done.status == 0, done.err
-        assert done.json()["source"] == str(stale)
-        assert [each["source"] for each in done.json()["passed_over"]] == [str(tmp_path / "gone")]
-        present.publish()
-        synced = healthcode("trust", "sync", "--dir", folder, "--json").json()
-        assert (synced["source"], synced["trust_version"]) == (mirror.url, present.snapshot_version)
-        assert "passed over" in healthcode("trust", "sync", "--dir", folder).out
-    assert len(read_sources(folder)) == 3
-
-
 def test_a_folder_begun_with_one_source_is_understood(present: SimulatedRealm, tmp_path: Path) -> None:
     """source.json as it was written when there was one."""
     tree = carry(present, tmp_path / "tree")
@@ -157,19 +116,6 @@ def test_a_folder_begun_with_one_source_is_understood(present: SimulatedRealm, t
     assert healthcode("trust", "sync", "--dir", tmp_path / "trust").status == 0
     (tmp_path / "trust" / "source.json").write_text("{")
     assert healthcode("trust", "sync", "--dir", tmp_path / "trust").status == 2
-
-
-def test_follow_keeps_a_folder_current(present: SimulatedRealm, tmp_path: Path) -> None:
-    """News of a mirror arrive by the poll alone, and SIGTERM ends it."""
-    folder = tmp_path / "trust"
-    with run_mirror(present.files) as mirror:
-        init(present, mirror.url, folder)
-        command = [sys.executable, "-m", "healthcode.cli", "trust", "follow", "--dir", str(folder)]
-        with subprocess.Popen([*command, "--poll-seconds", "1"], stderr=subprocess.DEVNULL) as process:
-            present.publish()
-            wait_until(lambda: TrustStore.open(folder).view.snapshot_version == present.snapshot_version)
-            process.terminate()
-            process.wait(PATIENCE_SECONDS)
 
 
 def test_sync_without_a_folder_says_what_to_do(tmp_path: Path) -> None:
