@@ -8,6 +8,8 @@ import signal
 import sys
 import time
 
+from hypothesis import HealthCheck, settings
+
 _INHERITED_PREFIXES = ("GRPC_", "HEALTHCODE_", "LC_", "PYTHON")
 _INHERITED = (
     "CREDENTIALS_DIRECTORY",
@@ -46,3 +48,6 @@ def stand_alone() -> None:
 
 
 stand_alone()
+# a slow example says that the machine is busy, and nothing of what is tested
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")

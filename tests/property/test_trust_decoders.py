@@ -82,7 +82,7 @@ def harmed(draw: st.DrawFn, originals: list[tuple[bytes, type]]) -> tuple[bytes,
     return json.dumps(value).encode(), kind
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(harmed(METADATA) | st.tuples(st.binary(max_size=200), st.sampled_from([Root, Targets])))
 def test_metadata(case: tuple[bytes, Any]) -> None:
     """It is metadata of the type that was asked for, or a DecodeError."""
@@ -99,7 +99,7 @@ def test_metadata(case: tuple[bytes, Any]) -> None:
             continue
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(harmed(DOCUMENTS) | st.tuples(st.binary(max_size=200), st.sampled_from([ProvinceFile])))
 def test_documents(case: tuple[bytes, Any]) -> None:
     """It is a document that can be written again, or a DecodeError."""
@@ -111,7 +111,7 @@ def test_documents(case: tuple[bytes, Any]) -> None:
     assert decode_json_file(kind, encode_json_file(document), 1_000_000) == document
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_join_requests(data: bytes) -> None:
     """Garbage is a DecodeError."""
@@ -122,7 +122,7 @@ def test_join_requests(data: bytes) -> None:
     raise AssertionError("no garbage is a join request")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(JSON)
 def test_manifests(value: Any) -> None:
     """A manifest that is not ours, or asks for files outside its folder, is a TrustError."""
@@ -138,7 +138,7 @@ def test_manifests(value: Any) -> None:
             raise AssertionError("no garbage is a generation")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_hostile_province_harms_itself_alone(data: st.DataObject) -> None:
     """Whatever a province signs with its own keys, the others move on and its last good files serve."""
