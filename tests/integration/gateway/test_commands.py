@@ -148,8 +148,12 @@ async def test_from_nothing_to_an_answer(place: Place) -> None:
         assert {"root", "timestamp", "snapshot", "targets", "areas"} <= {
             line["role"] for line in status.json()["roles"]
         }
-        page = await asyncio.to_thread(_read, f"http://{place.metrics}/metrics")
-        assert 'healthcode_warns_timestamp_seconds{kind="certificate",name="gateway.pem"}' in page
+
+        async def warns() -> bool:  # measured each minute, first at the start
+            page = await asyncio.to_thread(_read, f"http://{place.metrics}/metrics")
+            return 'healthcode_warns_timestamp_seconds{kind="certificate",name="gateway.pem"}' in page
+
+        await eventually(warns)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0
     await place.registry.stop(0)
