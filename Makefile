@@ -25,10 +25,10 @@ demo: $(READY) ## a whole federation on this machine, told in steps (KEEP=1 leav
 WORKERS ?= 4
 
 test: $(READY) ## the tests, over real sockets, but those of test-long
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not long"
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: $(READY) ## from nothing: the demo, every command of docs/operating.md, lost and stolen keys, starts that must fail, eight nodes in a bad week
-	$(BIN)/pytest -n 2 --dist loadfile -m long
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
 
 federation: $(READY) ## 34 nodes through partitions, kills and a restored registry; about a minute (make test-long has eight)
 	@timeout --kill-after 10 300 $(BIN)/python -m tests.federation.tale

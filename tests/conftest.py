@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 _INHERITED_PREFIXES = ("GRPC_", "HEALTHCODE_", "LC_", "PYTHON")
@@ -51,3 +52,16 @@ stand_alone()
 # a slow example says that the machine is busy, and nothing of what is tested
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
+
+
+# files whose tests wait for other processes begin first, so that no worker is left with one of them at the end
+_FIRST = ("tests/end_to_end", "tests/integration/province_node", "tests/federation", "tests/fault")
+_SECOND = ("tests/attack", "tests/contract", "tests/integration")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        return 0 if item.nodeid.startswith(_FIRST) else 1 if item.nodeid.startswith(_SECOND) else 2
+
+    items.sort(key=rank)
