@@ -156,14 +156,14 @@ class Publisher:
 
         The `first` time in a run a head is always due.
         """
+        if first:
+            # a stop from an earlier run ends here: this run looks for a second node again
+            await asyncio.to_thread(self._store.resume_issuing)
         view = self._trust.view()
         issuer = self._trust.issuer(self._participant)
         if view is None or issuer is None:
             return None  # not admitted yet: `status` says so
         now = self._clock.now()
-        if first:
-            # a stop from an earlier run ends here: this run looks for a second node again
-            await asyncio.to_thread(self._store.resume_issuing)
         if not await self._is_our_turn(issuer, now):
             return None
         second_node = self._second_node
@@ -220,10 +220,11 @@ class Publisher:
         was_present = self._second_node.is_present
         self._second_node.note_behind(now)
         is_present = self._second_node.is_present
-        if is_present and not was_present:
-            self._log.error("rival_node", why=SECOND_NODE_REMEDY)
+        if is_present:
             # in the store, so that every process of this node stops issuing
             await asyncio.to_thread(self._store.stop_issuing, SECOND_NODE_REMEDY, now)
+        if is_present and not was_present:
+            self._log.error("rival_node", why=SECOND_NODE_REMEDY)
             self._events.second_node(True)
         caught_up = await asyncio.to_thread(catch_up, self._store, issuer, now, opens_series=not is_present)
         self._sender.maker.forget_lists()

@@ -219,6 +219,9 @@ async def test_two_live_nodes_of_one_province_use_up_no_series_and_lose_no_revoc
         with pytest.raises(PreconditionError, match="stop it") as caught:
             each.publisher.acknowledged()
         assert caught.value.reason is Reason.NOT_COVERED
+        # and no other process of the same node, which asks the store
+        with pytest.raises(PreconditionError, match="stop it"):
+            each.draw()
 
 
 async def test_two_live_nodes_with_nothing_to_say_leave_each_other_alone(run, world, tmp_path):
