@@ -128,7 +128,7 @@ class Database:
     def _run(self, migration: str | Callable[[Session], None], number: int) -> None:
         """Runs a migration and notes it as done, in one transaction."""
         if isinstance(migration, str):
-            # executescript commits what is open, so the transaction is opened inside the script
+            # executescript commits an open transaction, so the script opens its own
             self._writer.executescript(
                 f"BEGIN IMMEDIATE;\n{migration}\n;PRAGMA user_version = {number};\nCOMMIT;"
             )

@@ -16,7 +16,7 @@ _MOST_DAYS = 32  # no code lives longer
 
 
 class IndexSource:
-    """The indices of one process. A kill wastes what is left of its blocks."""
+    """The indices of one process. A kill wastes the rest of its blocks."""
 
     def __init__(self, store: IssueStore, secret: bytes) -> None:
         self._store = store

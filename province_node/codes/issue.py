@@ -113,7 +113,7 @@ class IssueUseCase:
 
         With `replaces`, a kid, only holders who have an unexpired code of that key get one (CODE_UNKNOWN for the
         others). Without `keeps_refusals` a refused order may succeed when the request is repeated. Raises
-        UnavailableError if other requests change the same holders all the time: what is finished stays.
+        UnavailableError if other requests change the same holders all the time; finished items stay recorded.
         """
         earlier = self._store.find_issue(request, self._clock.now())
         progress = _Progress(request, dict(earlier))

@@ -36,7 +36,7 @@ def check_level(statement: LevelStatement, *, issuer: str, now: int) -> None:
     _check_reason(level, reason)
     _check_instrument(statement)
     if statement.until is not None and statement.until <= now:
-        raise _refusal("level_until", "lies in the past")
+        raise _refusal("level_until", "is in the past")
 
 
 def _check_reason(level: Level, reason: LevelReason | None) -> None:

@@ -1,6 +1,6 @@
 """The pseudonym under which the node stores a holder: a keyed hash of the identity document.
 
-The key lies outside the database, in an encrypted key file, so the database alone tells no document number.
+The key is outside the database, in an encrypted key file, so the database alone reveals no document number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The facts of a request as bytes: what is needed to give the same answer again, and no code text.
+"""The facts of a request as bytes: enough to give the same answer again, and no code text.
 
 Integers are big-endian. Every store keeps these bytes, so the format only ever grows by a new version.
 """

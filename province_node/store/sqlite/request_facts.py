@@ -34,7 +34,7 @@ def claim_request(db: Session, request: Request, now: int) -> int:
     known = _find(db, request, now)
     if known is not None:
         return known
-    # what is left of an id whose time is over goes with its parts
+    # an expired request with this id may still be there; its parts are deleted with it
     db.execute(
         "DELETE FROM request WHERE caller = ? AND request_id = ?", (request.caller, request.request_id)
     )

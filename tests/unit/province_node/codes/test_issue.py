@@ -100,7 +100,7 @@ def test_without_a_published_key_nothing_is_signed(world):
 
 
 def test_one_bad_order_refuses_itself_alone(world):
-    """Results stand at the places of their orders, errors among them."""
+    """Each result is at the position of its order, errors too."""
     already = InvalidInputError("no document")
     orders: list[IssueOrder | HealthcodeError] = [
         order(),

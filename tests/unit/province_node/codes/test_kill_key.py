@@ -128,7 +128,7 @@ def test_only_code_keys_of_this_participant_are_killed(world, which):
 
 
 def test_holders_of_a_key_are_listed_in_pages(world):
-    """Each holder with a code of the key that is out stands once a presentation, whatever the page size."""
+    """Each holder with a code of the key that is out is listed once for each presentation, whatever the page size."""
     for number in VALID_IDS[:2]:
         world.issue_one(number=number)
         world.issue_one(number=number)

@@ -186,7 +186,7 @@ def test_a_batch_cut_between_slices_is_finished_by_the_same_id(world, monkeypatc
 
 
 def test_a_holder_may_change_within_one_batch(world):
-    """Orders of one holder with different levels count in their order: the last one stands, the others are revoked."""
+    """Orders of one holder with different levels count in their order: the last one is valid, the others are revoked."""
     orders = [order(), order(VALID_IDS[1]), order(statement=RED), order()]
     codes = world.issue(orders).results
     states = [world.store.answering.code_state(day_of(code.expires_at), code.index) for code in codes]

@@ -39,7 +39,7 @@ def test_a_code_is_revoked_once_and_the_publisher_nudged(world):
 
 
 def test_the_same_request_gives_the_same_answer(world):
-    """A repeated request id does not count anew."""
+    """A repeated request id gives the first counts."""
     issued = world.issue_one()
     assert revoke(world, [issued.text]) == revoke(world, [issued.text]) == (1, 0)
 

@@ -129,7 +129,7 @@ def test_counting_codes_revokes_none(world):
 
 
 def test_reissuing_goes_to_holders_of_the_key_alone(world):
-    """With `replaces`, whoever has no code of that key is refused by name and gets none."""
+    """With `replaces`, a holder without a code of that key is refused (CODE_UNKNOWN)."""
     issued = world.issue_one()
     orders = [order(VALID_IDS[0]), order(VALID_IDS[1])]
     new, refused = world.issue(orders, "replacing", replaces=issued.kid).results
