@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import logging
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ import pytest
 
 from healthcode.cli.console import run
 
-__all__ = ["Done", "run_here"]
+__all__ = ["Done", "run_command_here", "run_here"]
 
 
 @dataclass(frozen=True)
@@ -47,3 +49,12 @@ def run_here(cli: click.Command, *arguments: str | Path, stdin: bytes = b"") -> 
         logging.getLogger().handlers[:] = handlers
     assert "Traceback" not in err.getvalue()
     return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def run_command_here(
+    module: str, *arguments: str | Path, keyboard: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """`python -m module …` without a process: for commands whose own process is not what is tested."""
+    cli = importlib.import_module(f"{module}.__main__").cli
+    done = run_here(cli, *arguments, stdin=keyboard.encode())
+    return subprocess.CompletedProcess([module, *arguments], done.status, done.out, done.err)

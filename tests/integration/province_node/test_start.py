@@ -17,8 +17,9 @@ from healthcode.signing.keyfile import create_key_file
 from healthcode.signing.purpose import KeyPurpose
 from province_node.authority.request import decode_request, verify_request
 from province_node.keys.setup import NodePlan, create_node
-from tests.simulator.process import free_ports, run_command
+from tests.simulator.process import free_ports
 from tests.simulator.realm import SimulatedRealm
+from tests.world.command import run_command_here
 
 REALM = "test-start"
 
@@ -60,7 +61,7 @@ def trusting(node, realm) -> Path:
 
 
 def serve(node: Path) -> tuple[int, str]:
-    done = run_command("province_node", "serve", "--dir", node)
+    done = run_command_here("province_node", "serve", "--dir", node)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr[done.stderr.find("error:") :]
 
@@ -180,11 +181,11 @@ def test_a_damaged_key_without_a_backup_is_moved_aside_and_made_anew(trusting, t
     (path,) = trusting.glob(f"keys/{purpose.lower()}-*.key")
     path.write_bytes(path.read_bytes()[:100])
     rotate = ("keys", "rotate", "--dir", trusting, "--purpose", purpose, "--json")
-    refused = run_command("province_node", *rotate)
+    refused = run_command_here("province_node", *rotate)
     assert refused.returncode == 2
     assert f"keys rotate --purpose {purpose}" in json.loads(refused.stderr)["error"]["message"]
     path.rename(tmp_path / path.name)
-    done = run_command("province_node", *rotate)
+    done = run_command_here("province_node", *rotate)
     assert done.returncode == 0, done.stderr
     request = decode_request((trusting / "request.json").read_bytes())
     verify_request(request, participant="31", realm=REALM)
@@ -196,7 +197,7 @@ def test_check_finds_all_of_it_at_once_and_changes_nothing(node):
     """`check` goes on after the first problem, and names each; the configuration's status comes first."""
     loosen_key(node)
     before = sorted(path for path in node.rglob("*"))
-    done = run_command("province_node", "check", "--dir", node, "--json")
+    done = run_command_here("province_node", "check", "--dir", node, "--json")
     found = {finding["what"]: finding for finding in json.loads(done.stdout)["findings"]}
     assert done.returncode == 2
     assert found["online keys"]["grade"] == "FAILED"
@@ -207,13 +208,13 @@ def test_check_finds_all_of_it_at_once_and_changes_nothing(node):
 
 def test_check_tells_an_absent_registry_from_a_wrong_configuration(node):
     """With only the registry out of reach the status is 4."""
-    done = run_command("province_node", "check", "--dir", node, "--json")
+    done = run_command_here("province_node", "check", "--dir", node, "--json")
     assert done.returncode == 4
 
 
 def test_a_command_without_a_node_is_unavailable(node):
     """Asking a node that does not run ends with 4 and says what to do."""
-    done = run_command("province_node", "verify", "--dir", node, "CNHT1:ABC")
+    done = run_command_here("province_node", "verify", "--dir", node, "CNHT1:ABC")
     assert done.returncode == 4
     assert "province-node serve" in done.stderr
     assert "Traceback" not in done.stderr
