@@ -30,7 +30,7 @@ from trust_registry.proposals.drafts import draft_admission
 from trust_registry.proposals.sign import sign_proposal
 from trust_registry.registry import Registry
 
-ROUNDS = 12
+ROUNDS = 6
 BUDGET_SECONDS = 60
 
 # a registry's writer in a process of its own: publishes as fast as it can, and says what it acknowledged

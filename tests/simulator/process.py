@@ -14,31 +14,15 @@ from pathlib import Path
 
 from examples.demo.patience import Patience, cpu_seconds
 from examples.demo.ports import free_ports
+from tests.world.command import run_command_here
 from tests.world.waiting import PATIENCE_SECONDS
 
-__all__ = ["Service", "free_ports", "init_registry", "run_command", "run_to_end", "start_service"]
-
-_COMMAND_SECONDS = 300  # several hold a ceremony, and the machine may do much else
-
-
-def run_command(
-    module: str, *arguments: str | Path, keyboard: str = "", environ: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m module …`."""
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        input=keyboard,
-        capture_output=True,
-        text=True,
-        timeout=_COMMAND_SECONDS,
-        check=False,
-        env={**os.environ, **(environ or {})},
-    )
+__all__ = ["Service", "free_ports", "init_registry", "run_to_end", "start_service"]
 
 
 def run_to_end(module: str, *arguments: str | Path) -> str:
-    """Runs a command that must succeed; its output."""
-    done = run_command(module, *arguments)
+    """Runs a command that must succeed, in this process; its output."""
+    done = run_command_here(module, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -14,7 +14,7 @@ from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from tests.integration.province_node.world import Federation, open_federation
-from tests.simulator.process import run_command
+from tests.world.command import run_command_here
 from tests.world.people import VALID_IDS
 from tests.world.waiting import eventually
 
@@ -77,7 +77,7 @@ async def test_more_than_one_code_asks_first(federation):
 
 
 def _refused(federation: Federation, arguments, keyboard: str) -> None:
-    done = run_command("province_node", *arguments, "--dir", federation.node("31"), keyboard=keyboard)
+    done = run_command_here("province_node", *arguments, "--dir", federation.node("31"), keyboard=keyboard)
     assert done.returncode == 2
     assert "--yes" in done.stderr
 

@@ -22,7 +22,8 @@ from province_node.authority.request import decode_request
 from province_node.cli.connection import back_end, integrator
 from province_node.keys.setup import NodePlan, create_node
 from province_node.settings import NodeSettings, load_node_settings
-from tests.simulator.process import Service, free_ports, init_registry, run_command, run_to_end, start_service
+from tests.simulator.process import Service, free_ports, init_registry, run_to_end, start_service
+from tests.world.command import run_command_here
 from tests.world.people import item
 from tests.world.waiting import PATIENCE_SECONDS
 
@@ -97,7 +98,9 @@ class Federation:
 
     def command(self, code: str, *arguments: str | Path, status: int = 0, keyboard: str = "") -> Any:
         """Runs `province-node …` for a node with --json; its output as data."""
-        done = run_command("province_node", *arguments, "--dir", self.node(code), "--json", keyboard=keyboard)
+        done = run_command_here(
+            "province_node", *arguments, "--dir", self.node(code), "--json", keyboard=keyboard
+        )
         assert done.returncode == status, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else json.loads(done.stderr)
 

@@ -29,9 +29,10 @@ from healthcode.trust.store import init_trust
 from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest, ReportNodeStateRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
-from tests.simulator.process import Service, free_ports, run_command, start_service
+from tests.simulator.process import Service, free_ports, start_service
 from tests.simulator.registry import Province, admit, found_registry, plan
 from tests.world.certificates import write_tls
+from tests.world.command import run_command_here
 from tests.world.waiting import PATIENCE_SECONDS, eventually
 from trust_registry.participants.submission import Publisher
 from trust_registry.registry import Registry
@@ -98,7 +99,7 @@ class World:
             yield service
 
     def nodes(self, registry: Path | None = None) -> dict[str, dict[str, object]]:
-        done = run_command(MODULE, "nodes", "--dir", registry or self.registry.folder.root, "--json")
+        done = run_command_here(MODULE, "nodes", "--dir", registry or self.registry.folder.root, "--json")
         assert done.returncode in {0, 4}, done.stderr  # 4 while nobody serves
         return {line["node"]: line for line in json.loads(done.stdout)["nodes"]}
 

@@ -45,8 +45,9 @@ from healthcode.v1.trust_registry_pb2 import (
     WatchTrustRequest,
 )
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
-from tests.simulator.process import Service, free_ports, init_registry, run_command, start_service
+from tests.simulator.process import Service, free_ports, init_registry, start_service
 from tests.simulator.registry import Province, found_registry, plan
+from tests.world.command import run_command_here
 from tests.world.waiting import PATIENCE_SECONDS, eventually, wait_until
 from trust_registry.__main__ import cli
 from trust_registry.layout import RegistryFolder
@@ -81,7 +82,7 @@ class Running:
         )
 
     def command(self, *arguments: str | Path) -> dict[str, object]:
-        done = run_command(MODULE, *arguments, "--dir", self.folder, "--json")
+        done = run_command_here(MODULE, *arguments, "--dir", self.folder, "--json")
         assert done.returncode == 0, done.stderr
         found: dict[str, object] = json.loads(done.stdout)
         return found
@@ -347,7 +348,7 @@ def test_a_second_start_and_a_wrong_passphrase_have_their_own_sentence(
     running: Running, tmp_path: Path
 ) -> None:
     """Each stops the start with a status of its own, a message that says what to do, and no traceback."""
-    second = run_command(MODULE, "serve", "--dir", running.folder)
+    second = run_command_here(MODULE, "serve", "--dir", running.folder)
     assert second.returncode == 4
     assert f"another process serves {running.folder} already" in second.stderr
     assert "Traceback" not in second.stderr
@@ -357,12 +358,12 @@ def test_a_second_start_and_a_wrong_passphrase_have_their_own_sentence(
     (running.folder / "registry.toml").write_text(
         toml.replace('passphrase_file = "passphrase"', f'passphrase_file = "{tmp_path / "wrong"}"')
     )
-    wrong = run_command(MODULE, "serve", "--dir", running.folder)
+    wrong = run_command_here(MODULE, "serve", "--dir", running.folder)
     (running.folder / "registry.toml").write_text(toml)
     assert wrong.returncode == 2
     assert "does not open" in wrong.stderr
     assert "Traceback" not in wrong.stderr
-    missing = run_command(MODULE, "serve", "--dir", tmp_path)
+    missing = run_command_here(MODULE, "serve", "--dir", tmp_path)
     assert missing.returncode == 2
     assert "registry.toml is missing" in missing.stderr
 
@@ -386,11 +387,11 @@ def test_cn_is_not_served_while_holders_keys_lie_there(tmp_path: Path) -> None:
     listen = ("--listen", f"127.0.0.1:{ports[0]}", "--public-listen", f"127.0.0.1:{ports[1]}")
     arguments = ["init", "--dir", str(folder), "--realm", "cn", *shape, *listen]
     assert CliRunner().invoke(cli, arguments, input=typed + "y\n" * 4).exit_code == 0
-    refused = run_command(MODULE, "serve", "--dir", folder)
+    refused = run_command_here(MODULE, "serve", "--dir", folder)
     assert refused.returncode == 2
     assert "ceremony/operator-1.key" in refused.stderr
     assert "Carry each to its key holder" in refused.stderr
-    assert run_command(MODULE, "check", "--dir", folder).returncode == 2
+    assert run_command_here(MODULE, "check", "--dir", folder).returncode == 2
     for path in folder.glob("ceremony/*.key"):
         path.rename(tmp_path / path.name)
     with start_service(MODULE, "serve", "--dir", folder, log=tmp_path / "log") as service:
@@ -415,7 +416,7 @@ def test_with_a_systemd_credential_the_server_publishes_what_operators_signed(tm
     environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
     with start_service(MODULE, "serve", "--dir", folder, log=tmp_path / "log", environ=environ) as service:
         for number in (1, 2):
-            done = run_command(
+            done = run_command_here(
                 MODULE,
                 *("approve", carried, "--dir", folder, "--key", f"operator-{number}", "--yes", "--json"),
                 *("--passphrase-file", folder / "ceremony" / "passphrase"),

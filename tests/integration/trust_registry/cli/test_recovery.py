@@ -14,8 +14,9 @@ from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import init_trust
 from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.mirror import run_mirror
-from tests.simulator.process import free_ports, run_command, start_service
+from tests.simulator.process import free_ports, start_service
 from tests.simulator.registry import Province, admit, found_registry, plan
+from tests.world.command import run_command_here
 from trust_registry.mirror.export import export_tree
 from trust_registry.participants.submission import Publisher
 from trust_registry.registry import Registry
@@ -59,7 +60,7 @@ def test_a_registry_is_rebuilt_from_three_kinds_of_sources(tmp_path: Path) -> No
         run_mirror(files) as web,
     ):
         sources = [f"grpcs://{public}", web.url, str(tmp_path / "node"), "grpcs://127.0.0.1:1"]
-        done = run_command(
+        done = run_command_here(
             *(MODULE, "rebuild", "--dir", tmp_path / "anew", "--root-fingerprint", fingerprint, "--json"),
             *(argument for source in sources for argument in ("--from", source)),
             *("--ca", root / "tls" / "ca.pem", *kept, "--passphrase-file", root / "passphrase"),
@@ -70,7 +71,7 @@ def test_a_registry_is_rebuilt_from_three_kinds_of_sources(tmp_path: Path) -> No
     assert (told["participants"], told["lacking"]) == (2, {})
     assert list(told["refused"]) == ["the registry 127.0.0.1:1"]
     assert told["resumes_above"]["snapshot"] == held.snapshot_version
-    assert run_command(MODULE, "check", "--dir", tmp_path / "anew").returncode == 0
+    assert run_command_here(MODULE, "check", "--dir", tmp_path / "anew").returncode == 0
     with start_service(MODULE, "serve", "--dir", tmp_path / "anew", log=tmp_path / "anew.log"):
         pass
     anew = TrustClient(tmp_path / "node", FolderSource(tmp_path / "anew" / "repository"))
@@ -82,7 +83,7 @@ def test_a_registry_is_rebuilt_from_three_kinds_of_sources(tmp_path: Path) -> No
 
 def test_a_registry_at_grpcs_needs_its_ca(tmp_path: Path) -> None:
     """The command says what to give, and makes nothing."""
-    done = run_command(
+    done = run_command_here(
         *(MODULE, "rebuild", "--dir", tmp_path / "anew", "--from", "grpcs://127.0.0.1:1"),
         *("--root-fingerprint", "sha256:" + 64 * "0"),
     )

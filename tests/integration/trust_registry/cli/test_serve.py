@@ -9,8 +9,9 @@ import pytest
 
 from healthcode.clock import SystemClock
 from healthcode.storage.lock import lock
-from tests.simulator.process import free_ports, run_command
+from tests.simulator.process import free_ports
 from tests.simulator.registry import found_registry, plan
+from tests.world.command import run_command_here
 from trust_registry.registry import Registry
 
 
@@ -36,7 +37,7 @@ def test_a_start_on_a_port_that_is_taken_writes_nothing(registry: Registry, list
     with socket.socket() as taken:
         taken.bind((host, int(port)))
         taken.listen()
-        done = run_command("trust_registry", "serve", "--dir", registry.folder.root)
+        done = run_command_here("trust_registry", "serve", "--dir", registry.folder.root)
     assert done.returncode == 4, done.stderr
     assert f"cannot listen on {host}:{port}" in done.stderr
     assert files(registry) == before
@@ -46,7 +47,7 @@ def test_a_folder_is_served_once(registry: Registry) -> None:
     """Whatever the ports: a second process is refused, and writes nothing."""
     before = files(registry)
     with lock(registry.folder.serving):
-        done = run_command("trust_registry", "serve", "--dir", registry.folder.root)
+        done = run_command_here("trust_registry", "serve", "--dir", registry.folder.root)
     assert done.returncode == 4, done.stderr
     assert f"another process serves {registry.folder.root} already" in done.stderr
     assert files(registry) == before
