@@ -75,6 +75,6 @@ async def _open_folder(
         )
     if bootstrap.realm != settings.realm:
         raise ConfigurationError(
-            f"gateway.toml says realm {settings.realm}, and {folder} is of realm {bootstrap.realm}: correct one",
+            f"gateway.toml says realm {settings.realm}, but {folder} belongs to realm {bootstrap.realm}: correct gateway.toml, or use another folder",
             reason=Reason.REALM_MISMATCH,
         )

@@ -46,6 +46,6 @@ def open_trust(folder: Path) -> TrustStore:
     """
     if not folder.is_dir():
         raise ConfigurationError(
-            f"there is no trust folder {folder}: make one with `healthcode trust init`, or name another"
+            f"there is no trust folder {folder}: make one with `healthcode trust init`, or name an existing one with --trust"
         )
     return TrustStore.open(folder)

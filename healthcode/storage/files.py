@@ -1,6 +1,6 @@
 """Durable files: each is replaced as a whole or not at all, and is on disk when the call returns.
 
-Every durable file of the project is written by this module.
+Every durable file is written here, except the files of a trust generation (trust/disk/write.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Evidence about this machine's clock: a new signed timestamp, and our clock when it arrived (DIR/clock.json).
 
-Verdicts leave open what depends on a clock that seems to be ahead (verification/verify.py).
+Verdicts leave open what depends on a clock that seems to be ahead (verification/outcome.py).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def freshness_warnings(view: TrustView, now: int) -> Iterator[str]:
     age = now - view.timestamp_signed_at
     if age > _SILENT_SECONDS:
         yield (
-            f"the registry has not been heard since {rfc3339(view.timestamp_signed_at)}, {age} s ago: trust is "
+            f"the registry has signed nothing new since {rfc3339(view.timestamp_signed_at)}, {age} s ago: trust is "
             f"{thresholds.tier(age)}. {_coming(view.timestamp_signed_at + thresholds.aging_seconds, now)}. Check the "
             "network and the log (trust_refresh_failed), and call the registry's operators"
         )
@@ -41,4 +41,4 @@ def freshness_warnings(view: TrustView, now: int) -> Iterator[str]:
 def _coming(stale_at: int, now: int) -> str:
     if now > stale_at:
         return "Such codes are UNDECIDED now at most places"
-    return f"Such codes pass until {rfc3339(stale_at)}, at some places for a shorter time"
+    return f"Its valid codes pass until {rfc3339(stale_at)}; at some places they stop earlier"

@@ -1,4 +1,4 @@
-"""TrustStore: a trust folder opened offline, verified from its root down. A damaged generation falls back to an older."""
+"""TrustStore: a trust folder opened offline, verified from its root down. If a generation is damaged, an older one is used."""
 
 from __future__ import annotations
 

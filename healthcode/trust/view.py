@@ -100,8 +100,8 @@ class TrustView:
     def age_seconds(self, issuer: str, now: int) -> int | None:
         """The larger of two ages: of the registry's timestamp and of the issuer's live signature.
 
-        None if the issuer is unknown or never signed. Negative if both were signed after `now`: see
-        ahead_seconds.
+        None if the issuer is unknown or never signed. Negative if both were signed after `now`:
+        this clock is slow, or theirs are fast.
         """
         found = self.issuers.get(issuer)
         if found is None or found.live_signed_at is None:
@@ -117,18 +117,6 @@ class TrustView:
         if age is None:
             return TrustTier.STALE, now - self.timestamp_signed_at
         return thresholds.tier(age), age
-
-    def ahead_seconds(self, issuer: str, now: int) -> int:
-        """How far the latest signed time is after `now`; 0 if none is.
-
-        More than the policy's skew means that this machine's clock (or the signer's) is wrong:
-        verification is then UNDECIDED and raises a clock alarm.
-        """
-        found = self.issuers.get(issuer)
-        latest = self.timestamp_signed_at
-        if found is not None and found.live_signed_at is not None:
-            latest = max(latest, found.live_signed_at)
-        return max(0, latest - now)
 
     def clock_ahead_seconds(self, now: int) -> int:
         """How far the clock evidence shows this machine's clock to be ahead; 0 if it does not.

@@ -65,7 +65,9 @@ def decode_handover(data: bytes) -> HandoverFile:
         return decode_json_file(HandoverFile, data, MAX_HANDOVER_BYTES)
     file = decode_json_file(AuthorityFile, data, MAX_HANDOVER_BYTES)
     if file.previous is None:
-        raise InvalidInputError("this authority follows no other: make it with `authority init --after FILE`")
+        raise InvalidInputError(
+            "this is a first authority, so there is nothing to hand over: to replace one, make it with `authority init --after FILE`"
+        )
     return HandoverFile(
         realm=file.realm,
         participant=file.participant,

@@ -92,7 +92,7 @@ def passphrase(
 ) -> None:
     """Change the passphrase of an authority key.
 
-    This needs the present passphrase. A key whose passphrase is lost is lost. If the other keys
+    This needs the present passphrase. Without its passphrase a key cannot be used again. If the other keys
     reach the threshold, hand over to new keys; if not, see `join --lost-authority`.
     """
     self_test()

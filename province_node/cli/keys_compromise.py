@@ -81,7 +81,7 @@ def compromise(root: Path, kid: str, passphrase_file: Path | None, yes: bool, as
     settings = load_node_settings(root)
     issuer = _issuer(settings)
     stolen = find_stolen(settings, issuer, decode_kid(kid))
-    if not stolen.is_killed:
+    if not stolen.must_be_killed:
         print_result(
             _exchange(root, settings, stolen, passphrase_file, yes=yes), as_json=as_json, table=details
         )

@@ -61,7 +61,7 @@ def _not_yet(failure: PublishFailure | None) -> str:
             f"{said}the registry has not acknowledged it; see `province-node status`. The node keeps trying"
         )
     if failure.reason is Reason.SERVICE_UNAVAILABLE:
-        said += "the registry is out of reach, and until it answers other nodes pass these codes. "
+        said += "the registry is out of reach. Until it answers, other nodes still accept these codes. "
     return f"{said}{failure.reason}: {failure.message}. The node keeps trying"
 
 

@@ -109,7 +109,7 @@ class IssueUseCase:
         replaces: bytes | None = None,
         keeps_refusals: bool = True,
     ) -> Issued:
-        """Issues what can be issued; one bad order refuses itself alone.
+        """Issues what can be issued. A bad order is refused; the others are issued.
 
         With `replaces`, a kid, only holders who have an unexpired code of that key get one (CODE_UNKNOWN for the
         others). Without `keeps_refusals` a refused order may succeed when the request is repeated. Raises
@@ -242,7 +242,7 @@ class IssueUseCase:
         return self._store.record_issue(codes, reasons, request, at)
 
     def _learn(self, signed: Mapping[int, _SignedCode], outcome: IssueOutcome) -> None:
-        """Takes over what another process has decided, before the codes that it hindered are made again."""
+        """Takes over what another process has decided, before the codes that it blocked are made again."""
         for position, obstacle in outcome.not_recorded.items():
             if obstacle is NotRecorded.KEY_KILLED:
                 self._keyring.forbid({signed[position].facts.kid})

@@ -15,7 +15,7 @@ from province_node.settings import NodeSettings
 __all__ = ["Exchanged", "StolenKey", "exchange_key", "find_stolen"]
 
 _ASIDE = "keys-in-wrong-hands"
-_KILLED = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER})
+_MUST_BE_KILLED = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class StolenKey:
     is_published: bool
 
     @property
-    def is_killed(self) -> bool:
+    def must_be_killed(self) -> bool:
         """Whether the key must be killed, because codes depend on it."""
-        return self.is_published and self.purpose in _KILLED
+        return self.is_published and self.purpose in _MUST_BE_KILLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def exchange_key(
     now: int,
     development: bool,
 ) -> Exchanged:
-    """Makes a new key, or takes a new HEAD key that waits to be published; durable when it returns.
+    """Makes a new key, or reuses a new HEAD key that is not published yet; durable when it returns.
 
     Until the authority publishes the new key, the old key stays in force, and the running node goes on with it.
     """

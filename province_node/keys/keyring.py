@@ -37,7 +37,7 @@ class Keyring:
         realm or participant, or not opened by the passphrase.
         """
         # A missing key other than INDEX stops nothing: what it signs waits for another key. A damaged file stops the
-        # start, so that a person moves it aside and no key is given up unseen.
+        # start, so that nobody loses a key without noticing: a person must move the file away.
         self._folder = folder
         self._passphrase = passphrase
         self._participant = participant

@@ -183,7 +183,7 @@ def _foreign(state: EntryState, found: Entry) -> str | None:
     links = {each.link for each in (*state.expected, *([state.accepted] if state.accepted else []))}
     provinces = {each.province for each in (*state.expected, *([state.accepted] if state.accepted else []))}
     if found.link not in links:
-        return f"the authority of this province is another one (link {found.link_seq}), which this node did not ask for"
+        return f"this province has a new authority (link {found.link_seq}) that this node did not ask for"
     if found.province not in provinces:
         return (
             f"province.json version {found.version} was published by somebody who has the authority's keys, and "

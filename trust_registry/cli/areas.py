@@ -36,7 +36,7 @@ __all__ = ["areas", "propose_areas"]
 
 @click.group(cls=CommandGroup)
 def areas() -> None:
-    """The risk of areas, areas/risk.json."""
+    """Show or approve the risk level of areas (areas/risk.json)."""
 
 
 @areas.command(

@@ -51,7 +51,7 @@ def warn_of_bootstrap(proposal: Proposal) -> None:
 
 
 def _restarts_after(proposal: Proposal) -> str | None:
-    """The fingerprint of the root before a restarted root; None for any other proposal."""
+    """The fingerprint of the root before a new bootstrap; None for any other proposal."""
     if proposal.role != "root":
         return None
     root = decode_metadata(proposal.metadata, Root).signed
@@ -92,7 +92,7 @@ def describe_proposal(
 
 
 def _describe_restart(proposal: Proposal, in_force: InForce | None) -> dict[str, Any]:
-    """A warning about a restarted root; once it is in force, the fingerprint that everybody must be told."""
+    """A warning about a new bootstrap; once it is in force, the fingerprint that everybody must be told."""
     after = _restarts_after(proposal)
     if after is None or in_force is None:
         return {}

@@ -35,6 +35,6 @@ class RequestIds:
         digest = hashlib.sha256(content).digest()
         if self._digests.setdefault((caller, request_id), digest) != digest:
             raise ConflictError(
-                "this request_id came with another content before: take a new id for each publication",
+                "this request_id was already used for different content: take a new id for each publication",
                 reason=Reason.REQUEST_ID_REUSED,
             )

@@ -77,7 +77,7 @@ def _roles_of(plan: BootstrapPlan) -> tuple[str, ...]:
 
 
 def draft_bootstrap(repository: Repository, store: ProposalStore, plan: BootstrapPlan) -> Proposal:
-    """Proposes a restarted root, which its new key holders sign; new operators sign targets with it.
+    """Proposes the root of a new bootstrap, which its new key holders sign; new operators sign targets with it.
 
     Raises as check_bootstrap_plan, and PreconditionError (TRUST_ROLLBACK) if nodes have a newer root.
     """

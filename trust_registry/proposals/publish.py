@@ -88,7 +88,7 @@ def _publish_root(transaction: Transaction, proposal: Proposal) -> Receipt:
     published = transaction.current
     metadata = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
     root = metadata.signed
-    # a restarted root is not signed by the root before it: each client refuses it until its operators adopt it
+    # the root of a new bootstrap is not signed by the root before it: each client refuses it until its operators adopt it
     if not is_new_bootstrap(root, published.fingerprint):
         verify_threshold(published.root.signed, "root", metadata)
     verify_threshold(root, "root", metadata)

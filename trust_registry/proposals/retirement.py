@@ -64,8 +64,8 @@ def retirement_warnings(policy: Policy, retirement: Retirement, now: int) -> lis
     for presentation, longest in sorted(policy.max_validity_seconds.items()):
         if rest < longest:
             found.append(
-                f"{presentation} codes live up to {_span(longest)}, but all end {_span(rest)} after the last is signed: "
-                "holders lose them early"
+                f"{presentation} codes are valid for up to {_span(longest)}, but all end {_span(rest)} after the last signature: "
+                "some end before their expiry"
             )
     return found
 

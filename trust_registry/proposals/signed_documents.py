@@ -74,7 +74,7 @@ def signed_documents(proposal: Proposal, in_force: InForce | None) -> list[Signe
         return [SignedDocument("targets", targets, (("the root in force", in_force.root.signed),))]
     root = decode_metadata(proposal.metadata, Root, LIMITS.root_bytes)
     new = ("the new root" if in_force is not None else "the first root", root.signed)
-    # a restarted root is judged only by itself: the keys of the root before it are lost
+    # the root of a new bootstrap is judged only by itself: the keys of the root before it are lost
     if in_force is None or is_new_bootstrap(root.signed, in_force.fingerprint):
         judges: tuple[tuple[str, Root], ...] = (new,)
     else:

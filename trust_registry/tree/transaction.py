@@ -143,7 +143,7 @@ class Transaction:
             for path, data in update.files.items():
                 fresh[self.tree.locate(target_file(path, hashlib.sha256(data).hexdigest()))] = data
             fresh[self.tree.locate(metadata_file(role, update.version))] = update.metadata
-        # never below a version that was published, even if its file is lost here: clients would refuse the snapshot
+        # clients refuse a snapshot that names a lower version than before, even if we lost that version's file
         versions = dict(self.published.given_out) if self.published else {}
         versions.update(
             {role: max(update.version, versions.get(role, 0)) for role, update in updates.items()}

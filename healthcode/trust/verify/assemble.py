@@ -1,6 +1,6 @@
 """From the files of a generation to a TrustView: the only way in which signed bytes become trusted.
 
-Opening a folder and refreshing it use the same functions.
+Only opening a folder calls `assemble`; a refresh uses the same verify functions.
 """
 
 from __future__ import annotations

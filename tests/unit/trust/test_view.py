@@ -34,14 +34,6 @@ def test_an_issuer_that_never_signed_is_stale(client: TrustClient, realm: Simula
     assert view.age_seconds("31", realm.now) is None
 
 
-def test_a_time_ahead_of_the_clock_shows(client: TrustClient, realm: SimulatedRealm) -> None:
-    """A clock that is behind is seen by signed times in its future."""
-    view = client.open().view
-    assert view.ahead_seconds("31", realm.now) == 0
-    assert view.ahead_seconds("31", realm.now - 400) == 400
-    assert view.ahead_seconds("44", realm.now - 400) == 400
-
-
 def test_keys_are_offered_newest_first_within_their_windows(
     client: TrustClient, realm: SimulatedRealm
 ) -> None:

@@ -50,7 +50,7 @@ def test_what_is_not_published_says_so_and_why(node):
     settings, store = node
     assert wait_for_publication(settings).startswith("recorded, NOT published yet: ")
     store.publishing.record_failure(Reason.SERVICE_UNAVAILABLE, "no answer", NOW)
-    assert "until it answers other nodes pass these codes" in wait_for_publication(settings)
+    assert "Until it answers, other nodes still accept these codes" in wait_for_publication(settings)
     store.publishing.record_failure(Reason.SIGNATURE_THRESHOLD, "no HEAD key", NOW)
     assert "SIGNATURE_THRESHOLD: no HEAD key" in wait_for_publication(settings)
     (said,) = publishing_warnings(settings, NOW)
