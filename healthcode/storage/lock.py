@@ -12,7 +12,7 @@ from pathlib import Path
 from healthcode.errors import HealthcodeError
 from healthcode.storage.files import storage_error
 
-__all__ = ["lock"]
+__all__ = ["lock", "lock_folder"]
 
 _PAUSE_SECONDS = 0.05
 
@@ -28,14 +28,28 @@ def lock(
     """Holds the lock file `path` alone, among threads and processes.
 
     Waits without limit, or with `busy` for `wait_seconds` and then raises it. Raises `failure` of the
-    OSError (UnavailableError, STORAGE_FULL) if the lock file cannot be made in its folder.
+    OSError (UnavailableError, STORAGE_FULL) if the lock file cannot be made or locked.
     """
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise failure(path, error) from error
     try:
-        _take_lock(handle, busy, wait_seconds)
+        try:
+            _take_lock(handle, busy, wait_seconds)
+        except OSError as error:  # a file system without locks
+            raise failure(path, error) from error
+        yield
+    finally:
+        os.close(handle)  # releases the lock
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Holds a folder alone, among threads and processes, without a lock file. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)  # releases the lock

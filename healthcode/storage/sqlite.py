@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from healthcode.errors import ConfigurationError, InternalError, OverloadedError, Reason, UnavailableError
+from healthcode.storage.lock import lock_folder
 
 __all__ = ["COMPACTION", "Compaction", "Database", "Migration", "Row", "Session", "copy_database"]
 
@@ -85,7 +86,7 @@ class Database:
                     f"the database {path} can be read by others: `chmod 600 {path}`, and find out who did"
                 )
             self._writer = self._connect(busy_timeout_seconds)
-            self._migrate(migrations)
+            self._bring_up_to_date(migrations)
             self._reader = self._connect(busy_timeout_seconds)
             self._reader.execute("PRAGMA query_only = ON")
         except (sqlite3.Error, OSError) as error:
@@ -105,8 +106,18 @@ class Database:
             connection.execute(f"PRAGMA {setting}")
         return connection
 
+    def _bring_up_to_date(self, migrations: Sequence[Migration]) -> None:
+        if self._schema_version() != len(migrations):
+            # processes that start together wait here: the first one migrates, the others find it done
+            with lock_folder(self._path.parent):
+                self._migrate(migrations)
+
+    def _schema_version(self) -> int:
+        version: int = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        return version
+
     def _migrate(self, migrations: Sequence[Migration]) -> None:
-        done: int = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        done = self._schema_version()
         if done > len(migrations):
             raise ConfigurationError(
                 f"the database {self._path} is of schema {done}, and this software knows {len(migrations)}: "

@@ -41,4 +41,4 @@ def freshness_warnings(view: TrustView, now: int) -> Iterator[str]:
 def _coming(stale_at: int, now: int) -> str:
     if now > stale_at:
         return "Such codes are UNDECIDED now at most places"
-    return f"Its valid codes pass until {rfc3339(stale_at)}; at some places they stop earlier"
+    return f"Valid codes pass until {rfc3339(stale_at)}; at some places they stop earlier"

@@ -194,6 +194,8 @@ class IssueUseCase:
         signed: dict[int, _SignedCode] = {}
         for position, (holder, order) in accepted.items():
             try:
+                # midnight, or the end of the level, may have passed meanwhile
+                self._rules.check(order, issued_at)
                 text, facts = self._sign(order, tags[holder], issued_at)
             except HealthcodeError as error:
                 refused[position] = error

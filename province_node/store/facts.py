@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from healthcode.errors import InternalError, Reason
 from healthcode.wire.claims import LEVEL_BY_NUMBER, NUMBER_BY_LEVEL
@@ -26,6 +27,7 @@ __all__ = [
 _HASH_BYTES = 8
 _VERSION = b"\x01"
 _REFUSED = 0  # in the place of a level's number
+_COUNT = struct.Struct(">H")
 _ITEM = struct.Struct(">HB")  # position, number of the level
 _CODE = struct.Struct(">II8s8s2s8s")  # index, seconds from issue to expiry, kid, salt, tag, hash of the text
 _LENGTH = struct.Struct(">B")
@@ -39,7 +41,7 @@ def hash_text(text: str) -> bytes:
 
 def pack_items(items: Mapping[int, ItemFacts]) -> bytes:
     """The facts of items by position. `issued_at` is not among them: it is one for all items of a part."""
-    packed = bytearray(_VERSION)
+    packed = bytearray(_VERSION + _COUNT.pack(len(items)))
     for position, facts in sorted(items.items()):
         if isinstance(facts, RefusalFacts):
             packed += _ITEM.pack(position, _REFUSED) + _word(facts.reason)
@@ -53,9 +55,18 @@ def pack_items(items: Mapping[int, ItemFacts]) -> bytes:
 
 
 def unpack_items(data: bytes, issued_at: int) -> dict[int, ItemFacts]:
-    """The items of a part whose codes were signed at `issued_at`."""
+    """The items of a part whose codes were signed at `issued_at`. Raises InternalError for damaged bytes."""
+    with _damage_named():
+        items = _unpack_items(data, issued_at)
+        (count,) = _COUNT.unpack_from(data, len(_VERSION))
+        if len(items) != count:
+            raise ValueError
+    return items
+
+
+def _unpack_items(data: bytes, issued_at: int) -> dict[int, ItemFacts]:
     items: dict[int, ItemFacts] = {}
-    offset = _begin(data)
+    offset = _begin(data) + _COUNT.size
     while offset < len(data):
         position, number = _ITEM.unpack_from(data, offset)
         offset += _ITEM.size
@@ -84,8 +95,9 @@ def pack_revoked(revoked: Revoked) -> bytes:
 
 
 def unpack_revoked(data: bytes) -> Revoked:
-    """The counts of a revocation, as an earlier answer."""
-    newly, already = _COUNTS.unpack_from(data, _begin(data))
+    """The counts of a revocation, as an earlier answer. Raises InternalError for damaged bytes."""
+    with _damage_named():
+        newly, already = _COUNTS.unpack_from(data, _begin(data))
     return Revoked(newly, already, repeated=True)
 
 
@@ -96,11 +108,23 @@ def pack_killed(killed: Killed) -> bytes:
 
 
 def unpack_killed(data: bytes) -> Killed:
-    """The result of killing a key, as an earlier answer."""
+    """The result of killing a key, as an earlier answer. Raises InternalError for damaged bytes."""
     offset = _begin(data)
-    codes_out, already = _COUNTS.unpack_from(data, offset)
+    with _damage_named():
+        codes_out, already = _COUNTS.unpack_from(data, offset)
     next_kid = data[offset + _COUNTS.size :]
     return Killed(codes_out, bool(already), next_kid or None, repeated=True)
+
+
+@contextmanager
+def _damage_named() -> Iterator[None]:
+    """One error for every way in which stored bytes can be damaged."""
+    try:
+        yield
+    except (struct.error, ValueError, LookupError) as error:
+        raise InternalError(
+            "the stored facts of a request are damaged: stop the node, keep a copy of its database, restore a backup"
+        ) from error
 
 
 def _begin(data: bytes) -> int:
@@ -119,4 +143,6 @@ def _word(text: str) -> bytes:
 
 def _read_word(data: bytes, offset: int) -> tuple[str, int]:
     end = offset + 1 + data[offset]
+    if end > len(data):
+        raise ValueError
     return data[offset + 1 : end].decode(), end

@@ -274,3 +274,17 @@ def test_a_compaction_leaves_nothing_of_deleted_rows(path: Path) -> None:
     compacted = Database(path, [COMPACTION, *MIGRATIONS, COMPACTION])
     assert not any(b"secret" in each.read_bytes() for each in path.parent.glob("x.db*"))
     assert count(compacted) == 1
+
+
+def test_processes_that_start_together_migrate_once(tmp_path):
+    """A new file that several open at once: each gets the whole schema, and none fails."""
+    program = (
+        "import sys; from pathlib import Path; from healthcode.storage.sqlite import Database;"
+        "steps = [f'CREATE TABLE t{n} (a INTEGER) STRICT' for n in range(40)];"
+        "Database(Path(sys.argv[1]), steps).close()"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "new.db")], stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    assert [(process.communicate()[1], process.returncode) for process in started] == [(b"", 0)] * 4

@@ -15,7 +15,7 @@ def test_fresh_trust_has_no_warning() -> None:
 def test_a_silent_registry_is_reported_with_its_consequence() -> None:
     """After five minutes it says until when codes pass; later that they no longer do. No participant is blamed."""
     (said,) = freshness_warnings(view(timestamp_signed_at=NOW - 7200), NOW)
-    assert "trust is AGING. Such codes pass until 2026-11-22T06:00:00Z" in said
+    assert "trust is AGING. Valid codes pass until 2026-11-22T06:00:00Z" in said
     (stale,) = freshness_warnings(view(timestamp_signed_at=NOW - 86_401), NOW)
     assert "trust is STALE. Such codes are UNDECIDED now" in stale
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from healthcode.errors import InternalError, Reason
@@ -55,3 +57,24 @@ def test_another_version_is_not_misread():
     """Facts of a later release are named, not guessed."""
     with pytest.raises(InternalError, match="version 02"):
         unpack_items(b"\x02" + pack_items({0: code(1)})[1:], NOW)
+
+
+def test_damaged_facts_are_one_error_of_ours():
+    """Whatever happened to the stored bytes, an InternalError leaves or other facts, and no part is lost unseen."""
+    items = {0: code(0), 1: RefusalFacts(Reason.INVALID_REQUEST)}
+    data = pack_items(items)
+    for size in range(len(data)):
+        with pytest.raises(InternalError):
+            unpack_items(data[:size], NOW)
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with suppress(InternalError):
+            assert len(unpack_items(bytes(damaged), NOW)) == len(items)
+    for unpack, good in (
+        (unpack_killed, pack_killed(Killed(1, False, None))),
+        (unpack_revoked, pack_revoked(Revoked(1, 2))),
+    ):
+        for size in range(17):
+            with pytest.raises(InternalError):
+                unpack(good[:size])

@@ -28,4 +28,4 @@ def test_a_retirement_in_a_minute_is_told() -> None:
     assert [each.split()[0] for each in early] == ["LIVE", "PAPER"]
     assert "14 days" in early[1]
     (paper,) = warned(30 * DAY, 37 * DAY)
-    assert "7 days after the last is signed" in paper
+    assert "7 days after the last signature" in paper
