@@ -33,8 +33,8 @@ _UNPROVEN = frozenset(
 class Finding(NamedTuple):
     """What was found about a code.
 
-    `decoded` and `expires_at` (the effective expiry) are None if the text could not be decoded. With `answered` the home province was asked, and
-    `answered_level` replaces the level in the code (None if it gave none).
+    `decoded` and `expires_at` (the effective expiry) are None if the text could not be decoded. With `answered` the
+    home province was asked, and `answered_level` replaces the level in the code (None if it gave none).
     """
 
     outcome: Outcome
