@@ -342,7 +342,7 @@ def test_a_node_alarms_at_a_change_of_its_entry_that_it_did_not_make(country: Co
     country.approve()
     country.refresh()
     # 2. The node sees another authority than the one it asked for; `status` and `entry` say so.
-    assert "another one (link 2)" in (country.alarm() or "")
+    assert "new authority (link 2)" in (country.alarm() or "")
     assert "ALARM" in country.province("status", at=country.node)["own_entry"]
     # 3. It stays until a person has looked.
     assert country.alarm() is not None
