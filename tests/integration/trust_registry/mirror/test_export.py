@@ -13,9 +13,7 @@ from healthcode.storage import files
 from healthcode.trust.format.layout import metadata_file
 from tests.integration.trust_registry.one_province import (
     KEEP,
-    REALM,
     export,
-    make_registry,
     publish,
     trust_folder,
 )
@@ -27,21 +25,6 @@ from trust_registry.mirror.export import export_tree, watch_tree
 from trust_registry.registry import Registry, open_registry
 from trust_registry.tree.files import TIMESTAMP_FILE
 from trust_registry.tree.retention import remove_superseded
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def shanghai() -> Province:
-    return Province("31", REALM)
-
-
-@pytest.fixture
-def registry(tmp_path: Path, clock: ManualClock, shanghai: Province) -> Registry:
-    return make_registry(tmp_path / "registry", clock, shanghai)
 
 
 @pytest.mark.parametrize("name", ["keys/online.key", "node.toml", "trust.json", "index.html"])

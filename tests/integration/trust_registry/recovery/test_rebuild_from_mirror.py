@@ -13,9 +13,7 @@ from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import list_file, metadata_file
 from healthcode.trust.sources.trust_source import FolderSource
 from tests.integration.trust_registry.one_province import (
-    REALM,
     export,
-    make_registry,
     publish,
     rebuilt,
     trust_folder,
@@ -26,21 +24,6 @@ from tests.world.clock import ManualClock
 from trust_registry.proposals.sign import sign_proposal
 from trust_registry.recovery.kept_files import KeptFiles
 from trust_registry.registry import Registry
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def shanghai() -> Province:
-    return Province("31", REALM)
-
-
-@pytest.fixture
-def registry(tmp_path: Path, clock: ManualClock, shanghai: Province) -> Registry:
-    return make_registry(tmp_path / "registry", clock, shanghai)
 
 
 def test_a_registry_is_rebuilt_from_a_mirror_and_clients_go_on(

@@ -14,9 +14,7 @@ from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_snapshot, new_timestamp
 from healthcode.trust.sources.trust_source import FolderSource
 from tests.integration.trust_registry.one_province import (
-    REALM,
     export,
-    make_registry,
     publish,
     rebuilt,
     trust_folder,
@@ -26,21 +24,6 @@ from tests.simulator.registry import Province
 from tests.world.clock import ManualClock
 from trust_registry.registry import Registry
 from trust_registry.tree.files import TIMESTAMP_FILE
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def shanghai() -> Province:
-    return Province("31", REALM)
-
-
-@pytest.fixture
-def registry(tmp_path: Path, clock: ManualClock, shanghai: Province) -> Registry:
-    return make_registry(tmp_path / "registry", clock, shanghai)
 
 
 def test_versions_that_a_node_proves_are_never_given_out_again(
