@@ -1,6 +1,6 @@
 """Runs every command block of docs/operating.md, in order, in a throwaway realm.
 
-The shell and the services are real; a script named `systemctl` starts them, and commands are forked (forkserver.py).
+The shell and the services are real; a script named `systemctl` starts them, and commands are forked (tests/simulator/fork_server.py).
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.forkserver import write_scripts
+from tests.simulator.fork_server import start_fork_server, write_scripts
 from tests.simulator.process import free_ports
-from tests.world.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operating.md"
@@ -68,8 +66,7 @@ def surroundings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
     another = tmp_path / "another"
     another.write_text("another one, for a rehearsal")
     another.chmod(0o600)
-    server = subprocess.Popen([sys.executable, "-m", "tests.end_to_end.forkserver", str(address)], cwd=ROOT)
-    wait_until(address.exists)
+    server = start_fork_server(address)
     try:
         yield {
             **os.environ,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,9 +17,9 @@ from healthcode.trust.store import init_trust
 from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.v1.trust_registry_pb2 import PublishRevocationsRequest
 from tests.simulator.disk import FullDisk
+from tests.simulator.fork_server import run_forked
 from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry
-from tests.world.waiting import PATIENCE_SECONDS
 from trust_registry.participants.submission import Publisher
 from trust_registry.participants.upload import receive_upload
 from trust_registry.registry import Registry
@@ -113,13 +111,8 @@ def test_a_quota_of_the_kernel_is_told_and_loses_nothing(registry: Registry) -> 
     """When RLIMIT_FSIZE stops a real process half way, it says STORAGE_FULL and the tree is unchanged."""
     before = registry.repository.published().versions
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(registry.folder.root), "600"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=True,
-    )
+    done = run_forked(LIMITED, registry.folder.root, "600")
+    assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["STORAGE_FULL"]
     assert registry.repository.published().versions == before
     assert not list(registry.folder.repository.rglob("*.partial"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,6 +21,7 @@ from healthcode.trust.store import init_trust
 from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.v1.trust_registry_pb2 import PublishProvinceRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from tests.simulator.fork_server import run_forked, start_forked
 from tests.simulator.process import free_ports, start_service
 from tests.simulator.realm import NOW
 from tests.simulator.registry import Province, admit, found_registry, operator, plan
@@ -93,14 +94,16 @@ def test_an_acknowledged_publication_survives_kill_9(tmp_path: Path) -> None:
 
 def _publish_and_kill(registry: Registry, spool: Path, chance: random.Random) -> int:
     """Lets a writer publish for a moment and kills it; the last version that it acknowledged."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, registry.folder.root, spool], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(chance.randint(1, 4))]
-    time.sleep(chance.uniform(0.0, 0.03))
-    process.kill()
-    lines += process.stdout.read().splitlines(keepends=True)
+    read, write = os.pipe()
+    with os.fdopen(read) as told:
+        with os.fdopen(write, "w") as stream:
+            process = start_forked(
+                registry.folder.root, spool, script=WRITER, stdout=stream, stderr=sys.stderr
+            )
+        lines = [told.readline() for _ in range(chance.randint(1, 4))]
+        time.sleep(chance.uniform(0.0, 0.03))
+        process.kill()
+        lines += told.read().splitlines(keepends=True)
     process.wait()
     complete = [line for line in lines if line.endswith("\n")]
     assert complete, "the writer ended before it published"
@@ -117,13 +120,7 @@ def test_every_point_of_a_publication_is_a_good_place_to_die(tmp_path: Path) -> 
     reached = []
     for step in range(12):
         version = registry.repository.published().version_of("province-31") + 1
-        done = subprocess.run(
-            [sys.executable, "-c", DYING, registry.folder.root, str(version), str(step)],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+        done = run_forked(DYING, registry.folder.root, str(version), str(step))
         now = registry.repository.published().version_of("province-31")
         if done.returncode == 0:
             assert now == version

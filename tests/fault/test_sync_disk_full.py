@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,8 @@ from healthcode.trust.client import TrustClient
 from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.disk import EVERY_WRITE, FullDisk
+from tests.simulator.fork_server import run_forked
 from tests.simulator.realm import SimulatedRealm
-from tests.world.waiting import PATIENCE_SECONDS
 
 
 def held(folder: Path, realm: SimulatedRealm) -> int:
@@ -99,13 +97,8 @@ def test_a_quota_of_the_kernel_is_told_and_loses_nothing(tmp_path: Path) -> None
     realm.publish()
     mirrored()
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, folder, mirror, "30000", str(realm.now)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=True,
-    )
+    done = run_forked(LIMITED, folder, mirror, "30000", str(realm.now))
+    assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["STORAGE_FULL"], done
     assert held(folder, realm) == 1
     client.refresh(realm.now)

@@ -27,9 +27,9 @@ TODAY = day_of(NOW)
 class Country:
     """`refresh("A")` lets a node follow in folder A; `refused("A", "31")` gives the indices that it refuses."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, now: int = NOW) -> None:
         self.root = root
-        self.clock = ManualClock()
+        self.clock = ManualClock(now)
         self.registry = found_registry(root / "registry", clock=self.clock)
         self.provinces = {code: Province(code, REALM) for code in ("31", "44")}
         self.versions = dict.fromkeys(self.provinces, 0)

@@ -8,8 +8,14 @@ import pytest
 
 from tests.integration.trust_registry.one_province import REALM, make_registry
 from tests.simulator.registry import Province
+from tests.world.cheap_keys import make_keys_cheap
 from tests.world.clock import ManualClock
 from trust_registry.registry import Registry
+
+
+@pytest.fixture(autouse=True)
+def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_keys_cheap(monkeypatch)
 
 
 @pytest.fixture

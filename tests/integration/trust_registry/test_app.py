@@ -372,7 +372,8 @@ def test_sigterm_ends_it_well(tmp_path: Path) -> None:
     """Drained, status 0."""
     port, public_port = free_ports(2)
     init_registry(tmp_path / "r", REALM, port, public_port)
-    with start_service(MODULE, "serve", "--dir", tmp_path / "r", log=tmp_path / "log") as service:
+    arguments = ("serve", "--dir", tmp_path / "r")
+    with start_service(MODULE, *arguments, log=tmp_path / "log", forked=False) as service:
         assert service.stop() == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
 

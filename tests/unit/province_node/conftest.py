@@ -8,7 +8,13 @@ from province_node.keys.keyring import Keyring
 from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW, SimulatedRealm
 from tests.unit.province_node.world import HOME, PASSPHRASE, World, write_keys
+from tests.world.cheap_keys import make_keys_cheap
 from tests.world.clock import ManualClock
+
+
+@pytest.fixture(autouse=True)
+def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_keys_cheap(monkeypatch)
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +29,7 @@ from healthcode.trust.format.next_metadata import with_bootstrap, with_root
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.verify.roots import bootstrap_fingerprints, root_fingerprint, verify_roots
 from healthcode.trust.view import TrustView
+from tests.simulator.fork_server import run_forked
 from tests.simulator.realm import SimulatedRealm
 
 
@@ -358,11 +356,8 @@ def test_a_kill_leaves_the_old_or_the_new(
         place = tmp_path / "mirror" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-    arguments = [folder, tmp_path / "mirror", fingerprint, step, realm.now]
-    killed = subprocess.run(
-        [sys.executable, "-c", _KILL, *map(str, arguments)], env={**os.environ}, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
+    killed = run_forked(_KILL, folder, tmp_path / "mirror", fingerprint, step, str(realm.now))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     store = TrustStore.open(folder)
     assert store.warnings == ()
     is_new = step == "current.swapped"

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from healthcode.trust.client import TrustClient
 from healthcode.trust.disk.read import current_generation, generation_numbers
 from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
+from tests.simulator.fork_server import run_forked
 from tests.simulator.realm import SimulatedRealm
 
 
@@ -191,14 +190,8 @@ def test_a_kill_at_any_step_leaves_a_folder_that_opens(
     client: TrustClient, realm: SimulatedRealm, folder: Path, point: str
 ) -> None:
     """Kill -9 in the middle: the old trust or the new serves, never half of each, and the next refresh heals."""
-    done = subprocess.run(
-        [sys.executable, "-c", CUT, str(folder), point],
-        check=False,
-        cwd=Path(__file__).parents[3],
-        env={**os.environ, "PYTHONPATH": "."},
-        capture_output=True,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    done = run_forked(CUT, folder, point)
+    assert done.returncode == -signal.SIGKILL, done.stderr
     store = TrustStore.open(folder)
     assert store.warnings == ()
     assert store.view.issuers["31"].head_version == (2 if point == "current.swapped" else 1)

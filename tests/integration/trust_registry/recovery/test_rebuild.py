@@ -13,6 +13,7 @@ from healthcode.trust.format.layout import list_file, metadata_file
 from healthcode.trust.sources.trust_source import FolderSource, TrustSource
 from tests.simulator.country import TODAY, Country, fingerprint_of, follow
 from tests.simulator.mirror import run_mirror
+from tests.world.clock import NOW
 from trust_registry.layout import RegistryFolder
 from trust_registry.mirror.export import export_tree
 from trust_registry.monitoring.check import inspect_folder
@@ -171,7 +172,7 @@ def test_a_stolen_keys_version_beyond_all_is_not_taken_for_given_out(country: Co
 def test_a_whole_mirror_of_another_realm_gives_nothing(country: Country, tmp_path: Path) -> None:
     """Each source is checked against the fingerprint."""
     (tmp_path / "elsewhere").mkdir()
-    other = Country(tmp_path / "elsewhere")
+    other = Country(tmp_path / "elsewhere", now=NOW + 1)  # founded in another second: other keys
     with pytest.raises(TrustError, match="another realm"):
         rebuilt(country, export(other, "mirror"))
     assert not (country.root / "anew").exists()

@@ -19,7 +19,7 @@ from tests.integration.trust_registry.one_province import (
     trust_folder,
 )
 from tests.simulator.realm import NOW
-from tests.simulator.registry import Province, found_registry, operator
+from tests.simulator.registry import Province, found_registry, operator, plan
 from tests.world.clock import ManualClock
 from trust_registry.proposals.sign import sign_proposal
 from trust_registry.recovery.kept_files import KeptFiles
@@ -114,7 +114,7 @@ def test_a_mirror_of_another_root_rebuilds_nothing(
     registry: Registry, tmp_path: Path, clock: ManualClock
 ) -> None:
     """The fingerprint decides, and a rebuild that fails leaves nothing behind."""
-    other = found_registry(tmp_path / "other", clock=clock)
+    other = found_registry(tmp_path / "other", clock=clock, ceremony=plan())
     export(other, tmp_path / "mirror")
     with pytest.raises(TrustError, match="no source has a root with fingerprint"):
         rebuilt(registry, tmp_path / "anew", tmp_path / "mirror", clock=clock)
