@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -49,6 +50,7 @@ def stand_alone() -> None:
 
 
 stand_alone()
+gc.disable()  # until all tests are collected: they stay, and looking through them takes a third of that time
 # a slow example says that the machine is busy, and nothing of what is tested
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
@@ -65,3 +67,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 0 if item.nodeid.startswith(_FIRST) else 1 if item.nodeid.startswith(_SECOND) else 2
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()

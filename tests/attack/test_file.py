@@ -1,4 +1,7 @@
-"""Each attack on the files is refused by its own reason over gRPC and HTTP, while the last good trust serves."""
+"""Each attack on the files is refused by its own reason, while the last good trust serves.
+
+All come over gRPC, and one of each reason also over HTTP: a source only fetches, and judges nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,15 @@ from tests.attack.client import AS_EVER, HEALED, Client
 from tests.simulator.attack import ATTACKS, Attack, Scene
 from tests.simulator.realm import SimulatedRealm
 
+ONE_OF_EACH_REASON = list({attack.reason: attack for attack in ATTACKS}.values())
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+
+@pytest.mark.parametrize(
+    ("layer", "attack"),
+    [("grpc", attack) for attack in ATTACKS] + [("mirror", attack) for attack in ONE_OF_EACH_REASON],
+    ids=lambda value: getattr(value, "name", value),
+    indirect=["layer"],
+)
 async def test_it_is_refused_by_name_and_healed_by_itself(
     client: Client, realm: SimulatedRealm, scene: Scene, attack: Attack
 ) -> None:

@@ -82,7 +82,7 @@ def harmed(draw: st.DrawFn, originals: list[tuple[bytes, type]]) -> tuple[bytes,
     return json.dumps(value).encode(), kind
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(harmed(METADATA) | st.tuples(st.binary(max_size=200), st.sampled_from([Root, Targets])))
 def test_metadata(case: tuple[bytes, Any]) -> None:
     """It is metadata of the type that was asked for, or a DecodeError."""
@@ -99,7 +99,7 @@ def test_metadata(case: tuple[bytes, Any]) -> None:
             continue
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(harmed(DOCUMENTS) | st.tuples(st.binary(max_size=200), st.sampled_from([ProvinceFile])))
 def test_documents(case: tuple[bytes, Any]) -> None:
     """It is a document that can be written again, or a DecodeError."""
@@ -138,7 +138,7 @@ def test_manifests(value: Any) -> None:
             raise AssertionError("no garbage is a generation")
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(st.data())
 def test_a_hostile_province_harms_itself_alone(data: st.DataObject) -> None:
     """Whatever a province signs with its own keys, the others move on and its last good files serve."""

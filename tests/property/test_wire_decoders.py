@@ -140,7 +140,7 @@ def test_codes_come_back(said):
     assert not verify_sign1(decoded.sign1, KEY.public, Context.CODE, "test-a")
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(claims, st.randoms(use_true_random=False))
 def test_a_changed_payload_is_refused_or_has_one_spelling(said, random):
     """The cheap check of claims accepts nothing that the full one would not."""

@@ -6,7 +6,7 @@ import pytest
 
 from province_node.keys.keyring import Keyring
 from province_node.store.sqlite.node_store import SqliteNodeStore
-from tests.simulator.realm import NOW, SimulatedRealm
+from tests.simulator.followed import Followed
 from tests.unit.province_node.world import HOME, PASSPHRASE, World, write_keys
 from tests.world.cheap_keys import make_keys_cheap
 from tests.world.clock import ManualClock
@@ -19,7 +19,9 @@ def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world(tmp_path):
-    realm = SimulatedRealm(("00", "31", "44"))
+    followed = Followed.of("00", "31", "44")
+    realm = followed.realm()
+    followed.copy(tmp_path / "trust")
     write_keys(tmp_path / "keys", realm)
     store = SqliteNodeStore(tmp_path / "node.db")
     made = World(
@@ -28,7 +30,7 @@ def world(tmp_path):
         keyring=Keyring(tmp_path / "keys", PASSPHRASE, participant=HOME, realm=realm.realm),
         store=store,
         clock=ManualClock(),
-        view=realm.client(tmp_path / "trust").refresh(NOW).view,
+        view=followed.view,
     )
     made.cover()
     yield made

@@ -1,16 +1,20 @@
 """A realm of three participants, and a client that has seen it once."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from healthcode.trust.client import TrustClient
+from tests.simulator.followed import Followed
 from tests.simulator.realm import SimulatedRealm
+
+FOLLOWED = partial(Followed.of, "00", "11", "31")
 
 
 @pytest.fixture
 def realm() -> SimulatedRealm:
-    return SimulatedRealm(("00", "11", "31"))
+    return FOLLOWED().realm()
 
 
 @pytest.fixture
@@ -20,6 +24,4 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(realm: SimulatedRealm, folder: Path) -> TrustClient:
-    client = realm.client(folder)
-    client.refresh(realm.now)
-    return client
+    return FOLLOWED().client(realm, folder)
