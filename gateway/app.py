@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.api import GatewayServicer
 from gateway.forwarding.ask import Asking
@@ -25,6 +26,7 @@ from healthcode.clock import Clock, SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
+from healthcode.service.background import BackgroundTask
 from healthcode.service.deadline import DeadlineMetrics
 from healthcode.service.lifecycle import run_until_stopped
 from healthcode.service.reporter import NodeReporter
@@ -93,8 +95,16 @@ async def wire_gateway(
         yield Gateway(server, certificate)
 
 
-async def serve(settings: GatewaySettings, *, on_ready: Callable[[], None] | None = None) -> None:
-    """Serves until SIGTERM. Raises HealthcodeError before anything listens if the configuration is wrong."""
+async def serve(
+    settings: GatewaySettings,
+    *,
+    on_ready: Callable[[], None] | None = None,
+    read_log_level: Callable[[], str] | None = None,
+) -> None:
+    """Serves until SIGTERM; on SIGHUP takes the level of `read_log_level`.
+
+    Raises HealthcodeError before anything listens if the configuration is wrong.
+    """
     self_test()
     require_registry(settings)
     load_certificate(settings, SystemClock())
@@ -114,14 +124,19 @@ async def serve(settings: GatewaySettings, *, on_ready: Callable[[], None] | Non
             metrics=metrics,
         )
         follower.on_setback = reporter.report_soon
+        deadlines = DeadlineMetrics.of_service(metrics)
         with start_metrics_server(metrics, settings.metrics.listen):
             await run_until_stopped(
                 [gateway.server],
-                follower.run(),
-                gateway.certificate.follow(),
-                reporter.run(),
-                _measure_deadlines(settings, follower, DeadlineMetrics.of_service(metrics)),
+                [
+                    *follower.tasks(),
+                    BackgroundTask("own_certificate", gateway.certificate.follow),
+                    BackgroundTask("report", reporter.run),
+                    BackgroundTask("deadlines", partial(_measure_deadlines, settings, follower, deadlines)),
+                ],
+                metrics=metrics,
                 on_ready=on_ready,
+                read_log_level=read_log_level,
                 grace_seconds=settings.drain_seconds,
             )
 

@@ -27,7 +27,7 @@ __all__ = ["follow_registry"]
 async def follow_registry(
     settings: GatewaySettings, *, metrics: Metrics, clock: Clock
 ) -> AsyncIterator[TrustFollower]:
-    """The opened trust folder; call `run` of the follower to keep it current.
+    """The opened trust folder; the follower's `tasks` keep it current.
 
     Raises ConfigurationError, or UnavailableError or TrustError if the folder is empty and no
     source can fill it. With a folder that was filled once, it starts without the registry.
@@ -50,9 +50,12 @@ async def follow_registry(
             metrics=metrics,
             poll_seconds=settings.trust.poll_seconds,
         )
-        if not await asyncio.to_thread(follower.open):
-            await follower.refresh_now()
-        yield follower
+        try:
+            if not await asyncio.to_thread(follower.open):
+                await follower.refresh_now()
+            yield follower
+        finally:
+            follower.close()
     finally:
         await channel.close()
 

@@ -17,7 +17,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 
 from healthcode.errors import ConfigurationError, UnavailableError
 
-__all__ = ["LogBudget", "Metrics", "configure_logging", "get_logger", "redact", "start_metrics_server"]
+__all__ = [
+    "LogBudget",
+    "Metrics",
+    "configure_logging",
+    "get_logger",
+    "redact",
+    "set_log_level",
+    "start_metrics_server",
+]
 
 # a second line of defence: no code may log an id number, a name, a code's text or key bytes
 MASK = "[redacted]"
@@ -90,7 +98,7 @@ def configure_logging(
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    set_log_level(level)
     # at INFO they log each key of an m-of-n role that did not sign, which is normal, and each invalid
     # signature, which our own lines report with a reason
     for library in ("tuf", "securesystemslib"):
@@ -105,6 +113,11 @@ def configure_logging(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def set_log_level(level: str) -> None:
+    """Changes the level of the process's log, as `configure_logging` sets it."""
+    logging.getLogger().setLevel(level.upper())
 
 
 def _service_name(service: str) -> structlog.typing.Processor:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from healthcode.clock import Clock
-from healthcode.errors import HealthcodeError
+from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.rpc.server import GrpcServer
+from healthcode.service.background import BackgroundTask
 from healthcode.service.lifecycle import run_until_stopped
 from healthcode.signing.ed25519 import self_test
 from healthcode.telemetry import Metrics, get_logger, start_metrics_server
 from province_node.keys.setup import open_keyring
 from province_node.operations.check import refuse_foreign_certificate, refuse_offline_keys
-from province_node.settings import NodeSettings
+from province_node.settings import NodeSettings, load_node_settings
 from province_node.store.opening import open_store
 from province_node.wiring import (
     NodeCore,
@@ -55,7 +56,13 @@ async def serve(
     try:
         await node.open()
         with start_metrics_server(metrics, settings.metrics.listen):
-            await run_until_stopped(node.servers, *node.background(), on_ready=on_ready)
+            await run_until_stopped(
+                node.servers,
+                node.background(),
+                metrics=metrics,
+                on_ready=on_ready,
+                read_log_level=lambda: load_node_settings(root).log.level,
+            )
     finally:
         await node.close()
         store.close()
@@ -84,15 +91,23 @@ class Node:
         """Opens the trust. Raises UnavailableError or TrustError when there is none."""
         await self._core.trust.open()
 
-    def background(self) -> list[Coroutine[Any, Any, None]]:
-        """What runs beside the servers until cancelled."""
+    def background(self) -> list[BackgroundTask]:
+        """What runs beside the servers."""
         trust, publishing = self._core.trust, self._publishing
-        work = [trust.run(), self._verify_store(), self._core.alarms.measure(trust.view_or_none)]
+        tasks = [
+            *trust.tasks(),
+            BackgroundTask("verify_store", self._verify_store, fatal=(ConfigurationError,)),
+            BackgroundTask("deadlines", partial(self._core.alarms.measure, trust.view_or_none)),
+        ]
         if self._publishes:
-            work += [publishing.publisher.run(), publishing.reporter.run(), self._prune()]
+            tasks += [
+                BackgroundTask("publish", publishing.publisher.run),
+                BackgroundTask("report", publishing.reporter.run),
+                BackgroundTask("prune", self._prune),
+            ]
         else:
             publishing.publisher.allow_issuing()
-        return work
+        return tasks
 
     async def close(self) -> None:
         """Closes channels and threads."""

@@ -11,6 +11,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.settings import TlsSettings
+from healthcode.storage.reading import read_error
 from healthcode.trust.view import TrustView
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ class ServiceLink:
         entry = self._trust().services.get(self._service)
         if entry is None:
             raise TrustError(f"the trust files name no {self._service}: the operators publish its address")
-        stat = self._tls.certificate.stat()
+        try:
+            stat = self._tls.certificate.stat()
+        except OSError as error:
+            raise read_error(f"the certificate {self._tls.certificate}", error) from error
         key = (entry.endpoint, entry.ca_pem, (stat.st_mtime_ns, stat.st_ino))
         if self._channel is None or key != self._key:
             identity = load_tls(

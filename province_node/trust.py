@@ -10,6 +10,7 @@ from healthcode.errors import HealthcodeError, TrustError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.service.background import BackgroundTask
 from healthcode.service.registry_source import GrpcSource, open_mirrors
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.telemetry import Metrics
@@ -79,11 +80,12 @@ class NodeTrust:
                 reason=error.reason,
             ) from error
 
-    async def run(self) -> None:
-        """Follows the registry until cancelled."""
-        await self._follower.run()
+    def tasks(self) -> list[BackgroundTask]:
+        """What follows the registry."""
+        return self._follower.tasks()
 
     async def close(self) -> None:
+        self._follower.close()
         await self._channel.close()
 
     async def refresh(self) -> None:

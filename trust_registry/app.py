@@ -9,6 +9,7 @@ from healthcode.errors import UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerTls, check_free
+from healthcode.service.background import BackgroundTask
 from healthcode.service.lifecycle import run_until_stopped
 from healthcode.signing.ed25519 import self_test
 from healthcode.storage.lock import lock
@@ -22,6 +23,7 @@ from trust_registry.participants.node_reports import NodeReportStore
 from trust_registry.participants.submission import Publisher
 from trust_registry.participants.upload import remove_spools
 from trust_registry.registry import Registry, check_offline_keys
+from trust_registry.settings import load_registry_settings
 from trust_registry.tree.watch import TreeWatch
 from trust_registry.upkeep import Upkeep
 
@@ -81,7 +83,17 @@ async def _serve(registry: Registry, on_ready: Callable[[Mapping[str, int]], Non
                 on_ready(ports)
 
         upkeep = Upkeep(registry, watch, directory, reports, metrics)
-        await run_until_stopped([closed, public], watch.run(), batches.run(), *upkeep.tasks(), on_ready=ready)
+        await run_until_stopped(
+            [closed, public],
+            [
+                BackgroundTask("watch", watch.run),
+                BackgroundTask("batches", batches.run),
+                *upkeep.tasks(),
+            ],
+            metrics=metrics.base,
+            on_ready=ready,
+            read_log_level=lambda: load_registry_settings(registry.folder.configuration).log.level,
+        )
 
 
 def _servers(

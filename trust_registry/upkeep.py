@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, Reason
+from healthcode.service.background import BackgroundTask
 from healthcode.storage.reading import read_file
 from healthcode.telemetry import get_logger
 from healthcode.trust.format.metadata import expires_at
@@ -45,16 +46,15 @@ class Upkeep:
     reports: NodeReportStore
     metrics: RegistryMetrics
 
-    def tasks(self) -> list[Coroutine[object, object, None]]:
-        """One coroutine for each task."""
+    def tasks(self) -> list[BackgroundTask]:
         return [
-            self._observe_nodes(),
-            self._reload_cas(),
-            self._update_gauges(),
-            self._renew_timestamp(),
-            self._publish_proposals(),
-            self._publish_areas(),
-            self._remove_superseded(),
+            BackgroundTask("observe_nodes", self._observe_nodes),
+            BackgroundTask("reload_cas", self._reload_cas),
+            BackgroundTask("update_gauges", self._update_gauges),
+            BackgroundTask("renew_timestamp", self._renew_timestamp),
+            BackgroundTask("publish_proposals", self._publish_proposals),
+            BackgroundTask("publish_areas", self._publish_areas),
+            BackgroundTask("remove_superseded", self._remove_superseded),
         ]
 
     async def _reload_cas(self) -> None:

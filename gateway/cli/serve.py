@@ -43,4 +43,7 @@ def serve(root: Path) -> None:
             f"the gateway of {settings.realm} listens on {settings.listen}", highlight=False
         )
 
-    asyncio.run(app.serve(settings, on_ready=on_ready))
+    def read_log_level() -> str:
+        return load_gateway_settings(GatewayFolder(root).configuration).log.level
+
+    asyncio.run(app.serve(settings, on_ready=on_ready, read_log_level=read_log_level))

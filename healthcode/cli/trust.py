@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -25,6 +25,7 @@ from healthcode.cli.summary import describe_trust, print_refresh, trust_table
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError
 from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.service.background import BackgroundTask, Supervisor
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.settings import split_address
 from healthcode.telemetry import Metrics, configure_logging, start_metrics_server
@@ -173,7 +174,9 @@ def follow(poll_seconds: float, metrics_listen: str | None, folder: Path) -> Non
         )
         follower.open()
         with suppress(KeyboardInterrupt):
-            asyncio.run(_follow(follower, DeadlineReporter(metrics).run(client, clock)))
+            reporter = DeadlineReporter(metrics)
+            deadlines = BackgroundTask("deadlines", partial(reporter.run, client, clock))
+            asyncio.run(_follow([*follower.tasks(), deadlines], metrics))
 
 
 @trust.command(
@@ -191,10 +194,11 @@ def show(folder: Path, as_json: bool) -> None:
     print_result(data, as_json=as_json, table=trust_table)
 
 
-async def _follow(follower: TrustFollower, deadlines: Coroutine[Any, Any, None]) -> None:
+async def _follow(tasks: Sequence[BackgroundTask], metrics: Metrics) -> None:
+    supervisor = Supervisor(metrics)
     async with asyncio.TaskGroup() as group:
-        group.create_task(follower.run())
-        group.create_task(deadlines)
+        for task in tasks:
+            group.create_task(supervisor.keep(task))
 
 
 def _sources(folder: Path, urls: tuple[str, ...], ca: Path | None) -> tuple[SourceName, ...]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from healthcode.errors import InternalError
+from healthcode.errors import HealthcodeError
 from healthcode.rpc.server import GrpcServer
-from healthcode.telemetry import get_logger
+from healthcode.service.background import BackgroundTask, Supervisor
+from healthcode.telemetry import Metrics, get_logger, set_log_level
 
 __all__ = ["run_until_stopped"]
 
@@ -18,8 +18,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 async def run_until_stopped(
     servers: Sequence[GrpcServer],
-    *background: Coroutine[Any, Any, None],
+    background: Sequence[BackgroundTask] = (),
+    *,
+    metrics: Metrics,
     on_ready: Callable[[], None] | None = None,
+    read_log_level: Callable[[], str] | None = None,
     lame_duck_seconds: float = 0.5,
     grace_seconds: float = 10.0,
 ) -> None:
@@ -27,8 +30,9 @@ async def run_until_stopped(
 
     Then health is NOT_SERVING while calls are accepted for `lame_duck_seconds`, so that clients and balancers
     leave; then new calls are refused and those under way finish within `grace_seconds`; then background tasks
-    are cancelled. A second signal skips the grace. A background task that fails stops the service. Raises what a
-    server's `start` or a background task raises.
+    are cancelled. A second signal skips the grace. SIGHUP takes the log level that `read_log_level` gives;
+    certificates are followed without it. A background task that fails is started again. Raises what a server's
+    `start` raises, and InternalError for a background task's fatal error.
     """
     log = get_logger("lifecycle")
     loop = asyncio.get_running_loop()
@@ -41,10 +45,12 @@ async def run_until_stopped(
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, on_signal, number)
+    loop.add_signal_handler(signal.SIGHUP, _reload, read_log_level)
+    supervisor = Supervisor(metrics)
     tasks: list[asyncio.Task[None]] = []
     waiter = asyncio.create_task(stopping.wait())
     try:
-        tasks += [asyncio.create_task(work) for work in background]
+        tasks += [asyncio.create_task(supervisor.keep(task)) for task in background]
         for server in servers:
             await server.start()
         if on_ready is not None:
@@ -55,7 +61,6 @@ async def run_until_stopped(
         await _stop(servers, hurrying, 0 if failed else lame_duck_seconds, grace_seconds)
         if failed is not None:
             await failed  # raises what it failed with
-            raise InternalError("a background task ended, and it never should")
     finally:
         waiter.cancel()
         for task in tasks:
@@ -63,9 +68,21 @@ async def run_until_stopped(
         await asyncio.gather(waiter, *tasks, return_exceptions=True)
         for server in servers:
             await server.stop(0)
-        for number in _SIGNALS:
+        for number in (*_SIGNALS, signal.SIGHUP):
             loop.remove_signal_handler(number)
     log.info("stopped")
+
+
+def _reload(read_log_level: Callable[[], str] | None) -> None:
+    log = get_logger("lifecycle")
+    try:
+        level = None if read_log_level is None else read_log_level()
+    except HealthcodeError as error:
+        log.warning("reload_refused", why=error.message)
+        return
+    if level is not None:
+        set_log_level(level)
+    log.info("reloaded", log_level=level)
 
 
 async def _stop(

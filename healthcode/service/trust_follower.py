@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.service.background import BackgroundTask
 from healthcode.service.trust_monitor import TrustMonitor
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import RefreshResult, TrustClient
@@ -118,25 +119,29 @@ class TrustFollower:
             self._report_sources_and_clock()
             return result
 
-    async def run(self) -> None:
-        """Follows until it is cancelled."""
-        watch = None if self._stub is None else asyncio.create_task(self._watch(self._stub))
+    def tasks(self) -> list[BackgroundTask]:
+        """What keeps the trust current: refreshes, and with a stub the registry's news of when to."""
+        refresh = BackgroundTask("trust_refresh", self._follow)
+        stub = self._stub
+        if stub is None:
+            return [refresh]
+        return [refresh, BackgroundTask("trust_watch", lambda: self._watch(stub))]
+
+    def close(self) -> None:
+        """Ends the thread that refreshes."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _follow(self) -> None:
         pause = FIRST_PAUSE_SECONDS
-        try:
-            while True:
-                self._wake.clear()
-                try:
-                    changed = (await self.refresh_now()).changed
-                except HealthcodeError:
-                    changed = False
-                pause = FIRST_PAUSE_SECONDS if changed else min(2 * pause, LONGEST_PAUSE_SECONDS)
-                await asyncio.sleep(pause)
-                await self._until_woken()
-        finally:
-            if watch is not None:
-                watch.cancel()
-                await asyncio.gather(watch, return_exceptions=True)
-            self._executor.shutdown(wait=False, cancel_futures=True)
+        while True:
+            self._wake.clear()
+            try:
+                changed = (await self.refresh_now()).changed
+            except HealthcodeError:
+                changed = False
+            pause = FIRST_PAUSE_SECONDS if changed else min(2 * pause, LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+            await self._until_woken()
 
     async def _until_woken(self) -> None:
         # jitter, so that the nodes of a country do not poll in step

@@ -25,6 +25,7 @@ from healthcode.signing.kdf import SALT_BYTES, argon2id
 from healthcode.signing.passphrase import check_secret_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import write_new
+from healthcode.storage.reading import read_error
 
 __all__ = [
     "Cost",
@@ -244,7 +245,7 @@ def _read_document(path: Path) -> _Document:
         with path.open("rb") as stream:
             data = stream.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise ConfigurationError(f"key file {path} cannot be read: {error.strerror}") from None
+        raise read_error(f"key file {path}", error) from None
     if len(data) > _MAX_FILE_BYTES:
         raise _foreign(path, f"it is longer than {_MAX_FILE_BYTES} bytes")
     try:

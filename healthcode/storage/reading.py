@@ -7,9 +7,29 @@ import os
 import stat
 from pathlib import Path
 
-from healthcode.errors import ConfigurationError, InvalidInputError, Reason
+from healthcode.errors import (
+    ConfigurationError,
+    HealthcodeError,
+    InvalidInputError,
+    Reason,
+    UnavailableError,
+)
 
-__all__ = ["read_bounded", "read_file", "read_regular"]
+__all__ = ["read_bounded", "read_error", "read_file", "read_regular"]
+
+# these say something about the machine at this moment, and nothing about the file
+_PASSING = frozenset(
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EAGAIN,
+        errno.EINTR,
+        errno.EIO,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+    }
+)
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:
@@ -35,10 +55,20 @@ def read_regular(path: Path, max_bytes: int | None = None) -> bytes:
 
 
 def read_file(path: Path) -> bytes | None:
-    """The bytes of a service's own file; None if there is none. Raises ConfigurationError."""
+    """The bytes of a service's own file; None if there is none. Raises as `read_error` says."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+        raise read_error(str(path), error) from error
+
+
+def read_error(what: str, error: OSError) -> HealthcodeError:
+    """UnavailableError if the machine cannot read now (no free file descriptor, a failing disk).
+
+    Else ConfigurationError: a person must change something. `what` names the file.
+    """
+    if error.errno in _PASSING:
+        return UnavailableError(f"{what} cannot be read now: {error.strerror}", retry_after_seconds=5)
+    return ConfigurationError(f"{what} cannot be read: {error.strerror}")

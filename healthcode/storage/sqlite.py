@@ -160,11 +160,16 @@ class Database:
             )
 
     def verify(self) -> None:
-        """Reads the whole file (about a second a gigabyte). Raises ConfigurationError if it is damaged."""
+        """Reads the whole file (about a second a gigabyte).
+
+        Raises ConfigurationError if it is damaged, UnavailableError if it cannot be read now.
+        """
         try:
             with contextlib.closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
                 connection.execute("PRAGMA query_only = ON")
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.OperationalError as error:  # no free file descriptor, a lock, a disk that fails
+            raise UnavailableError(f"the database {self._path} cannot be read now: {error}") from error
         except sqlite3.Error as error:
             found = str(error)
         if found != "ok":

@@ -24,6 +24,7 @@ from tests.simulator.attack import Scene, attack_named
 from tests.simulator.mirror import Mirror
 from tests.simulator.realm import SimulatedRealm
 from tests.simulator.service import SimulatedRegistry
+from tests.world.background import run_all
 from tests.world.waiting import PATIENCE_SECONDS, until
 
 TIMEOUT_SECONDS = 1.0
@@ -142,7 +143,7 @@ async def test_a_watch_that_cries_wolf_costs_little(
 
     layers.registry.watch = flood
     client = Client(folder, realm, layers.sources["grpc"], log, stub=stub, poll_seconds=60)
-    running = asyncio.create_task(client.follower.run())
+    running = asyncio.create_task(run_all(client.follower.tasks()))
     try:
         await asyncio.sleep(2)
         assert client.count("trust_refresh", result="unchanged") <= 6
@@ -160,7 +161,7 @@ async def test_a_running_service_heals_by_itself(
     """After the registry behaves again, the next poll brings what was missed."""
     attack_named("targets lists a province").harm(realm, scene.past)
     client = Client(folder, realm, layers.sources[layer], log, poll_seconds=0.1)
-    running = asyncio.create_task(client.follower.run())
+    running = asyncio.create_task(run_all(client.follower.tasks()))
     try:
         await until(lambda: client.count("trust_refresh", result=Reason.TARGETS_OVERREACH) >= 2)
         assert client.outcomes() == AS_EVER

@@ -32,14 +32,17 @@ class Gateway:
 async def serve(folder: Path, listen: str) -> None:
     ca = (folder / "client-ca.pem").read_text()
     tls = TlsSettings(certificate=folder / "leaf.pem", private_key=folder / "leaf.key", ca=folder / "ca.pem")
+    metrics = Metrics("contract")
     server = GrpcServer(
         listen,
         ServerTls(tls, client_cas=lambda: [ca]),
-        metrics=Metrics("contract"),
+        metrics=metrics,
         verifier=PeerVerifier(realm="test-contract", ca_for=lambda _: [ca], clock=SystemClock()),
     )
     server.add(gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"], Gateway())
-    await run_until_stopped([server], on_ready=lambda: click.echo(server.port), lame_duck_seconds=0.3)
+    await run_until_stopped(
+        [server], metrics=metrics, on_ready=lambda: click.echo(server.port), lame_duck_seconds=0.3
+    )
 
 
 @click.command()

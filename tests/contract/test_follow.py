@@ -32,6 +32,7 @@ from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.contract.world import REGISTRY, Registry, World
 from tests.simulator.process import free_ports
 from tests.simulator.realm import SimulatedRealm
+from tests.world.background import run_all
 from tests.world.waiting import PATIENCE_SECONDS, eventually, until
 
 
@@ -107,7 +108,7 @@ async def follower_of(
         on_view=on_view,
     )
     follower.open()
-    running = asyncio.create_task(follower.run())
+    running = asyncio.create_task(run_all(follower.tasks()))
     try:
         yield follower
     finally:

@@ -202,7 +202,7 @@ class LightNode:
         await asyncio.to_thread(init_trust, self._folder, self._source, self._told.root_fingerprint)
         await asyncio.to_thread(self.follower.open)
         work: Sequence[Coroutine[Any, Any, None]] = (
-            self.follower.run(),
+            *(task.run() for task in self.follower.tasks()),
             self._publisher.run(),
             self._reporter.run(),
             self._keep_looking(),

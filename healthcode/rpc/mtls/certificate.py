@@ -9,12 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-
-from healthcode.errors import ConfigurationError, HealthcodeError, Reason, UnauthenticatedError
+from healthcode.errors import ConfigurationError, DecodeError, HealthcodeError, Reason, UnauthenticatedError
 from healthcode.identity.peer import PeerId, PeerKind, decode_peer_uri
+from healthcode.identity.x509 import Certificate, decode_certificates, is_signed_by
 
 __all__ = [
     "MAX_PEM_BYTES",
@@ -49,13 +46,10 @@ def decode_leaf(pem: bytes) -> LeafIdentity:
     URI is not a healthcode identity.
     """
     try:
-        certificate = x509.load_pem_x509_certificate(pem[:MAX_PEM_BYTES])
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    except x509.ExtensionNotFound:
-        uris = []
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        certificate = decode_certificates(pem[:MAX_PEM_BYTES])[0]
+    except DecodeError as error:
         raise UnauthenticatedError("the certificate cannot be read") from error
+    uris = certificate.uris
     if len(uris) != 1:
         raise UnauthenticatedError(
             f"the certificate must carry exactly one URI SAN (spiffe://REALM.healthcode/…), and has {len(uris)}"
@@ -69,9 +63,9 @@ def decode_leaf(pem: bytes) -> LeafIdentity:
         ) from error
     return LeafIdentity(
         peer=peer,
-        not_before=int(certificate.not_valid_before_utc.timestamp()),
-        not_after=int(certificate.not_valid_after_utc.timestamp()),
-        sha256=certificate.fingerprint(hashes.SHA256()).hex(),
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
+        sha256=certificate.sha256,
     )
 
 
@@ -79,30 +73,26 @@ def decode_leaf(pem: bytes) -> LeafIdentity:
 @lru_cache(maxsize=1024)
 def is_issued_by(leaf_pem: bytes, ca_pems: tuple[str, ...]) -> bool:
     """Whether one of these CAs signed this leaf directly and may sign; the caller checks the validity times."""
-    try:
-        leaf = x509.load_pem_x509_certificate(leaf_pem)
-    except ValueError:
-        return False
-    return any(_is_issuer(leaf, authority) for pem in ca_pems for authority in _certificates(pem))
+    leaf = _certificates(leaf_pem)[:1]
+    return any(
+        is_signed_by(each, authority) for each in leaf for pem in ca_pems for authority in _certificates(pem)
+    )
 
 
 def encode_pool(pems: Iterable[str]) -> bytes:
     """One PEM with each certificate of `pems` once, re-encoded. What cannot be read is left out."""
     # gRPC stops reading a pool at the first entry that is not a certificate
-    found = (each.public_bytes(serialization.Encoding.PEM) for pem in pems for each in _certificates(pem))
-    return b"".join(dict.fromkeys(found))
+    found = (each.pem for pem in pems for each in _certificates(pem))
+    return "".join(dict.fromkeys(found)).encode()
 
 
 def validity_of(pem: str) -> tuple[int, int]:
     """(not before, not after) of the first certificate in a PEM, in epoch seconds. Raises ConfigurationError."""
     try:
-        certificate = x509.load_pem_x509_certificate(pem.encode())
-    except ValueError as error:
+        certificate = decode_certificates(pem)[0]
+    except DecodeError as error:
         raise ConfigurationError("that is no certificate in PEM form") from error
-    return (
-        int(certificate.not_valid_before_utc.timestamp()),
-        int(certificate.not_valid_after_utc.timestamp()),
-    )
+    return certificate.not_before, certificate.not_after
 
 
 def alternative_names(peer: PeerId) -> str:
@@ -110,17 +100,8 @@ def alternative_names(peer: PeerId) -> str:
     return f"URI:{peer.uri}, DNS:{peer.dns_name}" if peer.kind in SERVERS else f"URI:{peer.uri}"
 
 
-def _certificates(pem: str) -> list[x509.Certificate]:
+def _certificates(pem: bytes | str) -> tuple[Certificate, ...]:
     try:
-        return x509.load_pem_x509_certificates(pem.encode())
-    except ValueError:
-        return []
-
-
-def _is_issuer(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
-    try:
-        constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
-        leaf.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.ExtensionNotFound):
-        return False
-    return constraints.ca
+        return decode_certificates(pem)
+    except DecodeError:
+        return ()

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 
 from healthcode.clock import Clock, SystemClock
-from healthcode.errors import ConfigurationError
+from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId
 from healthcode.rpc.mtls.certificate import encode_pool
 from healthcode.rpc.mtls.tls_files import TlsFiles, load_tls
@@ -95,7 +95,7 @@ class TlsReloader:
                 stamp = _stamp(self._tls.files)
                 files = self._files if stamp == self._stamp else self._load()
                 pool = self._client_pool(files)
-            except (ConfigurationError, OSError) as error:
+            except (HealthcodeError, OSError) as error:
                 self._log.error("tls_reload_refused", why=str(error))
                 return None
             except Exception:  # noqa: BLE001  in gRPC's thread it would refuse the connection

@@ -6,13 +6,13 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from healthcode.clock import rfc3339
-from healthcode.errors import ConfigurationError, UnauthenticatedError
+from healthcode.errors import ConfigurationError, DecodeError, UnauthenticatedError
 from healthcode.identity.peer import PeerId
+from healthcode.identity.x509 import Certificate, decode_certificates
 from healthcode.rpc.mtls.certificate import (
     MAX_PEM_BYTES,
     SERVERS,
@@ -22,6 +22,7 @@ from healthcode.rpc.mtls.certificate import (
     is_issued_by,
 )
 from healthcode.storage.files import write_new, write_output
+from healthcode.storage.reading import read_error
 
 __all__ = ["CertifiedKey", "TlsFiles", "load_ca", "load_tls", "write_private"]
 
@@ -59,17 +60,17 @@ def load_ca(path: Path) -> str:
     """The PEM text of the CA certificate at `path`. Raises ConfigurationError."""
     data = _read(path, "CA certificate")
     try:
-        found = x509.load_pem_x509_certificates(data)
-        is_ca = [c.extensions.get_extension_for_class(x509.BasicConstraints).value.ca for c in found]
-    except (ValueError, x509.ExtensionNotFound) as error:
+        found = decode_certificates(data)
+    except DecodeError as error:
         raise ConfigurationError(
             f"{path} contains no CA certificate in PEM: give the CA's, not a leaf"
         ) from error
-    if not all(is_ca):
+    if not all(each.is_ca for each in found):
         raise ConfigurationError(
             f"{path} contains a certificate that is not a CA's: give the CA's, not a leaf"
         )
-    return data.decode()
+    # without the file's comments, which may be in any encoding
+    return "".join(each.pem for each in found)
 
 
 def load_tls(
@@ -84,15 +85,15 @@ def load_tls(
     ca_pem = load_ca(ca).encode()
     try:
         identity = decode_leaf(certificate_pem)
-    except UnauthenticatedError as error:
+        leaf = decode_certificates(certificate_pem)[0]
+    except (UnauthenticatedError, DecodeError) as error:
         raise ConfigurationError(f"{certificate}: {error.message}") from error
     try:
         key = serialization.load_pem_private_key(key_pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"{private_key} contains no unencrypted private key in PEM") from error
     encoding = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    public = x509.load_pem_x509_certificate(certificate_pem).public_key()
-    if key.public_key().public_bytes(*encoding) != public.public_bytes(*encoding):
+    if key.public_key().public_bytes(*encoding) != leaf.public_key:
         raise ConfigurationError(f"{private_key} is not the key of {certificate}")
     if not is_issued_by(certificate_pem, (ca_pem.decode(),)):
         raise ConfigurationError(f"{certificate} was not issued by {ca}")
@@ -106,7 +107,7 @@ def load_tls(
         )
     if realm is not None and identity.peer.realm != realm:
         raise ConfigurationError(f"{certificate} is of realm {identity.peer.realm}, and this is {realm}")
-    _check_dns_name(certificate, certificate_pem, identity.peer)
+    _check_dns_name(certificate, leaf, identity.peer)
     return TlsFiles(certificate_pem, key_pem, ca_pem, identity)
 
 
@@ -122,15 +123,12 @@ def write_private(path: Path, data: bytes) -> None:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _check_dns_name(path: Path, pem: bytes, peer: PeerId) -> None:
+def _check_dns_name(path: Path, leaf: Certificate, peer: PeerId) -> None:
     """Raises ConfigurationError if a server's certificate lacks the DNS name that its callers check."""
     if peer.kind not in SERVERS:
         return
     name = peer.dns_name
-    names = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(
-        x509.SubjectAlternativeName
-    )
-    if name not in (found.lower() for found in names.value.get_values_for_type(x509.DNSName)):
+    if name not in (found.lower() for found in leaf.dns_names):
         raise ConfigurationError(
             f"{path} lacks the DNS name {name}, which callers check: none could connect. "
             f"Have a new one issued with the subject alternative names {alternative_names(peer)}"
@@ -143,7 +141,7 @@ def _read(path: Path, kind: str) -> bytes:
     except FileNotFoundError as error:
         raise ConfigurationError(f"the {kind} {path} is missing") from error
     except OSError as error:
-        raise ConfigurationError(f"the {kind} {path} cannot be read: {error.strerror}") from error
+        raise read_error(f"the {kind} {path}", error) from error
     if len(data) > MAX_PEM_BYTES:
         raise ConfigurationError(f"the {kind} {path} is larger than {MAX_PEM_BYTES} bytes")
     return data

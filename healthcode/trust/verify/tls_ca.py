@@ -5,17 +5,12 @@ Subjects are compared as RFC 5280 §7.1 says: without regard to case, spaces and
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
 from healthcode.errors import DecodeError, HealthcodeError, PreconditionError
+from healthcode.identity.x509 import Certificate, Subject, decode_certificates
 from healthcode.trust.format.json_files import ServiceEntry
 
 __all__ = [
@@ -35,10 +30,8 @@ MAX_PEM_BYTES = 16_384
 # One pool serves all participants. gRPC stops reading it at the first entry that is no certificate, and BoringSSL
 # looks a CA up by its subject. So each entry must be exactly one CA certificate, and a subject belongs to its first
 # owner. A bad entry is refused on admission and left out on reading: it harms only the participant that published it.
-_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_CURVES = frozenset({"P-256", "P-384", "P-521"})
 _RSA_BITS = range(2048, 8193)
-
-_Subject = tuple[tuple[tuple[str, str], ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +39,7 @@ class TlsCa:
     """One CA certificate: re-encoded as PEM, with the subject that identifies it."""
 
     pem: str
-    subject: _Subject
+    subject: Subject
     name: str
 
 
@@ -69,54 +62,31 @@ def decode_tls_ca(pem: str) -> TlsCa:
     if len(pem) > MAX_PEM_BYTES:
         raise DecodeError("tls_ca.certificate", f"an entry has more than {MAX_PEM_BYTES} bytes")
     try:
-        found = x509.load_pem_x509_certificates(pem.encode())
-        if len(found) != 1:
-            raise DecodeError(
-                "tls_ca.certificate",
-                f"an entry must contain one certificate, not {len(found)}: give each its own entry",
-            )
-        return _decode(found[0])
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, ssl.SSLError) as error:
+        found = decode_certificates(pem)
+    except DecodeError as error:
         raise DecodeError("tls_ca.certificate", "an entry is not a certificate in PEM form") from error
+    if len(found) != 1:
+        raise DecodeError(
+            "tls_ca.certificate",
+            f"an entry must contain one certificate, not {len(found)}: give each its own entry",
+        )
+    return _check(found[0])
 
 
-def _decode(certificate: x509.Certificate) -> TlsCa:
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        constraints = x509.BasicConstraints(ca=False, path_length=None)
-    if not constraints.ca:
+def _check(certificate: Certificate) -> TlsCa:
+    if not certificate.is_ca:
         raise DecodeError("tls_ca.not_ca", "an entry is not a CA: give the CA's certificate, not a leaf")
-    length = len(certificate.subject.public_bytes())
-    if not certificate.subject.rdns or length > MAX_SUBJECT_BYTES:
+    if not 0 < certificate.subject_bytes <= MAX_SUBJECT_BYTES:
         raise DecodeError(
             "tls_ca.subject",
             f"the subject of a CA must not be empty, and has at most {MAX_SUBJECT_BYTES} bytes",
         )
-    key = certificate.public_key()
-    if not (
-        (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES))
-        or (isinstance(key, rsa.RSAPublicKey) and key.key_size in _RSA_BITS)
-    ):
+    kind, _, bits = certificate.key.partition("-")
+    if certificate.key not in _CURVES and not (kind == "RSA" and int(bits) in _RSA_BITS):
         raise DecodeError(
             "tls_ca.key", "the key of a CA is P-256, P-384, P-521, or RSA of 2048 bits and more"
         )
-    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
-    # The parser above is lazy. OpenSSL, a relative of gRPC's BoringSSL, parses the whole certificate here.
-    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
-    return TlsCa(pem, _subject(certificate.subject), certificate.subject.rfc4514_string())
-
-
-def _subject(name: x509.Name) -> _Subject:
-    return tuple(
-        tuple(sorted((attribute.oid.dotted_string, _folded(attribute.value)) for attribute in rdn))
-        for rdn in name.rdns
-    )
-
-
-def _folded(value: str | bytes) -> str:
-    text = value.hex() if isinstance(value, bytes) else value
-    return " ".join(text.split()).casefold()
+    return TlsCa(certificate.pem, certificate.subject, certificate.subject_text)
 
 
 def verify_tls_cas(owner: str, pems: Sequence[str], others: Mapping[str, Sequence[str]]) -> None:
@@ -138,7 +108,7 @@ def select_tls_cas(
     """(PEM entries in use of each owner, faults of the others); the first owner of a subject keeps it."""
     kept: dict[str, tuple[str, ...]] = {}
     faults: list[TlsCaFault] = []
-    owners: dict[_Subject, str] = {}
+    owners: dict[Subject, str] = {}
     known: set[str] = set()
     for owner, pems in published.items():
         mine: list[str] = []
@@ -178,7 +148,6 @@ def published_tls_cas(
 def split_pem(pem: str) -> tuple[str, ...]:
     """Each certificate of a PEM file, re-encoded; empty if the file cannot be read."""
     try:
-        found = x509.load_pem_x509_certificates(pem.encode())
-    except ValueError:
+        return tuple(each.pem for each in decode_certificates(pem))
+    except DecodeError:
         return ()
-    return tuple(each.public_bytes(serialization.Encoding.PEM).decode() for each in found)

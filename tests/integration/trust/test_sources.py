@@ -24,6 +24,7 @@ from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.mirror import run_mirror
 from tests.simulator.realm import PEM, SimulatedRealm
+from tests.world.background import run_all
 from tests.world.waiting import until
 
 YEAR = 365 * 86_400
@@ -54,7 +55,7 @@ async def following(
         poll_seconds=0.2,
     )
     follower.open()
-    running = asyncio.create_task(follower.run())
+    running = asyncio.create_task(run_all(follower.tasks()))
     try:
         yield follower
     finally:

@@ -12,6 +12,7 @@ from healthcode.service.trust_follower import TrustFollower
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
 from healthcode.trust.sources.trust_source import FolderSource
+from tests.world.background import run_all
 from tests.world.clock import ManualClock
 from tests.world.waiting import until
 
@@ -40,7 +41,7 @@ async def test_polls_have_jitter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         )
         for _ in range(16)
     ]
-    running = [asyncio.create_task(follower.run()) for follower in followers]
+    running = [asyncio.create_task(run_all(follower.tasks())) for follower in followers]
     await until(lambda: len(waits) >= len(followers))
     for task in running:
         task.cancel()
