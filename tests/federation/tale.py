@@ -178,10 +178,15 @@ async def _restore(
     federation.kill_registry()
     await asyncio.to_thread(federation.restore)
     await federation.kill(1)
-    await asyncio.to_thread(federation.start_registry)
-    began = time.monotonic()
     others = [code for code in codes if code != dark]
-    await asyncio.gather(federation.revive(1), load.go(4, _alive(federation, 1) - {dark}))
+    for code in others:  # the restored registry learns nothing, until one node has seen how old it is
+        federation.silence(code)
+    await asyncio.to_thread(federation.start_registry)
+    await federation.revive(1)
+    await _until_refused(federation)
+    federation.heal(*others)
+    began = time.monotonic()
+    await load.go(4, others)
     await load.go(2, others)
     await federation.converge(REST_SECONDS, among=others)
     took = time.monotonic() - began
@@ -192,6 +197,14 @@ async def _restore(
     federation.heal(dark)
     await load.go(2, [dark])
     return took
+
+
+async def _until_refused(federation: Federation) -> None:
+    """Waits until a node has refused the restored registry's older files."""
+    until = time.monotonic() + REST_SECONDS
+    while not any(state.get("TRUST_ROLLBACK") for state in (await federation.states()).values()):
+        assert time.monotonic() < until, "no node refused what is older"
+        await asyncio.sleep(0.3)
 
 
 async def _until_whole(federation: Federation) -> None:
