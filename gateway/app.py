@@ -41,9 +41,8 @@ __all__ = ["Gateway", "serve", "wire_gateway"]
 SERVICE = "healthcode-gateway"
 _MEASURE_SECONDS = 60
 
-# All callers are provinces. `concurrent_calls` lets the bulkheads of all homes be full at the same
-# time; `streams_per_connection` lets one node wait for several slow homes at once.
-LIMITS = ServerLimits(concurrent_calls=4096, streams_per_connection=512)
+# lets one node wait for several slow homes at once
+LIMITS = ServerLimits(streams_per_connection=512)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import re
-import sys
 import time
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +13,11 @@ from urllib.parse import urlsplit
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from healthcode.errors import ConfigurationError, UnavailableError
+from healthcode.log_writer import LogWriter
 
 __all__ = [
     "LogBudget",
@@ -34,6 +36,7 @@ _SECRET_KEYS = re.compile(
     r"(^|_)(code|codes|code_text|number|id_number|document|name|full_name|masked_name|holder|passphrase|password"
     r"|seed|secret|private|private_key|key_pem|question|answer|nonce|salt|tag)$"
 )
+_FOREIGN = ("grpc", "asyncio", "tuf", "securesystemslib", "urllib3", "py.warnings")
 # event fields that match the pattern but are not secret
 _PLAIN_KEYS = frozenset(
     {"grpc_code", "exit_code", "participant_code", "file_name", "role_name", "logger_name"}
@@ -89,7 +92,9 @@ def configure_logging(
         if style == "json"
         else structlog.dev.ConsoleRenderer(colors=False)
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    # a stream that is given is one in memory, which cannot block
+    handler = LogWriter() if stream is None else logging.StreamHandler(stream)
+    handler.addFilter(_ForeignBudget())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -113,6 +118,19 @@ def configure_logging(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+class _ForeignBudget(logging.Filter):
+    """Limits the lines of other libraries by logger and message: a peer that vanishes is no incident."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._budget = LogBudget(burst=5, period_seconds=60)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(_FOREIGN):
+            return True
+        return self._budget.take(f"{record.name} {str(record.msg)[:80]}") is not None
 
 
 def set_log_level(level: str) -> None:
@@ -161,6 +179,18 @@ class LogBudget:
         return left_out
 
 
+class _DroppedLines(Collector):
+    """`healthcode_log_dropped_lines_total`, of the process's log."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        dropped = sum(each.dropped for each in logging.getLogger().handlers if isinstance(each, LogWriter))
+        yield CounterMetricFamily(
+            "healthcode_log_dropped_lines",
+            "Log lines dropped, because the log's reader was too slow",
+            value=dropped,
+        )
+
+
 class Metrics:
     """A service's Prometheus registry. Every name has the prefix `healthcode_`; labels are closed words, never data."""
 
@@ -171,6 +201,7 @@ class Metrics:
             "rpc_total", "Calls served, by method and gRPC code", ("method", "grpc_code")
         )
         self.rpc_seconds = self.histogram("rpc_seconds", "Time to serve a call", ("method",))
+        self.registry.register(_DroppedLines())
         self.rpc_open = self.gauge("rpc_open", "Calls being served now", ("method",))
 
     def counter(self, name: str, what: str, labels: Sequence[str] = ()) -> Counter:

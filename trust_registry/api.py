@@ -212,13 +212,16 @@ class TrustRegistry:
         try:
             yield
         except HealthcodeError as error:
-            self._log.warning(
-                "publication_refused",
-                kind=kind,
-                participant=participant,
-                reason=error.reason.value,
-                why=error.message,
-            )
+            left_out = self._budget.take(f"{kind} {participant} {error.reason}")
+            if left_out is not None:
+                self._log.warning(
+                    "publication_refused",
+                    kind=kind,
+                    participant=participant,
+                    reason=error.reason.value,
+                    why=error.message,
+                    left_out=left_out,
+                )
             raise
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from healthcode.errors import PermissionDeniedError
 from healthcode.identity.peer import PeerId, PeerKind
 
-__all__ = ["ACCESS", "AccessRule", "Ending", "check_access"]
+__all__ = ["ACCESS", "AccessRule", "Ending", "Room", "check_access"]
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -34,13 +34,22 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """How many calls of one method a server has under way, in total and of one caller (None: no share)."""
+
+    capacity: int
+    per_caller: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AccessRule:
     """What one RPC demands.
 
     `callers` may call it; with `anonymous`, so may callers without a valid certificate. With `deadline_required`
     the call must have a deadline; a long-lived stream has `idle_seconds` between its requests instead.
     `max_request_bytes` limits each request message. With `has_items`, a string or item that cannot be decoded
-    affects that item alone (see lenient_items), and never ends a stream.
+    affects that item alone (see lenient_items), and never ends a stream. A method whose calls wait, for another
+    party or for the disk, has a `room` of its own, so that one slow partner never takes the places of Verify.
     """
 
     callers: frozenset[PeerKind]
@@ -50,6 +59,7 @@ class AccessRule:
     idle_seconds: float | None = None
     ending: Ending = Ending.NEVER
     has_items: bool = False
+    room: Room | None = None
 
 
 _EVERYONE = frozenset(PeerKind)
@@ -106,18 +116,24 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
             has_items=True,
         ),
         "/healthcode.v1.ProvinceNodeService/QueryStatus": AccessRule(
-            _INTEGRATOR, max_request_bytes=256 * KIB, has_items=True
+            _INTEGRATOR, max_request_bytes=256 * KIB, has_items=True, room=Room(192, per_caller=64)
         ),
-        "/healthcode.v1.ProvinceIssuerService/IssueCode": AccessRule(_ISSUER),
-        "/healthcode.v1.ProvinceIssuerService/IssueCodes": AccessRule(_ISSUER, max_request_bytes=1 * MIB),
-        "/healthcode.v1.ProvinceIssuerService/RevokeCodes": AccessRule(_ISSUER, max_request_bytes=4 * MIB),
+        "/healthcode.v1.ProvinceIssuerService/IssueCode": AccessRule(_ISSUER, room=Room(128, per_caller=96)),
+        "/healthcode.v1.ProvinceIssuerService/IssueCodes": AccessRule(
+            _ISSUER, max_request_bytes=1 * MIB, room=Room(16, per_caller=8)
+        ),
+        "/healthcode.v1.ProvinceIssuerService/RevokeCodes": AccessRule(
+            _ISSUER, max_request_bytes=4 * MIB, room=Room(32, per_caller=16)
+        ),
         "/healthcode.v1.ProvinceIssuerService/RevokeMatching": AccessRule(
-            _ISSUER, max_request_bytes=128 * KIB
+            _ISSUER, max_request_bytes=128 * KIB, room=Room(8, per_caller=4)
         ),
         "/healthcode.v1.ProvinceIssuerService/KillKey": AccessRule(_ISSUER, max_request_bytes=4 * KIB),
         "/healthcode.v1.ProvinceIssuerService/ListKeyHolders": AccessRule(_ISSUER, max_request_bytes=4 * KIB),
-        "/healthcode.v1.GatewayService/Ask": AccessRule(_PROVINCE),
-        "/healthcode.v1.FederationService/Answer": AccessRule(_GATEWAY),
+        # the bulkheads of all homes may be full at the same time
+        "/healthcode.v1.GatewayService/Ask": AccessRule(_PROVINCE, room=Room(4096, per_caller=1024)),
+        # one caller: the gateway
+        "/healthcode.v1.FederationService/Answer": AccessRule(_GATEWAY, room=Room(256)),
         "/grpc.health.v1.Health/Check": _OPEN_CALL,
         "/grpc.health.v1.Health/Watch": replace(_OPEN_WATCH, ending=Ending.ON_STOP),
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _OPEN_STREAM,

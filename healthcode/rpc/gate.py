@@ -64,7 +64,7 @@ class Gate:
         self._rule = state.access.get(path)
         # health has no quota: a client that cannot watch our health leaves this server
         self._is_health = path.startswith(_HEALTH)
-        self._quota = state.calls
+        self._quota = state.rooms.get(path, state.calls)
         if method.client_streaming or method.server_streaming:
             has_end = self._rule is None or self._rule.ending is Ending.NEVER
             self._quota = state.fetches if has_end else state.streams

@@ -18,10 +18,12 @@ __all__ = ["GateState", "ServerLimits"]
 class ServerLimits:
     """Numbers of concurrent calls, and durations in seconds.
 
-    Fetches are streams that end by themselves. `idle_seconds` replaces that of the access table.
+    Fetches are streams that end by themselves. `idle_seconds` replaces that of the access table, which gives
+    methods that wait a room of their own.
     """
 
     concurrent_calls: int = 256
+    calls_per_caller: int = 192
     concurrent_fetches: int = 512
     concurrent_streams: int = 512
     fetches_per_caller: int = 128
@@ -56,13 +58,19 @@ class GateState:
     ended: set[Ending] = field(default_factory=set)
     waits: dict[asyncio.Timeout, Ending] = field(default_factory=dict)
     log_budget: LogBudget = field(default_factory=LogBudget)
+    rooms: Mapping[str, Quota] = field(init=False)
     calls: Quota = field(init=False)
     fetches: Quota = field(init=False)
     streams: Quota = field(init=False)
 
     def __post_init__(self) -> None:
         limits, has_identities = self.limits, self.verifier is not None
-        self.calls = Quota(limits.concurrent_calls)
+        self.rooms = {
+            path: Quota(rule.room.capacity, rule.room.per_caller)
+            for path, rule in self.access.items()
+            if rule.room is not None
+        }
+        self.calls = Quota(limits.concurrent_calls, limits.calls_per_caller)
         self.fetches = Quota(
             limits.concurrent_fetches,
             limits.fetches_per_caller,

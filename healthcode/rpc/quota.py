@@ -1,6 +1,6 @@
 """How many calls of one kind a server takes at once, in total and per caller.
 
-A server has three quotas, so that one kind of call cannot block another: calls, fetches, and endless streams.
+A server has quotas for calls, fetches and endless streams, and for each method that waits, so that none blocks another.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -25,8 +26,7 @@ from healthcode.errors import (
     Reason,
     UnavailableError,
 )
-from healthcode.rpc.access import ACCESS
-from healthcode.rpc.server import ServerLimits
+from healthcode.rpc.access import ACCESS, Room
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import gateway_pb2, province_node_pb2, trust_registry_pb2
 from healthcode.v1.gateway_pb2_grpc import GatewayServiceStub
@@ -178,10 +178,14 @@ async def test_a_method_that_is_not_served_here(world: World) -> None:
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+ASK = "/healthcode.v1.GatewayService/Ask"
+ROOM_FOR_TWO = {**ACCESS, ASK: replace(ACCESS[ASK], room=Room(2))}
+
+
 async def test_too_many_calls_at_once_are_shed_with_advice(world: World) -> None:
     """Over the limit a call is refused at once with RetryInfo, and there is room again afterwards, many times over."""
     servicer = Gateway()
-    channel = await connect(world, servicer, limits=ServerLimits(concurrent_calls=2))
+    channel = await connect(world, servicer, access=ROOM_FOR_TWO)
     stub = GatewayServiceStub(channel)
     for _ in range(3):
         servicer.started.clear()
@@ -209,7 +213,7 @@ async def test_too_many_calls_at_once_are_shed_with_advice(world: World) -> None
 async def test_the_room_of_calls_that_were_given_up_is_freed(world: World) -> None:
     """Cancelled and timed-out calls leave no count behind (the library's own limit once leaked)."""
     servicer = Gateway()
-    channel = await connect(world, servicer, limits=ServerLimits(concurrent_calls=2))
+    channel = await connect(world, servicer, access=ROOM_FOR_TWO)
     stub = GatewayServiceStub(channel)
     for _ in range(20):
         # refused where the server has not noticed yet that those before have gone

@@ -15,7 +15,7 @@ from healthcode.identity.peer import PeerId
 from healthcode.rpc.mtls.certificate import encode_pool
 from healthcode.rpc.mtls.tls_files import TlsFiles, load_tls
 from healthcode.settings import TlsSettings
-from healthcode.telemetry import get_logger
+from healthcode.telemetry import LogBudget, get_logger
 
 __all__ = ["ServerTls", "TlsReloader"]
 
@@ -48,6 +48,7 @@ class TlsReloader:
         self._tls = tls
         self._lock = threading.Lock()
         self._log = get_logger("tls")
+        self._budget = LogBudget(burst=3, period_seconds=60)  # each connection of a stranger asks
         self._stamp = _stamp(tls.files)
         self._files = self._load()
         self._pool = self._client_pool(self._files)
@@ -96,10 +97,12 @@ class TlsReloader:
                 files = self._files if stamp == self._stamp else self._load()
                 pool = self._client_pool(files)
             except (HealthcodeError, OSError) as error:
-                self._log.error("tls_reload_refused", why=str(error))
+                if (left_out := self._budget.take("refused")) is not None:
+                    self._log.error("tls_reload_refused", why=str(error), left_out=left_out)
                 return None
             except Exception:  # noqa: BLE001  in gRPC's thread it would refuse the connection
-                self._log.exception("tls_reload_failed")
+                if (left_out := self._budget.take("failed")) is not None:
+                    self._log.exception("tls_reload_failed", left_out=left_out)
                 return None
             self._stamp = stamp
             if files is self._files and pool == self._pool:
