@@ -58,6 +58,7 @@ class Compaction:
 
 
 COMPACTION = Compaction()
+_LOG_BYTES = 64 * 1024 * 1024
 
 Migration = str | Callable[[Session], None] | Compaction
 """Statements, or a function for what SQL cannot say: each runs once, in one transaction. Or a compaction."""
@@ -102,6 +103,8 @@ class Database:
             "synchronous = FULL",
             "foreign_keys = ON",
             "trusted_schema = OFF",
+            # a log that once grew gives its room back
+            f"journal_size_limit = {_LOG_BYTES}",
         ):
             connection.execute(f"PRAGMA {setting}")
         return connection

@@ -256,6 +256,8 @@ class NodeStore(Protocol):
     def prune(self, now: int) -> None:
         """Forgets expired codes, their revocations, old requests and tags. Level history stays.
 
+        Takes its time, in short steps: other calls go on between them. A kill in the middle does no harm.
+
         `now` must be a time that somebody else vouches for: by a clock that runs ahead, counters still
         in use would be forgotten, and indices given twice.
         """

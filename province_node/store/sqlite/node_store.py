@@ -13,15 +13,13 @@ from province_node.store.sqlite.answering import SqliteAnswering
 from province_node.store.sqlite.issuing import SqliteIssuing
 from province_node.store.sqlite.killing import SqliteKilling
 from province_node.store.sqlite.padding_entries import SqlitePadding
+from province_node.store.sqlite.pruning import SqlitePruning
 from province_node.store.sqlite.published import SqlitePublishing
 from province_node.store.sqlite.revoking import SqliteRevoking
 from province_node.store.sqlite.schema import MIGRATIONS
 from province_node.store.sqlite.statements import number
 
 __all__ = ["SqliteNodeStore"]
-
-_SECONDS_PER_DAY = 86_400
-_KEPT_DAYS = 2  # how long a code's record outlives the day of its expiry
 
 
 class SqliteNodeStore:
@@ -36,6 +34,7 @@ class SqliteNodeStore:
         self.answering = SqliteAnswering(self._database)
         self.publishing = SqlitePublishing(self._database)
         self.padding = SqlitePadding(self._database)
+        self._pruning = SqlitePruning(self._database)
 
     def counts(self, now: int) -> Mapping[str, int]:
         with self._database.read() as db:
@@ -48,13 +47,7 @@ class SqliteNodeStore:
             }
 
     def prune(self, now: int) -> None:
-        day = now // _SECONDS_PER_DAY
-        with self._database.transaction() as db:
-            db.execute("DELETE FROM request WHERE expires_at <= ?", (now,))
-            # AUTOINCREMENT never gives a revocation's sequence twice, also after the highest is deleted
-            for table in ("code", "revocation", "series", "padding", "list_version"):
-                db.execute(f"DELETE FROM {table} WHERE day < ?", (day - _KEPT_DAYS,))  # noqa: S608  our own names
-            db.execute("DELETE FROM holder_tag WHERE day < ?", (day,))
+        self._pruning.prune(now)
 
     def verify(self) -> None:
         self._database.verify()
