@@ -23,24 +23,31 @@ class LogWriter(logging.Handler):
         super().__init__()
         self.dropped = 0
         self._file = file
-        self._lines: queue.Queue[str] = queue.Queue(max_lines)
+        # not `Queue`, whose lock is not re-entrant: a finaliser that logs would wait for its own thread
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._max_lines = max_lines
+        self._accepted = self._done = 0
         self._told = 0
         # a daemon: a file that takes nothing must not keep the process alive
         threading.Thread(target=self._write, name="log", daemon=True).start()
         atexit.register(self.flush)
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._lines.put_nowait(self.format(record))
-        except queue.Full:
+        if self._lines.qsize() >= self._max_lines:
             self.dropped += 1
+            return
+        try:
+            line = self.format(record)
         except Exception:  # noqa: BLE001  as every handler of the library: logging never raises
             self.handleError(record)
+            return
+        self._accepted += 1
+        self._lines.put(line)
 
     def flush(self) -> None:
         """Waits until all lines are written, two seconds at most."""
         give_up = time.monotonic() + _END_SECONDS
-        while self._lines.unfinished_tasks and time.monotonic() < give_up:
+        while self._done < self._accepted and time.monotonic() < give_up:
             time.sleep(0.005)
 
     def _write(self) -> None:
@@ -54,7 +61,7 @@ class LogWriter(logging.Handler):
             except OSError:  # the reader is gone
                 self.dropped += 1
             finally:
-                self._lines.task_done()
+                self._done += 1
 
     def _write_whole(self, text: str) -> None:
         data = text.encode(errors="backslashreplace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from healthcode.telemetry import Metrics, get_logger, start_metrics_server
 from province_node.keys.setup import open_keyring
 from province_node.operations.check import refuse_foreign_certificate, refuse_offline_keys
 from province_node.settings import NodeSettings, load_node_settings
-from province_node.store.opening import open_store
+from province_node.store.opening import note_damage, open_store
 from province_node.wiring import (
     NodeCore,
     build_codes,
@@ -120,7 +121,12 @@ class Node:
     async def _verify_store(self) -> None:
         """At start and each day: a damaged database stops the node, whichever part of it is damaged."""
         while True:
-            await asyncio.to_thread(self._core.store.verify)
+            try:
+                await asyncio.to_thread(self._core.store.verify)
+            except ConfigurationError:
+                with contextlib.suppress(OSError):
+                    note_damage(self._core.settings.database)
+                raise
             await asyncio.sleep(_VERIFY_SECONDS)
 
     async def _prune(self) -> None:

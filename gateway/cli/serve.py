@@ -15,6 +15,7 @@ from gateway.settings import load_gateway_settings
 from healthcode.cli.console import Command, error_console, json_option
 from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock
+from healthcode.service.lifecycle import ignore_hangup
 
 __all__ = ["check", "serve"]
 
@@ -36,6 +37,7 @@ def check(root: Path, as_json: bool) -> None:
 @dir_option
 def serve(root: Path) -> None:
     """Serve until SIGTERM, then finish the questions in progress."""
+    ignore_hangup()
     settings = load_gateway_settings(GatewayFolder(root).configuration)
 
     def on_ready() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import importlib
+import io
 import json
 import os
 import secrets
@@ -121,6 +122,9 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
     """
     args = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in args
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = command.main(args=args, standalone_mode=False)
     except click.exceptions.Exit as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from cryptography import x509
@@ -44,6 +45,8 @@ class Certificate:
     parsed: x509.Certificate = field(repr=False, compare=False)
 
 
+# results do not change; reading one whole takes a millisecond
+@lru_cache(maxsize=512)
 def decode_certificates(pem: bytes | str) -> tuple[Certificate, ...]:
     """Every certificate in a PEM file, at least one. Raises DecodeError (certificate)."""
     try:

@@ -48,8 +48,8 @@ class AccessRule:
     `callers` may call it; with `anonymous`, so may callers without a valid certificate. With `deadline_required`
     the call must have a deadline; a long-lived stream has `idle_seconds` between its requests instead.
     `max_request_bytes` limits each request message. With `has_items`, a string or item that cannot be decoded
-    affects that item alone (see lenient_items), and never ends a stream. A method whose calls wait, for another
-    party or for the disk, has a `room` of its own, so that one slow partner never takes the places of Verify.
+    affects that item alone (see lenient_items), and never ends a stream. A method that may have many calls waiting,
+    for another party or for the disk, has a `room` of its own, so that they never take the places of Verify.
     """
 
     callers: frozenset[PeerKind]
@@ -120,13 +120,13 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
         ),
         "/healthcode.v1.ProvinceIssuerService/IssueCode": AccessRule(_ISSUER, room=Room(128, per_caller=96)),
         "/healthcode.v1.ProvinceIssuerService/IssueCodes": AccessRule(
-            _ISSUER, max_request_bytes=1 * MIB, room=Room(16, per_caller=8)
+            _ISSUER, max_request_bytes=1 * MIB, room=Room(32, per_caller=16)
         ),
         "/healthcode.v1.ProvinceIssuerService/RevokeCodes": AccessRule(
             _ISSUER, max_request_bytes=4 * MIB, room=Room(32, per_caller=16)
         ),
         "/healthcode.v1.ProvinceIssuerService/RevokeMatching": AccessRule(
-            _ISSUER, max_request_bytes=128 * KIB, room=Room(8, per_caller=4)
+            _ISSUER, max_request_bytes=128 * KIB, room=Room(16, per_caller=8)
         ),
         "/healthcode.v1.ProvinceIssuerService/KillKey": AccessRule(_ISSUER, max_request_bytes=4 * KIB),
         "/healthcode.v1.ProvinceIssuerService/ListKeyHolders": AccessRule(_ISSUER, max_request_bytes=4 * KIB),

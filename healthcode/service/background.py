@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from healthcode.errors import HealthcodeError, InternalError
+from healthcode.errors import HealthcodeError, InternalError, UnavailableError
 from healthcode.telemetry import LogBudget, Metrics, get_logger
 
 __all__ = ["BackgroundTask", "Supervisor"]
@@ -53,6 +53,11 @@ class Supervisor:
                 await task.run()
             except task.fatal as fatal:
                 raise InternalError(fatal.message) from fatal
+            except asyncio.CancelledError:
+                # a call inside may be cancelled by its library, which says nothing about this task
+                if (this := asyncio.current_task()) is None or this.cancelling():
+                    raise
+                error = UnavailableError("a call was cancelled, and not by us")
             except Exception as failure:  # noqa: BLE001  whatever it is, it must not end the service
                 error = failure
             failures.inc()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable, Sequence
 
@@ -11,7 +12,7 @@ from healthcode.rpc.server import GrpcServer
 from healthcode.service.background import BackgroundTask, Supervisor
 from healthcode.telemetry import Metrics, get_logger, set_log_level
 
-__all__ = ["run_until_stopped"]
+__all__ = ["ignore_hangup", "run_until_stopped"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -70,7 +71,14 @@ async def run_until_stopped(
             await server.stop(0)
         for number in (*_SIGNALS, signal.SIGHUP):
             loop.remove_signal_handler(number)
+        ignore_hangup()  # what is closed after this is closed whole
     log.info("stopped")
+
+
+def ignore_hangup() -> None:
+    """SIGHUP does nothing. A service's first act, since a reload may come before it serves."""
+    with contextlib.suppress(ValueError):  # in a thread, as tests run a command
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _reload(read_log_level: Callable[[], str] | None) -> None:

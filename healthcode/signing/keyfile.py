@@ -6,7 +6,6 @@ The public fields are readable; their SHA-256 is sealed with the secret, so a ch
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -196,7 +195,7 @@ def read_key_file(path: Path, passphrase: bytes) -> LoadedKey:
     try:
         salt = base64.b64decode(document.kdf.salt, validate=True)
         box = base64.b64decode(document.box, validate=True)
-    except binascii.Error:
+    except ValueError:  # also what is not ASCII
         raise _foreign(path, "its Base64 is broken") from None
     nonce, sealed = box[: bindings.crypto_secretbox_NONCEBYTES], box[bindings.crypto_secretbox_NONCEBYTES :]
     size = SEED_BYTES + 32 + bindings.crypto_secretbox_MACBYTES

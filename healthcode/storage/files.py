@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from healthcode.errors import ConfigurationError, Reason, UnavailableError
+from healthcode.errors import ConfigurationError, HealthcodeError, Reason, UnavailableError
 
 __all__ = [
     "make_folder",
@@ -204,16 +204,18 @@ def _saving(paths: Sequence[Path]) -> Iterator[None]:
         raise storage_error(paths[-1], error) from error
 
 
-def storage_error(path: Path, error: OSError) -> UnavailableError:
-    """STORAGE_FULL for a write that failed, with the cause in words."""
-    cause = (
-        "the disk is full"
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-        else (error.strerror or "the disk failed")
-    )
+def storage_error(path: Path, error: OSError) -> HealthcodeError:
+    """Why a write failed, and what to do: ConfigurationError for a missing permission, else STORAGE_FULL."""
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return ConfigurationError(
+            f"{path.name} could not be written: {error.strerror}. Nothing is changed; run this as the owner of "
+            f"{path.parent}, which must be writable"
+        )
+    is_full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    cause = "the disk is full" if is_full else (error.strerror or "the disk failed")
+    what = f"make room in {path.parent}" if is_full else f"check the disk of {path.parent}"
     return UnavailableError(
-        f"{path.name} could not be written: {cause}. Nothing that was published before is lost; "
-        f"make room in {path.parent} and try again",
+        f"{path.name} could not be written: {cause}. Nothing that was published before is lost; {what} and try again",
         reason=Reason.STORAGE_FULL,
         retry_after_seconds=10,
     )

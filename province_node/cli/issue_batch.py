@@ -12,7 +12,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from healthcode.cli.console import EXIT_REFUSED, details, error_console, exit_with, print_result
-from healthcode.errors import InvalidInputError, UnavailableError
+from healthcode.errors import InvalidInputError, OverloadedError, Reason, UnavailableError
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import province_issuer_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
@@ -120,10 +120,11 @@ async def _send_chunk(
         try:
             with rpc_errors(name):
                 response = await stub.IssueCodes(request, timeout=_TIMEOUT_SECONDS)
-        except UnavailableError as error:
-            if attempt == _ATTEMPTS:
+        except (UnavailableError, OverloadedError) as error:
+            passes = isinstance(error, UnavailableError) or error.reason is Reason.OVERLOADED
+            if attempt == _ATTEMPTS or not passes:
                 raise
-            await asyncio.sleep(error.retry_after_seconds or float(attempt))
+            await asyncio.sleep(max(error.retry_after_seconds or 0.0, float(attempt)))
         else:
             results: Sequence[Result] = response.results
             return results

@@ -12,7 +12,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from healthcode.cli.console import error_console
-from healthcode.errors import UnavailableError
+from healthcode.errors import OverloadedError, Reason, UnavailableError
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import province_issuer_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
@@ -88,10 +88,11 @@ async def _send(stub: Any, request: Request, name: str) -> Count:
         try:
             with rpc_errors(name):
                 response = await call(request, timeout=_TIMEOUT_SECONDS)
-        except UnavailableError as error:
-            if attempt == _ATTEMPTS:
+        except (UnavailableError, OverloadedError) as error:
+            passes = isinstance(error, UnavailableError) or error.reason is Reason.OVERLOADED
+            if attempt == _ATTEMPTS or not passes:
                 raise
-            await asyncio.sleep(error.retry_after_seconds or float(attempt))
+            await asyncio.sleep(max(error.retry_after_seconds or 0.0, float(attempt)))
         else:
             return Count(response.newly_revoked, response.already_revoked)
     raise AssertionError  # the last attempt returned or raised

@@ -11,6 +11,7 @@ import click
 from healthcode.cli.console import Command, json_option
 from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock
+from healthcode.service.lifecycle import ignore_hangup
 from healthcode.telemetry import configure_logging
 from province_node.app import serve as serve_node
 from province_node.cli.option import dir_option, passphrase_option
@@ -50,6 +51,7 @@ def serve(root: Path) -> None:
 
     Starts unattended, and without the registry if the trust folder has been filled before.
     """
+    ignore_hangup()
     settings = load_node_settings(root)
     configure_logging("province-node", level=settings.log.level, style=settings.log.format)
 

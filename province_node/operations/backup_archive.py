@@ -84,7 +84,8 @@ def unpack(source: Path, folder: Path) -> Manifest:
 
 def _read_manifest(archive: tarfile.TarFile, source: Path) -> tuple[Manifest, dict[str, str]]:
     first = archive.next()
-    data = None if first is None or first.name != _MANIFEST else archive.extractfile(first)
+    is_manifest = first is not None and first.name == _MANIFEST and first.isreg()
+    data = archive.extractfile(first) if first is not None and is_manifest else None
     try:
         found = json.loads(b"" if data is None else data.read(_MAX_SMALL_BYTES))
     except (ValueError, RecursionError):

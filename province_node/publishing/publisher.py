@@ -69,6 +69,7 @@ class Publisher:
         self._settings = settings
         self._events = events
         self._is_lost = False
+        self._told: Reason | None = None
         self._repairs = 0
         self._second_node = SecondNode(settings.resign_seconds)
         self._nudged = asyncio.Event()
@@ -108,7 +109,6 @@ class Publisher:
     async def run(self) -> None:
         """Publishes until cancelled. A failure is retried, kept for `status`, and logged when its reason changes."""
         failures = 0
-        told: Reason | None = None
         told_at = 0.0
         with contextlib.suppress(HealthcodeError, TimeoutError):
             await asyncio.wait_for(self._trust.refresh(), _BEGIN_SECONDS)
@@ -120,29 +120,34 @@ class Publisher:
                 finally:
                     self._begun.set()
             except HealthcodeError as error:
-                if error.reason is not told or self._loop.time() - told_at > _REMIND_SECONDS:
+                if error.reason is not self._told or self._loop.time() - told_at > _REMIND_SECONDS:
                     # an outage ends without us; any other failure needs a person, so it is an error
                     is_outage = isinstance(error, UnavailableError)
                     log = self._log.warning if is_outage else self._log.error
                     log("publish_failed", reason=str(error.reason), why=error.message)
                     told_at = self._loop.time()
-                if error.reason is not told:
+                if error.reason is not self._told:
                     await self._keep_failure(error)
-                told = error.reason
+                self._told = error.reason
                 await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
                 failures += 1
                 continue
-            if told is not None:
+            if self._told is not None:
                 self._log.info("publishing_again")
-                await asyncio.to_thread(self._store.forget_failure)
-                self._events.failing(False)
-            failures, told = 0, None
+                await self._forget_failure()
+            failures = 0
             if published is not None:
                 # revocations until the end of the interval go out together
                 await asyncio.sleep(started + self._settings.interval_seconds - self._loop.time())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._nudged.wait(), self._settings.interval_seconds)
             self._nudged.clear()
+
+    async def _forget_failure(self) -> None:
+        self._events.failing(False)
+        self._told = None
+        with contextlib.suppress(HealthcodeError):  # as below
+            await asyncio.to_thread(self._store.forget_failure)
 
     async def _keep_failure(self, error: HealthcodeError) -> None:
         with contextlib.suppress(HealthcodeError):  # each call that needs the disk reports when it is full

@@ -12,6 +12,7 @@ import click
 from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.cli.finding import print_findings
 from healthcode.clock import SystemClock, rfc3339
+from healthcode.service.lifecycle import ignore_hangup
 from trust_registry.app import serve as serve_registry
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.founding.certificate import renew_certificate
@@ -72,6 +73,7 @@ def certificate(folder: Path, ca_key: Path, as_json: bool) -> None:
 @dir_option
 def serve(folder: Path) -> None:
     """Serve the trust files until SIGTERM, and sign a new timestamp each minute."""
+    ignore_hangup()
     registry = open_registry(RegistryFolder(folder), SystemClock(), os.environ)
 
     def ready(_: Mapping[str, int]) -> None:

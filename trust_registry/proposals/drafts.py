@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from healthcode.errors import ConflictError, InvalidInputError, Reason
+from healthcode.errors import ConflictError, InvalidInputError, PreconditionError, Reason
 from healthcode.policy.book import check_freshness, check_notice
 from healthcode.policy.book_file import decode_policy
 from healthcode.trust.format.json_files import (
+    MAX_LINKS,
     ParticipantEntry,
     ParticipantsFile,
     ServiceEntry,
@@ -72,6 +73,12 @@ def draft_admission(repository: Repository, store: ProposalStore, joins: Sequenc
             if open_proposal.kind is ProposalKind.ADMIT and open_proposal.requests == requests:
                 return open_proposal
         document = published.participants
+        for join in joins:
+            if len(chain_of(document, join.request.participant)) >= MAX_LINKS:
+                raise PreconditionError(
+                    f"{join.title}: its province has had {MAX_LINKS} authorities, which is all that its entry holds: "
+                    "the province needs a new participant code"
+                )
         entries = dict(document.participants)
         entries.update(
             {

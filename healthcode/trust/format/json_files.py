@@ -23,6 +23,7 @@ from healthcode.strict_json import load_json
 
 __all__ = [
     "ALG_NAME",
+    "MAX_LINKS",
     "PUBLISHED_PURPOSES",
     "AuthorityLink",
     "JsonFile",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 ALG_NAME = "Ed25519"
+MAX_LINKS = 256
+"""Authorities that a participant may have, one after another."""
 PUBLISHED_PURPOSES = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION})
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -115,7 +118,7 @@ class Retirement(JsonFile):
 class ParticipantEntry(JsonFile):
     """One participant's authority chain, oldest link first, and its retirement, if any."""
 
-    chain: tuple[AuthorityLink, ...] = Field(min_length=1, max_length=256)
+    chain: tuple[AuthorityLink, ...] = Field(min_length=1, max_length=MAX_LINKS)
     retirement: Retirement | None = None
 
 

@@ -6,6 +6,7 @@ import getpass
 import io
 import json
 import re
+import sys
 import warnings
 from typing import Any
 
@@ -89,6 +90,21 @@ def test_exit_statuses(capsys: pytest.CaptureFixture[str], error: Exception, sta
     code, _, err = outcome(capsys, make(error), "show")
     assert code == status
     assert "Traceback" not in err
+
+
+def test_a_terminal_that_cannot_show_a_character_gets_its_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name in Chinese on a terminal in ASCII is no fault of ours."""
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+
+    @click.command()
+    def tell() -> None:
+        click.echo("上海")
+
+    with pytest.raises(SystemExit) as ended:
+        run(tell, [])
+    assert ended.value.code == 0
+    assert terminal.buffer.getvalue() == b"\\u4e0a\\u6d77\n"  # type: ignore[attr-defined]  # a BytesIO
 
 
 def test_success_and_a_chosen_status(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,6 +64,24 @@ async def test_any_failure_is_logged_counted_and_tried_again(log: StringIO, erro
     assert (line["event"], line["task"]) == ("task_failed", "work")
 
 
+async def test_a_call_that_its_library_cancelled_is_a_failure_like_others(log: StringIO) -> None:
+    """grpc.aio raises CancelledError for a call on a channel that was closed; our own end still ends the task."""
+    begun = 0
+
+    async def run() -> None:
+        nonlocal begun
+        begun += 1
+        call = asyncio.get_running_loop().create_future()
+        call.cancel()
+        await call
+
+    keeping = asyncio.create_task(Supervisor(Metrics("test")).keep(BackgroundTask("work", run)))
+    await until(lambda: begun > 2)
+    keeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeping
+
+
 async def test_a_task_that_ends_is_begun_again(log: StringIO) -> None:
     """A loop that returns is a defect, and the service goes on."""
     begun = 0

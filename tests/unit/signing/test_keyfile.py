@@ -139,6 +139,7 @@ def test_a_relabelled_file_does_not_open(path, field, value):
         {"created": 5},
         {"box": "!"},
         {"box": "AAAA"},
+        {"box": "\u00e9AAA"},
         {"extra": 1},
         {"kdf": {"name": "argon2id13", "salt": "AAAA", "operations": 1, "memory_bytes": 65536}},
         {"kdf": {"name": "argon2id13", "salt": "", "operations": 11, "memory_bytes": 65536}},

@@ -16,6 +16,7 @@ from healthcode.storage.files import (
     open_atomic,
     save_file,
     save_files,
+    storage_error,
     write_atomic,
     write_new,
     write_output,
@@ -73,6 +74,23 @@ def test_a_full_disk_keeps_the_old_file(
     assert caught.value.reason is Reason.STORAGE_FULL
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["timestamp.json"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_missing_permission_is_a_persons_to_give(number: int) -> None:
+    """Status 2 and no word of room on the disk."""
+    error = storage_error(Path("/srv/registry/x.json"), OSError(number, os.strerror(number)))
+    assert isinstance(error, ConfigurationError)
+    assert "owner of /srv/registry" in error.message
+    assert "room" not in error.message
+
+
+def test_a_disk_that_fails_is_not_full() -> None:
+    """EIO says to look at the disk."""
+    error = storage_error(Path("/srv/x.json"), OSError(errno.EIO, os.strerror(errno.EIO)))
+    assert isinstance(error, UnavailableError)
+    assert "check the disk of /srv" in error.message
+    assert "room" not in error.message
 
 
 def test_an_output_into_a_missing_folder_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,18 @@ from tests.simulator.realm import NOW
 from tests.unit.province_node.world import HOME
 
 
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+def test_a_manifest_that_is_no_regular_file_is_refused(node, tmp_path, kind):
+    """A link to what is not there is no fault of ours."""
+    source = tmp_path / "b.tar"
+    with tarfile.open(source, "w") as archive:
+        info = tarfile.TarInfo("manifest.json")
+        info.type, info.linkname = kind, "elsewhere"
+        archive.addfile(info)
+    with pytest.raises(InvalidInputError, match="is no backup of a node"):
+        restore_node(source, tmp_path / "new", trust=lambda _s: node.world.view, now=NOW)
+
+
 @pytest.mark.parametrize("damage", ["cut", "changed", "stranger", "climbs", "no-archive"])
 def test_a_file_that_is_no_sound_backup_is_refused(node, tmp_path, damage):
     """Cut off, changed, with something added, or with a path that leads out: refused, and nothing is written."""
