@@ -68,7 +68,8 @@ class Supervisor:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _tell(self, task: BackgroundTask, error: Exception | None, pause: float) -> None:
-        left_out = self._budget.take(task.name)
+        why = error.message if isinstance(error, HealthcodeError) else type(error).__name__
+        left_out = self._budget.take(f"{task.name}: {why}")  # another cause is news
         if left_out is None:
             return
         about: dict[str, object] = {"task": task.name, "again_in_seconds": pause}
@@ -77,6 +78,6 @@ class Supervisor:
         if error is None:
             self._log.error("task_ended", **about)
         elif isinstance(error, HealthcodeError):
-            self._log.error("task_failed", why=error.message, reason=str(error.reason), **about)
+            self._log.error("task_failed", why=why, reason=str(error.reason), **about)
         else:
-            self._log.error("task_failed", why=type(error).__name__, exc_info=error, **about)
+            self._log.error("task_failed", why=why, exc_info=error, **about)

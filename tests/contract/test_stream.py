@@ -110,7 +110,7 @@ async def test_an_old_stream_is_ended_with_ok(world: World) -> None:
 
 async def test_a_stream_is_never_cut_by_the_age_of_its_connection(world: World) -> None:
     """Over connections that live a second, item after item is answered; each stream ends OK and is opened again."""
-    _, stub = await node(world, connection_age_seconds=1, connection_grace_seconds=4, stream_age_seconds=0.5)
+    _, stub = await node(world, connection_age_seconds=1, connection_grace_seconds=60, stream_age_seconds=0.5)
     streams = answered = 0
     next_item = asyncio.Event()
 

@@ -117,6 +117,14 @@ class World(Certificates):
         self, code: str, behaviour: Behaviour | None = None, *, port: int = 0, ca: str | None = None
     ) -> GrpcServer:
         """A home that answers rightly, or as `behaviour` says; `ca`: whose CA made its certificate."""
+        server = self.make_home(code, behaviour, port=port, ca=ca)
+        await server.start()
+        return server
+
+    def make_home(
+        self, code: str, behaviour: Behaviour | None = None, *, port: int = 0, ca: str | None = None
+    ) -> GrpcServer:
+        """The same, not started yet."""
         self.homes[code] = FakeHome(behaviour or self.answer)
         gateway_ca = self.ca_pem("gateway")
         server = GrpcServer(
@@ -131,7 +139,6 @@ class World(Certificates):
             participant=code,
         )
         server.add(FakeHome.service, self.homes[code])
-        await server.start()
         self._stack.push_async_callback(server.stop, 0)
         return server
 

@@ -85,8 +85,8 @@ def test_an_unreadable_proposal_ends_nothing(federation: Federation) -> None:
     place = federation.root / "registry" / "proposals" / "foreign.json"
     place.mkdir(parents=True)  # as the service sees a file that it may not read; tests may run as root
     try:
-        wait_until(lambda: _says(registry, "task_failed"))
-        assert "foreign.json" in registry.log.read_text()
+        wait_until(lambda: "foreign.json" in registry.log.read_text())
+        assert _says(registry, "task_failed")
         assert registry.process.poll() is None
     finally:
         place.rmdir()
