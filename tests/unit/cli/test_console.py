@@ -93,8 +93,8 @@ def test_exit_statuses(capsys: pytest.CaptureFixture[str], error: Exception, sta
 
 
 def test_a_terminal_that_cannot_show_a_character_gets_its_escape(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name in Chinese on a terminal in ASCII is no fault of ours."""
-    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    """A name in Chinese on a terminal in Latin-1 is no fault of ours."""
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1", write_through=True)
     monkeypatch.setattr(sys, "stdout", terminal)
 
     @click.command()

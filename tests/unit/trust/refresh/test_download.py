@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from healthcode.trust.refresh.candidate import Candidate, SourceLimits
 from healthcode.trust.refresh.next_state import _AT_ONCE
 from healthcode.trust.store import TrustStore, init_trust
 from tests.simulator.realm import SimulatedRealm
+from tests.world.waiting import PATIENCE_SECONDS
 
 CODES = tuple(str(code) for code in (*range(11, 16), *range(31, 38)))
 
@@ -91,26 +93,36 @@ def test_a_source_that_goes_away_is_not_asked_for_everything(country: SimulatedR
     assert source.asked <= 2 * _AT_ONCE
 
 
+class HeldSource(FarSource):
+    """Answers when it is released; `asked` counts the calls that wait."""
+
+    def __init__(self, realm: SimulatedRealm) -> None:
+        super().__init__(realm)
+        self.asked = threading.Semaphore(0)
+        self.release = threading.Event()
+        self.release.set()
+
+    def fetch(self, path: str, max_bytes: int) -> bytes:
+        if not self.release.is_set():
+            self.asked.release()
+            self.release.wait(PATIENCE_SECONDS)
+        return self._realm.fetch(path, max_bytes)
+
+
 def test_bytes_are_bounded_whoever_fetches(country: SimulatedRealm) -> None:
     """What is under way counts as if it were as long as it may be, and what it did not need is given back."""
-    candidate = Candidate(FarSource(country), SourceLimits(refresh_bytes=3_000))
+    source = HeldSource(country)
+    candidate = Candidate(source, SourceLimits(refresh_bytes=3_000))
     size = len(candidate.fetch("metadata/timestamp.json", 2_000))
     assert len(candidate.fetch("metadata/timestamp.json", 2_000)) == size
     left = 3_000 - 2 * size
-    barrier = threading.Barrier(2)
-    refused: list[TrustError] = []
-
-    def fetch() -> None:
-        barrier.wait()
-        try:
+    source.release.clear()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(candidate.fetch, "metadata/timestamp.json", left)
+        assert source.asked.acquire(timeout=PATIENCE_SECONDS)
+        with pytest.raises(TrustError) as refused:
             candidate.fetch("metadata/timestamp.json", left)
-        except TrustError as error:
-            refused.append(error)
-
-    threads = [threading.Thread(target=fetch) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [each.reason for each in refused] == [Reason.TOO_LARGE]
+        source.release.set()
+        assert len(first.result()) == size
+    assert refused.value.reason is Reason.TOO_LARGE
     assert len(candidate.fetch("metadata/timestamp.json", 2_000)) == size
