@@ -5,6 +5,7 @@ No command prints a traceback unless HEALTHCODE_DEBUG=1.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import importlib
 import io
@@ -124,7 +125,8 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
     as_json = "--json" in args
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its escape
-            stream.reconfigure(errors="backslashreplace")
+            with contextlib.suppress(OSError):  # a stream that was exchanged below Python
+                stream.reconfigure(errors="backslashreplace")
     try:
         status = command.main(args=args, standalone_mode=False)
     except click.exceptions.Exit as error:
