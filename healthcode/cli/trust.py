@@ -176,7 +176,10 @@ def follow(poll_seconds: float, metrics_listen: str | None, folder: Path) -> Non
         with suppress(KeyboardInterrupt):
             reporter = DeadlineReporter(metrics)
             deadlines = BackgroundTask("deadlines", partial(reporter.run, client, clock))
-            asyncio.run(_follow([*follower.tasks(), deadlines], metrics))
+            try:
+                asyncio.run(_follow([*follower.tasks(), deadlines], metrics))
+            finally:
+                follower.close()
 
 
 @trust.command(

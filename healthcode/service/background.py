@@ -42,9 +42,8 @@ class Supervisor:
     async def keep(self, task: BackgroundTask) -> None:
         """Runs `task` until cancelled. Raises InternalError for one of its fatal errors, and nothing else."""
         loop = asyncio.get_running_loop()
-        failures = self._failures.labels(
-            task.name
-        )  # a series from the start, so that an alert sees the first
+        # a series from the start, so that an alert sees the first failure
+        failures = self._failures.labels(task.name)
         pause = _FIRST_PAUSE_SECONDS
         while True:
             began = loop.time()

@@ -86,10 +86,13 @@ class Database:
                 raise ConfigurationError(
                     f"the database {path} can be read by others: `chmod 600 {path}`, and find out who did"
                 )
-            self._writer = self._connect(busy_timeout_seconds)
-            self._bring_up_to_date(migrations)
-            self._reader = self._connect(busy_timeout_seconds)
-            self._reader.execute("PRAGMA query_only = ON")
+            # what fails to open leaves no connection, which would keep the file's log until it is collected
+            with contextlib.ExitStack() as opened:
+                self._writer = opened.enter_context(contextlib.closing(self._connect(busy_timeout_seconds)))
+                self._bring_up_to_date(migrations)
+                self._reader = opened.enter_context(contextlib.closing(self._connect(busy_timeout_seconds)))
+                self._reader.execute("PRAGMA query_only = ON")
+                opened.pop_all()
         except (sqlite3.Error, OSError) as error:
             raise ConfigurationError(f"the database {path} cannot be opened: {error}") from error
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -24,7 +22,7 @@ from healthcode.verification.verifier import Verifier
 from tests.simulator.attack import GOOD, LATER, NEIGHBOUR, REVOKED, VICTIM
 from tests.simulator.realm import SimulatedRealm
 
-__all__ = ["AS_EVER", "HEALED", "Client", "keep_logging"]
+__all__ = ["AS_EVER", "HEALED", "Client"]
 
 AS_EVER = (Outcome.REVOKED, Outcome.VALID, Outcome.VALID, Outcome.VALID)
 HEALED = (Outcome.REVOKED, Outcome.VALID, Outcome.REVOKED, Outcome.VALID)
@@ -123,15 +121,3 @@ class _RealmClock:
 
     def now(self) -> int:
         return self._realm.now
-
-
-@contextmanager
-def keep_logging() -> Iterator[None]:
-    """Restores the process's log handlers at the end of the block."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)

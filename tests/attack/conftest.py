@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from healthcode.telemetry import configure_logging
 from healthcode.trust.sources.trust_source import TrustSource
-from tests.attack.client import Client, keep_logging
+from tests.attack.client import Client
 from tests.simulator.attack import Scene, stage
 from tests.simulator.mirror import Mirror, run_mirror
 from tests.simulator.realm import SimulatedRealm
 from tests.simulator.service import SimulatedRegistry, run_registry
+from tests.world.log import json_log
 from tests.world.waiting import PATIENCE_SECONDS
 
 
@@ -110,9 +110,7 @@ def scene(staged: Staged) -> Scene:
 @pytest.fixture
 def log() -> Iterator[StringIO]:
     """The JSON log of a service."""
-    stream = StringIO()
-    with keep_logging():
-        configure_logging("attack", stream=stream)
+    with json_log("attack") as stream:
         yield stream
 
 

@@ -216,6 +216,7 @@ class LightNode:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.follower.close()
         await self._link.close()
         await self._channel.close()
         self._store.close()

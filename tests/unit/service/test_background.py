@@ -12,16 +12,14 @@ import pytest
 from healthcode.errors import ConfigurationError, InternalError, UnavailableError
 from healthcode.service import background
 from healthcode.service.background import BackgroundTask, Supervisor
-from healthcode.telemetry import Metrics, configure_logging
-from tests.attack.client import keep_logging
+from healthcode.telemetry import Metrics
+from tests.world.log import json_log
 from tests.world.waiting import until
 
 
 @pytest.fixture
 def log() -> Iterator[StringIO]:
-    stream = StringIO()
-    with keep_logging():
-        configure_logging("test", stream=stream)
+    with json_log() as stream:
         yield stream
 
 

@@ -288,3 +288,16 @@ def test_processes_that_start_together_migrate_once(tmp_path):
         for _ in range(4)
     ]
     assert [(process.communicate()[1], process.returncode) for process in started] == [(b"", 0)] * 4
+
+
+def test_what_fails_to_open_leaves_no_connection(path: Path) -> None:
+    """Else its log would stay beside the file until the garbage collector comes by."""
+    Database(path, MIGRATIONS).close()
+
+    def fail(_: Session) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError) as failed:
+        Database(path, [*MIGRATIONS, fail])
+    assert failed.traceback, "which keeps the object alive"
+    assert [each.name for each in path.parent.iterdir()] == [path.name]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from io import StringIO
 from pathlib import Path
 
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.tls import ServerTls, TlsReloader
-from healthcode.telemetry import configure_logging
-from tests.attack.client import keep_logging
 from tests.world.certificates import Certificates
 from tests.world.clock import NOW, ManualClock
+from tests.world.log import json_log
 
 
 def test_strangers_that_connect_do_not_fill_the_log(tmp_path: Path) -> None:
     """Each new connection looks at the files: a fault in them is told three times a minute, not each time."""
-    stream, files = StringIO(), Certificates(tmp_path, now=NOW).tls(PeerId("test-x", PeerKind.GATEWAY))
-    with keep_logging():
-        configure_logging("test", stream=stream)
+    files = Certificates(tmp_path, now=NOW).tls(PeerId("test-x", PeerKind.GATEWAY))
+    with json_log() as stream:
         reloader = TlsReloader(ServerTls(files, client_cas=list, clock=ManualClock()))
         files.certificate.rename(files.certificate.with_suffix(".aside"))
         for _ in range(500):
