@@ -13,11 +13,13 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.registry_source import GrpcSource, open_mirrors
+from healthcode.service.service_link import ServiceLink
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
 from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.store import init_trust, read_bootstrap
+from healthcode.trust.view import TrustView
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 
 __all__ = ["follow_registry"]
@@ -35,13 +37,23 @@ async def follow_registry(
     registry = require_registry(settings)
     server = PeerId(settings.realm, PeerKind.REGISTRY)
     channel = open_channel(registry.endpoint, ca_pem=load_ca(registry.ca), server=server)
-    try:
-        stub = TrustRegistryServiceStub(channel)
-        sources = (
-            GrpcSource(stub, asyncio.get_running_loop(), name=f"the registry {registry.endpoint}"),
-            *open_mirrors(settings.trust.mirrors, settings.trust.mirror_ca),
+    stub, loop = TrustRegistryServiceStub(channel), asyncio.get_running_loop()
+    name = f"the registry {registry.endpoint}"
+    mirrors = open_mirrors(settings.trust.mirrors, settings.trust.mirror_ca)
+
+    def trust() -> TrustView:
+        return follower.view
+
+    # a link each: that for files changes its channel while the watch is under way
+    files_link, watch_link = (
+        ServiceLink(
+            "registry", PeerKind.REGISTRY, realm=settings.realm, trust=trust, tls=settings.tls, clock=clock
         )
-        await _open_folder(settings, registry, sources)
+        for _ in range(2)
+    )
+    try:
+        await _open_folder(settings, registry, (GrpcSource(stub, loop, name=name), *mirrors))
+        sources = (GrpcSource(stub, loop, name=name, member=files_link), *mirrors)
         follower = TrustFollower(
             settings.trust.folder,
             TrustClient(settings.trust.folder, sources),
@@ -49,6 +61,7 @@ async def follow_registry(
             clock=clock,
             metrics=metrics,
             poll_seconds=settings.trust.poll_seconds,
+            member=watch_link,
         )
         try:
             if not await asyncio.to_thread(follower.open):
@@ -57,6 +70,8 @@ async def follow_registry(
         finally:
             follower.close()
     finally:
+        await files_link.close()
+        await watch_link.close()
         await channel.close()
 
 

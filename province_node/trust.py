@@ -12,6 +12,7 @@ from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.background import BackgroundTask
 from healthcode.service.registry_source import GrpcSource, open_mirrors
+from healthcode.service.service_link import ServiceLink
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import TrustClient
@@ -45,8 +46,23 @@ class NodeTrust:
             server=PeerId(settings.realm, PeerKind.REGISTRY),
         )
         stub = TrustRegistryServiceStub(self._channel)
+        # a link each: that for files changes its channel while the watch is under way
+        self._links = tuple(
+            ServiceLink(
+                "registry",
+                PeerKind.REGISTRY,
+                realm=settings.realm,
+                trust=self.view,
+                tls=settings.tls,
+                clock=clock,
+            )
+            for _ in range(2)
+        )
         registry = GrpcSource(
-            stub, asyncio.get_running_loop(), name=f"the registry {settings.registry.endpoint}"
+            stub,
+            asyncio.get_running_loop(),
+            name=f"the registry {settings.registry.endpoint}",
+            member=self._links[0],
         )
         self._sources = (registry, *open_mirrors(settings.trust.mirrors, settings.trust.mirror_ca))
         self._follower = TrustFollower(
@@ -57,6 +73,7 @@ class NodeTrust:
             metrics=metrics,
             poll_seconds=settings.trust.poll_seconds,
             on_view=on_view,
+            member=self._links[1],
         )
 
     async def open(self) -> None:
@@ -86,6 +103,8 @@ class NodeTrust:
 
     async def close(self) -> None:
         self._follower.close()
+        for link in self._links:
+            await link.close()
         await self._channel.close()
 
     async def refresh(self) -> None:

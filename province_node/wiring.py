@@ -10,6 +10,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
 from healthcode.service.reporter import NodeReporter
+from healthcode.service.service_link import ServiceLink
 from healthcode.telemetry import Metrics
 from healthcode.trust.view import TrustView
 from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
@@ -20,7 +21,6 @@ from province_node.codes.kill_key import KillUseCase
 from province_node.codes.revoke import RevokeUseCase
 from province_node.keys.key_watcher import KeyWatcher
 from province_node.keys.keyring import Keyring
-from province_node.links import ServiceLink
 from province_node.metrics import NodeMetrics
 from province_node.operations.alarms import Alarms
 from province_node.people.pseudonym import PseudonymKey

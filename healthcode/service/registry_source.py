@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import inspect
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,9 @@ from healthcode.errors import (
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.service.service_link import ServiceLink
 from healthcode.settings import split_address
+from healthcode.telemetry import get_logger
 from healthcode.trust.sources.http import HttpSource, check_mirror_url
 from healthcode.trust.sources.trust_source import FolderSource, TrustSource, allowed_seconds, too_large
 from healthcode.v1 import trust_registry_pb2
@@ -37,11 +40,15 @@ if TYPE_CHECKING:
 __all__ = ["GrpcSource", "check_source", "connect_source", "open_mirror", "open_mirrors", "open_source"]
 
 REGISTRY_NAME = "registry.healthcode"
+_MEMBER_REST_SECONDS = 30.0
+"""After a failure of the members' listener, for so long only the public one is asked."""
 
 
 class GrpcSource:
     """A TrustSource over FetchFile. `fetch` must not be called in the loop's thread.
 
+    `stub` is of the public listener. With `member`, a link with our certificate, files come over the places
+    that the registry keeps for members, and over the public listener only while that fails.
     A file may take `timeout_seconds`, and 1 s more for each 64 KiB of its maximum size.
     """
 
@@ -52,8 +59,11 @@ class GrpcSource:
         *,
         name: str = "the registry",
         timeout_seconds: float = 10.0,
+        member: ServiceLink | None = None,
     ) -> None:
         self._stub = stub
+        self._member = member
+        self._member_rests_until = 0.0
         self._loop = loop
         self._name = name
         self._timeout_seconds = timeout_seconds
@@ -86,12 +96,24 @@ class GrpcSource:
             ) from error
 
     async def _fetch(self, path: str, max_bytes: int) -> bytes:
+        if self._member is not None and time.monotonic() >= self._member_rests_until:
+            try:
+                stub = TrustRegistryServiceStub(await self._member.channel())
+                return await self._fetch_from(stub, path, max_bytes)
+            except HealthcodeError as error:
+                if isinstance(error, NotFoundError) or error.reason is Reason.TOO_LARGE:
+                    raise
+                self._member_rests_until = time.monotonic() + _MEMBER_REST_SECONDS
+                get_logger("trust").info("members_listener_failed", reason=error.reason, why=error.message)
+        return await self._fetch_from(self._stub, path, max_bytes)
+
+    async def _fetch_from(self, stub: TrustRegistryServiceAsyncStub, path: str, max_bytes: int) -> bytes:
         request = trust_registry_pb2.FetchFileRequest(path=path, max_bytes=max_bytes)
         data = bytearray()
         seconds = allowed_seconds(self._timeout_seconds, max_bytes)
         try:
             with rpc_errors(self._name):
-                call = self._stub.FetchFile(request, timeout=seconds)
+                call = stub.FetchFile(request, timeout=seconds)
                 async for response in call:
                     data += response.chunk
                     if len(data) > max_bytes:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,14 @@ from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.background import BackgroundTask
+from healthcode.service.service_link import ServiceLink
 from healthcode.service.trust_monitor import TrustMonitor
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import RefreshResult, TrustClient
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from healthcode.v1 import trust_registry_pb2
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 
 if TYPE_CHECKING:
     from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceAsyncStub
@@ -37,7 +40,9 @@ LONGEST_PAUSE_SECONDS = 2.0
 class TrustFollower:
     """Follows one trust folder. Call `open`, then `run` as a background task; read `view` from any thread.
 
-    `on_view` is called in the event loop after each swap. Without a `stub` there is no watch, only the poll.
+    `on_view` is called in the event loop after each swap. `stub` is of the registry's public listener; without it
+    there is no watch, only the poll. With `member`, a link with our certificate, the watch takes one of the places
+    that strangers cannot use up, and the public listener only when that fails.
     `on_setback` is called if the registry may have been restored from a backup: its stream came back after
     an outage, or all sources serve older files than ours.
     """
@@ -52,10 +57,12 @@ class TrustFollower:
         metrics: Metrics,
         poll_seconds: float = 30.0,
         on_view: Callable[[TrustView], None] | None = None,
+        member: ServiceLink | None = None,
     ) -> None:
         self._directory = directory
         self._client = client
         self._stub = stub
+        self._member = member
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._on_view = on_view
@@ -153,6 +160,13 @@ class TrustFollower:
             return
 
     async def _watch(self, stub: TrustRegistryServiceAsyncStub) -> None:
+        async def public() -> TrustRegistryServiceAsyncStub:
+            return stub
+
+        ways: list[Callable[[], Awaitable[TrustRegistryServiceAsyncStub]]] = [public]
+        if self._member is not None:
+            ways.insert(0, partial(_member_stub, self._member))
+        way = 0
         backoff = FIRST_BACKOFF_SECONDS
         was_lost = False
         while True:
@@ -160,7 +174,7 @@ class TrustFollower:
             try:
                 with rpc_errors("the registry"):
                     request = trust_registry_pb2.WatchTrustRequest(known_timestamp_version=known)
-                    async for news in stub.WatchTrust(request):
+                    async for news in (await ways[way]()).WatchTrust(request):
                         backoff = FIRST_BACKOFF_SECONDS
                         if was_lost:
                             was_lost = False
@@ -168,9 +182,12 @@ class TrustFollower:
                         if self._view is None or news.timestamp_version != self._view.timestamp_version:
                             self._wake.set()
                 # the server ends its streams with OK now and then: open the next one
-                backoff = FIRST_BACKOFF_SECONDS
+                way, backoff = 0, FIRST_BACKOFF_SECONDS
             except HealthcodeError as error:
-                was_lost = True
+                way += 1
+                if way < len(ways):
+                    continue
+                way, was_lost = 0, True
                 self._monitor.watch_lost(error)
                 backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311  not a secret
@@ -194,3 +211,7 @@ class TrustFollower:
         self._monitor.view_changed(view)
         if self._on_view is not None:
             self._on_view(view)
+
+
+async def _member_stub(member: ServiceLink) -> TrustRegistryServiceAsyncStub:
+    return TrustRegistryServiceStub(await member.channel())

@@ -13,6 +13,7 @@ from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock
 from healthcode.errors import ConflictError, PreconditionError
 from healthcode.identity.peer import PeerKind
+from healthcode.service.service_link import ServiceLink
 from healthcode.signing.ed25519 import kid, self_test
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from healthcode.trust.store import TrustStore
@@ -21,7 +22,6 @@ from province_node.authority.bundle import describe_change, verify_bundle
 from province_node.cli.entry import read_own_chain
 from province_node.cli.option import dir_option
 from province_node.cli.signed_bundle import read_signed_bundle
-from province_node.links import ServiceLink
 from province_node.publishing.own_entry import expect_entry, is_newer
 from province_node.publishing.registry_link import RegistryLink
 from province_node.settings import NodeSettings, load_node_settings

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.service.service_link import ServiceLink
 from healthcode.v1.trust_registry_pb2 import PublishProvinceRequest, PublishRevocationsRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
-from province_node.links import ServiceLink
 from province_node.publishing.next_head import NextHead
 
 __all__ = ["RegistryLink", "publication_messages"]

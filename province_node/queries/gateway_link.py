@@ -5,10 +5,10 @@ from __future__ import annotations
 from healthcode.errors import InternalError, NotFoundError, Reason, UnavailableError
 from healthcode.rpc.convert import enum_number
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.service.service_link import ServiceLink
 from healthcode.v1 import gateway_pb2, province_node_pb2
 from healthcode.v1.gateway_pb2_grpc import GatewayServiceStub
 from healthcode.wire.question import QueryMode
-from province_node.links import ServiceLink
 
 __all__ = ["GatewayLink"]
 

@@ -237,3 +237,19 @@ async def test_a_head_of_another_realm_or_province_is_refused(
     shanghai = running.provinces["31"]
     request = live_request(shanghai, 1, replace(shanghai.head, **changes))
     await refused(running, shanghai, request, reason, says)
+
+
+async def test_a_flood_of_bad_publications_does_not_fill_the_log(running: Running) -> None:
+    """Each is refused and counted; the log tells three of them a minute."""
+    guangdong = running.provinces["44"]
+    count = running.refusals(Reason.MALFORMED_MESSAGE)
+    async with running.channel(guangdong.leaf()) as channel:
+        stub = TrustRegistryServiceStub(channel)
+        for _ in range(40):
+            with pytest.raises(HealthcodeError) as caught, rpc_errors("the registry"):
+                await stub.PublishProvince(authority_request(b"{", b"{}"), timeout=PATIENCE_SECONDS)
+            assert caught.value.reason is Reason.MALFORMED_MESSAGE
+    assert running.refusals(Reason.MALFORMED_MESSAGE) == count + 40
+    lines = running.service.log.read_text().splitlines()
+    told = [line for line in lines if "publication_refused" in line and Reason.MALFORMED_MESSAGE in line]
+    assert 1 <= len(told) <= 3

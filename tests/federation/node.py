@@ -26,6 +26,7 @@ from healthcode.revocation.day import day_of
 from healthcode.rpc.channel import open_channel
 from healthcode.service.registry_source import GrpcSource
 from healthcode.service.reporter import NodeReporter
+from healthcode.service.service_link import ServiceLink
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics, configure_logging, get_logger
@@ -36,7 +37,6 @@ from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from healthcode.verification.verifier import Verifier
 from healthcode.wire.claims import CodeClaims, Level, Presentation
 from healthcode.wire.code import sign_code
-from province_node.links import ServiceLink
 from province_node.publishing.head_sender import HeadSender, TrustInUse
 from province_node.publishing.next_head import HeadMaker
 from province_node.publishing.publisher import Publisher, PublishEvents

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from healthcode.errors import HealthcodeError
+from healthcode.errors import HealthcodeError, InternalError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.telemetry import get_logger
 from healthcode.trust.format.layout import authority_role
@@ -59,9 +59,14 @@ class CaDirectory:
                 continue
             try:
                 fresh[code] = authority_of(published, code).province.tls_ca
-            except HealthcodeError as error:  # an invalid file must keep nobody else out
+            except Exception as error:  # noqa: BLE001  no file of one participant may keep anybody else out
+                known = (
+                    error
+                    if isinstance(error, HealthcodeError)
+                    else InternalError(f"a fault of ours: {type(error).__name__}")
+                )
                 self._log.error(
-                    "participant_left_out", participant=code, reason=error.reason.value, why=error.message
+                    "participant_left_out", participant=code, reason=known.reason.value, why=known.message
                 )
         # if two claim the same subject, the one that had it before keeps it: the unchanged come first
         provinces = {**unchanged, **fresh}

@@ -24,6 +24,7 @@ __all__ = [
     "verify_extension",
     "verify_link",
     "verify_possession",
+    "verify_threshold_of",
 ]
 
 
@@ -125,6 +126,16 @@ def _is_consented(participant: str, previous: AuthorityLink, link: AuthorityLink
     return consents.get(f"{participant}/{link.seq}") == link_digest(participant, link, previous).hex()
 
 
+def verify_threshold_of(participant: str, link: AuthorityLink) -> None:
+    """Check that a link's keys differ and can reach its threshold. Raises SignatureError(SIGNATURE_THRESHOLD)."""
+    if len(set(link.keys)) != len(link.keys) or link.threshold > len(link.keys):
+        raise SignatureError(
+            f"participant {participant}: authority link {link.seq} has a duplicate key, or a threshold above its "
+            "number of keys",
+            reason=Reason.SIGNATURE_THRESHOLD,
+        )
+
+
 def verify_possession(
     participant: str, previous: AuthorityLink | None, link: AuthorityLink, realm: str
 ) -> None:
@@ -137,11 +148,7 @@ def verify_possession(
     expected = 1 if previous is None else previous.seq + 1
     if link.seq != expected:
         raise TrustError(f"{where} is in the place of link {expected}", reason=Reason.VERSION_CONFLICT)
-    if len(set(link.keys)) != len(link.keys) or link.threshold > len(link.keys):
-        raise SignatureError(
-            f"{where} has a duplicate key, or a threshold above its number of keys",
-            reason=Reason.SIGNATURE_THRESHOLD,
-        )
+    verify_threshold_of(participant, link)
     statement = _statement(participant, link, previous)
     proofs = {proof.key: proof.signature for proof in link.possession}
     for key in link.keys:

@@ -11,6 +11,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, Targets
 
 from healthcode.errors import Reason, TrustError
 from healthcode.identity.participant import may_join
+from healthcode.trust.format.authority_chain import verify_threshold_of
 from healthcode.trust.format.json_files import AuthorityLink
 from healthcode.trust.format.layout import (
     AREAS_PATTERN,
@@ -120,7 +121,11 @@ def verify_delegation(targets: Targets, participant: str, link: AuthorityLink) -
 
 
 def delegator_of(participant: str, link: AuthorityLink) -> Targets:
-    """The delegation that a link demands, to check a publication against the chain itself."""
+    """The delegation that a link demands, to check a publication against the chain itself.
+
+    Raises SignatureError(SIGNATURE_THRESHOLD) for a link with a duplicate key.
+    """
+    verify_threshold_of(participant, link)
     keys = [tuf_key(key) for key in link.keys]
     role = DelegatedRole(
         authority_role(participant),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from healthcode.clock import rfc3339
-from healthcode.errors import Reason, TrustError
+from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError
 from healthcode.policy.area import AreaRisk
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.authority_chain import link_mark
@@ -40,19 +40,36 @@ def assemble(files: TrustFiles, read_list: ListReader, limits: TrustLimits = _LI
     areas = None if files.areas is None else verify_areas(files.areas, national, limits=limits)
     _verify_not_above(national, AREAS_ROLE, None if areas is None else areas.version)
     issuers: dict[str, IssuerTrust] = {}
-    for participant, issuer_files in files.issuers.items():
-        witness = files.witnesses.get(participant)
-        chain = accepted_chain(national, witness, participant, limits)
-        if not chain:
-            raise TrustError(f"no chain was ever accepted for participant {participant}")
-        if witness is None:
-            verify_delegation(national.targets, participant, chain[-1])
-        issuer = verify_issuer(participant, chain[-1], issuer_files, national, read_list, limits=limits)
-        live_version = None if issuer.live is None else issuer.live.version
-        _verify_not_above(national, authority_role(participant), issuer.authority.version)
-        _verify_not_above(national, live_role(participant), live_version)
-        issuers[participant] = issuer
+    for participant in files.issuers:
+        try:
+            issuers[participant] = _verify_participant(files, national, participant, read_list, limits)
+        except HealthcodeError:
+            raise
+        except Exception as error:
+            # as any file that does not verify: it must not keep an older generation from serving
+            raise InternalError(
+                f"participant {participant}: a fault of ours: {type(error).__name__}; please report it"
+            ) from error
     return TrustState(files, national, areas, issuers, view_of(files, national, areas, issuers))
+
+
+def _verify_participant(
+    files: TrustFiles, national: NationalTrust, participant: str, read_list: ListReader, limits: TrustLimits
+) -> IssuerTrust:
+    """All of one participant's files, under its accepted chain."""
+    witness = files.witnesses.get(participant)
+    chain = accepted_chain(national, witness, participant, limits)
+    if not chain:
+        raise TrustError(f"no chain was ever accepted for participant {participant}")
+    if witness is None:
+        verify_delegation(national.targets, participant, chain[-1])
+    issuer = verify_issuer(
+        participant, chain[-1], files.issuers[participant], national, read_list, limits=limits
+    )
+    live_version = None if issuer.live is None else issuer.live.version
+    _verify_not_above(national, authority_role(participant), issuer.authority.version)
+    _verify_not_above(national, live_role(participant), live_version)
+    return issuer
 
 
 def _verify_not_above(national: NationalTrust, role: str, version: int | None) -> None:

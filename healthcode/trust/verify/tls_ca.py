@@ -115,10 +115,13 @@ def select_tls_cas(
         for number, pem in enumerate(pems, start=1):
             try:
                 ca = decode_tls_ca(pem)
-            except HealthcodeError as error:
-                faults.append(
-                    TlsCaFault(owner, f"tls_ca entry {number} of {owner} is left out: {error.message}")
+            except Exception as error:  # noqa: BLE001  no entry of one owner may take the pool from all the others
+                why = (
+                    error.message
+                    if isinstance(error, HealthcodeError)
+                    else f"a fault of ours: {type(error).__name__}"
                 )
+                faults.append(TlsCaFault(owner, f"tls_ca entry {number} of {owner} is left out: {why}"))
                 continue
             first = owners.setdefault(ca.subject, owner)
             if first != owner and ca.pem not in known:

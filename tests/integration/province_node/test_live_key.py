@@ -17,11 +17,11 @@ from healthcode.errors import SignatureError
 from healthcode.identity.peer import PeerKind
 from healthcode.revocation.day import day_of
 from healthcode.rpc.convert import duration
+from healthcode.service.service_link import ServiceLink
 from healthcode.signing.keyfile import read_key_file
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import IssuerView, TrustView
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
-from province_node.links import ServiceLink
 from province_node.publishing.catch_up import catch_up
 from province_node.publishing.next_head import HeadFacts, HeadMaker
 from province_node.publishing.registry_link import RegistryLink

@@ -10,6 +10,7 @@ from healthcode.errors import ConfigurationError, TrustError
 from healthcode.trust.client import TrustClient
 from healthcode.trust.disk.read import current_generation
 from healthcode.trust.store import TrustStore, init_trust, read_bootstrap
+from healthcode.trust.verify.issuer_trust import IssuerFiles, verify_issuer
 from healthcode.trust.verify.roots import root_fingerprint
 from tests.simulator.realm import SimulatedRealm
 
@@ -61,6 +62,26 @@ def test_damage_to_any_file_is_found_and_the_generation_before_serves(
             path.unlink(missing_ok=True)
             path.write_bytes(whole)
     assert TrustStore.open(folder).warnings == ()
+
+
+def test_a_fault_of_ours_over_one_province_lets_the_generation_before_serve(
+    client: TrustClient, realm: SimulatedRealm, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception that nobody foresaw, over the newest files of one province, ends no service."""
+    advance(client, realm)
+    newest = TrustStore.open(folder).state.issuers["31"].files.live_metadata
+
+    def surprised(
+        participant: str, link: object, files: IssuerFiles, *others: object, **limits: object
+    ) -> object:
+        if files.live_metadata == newest:
+            raise RecursionError
+        return verify_issuer(participant, link, files, *others, **limits)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("healthcode.trust.verify.assemble.verify_issuer", surprised)
+    store = TrustStore.open(folder)
+    assert store.generation == 1
+    assert any("RecursionError" in warning for warning in store.warnings)
 
 
 def test_a_damaged_generation_is_healed_by_the_next_refresh(

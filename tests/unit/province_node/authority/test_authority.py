@@ -105,6 +105,17 @@ def test_the_same_key_twice_is_one_signature(office):
     assert missing_signatures(signed) == 1
 
 
+def test_a_bundle_whose_link_names_a_key_twice_is_refused(office):
+    """A hostile bundle gets a reason, not an exception of the TUF library."""
+    begun = office.authority.begin(request(), now=NOW)
+    keys = (begun.link.keys[0],) * 2
+    twice = begun.model_copy(update={"link": begun.link.model_copy(update={"keys": keys})})
+    bundle = decode_bundle(encode_join_request(twice))
+    for use in (missing_signatures, lambda each: verify_bundle(each, NOW)):
+        with pytest.raises(SignatureError, match="duplicate key"):
+            use(bundle)
+
+
 def test_a_strangers_key_is_refused(office):
     """A key that is not of this authority signs nothing."""
     begun = office.authority.begin(request(), now=NOW)

@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 from healthcode.errors import DecodeError, PreconditionError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
-from healthcode.trust.verify.tls_ca import decode_tls_ca, select_tls_cas, split_pem, verify_tls_cas
+from healthcode.trust.verify.tls_ca import TlsCa, decode_tls_ca, select_tls_cas, split_pem, verify_tls_cas
 from tests.simulator.realm import NOW, PEM
 
 GARBAGE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -124,3 +124,18 @@ def test_a_file_of_several_is_split() -> None:
     one, two = ca("One"), ca("Two")
     assert split_pem(f"Our CAs\n{one}and\n{two}") == (one, two)
     assert split_pem(GARBAGE) == ()
+
+
+def test_a_fault_of_ours_over_one_entry_harms_its_owner_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that nobody foresaw leaves the entry out; the other owners keep their CAs."""
+    sound = decode_tls_ca
+
+    def surprised(pem: str) -> TlsCa:
+        if pem == "surprise":
+            raise RecursionError
+        return sound(pem)
+
+    monkeypatch.setattr("healthcode.trust.verify.tls_ca.decode_tls_ca", surprised)
+    kept, faults = select_tls_cas({"11": ("surprise",), "31": (PEM,)})
+    assert (kept["11"], len(kept["31"])) == ((), 1)
+    assert [fault.owner for fault in faults] == ["11"]
