@@ -23,6 +23,7 @@ from healthcode.settings import (
 )
 
 __all__ = [
+    "CONFIGURATION_FILE",
     "IssueSettings",
     "KeySettings",
     "NodeFolder",

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import click
 
+from healthcode.cli.service_folder import ServiceFolder
+
 __all__ = ["dir_option"]
 
 dir_option = click.option(
     "--dir",
     "root",
-    type=click.Path(path_type=Path, file_okay=False),
+    cls=ServiceFolder,
+    markers=("gateway.toml",),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=Path(),
     show_default="this folder",
     help="The gateway's folder.",

@@ -13,9 +13,10 @@ from gateway.layout import GatewayFolder
 from gateway.operations.check import check_gateway
 from gateway.settings import load_gateway_settings
 from healthcode.cli.console import Command, error_console, json_option
-from healthcode.cli.finding import print_findings
+from healthcode.cli.finding import look_at_files, print_findings
 from healthcode.clock import SystemClock
 from healthcode.service.lifecycle import ignore_hangup
+from healthcode.storage.owner import stay_owner
 
 __all__ = ["check", "serve"]
 
@@ -30,7 +31,8 @@ def check(root: Path, as_json: bool) -> None:
     reach. A warning does not prevent a start.
     """
     settings = load_gateway_settings(GatewayFolder(root).configuration)
-    print_findings(asyncio.run(check_gateway(settings, SystemClock())), as_json=as_json)
+    findings = asyncio.run(check_gateway(settings, SystemClock()))
+    print_findings([*findings, look_at_files(root)], as_json=as_json)
 
 
 @click.command(cls=Command, examples="healthcode-gateway serve --dir gw")
@@ -38,6 +40,7 @@ def check(root: Path, as_json: bool) -> None:
 def serve(root: Path) -> None:
     """Serve until SIGTERM, then finish the questions in progress."""
     ignore_hangup()
+    stay_owner()
     settings = load_gateway_settings(GatewayFolder(root).configuration)
 
     def on_ready() -> None:

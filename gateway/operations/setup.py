@@ -16,6 +16,7 @@ from healthcode.identity.realm import check_realm, is_test_realm
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.storage.files import write_output
+from healthcode.storage.owner import as_caller
 
 __all__ = ["make_folder", "name_registry"]
 
@@ -95,7 +96,8 @@ def name_registry(folder: GatewayFolder, *, endpoint: str, ca: Path, fingerprint
     Raises ConfigurationError if gateway.toml names another registry.
     """
     settings = load_gateway_settings(folder.configuration)
-    ca_pem = load_ca(ca)
+    with as_caller():
+        ca_pem = load_ca(ca)
     found = settings.registry
     if found is not None:
         same = (found.endpoint, found.root_fingerprint, load_ca(found.ca)) == (endpoint, fingerprint, ca_pem)

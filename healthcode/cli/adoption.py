@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,8 +61,6 @@ def name_root(configuration: Path, before: str, fingerprint: str) -> str:
         text, was = configuration.read_text(encoding="utf-8"), configuration.stat()
         write_atomic(configuration, text.replace(before, fingerprint).encode())
         configuration.chmod(was.st_mode & 0o777)
-        if os.geteuid() == 0:
-            os.chown(configuration, was.st_uid, was.st_gid)
     except OSError as error:
         return f"write it into {configuration} as root_fingerprint yourself; this command could not: {error}"
     return f"{configuration.name} names it now"

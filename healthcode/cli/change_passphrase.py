@@ -10,6 +10,7 @@ import click
 
 from healthcode.cli.console import ask_secret
 from healthcode.signing.passphrase import check_passphrase, read_passphrase
+from healthcode.storage.owner import as_caller
 
 __all__ = ["new_passphrase", "new_passphrase_option", "old_passphrase", "say_changed"]
 
@@ -25,6 +26,7 @@ def new_passphrase_option(function: _Function) -> _Function:
     )(function)
 
 
+@as_caller()
 def old_passphrase(file: Path | None, label: str) -> bytes:
     """The present passphrase, from `file` or a prompt. Raises ConfigurationError."""
     return read_passphrase(
@@ -35,6 +37,7 @@ def old_passphrase(file: Path | None, label: str) -> bytes:
     )
 
 
+@as_caller()
 def new_passphrase(file: Path | None, label: str) -> bytes:
     """The new passphrase, from `file` or a prompt. Raises ConfigurationError, or InvalidInputError if too short."""
 

@@ -23,6 +23,7 @@ import structlog
 from rich.console import Console, RenderableType
 
 import healthcode.rpc  # noqa: F401  sets grpc's log level, which must precede any import of grpc
+from healthcode.cli.service_folder import ServiceFolder
 from healthcode.cli.table import details, rows
 from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputError
 from healthcode.telemetry import get_logger
@@ -78,7 +79,14 @@ class _Examples(click.Command):
 
 
 class Command(_Examples):
-    """A click command with `examples`."""
+    """A click command with `examples`. With a `ServiceFolder` it runs as that folder's owner."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with contextlib.ExitStack() as stack:
+            for option in self.params:
+                if isinstance(option, ServiceFolder):
+                    stack.enter_context(option.as_owner(ctx.params[str(option.name)]))
+            return super().invoke(ctx)
 
 
 class CommandGroup(_Examples, click.Group):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
@@ -17,8 +18,12 @@ from healthcode.cli.console import EXIT_UNAVAILABLE, EXIT_USAGE, exit_with, prin
 from healthcode.cli.table import rows
 from healthcode.errors import ConfigurationError, HealthcodeError, UnavailableError
 from healthcode.rpc.server import check_free
+from healthcode.storage.owner import find_unreadable, user_name
 
-__all__ = ["Finding", "Grade", "look", "look_at_port", "print_findings"]
+__all__ = ["Finding", "Grade", "look", "look_at_files", "look_at_port", "print_findings"]
+
+
+_NAMED = 5
 
 
 class Grade(StrEnum):
@@ -65,6 +70,25 @@ def look_at_port(what: str, listen: str | None) -> Finding:
     except ConfigurationError as error:
         return Finding(what, Grade.FAILED, error.message, error.exit_status)
     return Finding(what, Grade.OK, f"{listen} is free")
+
+
+def look_at_files(folder: Path) -> Finding:
+    """Whether the owner of a service's folder, whom the command acts as, can read all that is in it."""
+    what = "files"
+    try:
+        found = list(find_unreadable(folder))
+        owner = user_name(folder.stat().st_uid)
+    except OSError as error:
+        return Finding(what, Grade.FAILED, f"{error.filename} cannot be read: {error.strerror}")
+    if not found:
+        return Finding(what, Grade.OK, f"user {owner} can read them all")
+    names = ", ".join(str(path.relative_to(folder)) for path in found[:_NAMED])
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return Finding(
+        what,
+        Grade.WARNING,
+        f"user {owner}, whose folder this is, cannot read {names}{more}: run `chown -R {owner} {folder}` as root",
+    )
 
 
 def print_findings(findings: Iterable[Finding], *, as_json: bool) -> None:

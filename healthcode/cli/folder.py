@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from healthcode.cli.service_folder import ServiceFolder
 from healthcode.errors import ConfigurationError
 from healthcode.trust.store import TrustStore
 
@@ -26,16 +27,21 @@ def default_trust_folder(environ: Mapping[str, str]) -> Path:
     return (Path(data) if data else Path.home() / ".local" / "share") / "healthcode" / "trust"
 
 
-def trust_option(name: str) -> Callable[[_Function], _Function]:
-    """Adds the option `name`, --trust or --dir, with the other as a synonym; passed as the Path `folder`."""
+def trust_option(name: str, *, writes: bool = False) -> Callable[[_Function], _Function]:
+    """Adds the option `name`, --trust or --dir, with the other as a synonym; passed as the Path `folder`.
+
+    A command that `writes` runs as the folder's owner; any user may read.
+    """
+    owner: dict[str, Any] = {"cls": ServiceFolder, "markers": ("trust.json",)} if writes else {}
     return click.option(
         name,
         "--dir" if name == "--trust" else "--trust",
         "folder",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=click.Path(path_type=Path, file_okay=False, readable=False),
         default=lambda: default_trust_folder(os.environ),
         show_default="$HEALTHCODE_TRUST or ~/.local/share/healthcode/trust",
         help="The trust folder.",
+        **owner,
     )
 
 

@@ -28,6 +28,7 @@ from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.background import BackgroundTask, Supervisor
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.settings import split_address
+from healthcode.storage.owner import as_caller, stay_owner
 from healthcode.telemetry import Metrics, configure_logging, start_metrics_server
 from healthcode.trust.client import TrustClient
 from healthcode.trust.store import init_trust
@@ -77,13 +78,13 @@ def trust() -> None:
     help="As the national key holders announced it: do not get it from the source.",
 )
 @click.option("--realm", help="Refuse a root of another realm than this.")
-@trust_option("--dir")
+@trust_option("--dir", writes=True)
 @json_option
 def init(
     urls: tuple[str, ...], ca: Path | None, fingerprint: str, realm: str | None, folder: Path, as_json: bool
 ) -> None:
     """Make a trust folder from the root with this fingerprint, and fill it."""
-    sources = name_sources(urls, None if ca is None else load_ca(ca))
+    sources = _named_sources(urls, ca)
     with open_sources(sources) as files:
         init_trust(folder, files, fingerprint, realm=realm)
         write_sources(folder, sources)
@@ -102,7 +103,7 @@ def init(
     "--source", "urls", multiple=True, metavar="URL|DIR", help="Sources to use instead of the folder's own."
 )
 @click.option("--ca", type=_FILE, help=_CA_HELP)
-@trust_option("--dir")
+@trust_option("--dir", writes=True)
 @json_option
 def sync(urls: tuple[str, ...], ca: Path | None, folder: Path, as_json: bool) -> None:
     """Fetch new files from the sources. Invalid files are refused; the last valid ones stay in use."""
@@ -124,7 +125,7 @@ def sync(urls: tuple[str, ...], ca: Path | None, folder: Path, as_json: bool) ->
 )
 @click.option("--ca", type=_FILE, help=_CA_HELP)
 @fingerprint_option
-@trust_option("--trust")
+@trust_option("--trust", writes=True)
 @json_option
 def rebootstrap(
     urls: tuple[str, ...], ca: Path | None, fingerprint: str, folder: Path, as_json: bool
@@ -155,11 +156,12 @@ def rebootstrap(
     help="How often to poll, on average: jitter spreads the clients.",
 )
 @click.option("--metrics-listen", metavar="HOST:PORT", help="Address where Prometheus reads /metrics.")
-@trust_option("--dir")
+@trust_option("--dir", writes=True)
 def follow(poll_seconds: float, metrics_listen: str | None, folder: Path) -> None:
     """Keep the folder current until stopped. Problems are logged as lines of JSON."""
     if metrics_listen is not None:
         _check_listen(metrics_listen)
+    stay_owner()
     configure_logging("healthcode-trust")
     metrics = Metrics("healthcode-trust")
     with open_sources(_sources(folder, (), None)) as files, start_metrics_server(metrics, metrics_listen):
@@ -208,7 +210,12 @@ def _sources(folder: Path, urls: tuple[str, ...], ca: Path | None) -> tuple[Sour
     """The sources that were named, else those stored in the folder."""
     if not folder.is_dir():
         raise ConfigurationError(f"there is no trust folder {folder}: make one with `healthcode trust init`")
-    return name_sources(urls, None if ca is None else load_ca(ca)) if urls else read_sources(folder)
+    return _named_sources(urls, ca) if urls else read_sources(folder)
+
+
+@as_caller()
+def _named_sources(urls: tuple[str, ...], ca: Path | None) -> tuple[SourceName, ...]:
+    return name_sources(urls, None if ca is None else load_ca(ca))
 
 
 def _check_listen(address: str) -> None:

@@ -9,8 +9,8 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -83,9 +83,9 @@ def open_new(path: Path, *, mode: int = 0o600, durable: bool = True) -> Iterator
 
     Its name is not durable before its folder is synced. Raises FileExistsError, OSError.
     """
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    file = _create(path, mode)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             yield file
             if durable:
                 file.flush()
@@ -93,6 +93,10 @@ def open_new(path: Path, *, mode: int = 0o600, durable: bool = True) -> Iterator
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _create(path: Path, mode: int) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -108,20 +112,34 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 @contextmanager
-def open_atomic(path: Path, *, mode: int = 0o644, durable: bool = True) -> Iterator[BinaryIO]:
+def open_atomic(
+    path: Path,
+    *,
+    mode: int = 0o644,
+    durable: bool = True,
+    rights: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Iterator[BinaryIO]:
     """Opens a file beside `path`, which replaces it at the end. Raises OSError, and `path` is unchanged.
 
-    Without `durable`, the file is still whole or not there, but a power failure may take it back.
+    Without `durable`, the file is still whole or not there, but a power failure may take it back. Inside `rights`
+    files are made and renamed, but the block runs outside.
     """
     partial = _partial(path)
     try:
-        with open_new(partial, mode=mode, durable=durable) as file:
+        with rights():
+            file = _create(partial, mode)
+        with file:
             yield file
-        rename(partial, path)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        with rights():
+            rename(partial, path)
+            if durable:
+                sync(path.parent)
     finally:
-        partial.unlink(missing_ok=True)
-    if durable:
-        sync(path.parent)
+        with rights():
+            partial.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
@@ -133,11 +151,10 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = 
 def write_batch(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
     """Replaces several files in their order, synced together. Raises OSError; those before may be replaced."""
     partials: dict[Path, Path] = {}
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         for path, data in files.items():
             partial = _partial(path)
-            with os.fdopen(os.open(partial, flags, mode), "wb") as file:
+            with _create(partial, mode) as file:
                 partials[partial] = path
                 file.write(data)
         move_batch(partials)

@@ -14,8 +14,9 @@ from healthcode.errors import (
     Reason,
     UnavailableError,
 )
+from healthcode.storage.owner import as_caller
 
-__all__ = ["read_bounded", "read_error", "read_file", "read_regular"]
+__all__ = ["read_bounded", "read_error", "read_file", "read_named", "read_regular"]
 
 # these say something about the machine at this moment, and nothing about the file
 _PASSING = frozenset(
@@ -42,6 +43,12 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise InvalidInputError(f"{path} is longer than {max_bytes} bytes", reason=Reason.TOO_LARGE)
     return data
+
+
+def read_named(path: Path, max_bytes: int) -> bytes:
+    """`read_bounded` for a file that the user of a command named."""
+    with as_caller():
+        return read_bounded(path, max_bytes)
 
 
 def read_regular(path: Path, max_bytes: int | None = None) -> bytes:

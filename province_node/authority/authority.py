@@ -37,7 +37,7 @@ from province_node.authority.handover import (
 )
 from province_node.authority.request import ProvinceRequest, verify_request
 
-__all__ = ["Authority", "check_new_authority"]
+__all__ = ["AUTHORITY_FILE", "Authority", "check_new_authority"]
 
 AUTHORITY_FILE = "authority.json"
 HISTORY_FOLDER = "history"

@@ -14,7 +14,7 @@ from healthcode.identity.participant import check_member
 from healthcode.identity.realm import check_realm
 from healthcode.rpc.mtls.tls_files import write_private
 from healthcode.signing.ed25519 import self_test
-from healthcode.storage.reading import read_bounded
+from healthcode.storage.reading import read_named
 from province_node.authority.authority import Authority, check_new_authority
 from province_node.authority.handover import MAX_HANDOVER_BYTES, decode_link
 from province_node.cli.authority_keys import DEVELOPMENT_PASSPHRASE
@@ -94,7 +94,7 @@ def init(
         raise ConfigurationError("--development is only for test realms, not for cn: leave it out")
     previous = None
     if after_file is not None:
-        data = read_bounded(after_file, MAX_HANDOVER_BYTES)
+        data = read_named(after_file, MAX_HANDOVER_BYTES)
         previous = decode_link(data, realm=realm, participant=code)
     # check before asking for passphrases
     check_new_authority(root, keys=keys, threshold=threshold)

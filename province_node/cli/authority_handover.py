@@ -9,7 +9,8 @@ import click
 from healthcode.cli.console import Command, details, error_console, json_option, print_result
 from healthcode.signing.ed25519 import kid, self_test
 from healthcode.storage.files import write_output
-from healthcode.storage.reading import read_bounded
+from healthcode.storage.owner import as_caller
+from healthcode.storage.reading import read_named
 from province_node.authority.authority import Authority
 from province_node.authority.handover import MAX_HANDOVER_BYTES, decode_handover, encode_handover
 from province_node.cli.authority_keys import key_option, open_authority_keys
@@ -57,7 +58,7 @@ def handover(
     """As the present authority, sign over to the keys that replace it."""
     self_test()
     mine = Authority.open(root)
-    wanted = decode_handover(read_bounded(to_file, MAX_HANDOVER_BYTES))
+    wanted = decode_handover(read_named(to_file, MAX_HANDOVER_BYTES))
     console = error_console()
     console.print(f"[bold]To hand over: participant {wanted.participant}, realm {wanted.realm}[/]")
     before, after = wanted.previous, wanted.link
@@ -69,7 +70,8 @@ def handover(
         console.print(f"  {line}", markup=False, highlight=False)
     keys = open_authority_keys(root, key_files, passphrase_file, "Hand over to these keys?", yes=yes)
     signed = mine.hand_over(wanted, keys)
-    write_output(out, encode_handover(signed))
+    with as_caller():
+        write_output(out, encode_handover(signed))
     result = {
         "handover": str(out),
         "participant": signed.participant,
@@ -98,7 +100,7 @@ def handover(
 def accept(root: Path, handover_file: Path, as_json: bool) -> None:
     """Store a complete handover in the new authority's folder, which can then sign."""
     self_test()
-    mine = Authority.open(root).accept(decode_handover(read_bounded(handover_file, MAX_HANDOVER_BYTES)))
+    mine = Authority.open(root).accept(decode_handover(read_named(handover_file, MAX_HANDOVER_BYTES)))
     result = {
         **describe_authority(mine),
         "next": "sign the node's request: `authority sign --request request.json --out bundle.json`; then the node submits it with `join`",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from healthcode.signing.keyfile import read_key_file, read_key_info
 from healthcode.signing.passphrase import check_secret_file
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.signing.relock import change_passphrase, replace_passphrase_file
+from healthcode.storage.owner import as_caller
 from province_node.cli.option import ask_passphrase, confirm, dir_option, passphrase_option
 
 __all__ = ["DEVELOPMENT_PASSPHRASE", "key_option", "open_authority_keys", "passphrase"]
@@ -49,7 +51,9 @@ def open_authority_keys(
     confirm(question, yes=yes or passphrase_file == default_passphrase)
     keys = []
     for path in paths:
-        loaded = read_key_file(path, ask_passphrase(passphrase_file, path.name))
+        passphrase = ask_passphrase(passphrase_file, path.name)
+        with as_caller():
+            loaded = read_key_file(path, passphrase)
         if loaded.info.purpose is not KeyPurpose.AUTHORITY:
             raise ConfigurationError(
                 f"{path} is a {loaded.info.purpose} key, not an authority key: name another with --key"
@@ -102,7 +106,8 @@ def passphrase(
         raise InvalidInputError("name your key file with --key: each key holder has their own passphrase")
     paths = sorted(root.glob("*.key")) if together else list(key_files)
     for path in paths:
-        info = read_key_info(path)
+        with as_caller():
+            info = read_key_info(path)
         if info.purpose is not KeyPurpose.AUTHORITY:
             raise ConfigurationError(
                 f"{path} is a {info.purpose} key, not an authority key: name another with --key"
@@ -111,7 +116,8 @@ def passphrase(
     rehearsal = [path.parent / DEVELOPMENT_PASSPHRASE for path in paths]
     old = old_passphrase(passphrase_file or next((each for each in rehearsal if each.exists()), None), label)
     new = new_passphrase(new_passphrase_file, label)
-    changed = change_passphrase(paths, old, new)
+    with nullcontext() if together else as_caller():
+        changed = change_passphrase(paths, old, new)
     if together:
         replace_passphrase_file(shared, new)
     print_result(

@@ -10,7 +10,8 @@ from healthcode.cli.console import Command, details, error_console, json_option,
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.signing.ed25519 import kid, self_test
 from healthcode.storage.files import write_output
-from healthcode.storage.reading import read_bounded
+from healthcode.storage.owner import as_caller
+from healthcode.storage.reading import read_named
 from healthcode.trust.verify.join_request import JoinRequest, encode_join_request, join_digest
 from province_node.authority.authority import Authority
 from province_node.authority.bundle import (
@@ -76,10 +77,10 @@ def sign(
     if (request_file is None) == (bundle_file is None):
         raise click.UsageError("give either --request or --bundle")
     if request_file is not None:
-        request = decode_request(read_bounded(request_file, MAX_REQUEST_BYTES))
+        request = decode_request(read_named(request_file, MAX_REQUEST_BYTES))
         bundle = mine.begin(request, now=now, replace=replace)
     else:
-        bundle = decode_bundle(read_bounded(bundle_file or Path(), MAX_BUNDLE_BYTES))
+        bundle = decode_bundle(read_named(bundle_file or Path(), MAX_BUNDLE_BYTES))
     asked = verify_bundle_content(bundle)
     last = mine.last_completed(before=asked.version)
     digest = f"sha256:{bundle_digest(bundle)}"
@@ -87,7 +88,8 @@ def sign(
     keys = open_authority_keys(root, key_files, passphrase_file, f"Sign {digest}?", yes=yes)
     signed = mine.sign(bundle, keys, now=now, replace=replace)
     data = encode_join_request(signed)
-    write_output(out, data)
+    with as_caller():
+        write_output(out, data)
     missing, successor = missing_signatures(signed), mine.successor
     result = {
         "bundle": str(out),

@@ -17,6 +17,7 @@ from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.registry_source import connect_source
 from healthcode.settings import split_address
+from healthcode.storage.owner import as_caller
 from healthcode.trust.client import TrustClient
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.trust.view import TrustView
@@ -42,7 +43,9 @@ def backup(root: Path, file: Path, as_json: bool) -> None:
     """
     now = SystemClock().now()
     names = write_backup(root, file, now=now)
-    result = {"backup": str(file), "made_at": rfc3339(now), "files": len(names), "bytes": file.stat().st_size}
+    with as_caller():
+        size = file.stat().st_size
+    result = {"backup": str(file), "made_at": rfc3339(now), "files": len(names), "bytes": size}
     print_result(result, as_json=as_json, table=details)
 
 

@@ -12,6 +12,7 @@ from typing import Self, TextIO
 from healthcode.cli.code_input import read_codes
 from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
+from healthcode.storage.owner import as_caller
 from healthcode.v1 import province_issuer_pb2
 
 __all__ = ["RowWriter", "code_row", "code_texts"]
@@ -32,6 +33,7 @@ def code_row(issued: province_issuer_pb2.IssuedCode) -> dict[str, object]:
 class RowWriter:
     """Writes rows to a file of mode 0600, created with the first row, or to standard output."""
 
+    @as_caller()
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._stream: TextIO | None = sys.stdout if path is None else None
@@ -54,7 +56,8 @@ class RowWriter:
     def _open(self) -> TextIO:
         assert self._path is not None  # noqa: S101  without one there is standard output
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with as_caller():
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         except OSError as error:
             raise InvalidInputError(f"{self._path} cannot be written: {error.strerror}") from error
         return os.fdopen(descriptor, "w", encoding="utf-8")

@@ -11,6 +11,7 @@ from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.signing.ed25519 import kid
 from healthcode.storage.files import write_output
+from healthcode.storage.owner import as_caller
 from healthcode.trust.format.json_files import AuthorityLink
 from healthcode.trust.store import TrustStore
 from healthcode.trust.verify.accepted_chain import listed_chain
@@ -76,7 +77,8 @@ def chain(root: Path, out: Path | None, as_json: bool) -> None:
             "this province has no authority in the trust files: run `province-node join` first"
         )
     if out is not None:
-        write_output(out, encode_link(links[-1], realm=settings.realm, participant=settings.participant))
+        with as_caller():
+            write_output(out, encode_link(links[-1], realm=settings.realm, participant=settings.participant))
     lines = [
         {
             "link": link.seq,

@@ -17,6 +17,7 @@ from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.registry_source import connect_source
 from healthcode.signing.ed25519 import self_test
 from healthcode.storage.files import write_output
+from healthcode.storage.owner import as_caller
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.authority_chain import link_digest
 from healthcode.trust.format.metadata import Targets, decode_metadata
@@ -82,7 +83,8 @@ def join(root: Path, bundle_file: Path, out: Path | None, lost_authority: bool, 
     if out is not None:
         _verify_request(bundle, settings, lost_authority=lost_authority)
         expect_entry(settings.trust.folder, bundle)
-        write_output(out, data)
+        with as_caller():
+            write_output(out, data)
     else:
         registry = settings.registry
         ca_pem = load_ca(registry.ca)

@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 import click
 
 from healthcode.cli.console import ask_secret
+from healthcode.cli.service_folder import ServiceFolder
 from healthcode.signing.passphrase import check_passphrase, read_passphrase
+from healthcode.storage.owner import as_caller
+from province_node.authority.authority import AUTHORITY_FILE
 from province_node.keys.setup import lacks_credential
-from province_node.settings import NodeSettings
+from province_node.settings import CONFIGURATION_FILE, NodeSettings
 
 __all__ = ["ask_passphrase", "confirm", "dir_option", "passphrase_of", "passphrase_option", "yes_option"]
 
@@ -24,7 +27,9 @@ def dir_option(what: str) -> Callable[[_Function], _Function]:
     return click.option(
         "--dir",
         "root",
-        type=click.Path(path_type=Path, file_okay=False),
+        cls=ServiceFolder,
+        markers=(CONFIGURATION_FILE, AUTHORITY_FILE),
+        type=click.Path(path_type=Path, file_okay=False, readable=False),
         default=Path(),
         show_default="the current folder",
         help=what,
@@ -56,15 +61,16 @@ def ask_passphrase(file: Path | None, label: str, *, new: bool = False) -> bytes
     def check(text: str) -> None:
         check_passphrase(text, label)
 
-    passphrase = read_passphrase(
-        file,
-        prompt=lambda: ask_secret(
-            f"passphrase of {label}",
-            new=new,
-            instead="name a file with --passphrase-file",
-            check=check if new else None,
-        ),
-    )
+    with as_caller():
+        passphrase = read_passphrase(
+            file,
+            prompt=lambda: ask_secret(
+                f"passphrase of {label}",
+                new=new,
+                instead="name a file with --passphrase-file",
+                check=check if new else None,
+            ),
+        )
     if new:
         check(passphrase.decode(errors="replace"))
     return passphrase

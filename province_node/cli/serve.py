@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from healthcode.cli.console import Command, json_option
-from healthcode.cli.finding import print_findings
+from healthcode.cli.finding import look_at_files, print_findings
 from healthcode.clock import SystemClock
 from healthcode.service.lifecycle import ignore_hangup
+from healthcode.storage.owner import stay_owner
 from healthcode.telemetry import configure_logging
 from province_node.app import serve as serve_node
 from province_node.cli.option import dir_option, passphrase_option
@@ -35,7 +36,7 @@ def check(root: Path, passphrase_file: Path | None, as_json: bool) -> None:
     findings = check_node(
         root, settings, now=SystemClock().now(), environ=os.environ, passphrase_file=passphrase_file
     )
-    print_findings(findings, as_json=as_json)
+    print_findings([*findings, look_at_files(root)], as_json=as_json)
 
 
 @click.command(
@@ -52,6 +53,7 @@ def serve(root: Path) -> None:
     Starts unattended, and without the registry if the trust folder has been filled before.
     """
     ignore_hangup()
+    stay_owner()
     settings = load_node_settings(root)
     configure_logging("province-node", level=settings.log.level, style=settings.log.format)
 

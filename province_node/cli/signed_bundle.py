@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from healthcode.errors import InvalidInputError
-from healthcode.storage.reading import read_bounded
+from healthcode.storage.reading import read_named
 from healthcode.trust.verify.join_request import JoinRequest
 from province_node.authority.bundle import decode_bundle, missing_signatures
 from province_node.settings import NodeSettings
@@ -17,7 +17,7 @@ MAX_BUNDLE_BYTES = 262_144
 
 def read_signed_bundle(path: Path, settings: NodeSettings) -> JoinRequest:
     """Raises InvalidInputError if the bundle is for another node or lacks signatures."""
-    bundle = decode_bundle(read_bounded(path, MAX_BUNDLE_BYTES))
+    bundle = decode_bundle(read_named(path, MAX_BUNDLE_BYTES))
     if (bundle.participant, bundle.realm) != (settings.participant, settings.realm):
         raise InvalidInputError(
             f"{path} is for participant {bundle.participant} in realm {bundle.realm}; this node is participant "

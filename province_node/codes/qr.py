@@ -10,6 +10,7 @@ import segno
 
 from healthcode.errors import InvalidInputError
 from healthcode.storage.files import write_output
+from healthcode.storage.owner import as_caller
 
 __all__ = ["QrSize", "check_picture", "qr_size", "qr_terminal", "write_qr"]
 
@@ -48,7 +49,8 @@ def write_qr(text: str, path: Path) -> None:
     picture = io.BytesIO()
     _make(text).save(picture, kind=kind, scale=_PNG_SCALE, border=_BORDER)
     # the picture is the code, so only its owner may read it
-    write_output(path, picture.getvalue(), mode=0o600)
+    with as_caller():
+        write_output(path, picture.getvalue(), mode=0o600)
 
 
 def check_picture(path: Path) -> str:

@@ -15,6 +15,7 @@ from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.rpc.mtls.tls_files import load_ca, write_private
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.storage.files import write_output
+from healthcode.storage.owner import as_caller
 from province_node.keys.key_files import ONLINE_PURPOSES, create_online_key
 from province_node.keys.keyring import Keyring
 from province_node.keys.node_request import make_request, write_request
@@ -68,7 +69,9 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
     # certificates, and `check` names those that are missing.
     check_node_plan(root, plan)
     folder = NodeFolder(root)
-    registry_ca = load_ca(plan.registry_ca)
+    with as_caller():
+        registry_ca = load_ca(plan.registry_ca)
+        tls_ca = None if plan.tls_ca is None else load_ca(plan.tls_ca)
     for made in (root, folder.tls, root / "keys"):
         made.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_output(folder.tls / "registry-ca.pem", registry_ca.encode())
@@ -77,8 +80,8 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
         drawn = secrets.token_urlsafe(24).encode()
         write_private(folder.passphrase, drawn + b"\n")
         passphrase = drawn
-    elif plan.tls_ca is not None:
-        write_output(folder.tls / "ca.pem", load_ca(plan.tls_ca).encode())
+    elif tls_ca is not None:
+        write_output(folder.tls / "ca.pem", tls_ca.encode())
     if not passphrase:
         raise InvalidInputError("a passphrase for the online keys is needed")
     for purpose in ONLINE_PURPOSES:
@@ -99,6 +102,7 @@ def create_node(root: Path, plan: NodePlan, *, passphrase: bytes | None, now: in
     return settings
 
 
+@as_caller()
 def check_node_plan(root: Path, plan: NodePlan) -> None:
     """Raises ConfigurationError if the plan is impossible; to be called before a passphrase is asked for."""
     if NodeFolder(root).configuration.exists():

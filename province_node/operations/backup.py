@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from healthcode.errors import ConfigurationError
+from healthcode.storage.owner import as_caller
 from province_node.operations.backup_archive import DATABASE, ENTRY, FILES, FOLDERS, Manifest, write_archive
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.store.opening import copy_store
@@ -25,11 +26,13 @@ def write_backup(root: Path, target: Path, *, now: int) -> list[str]:
     Durable when this returns. Raises ConfigurationError when the target exists or cannot be written.
     """
     settings = load_node_settings(root)
-    if target.exists() or target.is_symlink():
-        raise ConfigurationError(f"{target} exists: a backup never replaces another")
-    _remove_abandoned(target)
-    # a random name: in a folder that others can write to, a fixed one might be their link
-    copy = target.with_name(f".{target.name}.{secrets.token_hex(8)}.db")
+    with as_caller():
+        if target.exists() or target.is_symlink():
+            raise ConfigurationError(f"{target} exists: a backup never replaces another")
+        _remove_abandoned(target)
+    _remove_abandoned(settings.database)
+    # beside the database: the copy is made as the node's owner, who may not be able to write beside the target
+    copy = settings.database.with_name(f".{settings.database.name}.{secrets.token_hex(8)}.copy")
     try:
         copy_store(settings.database, copy)
         files = {DATABASE: copy, **_small_files(root, settings)}
@@ -57,11 +60,11 @@ def _small_files(root: Path, settings: NodeSettings) -> dict[str, Path]:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Removes what killed backups of this name left, because it contains keys."""
+    """Removes what killed backups left beside the target and the database, because it contains keys."""
     for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
-        if path.suffix not in (".partial", ".part", ".db"):
+        if path.suffix not in (".partial", ".part", ".db", ".copy"):
             continue
         with contextlib.suppress(OSError):
             status = path.lstat()
-            if status.st_uid == os.getuid() and time.time() - status.st_mtime > _ABANDONED_SECONDS:
+            if status.st_uid == os.geteuid() and time.time() - status.st_mtime > _ABANDONED_SECONDS:
                 path.unlink()

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from healthcode.errors import InvalidInputError
 from healthcode.storage.files import open_atomic, open_new
+from healthcode.storage.owner import as_caller
 
 __all__ = ["DATABASE", "ENTRY", "FILES", "FOLDERS", "Manifest", "unpack", "write_archive"]
 
@@ -46,7 +47,7 @@ def write_archive(target: Path, manifest: Manifest, files: Mapping[str, Path]) -
         "files": {name: _sha256(path) for name, path in files.items()},
     }
     with (
-        open_atomic(target, mode=0o600) as out,
+        open_atomic(target, mode=0o600, rights=as_caller) as out,
         tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         _add(archive, _MANIFEST, json.dumps(data, indent=1).encode())
@@ -58,12 +59,13 @@ def write_archive(target: Path, manifest: Manifest, files: Mapping[str, Path]) -
 
 
 def unpack(source: Path, folder: Path) -> Manifest:
-    """Unpacks into the new `folder` the files that the manifest names. Raises InvalidInputError, OSError."""
-    folder.mkdir(mode=0o700)
+    """Unpacks into the empty `folder` the files that the manifest names. Raises InvalidInputError, OSError."""
     for name in FOLDERS:
         (folder / name).mkdir(mode=0o700)
     try:
-        with tarfile.open(source, mode="r:") as archive:
+        with as_caller():
+            packed = source.open("rb")
+        with packed, tarfile.open(fileobj=packed, mode="r:") as archive:
             manifest, digests = _read_manifest(archive, source)
             left = set(digests)
             for member, data in _members(archive):

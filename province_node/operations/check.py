@@ -18,6 +18,7 @@ from healthcode.settings import TlsSettings
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.storage.owner import as_caller
 from healthcode.trust.format.layout import authority_role, metadata_file
 from healthcode.trust.format.metadata import Snapshot, Timestamp, decode_metadata
 from healthcode.trust.store import TrustStore
@@ -122,7 +123,8 @@ def _offline_keys(root: Path) -> str:
 
 
 def _keys(settings: NodeSettings, environ: Mapping[str, str], passphrase_file: Path | None) -> str:
-    given = None if passphrase_file is None else read_passphrase(passphrase_file)
+    with as_caller():
+        given = None if passphrase_file is None else read_passphrase(passphrase_file)
     keyring = open_keyring(settings, environ, passphrase=given)
     missing = [purpose for purpose in (KeyPurpose.HEAD, *SIGNING_PURPOSES) if not keyring.signers(purpose)]
     if missing:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputError
 from healthcode.storage.files import sync
+from healthcode.storage.staging import make_staging, put_in_place, remove_staging
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from province_node.operations.backup_archive import DATABASE, ENTRY, unpack
@@ -54,8 +55,9 @@ def restore_node(
     root.parent.mkdir(parents=True, exist_ok=True)
     # all work is done beside the target; one rename at the end makes it visible
     staging = root.with_name(f".{root.name}.restoring")
-    shutil.rmtree(staging, ignore_errors=True)
     try:
+        remove_staging(staging)
+        make_staging(staging)
         manifest = unpack(source, staging)
         settings = load_node_settings(staging)
         outside = _arrange(staging, settings, replace=replace)
@@ -74,7 +76,7 @@ def restore_node(
     except OSError as error:
         raise ConfigurationError(f"{root} cannot be written: {error.strerror}") from error
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove_staging(staging)
     return RestoredNode(
         settings.participant,
         manifest.made_at,
@@ -183,9 +185,7 @@ def _put_in_place(staging: Path, root: Path, now: int) -> Path | None:
         if passphrase.is_file():  # of a development node; a backup never contains it
             shutil.copy2(passphrase, NodeFolder(staging).passphrase)
         aside = _free_name(root, now)
-        root.rename(aside)
-    staging.rename(root)
-    sync(root.parent)
+    put_in_place(staging, root, aside=aside)
     return aside
 
 

@@ -114,15 +114,17 @@ def start_forked(
     module: str = "",
     script: str = "",
     environ: Mapping[str, str] | None = None,
+    user: int | None = None,
     stdout: IO[Any],
     stderr: IO[Any],
 ) -> Forked:
-    """`python -m module …` or `python -c script …`, forked; its standard input is empty."""
+    """`python -m module …` or `python -c script …`, forked, as another `user` if root asks; its standard input is empty."""
     body = {
         "module": module,
         "script": script,
         "arguments": [str(argument) for argument in arguments],
         "folder": str(Path.cwd()),
+        "user": user,
         "environment": {**os.environ, **(environ or {})},
     }
     data = json.dumps(body).encode()
@@ -134,10 +136,13 @@ def start_forked(
         return Forked(server)
 
 
-def run_forked(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Runs a script to its end; status and output."""
+def run_forked(
+    script: str, *arguments: str | Path, module: str = "", user: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a script or a module to its end; status and output."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        status = start_forked(*arguments, script=script, stdout=out, stderr=err).wait(300)
+        forked = start_forked(*arguments, script=script, module=module, user=user, stdout=out, stderr=err)
+        status = forked.wait(300)
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess(list(arguments), status, out.read(), err.read())
@@ -173,11 +178,28 @@ class _Order:
         os.chdir(told["folder"])
         os.environ.clear()
         os.environ.update(told["environment"])
+        if os.geteuid() == 0:
+            _import_as_anybody()
+        if told.get("user") is not None and os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(told["user"])
+            os.setuid(told["user"])
         sys.argv = [told["module"] or "-c", *told["arguments"]]
         if told["module"]:
             importlib.import_module(f"{told['module']}.__main__").main()
         else:
             exec(compile(told["script"], "<string>", "exec"), {"__name__": "__main__"})
+
+
+def _import_as_anybody() -> None:
+    """Lets another user import from a Python in root's home: an open folder is reached without those above it."""
+    home = sys.base_prefix
+    here = f"/proc/self/fd/{os.open(home, os.O_PATH | os.O_DIRECTORY)}"
+    for module in (sys, *sys.modules.values()):
+        name = "path" if module is sys else "__path__"
+        found = getattr(module, name, None)
+        if isinstance(found, list):
+            setattr(module, name, [each.replace(home, here, 1) for each in found])
 
 
 def _serve(address: str) -> Callable[[], None]:

@@ -65,15 +65,19 @@ def start_service(
     ready: str = "serving",
     environ: Mapping[str, str] | None = None,
     forked: bool = True,
+    user: int | None = None,
 ) -> Iterator[Service]:
     """Starts `python -m module …`, waits until its log contains `ready`, and kills it at the end of the block.
 
     It is forked from a process that has imported it, which saves a second, unless the start itself is tested.
+    Forked by root it can be another `user`.
     """
     process: subprocess.Popen[bytes] | Forked
     with log.open("w") as stream:
         if forked:
-            process = start_forked(*arguments, module=module, environ=environ, stdout=stream, stderr=stream)
+            process = start_forked(
+                *arguments, module=module, environ=environ, user=user, stdout=stream, stderr=stream
+            )
         else:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *map(str, arguments)],

@@ -16,6 +16,7 @@ from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.identity.realm import is_test_realm
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.storage.owner import as_caller
 from trust_registry.cli.describe import key_names
 from trust_registry.cli.option import (
     dir_option,
@@ -152,7 +153,8 @@ def find_join(registry: Registry, reference: str) -> Join:
     path = Path(reference)
     if path.suffix == ".json" or len(path.parts) > 1:
         try:
-            data = path.read_bytes()
+            with as_caller():
+                data = path.read_bytes()
         except OSError as error:
             raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
         join = Join.decode(data)

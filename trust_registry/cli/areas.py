@@ -11,6 +11,7 @@ from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import save_file
+from healthcode.storage.owner import as_caller
 from trust_registry.cli.carried_areas import describe_carried_areas
 from trust_registry.cli.option import (
     dir_option,
@@ -117,12 +118,14 @@ def propose_areas(file: Path, out: Path, folder: Path, as_json: bool) -> None:
     data = _read(file)
     approval = keep_for_approval(registry.repository, AreaApprovalStore(registry.folder.areas), data)
     carried = carry_areas(approval, registry.repository.published(), key_holder_names(registry.folder))
-    save_file(out, encode_carried_areas(carried))
+    with as_caller():
+        save_file(out, encode_carried_areas(carried))
     if not as_json:
         show_changes("The risk of areas would change:", carried.changes())
     print_result({**describe_carried_areas(carried), "file": str(out)}, as_json=as_json, table=details)
 
 
+@as_caller()
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()

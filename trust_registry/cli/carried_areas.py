@@ -14,6 +14,7 @@ from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import save_file
+from healthcode.storage.owner import as_caller
 from healthcode.storage.reading import read_file
 from trust_registry.cli.option import open_key, show_changes
 from trust_registry.proposals.areas.approval import AreaApprovalStore, add_approval
@@ -36,11 +37,13 @@ __all__ = [
 ]
 
 
+@as_caller()
 def is_carried_areas_file(path: Path) -> bool:
     """Whether the file exists and has carried areas, not a proposal."""
     return path.is_file() and is_carried_areas(read_file(path) or b"")
 
 
+@as_caller()
 def read_carried_areas(path: Path) -> CarriedAreas:
     """The areas in a carried file. Raises InvalidInputError, DecodeError, SignatureError, TrustError."""
     data = read_file(path)
@@ -90,7 +93,8 @@ def approve_carried_areas(
         folder=None,
     )
     signed = replace(carried, approval=add_approval(carried.approval, carried.root, key.private))
-    save_file(out or path, encode_carried_areas(signed))
+    with as_caller():
+        save_file(out or path, encode_carried_areas(signed))
     return signed
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from healthcode.cli.console import error_console
 from healthcode.errors import InvalidInputError
 from healthcode.storage.files import save_file
+from healthcode.storage.owner import as_caller
 from healthcode.storage.reading import read_file
 from healthcode.trust.format.layout import metadata_file
 from healthcode.trust.format.metadata import Root, decode_metadata
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 
+@as_caller()
 def read_carried_proposal(path: Path) -> CarriedProposal:
     """The proposal in a carried file.
 
@@ -82,7 +84,8 @@ def sign_carried_proposal(
         ask_to_sign(proposal.digest)
     key = open_key(key_path, passphrase_file, realm=realm, purposes=signing_purposes(proposal), folder=None)
     signed = replace(carried, proposal=add_signature(proposal, carried.in_force, key.private))
-    save_file(out or path, encode_carried_proposal(signed))
+    with as_caller():
+        save_file(out or path, encode_carried_proposal(signed))
     return signed
 
 

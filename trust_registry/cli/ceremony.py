@@ -20,6 +20,7 @@ from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.storage.owner import as_caller
 from healthcode.trust.format.json_files import ServiceEntry
 from trust_registry.cli.carried_proposal import describe_carried_proposal
 from trust_registry.cli.ceremony_prompts import (
@@ -203,7 +204,8 @@ def _read_policy(path: Path | None) -> bytes:
     if path is None:
         return default_policy_bytes()
     try:
-        data = path.read_bytes()
+        with as_caller():
+            data = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     decode_policy(data)
@@ -215,7 +217,8 @@ def _gateway(ca: Path | None, endpoint: str | None) -> ServiceEntry | None:
         return None
     if ca is None or endpoint is None:
         raise InvalidInputError("give --gateway-ca and --gateway-endpoint together")
-    return ServiceEntry(ca_pem=load_ca(ca), endpoint=endpoint)
+    with as_caller():
+        return ServiceEntry(ca_pem=load_ca(ca), endpoint=endpoint)
 
 
 def _tell(result: CeremonyResult, folder: Path, *, development: bool) -> Group:

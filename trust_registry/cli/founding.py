@@ -9,6 +9,7 @@ from typing import Any
 from healthcode.cli.console import print_result
 from healthcode.clock import SystemClock
 from healthcode.storage.files import save_file
+from healthcode.storage.owner import as_caller
 from trust_registry.cli.carried_proposal import describe_carried_proposal, read_carried_proposal
 from trust_registry.cli.describe import describe_table
 from trust_registry.founding.by_cards import (
@@ -36,7 +37,8 @@ def begin_founding(
     )
     file = out or place.founding
     if out is not None:
-        save_file(out, encode_carried_proposal(carried))
+        with as_caller():
+            save_file(out, encode_carried_proposal(carried))
     return {
         **describe_carried_proposal(carried),
         "file": str(file),

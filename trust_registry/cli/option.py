@@ -12,11 +12,13 @@ import click
 from rich.text import Text
 
 from healthcode.cli.console import error_console
+from healthcode.cli.service_folder import ServiceFolder
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError, InvalidInputError, Reason
 from healthcode.signing.keyfile import LoadedKey, read_key_file, read_key_info
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.storage.owner import as_caller
 from trust_registry.layout import RegistryFolder
 from trust_registry.proposals.difference import Change, ChangeKind
 from trust_registry.proposals.proposal import Proposal
@@ -44,7 +46,9 @@ def dir_option(function: _Function) -> _Function:
     return click.option(
         "--dir",
         "folder",
-        type=click.Path(path_type=Path, file_okay=False),
+        cls=ServiceFolder,
+        markers=("registry.toml",),
+        type=click.Path(path_type=Path, file_okay=False, readable=False),
         default=Path(),
         help="The registry's folder; the current folder if left out.",
     )(function)
@@ -106,7 +110,8 @@ def open_key(
     if folder is not None and not path.exists() and len(path.parts) == 1:
         beside = RegistryFolder(folder).ceremony / path.with_suffix(".key")
         path = beside if beside.exists() else path
-    info = read_key_info(path)
+    with as_caller():
+        info = read_key_info(path)
     if info.purpose not in purposes:
         wanted = " or ".join(sorted(purposes))
         raise InvalidInputError(
@@ -116,10 +121,11 @@ def open_key(
         raise InvalidInputError(
             f"{path} is a key of realm {info.realm}; this is realm {realm}", reason=Reason.REALM_MISMATCH
         )
-    passphrase = read_passphrase(
-        passphrase_file, prompt=lambda: _ask_passphrase(f"Passphrase of {info.name} ({path.name})")
-    )
-    return read_key_file(path, passphrase)
+    with as_caller():
+        passphrase = read_passphrase(
+            passphrase_file, prompt=lambda: _ask_passphrase(f"Passphrase of {info.name} ({path.name})")
+        )
+        return read_key_file(path, passphrase)
 
 
 def _ask_passphrase(text: str) -> str:

@@ -20,6 +20,7 @@ from healthcode.signing.keyfile import read_key_info
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.signing.relock import change_passphrase, replace_passphrase_file
+from healthcode.storage.owner import as_caller
 from trust_registry.cli.option import dir_option
 from trust_registry.cli.rotation import key
 from trust_registry.layout import RegistryFolder
@@ -71,14 +72,17 @@ def passphrase(
         result = _change_online(folder, passphrase_file, new_passphrase_file)
     else:
         for path in files:
-            info = read_key_info(path)
+            with as_caller():
+                info = read_key_info(path)
             if info.purpose not in _PERSONAL:
                 raise InvalidInputError(
                     f"{path} is a key of purpose {info.purpose}: name keys of root holders or operators"
                 )
         label = ", ".join(path.name for path in files)
         old = old_passphrase(passphrase_file, label)
-        changed = change_passphrase(files, old, new_passphrase(new_passphrase_file, label))
+        new = new_passphrase(new_passphrase_file, label)
+        with as_caller():
+            changed = change_passphrase(files, old, new)
         result = say_changed(files, changed, "lock or destroy the old copies of the file")
     print_result(result, as_json=as_json, table=details)
 

@@ -13,6 +13,7 @@ from healthcode.cli.console import Command, details, json_option, print_result, 
 from healthcode.policy.book_file import decode_policy
 from healthcode.service.deadline import describe_policy
 from healthcode.storage.files import save_file
+from healthcode.storage.owner import as_caller
 from healthcode.trust.format.layout import POLICY_PATH
 from trust_registry.cli.option import dir_option, open_reading
 
@@ -39,7 +40,8 @@ def policy(folder: Path, out: Path | None, as_json: bool) -> None:
     published = registry.repository.published()
     data = published.file(published.targets, POLICY_PATH)
     if out is not None:
-        save_file(out, data)
+        with as_caller():
+            save_file(out, data)
     shown = {
         "policies": describe_policy(decode_policy(data), registry.clock.now()),
         "file": None if out is None else str(out),

@@ -12,6 +12,7 @@ from healthcode.cli.parameter import ENDPOINT
 from healthcode.errors import InvalidInputError
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.storage.files import save_file
+from healthcode.storage.owner import as_caller
 from healthcode.trust.format.json_files import ServiceEntry
 from trust_registry.cli.describe import describe_proposal, describe_table
 from trust_registry.cli.option import dir_option, open_reading
@@ -64,7 +65,8 @@ def propose_policy(file: Path, folder: Path, out: Path | None, as_json: bool) ->
     """Propose another policy/national.json; operators sign it."""
     registry = open_reading(folder)
     try:
-        data = file.read_bytes()
+        with as_caller():
+            data = file.read_bytes()
     except OSError as error:
         raise InvalidInputError(f"{file} cannot be read: {error.strerror}") from error
     proposal = draft_policy(registry.repository, registry.proposals, data)
@@ -95,7 +97,9 @@ def propose_service(
 ) -> None:
     """Propose the address and the CA of a national service; operators sign it."""
     registry = open_reading(folder)
-    entry = ServiceEntry(ca_pem=load_ca(ca), endpoint=endpoint, public_endpoint=public_endpoint)
+    with as_caller():
+        ca_pem = load_ca(ca)
+    entry = ServiceEntry(ca_pem=ca_pem, endpoint=endpoint, public_endpoint=public_endpoint)
     proposal = draft_service(registry.repository, registry.proposals, service, entry)
     print_proposal(registry, proposal, as_json=as_json, out=out)
 
@@ -136,6 +140,8 @@ def print_proposal(registry: Registry, proposal: Proposal, *, as_json: bool, out
     """Prints a proposal of this registry, and writes it to `out` to carry."""
     data = describe_here(registry, proposal)
     if out is not None:
-        save_file(out, encode_carried_proposal(carry_proposal(registry, proposal.id)))
+        carried = encode_carried_proposal(carry_proposal(registry, proposal.id))
+        with as_caller():
+            save_file(out, carried)
         data["file"] = str(out)
     print_result(data, as_json=as_json, table=describe_table)

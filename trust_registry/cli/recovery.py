@@ -13,6 +13,7 @@ from healthcode.clock import SystemClock
 from healthcode.errors import InvalidInputError, PreconditionError
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.registry_source import open_source
+from healthcode.storage.owner import as_caller
 from healthcode.trust.sources.trust_source import TrustSource
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.layout import RegistryFolder
@@ -89,7 +90,8 @@ def rebuild_command(
     """Rebuild a lost registry from mirrors. It continues above the highest version that any of them has."""
     kept = KeptFiles(configuration, keys, passphrase_file, tls, holders)
     with ExitStack() as stack:
-        ca_pem = None if ca is None else load_ca(ca)
+        with as_caller():
+            ca_pem = None if ca is None else load_ca(ca)
         sources = [_open_source(stack, mirror, ca_pem) for mirror in mirrors]
         result = rebuild(sources, root_fingerprint, RegistryFolder(folder), kept, SystemClock())
     print_result(_describe_rebuilt(result, folder), as_json=as_json, table=details)

@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from healthcode.cli.console import Command, details, json_option, print_result
-from healthcode.cli.finding import print_findings
+from healthcode.cli.finding import look_at_files, print_findings
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.service.lifecycle import ignore_hangup
+from healthcode.storage.owner import stay_owner
 from trust_registry.app import serve as serve_registry
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.founding.certificate import renew_certificate
@@ -31,7 +32,8 @@ def check(folder: Path, as_json: bool) -> None:
 
     Ends with 2 if something must be corrected first; warnings alone end with 0.
     """
-    print_findings(inspect_folder(RegistryFolder(folder), SystemClock(), os.environ), as_json=as_json)
+    findings = inspect_folder(RegistryFolder(folder), SystemClock(), os.environ)
+    print_findings([*findings, look_at_files(folder)], as_json=as_json)
 
 
 @click.command(
@@ -74,6 +76,7 @@ def certificate(folder: Path, ca_key: Path, as_json: bool) -> None:
 def serve(folder: Path) -> None:
     """Serve the trust files until SIGTERM, and sign a new timestamp each minute."""
     ignore_hangup()
+    stay_owner()
     registry = open_registry(RegistryFolder(folder), SystemClock(), os.environ)
 
     def ready(_: Mapping[str, int]) -> None:

@@ -9,6 +9,7 @@ import click
 
 from healthcode.cli.console import Command, details, json_option, print_result, rows
 from healthcode.storage.files import save_file
+from healthcode.storage.owner import as_caller
 from trust_registry.cli.carried_areas import (
     approve_carried_areas,
     collect_carried_areas,
@@ -103,7 +104,8 @@ def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
         names = key_names(carried.proposal, carried.in_force, carried.names)
         show_changes(carried.proposal.title, changes, names=names, digest=carried.proposal.digest)
     if out is not None:
-        save_file(out, encode_carried_proposal(carried))
+        with as_caller():
+            save_file(out, encode_carried_proposal(carried))
     data = {**describe_carried_proposal(carried), "file": None if out is None else str(out)}
     data["changes"] = [str(change) for change in changes]
     print_result(data, as_json=as_json, table=describe_table)

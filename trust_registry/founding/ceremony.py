@@ -6,7 +6,6 @@ A development ceremony asks no questions; it can only found a test realm.
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from pathlib import Path
 from healthcode.clock import Clock
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import Cost, create_key_file
-from healthcode.storage.files import save_file, sync
+from healthcode.storage.files import save_file
+from healthcode.storage.staging import make_staging, put_in_place, remove_staging
 from healthcode.trust.format.tuf_keys import tuf_key
 from trust_registry.founding.first_files import (
     configuration_of,
@@ -76,15 +76,12 @@ def hold_ceremony(
     target.parent.mkdir(parents=True, exist_ok=True)
     # a fault leaves nothing that looks like a registry: the folder gets its name when it is complete
     staging = target.parent / f".{target.name}.ceremony-{secrets.token_hex(4)}"
-    staging.mkdir(mode=0o700)
+    make_staging(staging)
     try:
         fingerprint, carried = _hold(plan, RegistryFolder(staging), clock, confirm)
-        if target.exists():
-            target.rmdir()
-        staging.rename(target)
-        sync(target.parent)
+        put_in_place(staging, target)
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove_staging(staging)
         raise
     final = RegistryFolder(folder.root)
     return CeremonyResult(

@@ -12,6 +12,7 @@ from healthcode.rpc.mtls.development_ca import issue_leaf
 from healthcode.rpc.mtls.tls_files import CertifiedKey, TlsFiles, load_ca, load_tls
 from healthcode.settings import TlsSettings, split_address
 from healthcode.storage.files import save_files
+from healthcode.storage.owner import as_caller
 from healthcode.trust.format.json_files import ServiceEntry
 
 __all__ = ["registry_leaf", "renew_certificate"]
@@ -37,7 +38,9 @@ def renew_certificate(
     Raises ConfigurationError, with the old certificate unchanged, if the key is not the CA's.
     """
     try:
-        ca = CertifiedKey(load_ca(tls.ca).encode(), ca_key.read_bytes())
+        with as_caller():
+            key_pem = ca_key.read_bytes()
+        ca = CertifiedKey(load_ca(tls.ca).encode(), key_pem)
         leaf = registry_leaf(ca, realm, services, now)
     except OSError as error:
         raise ConfigurationError(f"{ca_key} cannot be read: {error.strerror}") from error

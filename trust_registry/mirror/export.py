@@ -13,6 +13,7 @@ from pathlib import Path
 
 from healthcode.errors import ConfigurationError, ConflictError, HealthcodeError, Reason
 from healthcode.storage.files import save_file
+from healthcode.storage.owner import as_caller
 from healthcode.storage.reading import read_file
 from healthcode.trust.format.layout import metadata_file
 from trust_registry.tree.current import Published
@@ -59,9 +60,7 @@ def export_tree(repository: Repository, target: Path, *, keep_seconds: int) -> E
     names = current_files(published) - {TIMESTAMP_FILE}
     names |= {metadata_file("root", version) for version in range(1, published.versions.root + 1)}
     written = sum(_copy(source, mirror, name) for name in sorted(names))
-    if read_file(mirror.locate(TIMESTAMP_FILE)) != timestamp:
-        save_file(mirror.locate(TIMESTAMP_FILE), timestamp)
-        written += 1
+    written += _write(mirror.locate(TIMESTAMP_FILE), timestamp)
     return Exported(
         written=written,
         removed=_remove_superseded(mirror, names, keep_seconds),
@@ -110,6 +109,7 @@ def _consistent(repository: Repository) -> tuple[bytes, Published]:
     raise ConflictError("the tree changes faster than it can be read: try again", retry_after_seconds=1)
 
 
+@as_caller()
 def _check_folder(folder: Path) -> None:
     """Raises ConfigurationError unless the folder is empty or a mirror, since a web server shows all of it."""
     try:
@@ -129,15 +129,16 @@ def _check_folder(folder: Path) -> None:
 
 def _check_mirror(source: TrustTree, mirror: TrustTree, published: Published) -> None:
     first = metadata_file("root", 1)
-    theirs = read_file(mirror.locate(first))
+    with as_caller():
+        theirs = read_file(mirror.locate(first))
+        there = mirror.versions() if mirror.exists else None
     if theirs is not None and theirs != source.read(first):
         raise ConfigurationError(
             f"{mirror.folder} is a mirror of another realm, or of another root: name another folder",
             reason=Reason.REALM_MISMATCH,
         )
-    if not mirror.exists:
+    if there is None:
         return
-    there = mirror.versions()
     ours = published.versions
     if there.timestamp > ours.timestamp or there.root > ours.root:
         raise ConflictError(
@@ -152,15 +153,22 @@ def _copy(source: TrustTree, mirror: TrustTree, name: str) -> int:
     """Copies a file that never changes unless the mirror has it; returns the number of files written."""
     place = mirror.locate(name)
     by_hash = not name.startswith("metadata/")
-    if by_hash and place.is_file() and place.stat().st_size == source.locate(name).stat().st_size:
-        return 0
-    data = source.read(name)
+    size = source.locate(name).stat().st_size
+    with as_caller():
+        if by_hash and place.is_file() and place.stat().st_size == size:
+            return 0
+    return _write(place, source.read(name))
+
+
+@as_caller()
+def _write(place: Path, data: bytes) -> int:
     if read_file(place) == data:
         return 0
     save_file(place, data)
     return 1
 
 
+@as_caller()
 def _remove_superseded(mirror: TrustTree, keep: set[str], keep_seconds: int) -> int:
     """Removes superseded files, and partial files that a killed export left; returns how many."""
     now, removed = time.time(), 0

@@ -14,6 +14,7 @@ from healthcode.errors import ConfigurationError, InvalidInputError, NotFoundErr
 from healthcode.signing.ed25519 import PrivateKey, is_valid_point
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import save_file
+from healthcode.storage.owner import as_caller
 from healthcode.storage.reading import read_file
 from healthcode.trust.format.json_files import (
     JsonFile,
@@ -78,6 +79,7 @@ def write_card(path: Path, card: KeyHolderCard) -> None:
     save_file(path, encode_json_file(card) + b"\n")
 
 
+@as_caller()
 def read_card(path: Path, *, realm: str, purpose: KeyPurpose | None = None) -> KeyHolderCard:
     """A card in a file, with its proof verified; of any purpose if `purpose` is None.
 

@@ -10,6 +10,7 @@ from healthcode.rpc.mtls.tls_files import CertifiedKey, load_ca
 from healthcode.settings import split_address
 from healthcode.signing.passphrase import check_secret_file
 from healthcode.storage.files import save_file
+from healthcode.storage.owner import as_caller
 from healthcode.trust.verify.national import NationalTrust
 from trust_registry.founding.certificate import registry_leaf
 from trust_registry.layout import RegistryFolder
@@ -37,13 +38,15 @@ def restore_keys(folder: RegistryFolder, keys: Path, passphrase_file: Path | Non
     """Copies the kept online keys and their passphrase. Raises ConfigurationError if they cannot be used."""
     if passphrase_file is None:
         raise ConfigurationError("kept online keys need the file with their passphrase: --passphrase-file")
-    check_secret_file(passphrase_file, "passphrase file")
-    save_file(folder.passphrase, passphrase_file.read_bytes(), mode=0o600)
-    paths = sorted(keys.glob("*.key"))
-    if not paths:
+    with as_caller():
+        check_secret_file(passphrase_file, "passphrase file")
+        passphrase = passphrase_file.read_bytes()
+        found = {path.name: path.read_bytes() for path in sorted(keys.glob("*.key"))}
+    if not found:
         raise ConfigurationError(f"{keys} has no key files: name the folder with snapshot.key")
-    for path in paths:
-        save_file(folder.keys / path.name, path.read_bytes(), mode=0o600)
+    save_file(folder.passphrase, passphrase, mode=0o600)
+    for name, data in found.items():
+        save_file(folder.keys / name, data, mode=0o600)
 
 
 def write_configuration(folder: RegistryFolder, kept: Path | None, national: NationalTrust) -> None:
@@ -53,7 +56,9 @@ def write_configuration(folder: RegistryFolder, kept: Path | None, national: Nat
     """
     if kept is not None:
         try:
-            save_file(folder.configuration, kept.read_bytes())
+            with as_caller():
+                data = kept.read_bytes()
+            save_file(folder.configuration, data)
         except OSError as error:
             raise ConfigurationError(f"{kept} cannot be read: {error.strerror}") from error
         return
@@ -89,11 +94,15 @@ def restore_tls(folder: RegistryFolder, kept: Path | None, national: NationalTru
         return False
     names = ("ca.pem", "registry.pem", "registry.key")
     try:
-        if all((kept / name).is_file() for name in names):
-            for name in names:
-                save_file(folder.tls / name, (kept / name).read_bytes(), mode=0o600)
+        with as_caller():
+            is_whole = all((kept / name).is_file() for name in names)
+            found = {name: (kept / name).read_bytes() for name in names} if is_whole else {}
+            if not is_whole:
+                ca = CertifiedKey(load_ca(kept / "ca.pem").encode(), (kept / "ca.key").read_bytes())
+        for name, data in found.items():
+            save_file(folder.tls / name, data, mode=0o600)
+        if is_whole:
             return True
-        ca = CertifiedKey(load_ca(kept / "ca.pem").encode(), (kept / "ca.key").read_bytes())
     except OSError as error:
         raise ConfigurationError(
             f"{kept} lacks ca.pem with registry.pem and registry.key, or with the CA's ca.key: {error}"

@@ -6,7 +6,6 @@ It publishes only above every version that a source proves, and above those that
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,9 @@ from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError
 from healthcode.identity.realm import is_test_realm
 from healthcode.signing.keyfile import Cost
-from healthcode.storage.files import save_file, sync
+from healthcode.storage.files import save_file
+from healthcode.storage.owner import as_caller
+from healthcode.storage.staging import make_staging, put_in_place, remove_staging
 from healthcode.trust.format.layout import AREAS_ROLE
 from healthcode.trust.format.metadata import to_bytes
 from healthcode.trust.format.next_metadata import with_areas_key, with_root, with_targets
@@ -72,15 +73,12 @@ def rebuild(
     target.parent.mkdir(parents=True, exist_ok=True)
     # written beside its place and renamed, so that the folder never has half a registry
     staging = target.parent / f".{target.name}.rebuild-{secrets.token_hex(4)}"
-    staging.mkdir(mode=0o700)
+    make_staging(staging)
     try:
         proposals, needs_tls = _write(found, RegistryFolder(staging), kept, clock.now())
-        if target.exists():
-            target.rmdir()
-        staging.rename(target)
-        sync(target.parent)
+        put_in_place(staging, target)
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove_staging(staging)
         raise
     national = found.national
     return RebuiltRegistry(
@@ -123,7 +121,9 @@ def _write(
                 "newer source; if these keys are old, give the newer ones, or leave out --keys and have new ones signed"
             )
     if kept.holders is not None:
-        note_key_holders(folder, read_key_holder_names(kept.holders))
+        with as_caller():
+            names = read_key_holder_names(kept.holders)
+        note_key_holders(folder, names)
     return proposals, not restore_tls(folder, kept.tls, found.national, now)
 
 

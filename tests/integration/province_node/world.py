@@ -39,6 +39,8 @@ class Federation:
     ports: Sequence[int]
     stacks: dict[str, ExitStack] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
+    user: int | None = None
+    """Who the services run as from their next start, if root runs the tests."""
 
     def node(self, code: str) -> Path:
         return self.root / f"node-{code}"
@@ -55,7 +57,7 @@ class Federation:
         stack = ExitStack()
         log = self.root / f"{name}-{uuid.uuid4().hex[:6]}.log"
         self.services[name] = stack.enter_context(
-            start_service(module, "serve", "--dir", folder, log=log, ready=ready)
+            start_service(module, "serve", "--dir", folder, log=log, ready=ready, user=self.user)
         )
         self.stacks[name] = stack
 

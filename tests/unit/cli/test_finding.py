@@ -9,12 +9,30 @@ from typing import Any
 import click
 import pytest
 
-from healthcode.cli.finding import Finding, Grade, look, look_at_port, print_findings
+from healthcode.cli.finding import Finding, Grade, look, look_at_files, look_at_port, print_findings
 from healthcode.errors import ConfigurationError, UnavailableError
+from healthcode.storage.owner import acting_as_owner
+from tests.world.users import IS_ROOT, OTHER, folder_of
 
 
 def fail(error: Exception) -> str:
     raise error
+
+
+def test_files_that_the_owner_cannot_read_are_named() -> None:
+    """As root's of an older release, in a service's folder: a warning, with the command that mends it."""
+    with folder_of(OTHER) as folder:
+        for name in ("keys/live.key", "proposals/one.json"):
+            path = folder / name
+            path.parent.mkdir(mode=0o755)
+            path.touch()
+            path.chmod(0o600 if IS_ROOT else 0)
+        with acting_as_owner(folder):
+            found = look_at_files(folder)
+        assert found.grade is Grade.WARNING
+        assert "keys/live.key, proposals/one.json" in found.detail
+        assert "chown -R" in found.detail
+        assert look_at_files(folder / "keys").grade is (Grade.OK if IS_ROOT else Grade.WARNING)
 
 
 def test_a_port_that_is_taken_is_a_warning() -> None:
