@@ -9,15 +9,17 @@ from functools import partial
 from pathlib import Path
 
 from healthcode.clock import Clock
-from healthcode.errors import ConfigurationError, HealthcodeError
+from healthcode.errors import ConfigurationError, HealthcodeError, UnavailableError
 from healthcode.rpc.server import GrpcServer
 from healthcode.service.background import BackgroundTask
 from healthcode.service.lifecycle import run_until_stopped
 from healthcode.signing.ed25519 import self_test
+from healthcode.storage.lock import lock
 from healthcode.telemetry import Metrics, get_logger, start_metrics_server
+from province_node.keys.held_keys import forget_held_keys
 from province_node.keys.setup import open_keyring
 from province_node.operations.check import refuse_foreign_certificate, refuse_offline_keys
-from province_node.settings import NodeSettings, load_node_settings
+from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.store.opening import note_damage, open_store
 from province_node.wiring import (
     NodeCore,
@@ -45,11 +47,26 @@ async def serve(
     """Serves until SIGTERM or SIGINT; calls `on_ready` once it serves.
 
     Starts without the registry if there is trust on disk. Raises ConfigurationError for a fault in keys,
-    certificates, passphrase or ports; TrustError or UnavailableError when there is no trust.
+    certificates, passphrase or ports; TrustError when there is no trust; UnavailableError also when another
+    process serves the folder.
     """
     refuse_offline_keys(root)
     refuse_foreign_certificate(settings, clock.now())
     self_test()
+    served = UnavailableError(f"another process serves {root} already: stop that one first")
+    # a command that looks whether the folder is served has the lock for a moment
+    with lock(NodeFolder(root).serving, busy=served, wait_seconds=1):
+        await _serve(root, settings, clock, environ, on_ready)
+
+
+async def _serve(
+    root: Path,
+    settings: NodeSettings,
+    clock: Clock,
+    environ: Mapping[str, str],
+    on_ready: Callable[[], None] | None,
+) -> None:
+    forget_held_keys(settings)
     keyring = await asyncio.to_thread(open_keyring, settings, environ)
     store = open_store(settings.database)
     metrics = Metrics("province-node")
@@ -98,6 +115,7 @@ class Node:
         tasks = [
             *trust.tasks(),
             BackgroundTask("verify_store", self._verify_store, fatal=(ConfigurationError,)),
+            BackgroundTask("keys", self._core.key_watcher.run),
             BackgroundTask("deadlines", partial(self._core.alarms.measure, trust.view_or_none)),
         ]
         if self._publishes:

@@ -43,6 +43,9 @@ class NodeMetrics:
             "own_head_alarm",
             "1 while a revocation head signed with this province's live key is not this node's",
         )
+        self._unreadable_keys = metrics.gauge(
+            "unreadable_keys", "Key files in the node's folder that the running process cannot open"
+        )
         self._second_node = metrics.gauge(
             "rival_node", "1 while another node publishes in this province's name, and nothing is issued here"
         )
@@ -59,6 +62,9 @@ class NodeMetrics:
 
     def set_entry_alarm(self, is_raised: bool) -> None:
         self._entry_alarm.set(1 if is_raised else 0)
+
+    def set_unreadable_keys(self, count: int) -> None:
+        self._unreadable_keys.set(count)
 
     def set_publish_failing(self, is_failing: bool) -> None:
         self._publish_failing.set(1 if is_failing else 0)

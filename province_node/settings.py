@@ -161,6 +161,7 @@ class NodeFolder:
         self.tls = root / "tls"
         self.request = root / "request.json"
         self.passphrase = root / "passphrase"
+        self.serving = root / ".serving.lock"
 
 
 def load_node_settings(root: Path) -> NodeSettings:

@@ -19,6 +19,7 @@ from province_node.api.issuer import ProvinceIssuerServicer
 from province_node.codes.issue import IssueUseCase
 from province_node.codes.kill_key import KillUseCase
 from province_node.codes.revoke import RevokeUseCase
+from province_node.keys.held_keys import HeldKeys, write_held_keys
 from province_node.keys.key_watcher import KeyWatcher
 from province_node.keys.keyring import Keyring
 from province_node.metrics import NodeMetrics
@@ -65,6 +66,7 @@ class NodeCore:
     counters: NodeMetrics
     trust: NodeTrust
     alarms: Alarms
+    key_watcher: KeyWatcher
 
     @property
     def identity(self) -> dict[str, str]:
@@ -88,14 +90,19 @@ def build_core(
     """The core: the trust, and those who look at each new view of it. Call it inside a running event loop."""
     counters = NodeMetrics(metrics)
     alarms = Alarms(settings, store.publishing, counters, clock)
-    key_watcher = KeyWatcher(settings.participant, keyring, clock)
+
+    def tell(held: HeldKeys) -> None:
+        counters.set_unreadable_keys(len(held.unreadable))
+        write_held_keys(settings, held)
+
+    key_watcher = KeyWatcher(settings.participant, keyring, clock, tell=tell)
 
     def look(view: TrustView) -> None:
         alarms.look(view)
         key_watcher.look(view)
 
     trust = NodeTrust(settings, clock=clock, metrics=metrics, on_view=look)
-    return NodeCore(settings, keyring, store, clock, metrics, counters, trust, alarms)
+    return NodeCore(settings, keyring, store, clock, metrics, counters, trust, alarms, key_watcher)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from healthcode.errors import HealthcodeError
 from healthcode.storage.files import storage_error
 
-__all__ = ["lock", "lock_folder"]
+__all__ = ["is_locked", "lock", "lock_folder"]
 
 _PAUSE_SECONDS = 0.05
 
@@ -42,6 +42,25 @@ def lock(
         yield
     finally:
         os.close(handle)  # releases the lock
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody has the lock file `path`. Raises `storage_error`."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise storage_error(path, error) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextmanager

@@ -13,11 +13,13 @@ from healthcode.errors import PreconditionError
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.keyfile import read_key_info
 from healthcode.signing.purpose import KeyPurpose
-from province_node.cli.key_lines import NEW, NOT_BEGUN, key_lines, read_view
+from province_node.cli.key_lines import NEW, NOT_BEGUN, files_of, key_lines, read_view
 from province_node.cli.next_request import write_next_request
 from province_node.cli.option import dir_option, passphrase_of, passphrase_option
+from province_node.keys.held_keys import read_held_keys
 from province_node.keys.key_files import SIGNING_PURPOSES, create_online_key
 from province_node.keys.setup import open_keyring
+from province_node.operations.warnings import held_warnings
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 
 __all__ = ["keys", "request"]
@@ -44,11 +46,19 @@ def keys() -> None:
 @dir_option("The node's folder.")
 @json_option
 def list_keys(root: Path, as_json: bool) -> None:
-    """Show every online key: its window, whether it is published, and which one signs now."""
+    """Show every online key: its window, whether it is published, which one signs now, and which the node holds.
+
+    `held` is what the running node has opened; null while none runs.
+    """
     settings = load_node_settings(root)
-    lines = key_lines(settings, read_view(settings), SystemClock().now())
-    columns = ("purpose", "kid", "state", "signs", "not_before", "not_after", "file")
+    held = read_held_keys(root, settings)
+    lines = key_lines(settings, read_view(settings), SystemClock().now(), held)
+    columns = ("purpose", "kid", "state", "signs", "held", "not_before", "not_after", "file")
     print_result(lines, as_json=as_json, table=lambda data: rows(columns, data))
+    if held is None:
+        click.echo("the node does not run: `signs` tells what its keys would do", err=True)
+    for warning in held_warnings(files_of(lines), held):
+        click.echo(f"warning: {warning}", err=True)
 
 
 @keys.command(
@@ -100,6 +110,8 @@ def rotate(
         development=NodeFolder(root).passphrase.exists(),
     )
     keyring.rescan()
+    for error in keyring.unreadable.values():
+        raise error
     result = {
         "key": str(path),
         "kid": read_key_info(path).kid.hex(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -20,8 +21,11 @@ from healthcode.trust.store import TrustStore
 from healthcode.trust.verify.join_request import JoinRequest, encode_join_request, join_digest
 from province_node.authority.bundle import describe_change, verify_bundle
 from province_node.cli.entry import read_own_chain
+from province_node.cli.key_lines import files_of, key_lines, read_view
 from province_node.cli.option import dir_option
 from province_node.cli.signed_bundle import read_signed_bundle
+from province_node.keys.held_keys import read_held_keys
+from province_node.operations.warnings import held_warnings
 from province_node.publishing.own_entry import expect_entry, is_newer
 from province_node.publishing.registry_link import RegistryLink
 from province_node.settings import NodeSettings, load_node_settings
@@ -80,16 +84,15 @@ def publish(root: Path, bundle_file: Path, as_json: bool) -> None:
             "run `province-node request` and have the authority sign the next version"
         )
     seen = _wait_until_seen(settings, version)
-    settle = settings.keys.settle_seconds
+    lacking = _wait_until_held(root, settings) if seen else []
     result = {
         "participant": settings.participant,
         "version": version,
         "published": describe_change(None if before is None else before.authority, sent)
         or ["no change except the expiry"],
         "seen_by_node": seen,
-        "next": f"a new key signs automatically {settle} s after the node has fetched it"
-        if seen
-        else "the node has not fetched it yet: is it running? It uses new keys automatically once it has",
+        "not_held": lacking,
+        "next": _next(settings, seen=seen, lacking=lacking),
     }
     print_result(result, as_json=as_json, table=details)
 
@@ -120,6 +123,26 @@ def _wait_until_seen(settings: NodeSettings, version: int) -> bool:
             return True
         time.sleep(0.2)
     return False
+
+
+def _wait_until_held(root: Path, settings: NodeSettings) -> list[str]:
+    """Why the running node does not have keys that are in its folder; waits a few seconds until it has all."""
+    until = time.monotonic() + _SEEN_SECONDS
+    while True:
+        held = read_held_keys(root, settings)
+        lines = key_lines(settings, read_view(settings), SystemClock().now(), held)
+        lacking = list(held_warnings(files_of(lines), held))
+        if not lacking or time.monotonic() >= until:
+            return lacking
+        time.sleep(0.2)
+
+
+def _next(settings: NodeSettings, *, seen: bool, lacking: Sequence[str]) -> str:
+    if lacking:
+        return "the running node cannot sign with all keys: " + "; ".join(lacking)
+    if seen:
+        return f"a new key signs automatically {settings.keys.settle_seconds} s after the node has fetched it"
+    return "the node has not fetched it yet: is it running? It uses new keys automatically once it has"
 
 
 async def _publish(settings: NodeSettings, bundle: JoinRequest) -> int:

@@ -33,13 +33,14 @@ from healthcode.trust.store import TrustStore
 from healthcode.trust.verify.trust_state import TrustState
 from healthcode.trust.view import TrustView
 from province_node.cli.connection import integrator, name_of
-from province_node.cli.key_lines import key_lines
+from province_node.cli.key_lines import files_of, key_lines
 from province_node.cli.node_records import publishing_warnings, read_store
 from province_node.cli.option import dir_option
+from province_node.keys.held_keys import HeldKeys, read_held_keys
 from province_node.keys.key_files import list_key_infos
 from province_node.operations.deadlines import deadlines_of
 from province_node.operations.retirement import describe_retirement
-from province_node.operations.warnings import key_warnings
+from province_node.operations.warnings import held_warnings, key_warnings
 from province_node.publishing.own_entry import EntryState, read_entry_state
 from province_node.publishing.own_head import next_step
 from province_node.settings import NodeSettings, load_node_settings
@@ -51,6 +52,7 @@ _TIMEOUT_SECONDS = 2.0
 _SHOWN_APART = frozenset(
     {
         "keys",
+        "process",
         "issuers",
         "trust_snapshot",
         "trust_root",
@@ -86,11 +88,16 @@ def status(root: Path, as_json: bool) -> None:
     view = None if state is None else state.view
     entry_state = read_entry_state(settings.trust.folder)
     deadlines = deadlines_of(settings, state)
-    keys = {each.version: each.note(now) for each in deadlines if each.kind == "key"}
+    notes = {each.version: each.note(now) for each in deadlines if each.kind == "key"}
+    held = read_held_keys(root, settings)
+    keys = [
+        {**line, "note": notes.get(str(line["kid"]), "")} for line in key_lines(settings, view, now, held)
+    ]
     data: dict[str, Any] = {
         "participant": settings.participant,
         "realm": settings.realm,
         "serving": asyncio.run(_is_serving(root, settings)),
+        "process": _process(held),
         **_certificate(settings),
         **_trust(settings, view, now),
         **({} if state is None else describe_root(state)),
@@ -101,10 +108,10 @@ def status(root: Path, as_json: bool) -> None:
         else describe_retirement(view.retirements.get(settings.participant), now),
         "published_head": None,
         **(read_store(settings, now) if settings.database.exists() else {}),
-        "warnings": _warnings(settings, view, now),
+        "warnings": [*held_warnings(files_of(keys), held), *_warnings(settings, view, now)],
         "act": [*_alarms(entry_state, now), *acts_of(deadlines, now)],
         "roles": [describe_deadline(each, now) for each in deadlines if each.kind == "role"],
-        "keys": [{**line, "note": keys.get(str(line["kid"]), "")} for line in key_lines(settings, view, now)],
+        "keys": keys,
         "certificates": [describe_deadline(each, now) for each in deadlines if each.kind == "certificate"],
         "policies": [] if view is None else describe_policy(view.policy, now),
         "issuers": [] if view is None else [_issuer_line(view, code, now) for code in sorted(view.issuers)],
@@ -120,12 +127,21 @@ def status(root: Path, as_json: bool) -> None:
 def _table(data: Mapping[str, Any]) -> RenderableType:
     facts = {name: value for name, value in data.items() if name not in _SHOWN_APART}
     snapshot, root, head = (data[name] for name in ("trust_snapshot", "trust_root", "published_head"))
+    process = data["process"]
+    facts["process"] = (
+        "none runs in this folder"
+        if process is None
+        else "runs, and has not told yet which keys it holds"
+        if process["since"] is None
+        else f"since {process['since']}, holds {len(process['holds'])} keys"
+        + (f", CANNOT OPEN {len(process['cannot_open'])}" if process["cannot_open"] else "")
+    )
     facts["trust"] = "none yet" if snapshot is None else f"snapshot {snapshot}, root {root}"
     facts["published"] = "nothing yet" if head is None else f"head {head}"
     parts: list[RenderableType] = [
         details(facts),
         rows(
-            ("purpose", "kid", "state", "signs", "not_before", "not_after", "note"),
+            ("purpose", "kid", "state", "signs", "held", "not_before", "not_after", "note"),
             data["keys"],
             title="Keys",
         ),
@@ -145,6 +161,19 @@ def _table(data: Mapping[str, Any]) -> RenderableType:
         for each in data["act"]
     ]
     return Group(*parts)
+
+
+def _process(held: HeldKeys | None) -> dict[str, object] | None:
+    """The process that serves this folder, with the keys that it has opened; None if there is none."""
+    if held is None:
+        return None
+    return {
+        "since": rfc3339(held.started) if held.opened else None,
+        "holds": [
+            {"file": name, "kid": key.kid, "since": rfc3339(key.since)} for name, key in held.opened.items()
+        ],
+        "cannot_open": held.unreadable,
+    }
 
 
 def _alarms(entry_state: EntryState, now: int) -> list[dict[str, Any]]:

@@ -22,7 +22,9 @@ __all__ = [
     "add_remedy",
     "create_online_key",
     "find_offline_keys",
+    "list_key_files",
     "list_key_infos",
+    "read_online_info",
 ]
 
 SIGNING_PURPOSES = (KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION)
@@ -79,12 +81,18 @@ def create_online_key(
 
 def list_key_infos(folder: Path) -> list[tuple[Path, KeyInfo]]:
     """The unencrypted part of each key file in `folder`. Raises ConfigurationError."""
+    return [(path, read_online_info(path)) for path in list_key_files(folder)]
+
+
+def list_key_files(folder: Path) -> list[Path]:
+    """The key files in `folder`. Raises ConfigurationError."""
     if not folder.is_dir():
         raise ConfigurationError(f"the key folder {folder} is missing: run `province-node init` first")
-    return [(path, _read_info(path)) for path in sorted(folder.glob("*.key"))]
+    return sorted(folder.glob("*.key"))
 
 
-def _read_info(path: Path) -> KeyInfo:
+def read_online_info(path: Path) -> KeyInfo:
+    """`read_key_info`; the message for a damaged file says what to do without a backup."""
     try:
         return read_key_info(path)
     except KeyFileDamageError as error:

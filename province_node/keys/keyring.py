@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from healthcode.errors import ConfigurationError, PreconditionError, Reason
+from healthcode.errors import ConfigurationError, HealthcodeError, PreconditionError, Reason
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.keyfile import (
     KeyFileDamageError,
@@ -19,7 +20,7 @@ from healthcode.signing.keyfile import (
 )
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerView
-from province_node.keys.key_files import OFFLINE_PURPOSES, add_remedy, list_key_infos
+from province_node.keys.key_files import OFFLINE_PURPOSES, add_remedy, list_key_files, read_online_info
 
 __all__ = ["Keyring"]
 
@@ -47,36 +48,60 @@ class Keyring:
         self._settle_seconds = settle_seconds
         self._first_seen: dict[bytes, int] = {}
         self._forbidden: frozenset[bytes] = frozenset()
-        self.rescan()
+        self._unreadable: Mapping[str, HealthcodeError] = {}
+        self._scanning = threading.Lock()
+        for path in list_key_files(folder):
+            self._open(path)
         self._only(KeyPurpose.INDEX)
 
     def __repr__(self) -> str:
         return f"Keyring({len(self._opened)} keys)"
 
     def rescan(self) -> int:
-        """Opens new key files; returns how many."""
-        new = [(path, info) for path, info in list_key_infos(self._folder) if path not in self._opened]
-        for path, info in new:
-            if info.realm != self._realm or info.participant != self._participant:
-                raise ConfigurationError(
-                    f"{path} is a key of participant {info.participant} in realm {info.realm}; this node is "
-                    f"participant {self._participant} in realm {self._realm}: move it away"
-                )
-            if info.purpose in OFFLINE_PURPOSES:
-                raise ConfigurationError(
-                    f"{path} is an offline key ({info.purpose}): take it off this machine"
-                )
-            try:
-                loaded = read_key_file(path, self._passphrase)
-            except KeyFileDamageError as error:
-                raise add_remedy(path, error) from None
-            except KeyFileLockedError as error:
-                # a passphrase that opens another file is right, so this file is damaged
-                raise (add_remedy(path, error) if self._opens_another(path) else error) from None
-            self._opened[path] = loaded
-            if loaded.info.public is not None:
-                self._signers[loaded.info.public] = loaded.private
-        return len(new)
+        """Opens new key files; returns how many. One that does not open leaves the others: see `unreadable`."""
+        with self._scanning:
+            found, unreadable = 0, {}
+            for path in list_key_files(self._folder):
+                if path in self._opened:
+                    continue
+                try:
+                    self._open(path)
+                    found += 1
+                except HealthcodeError as error:
+                    unreadable[path.name] = error
+            self._unreadable = unreadable
+        return found
+
+    def _open(self, path: Path) -> None:
+        info = read_online_info(path)
+        if info.realm != self._realm or info.participant != self._participant:
+            raise ConfigurationError(
+                f"{path} is a key of participant {info.participant} in realm {info.realm}; this node is "
+                f"participant {self._participant} in realm {self._realm}: move it away"
+            )
+        if info.purpose in OFFLINE_PURPOSES:
+            raise ConfigurationError(f"{path} is an offline key ({info.purpose}): take it off this machine")
+        try:
+            loaded = read_key_file(path, self._passphrase)
+        except KeyFileDamageError as error:
+            raise add_remedy(path, error) from None
+        except KeyFileLockedError as error:
+            # a passphrase that opens another file is right, so this file is damaged
+            raise (add_remedy(path, error) if self._opens_another(path) else error) from None
+        # a new mapping: another thread may read the old one
+        self._opened = {**self._opened, path: loaded}
+        if loaded.info.public is not None:
+            self._signers = {**self._signers, loaded.info.public: loaded.private}
+
+    @property
+    def unreadable(self) -> Mapping[str, HealthcodeError]:
+        """The key files that the last look could not open, by name, and why."""
+        return self._unreadable
+
+    @property
+    def opened(self) -> Mapping[str, KeyInfo]:
+        """The opened keys by the name of their file."""
+        return {path.name: key.info for path, key in self._opened.items()}
 
     def _opens_another(self, locked: Path) -> bool:
         for path in sorted(self._folder.glob("*.key")):

@@ -8,17 +8,20 @@ from healthcode.clock import rfc3339
 from healthcode.signing.keyfile import KeyInfo
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import IssuerView
+from province_node.keys.held_keys import HeldKeys
 from province_node.keys.key_files import SIGNING_PURPOSES
 from province_node.publishing.head_key import PUBLISH_KEYS, head_key_fault
 from province_node.store.publication import Publication, PublishFailure
 
 __all__ = [
     "head_key_warning",
+    "held_warnings",
     "key_warnings",
     "publish_warnings",
 ]
 
 _CODE_PURPOSES = frozenset({KeyPurpose.LIVE, KeyPurpose.PAPER})
+_NOT_LOOKED = "it looks every ten seconds; if this stays, look for keys_not_opened and task_failed in its log, and restart it"
 _MISSED = 3
 """A head older than so many re-sign intervals is late, whatever the reason."""
 
@@ -70,6 +73,18 @@ def _next_key(infos: Collection[KeyInfo], issuer: IssuerView, purpose: KeyPurpos
     waits = any(info.public not in published and (info.not_after or 0) > now for info in mine)
     first = "One was made and is not published" if waits else f"Make one: {rotate}"
     return f"{first}: {PUBLISH_KEYS}" if waits else f"{first}, {PUBLISH_KEYS}"
+
+
+def held_warnings(files: Iterable[tuple[str, str | None]], held: HeldKeys | None) -> Iterator[str]:
+    """Keys in the folder that the running process does not have. `files`: name and kid in hex; None held: none runs."""
+    if held is None or not held.opened:  # it starts, and opens them now
+        return
+    for name, kid in files:
+        if held.lacks(name, kid) or name in held.unreadable:
+            yield (
+                f"key {kid or 'file'} is in the folder ({name}), but the running node does not hold it, and signs nothing "
+                f"with it: {held.unreadable.get(name, _NOT_LOOKED)}"
+            )
 
 
 def publish_warnings(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from healthcode.v1 import verdict_pb2
 from tests.integration.province_node.world import Federation, open_federation
 from tests.simulator.fork_server import run_forked
 from tests.world.users import IS_ROOT, OTHER, STRANGER, give, owners_below
-from tests.world.waiting import eventually
+from tests.world.waiting import eventually, wait_until
 
 pytestmark = pytest.mark.xdist_group("province_node_owners")
 
@@ -79,9 +81,73 @@ def test_a_key_that_root_makes_signs(federation: Federation) -> None:
         return (await federation.issue(validity=duration(3600))).kid == made["kid"]
 
     asyncio.run(eventually(is_signed_with_it))
+    assert lines_of(federation)[made["kid"]]["held"] is True
     assert federation.stop("31") == 0
     federation.start("31")
     asyncio.run(eventually(is_signed_with_it))
+
+
+def lines_of(federation: Federation) -> dict[str, dict[str, Any]]:
+    """What `keys list` tells of each key, by kid."""
+    lines = told("province_node", "keys", "list", "--dir", federation.node("31"))
+    return {line["kid"]: line for line in lines if line["kid"] is not None}
+
+
+def unreadable(federation: Federation) -> str:
+    """The metric, as Prometheus reads it."""
+    with urllib.request.urlopen(f"http://{federation.settings('31').metrics.listen}/metrics") as answer:
+        text = answer.read().decode()
+    return next(line for line in text.splitlines() if line.startswith("healthcode_unreadable_keys ")).split()[
+        1
+    ]
+
+
+def test_a_key_that_the_service_cannot_open_is_told(federation: Federation) -> None:
+    """`status`, `keys list` and `publish` say that it is not held, and why; the metric counts it until it opens."""
+    node = federation.node("31")
+    made = told("province_node", "keys", "rotate", "--dir", node, "--purpose", "LIVE")
+    file = Path(made["key"])
+    if IS_ROOT:
+        os.chown(file, 0, 0)  # as an older release left it
+    else:
+        file.chmod(0)
+    published = told("province_node", "publish", "--dir", node, "--bundle", federation.sign("31"))
+    assert file.name in published["not_held"][0]
+    assert "cannot sign with all keys" in published["next"]
+    wait_until(lambda: unreadable(federation) == "1.0")
+    assert made["kid"] not in lines_of(federation)
+    status = told("province_node", "status", "--dir", node)
+    assert list(status["process"]["cannot_open"]) == [file.name]
+    assert any(file.name in each and "does not hold it" in each for each in status["warnings"])
+    if IS_ROOT:
+        os.chown(file, OTHER, OTHER)
+    else:
+        file.chmod(0o600)
+    wait_until(lambda: unreadable(federation) == "0.0")
+    assert lines_of(federation)[made["kid"]]["held"] is True
+    assert told("province_node", "status", "--dir", node)["process"]["cannot_open"] == {}
+
+
+def test_without_a_service_nothing_is_held(federation: Federation) -> None:
+    """`status` and `keys list` say that no process runs, and claim nothing of one that did."""
+    node = federation.node("31")
+    assert federation.stop("31") == 0
+    try:
+        assert {line["held"] for line in lines_of(federation).values()} == {None}
+        status = run("province_node", "status", "--dir", node, "--json")
+        assert status.returncode == 4
+        assert json.loads(status.stdout)["process"] is None
+        assert "does not run" in run("province_node", "keys", "list", "--dir", node).stderr
+    finally:
+        federation.start("31")
+    assert {line["held"] for line in lines_of(federation).values()} == {True}
+
+
+def test_a_folder_is_served_once(federation: Federation) -> None:
+    """A second process is refused before it opens anything."""
+    done = run("province_node", "serve", "--dir", federation.node("31"), user=OTHER)
+    assert done.returncode == 4
+    assert "another process serves" in done.stderr
 
 
 def test_a_proposal_that_root_makes_is_published_by_the_service(federation: Federation) -> None:
@@ -122,11 +188,11 @@ def test_backups_go_where_root_says_and_come_back_as_the_owners(federation: Fede
 
 def test_a_stranger_is_told_whom_to_be(federation: Federation) -> None:
     """Status 2, a sentence, and nothing changed; without root there is no stranger, and the owner is none."""
-    before = owners_below(federation.node("31"))
+    before = list(owners_below(federation.node("31")))
     done = run("province_node", "keys", "list", "--dir", federation.node("31"), user=STRANGER)
     if IS_ROOT:
         assert done.returncode == 2
         assert f"sudo -u '#{OTHER}'" in done.stderr
     else:
         assert done.returncode == 0
-    assert owners_below(federation.node("31")) == before
+    assert list(owners_below(federation.node("31"))) == before

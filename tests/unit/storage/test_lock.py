@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.errors import Reason, TrustError, UnavailableError
-from healthcode.storage.lock import lock
+from healthcode.storage.lock import is_locked, lock
 from tests.world.waiting import PATIENCE_SECONDS
 
 
@@ -30,6 +30,16 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         order.append("first")
     thread.join(PATIENCE_SECONDS)
     assert order == ["first", "second"]
+
+
+def test_whether_a_lock_is_held_is_seen_without_taking_it(tmp_path: Path) -> None:
+    """A file that is missing is not made; looking leaves the lock with its holder."""
+    assert not is_locked(tmp_path / "lock")
+    assert not (tmp_path / "lock").exists()
+    with lock(tmp_path / "lock"):
+        assert is_locked(tmp_path / "lock")
+        assert is_locked(tmp_path / "lock")
+    assert not is_locked(tmp_path / "lock")
 
 
 @pytest.mark.parametrize("wait_seconds", [0, 0.1])

@@ -8,8 +8,9 @@ import pytest
 
 from healthcode.errors import Reason
 from healthcode.signing.purpose import KeyPurpose
+from province_node.keys.held_keys import HeldKey, HeldKeys
 from province_node.keys.key_files import list_key_infos
-from province_node.operations.warnings import head_key_warning, key_warnings, publish_warnings
+from province_node.operations.warnings import head_key_warning, held_warnings, key_warnings, publish_warnings
 from province_node.store.publication import Publication, PublishFailure
 from tests.simulator.realm import NOW
 from tests.unit.province_node.world import HOME
@@ -93,3 +94,16 @@ def test_revocations_that_do_not_go_out_are_told_with_the_reason(world):
     assert publishing(now=NOW + 900) == []
     (late,) = publishing(now=NOW + 901)
     assert "one is due each 300 s" in late
+
+
+def test_a_key_that_the_running_node_does_not_hold_is_told() -> None:
+    """With the reason that the process gave; none while it runs not, or has not told yet."""
+    held = HeldKeys(
+        started=NOW, opened={"live.key": HeldKey(kid="0a", since=NOW)}, unreadable={"paper.key": "no right"}
+    )
+    files = [("live.key", "0a"), ("paper.key", "0b"), ("answer.key", "0c")]
+    unreadable, not_looked = held_warnings(files, held)
+    assert "key 0b is in the folder (paper.key)" in unreadable
+    assert "no right" in unreadable
+    assert "every ten seconds" in not_looked
+    assert list(held_warnings(files, None)) == list(held_warnings(files, HeldKeys(started=NOW))) == []
