@@ -21,6 +21,7 @@ from healthcode.settings import (
 )
 
 __all__ = [
+    "METRICS_LISTEN",
     "CacheSettings",
     "GatewaySettings",
     "HomeSettings",
@@ -29,6 +30,9 @@ __all__ = [
     "load_gateway_settings",
     "require_registry",
 ]
+
+METRICS_LISTEN = "127.0.0.1:9463"
+"""Where `init` has metrics listen; deploy/prometheus.yaml scrapes it."""
 
 
 def _realm(text: str) -> str:

@@ -24,6 +24,7 @@ from healthcode.settings import (
 
 __all__ = [
     "CONFIGURATION_FILE",
+    "METRICS_LISTEN",
     "IssueSettings",
     "KeySettings",
     "NodeFolder",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 CONFIGURATION_FILE = "node.toml"
+METRICS_LISTEN = "127.0.0.1:9453"
+"""Where `init` has metrics listen; deploy/prometheus.yaml scrapes it."""
 
 
 def _realm(text: str) -> str:

@@ -19,14 +19,18 @@ from healthcode.settings import (
 )
 
 __all__ = [
+    "METRICS_LISTEN",
     "KeySettings",
     "RegistrySettings",
     "RepositorySettings",
     "ServerSettings",
     "load_registry_settings",
+    "new_configuration",
 ]
 
 MAX_PROVINCE_LIST_BYTES = 1_073_741_824
+METRICS_LISTEN = "127.0.0.1:9443"
+"""Where `init` has metrics listen; deploy/prometheus.yaml scrapes it."""
 
 
 class ServerSettings(Settings):
@@ -81,3 +85,34 @@ class RegistrySettings(Settings):
 def load_registry_settings(path: Path) -> RegistrySettings:
     """The settings at `path`. Raises ConfigurationError naming the key that is wrong."""
     return load_settings(path, RegistrySettings)
+
+
+def new_configuration(realm: str, *, listen: str, public_listen: str, metrics_listen: str | None) -> str:
+    """The registry.toml of a new or rebuilt registry."""
+    metrics = f'listen = "{metrics_listen}"' if metrics_listen else f'# listen = "{METRICS_LISTEN}"'
+    return f"""\
+# Trust registry of realm {realm}. An unknown key is an error. Paths are relative to this file's folder.
+realm = "{realm}"
+
+[server]
+listen = "{listen}"  # mTLS: provinces publish here
+public_listen = "{public_listen}"  # TLS: anybody reads the trust files and asks to join
+
+[tls]
+certificate = "tls/registry.pem"
+private_key = "tls/registry.key"
+ca = "tls/ca.pem"
+
+[keys]
+passphrase_file = "passphrase"  # or: credential = "NAME", with systemd's LoadCredential=NAME
+
+[repository]
+timestamp_interval_seconds = 60.0
+
+[metrics]
+{metrics}  # for Prometheus, without TLS
+
+[log]
+level = "info"
+format = "json"
+"""

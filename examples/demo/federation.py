@@ -136,11 +136,12 @@ class Federation:
     def _found(self) -> None:
         ports, ca = self.ports, self.gateway / "tls" / "ca.pem"
         gateway = ("healthcode-gateway", "init", "--dir", self.gateway)
-        run(*gateway, "--realm", REALM, "--listen", here(ports.gateway), "--development")
+        run(*gateway, "--realm", REALM, "--listen", here(ports.gateway),
+            "--metrics-listen", "off", "--development")  # fmt: skip
         founded = self.registry_command(
             "init", "--realm", REALM, "--development", "--json",
             "--listen", here(ports.registry), "--public-listen", here(ports.registry_public),
-            "--gateway-ca", ca, "--gateway-endpoint", here(ports.gateway),
+            "--gateway-ca", ca, "--gateway-endpoint", here(ports.gateway), "--metrics-listen", "off",
         )  # fmt: skip
         self.fingerprint = founded.json()["root_fingerprint"]
         run(*gateway, *self._registry_options())
@@ -155,6 +156,7 @@ class Federation:
         self.node_command(
             code, "init", "--participant", code, "--realm", REALM, "--development", *self._registry_options(),
             "--listen", here(ports.node[code]), "--issuer-listen", here(ports.issuer[code]),
+            "--metrics-listen", "off",
         )  # fmt: skip
         self.node_command(code, "join", "--bundle", self.sign(code))
         self._add(code, "province-node", self.node(code), ports.node[code], ports.issuer[code])

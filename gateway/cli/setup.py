@@ -13,10 +13,10 @@ from rich.text import Text
 from gateway.cli.option import dir_option
 from gateway.layout import GatewayFolder
 from gateway.operations.setup import make_folder, name_registry
-from gateway.settings import load_gateway_settings
+from gateway.settings import METRICS_LISTEN, load_gateway_settings
 from healthcode.cli.adoption import adopt, fingerprint_option, name_root
 from healthcode.cli.console import Command, details, json_option, print_result
-from healthcode.cli.parameter import ADDRESS, ENDPOINT, FINGERPRINT
+from healthcode.cli.parameter import ADDRESS, ENDPOINT, FINGERPRINT, metrics_option
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
@@ -43,11 +43,7 @@ __all__ = ["init", "rebootstrap"]
     show_default=True,
     help="Address to listen on for nodes, with mTLS.",
 )
-@click.option(
-    "--metrics-listen",
-    type=ADDRESS,
-    help="Address where Prometheus reads /metrics, without TLS. Default: none.",
-)
+@metrics_option(METRICS_LISTEN)
 @click.option(
     "--dns",
     "dns_names",

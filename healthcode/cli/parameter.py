@@ -1,15 +1,19 @@
-"""Click parameter types for addresses and fingerprints."""
+"""Click parameter types for addresses and fingerprints, and the option that every `init` has."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from healthcode.settings import split_address
 
-__all__ = ["ADDRESS", "ENDPOINT", "FINGERPRINT"]
+__all__ = ["ADDRESS", "ENDPOINT", "FINGERPRINT", "metrics_option"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_OFF = "off"
 
 _HOST = re.compile(r"[A-Za-z0-9._\-:]{1,253}")
 _GROUPING = re.compile(r"[\s/-]")
@@ -31,6 +35,13 @@ class _Address(click.ParamType):  # type: ignore[type-arg]  # generic only in ne
         if _HOST.fullmatch(host) is None or port < self._least_port:
             self.fail(f"{text!r}: write host:port, like gateway.example:7445 or [::1]:8443", param, ctx)
         return text
+
+
+class _AddressOrOff(_Address):
+    name = "host:port|off"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return None if str(value) == _OFF else super().convert(value, param, ctx)
 
 
 class _Fingerprint(click.ParamType):  # type: ignore[type-arg]  # as above
@@ -55,3 +66,14 @@ ENDPOINT = _Address(1)
 
 FINGERPRINT = _Fingerprint()
 """The SHA-256 of a root file: 64 hex digits, with or without `sha256:` and grouping."""
+
+
+def metrics_option(default: str) -> Callable[[_Function], _Function]:
+    """`--metrics-listen` of a service's `init`; passed as `metrics_listen`, None for `off`."""
+    return click.option(
+        "--metrics-listen",
+        type=_AddressOrOff(0),
+        default=default,
+        show_default=True,
+        help="Where Prometheus reads /metrics, without TLS; `off` for no metrics.",
+    )

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from healthcode.cli.adoption import adopt, fingerprint_option, name_root
 from healthcode.cli.console import Command, details, json_option, print_result
+from healthcode.cli.parameter import metrics_option
 from healthcode.clock import SystemClock
 from healthcode.identity.participant import check_member
 from healthcode.identity.peer import PeerId, PeerKind
@@ -21,7 +22,7 @@ from healthcode.service.registry_source import connect_source, open_mirrors
 from healthcode.signing.ed25519 import self_test
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
 from province_node.keys.setup import CLIENT_NAME, CLIENTS, NodePlan, check_node_plan, create_node
-from province_node.settings import NodeFolder, load_node_settings
+from province_node.settings import METRICS_LISTEN, NodeFolder, load_node_settings
 
 __all__ = ["init", "rebootstrap"]
 
@@ -54,7 +55,7 @@ __all__ = ["init", "rebootstrap"]
     "--issuer-listen", default="127.0.0.1:8454", show_default=True, help="For the province's back ends."
 )
 @click.option("--endpoint", help="Address at which the gateway reaches --listen, if different.")
-@click.option("--metrics-listen", help="Address where Prometheus reads /metrics.")
+@metrics_option(METRICS_LISTEN)
 @click.option(
     "--tls-ca", type=click.Path(path_type=Path, dir_okay=False), help="CA of this province's certificates."
 )

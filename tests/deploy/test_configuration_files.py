@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel
+from ruamel.yaml import YAML
 
+from gateway.__main__ import cli as gateway
 from gateway.settings import GatewaySettings, load_gateway_settings
 from healthcode.errors import ConfigurationError
+from healthcode.rpc.mtls.development_ca import make_ca
 from healthcode.settings import Settings
+from province_node.__main__ import cli as province_node
 from province_node.settings import NodeSettings, load_node_settings
+from tests.world.clock import NOW
+from trust_registry.__main__ import cli as trust_registry
 from trust_registry.settings import RegistrySettings, load_registry_settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -91,3 +98,30 @@ def test_values_that_are_defaults_are_so(service: str) -> None:
 
 
 GIVEN = {"keys", "metrics"}
+
+
+def test_what_init_makes_is_scraped(tmp_path: Path) -> None:
+    """Each `init` turns metrics on, on loopback, where deploy/prometheus.yaml looks for that service."""
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(make_ca("registry", days=10, now=NOW).certificate_pem)
+    realm = ("--realm", "test-example", "--development")
+    node = ("--participant", "31", "--registry", "registry.example:7444", "--registry-ca", str(ca))
+    inits = {
+        "trust-registry": (trust_registry, realm, "registry.toml"),
+        "province-node": (
+            province_node,
+            (*realm, *node, "--root-fingerprint", f"sha256:{'0' * 64}"),
+            "node.toml",
+        ),
+        "healthcode-gateway": (gateway, realm, "gateway.toml"),
+    }
+    served = {}
+    for service, (command, arguments, file) in inits.items():
+        folder = tmp_path / service
+        done = CliRunner().invoke(command, ["init", "--dir", str(folder), *arguments])
+        assert done.exit_code == 0, done.output
+        _, load = SERVICES[file]
+        served[service] = load(folder / file).model_dump()["metrics"]["listen"]
+    (job,) = YAML(typ="safe").load(DEPLOY / "prometheus.yaml")["scrape_configs"]
+    scraped = {group["labels"]["service"]: group["targets"][0] for group in job["static_configs"]}
+    assert served == scraped

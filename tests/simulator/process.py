@@ -33,6 +33,7 @@ def init_registry(folder: Path, realm: str, port: int, public_port: int, *more: 
     told = run_to_end(
         *("trust_registry", "init", "--dir", folder, "--realm", realm, "--development", "--json"),
         *("--listen", f"127.0.0.1:{port}", "--public-listen", f"127.0.0.1:{public_port}"),
+        *("--metrics-listen", "off"),
         *more,
     )
     fingerprint: str = json.loads(told)["root_fingerprint"]

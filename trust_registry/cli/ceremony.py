@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from healthcode.cli.console import Command, json_option, print_result
-from healthcode.cli.parameter import ADDRESS, ENDPOINT
+from healthcode.cli.parameter import ADDRESS, ENDPOINT, metrics_option
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.policy.book_file import decode_policy, default_policy_bytes
@@ -36,6 +36,7 @@ from trust_registry.founding.by_cards import next_commands
 from trust_registry.founding.ceremony import CeremonyResult, hold_ceremony
 from trust_registry.founding.plan import FoundingPlan, KeyHolder, check_folder_is_new, check_thresholds
 from trust_registry.layout import RegistryFolder
+from trust_registry.settings import METRICS_LISTEN
 
 __all__ = ["init"]
 
@@ -135,7 +136,7 @@ class _Options:
 @click.option(
     "--public-listen", type=ADDRESS, default="127.0.0.1:7444", show_default=True, help="TLS, for everybody."
 )
-@click.option("--metrics-listen", type=ADDRESS, help="Where Prometheus reads /metrics, e.g. 127.0.0.1:9464.")
+@metrics_option(METRICS_LISTEN)
 @click.option("--endpoint", type=ENDPOINT, help="Where others reach --listen, if it differs.")
 @click.option("--public-endpoint", type=ENDPOINT, help="Where others reach --public-listen, if it differs.")
 @click.option("--gateway-ca", type=click.Path(path_type=Path, dir_okay=False), help="The gateway's CA, PEM.")

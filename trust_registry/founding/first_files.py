@@ -22,6 +22,7 @@ from trust_registry.founding.plan import FoundingPlan
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.checks import check_national
 from trust_registry.proposals.proposal import Proposal, ProposalKind
+from trust_registry.settings import new_configuration
 from trust_registry.tree.online_keys import OnlineKeys, create_online_keys
 from trust_registry.tree.repository import Repository
 from trust_registry.tree.transaction import RoleUpdate
@@ -122,30 +123,9 @@ def _make_tls(plan: FoundingPlan, folder: RegistryFolder, now: int) -> str:
 
 def configuration_of(plan: FoundingPlan) -> str:
     """The registry.toml of a new registry."""
-    metrics = f'listen = "{plan.metrics_listen}"' if plan.metrics_listen else '# listen = "127.0.0.1:9464"'
-    return f"""\
-# Trust registry of realm {plan.realm}. An unknown key is an error. Paths are relative to this file's folder.
-realm = "{plan.realm}"
-
-[server]
-listen = "{plan.listen}"  # mTLS: provinces publish here
-public_listen = "{plan.public_listen}"  # TLS: anybody reads the trust files and asks to join
-
-[tls]
-certificate = "tls/registry.pem"
-private_key = "tls/registry.key"
-ca = "tls/ca.pem"
-
-[keys]
-passphrase_file = "passphrase"  # or: credential = "NAME", with systemd's LoadCredential=NAME:…
-
-[repository]
-timestamp_interval_seconds = 60.0
-
-[metrics]
-{metrics}
-
-[log]
-level = "info"
-format = "json"
-"""
+    return new_configuration(
+        plan.realm,
+        listen=plan.listen,
+        public_listen=plan.public_listen,
+        metrics_listen=plan.metrics_listen,
+    )

@@ -14,6 +14,7 @@ from healthcode.storage.owner import as_caller
 from healthcode.trust.verify.national import NationalTrust
 from trust_registry.founding.certificate import registry_leaf
 from trust_registry.layout import RegistryFolder
+from trust_registry.settings import METRICS_LISTEN, new_configuration
 
 __all__ = ["KeptFiles", "restore_keys", "restore_tls", "write_configuration"]
 
@@ -65,23 +66,12 @@ def write_configuration(folder: RegistryFolder, kept: Path | None, national: Nat
     entry = national.participants.services.get("registry")
     if entry is None or entry.public_endpoint is None:
         raise ConfigurationError("the trust files do not name the registry's endpoints: give --configuration")
-    listen = [f"0.0.0.0:{split_address(text)[1]}" for text in (entry.endpoint, entry.public_endpoint)]
-    text = f"""\
-# Trust registry of realm {national.realm}, rebuilt. An unknown key is an error. Paths are relative to this file's folder.
-realm = "{national.realm}"
-
-[server]
-listen = "{listen[0]}"  # mTLS: provinces publish here
-public_listen = "{listen[1]}"  # TLS: anybody reads the trust files and asks to join
-
-[tls]
-certificate = "tls/registry.pem"
-private_key = "tls/registry.key"
-ca = "tls/ca.pem"
-
-[keys]
-passphrase_file = "passphrase"
-"""
+    listen, public_listen = (
+        f"0.0.0.0:{split_address(text)[1]}" for text in (entry.endpoint, entry.public_endpoint)
+    )
+    text = new_configuration(
+        national.realm, listen=listen, public_listen=public_listen, metrics_listen=METRICS_LISTEN
+    )
     save_file(folder.configuration, text.encode())
 
 

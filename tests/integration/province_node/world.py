@@ -140,7 +140,8 @@ def open_federation(root: Path, codes: Sequence[str] = ("31", "44")) -> Iterator
     federation = Federation(root, ports)
     public, gateway = (f"127.0.0.1:{port}" for port in ports[1:3])
     run_to_end(
-        "gateway", "init", "--dir", root / "gateway", "--realm", REALM, "--listen", gateway, "--development"
+        *("gateway", "init", "--dir", root / "gateway", "--realm", REALM, "--development"),
+        *("--listen", gateway, "--metrics-listen", "off"),
     )
     more = ("--gateway-ca", root / "gateway/tls/ca.pem", "--gateway-endpoint", gateway)
     fingerprint = init_registry(root / "registry", REALM, ports[0], ports[1], *more)

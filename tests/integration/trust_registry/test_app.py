@@ -386,6 +386,7 @@ def test_cn_is_not_served_while_holders_keys_lie_there(tmp_path: Path) -> None:
     )
     shape = ("--roots", "2", "--root-threshold", "2", "--operators", "2", "--operator-threshold", "2")
     listen = ("--listen", f"127.0.0.1:{ports[0]}", "--public-listen", f"127.0.0.1:{ports[1]}")
+    listen += ("--metrics-listen", "off")
     arguments = ["init", "--dir", str(folder), "--realm", "cn", *shape, *listen]
     assert CliRunner().invoke(cli, arguments, input=typed + "y\n" * 4).exit_code == 0
     refused = run_command_here(MODULE, "serve", "--dir", folder)
