@@ -24,6 +24,7 @@ from gateway.settings import GatewaySettings, require_registry
 from gateway.trust import follow_registry
 from healthcode.clock import Clock, SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.metrics_server import start_metrics_server
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
 from healthcode.service.background import BackgroundTask
@@ -32,7 +33,7 @@ from healthcode.service.lifecycle import run_until_stopped
 from healthcode.service.reporter import NodeReporter
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.signing.ed25519 import self_test
-from healthcode.telemetry import Metrics, configure_logging, start_metrics_server
+from healthcode.telemetry import Metrics, configure_logging
 from healthcode.trust.view import TrustView
 from healthcode.v1 import gateway_pb2
 

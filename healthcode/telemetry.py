@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import re
 import time
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
 from typing import Any, TextIO
-from urllib.parse import urlsplit
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from healthcode.errors import ConfigurationError, UnavailableError
 from healthcode.log_writer import LogWriter
 
 __all__ = [
@@ -26,7 +22,6 @@ __all__ = [
     "get_logger",
     "redact",
     "set_log_level",
-    "start_metrics_server",
 ]
 
 # a second line of defence: no code may log an id number, a name, a code's text or key bytes
@@ -215,30 +210,3 @@ class Metrics:
     ) -> Histogram:
         chosen = buckets or (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
         return Histogram(f"healthcode_{name}", what, labels, registry=self.registry, buckets=chosen)
-
-
-@contextmanager
-def start_metrics_server(metrics: Metrics, listen: str | None) -> Iterator[int | None]:
-    """Serves /metrics on `listen` (host:port) during the block; yields the port, None if `listen` is None.
-
-    Raises UnavailableError if the port is in use, ConfigurationError if it cannot be bound.
-    """
-    if listen is None:
-        yield None
-        return
-    address = urlsplit(f"//{listen}")
-    try:
-        server, thread = start_http_server(
-            address.port or 0, addr=address.hostname or "127.0.0.1", registry=metrics.registry
-        )
-    except OSError as error:
-        kind = UnavailableError if error.errno == errno.EADDRINUSE else ConfigurationError
-        raise kind(
-            f"/metrics cannot listen on {listen}: {error.strerror}; choose another [metrics] listen"
-        ) from error
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)

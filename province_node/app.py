@@ -10,12 +10,13 @@ from pathlib import Path
 
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, HealthcodeError, UnavailableError
+from healthcode.metrics_server import start_metrics_server
 from healthcode.rpc.server import GrpcServer
 from healthcode.service.background import BackgroundTask
 from healthcode.service.lifecycle import run_until_stopped
 from healthcode.signing.ed25519 import self_test
 from healthcode.storage.lock import lock
-from healthcode.telemetry import Metrics, get_logger, start_metrics_server
+from healthcode.telemetry import Metrics, get_logger
 from province_node.keys.held_keys import forget_held_keys
 from province_node.keys.setup import open_keyring
 from province_node.operations.check import refuse_foreign_certificate, refuse_offline_keys

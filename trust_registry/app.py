@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 
 from healthcode.errors import UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.metrics_server import start_metrics_server
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerTls, check_free
 from healthcode.service.background import BackgroundTask
 from healthcode.service.lifecycle import run_until_stopped
 from healthcode.signing.ed25519 import self_test
 from healthcode.storage.lock import lock
-from healthcode.telemetry import Metrics, configure_logging, get_logger, start_metrics_server
+from healthcode.telemetry import Metrics, configure_logging, get_logger
 from healthcode.v1 import trust_registry_pb2
 from trust_registry.api import TrustRegistry
 from trust_registry.metrics import RegistryMetrics

@@ -24,12 +24,13 @@ from healthcode.cli.remembered_sources import (
 from healthcode.cli.summary import describe_trust, print_refresh, trust_table
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError
+from healthcode.metrics_server import start_metrics_server
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.background import BackgroundTask, Supervisor
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.settings import split_address
 from healthcode.storage.owner import as_caller, stay_owner
-from healthcode.telemetry import Metrics, configure_logging, start_metrics_server
+from healthcode.telemetry import Metrics, configure_logging
 from healthcode.trust.client import TrustClient
 from healthcode.trust.store import init_trust
 

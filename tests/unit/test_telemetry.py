@@ -1,30 +1,25 @@
-"""Logs tell what happened and never whom it happened to; metrics are served on /metrics."""
+"""Logs tell what happened and never whom it happened to."""
 
 from __future__ import annotations
 
 import json
 import logging
-import socket
-import urllib.request
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
 import pytest
 
-from healthcode.errors import SignatureError, UnavailableError
+from healthcode.errors import SignatureError
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.telemetry import (
     LogBudget,
-    Metrics,
     configure_logging,
     get_logger,
     redact,
-    start_metrics_server,
 )
 from healthcode.trust.format.metadata import sign_metadata, verify_threshold
 from healthcode.trust.format.new_metadata import new_areas_metadata, new_targets
-from tests.world.waiting import PATIENCE_SECONDS
 
 CODE = "CNHC1:6BFOXN*TS0BI$ZD-PHBS18U2/BR0 A%:3.T9"
 RESIDENT_ID = "11010519491231002X"
@@ -142,33 +137,3 @@ def test_a_flood_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [budget.take("a") for _ in range(4)] == [0, None, None, None]
     now += 11
     assert budget.take("a") == 3
-
-
-def test_metrics_are_served() -> None:
-    """On /metrics, with our prefix; two services in one process do not clash."""
-    metrics, other = Metrics("one"), Metrics("two")
-    metrics.counter("codes_issued_total", "Codes issued", ("presentation",)).labels("LIVE").inc(3)
-    other.counter("codes_issued_total", "Codes issued", ("presentation",))
-    with (
-        start_metrics_server(metrics, "127.0.0.1:0") as port,
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS) as response,
-    ):
-        text = response.read().decode()
-    assert 'healthcode_codes_issued_total{presentation="LIVE"} 3.0' in text
-
-
-def test_metrics_nowhere() -> None:
-    """Without an address nothing listens."""
-    with start_metrics_server(Metrics("x"), None) as port:
-        assert port is None
-
-
-def test_a_metrics_port_in_use() -> None:
-    """A clear error that names the setting."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        listen = f"127.0.0.1:{held.getsockname()[1]}"
-        with (
-            pytest.raises(UnavailableError, match=rf"{listen}.*\[metrics\]"),
-            start_metrics_server(Metrics("x"), listen),
-        ):
-            pass

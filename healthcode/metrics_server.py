@@ -1,0 +1,104 @@
+"""Serves /metrics to Prometheus: a bounded number of connections, none of which can hold a thread for long."""
+
+from __future__ import annotations
+
+import errno
+import io
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import make_wsgi_app
+
+from healthcode.errors import ConfigurationError, UnavailableError
+from healthcode.settings import split_address
+from healthcode.telemetry import Metrics, get_logger
+
+__all__ = ["start_metrics_server"]
+
+_MAX_CONNECTIONS = 16
+_IDLE_SECONDS = 10
+
+
+@contextmanager
+def start_metrics_server(metrics: Metrics, listen: str | None) -> Iterator[int | None]:
+    """Serves /metrics on `listen` (host:port) during the block; yields the port, None if `listen` is None.
+
+    Raises UnavailableError if the port is in use, ConfigurationError if it cannot be bound.
+    """
+    if listen is None:
+        yield None
+        return
+    try:
+        server = _Server(listen)
+    except OSError as error:
+        kind = UnavailableError if error.errno == errno.EADDRINUSE else ConfigurationError
+        raise kind(
+            f"/metrics cannot listen on {listen}: {error.strerror}; choose another [metrics] listen"
+        ) from error
+    server.set_app(make_wsgi_app(metrics.registry))
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    """One thread a connection; one connection too many ends the oldest.
+
+    So strangers who connect and send nothing never keep Prometheus out.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, listen: str) -> None:
+        host, port = split_address(listen)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._open: dict[socket.socket, None] = {}  # in the order of their arrival
+        self._lock = threading.Lock()
+        super().__init__((host, port), _Handler)
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(0.1)  # no free file descriptor: the loop above would try again at once
+            raise
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]  # a TCP server
+        with self._lock:
+            oldest = next(iter(self._open)) if len(self._open) >= _MAX_CONNECTIONS else None
+            if oldest is not None:
+                del self._open[oldest]
+                with suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and closes it
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]  # as above
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002  as the library calls it
+        # a peer that vanishes or stays silent is no incident
+        get_logger("metrics").debug("scrape_failed", exc_info=True)
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _IDLE_SECONDS  # for each read and write
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name
+        """Logs nothing: a scrape each few seconds is no news."""
+
+    def get_stderr(self) -> io.StringIO:
+        return io.StringIO()  # tracebacks of peers that vanish
