@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, Reason
@@ -13,11 +14,11 @@ from trust_registry.layout import RegistryFolder
 from trust_registry.participants.join import JoinStore
 from trust_registry.participants.node_reports import NodeReportStore
 from trust_registry.proposals.proposal import ProposalStore
-from trust_registry.settings import RegistrySettings, load_registry_settings
+from trust_registry.settings import KeySettings, RegistrySettings, load_registry_settings
 from trust_registry.tree.online_keys import OnlineKeys, offline_keys_in, read_online_keys
 from trust_registry.tree.repository import Repository
 
-__all__ = ["Registry", "check_offline_keys", "open_registry"]
+__all__ = ["Registry", "check_offline_keys", "lacks_credential", "open_registry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +34,24 @@ class Registry:
 
 
 def open_registry(
-    folder: RegistryFolder, clock: Clock, environ: Mapping[str, str], *, with_keys: bool = True
+    folder: RegistryFolder,
+    clock: Clock,
+    environ: Mapping[str, str],
+    *,
+    with_keys: bool = True,
+    passphrase_file: Path | None = None,
 ) -> Registry:
     """Opens a registry. Raises ConfigurationError saying what is wrong and what to do.
 
     Without `with_keys` the online keys stay closed: proposals can be read and signed, and nothing published.
+    `passphrase_file` opens them instead of the configured passphrase.
     """
     settings = load_registry_settings(folder.configuration)
     check_founded(folder)
+    opens = settings.keys if passphrase_file is None else KeySettings(passphrase_file=passphrase_file)
 
     def reopen() -> OnlineKeys:
-        return read_online_keys(folder, settings.keys, settings.realm, environ)
+        return read_online_keys(folder, opens, settings.realm, environ)
 
     repository = Repository(
         folder,
@@ -61,6 +69,11 @@ def open_registry(
     return Registry(
         folder, settings, repository, JoinStore(folder.joins), ProposalStore(folder.proposals), clock
     )
+
+
+def lacks_credential(settings: RegistrySettings, environ: Mapping[str, str]) -> bool:
+    """Whether the passphrase is a systemd credential that this process, unlike the service, does not get."""
+    return settings.keys.credential is not None and not environ.get("CREDENTIALS_DIRECTORY")
 
 
 def check_offline_keys(registry: Registry) -> list[str]:

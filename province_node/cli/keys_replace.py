@@ -32,8 +32,8 @@ _LABEL = "the online keys"
     examples="""
     province-node keys passphrase --dir node-31
     # by script, with systemd's credential
-    province-node keys passphrase --dir /var/lib/province-node --passphrase-file /etc/healthcode/node-passphrase \\
-        --new-passphrase-file /etc/healthcode/node-passphrase.new
+    province-node keys passphrase --dir /var/lib/province-node --passphrase-file /etc/credstore/node-passphrase \\
+        --new-passphrase-file /etc/credstore/node-passphrase.new
     """,
 )
 @dir_option("The node's folder.")

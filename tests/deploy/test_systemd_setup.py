@@ -44,7 +44,7 @@ def test_the_set_up_for_systemd_does_what_the_unit_needs(tmp_path: Path) -> None
     )
     unit = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line)
     # the passphrase lies where the unit loads it from, for root alone
-    passphrase = tmp_path / unit["LoadCredential"].partition(":")[2].lstrip("/")
+    passphrase = tmp_path / "etc/credstore" / unit["LoadCredential"]
     assert passphrase.stat().st_mode & 0o777 == 0o600
     assert passphrase.parent.stat().st_mode & 0o777 == 0o700
     assert len(passphrase.read_text().strip()) == 32

@@ -22,7 +22,7 @@ from healthcode.storage.owner import as_caller
 from trust_registry.layout import RegistryFolder
 from trust_registry.proposals.difference import Change, ChangeKind
 from trust_registry.proposals.proposal import Proposal
-from trust_registry.registry import Registry, open_registry
+from trust_registry.registry import Registry, lacks_credential, open_registry
 from trust_registry.settings import load_registry_settings
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "open_key",
     "open_reading",
     "open_writing",
+    "passphrase_option",
     "show_changes",
     "signing_options",
     "signing_purposes",
@@ -51,6 +52,15 @@ def dir_option(function: _Function) -> _Function:
         type=click.Path(path_type=Path, file_okay=False, readable=False),
         default=Path(),
         help="The registry's folder; the current folder if left out.",
+    )(function)
+
+
+def passphrase_option(function: _Function) -> _Function:
+    """`--passphrase-file` of commands that open the online keys."""
+    return click.option(
+        "--passphrase-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="File of mode 0600 that opens the online keys, instead of what registry.toml names.",
     )(function)
 
 
@@ -84,8 +94,8 @@ def open_writing(folder: Path) -> Registry:
     """The registry in `folder`, to sign and publish; only to sign if only the service can open its online keys."""
     place = RegistryFolder(folder)
     settings = load_registry_settings(place.configuration)
-    for_service_alone = settings.keys.credential is not None and "CREDENTIALS_DIRECTORY" not in os.environ
-    return open_registry(place, SystemClock(), os.environ, with_keys=not for_service_alone)
+    with_keys = not lacks_credential(settings, os.environ)
+    return open_registry(place, SystemClock(), os.environ, with_keys=with_keys)
 
 
 def signing_purposes(proposal: Proposal) -> frozenset[KeyPurpose]:

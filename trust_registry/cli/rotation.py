@@ -17,7 +17,7 @@ from healthcode.signing.keyfile import Cost, create_key_file
 from healthcode.signing.passphrase import check_passphrase, read_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from trust_registry.cli.admission import find_join
-from trust_registry.cli.option import dir_option, open_reading
+from trust_registry.cli.option import dir_option, open_reading, passphrase_option
 from trust_registry.cli.propose import print_proposal, propose
 from trust_registry.proposals.key_changes import (
     KeyHolderChange,
@@ -36,6 +36,7 @@ from trust_registry.proposals.key_holders import (
 )
 from trust_registry.proposals.proposal import Proposal
 from trust_registry.registry import Registry
+from trust_registry.settings import KeySettings
 from trust_registry.tree.online_keys import create_next_key
 
 __all__ = ["key"]
@@ -154,6 +155,7 @@ def _ask_new_passphrase() -> str:
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the file to carry."
 )
 @dir_option
+@passphrase_option
 @json_option
 def propose_rotation(
     who: str,
@@ -162,6 +164,7 @@ def propose_rotation(
     threshold: int | None,
     out: Path | None,
     folder: Path,
+    passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
     """Propose other root holders, other operators, or another online key."""
@@ -171,7 +174,7 @@ def propose_rotation(
             raise InvalidInputError(
                 f"the {who} key is made here: --add, --remove and --threshold are for root holders and operators"
             )
-        proposal = _propose_online_key(registry, who)
+        proposal = _propose_online_key(registry, who, passphrase_file)
     else:
         proposal = _propose_key_holders(
             registry, cast('Literal["root", "operators"]', who), cards, remove, threshold
@@ -241,12 +244,15 @@ def _propose_key_holders(
     return proposal
 
 
-def _propose_online_key(registry: Registry, role: str) -> Proposal:
+def _propose_online_key(registry: Registry, role: str, passphrase_file: Path | None) -> Proposal:
+    settings = registry.settings.keys
+    if passphrase_file is not None:
+        settings = KeySettings(passphrase_file=passphrase_file)
     cost: Cost = "development" if _is_development(registry) else "production"
     public = create_next_key(
         registry.folder,
         _ONLINE[role],
-        registry.settings.keys,
+        settings,
         registry.settings.realm,
         os.environ,
         created=registry.clock.now(),

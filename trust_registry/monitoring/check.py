@@ -21,8 +21,8 @@ from trust_registry.layout import RegistryFolder
 from trust_registry.participants.checks import authority_of, tls_ca_faults
 from trust_registry.participants.join import Join
 from trust_registry.proposals.proposal import decode_proposal
-from trust_registry.registry import Registry, check_offline_keys, open_registry
-from trust_registry.settings import RegistrySettings
+from trust_registry.registry import Registry, check_offline_keys, lacks_credential, open_registry
+from trust_registry.settings import RegistrySettings, load_registry_settings
 from trust_registry.tree.files import TIMESTAMP_FILE
 from trust_registry.tree.lost_versions import given_up, lost_versions
 from trust_registry.tree.online_keys import roles_without_key
@@ -33,17 +33,28 @@ _SKEW_SECONDS = 300
 _LEAST_FREE_BYTES = 256 * 1024 * 1024
 
 
-def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, str]) -> list[Finding]:
-    """Everything that can be checked without starting the server."""
+def inspect_folder(
+    folder: RegistryFolder,
+    clock: Clock,
+    environ: Mapping[str, str],
+    *,
+    passphrase_file: Path | None = None,
+) -> list[Finding]:
+    """Everything that can be checked without starting the server.
+
+    `passphrase_file` opens the online keys here, instead of the configured passphrase.
+    """
     findings = [look("signature library", _check_signatures)]
     try:
-        registry = open_registry(folder, clock, environ)
+        settings = load_registry_settings(folder.configuration)
+        with_keys = passphrase_file is not None or not lacks_credential(settings, environ)
+        registry = open_registry(folder, clock, environ, with_keys=with_keys, passphrase_file=passphrase_file)
     except HealthcodeError as error:
         return [*findings, Finding("configuration and keys", Grade.FAILED, error.message, error.exit_status)]
-    now, realm, server = clock.now(), registry.settings.realm, registry.settings.server
+    now, server = clock.now(), registry.settings.server
     return [
         *findings,
-        Finding("configuration and keys", Grade.OK, f"realm {realm}, the online keys open"),
+        _inspect_passphrase(registry, with_keys=with_keys),
         _inspect_offline_keys(registry),
         _certificate(registry.settings, now),
         look("trust tree", lambda: _verify_tree(registry)),
@@ -63,6 +74,18 @@ def inspect_folder(folder: RegistryFolder, clock: Clock, environ: Mapping[str, s
 def _check_signatures() -> str:
     self_test()
     return "follows the signature rule of docs/wire-format.md"
+
+
+def _inspect_passphrase(registry: Registry, *, with_keys: bool) -> Finding:
+    what, settings = "configuration and keys", registry.settings
+    if with_keys:
+        return Finding(what, Grade.OK, f"realm {settings.realm}, the online keys open")
+    return Finding(
+        what,
+        Grade.WARNING,
+        f"realm {settings.realm}; the passphrase is the systemd credential {settings.keys.credential}, not readable "
+        "here: to try the keys, check again with --passphrase-file",
+    )
 
 
 def _certificate(settings: RegistrySettings, now: int) -> Finding:
