@@ -31,6 +31,8 @@ _COMMANDS = {
     "accept-loss": "trust_registry.cli.recovery:accept_loss_command",
     "export": "trust_registry.cli.export:export",
     "rebuild": "trust_registry.cli.recovery:rebuild_command",
+    "backup": "trust_registry.cli.backup:backup",
+    "restore": "trust_registry.cli.backup:restore",
 }
 
 

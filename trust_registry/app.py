@@ -75,7 +75,8 @@ async def _serve(registry: Registry, on_ready: Callable[[Mapping[str, int]], Non
     with start_metrics_server(metrics.base, settings.metrics.listen) as metrics_port:
         # the first writes: a start that fails before this point has changed nothing
         remove_spools(registry.folder.repository)
-        await asyncio.to_thread(registry.repository.renew)
+        if not registry.repository.awaits_reports:
+            await asyncio.to_thread(registry.repository.renew)
 
         def ready() -> None:
             ports = {"listen": closed.port, "public_listen": public.port, "metrics": metrics_port or 0}

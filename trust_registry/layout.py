@@ -74,6 +74,11 @@ class RegistryFolder:
         return self.root / "floor.json"
 
     @property
+    def restored(self) -> Path:
+        """There after a restore, until nodes have reported what they have: meanwhile nothing is signed."""
+        return self.root / "restored.json"
+
+    @property
     def lock(self) -> Path:
         """Locked by the process that writes: the server, or a command run at the same time."""
         return self.root / ".writer.lock"

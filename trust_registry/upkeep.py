@@ -34,6 +34,7 @@ _RETENTION_INTERVAL_SECONDS = 3600
 _GAUGE_SECONDS = 1.0
 _RENEWAL_RETRY_SECONDS = 5.0
 _POLL_SECONDS = 1.0
+_REPORT_ROUNDS = 1.5  # each node reports once in an interval, and some connect late
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,9 @@ class Upkeep:
         self.metrics.measure_waiting(self.registry.joins.all(), self.registry.proposals.all(), published)
 
     async def _renew_timestamp(self) -> None:
-        """Signs a new timestamp at each interval; retries sooner after a failure."""
+        """Signs a new timestamp at each interval; retries sooner after a failure. After a restore it waits first."""
         log = get_logger("renewal")
+        await self._await_reports()
         repository = self.registry.repository
         interval = self.registry.settings.repository.timestamp_interval_seconds
         wait = interval
@@ -97,6 +99,30 @@ class Upkeep:
                 self.watch.look_now()
                 log.debug("renewed", timestamp_version=receipt.timestamp_version)
 
+    async def _await_reports(self) -> None:
+        """After a restore: signs nothing before nodes have told what they have, so that no version is reused."""
+        registry = self.registry
+        repository, log = registry.repository, get_logger("restore")
+        if not repository.awaits_reports:
+            return
+        seconds = _REPORT_ROUNDS * registry.settings.repository.report_seconds
+        log.warning("awaits_reports", seconds=seconds)
+        await asyncio.sleep(seconds)
+        # somebody removed the file: they do not want to wait
+        while repository.awaits_reports:
+            if await asyncio.to_thread(self._has_heard_a_node):
+                await asyncio.to_thread(repository.end_restore)
+                self.watch.look_now()
+                log.info("restore_ended", snapshot_version=repository.published().versions.snapshot)
+            else:
+                await asyncio.sleep(_POLL_SECONDS)
+
+    def _has_heard_a_node(self) -> bool:
+        """Whether one who may report has done so; the reports of before are in no backup."""
+        published = self.registry.repository.published()
+        expected = {*published.members, *({"gateway"} & published.participants.services.keys())}
+        return not expected or not expected.isdisjoint(self.reports.all())
+
     async def _publish_proposals(self) -> None:
         """Publishes complete proposals whose last signature came from a machine without the online keys."""
         registry = self.registry
@@ -110,7 +136,7 @@ class Upkeep:
                 registry.repository.tree.identity(),
                 read_file(registry.folder.high_water),
             )
-            if now == seen:
+            if now == seen or registry.repository.awaits_reports:
                 continue
             seen = now
             for proposal in await asyncio.to_thread(registry.proposals.all):
@@ -144,7 +170,7 @@ class Upkeep:
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             now = store.identity()
-            if now == seen:
+            if now == seen or self.registry.repository.awaits_reports:
                 continue
             seen = now
             try:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
-import os
 import secrets
-import time
 from pathlib import Path
 
 from healthcode.errors import ConfigurationError
-from healthcode.storage.owner import as_caller
-from province_node.operations.backup_archive import DATABASE, ENTRY, FILES, FOLDERS, Manifest, write_archive
+from healthcode.storage.backup_archive import (
+    BackupKind,
+    Manifest,
+    check_target,
+    remove_abandoned,
+    write_archive,
+)
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.store.opening import copy_store
 
-__all__ = ["write_backup"]
+__all__ = ["DATABASE", "ENTRY", "NODE_BACKUP", "write_backup"]
 
-_ABANDONED_SECONDS = 3600
+DATABASE = "node.db"
+ENTRY = "entry.json"
+FOLDERS = ("keys", "tls")
+FILES = ("node.toml", "request.json")
 
 
 def write_backup(root: Path, target: Path, *, now: int) -> list[str]:
@@ -26,17 +30,14 @@ def write_backup(root: Path, target: Path, *, now: int) -> list[str]:
     Durable when this returns. Raises ConfigurationError when the target exists or cannot be written.
     """
     settings = load_node_settings(root)
-    with as_caller():
-        if target.exists() or target.is_symlink():
-            raise ConfigurationError(f"{target} exists: a backup never replaces another")
-        _remove_abandoned(target)
-    _remove_abandoned(settings.database)
+    check_target(target)
+    remove_abandoned(settings.database)
     # beside the database: the copy is made as the node's owner, who may not be able to write beside the target
     copy = settings.database.with_name(f".{settings.database.name}.{secrets.token_hex(8)}.copy")
     try:
         copy_store(settings.database, copy)
-        files = {DATABASE: copy, **_small_files(root, settings)}
-        write_archive(target, Manifest(settings.realm, settings.participant, now), files)
+        files: dict[str, Path | bytes] = {DATABASE: copy, **_small_files(root, settings)}
+        write_archive(target, NODE_BACKUP, Manifest(settings.realm, now, settings.participant), files)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from error
     finally:
@@ -59,12 +60,16 @@ def _small_files(root: Path, settings: NodeSettings) -> dict[str, Path]:
     return found
 
 
-def _remove_abandoned(target: Path) -> None:
-    """Removes what killed backups left beside the target and the database, because it contains keys."""
-    for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
-        if path.suffix not in (".partial", ".part", ".db", ".copy"):
-            continue
-        with contextlib.suppress(OSError):
-            status = path.lstat()
-            if status.st_uid == os.geteuid() and time.time() - status.st_mtime > _ABANDONED_SECONDS:
-                path.unlink()
+def _has_place(name: str) -> bool:
+    folder, _, rest = name.rpartition("/")
+    return name in {DATABASE, ENTRY, *FILES} or (folder in FOLDERS and rest not in {"", ".", ".."})
+
+
+NODE_BACKUP = BackupKind(
+    format="healthcode/node-backup/1",
+    title="a node",
+    command="province-node backup",
+    folders=FOLDERS,
+    has_place=_has_place,
+    needs=DATABASE,
+)

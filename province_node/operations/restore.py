@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from healthcode.errors import ConfigurationError, HealthcodeError, InvalidInputError
+from healthcode.storage.backup_archive import unpack
 from healthcode.storage.files import sync
 from healthcode.storage.staging import make_staging, put_in_place, remove_staging
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
-from province_node.operations.backup_archive import DATABASE, ENTRY, unpack
+from province_node.operations.backup import DATABASE, ENTRY, NODE_BACKUP
 from province_node.publishing.catch_up import catch_up
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.store.opening import open_store
@@ -58,7 +59,7 @@ def restore_node(
     try:
         remove_staging(staging)
         make_staging(staging)
-        manifest = unpack(source, staging)
+        manifest = unpack(source, staging, NODE_BACKUP)
         settings = load_node_settings(staging)
         outside = _arrange(staging, settings, replace=replace)
         if (settings.participant, settings.realm) != (manifest.participant, manifest.realm):

@@ -75,6 +75,10 @@ def _tell(data: Mapping[str, Any]) -> Group:
         ),
         details({name: entry["endpoint"] for name, entry in data["services"].items()}),
     ]
+    if data["awaits_reports"]:
+        parts.append(
+            Text("restored from a backup: signs nothing before nodes have reported", style="bold yellow")
+        )
     leaving = [
         {"participant": each["participant"], **each["retirement"]}
         for each in data["participants"]

@@ -59,6 +59,7 @@ def inspect_folder(
         _certificate(registry.settings, now),
         look("trust tree", lambda: _verify_tree(registry)),
         look("online keys", lambda: _verify_keys(registry)),
+        _inspect_restore(registry),
         _inspect_lacking(registry),
         _inspect_newer(registry),
         *_check_tls_cas(registry),
@@ -151,6 +152,17 @@ def _verify_keys(registry: Registry) -> str:
             "the keys, so rebuild from a newer source. Otherwise restore the keys from their backup"
         )
     return f"the keys that root version {root.version} names are here"
+
+
+def _inspect_restore(registry: Registry) -> Finding:
+    what = "restore"
+    if not registry.repository.awaits_reports:
+        return Finding(what, Grade.OK, "this registry may sign")
+    text = (
+        "restored from a backup: once it serves, it signs nothing before nodes have reported what was published since. "
+        f"No node is left? Then remove {registry.folder.restored}"
+    )
+    return Finding(what, Grade.WARNING, text)
 
 
 def _inspect_lacking(registry: Registry) -> Finding:

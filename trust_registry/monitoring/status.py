@@ -50,6 +50,7 @@ def status_of(registry: Registry) -> dict[str, Any]:
         "root_began_anew": bootstraps_in(published.root.signed),
         "timestamp_signed_at": rfc3339(signed_at(timestamp)),
         "timestamp_age_seconds": now - signed_at(timestamp),
+        "awaits_reports": registry.repository.awaits_reports,
         "act": acts_of(deadlines, now),
         "roles": [*_lines("role"), *_unreadable(published)],
         "keys": _lines("key"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from healthcode.clock import Clock
-from healthcode.errors import ConfigurationError
+from healthcode.errors import ConfigurationError, UnavailableError
 from healthcode.storage.files import save_file
 from healthcode.storage.lock import lock
 from healthcode.trust.format.layout import AREAS_ROLE, metadata_file
@@ -47,13 +47,38 @@ class Repository:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Takes the writer's lock and gives the current state with the means to change it."""
+        """Takes the writer's lock and gives the current state with the means to change it.
+
+        Raises UnavailableError just after a restore, when nodes may have newer versions than this registry knows.
+        """
+        with self._transaction() as transaction:
+            if self.awaits_reports:
+                raise UnavailableError(
+                    "this registry was restored from a backup, and takes and signs nothing before nodes have reported "
+                    "what they have: `trust-registry status` says so; try again in two minutes",
+                    retry_after_seconds=10,
+                )
+            yield transaction
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
         with lock(self.folder.lock):
             transaction = Transaction(
                 self.tree, self._keys, self.clock.now(), self.high_water(), self._claims, reopen=self._reopen
             )
             yield transaction
             self._keys = transaction.open_keys
+
+    @property
+    def awaits_reports(self) -> bool:
+        """Whether this registry was restored, and signs nothing before nodes have reported what they have."""
+        return self.folder.restored.exists()
+
+    def end_restore(self) -> None:
+        """Publishes above everything that nodes have proved since the restore; from now on all may publish."""
+        with self._transaction() as transaction:
+            transaction.resume()
+        self.folder.restored.unlink(missing_ok=True)
 
     def published(self) -> Published:
         """The current state, read without the lock."""
@@ -69,7 +94,7 @@ class Repository:
         Raises SignatureError, TrustError or DecodeError if the evidence is invalid, and
         TrustError (TRUST_FAST_FORWARD) if so many versions cannot have been published since.
         """
-        with self.transaction() as transaction:
+        with self._transaction() as transaction:
             published = transaction.current
             found = verify_evidence(published.root.signed, timestamp, snapshot)
             roles = {
@@ -87,7 +112,7 @@ class Repository:
             verify_no_fast_forward("timestamp", published.next_timestamp, found.timestamp, seconds)
             verify_no_fast_forward("snapshot", published.next_snapshot, found.snapshot, seconds)
             write_high_water(self.folder.high_water, self.high_water().raised(found))
-        if transaction.can_publish:
+        if transaction.can_publish and not self.awaits_reports:
             with self.transaction() as transaction:
                 transaction.resume()
         return True
