@@ -15,6 +15,7 @@ _COMMANDS = {
     "check": "gateway.cli.serve:check",
     "serve": "gateway.cli.serve:serve",
     "rebootstrap": "gateway.cli.setup:rebootstrap",
+    "health": "gateway.cli.health:health",
     "status": "gateway.cli.status:status",
 }
 

@@ -22,6 +22,7 @@ __all__ = [
     "TlsSettings",
     "check_distinct",
     "load_settings",
+    "local_address",
     "split_address",
 ]
 
@@ -52,6 +53,13 @@ def split_address(text: str) -> tuple[str, int]:
         message = f"{port!r} is not a port from 0 to 65535"
         raise ValueError(message)
     return (host[1:-1] if bracketed else host), int(port)
+
+
+def local_address(listen: str) -> str:
+    """The address at which this machine reaches a listener."""
+    host, port = split_address(listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  compared, not listened on
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def check_distinct(address: str, key: str, other: str | None) -> str:

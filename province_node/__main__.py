@@ -22,6 +22,7 @@ _COMMANDS = {
     "rebootstrap": "province_node.cli.setup:rebootstrap",
     "check": "province_node.cli.serve:check",
     "serve": "province_node.cli.serve:serve",
+    "health": "province_node.cli.health:health",
     "status": "province_node.cli.status:status",
     "issue": "province_node.cli.issue:issue",
     "draw": "province_node.cli.draw:draw",

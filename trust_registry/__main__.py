@@ -13,6 +13,7 @@ _COMMANDS = {
     "init": "trust_registry.cli.ceremony:init",
     "check": "trust_registry.cli.serve:check",
     "serve": "trust_registry.cli.serve:serve",
+    "health": "trust_registry.cli.health:health",
     "status": "trust_registry.cli.status:status",
     "fingerprint": "trust_registry.cli.fingerprint:fingerprint",
     "joins": "trust_registry.cli.admission:joins",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import urllib.request
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.error import URLError
 
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.operations.deadlines import deadlines_of
@@ -18,22 +17,17 @@ from healthcode.cli.summary import describe_root
 from healthcode.clock import Clock, rfc3339
 from healthcode.errors import HealthcodeError
 from healthcode.identity.participant import PARTICIPANTS
-from healthcode.rpc.channel import open_channel
-from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
-from healthcode.settings import split_address
+from healthcode.service.health_check import SERVING, ask_health
+from healthcode.settings import local_address
 from healthcode.trust.freshness_warnings import freshness_warnings
 from healthcode.trust.store import TrustStore
 from healthcode.trust.verify.trust_state import TrustState
 from healthcode.trust.view import TrustView
 
-if TYPE_CHECKING:
-    import grpc.aio
-
 __all__ = ["read_status"]
 
 REACH_SECONDS = 3.0
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  only compared: what a service may listen on
 _BREAKER = {0: "closed", 1: "probing", 2: "open"}
 
 
@@ -43,9 +37,9 @@ async def read_status(settings: GatewaySettings, clock: Clock) -> dict[str, Any]
     health, why = await _health(settings, clock)
     state, now = _state(settings), clock.now()
     deadlines = deadlines_of(settings, state)
-    homes, homes_note = _homes(settings.metrics.listen) if health == "SERVING" else ([], why)
+    homes, homes_note = _homes(settings.metrics.listen) if health == SERVING else ([], why)
     return {
-        "running": health == "SERVING",
+        "running": health == SERVING,
         "health": health,
         "why": why,
         "listen": settings.listen,
@@ -64,35 +58,13 @@ async def read_status(settings: GatewaySettings, clock: Clock) -> dict[str, Any]
 async def _health(settings: GatewaySettings, clock: Clock) -> tuple[str | None, str | None]:
     """The answer of its health service, or None and the reason why there is none."""
     files = load_certificate(settings, clock)
-    channel = open_channel(
-        _local_address(settings.listen),
-        ca_pem=files.ca_pem.decode(),
-        server=files.identity.peer,
-        identity=files,
-        retries=False,
-    )
     try:
-        with rpc_errors(f"the gateway at {settings.listen}"):
-            response = await _check(channel)
+        found = await ask_health(
+            settings.listen, ca_pem=files.ca_pem.decode(), server=files.identity.peer, identity=files
+        )
     except HealthcodeError as error:
         return None, error.message
-    finally:
-        await channel.close()
-    return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status), None
-
-
-async def _check(channel: grpc.aio.Channel) -> health_pb2.HealthCheckResponse:
-    stub: Any = health_pb2_grpc.HealthStub(channel)
-    request = health_pb2.HealthCheckRequest(service="healthcode.v1.GatewayService")
-    response: health_pb2.HealthCheckResponse = await stub.Check(request, timeout=REACH_SECONDS)
-    return response
-
-
-def _local_address(listen: str) -> str:
-    """The address at which this machine reaches the listener."""
-    host, port = split_address(listen)
-    host = _ANYWHERE.get(host, host)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return found, None
 
 
 def _state(settings: GatewaySettings) -> TrustState | None:
@@ -117,12 +89,10 @@ def _homes(listen: str | None) -> tuple[list[dict[str, Any]], str | None]:
     if listen is None:
         return [], "not known: the gateway serves no metrics; set listen under [metrics] in gateway.toml"
     try:
-        with urllib.request.urlopen(
-            f"http://{_local_address(listen)}/metrics", timeout=REACH_SECONDS
-        ) as page:
+        with urllib.request.urlopen(f"http://{local_address(listen)}/metrics", timeout=REACH_SECONDS) as page:
             families = list(text_string_to_metric_families(page.read().decode()))
     except (URLError, OSError, ValueError) as error:
-        return [], f"not known: http://{_local_address(listen)}/metrics does not answer: {error}"
+        return [], f"not known: http://{local_address(listen)}/metrics does not answer: {error}"
     samples = [sample for family in families for sample in family.samples]
     homes: dict[str, dict[str, Any]] = defaultdict(
         lambda: {"breaker": "closed", "waiting": 0, "questions": {}}

@@ -11,15 +11,13 @@ from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_tls
-from healthcode.settings import split_address
+from healthcode.settings import local_address
 from province_node.settings import NodeFolder, NodeSettings
 
 if TYPE_CHECKING:
     import grpc.aio
 
 __all__ = ["back_end", "integrator", "name_of"]
-
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  how to reach a listener of that address
 
 
 @asynccontextmanager
@@ -38,13 +36,7 @@ async def back_end(root: Path, settings: NodeSettings) -> AsyncIterator[grpc.aio
 
 def name_of(listen: str) -> str:
     """The node's name in error messages."""
-    return f"the node at {_reach(listen)} (is it running? `province-node serve`)"
-
-
-def _reach(listen: str) -> str:
-    host, port = split_address(listen)
-    host = _ANY.get(host, host)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"the node at {local_address(listen)} (is it running? `province-node serve`)"
 
 
 @asynccontextmanager
@@ -60,7 +52,7 @@ async def _open(
         realm=settings.realm,
     )
     channel = open_channel(
-        _reach(listen),
+        local_address(listen),
         ca_pem=identity.ca_pem.decode(),
         server=PeerId(settings.realm, PeerKind.PROVINCE, settings.participant),
         identity=identity,

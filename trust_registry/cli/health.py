@@ -1,42 +1,44 @@
-"""Asks whether the registry of a folder is being served now."""
+"""`health`: asks whether the registry of a folder is being served now."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+import click
 
+from healthcode.cli.console import Command, json_option
+from healthcode.cli.serving import print_health
 from healthcode.errors import HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_ca
-from healthcode.rpc.status_mapping import rpc_errors
-from healthcode.settings import split_address
-from trust_registry.settings import RegistrySettings
+from healthcode.service.health_check import SERVING, ask_health
+from trust_registry.cli.option import dir_option
+from trust_registry.layout import RegistryFolder
+from trust_registry.settings import RegistrySettings, load_registry_settings
 
-__all__ = ["is_serving"]
+__all__ = ["health", "is_serving"]
 
-_TIMEOUT_SECONDS = 2.0
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  addresses to call, not to listen on
+
+@click.command(cls=Command, examples="trust-registry health --dir registry")
+@dir_option
+@json_option
+def health(folder: Path, as_json: bool) -> None:
+    """Ask the running registry, at its public listener, whether it serves. Ends with 4 if it does not."""
+    settings = load_registry_settings(RegistryFolder(folder).configuration)
+    print_health(_ask(settings), as_json=as_json)
 
 
 async def is_serving(settings: RegistrySettings) -> bool:
     """Whether the health service of the public listener answers SERVING; False on any error."""
-    host, port = split_address(settings.server.public_listen)
-    near = f"{_ANYWHERE.get(host, f'[{host}]' if ':' in host else host)}:{port}"
     try:
-        channel = open_channel(
-            near,
-            ca_pem=load_ca(settings.tls.ca),
-            server=PeerId(settings.realm, PeerKind.REGISTRY),
-            retries=False,
-        )
-        try:
-            with rpc_errors(f"the registry at {near}"):
-                stub: Any = health_pb2_grpc.HealthStub(channel)  # its stubs give it no methods
-                response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_SECONDS)
-        finally:
-            await channel.close()
+        return await _ask(settings) == SERVING
     except HealthcodeError:
         return False
-    return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def _ask(settings: RegistrySettings) -> str:
+    return await ask_health(
+        settings.server.public_listen,
+        ca_pem=load_ca(settings.tls.ca),
+        server=PeerId(settings.realm, PeerKind.REGISTRY),
+    )

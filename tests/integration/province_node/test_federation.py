@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
 import urllib.request
 import uuid
 
@@ -23,6 +25,7 @@ from healthcode.v1 import province_issuer_pb2, province_node_pb2, verdict_pb2
 from healthcode.wire.answer import decode_answer
 from healthcode.wire.claims import Level
 from tests.integration.province_node.world import Federation, open_federation
+from tests.world.command import run_command_here
 from tests.world.people import VALID_IDS, item
 from tests.world.waiting import PATIENCE_SECONDS, eventually
 
@@ -333,3 +336,21 @@ async def test_metrics_and_log_hold_nothing_of_a_person(federation):
     assert "Traceback" not in logs
     for secret in (*VALID_IDS, "张小三", issued.code, issued.code[10:60]):
         assert secret not in text + logs
+
+
+@pytest.mark.parametrize(
+    ("module", "folder"),
+    [("trust_registry", "registry"), ("province_node", "node-31"), ("gateway", "gateway")],
+)
+def test_each_service_tells_a_container_whether_it_serves(federation, tmp_path, module, folder):
+    """`health` ends with 0 while the service serves, and with 4 when nobody answers at its address."""
+    done = run_command_here(module, "health", "--dir", federation.root / folder, "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"health": "SERVING"})
+    elsewhere = tmp_path / folder
+    shutil.copytree(federation.root / folder, elsewhere)
+    (configuration,) = elsewhere.glob("*.toml")
+    text = re.sub(
+        r'^((?:public_)?listen = "127\.0\.0\.1:)\d+', r"\g<1>9", configuration.read_text(), flags=re.MULTILINE
+    )
+    configuration.write_text(text.replace('listen = "127.0.0.1:9"', 'listen = "127.0.0.1:10"', 1))
+    assert run_command_here(module, "health", "--dir", elsewhere).returncode == 4
