@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 SYSTEMD = ROOT / "deploy" / "systemd"
@@ -75,6 +76,14 @@ def test_is_hardened(unit: str) -> None:
     """A service that is broken into can do little to the machine, and leaves no key in a core dump."""
     settings = read(unit)
     assert {name: settings[name] for name in HARDENED} == HARDENED
+
+
+def test_memory_is_limited_as_in_a_container(unit: str) -> None:
+    """A flood ends one service at most, and never the machine; it is slowed before it is killed, and started again."""
+    settings = read(unit)
+    assert (settings["MemoryHigh"], settings["MemoryMax"]) == (["1536M"], ["2G"])
+    service = YAML(typ="safe").load(ROOT / "deploy" / "compose.yaml")["services"]
+    assert {each["mem_limit"] for each in service.values()} == {"2g"}
 
 
 def test_starts_a_command_of_ours(unit: str) -> None:
