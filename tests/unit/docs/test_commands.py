@@ -31,7 +31,9 @@ COMMANDS = {
 }
 # code within a line; and what of it has several words and is no command of ours
 INLINE = re.compile(r"`([^`\n]+)`")
-NO_COMMAND = re.compile(r"make |docker |journalctl |systemctl |the |each at home|31/3: |mirrors = |\[trust\] ")
+NO_COMMAND = re.compile(
+    r"make |docker |journalctl |systemctl |\[log\] |the |each at home|31/3: |mirrors = |\[trust\] "
+)
 FENCE = re.compile(r"^```(?:ba)?sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
