@@ -6,6 +6,8 @@ import asyncio
 import json
 import re
 import shutil
+import socket
+import ssl
 import urllib.request
 import uuid
 
@@ -21,6 +23,7 @@ from healthcode.errors import (
 )
 from healthcode.rpc.convert import duration
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.settings import split_address
 from healthcode.v1 import province_issuer_pb2, province_node_pb2, verdict_pb2
 from healthcode.wire.answer import decode_answer
 from healthcode.wire.claims import Level
@@ -354,3 +357,26 @@ def test_each_service_tells_a_container_whether_it_serves(federation, tmp_path, 
     )
     configuration.write_text(text.replace('listen = "127.0.0.1:9"', 'listen = "127.0.0.1:10"', 1))
     assert run_command_here(module, "health", "--dir", elsewhere).returncode == 4
+
+
+def answer_to_a_stranger(listen: str) -> bytes:
+    """The first byte of HTTP/2 for who has no certificate; empty when TLS ends before."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    try:
+        with (
+            socket.create_connection(split_address(listen), timeout=PATIENCE_SECONDS) as raw,
+            context.wrap_socket(raw) as stranger,
+        ):
+            stranger.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0")
+            return stranger.recv(1)
+    except OSError:
+        return b""
+
+
+def test_a_node_has_no_listener_for_strangers(federation):
+    """TLS ends before HTTP/2 begins, so that no stranger's flood reaches Verify; the registry's public one answers."""
+    node = federation.settings("44")
+    assert [answer_to_a_stranger(each) for each in (node.listen, node.issuer_listen)] == [b"", b""]
+    assert answer_to_a_stranger(node.registry.endpoint) != b""

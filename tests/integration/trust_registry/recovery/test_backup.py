@@ -205,3 +205,15 @@ def test_by_command(country: Country) -> None:
     bare = country.root / "elsewhere"
     done = runner.invoke(cli, ["restore", "--dir", str(bare), str(source), "--json"])
     assert "passphrase" in json.loads(done.stdout)["next"][0]
+
+
+def test_nothing_in_a_registrys_folder_is_forgotten(country: Country) -> None:
+    """A new kind of file must be put into the backup, or be left out for a reason, as these are."""
+    root = country.registry.folder.root
+    with tarfile.open(back_up(country)) as archive:
+        saved = {name.partition("/")[0] for name in archive.getnames()}
+    assert {path.name for path in root.iterdir()} - saved == {
+        "passphrase",  # what opens the keys is stored elsewhere
+        "ceremony",  # key holders' keys
+        ".writer.lock",
+    }
