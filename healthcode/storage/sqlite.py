@@ -67,7 +67,8 @@ Migration = str | Callable[[Session], None] | Compaction
 class Database:
     """One SQLite file whose schema is brought up to date. One connection writes, under a lock; another one reads.
 
-    Both may be used from any thread; in a service call them from an executor, never from the event loop.
+    Both may be used from any thread; in a service call them from an executor, never from the event loop. What
+    reads many rows takes `scan`, so that short reads never wait for it.
     Only ever append to `migrations`. Raises ConfigurationError if the file is no database, cannot be
     opened, or is of a newer schema than this software knows.
     """
@@ -76,6 +77,7 @@ class Database:
         self, path: Path, migrations: Sequence[Migration], *, busy_timeout_seconds: float = 5.0
     ) -> None:
         self._path = path
+        self._busy_timeout_seconds = busy_timeout_seconds
         self._write_lock = threading.RLock()
         self._read_lock = threading.Lock()
         try:
@@ -88,17 +90,21 @@ class Database:
                 )
             # what fails to open leaves no connection, which would keep the file's log until it is collected
             with contextlib.ExitStack() as opened:
-                self._writer = opened.enter_context(contextlib.closing(self._connect(busy_timeout_seconds)))
+                self._writer = opened.enter_context(contextlib.closing(self._connect()))
                 self._bring_up_to_date(migrations)
-                self._reader = opened.enter_context(contextlib.closing(self._connect(busy_timeout_seconds)))
+                self._reader = opened.enter_context(contextlib.closing(self._connect()))
                 self._reader.execute("PRAGMA query_only = ON")
                 opened.pop_all()
         except (sqlite3.Error, OSError) as error:
             raise ConfigurationError(f"the database {path} cannot be opened: {error}") from error
 
-    def _connect(self, busy_timeout_seconds: float) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False
+            f"{self._path.absolute().as_uri()}?mode=rw",  # never a new file, with the umask's mode
+            timeout=self._busy_timeout_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=True,
         )
         connection.row_factory = sqlite3.Row
         for setting in (
@@ -215,6 +221,17 @@ class Database:
                     self._reader.execute("ROLLBACK")
             except sqlite3.Error as error:
                 _raise_ours(error, self._path)
+
+    @contextmanager
+    def scan(self) -> Iterator[Session]:
+        """As `read`, on a connection of its own: it waits for nobody, and nobody waits for it."""
+        try:
+            with contextlib.closing(self._connect()) as connection:
+                connection.execute("PRAGMA query_only = ON")
+                connection.execute("BEGIN")
+                yield Session(connection)
+        except sqlite3.Error as error:
+            _raise_ours(error, self._path)
 
     def close(self) -> None:
         """Closes both connections; the last one to close writes the log into the file."""

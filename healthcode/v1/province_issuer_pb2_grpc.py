@@ -98,7 +98,9 @@ class ProvinceIssuerServiceServicer(object):
 
     def RevokeMatching(self, request, context):
         """Revokes every code that is out of some holders, or that was issued under a rule, a
-        level reason or by one issuer between two times. As RevokeCodes otherwise.
+        level reason or by one issuer between two times. As RevokeCodes otherwise; but the
+        latter goes in pieces: cut before its answer, it has revoked a part, and the same
+        request_id revokes the rest and counts all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,9 @@ class ProvinceIssuerServiceStub:
     """Revokes codes by their text. Acknowledged when durable; published within a second."""
     RevokeMatching: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeMatchingRequest, _province_issuer_pb2.RevokeMatchingResponse]
     """Revokes every code that is out of some holders, or that was issued under a rule, a
-    level reason or by one issuer between two times. As RevokeCodes otherwise.
+    level reason or by one issuer between two times. As RevokeCodes otherwise; but the
+    latter goes in pieces: cut before its answer, it has revoked a part, and the same
+    request_id revokes the rest and counts all.
     """
     KillKey: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.KillKeyRequest, _province_issuer_pb2.KillKeyResponse]
     """Kills a code key for ever: within seconds every node refuses all that it ever signed,
@@ -69,7 +71,9 @@ class ProvinceIssuerServiceAsyncStub(ProvinceIssuerServiceStub):
     """Revokes codes by their text. Acknowledged when durable; published within a second."""
     RevokeMatching: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeMatchingRequest, _province_issuer_pb2.RevokeMatchingResponse]  # type: ignore[assignment]
     """Revokes every code that is out of some holders, or that was issued under a rule, a
-    level reason or by one issuer between two times. As RevokeCodes otherwise.
+    level reason or by one issuer between two times. As RevokeCodes otherwise; but the
+    latter goes in pieces: cut before its answer, it has revoked a part, and the same
+    request_id revokes the rest and counts all.
     """
     KillKey: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.KillKeyRequest, _province_issuer_pb2.KillKeyResponse]  # type: ignore[assignment]
     """Kills a code key for ever: within seconds every node refuses all that it ever signed,
@@ -115,7 +119,9 @@ class ProvinceIssuerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_province_issuer_pb2.RevokeMatchingResponse, _abc.Awaitable[_province_issuer_pb2.RevokeMatchingResponse]]:
         """Revokes every code that is out of some holders, or that was issued under a rule, a
-        level reason or by one issuer between two times. As RevokeCodes otherwise.
+        level reason or by one issuer between two times. As RevokeCodes otherwise; but the
+        latter goes in pieces: cut before its answer, it has revoked a part, and the same
+        request_id revokes the rest and counts all.
         """
 
     @_abc_1.abstractmethod

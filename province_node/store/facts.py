@@ -12,15 +12,25 @@ from contextlib import contextmanager
 
 from healthcode.errors import InternalError, Reason
 from healthcode.wire.claims import LEVEL_BY_NUMBER, NUMBER_BY_LEVEL
-from province_node.store.records import CodeFacts, HolderTag, ItemFacts, Killed, RefusalFacts, Revoked
+from province_node.store.records import (
+    CodeFacts,
+    HolderTag,
+    ItemFacts,
+    Killed,
+    RefusalFacts,
+    Revoked,
+    RevokeProgress,
+)
 
 __all__ = [
     "hash_text",
     "pack_items",
     "pack_killed",
+    "pack_progress",
     "pack_revoked",
     "unpack_items",
     "unpack_killed",
+    "unpack_progress",
     "unpack_revoked",
 ]
 
@@ -32,6 +42,7 @@ _ITEM = struct.Struct(">HB")  # position, number of the level
 _CODE = struct.Struct(">II8s8s2s8s")  # index, seconds from issue to expiry, kid, salt, tag, hash of the text
 _LENGTH = struct.Struct(">B")
 _COUNTS = struct.Struct(">QQ")
+_PROGRESS = struct.Struct(">qqqQQ")  # issued at, day and index of the last code, newly, already
 
 
 def hash_text(text: str) -> bytes:
@@ -99,6 +110,19 @@ def unpack_revoked(data: bytes) -> Revoked:
     with _damage_named():
         newly, already = _COUNTS.unpack_from(data, _begin(data))
     return Revoked(newly, already, repeated=True)
+
+
+def pack_progress(progress: RevokeProgress) -> bytes:
+    """How far a revocation has come. `began` is not in it: it is the time of the part."""
+    return _VERSION + _PROGRESS.pack(*progress.behind, progress.newly, progress.already)
+
+
+def unpack_progress(data: bytes, began: int) -> RevokeProgress:
+    """How far the revocation that `began` then had come. Raises InternalError for damaged bytes."""
+    with _damage_named():
+        *behind, newly, already = _PROGRESS.unpack_from(data, _begin(data))
+    issued_at, day, index = behind
+    return RevokeProgress(began, (issued_at, day, index), newly, already)
 
 
 def pack_killed(killed: Killed) -> bytes:

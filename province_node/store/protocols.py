@@ -85,7 +85,7 @@ class IssueStore(Protocol):
 
 
 class RevokeStore(Protocol):
-    """Revoking: a request is all or nothing."""
+    """Revoking: a request is all or nothing, except by `revoke_issued_under`."""
 
     def find_revoked(self, request: Request, now: int) -> Revoked | None:
         """The result that this request had before. Raises InvalidInputError (REQUEST_ID_REUSED)."""
@@ -97,7 +97,12 @@ class RevokeStore(Protocol):
     def revoke_issued_under(
         self, selection: IssuedUnder, reason: RevocationReason, request: Request, now: int
     ) -> Revoked:
-        """Revokes the selected codes that have not expired; as `record_revocations`."""
+        """Revokes the selected codes that have not expired, piece by piece: other calls go on between the pieces.
+
+        Each piece is durable with how far the request has come. After a kill, the same request id goes on there,
+        and its answer counts all pieces: the codes that had not expired when it began. Until it is repeated,
+        the rest is not revoked.
+        """
 
     def codes_of_holders(self, holders: Sequence[bytes], now: int) -> Sequence[Revocation]:
         """Every code of these holders that has not expired."""
@@ -120,7 +125,11 @@ class KillStore(Protocol):
     def kill_key(
         self, kid: bytes, reason: RevocationReason, request: Request, next_kid: bytes | None, now: int
     ) -> Killed:
-        """Kills a key permanently. `next_kid` signs from now on; it is part of the answer."""
+        """Kills a key permanently. `next_kid` signs from now on; it is part of the answer.
+
+        The key is dead before its codes are counted. A kill of the process in between leaves it dead, and the
+        same request id gives the answer.
+        """
 
     def codes_under(self, kid: bytes | None, after: bytes, limit: int, now: int) -> Sequence[HeldCode]:
         """The next `limit` holders, in order of pseudonyms above `after`, with an unexpired code of `kid`.

@@ -31,6 +31,7 @@ __all__ = [
     "Request",
     "Revocation",
     "RevocationReason",
+    "RevokeProgress",
     "Revoked",
     "StatedLevel",
 ]
@@ -232,6 +233,19 @@ class Revoked:
     newly: int
     already: int
     repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeProgress:
+    """How far a request that revokes in pieces has come, of the codes that had not expired when it `began`.
+
+    `behind`: time of issue, day and index of the last code that it has looked at.
+    """
+
+    began: int
+    behind: tuple[int, int, int]
+    newly: int = 0
+    already: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from province_node.store.records import (
     StatedLevel,
 )
 from province_node.store.sqlite.request_facts import Part, add_part, claim_request, find_parts
-from province_node.store.sqlite.statements import find_killed_kids, first_series, number, revoke_one
+from province_node.store.sqlite.statements import find_killed_kids, first_series, number, revoke_all
 
 __all__ = ["SqliteIssuing"]
 
@@ -210,6 +210,6 @@ def _state_level(db: Session, stated: StatedLevel, who: str, now: int) -> int:
     db.execute("INSERT INTO level VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (holder, sequence, *values, who, now))
     if row is not None and row[0] != statement.level.value:
         out = db.all("SELECT day, idx FROM code WHERE holder = ? AND expires_at > ?", (holder, now))
-        for day, index in out:
-            revoke_one(db, Revocation(day=day, index=index), RevocationReason.LEVEL_CHANGED, who, now)
+        codes = [Revocation(day=day, index=index) for day, index in out]
+        revoke_all(db, codes, RevocationReason.LEVEL_CHANGED, who, now)
     return sequence

@@ -27,7 +27,7 @@ class SqlitePadding:
             return find_publication(db)
 
     def unpadded_days(self, after: int) -> Mapping[int, int]:
-        with self._database.read() as db:
+        with self._database.scan() as db:
             rows = db.all(
                 "SELECT day, count(*) - sum(reason = :padding),"
                 " max(CASE WHEN reason = :padding THEN 0 ELSE sequence END) >"
@@ -38,13 +38,12 @@ class SqlitePadding:
             return {row[0]: row[1] for row in rows if row[2]}
 
     def padding_state(self, day: int) -> PaddingState:
-        with self._database.read() as db:
+        with self._database.scan() as db:
             return _state(db, day)
 
     def add_padding(self, day: int, seen: PaddingState, indices: Sequence[int], now: int) -> bool:
         with self._database.transaction() as db:
-            current = _state(db, day)
-            if (current.series, current.used) != (seen.series, seen.used):
+            if _drawn(db, day) != (seen.series, seen.used):
                 return False
             db.execute_many(
                 "INSERT OR IGNORE INTO revocation (day, idx, reason, revoked_by, revoked_at)"
@@ -57,10 +56,15 @@ class SqlitePadding:
 
 
 def _state(db: Session, day: int) -> PaddingState:
+    series, used = _drawn(db, day)
+    padded = number(db, "SELECT coalesce(sum(used), 0) FROM padding WHERE day = ?", day)
+    entries = number(db, "SELECT count(*) FROM revocation WHERE day = ?", day)
+    return PaddingState(series=series, used=used, revoked=max(entries - padded, 0), padded=padded)
+
+
+def _drawn(db: Session, day: int) -> tuple[int, int]:
+    """(the series that padding is drawn from now, how many of its entries are used)."""
     opened = number(db, "SELECT coalesce(max(series), 0) FROM series WHERE day = ?", day)
     # after every series was opened, padding still has its own part of the last
     series = min(max(first_series(db, day), opened), SERIES_LIMIT - 1)
-    padded = number(db, "SELECT coalesce(sum(used), 0) FROM padding WHERE day = ?", day)
-    used = number(db, "SELECT used FROM padding WHERE day = ? AND series = ?", day, series)
-    entries = number(db, "SELECT count(*) FROM revocation WHERE day = ?", day)
-    return PaddingState(series=series, used=used, revoked=max(entries - padded, 0), padded=padded)
+    return series, number(db, "SELECT used FROM padding WHERE day = ? AND series = ?", day, series)

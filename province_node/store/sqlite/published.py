@@ -30,25 +30,25 @@ class SqlitePublishing:
             return number(db, "SELECT coalesce(max(sequence), 0) FROM revocation")
 
     def count_revoked(self, first_day: int, last_day: int) -> int:
-        with self._database.read() as db:
+        with self._database.scan() as db:
             return number(
                 db, "SELECT count(*) FROM revocation WHERE day BETWEEN ? AND ?", first_day, last_day
             )
 
     def changed_days(self, after: int) -> frozenset[int]:
-        with self._database.read() as db:
+        with self._database.scan() as db:
             rows = db.all("SELECT DISTINCT day FROM revocation WHERE sequence > ?", (after,))
             return frozenset(row[0] for row in rows)
 
     def revoked_indices(self, day: int, through: int) -> list[int]:
-        with self._database.read() as db:
+        with self._database.scan() as db:
             rows = db.all(
                 "SELECT idx FROM revocation WHERE day = ? AND sequence <= ? ORDER BY idx", (day, through)
             )
             return [row[0] for row in rows]
 
     def revoked_between(self, day: int, after: int, through: int) -> Sequence[tuple[int, int]]:
-        with self._database.read() as db:
+        with self._database.scan() as db:
             rows = db.all(
                 "SELECT sequence, idx FROM revocation"
                 " WHERE sequence > ? AND sequence <= ? AND day = ? ORDER BY sequence",

@@ -1,4 +1,7 @@
-"""Statements about requests, inside a transaction: the id is claimed once, then facts are added part by part."""
+"""Statements about requests, inside a transaction: the id is claimed once, then facts are added part by part.
+
+A request that needs several transactions keeps how far it has come, until its answer replaces that.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,15 @@ from healthcode.storage.sqlite import Session
 from province_node.store.records import Request
 from province_node.store.sqlite.statements import number
 
-__all__ = ["Part", "add_part", "claim_request", "find_parts"]
+__all__ = [
+    "Part",
+    "add_part",
+    "claim_request",
+    "find_parts",
+    "find_unfinished",
+    "finish_request",
+    "keep_unfinished",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,26 @@ def add_part(db: Session, request_row: int, part: Part) -> None:
         "INSERT INTO request_part SELECT ?, count(*), ?, ? FROM request_part WHERE request = ?",
         (request_row, part.signed_at, part.facts, request_row),
     )
+
+
+def find_unfinished(db: Session, request_row: int) -> Part | None:
+    """How far a claimed request has come, and when it began; None if nothing is kept."""
+    row = db.one("SELECT began_at, facts FROM unfinished_request WHERE request = ?", (request_row,))
+    return None if row is None else Part(row[0], bytes(row[1]))
+
+
+def keep_unfinished(db: Session, request_row: int, part: Part) -> None:
+    """Keeps how far a claimed request has come."""
+    db.execute(
+        "INSERT OR REPLACE INTO unfinished_request VALUES (?, ?, ?)",
+        (request_row, part.signed_at, part.facts),
+    )
+
+
+def finish_request(db: Session, request_row: int, answer: Part) -> None:
+    """Records the answer of a claimed request, which ends what is kept of its progress."""
+    db.execute("DELETE FROM unfinished_request WHERE request = ?", (request_row,))
+    add_part(db, request_row, answer)
 
 
 def _find(db: Session, request: Request, now: int) -> int | None:

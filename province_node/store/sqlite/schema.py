@@ -171,4 +171,12 @@ MIGRATIONS: tuple[Migration, ...] = (
     """,
     keep_facts_of_answers,
     COMPACTION,
+    """
+    -- how far a request has come that is done in several transactions, until its answer is recorded
+    CREATE TABLE unfinished_request (
+        request INTEGER PRIMARY KEY REFERENCES request (id) ON DELETE CASCADE,
+        began_at INTEGER NOT NULL,
+        facts BLOB NOT NULL -- province_node.store.facts
+    ) STRICT;
+    """,
 )

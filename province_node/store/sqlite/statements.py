@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+
 from healthcode.storage.sqlite import Session
 from province_node.store.records import Revocation, RevocationReason
 
-__all__ = ["find_killed_kids", "first_series", "number", "revoke_one"]
+__all__ = ["find_killed_kids", "first_series", "number", "revoke_all"]
 
 
 def number(db: Session, sql: str, *values: object) -> int:
@@ -25,10 +28,11 @@ def find_killed_kids(db: Session) -> frozenset[bytes]:
     return frozenset(row[0] for row in db.all("SELECT kid FROM killed_key"))
 
 
-def revoke_one(db: Session, code: Revocation, reason: RevocationReason, who: str, now: int) -> bool:
-    """Whether the code was not revoked before."""
-    inserted = db.execute(
-        "INSERT OR IGNORE INTO revocation (day, idx, reason, revoked_by, revoked_at) VALUES (?, ?, ?, ?, ?)",
-        (code.day, code.index, reason.value, who, now),
+def revoke_all(db: Session, codes: Iterable[Revocation], reason: RevocationReason, who: str, now: int) -> int:
+    """How many of the codes were not revoked before."""
+    # One statement: after each, the thread waits for the interpreter's lock, and other writers wait for this one.
+    return db.execute(
+        "INSERT OR IGNORE INTO revocation (day, idx, reason, revoked_by, revoked_at)"
+        " SELECT value ->> 0, value ->> 1, ?, ?, ? FROM json_each(?)",
+        (reason.value, who, now, json.dumps([(code.day, code.index) for code in codes])),
     )
-    return inserted == 1

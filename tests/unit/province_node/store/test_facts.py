@@ -12,12 +12,14 @@ from province_node.store.facts import (
     hash_text,
     pack_items,
     pack_killed,
+    pack_progress,
     pack_revoked,
     unpack_items,
     unpack_killed,
+    unpack_progress,
     unpack_revoked,
 )
-from province_node.store.records import CodeFacts, HolderTag, Killed, RefusalFacts, Revoked
+from province_node.store.records import CodeFacts, HolderTag, Killed, RefusalFacts, Revoked, RevokeProgress
 
 NOW = 1_795_248_000
 
@@ -53,6 +55,13 @@ def test_counts_come_back_as_an_earlier_answer():
         assert unpack_killed(pack_killed(killed)) == Killed(2**40, True, next_kid, repeated=True)
 
 
+def test_progress_comes_back_as_it_went_in():
+    """Before the first code, and behind one of the largest index."""
+    for behind in ((NOW, -1, -1), (NOW, 20_778, 2**30 - 1)):
+        progress = RevokeProgress(NOW + 5, behind, newly=2**40, already=3)
+        assert unpack_progress(pack_progress(progress), NOW + 5) == progress
+
+
 def test_another_version_is_not_misread():
     """Facts of a later release are named, not guessed."""
     with pytest.raises(InternalError, match="version 02"):
@@ -78,3 +87,5 @@ def test_damaged_facts_are_one_error_of_ours():
         for size in range(17):
             with pytest.raises(InternalError):
                 unpack(good[:size])
+    with pytest.raises(InternalError):
+        unpack_progress(pack_progress(RevokeProgress(NOW, (NOW, 1, 2)))[:-1], NOW)
