@@ -131,7 +131,7 @@ class Node:
 
     async def close(self) -> None:
         """Closes channels and threads."""
-        self._servers.issuer_servicer.close()
+        self._core.threads.close()
         self._codes.issue.close()
         for link in (self._publishing.link, self._queries.link):
             await link.close()
@@ -141,7 +141,7 @@ class Node:
         """At start and each day: a damaged database stops the node, whichever part of it is damaged."""
         while True:
             try:
-                await asyncio.to_thread(self._core.store.verify)
+                await self._core.threads.long.run(self._core.store.verify)
             except ConfigurationError:
                 with contextlib.suppress(OSError):
                     note_damage(self._core.settings.database)
@@ -155,7 +155,7 @@ class Node:
                 if view is not None:
                     # a clock that runs ahead would forget too much, so the registry's signed time limits it
                     now = min(self._core.clock.now(), view.timestamp_signed_at)
-                    await asyncio.to_thread(self._core.store.prune, now)
+                    await self._core.threads.long.run(partial(self._core.store.prune, now))
             except HealthcodeError as error:
                 self._log.warning("prune_failed", reason=str(error.reason), why=error.message)
             await asyncio.sleep(_PRUNE_SECONDS)

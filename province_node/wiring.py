@@ -15,7 +15,7 @@ from healthcode.telemetry import Metrics
 from healthcode.trust.view import TrustView
 from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
 from province_node.api.integrator import FederationServicer, ProvinceNodeServicer
-from province_node.api.issuer import ProvinceIssuerServicer
+from province_node.api.issuer import Codes, ProvinceIssuerServicer
 from province_node.codes.issue import IssueUseCase
 from province_node.codes.kill_key import KillUseCase
 from province_node.codes.revoke import RevokeUseCase
@@ -38,10 +38,10 @@ from province_node.queries.ask import AskUseCase
 from province_node.queries.gateway_link import GatewayLink
 from province_node.settings import NodeSettings
 from province_node.store.protocols import NodeStore
+from province_node.threads import NodeThreads
 from province_node.trust import NodeTrust
 
 __all__ = [
-    "Codes",
     "NodeCore",
     "Publishing",
     "Queries",
@@ -67,6 +67,7 @@ class NodeCore:
     trust: NodeTrust
     alarms: Alarms
     key_watcher: KeyWatcher
+    threads: NodeThreads
 
     @property
     def identity(self) -> dict[str, str]:
@@ -102,7 +103,9 @@ def build_core(
         key_watcher.look(view)
 
     trust = NodeTrust(settings, clock=clock, metrics=metrics, on_view=look)
-    return NodeCore(settings, keyring, store, clock, metrics, counters, trust, alarms, key_watcher)
+    return NodeCore(
+        settings, keyring, store, clock, metrics, counters, trust, alarms, key_watcher, NodeThreads()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +181,6 @@ def _publish_events(core: NodeCore) -> PublishEvents:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Codes:
-    """What back ends do with codes."""
-
-    issue: IssueUseCase
-    revoke: RevokeUseCase
-    kill: KillUseCase
-
-
 def build_codes(core: NodeCore, publisher: Publisher) -> Codes:
     """Issuing, revoking, and killing keys."""
     settings, store, clock = core.settings, core.store, core.clock
@@ -251,7 +245,6 @@ class Servers:
 
     public: GrpcServer
     issuers: GrpcServer
-    issuer_servicer: ProvinceIssuerServicer
 
 
 def build_servers(core: NodeCore, codes: Codes, queries: Queries, *, reuse_port: bool) -> Servers:
@@ -269,15 +262,14 @@ def build_servers(core: NodeCore, codes: Codes, queries: Queries, *, reuse_port:
     )
     issuers = _server(core, settings.issuer_listen, lambda: (), reuse_port=reuse_port)
     servicer = ProvinceIssuerServicer(
-        issue=codes.issue,
-        revoke=codes.revoke,
-        kill=codes.kill,
+        codes,
+        threads=core.threads,
         pseudonym_key=PseudonymKey(core.keyring.holder_secret()),
         clock=core.clock,
         metrics=core.counters,
     )
     issuers.add(province_issuer_pb2.DESCRIPTOR.services_by_name["ProvinceIssuerService"], servicer)
-    return Servers(public, issuers, servicer)
+    return Servers(public, issuers)
 
 
 def _server(

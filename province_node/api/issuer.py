@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from dataclasses import dataclass
 
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, InvalidInputError, Reason
@@ -26,13 +26,22 @@ from province_node.codes.revoke import RevokeUseCase
 from province_node.metrics import NodeMetrics
 from province_node.people.pseudonym import PseudonymKey
 from province_node.store.records import Request, RevocationReason, Revoked
+from province_node.threads import NodeThreads
 
-__all__ = ["ProvinceIssuerServicer"]
+__all__ = ["Codes", "ProvinceIssuerServicer"]
 
-_ISSUING_THREADS = 4
 _MAX_REQUEST_ID = 64
 _REQUEST_SECONDS = 86_400
 _MAX_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """What back ends do with codes."""
+
+    issue: IssueUseCase
+    revoke: RevokeUseCase
+    kill: KillUseCase
 
 
 class ProvinceIssuerServicer:
@@ -40,33 +49,27 @@ class ProvinceIssuerServicer:
 
     def __init__(
         self,
+        codes: Codes,
         *,
-        issue: IssueUseCase,
-        revoke: RevokeUseCase,
-        kill: KillUseCase,
+        threads: NodeThreads,
         pseudonym_key: PseudonymKey,
         clock: Clock,
         metrics: NodeMetrics,
     ) -> None:
-        self._issue = issue
-        self._revoke = revoke
-        self._kill = kill
+        self._issue = codes.issue
+        self._revoke = codes.revoke
+        self._kill = codes.kill
+        self._threads = threads
         self._pseudonym_key = pseudonym_key
         self._clock = clock
         self._metrics = metrics
-        # own threads: waiting for holder tags must not delay revoking or verifying
-        self._issuing = ThreadPoolExecutor(_ISSUING_THREADS, thread_name_prefix="issue")
-
-    def close(self) -> None:
-        """Ends the threads. Call it after the server has stopped."""
-        self._issuing.shutdown(wait=False, cancel_futures=True)
 
     async def IssueCode(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.IssueCodeRequest, call: CallInfo
     ) -> province_issuer_pb2.IssueCodeResponse:
         remembered = self._remember("IssueCode", request, call)
         order = decode_order(request.item)
-        issued = await self._run(
+        issued = await self._threads.issuing.run(
             # a refusal is an error of the call, and may be over when the call is repeated
             lambda: self._issue.issue([order], remembered, keeps_refusals=False)
         )
@@ -88,7 +91,16 @@ class ProvinceIssuerServicer:
         remembered = self._remember("IssueCodes", request, call)
         orders = [decode_order_or_error(item) for item in request.items]
         replaces = decode_kid(request.replaces_kid) if request.replaces_kid else None
-        issued = await self._run(lambda: self._issue.issue(orders, remembered, replaces=replaces))
+        gone = threading.Event()
+        try:
+            issued = await self._threads.batches.run(
+                lambda: self._issue.issue(
+                    orders, remembered, replaces=replaces, is_wanted=lambda: not gone.is_set()
+                )
+            )
+        except asyncio.CancelledError:
+            gone.set()
+            raise
         self._count(issued)
         return encode_results(issued.results)
 
@@ -98,10 +110,10 @@ class ProvinceIssuerServicer:
         reason = decode_reason(request.reason)
         codes = list(request.codes)
         if request.count_only:
-            revoked = await asyncio.to_thread(self._revoke.count, codes)
+            revoked = await self._threads.long.run(lambda: self._revoke.count(codes))
         else:
             remembered = self._remember("RevokeCodes", request, call)
-            revoked = await asyncio.to_thread(self._revoke.revoke, codes, reason, remembered)
+            revoked = await self._threads.writes.run(lambda: self._revoke.revoke(codes, reason, remembered))
             self._count_revoked(reason, revoked)
         return province_issuer_pb2.RevokeCodesResponse(
             newly_revoked=revoked.newly, already_revoked=revoked.already
@@ -113,10 +125,12 @@ class ProvinceIssuerServicer:
         reason = decode_reason(request.reason)
         selection = decode_selection(request, self._pseudonym_key)
         if request.count_only:
-            revoked = await asyncio.to_thread(self._revoke.count_matching, selection)
+            revoked = await self._threads.long.run(lambda: self._revoke.count_matching(selection))
         else:
             remembered = self._remember("RevokeMatching", request, call)
-            revoked = await asyncio.to_thread(self._revoke.revoke_matching, selection, reason, remembered)
+            revoked = await self._threads.long.run(
+                lambda: self._revoke.revoke_matching(selection, reason, remembered)
+            )
             self._count_revoked(reason, revoked)
         return province_issuer_pb2.RevokeMatchingResponse(
             newly_revoked=revoked.newly, already_revoked=revoked.already
@@ -127,7 +141,7 @@ class ProvinceIssuerServicer:
     ) -> province_issuer_pb2.KillKeyResponse:
         reason, kid = decode_reason(request.reason), decode_kid(request.kid)
         remembered = self._remember("KillKey", request, call)
-        killed = await asyncio.to_thread(self._kill.kill, kid, reason, remembered)
+        killed = await self._threads.writes.run(lambda: self._kill.kill(kid, reason, remembered))
         if not killed.repeated:
             self._metrics.count_killed(reason)
         return province_issuer_pb2.KillKeyResponse(
@@ -148,7 +162,7 @@ class ProvinceIssuerServicer:
         if not 0 <= request.page_size <= _MAX_PAGE:
             raise wrong_field("page_size", f"0 to {_MAX_PAGE}")
         limit = request.page_size or _MAX_PAGE
-        found = await asyncio.to_thread(self._kill.holders, kid, after, limit, expires_from or 0)
+        found = await self._threads.long.run(lambda: self._kill.holders(kid, after, limit, expires_from or 0))
         response = province_issuer_pb2.ListKeyHoldersResponse()
         for held in found:
             response.holders.add(
@@ -159,9 +173,6 @@ class ProvinceIssuerServicer:
         if len({held.holder for held in found}) == limit:
             response.next_page_token = found[-1].holder.hex()
         return response
-
-    async def _run(self, issue: Callable[[], Issued]) -> Issued:
-        return await asyncio.get_running_loop().run_in_executor(self._issuing, issue)
 
     def _count(self, issued: Issued) -> None:
         """Counts what this call recorded; a repeated request is not counted again."""

@@ -39,8 +39,8 @@ from province_node.store.records import (
 __all__ = ["MAX_ORDERS", "IssueUseCase", "Issued"]
 
 MAX_ORDERS = 1000
-_SLICE = 250
-"""How many items are recorded together. A kill loses no more than one slice."""
+_SLICE = 50
+"""How many items are recorded together. A kill loses no more than one slice, and no writer waits long for one."""
 _ATTEMPTS = 5
 
 
@@ -108,17 +108,24 @@ class IssueUseCase:
         *,
         replaces: bytes | None = None,
         keeps_refusals: bool = True,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Issued:
         """Issues what can be issued. A bad order is refused; the others are issued.
 
         With `replaces`, a kid, only holders who have an unexpired code of that key get one (CODE_UNKNOWN for the
         others). Without `keeps_refusals` a refused order may succeed when the request is repeated. Raises
-        UnavailableError if other requests change the same holders all the time; finished items stay recorded.
+        UnavailableError if other requests change the same holders all the time, or between two slices when the
+        request `is_wanted` no more; finished items stay recorded, and a repeat goes on behind them.
         """
         earlier = self._store.find_issue(request, self._clock.now())
         progress = _Progress(request, dict(earlier))
         waiting = {position: order for position, order in enumerate(orders) if position not in earlier}
-        for part in self._slices(waiting):
+        for number, part in enumerate(self._slices(waiting)):
+            if number and not is_wanted():
+                raise UnavailableError(
+                    "the caller of this batch is gone: a repeat with the same request_id issues the rest",
+                    reason=Reason.DEADLINE_EXCEEDED,
+                )
             self._issue_slice(part, progress, replaces, keeps_refusals=keeps_refusals)
         results = [
             progress.made[position]

@@ -16,7 +16,7 @@ from healthcode.storage.sqlite import Database, Session
 from healthcode.telemetry import Metrics
 from healthcode.v1 import province_issuer_pb2 as pb
 from healthcode.wire.base45 import decode_base45
-from province_node.api.issuer import ProvinceIssuerServicer
+from province_node.api.issuer import Codes, ProvinceIssuerServicer
 from province_node.codes.kill_key import KillUseCase
 from province_node.codes.revoke import RevokeUseCase
 from province_node.metrics import NodeMetrics
@@ -24,6 +24,7 @@ from province_node.people.pseudonym import PseudonymKey
 from province_node.store.sqlite.node_store import SqliteNodeStore
 from province_node.store.sqlite.old_answers import keep_facts_of_answers
 from province_node.store.sqlite.schema import MIGRATIONS
+from province_node.threads import NodeThreads
 from tests.unit.province_node.store.sqlite import old_release
 from tests.unit.province_node.world import HOME, World
 
@@ -76,29 +77,31 @@ async def service(world: World, path: Path) -> AsyncIterator[Callable[[], Provin
         world.store.close()
         world.store = SqliteNodeStore(path)
         issue = world.issuing()
+        threads = NodeThreads()
+        revoke = RevokeUseCase(
+            participant=HOME,
+            realm=world.realm.realm,
+            store=world.store.revoking,
+            trust=world.trust,
+            nudge=lambda: None,
+            clock=world.clock,
+        )
+        kill = KillUseCase(
+            participant=HOME,
+            keyring=world.keyring,
+            store=world.store.killing,
+            trust=world.trust,
+            nudge=lambda: None,
+            clock=world.clock,
+        )
         servicer = ProvinceIssuerServicer(
-            issue=issue,
-            revoke=RevokeUseCase(
-                participant=HOME,
-                realm=world.realm.realm,
-                store=world.store.revoking,
-                trust=world.trust,
-                nudge=lambda: None,
-                clock=world.clock,
-            ),
-            kill=KillUseCase(
-                participant=HOME,
-                keyring=world.keyring,
-                store=world.store.killing,
-                trust=world.trust,
-                nudge=lambda: None,
-                clock=world.clock,
-            ),
+            Codes(issue, revoke, kill),
+            threads=threads,
             pseudonym_key=PseudonymKey(world.keyring.holder_secret()),
             clock=world.clock,
             metrics=NodeMetrics(Metrics("node-test")),
         )
-        opened.extend((issue, servicer))
+        opened.extend((issue, threads))
         return servicer
 
     yield serve
