@@ -34,7 +34,7 @@ class NodeThreads:
         # a single code waits for its holder tag and the disk, a batch for many tags
         self.issuing = WorkerPool("issue", 4)
         self.batches = WorkerPool("issue-batch", 4)
-        # short writes wait for the store's lock
+        # what is done in one short write waits for the store's lock
         self.writes = WorkerPool("write", 4)
         # what reads or writes a large part of the store takes seconds to minutes
         self.long = WorkerPool("long", 6)

@@ -25,7 +25,7 @@ from province_node.codes.kill_key import KillUseCase, decode_kid
 from province_node.codes.revoke import RevokeUseCase
 from province_node.metrics import NodeMetrics
 from province_node.people.pseudonym import PseudonymKey
-from province_node.store.records import Request, RevocationReason, Revoked
+from province_node.store.records import IssuedUnder, Request, RevocationReason, Revoked
 from province_node.threads import NodeThreads
 
 __all__ = ["Codes", "ProvinceIssuerServicer"]
@@ -110,7 +110,7 @@ class ProvinceIssuerServicer:
         reason = decode_reason(request.reason)
         codes = list(request.codes)
         if request.count_only:
-            revoked = await self._threads.long.run(lambda: self._revoke.count(codes))
+            revoked = await self._threads.writes.run(lambda: self._revoke.count(codes))
         else:
             remembered = self._remember("RevokeCodes", request, call)
             revoked = await self._threads.writes.run(lambda: self._revoke.revoke(codes, reason, remembered))
@@ -124,13 +124,12 @@ class ProvinceIssuerServicer:
     ) -> province_issuer_pb2.RevokeMatchingResponse:
         reason = decode_reason(request.reason)
         selection = decode_selection(request, self._pseudonym_key)
+        pool = self._threads.long if isinstance(selection, IssuedUnder) else self._threads.writes
         if request.count_only:
-            revoked = await self._threads.long.run(lambda: self._revoke.count_matching(selection))
+            revoked = await pool.run(lambda: self._revoke.count_matching(selection))
         else:
             remembered = self._remember("RevokeMatching", request, call)
-            revoked = await self._threads.long.run(
-                lambda: self._revoke.revoke_matching(selection, reason, remembered)
-            )
+            revoked = await pool.run(lambda: self._revoke.revoke_matching(selection, reason, remembered))
             self._count_revoked(reason, revoked)
         return province_issuer_pb2.RevokeMatchingResponse(
             newly_revoked=revoked.newly, already_revoked=revoked.already

@@ -11,7 +11,14 @@ import pytest
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
 from healthcode.revocation.index import ISSUABLE, SERIES_LIMIT, SERIES_SIZE
 from healthcode.wire.claims import Level
-from province_node.store.records import HolderTag, NotRecorded, RefusalFacts, RevocationReason, StatedLevel
+from province_node.store.records import (
+    HolderTag,
+    IssuedUnder,
+    NotRecorded,
+    RefusalFacts,
+    RevocationReason,
+    StatedLevel,
+)
 from tests.contract.store.stores import (
     DAY,
     GREEN,
@@ -111,6 +118,9 @@ def test_a_request_id_with_another_content_is_refused_and_changes_nothing(store)
         lambda: store.issuing.record_issue({0: new_code(2)}, {}, other, NOW),
         lambda: store.revoking.find_revoked(other, NOW),
         lambda: store.revoking.record_revocations([], RevocationReason.FRAUD, other, NOW),
+        lambda: store.revoking.revoke_issued_under(
+            IssuedUnder(NOW, NOW + 1, rule="R1"), RevocationReason.FRAUD, other, NOW
+        ),
         lambda: store.killing.kill_key(KID, RevocationReason.FRAUD, other, None, NOW),
     ]
     for door in doors:

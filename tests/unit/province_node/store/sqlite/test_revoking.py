@@ -96,6 +96,16 @@ def test_a_cut_request_is_finished_by_its_id(store, open_store, monkeypatch, pau
     assert revoked_now(again) == CODES
 
 
+def test_a_piece_is_found_without_reading_the_earlier_ones(store):
+    """SQLite begins behind the last code of the piece before, so that a million codes take a million steps."""
+    names = ("issued_at", "day", "idx", "rows", "issued_until", "now", "rule", "level_reason", "issued_by")
+    statement = f"EXPLAIN QUERY PLAN SELECT code.idx {revoking._SELECTED} {revoking._NEXT}"
+    with store._database.scan() as db:
+        plan = [row["detail"] for row in db.all(statement, dict.fromkeys(names, 0))]
+    assert any("(issued_at,day,idx)>(?,?,?)" in step for step in plan)
+    assert not any("TEMP B-TREE" in step for step in plan)
+
+
 def test_two_calls_with_one_id_share_the_pieces(store, open_store, monkeypatch):
     """A repeat that overtakes the first call finishes it; both give the same counts, and one says that it repeats."""
     other, heard = open_store(), []
