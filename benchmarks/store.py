@@ -5,22 +5,17 @@ from __future__ import annotations
 import contextlib
 import random
 import sqlite3
-import statistics
 import tempfile
-import threading
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measure import Figure, benchmark, seconds
+from benchmarks.measure import Figure, benchmark
 from healthcode.wire.claims import Level, Presentation
-from province_node.store.publication import Publication
 from province_node.store.records import CodeFacts, HolderTag, LevelStatement, NewCode, Request, StatedLevel
 from province_node.store.sqlite.node_store import SqliteNodeStore
 
 HOLDERS = 2000
-EXPIRED = 1_000_000
 BATCH = 100
 NOW = 1_795_248_000
 
@@ -42,60 +37,6 @@ def size() -> Iterator[Figure]:
     yield Figure("store_bytes_a_holder", f"{what}: a holder", (filled - empty) / HOLDERS, "B", None, 1)
     kept = (filled - without_requests) / HOLDERS
     yield Figure("store_bytes_a_request_item", f"{what}: of it, an item of a request", kept, "B", None, 1)
-
-
-@benchmark("prune_stall_ms", "prune_stall_median_ms")
-def prune_stall() -> Iterator[Figure]:
-    """The longest of the writes that other calls make while a million expired codes are pruned."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "node.db"
-        store = SqliteNodeStore(path)
-        _fill(path, EXPIRED)
-        pruning = threading.Thread(target=store.prune, args=(NOW,))
-        pruning.start()
-        stalls = []
-        while pruning.is_alive():
-            publication = Publication(1, NOW, NOW // 86_400, NOW // 86_400 + 20, 0, b"")
-            stalls.append(seconds(lambda: store.publishing.record_publication(publication)))  # noqa: B023  called at once
-            time.sleep(0.001)
-        pruning.join()
-        left = store.counts(0)["codes_out"]
-        store.close()
-    if left:
-        raise RuntimeError(f"{left} expired codes were not pruned")
-    what = f"a write of another call while {EXPIRED:,} expired codes are pruned"
-    yield Figure(
-        "prune_stall_ms", f"{what}: the longest of {len(stalls)}", max(stalls) * 1000, "ms", "<= 100", 1
-    )
-    yield Figure(
-        "prune_stall_median_ms", f"{what}: the median", statistics.median(stalls) * 1000, "ms", None, 1
-    )
-
-
-def _fill(path: Path, rows: int) -> None:
-    """Codes that expired five days ago, of as many holders."""
-    chance, day = random.Random(7), NOW // 86_400 - 5
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        names = [row[1] for row in connection.execute("PRAGMA table_info(code)")]
-        values = ", ".join(f":{name}" for name in names)
-        connection.executemany(
-            f"INSERT INTO code ({', '.join(names)}) VALUES ({values})",
-            (
-                {
-                    "day": day,
-                    "idx": index,
-                    "holder": chance.randbytes(32),
-                    "kid": b"one kid.",
-                    "issued_at": day * 86_400 + index % 80_000,
-                    "expires_at": day * 86_400 + 1800,
-                    "sequence": 1,
-                    "presentation": "LIVE",
-                    "issued_by": "",
-                }
-                for index in range(rows)
-            ),
-        )
-        connection.commit()
 
 
 def _issue_batch(store: SqliteNodeStore, chance: random.Random) -> None:
