@@ -41,6 +41,10 @@ MAX_MESSAGE_CHARACTERS = 1000
 
 # the library's message for a write to a stream that has just ended: open a new one
 _WRITE_ON_ENDED_STREAM = "Internal error from Core"
+# its words for a call that the caller ended itself, in its two APIs
+_OWN_CANCEL = frozenset({"Locally cancelled by application!", "Channel closed!"})
+# for a message or headers above the limit of either side
+_TOO_LARGE = ("larger than max", "metadata size exceeds")
 # and for a server whose certificate it refuses
 _BAD_NAME, _BAD_ISSUER = _BAD_CERTIFICATE = ("Hostname Verification", "CERTIFICATE_VERIFY_FAILED")
 
@@ -97,10 +101,11 @@ _BARE: Mapping[grpc.StatusCode, tuple[type[HealthcodeError], Reason]] = MappingP
         grpc.StatusCode.ABORTED: (ConflictError, Reason.VERSION_CONFLICT),
         grpc.StatusCode.ALREADY_EXISTS: (ConflictError, Reason.VERSION_CONFLICT),
         grpc.StatusCode.FAILED_PRECONDITION: (PreconditionError, Reason.INVALID_REQUEST),
-        grpc.StatusCode.RESOURCE_EXHAUSTED: (OverloadedError, Reason.TOO_LARGE),
+        # a full server or proxy, which may be tried again; `_bare` knows what is too large
+        grpc.StatusCode.RESOURCE_EXHAUSTED: (OverloadedError, Reason.OVERLOADED),
         grpc.StatusCode.DEADLINE_EXCEEDED: (UnavailableError, Reason.DEADLINE_EXCEEDED),
-        # a server that stops cancels the calls that it cannot answer; they may be retried
-        grpc.StatusCode.CANCELLED: (UnavailableError, Reason.SHUTTING_DOWN),
+        # a server that is full or stops cancels the calls that it cannot answer; they may be tried again
+        grpc.StatusCode.CANCELLED: (UnavailableError, Reason.SERVICE_UNAVAILABLE),
         grpc.StatusCode.UNAVAILABLE: (UnavailableError, Reason.SERVICE_UNAVAILABLE),
     }
 )
@@ -142,7 +147,7 @@ def encode_status(error: HealthcodeError) -> status_pb2.Status:
 def decode_status(status: status_pb2.Status, *, peer: str = "the server") -> HealthcodeError:
     """The error in a google.rpc.Status; an unknown reason reads as INTERNAL. `peer` names the other side in messages."""
     code = _code(status.code)
-    kind, reason = _BARE.get(code, (InternalError, Reason.INTERNAL))
+    kind, reason = _bare(code, status.message)
     detail: str | None = None
     fields: dict[str, str] = {}
     retry_after: float | None = None
@@ -177,14 +182,20 @@ def error_from_rpc(error: grpc.RpcError, *, peer: str = "the server") -> Healthc
                 return decode_status(status_pb2.Status.FromString(value), peer=peer)
             except ProtobufDecodeError:
                 break
-    kind, reason = _BARE.get(code, (InternalError, Reason.INTERNAL))
-    if error.details() == _WRITE_ON_ENDED_STREAM:
-        kind, reason = UnavailableError, Reason.SHUTTING_DOWN
-    elif code is grpc.StatusCode.UNAVAILABLE and any(
-        word in (error.details() or "") for word in _BAD_CERTIFICATE
-    ):
-        kind, reason = RefusedServerError, Reason.SERVER_REFUSED
-    return kind(f"{peer}: {_plain(code, error.details() or '')}", reason=reason)
+    text = error.details() or ""
+    kind, reason = _bare(code, text)
+    return kind(f"{peer}: {_plain(code, text)}", reason=reason)
+
+
+def _bare(code: grpc.StatusCode, text: str) -> tuple[type[HealthcodeError], Reason]:
+    """What a status without ErrorInfo means; `text` is its message."""
+    if text == _WRITE_ON_ENDED_STREAM:
+        return UnavailableError, Reason.SHUTTING_DOWN
+    if code is grpc.StatusCode.UNAVAILABLE and any(word in text for word in _BAD_CERTIFICATE):
+        return RefusedServerError, Reason.SERVER_REFUSED
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and any(word in text for word in _TOO_LARGE):
+        return OverloadedError, Reason.TOO_LARGE
+    return _BARE.get(code, (InternalError, Reason.INTERNAL))
 
 
 def _plain(code: grpc.StatusCode, text: str) -> str:
@@ -200,7 +211,9 @@ def _plain(code: grpc.StatusCode, text: str) -> str:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return "no answer in time"
     if code is grpc.StatusCode.CANCELLED:
-        return "the call was cancelled"
+        return "cancelled the call: it is full or stopping; try again"
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and not any(word in text for word in _TOO_LARGE):
+        return "has too many calls at once; try again"
     if text == _WRITE_ON_ENDED_STREAM:
         return "the stream was ended while we wrote"
     return f"{code.name}{f': {text}' if text else ''}"
@@ -213,8 +226,13 @@ def _code(number: int) -> grpc.StatusCode:
 
 @contextmanager
 def rpc_errors(peer: str) -> Iterator[None]:
-    """Turns a grpc.RpcError inside the block into a HealthcodeError that names `peer`."""
+    """Turns a grpc.RpcError inside the block into a HealthcodeError that names `peer`.
+
+    A call that the caller cancelled itself stays what the library raises for it: nothing failed.
+    """
     try:
         yield
     except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.CANCELLED and error.details() in _OWN_CANCEL:
+            raise
         raise error_from_rpc(error, peer=peer) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc.aio
 
-from healthcode.errors import UnavailableError
+from healthcode.errors import OverloadedError, Reason, UnavailableError
 from healthcode.rpc.convert import decode_verdict
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1.province_node_pb2 import VerifyStreamRequest
@@ -35,8 +35,8 @@ async def verify_stream(
     """The verdicts on `requests`: one for each, in order, none twice, across as many streams as needed.
 
     `stub` is a ProvinceNodeServiceStub; at most `max_unanswered` requests are under way. Raises
-    UnavailableError after `attempts` streams in a row without an answer (pauses of 0.1, 0.2, 0.4 … s), and
-    any other error of the node at once.
+    UnavailableError or OverloadedError after `attempts` streams in a row without an answer (pauses of 0.1, 0.2,
+    0.4 … s, or longer if the node says so), and any other error of the node at once.
     """
     sending = _Sending(requests, max_unanswered)
     failures = 0
@@ -52,11 +52,13 @@ async def verify_stream(
                     failures = 0
                     sending.answered()
                     yield decode_verdict(response.verdict)
-            except UnavailableError:
+            except (UnavailableError, OverloadedError) as error:
                 failures += 1
-                if failures >= attempts:
+                passes = isinstance(error, UnavailableError) or error.reason is Reason.OVERLOADED
+                if failures >= attempts or not passes:
                     raise
-                await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2 ** (failures - 1))
+                pause = _FIRST_PAUSE_SECONDS * 2 ** (failures - 1)
+                await asyncio.sleep(max(pause, error.retry_after_seconds or 0.0))
             finally:
                 call.cancel()
     finally:

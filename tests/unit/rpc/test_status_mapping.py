@@ -23,7 +23,13 @@ from healthcode.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from healthcode.rpc.status_mapping import decode_status, encode_status, status_code
+from healthcode.rpc.status_mapping import (
+    decode_status,
+    encode_status,
+    error_from_rpc,
+    rpc_errors,
+    status_code,
+)
 from healthcode.v1 import error_pb2
 
 ERRORS: list[HealthcodeError] = [
@@ -144,3 +150,55 @@ def test_the_code_goes_by_reason_before_class() -> None:
     """AUTHORITY_EXISTS is ALREADY_EXISTS, though a conflict is ABORTED."""
     assert status_code(ConflictError("x", reason=Reason.AUTHORITY_EXISTS)) is grpc.StatusCode.ALREADY_EXISTS
     assert status_code(ConflictError("x")) is grpc.StatusCode.ABORTED
+
+
+class Failed(grpc.RpcError):
+    """A failed call, with nothing but its code and text."""
+
+    def __init__(self, code: grpc.StatusCode, text: str = "") -> None:
+        self._code, self._text = code, text
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._text
+
+    def trailing_metadata(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", Reason.OVERLOADED),
+        ("Concurrent RPC limit exceeded!", Reason.OVERLOADED),
+        ("local_rate_limited", Reason.OVERLOADED),
+        ("SERVER: Received message larger than max (70000 vs. 65536)", Reason.TOO_LARGE),
+        ("received metadata size exceeds hard limit (:path: 41B, x: 20000B)", Reason.TOO_LARGE),
+    ],
+)
+def test_a_bare_refusal_says_whether_to_try_again(text: str, reason: Reason) -> None:
+    """RESOURCE_EXHAUSTED without ErrorInfo comes from a full server or proxy, unless the library says too large."""
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    for back in (
+        error_from_rpc(Failed(code, text)),
+        decode_status(status_pb2.Status(code=code.value[0], message=text)),
+    ):
+        assert type(back) is OverloadedError
+        assert back.reason is reason
+
+
+def test_a_bare_cancelled_is_not_called_a_shutdown() -> None:
+    """A full server cancels calls, too: only the server's own word says that it stops."""
+    back = error_from_rpc(Failed(grpc.StatusCode.CANCELLED, "CANCELLED"), peer="the node")
+    assert type(back) is UnavailableError
+    assert back.reason is Reason.SERVICE_UNAVAILABLE
+    assert back.message == "the node: cancelled the call: it is full or stopping; try again"
+
+
+@pytest.mark.parametrize("text", ["Locally cancelled by application!", "Channel closed!"])
+def test_the_callers_own_cancel_is_left_as_it_is(text: str) -> None:
+    """Nothing failed, so that it is no error of ours."""
+    with pytest.raises(Failed), rpc_errors("the node"):
+        raise Failed(grpc.StatusCode.CANCELLED, text)
