@@ -39,7 +39,8 @@ _SERVICE_CONFIG = json.dumps(
                 },
             }
         ],
-        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+        # half of the tokens are a burst of calls refused by REFUSED_STREAM; then one retry for ten answers
+        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
     }
 )
 

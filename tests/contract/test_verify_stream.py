@@ -12,6 +12,7 @@ from healthcode.rpc.server import GrpcServer, ServerLimits
 from healthcode.rpc.stream import verify_stream
 from healthcode.v1.province_node_pb2 import VerifyStreamRequest
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
+from healthcode.verification.verdict import Verdict
 from tests.contract.world import INTEGRATOR, Node, World, province
 from tests.simulator.process import free_ports
 
@@ -49,6 +50,23 @@ async def test_a_restart_of_the_node_loses_nothing(world: World) -> None:
     await world.start(world.server(province("31"), listen=listen), Node())
     await collecting
     assert got == [str(number) for number in range(60)]
+
+
+async def test_a_node_without_a_place_is_tried_again(world: World) -> None:
+    """A stream that is refused for want of a place is opened once there is one: the caller sees verdicts alone."""
+    _, stub = await node(world, limits=ServerLimits(streams_per_caller=1))
+    held = stub.VerifyStream()
+    await held.write(VerifyStreamRequest(item={"item_id": "held"}))
+    await held.read()
+    collecting = asyncio.create_task(_collect(verify_stream(stub, items(3), attempts=8)))
+    await asyncio.sleep(0.3)
+    assert not collecting.done()
+    await held.done_writing()
+    assert await collecting == ["0", "1", "2"]
+
+
+async def _collect(verdicts: AsyncIterator[Verdict]) -> list[str]:
+    return [verdict.item_id async for verdict in verdicts]
 
 
 async def test_a_node_that_is_gone_is_told(world: World) -> None:

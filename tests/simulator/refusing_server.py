@@ -46,6 +46,7 @@ class RefusingServer:
     def __init__(self, refuse: Callable[[int], ErrorCode | None]) -> None:
         self._refuse = refuse
         self._server: asyncio.Server | None = None
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.calls = 0
 
     @classmethod
@@ -66,23 +67,34 @@ class RefusingServer:
     async def close(self) -> None:
         assert self._server is not None
         self._server.close()
+        connections = dict(self._connections)
+        for writer in connections.values():
+            writer.transport.abort()
+        await asyncio.gather(*connections)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[task] = writer
+        health: set[int] = set()
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await reader.readexactly(_PREFACE_BYTES)
             writer.write(_frame(Frame.SETTINGS, 0, 0))
             while True:
                 header = await reader.readexactly(9)
                 payload = await reader.readexactly(int.from_bytes(header[:3]))
-                for answer in self._answers(header[3], header[4], int.from_bytes(header[5:]), payload):
-                    writer.write(answer)
+                stream = int.from_bytes(header[5:])
+                if header[3] == Frame.HEADERS and _HEALTH in payload:
+                    health.add(stream)
+                    writer.write(_headers(stream, [("grpc-status", "12")], begins=True, ends=True))
+                elif stream not in health:
+                    writer.write(b"".join(self._answers(header[3], header[4], stream, payload)))
         writer.close()
+        del self._connections[task]
 
     def _answers(self, kind: int, flags: int, stream: int, payload: bytes) -> Iterator[bytes]:
         if kind in {Frame.SETTINGS, Frame.PING} and not flags & _ACK:
             yield _frame(Frame(kind), _ACK, 0, payload if kind == Frame.PING else b"")
-        elif kind == Frame.HEADERS and _HEALTH in payload:
-            yield _headers(stream, [("grpc-status", "12")], begins=True, ends=True)
         elif kind == Frame.DATA and flags & _END_STREAM:
             code, self.calls = self._refuse(self.calls), self.calls + 1
             if code is not None:
