@@ -29,6 +29,7 @@ __all__ = [
     "KeySettings",
     "NodeFolder",
     "NodeSettings",
+    "ProxySettings",
     "PublishSettings",
     "RegistrySettings",
     "StreamSettings",
@@ -125,6 +126,15 @@ class TrustSettings(Settings):
     mirror_ca: FilePath | None = None
 
 
+class ProxySettings(Settings):
+    """Proxies that end the TLS of integrators and pass their certificates on, by the SHA-256 of their public keys."""
+
+    public_keys: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")], ...],
+        Field(max_length=16, strict=False),
+    ] = ()
+
+
 class NodeSettings(Settings):
     """The whole of node.toml."""
 
@@ -141,6 +151,7 @@ class NodeSettings(Settings):
     issue: IssueSettings = IssueSettings()
     publish: PublishSettings = PublishSettings()
     stream: StreamSettings = StreamSettings()
+    proxy: ProxySettings = ProxySettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
 

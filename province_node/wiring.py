@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from healthcode.clock import Clock
 from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.rpc.mtls.forwarded import Proxies
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
 from healthcode.service.reporter import NodeReporter
@@ -42,6 +43,7 @@ from province_node.threads import NodeThreads
 from province_node.trust import NodeTrust
 
 __all__ = [
+    "THROUGH_PROXIES",
     "NodeCore",
     "Publishing",
     "Queries",
@@ -52,6 +54,10 @@ __all__ = [
     "build_queries",
     "build_servers",
 ]
+
+
+THROUGH_PROXIES = ("healthcode.v1.ProvinceNodeService", "grpc.health.v1.Health")
+"""The services that a proxy may call for its clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +293,12 @@ def _server(
             clock=core.clock,
         ),
         metrics=core.metrics,
-        verifier=PeerVerifier(realm=settings.realm, ca_for=core.trust.ca_for, clock=core.clock),
+        verifier=PeerVerifier(
+            realm=settings.realm,
+            ca_for=core.trust.ca_for,
+            clock=core.clock,
+            proxies=Proxies(settings.proxy.public_keys, THROUGH_PROXIES),
+        ),
         participant=settings.participant,
         limits=ServerLimits(reuse_port=reuse_port, idle_seconds=settings.stream.idle_seconds),
     )

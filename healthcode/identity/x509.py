@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store
 
 from healthcode.errors import DecodeError
 
-__all__ = ["Certificate", "Subject", "decode_certificates", "is_signed_by"]
+__all__ = ["Certificate", "Subject", "decode_certificates", "is_client_of", "is_signed_by"]
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 Subject = tuple[tuple[tuple[str, str], ...], ...]
@@ -63,6 +66,52 @@ def is_signed_by(leaf: Certificate, authority: Certificate) -> bool:
     except Exception:  # noqa: BLE001  a signature that cannot be checked is none
         return False
     return authority.is_ca
+
+
+def is_client_of(leaf: Certificate, authority: Certificate) -> bool:
+    """Whether a TLS server that trusts `authority` takes this leaf of a client; the caller checks the times."""
+    both_valid = max(leaf.not_before, authority.not_before)
+    try:
+        verifier = (
+            PolicyBuilder()
+            .store(Store([authority.parsed]))
+            .time(datetime.fromtimestamp(both_valid, UTC))
+            .max_chain_depth(0)
+            .extension_policies(ca_policy=_CA_POLICY, ee_policy=_CLIENT_POLICY)
+            .build_client_verifier()
+        )
+        verifier.verify(leaf.parsed, [])
+    except Exception:  # noqa: BLE001  as above
+        return False
+    return authority.is_ca
+
+
+def _check_usages(_: Policy, __: x509.Certificate, usages: x509.ExtendedKeyUsage | None) -> None:
+    if usages is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
+        raise ValueError("not for TLS clients")
+
+
+def _check_signs(_: Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.digital_signature:
+        raise ValueError("not for signatures")
+
+
+def _check_certifies(_: Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("not for certificates")
+
+
+# what gRPC's BoringSSL demands; the library's own policy for the web demands more of a province's CA
+_CLIENT_POLICY = (
+    ExtensionPolicy.permit_all()
+    .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _check_usages)
+    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _check_signs)
+)
+_CA_POLICY = (
+    ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
+    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _check_certifies)
+)
 
 
 def _decode(certificate: x509.Certificate) -> Certificate:

@@ -164,7 +164,8 @@ class Gate:
         if self._state.verifier is None:
             return None
         try:
-            return self._state.verifier.verify_peer(leaf_of(context.auth_context()))
+            leaf = leaf_of(context.auth_context())
+            return self._state.verifier.verify_caller(self._path, leaf, context.invocation_metadata)
         except UnauthenticatedError:
             if rule.anonymous:
                 return None

@@ -44,7 +44,12 @@ class World(Certificates):
         self.published |= {owner: self.ca_pem(owner) for owner in owners}
 
     def server(self, peer: PeerId, *, anonymous: bool = False, **options: Any) -> GrpcServer:
-        verifier = PeerVerifier(realm=REALM, ca_for=self._published_for, clock=SystemClock())
+        verifier = PeerVerifier(
+            realm=REALM,
+            ca_for=self._published_for,
+            clock=SystemClock(),
+            proxies=options.pop("proxies", None),
+        )
         return GrpcServer(
             options.pop("listen", "127.0.0.1:0"),
             ServerTls(self.tls(peer), client_cas=None if anonymous else self._pool),

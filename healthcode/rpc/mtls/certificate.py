@@ -5,13 +5,14 @@ TLS checks against a pool of all participants' CAs, so TLS alone would let any C
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from healthcode.errors import ConfigurationError, DecodeError, HealthcodeError, Reason, UnauthenticatedError
 from healthcode.identity.peer import PeerId, PeerKind, decode_peer_uri
-from healthcode.identity.x509 import Certificate, decode_certificates, is_signed_by
+from healthcode.identity.x509 import Certificate, decode_certificates, is_client_of, is_signed_by
 
 __all__ = [
     "MAX_PEM_BYTES",
@@ -21,6 +22,8 @@ __all__ = [
     "decode_leaf",
     "encode_pool",
     "is_issued_by",
+    "is_taken_by_tls",
+    "public_key_of",
     "validity_of",
 ]
 
@@ -77,6 +80,27 @@ def is_issued_by(leaf_pem: bytes, ca_pems: tuple[str, ...]) -> bool:
     return any(
         is_signed_by(each, authority) for each in leaf for pem in ca_pems for authority in _certificates(pem)
     )
+
+
+def is_taken_by_tls(leaf_pem: bytes, ca_pems: Iterable[str], now: int) -> bool:
+    """Whether a TLS server that trusts these CAs takes this leaf of a client now; the leaf's own time aside."""
+    return any(
+        authority.not_before <= now < authority.not_after and _is_client_of(leaf_pem, authority.pem)
+        for pem in ca_pems
+        for authority in _certificates(pem)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _is_client_of(leaf_pem: bytes, authority_pem: str) -> bool:
+    return is_client_of(_certificates(leaf_pem)[0], _certificates(authority_pem)[0])
+
+
+@lru_cache(maxsize=1024)
+def public_key_of(leaf_pem: bytes) -> str:
+    """`sha256:` and the SHA-256 of the first certificate's public key (SubjectPublicKeyInfo); empty if it cannot be read."""
+    found = _certificates(leaf_pem)
+    return f"sha256:{hashlib.sha256(found[0].public_key).hexdigest()}" if found else ""
 
 
 def encode_pool(pems: Iterable[str]) -> bytes:

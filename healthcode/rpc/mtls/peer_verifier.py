@@ -9,13 +9,16 @@ from cachetools import LRUCache
 from healthcode.clock import Clock
 from healthcode.errors import Reason, UnauthenticatedError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.certificate import LeafIdentity, decode_leaf, is_issued_by
+from healthcode.rpc.mtls.certificate import LeafIdentity, decode_leaf, is_issued_by, is_taken_by_tls
+from healthcode.rpc.mtls.forwarded import Proxies, forwarded_leaf
 from healthcode.trust.view import TrustView
 
 __all__ = ["CaLookup", "PeerVerifier", "all_cas", "leaf_of", "published_cas"]
 
 CaLookup = Callable[[PeerId], Sequence[str]]
 """The CAs (PEM) published for an identity; empty if there are none."""
+
+_Metadata = Iterable[tuple[str, str | bytes]] | None
 
 _CACHED_LEAVES = 1024
 
@@ -41,13 +44,34 @@ def all_cas(view: TrustView) -> tuple[str, ...]:
 
 
 class PeerVerifier:
-    """Checks a client's leaf certificate against the CA published for the identity that it names."""
+    """Checks a client's leaf certificate against the CA published for the identity that it names.
 
-    def __init__(self, *, realm: str, ca_for: CaLookup, clock: Clock) -> None:
+    `proxies` may pass on the leaf of their client.
+    """
+
+    def __init__(self, *, realm: str, ca_for: CaLookup, clock: Clock, proxies: Proxies | None = None) -> None:
+        self._proxies = proxies or Proxies()
         self._realm = realm
         self._ca_for = ca_for
         self._clock = clock
         self._leaves: LRUCache[bytes, LeafIdentity] = LRUCache(_CACHED_LEAVES)
+
+    def verify_caller(self, path: str, leaf_pem: bytes | None, metadata: Callable[[], _Metadata]) -> PeerId:
+        """The identity of who calls the method `path`, over a connection that showed `leaf_pem`.
+
+        Raises UnauthenticatedError, and PermissionDeniedError if a proxy calls what is not for its clients.
+        """
+        if not self._proxies.has(leaf_pem):
+            return self.verify_peer(leaf_pem)
+        self._proxies.check_path(path)
+        forwarded = forwarded_leaf(metadata() or ())
+        peer = self.verify_peer(forwarded)
+        if forwarded is None or not is_taken_by_tls(forwarded, self._ca_for(peer), self._clock.now()):
+            raise UnauthenticatedError(
+                f"TLS would not take the certificate of {peer.uri}: it is not for clients, or its CA is no longer valid",
+                reason=Reason.CERTIFICATE_NOT_PUBLISHED,
+            )
+        return peer
 
     def verify_peer(self, leaf_pem: bytes | None) -> PeerId:
         """The identity of the caller. Raises UnauthenticatedError.
