@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from healthcode.clock import Clock
 from healthcode.identity.peer import PeerId, PeerKind
@@ -43,6 +43,7 @@ from province_node.threads import NodeThreads
 from province_node.trust import NodeTrust
 
 __all__ = [
+    "PUBLIC_LIMITS",
     "THROUGH_PROXIES",
     "NodeCore",
     "Publishing",
@@ -56,6 +57,8 @@ __all__ = [
 ]
 
 
+PUBLIC_LIMITS = ServerLimits(streams_per_connection=8)
+"""A caller's connection queues so many calls; the rest waits at the caller, so that it delays others less."""
 THROUGH_PROXIES = ("healthcode.v1.ProvinceNodeService", "grpc.health.v1.Health")
 """The services that a proxy may call for its clients."""
 
@@ -257,7 +260,12 @@ def build_servers(core: NodeCore, codes: Codes, queries: Queries, *, reuse_port:
     """Both listeners, with their services."""
     settings = core.settings
     gateway = PeerId(settings.realm, PeerKind.GATEWAY)
-    public = _server(core, settings.listen, lambda: core.trust.ca_for(gateway), reuse_port=reuse_port)
+    public = _server(
+        core,
+        settings.listen,
+        lambda: core.trust.ca_for(gateway),
+        replace(PUBLIC_LIMITS, reuse_port=reuse_port),
+    )
     public.add(
         province_node_pb2.DESCRIPTOR.services_by_name["ProvinceNodeService"],
         ProvinceNodeServicer(trust=core.trust.view, ask=queries.ask, clock=core.clock, metrics=core.counters),
@@ -266,7 +274,7 @@ def build_servers(core: NodeCore, codes: Codes, queries: Queries, *, reuse_port:
         federation_pb2.DESCRIPTOR.services_by_name["FederationService"],
         FederationServicer(answer=queries.answer, metrics=core.counters),
     )
-    issuers = _server(core, settings.issuer_listen, lambda: (), reuse_port=reuse_port)
+    issuers = _server(core, settings.issuer_listen, lambda: (), ServerLimits(reuse_port=reuse_port))
     servicer = ProvinceIssuerServicer(
         codes,
         threads=core.threads,
@@ -279,7 +287,7 @@ def build_servers(core: NodeCore, codes: Codes, queries: Queries, *, reuse_port:
 
 
 def _server(
-    core: NodeCore, listen: str, client_cas: Callable[[], Sequence[str]], *, reuse_port: bool
+    core: NodeCore, listen: str, client_cas: Callable[[], Sequence[str]], limits: ServerLimits
 ) -> GrpcServer:
     """A listener. It accepts clients of our own CA always, and of `client_cas` in addition."""
     settings = core.settings
@@ -300,5 +308,5 @@ def _server(
             proxies=Proxies(settings.proxy.public_keys, THROUGH_PROXIES),
         ),
         participant=settings.participant,
-        limits=ServerLimits(reuse_port=reuse_port, idle_seconds=settings.stream.idle_seconds),
+        limits=replace(limits, idle_seconds=settings.stream.idle_seconds),
     )

@@ -1,11 +1,11 @@
-"""Calls home provinces over gRPC: one channel for each home, opened at the first question."""
+"""Calls home provinces over gRPC: a channel for each home, opened at the first question, and more under load."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.forwarding.route import Route
@@ -27,6 +27,10 @@ __all__ = ["GrpcHomes", "RetryBudget"]
 MAX_RESPONSE_BYTES = 4096  # an answer has at most 512
 RETRY_AFTER_SECONDS = 0.15  # longer than the channel's first reconnect backoff
 CLOSE_SECONDS = 10.0
+# a node takes eight calls over a connection; one is the channel's own watch of its health, one may just have ended.
+# With all channels open, `max_waiting` questions are under way
+CALLS_PER_CHANNEL = 6
+MAX_CHANNELS = 11
 
 
 class RetryBudget:
@@ -49,13 +53,39 @@ class RetryBudget:
         return True
 
 
+@dataclass(slots=True)
+class _Lane:
+    """One channel, and how many calls it has under way."""
+
+    channel: grpc.aio.Channel
+    stub: FederationServiceAsyncStub
+    calls: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Connection:
     route: Route
     identity: TlsFiles
-    channel: grpc.aio.Channel
-    stub: FederationServiceAsyncStub
-    budget: RetryBudget
+    budget: RetryBudget = field(default_factory=RetryBudget)
+    lanes: list[_Lane] = field(default_factory=list)
+
+    def lane(self, realm: str) -> _Lane:
+        """The first channel that is not full, so that a quiet home has one; a new one; or the least busy of all."""
+        for lane in self.lanes:
+            if lane.calls < CALLS_PER_CHANNEL:
+                return lane
+        if len(self.lanes) == MAX_CHANNELS:
+            return min(self.lanes, key=lambda lane: lane.calls)
+        channel = open_channel(
+            self.route.endpoint,
+            ca_pem=self.route.tls_ca,
+            server=PeerId(realm, PeerKind.PROVINCE, self.route.participant, None),
+            identity=self.identity,
+            retries=False,
+            max_response_bytes=MAX_RESPONSE_BYTES,
+        )
+        self.lanes.append(_Lane(channel, FederationServiceStub(channel)))
+        return self.lanes[-1]
 
 
 class GrpcHomes:
@@ -77,33 +107,35 @@ class GrpcHomes:
         connection.budget.earn()
         request = AnswerRequest(question=question)
         try:
-            return await _call(connection, request, timeout_seconds)
+            return await self._call(connection, request, timeout_seconds)
         except UnavailableError as error:
             # one retry: answering has no side effect, and a home that just restarted is not down
             left = until - time.monotonic() - RETRY_AFTER_SECONDS
             if error.reason is not Reason.SERVICE_UNAVAILABLE or left <= 0 or not connection.budget.spend():
                 raise
         await asyncio.sleep(RETRY_AFTER_SECONDS)
-        return await _call(connection, request, left)
+        return await self._call(connection, request, left)
+
+    async def _call(self, connection: _Connection, request: AnswerRequest, timeout_seconds: float) -> bytes:
+        lane = connection.lane(self._realm)
+        lane.calls += 1
+        try:
+            with rpc_errors(f"the home {connection.route.participant}"):
+                response: AnswerResponse = await lane.stub.Answer(request, timeout=timeout_seconds)
+        finally:
+            lane.calls -= 1
+        return response.answer
 
     def _connection_to(self, route: Route) -> _Connection:
-        # a new endpoint or CA of the home, or a renewed certificate of ours, needs a new channel
+        # a new endpoint or CA of the home, or a renewed certificate of ours, needs new channels
         identity = self._identity()
         connection = self._connections.get(route.participant)
         if connection is not None and connection.route == route and connection.identity is identity:
             return connection
         if connection is not None:
-            self._close_later(connection.channel)
-        channel = open_channel(
-            route.endpoint,
-            ca_pem=route.tls_ca,
-            server=PeerId(self._realm, PeerKind.PROVINCE, route.participant, None),
-            identity=identity,
-            retries=False,
-            max_response_bytes=MAX_RESPONSE_BYTES,
-        )
-        connection = _Connection(route, identity, channel, FederationServiceStub(channel), RetryBudget())
-        self._connections[route.participant] = connection
+            for lane in connection.lanes:
+                self._close_later(lane.channel)
+        connection = self._connections[route.participant] = _Connection(route, identity)
         return connection
 
     def _close_later(self, channel: grpc.aio.Channel) -> None:
@@ -116,14 +148,9 @@ class GrpcHomes:
         """Closes every channel; calls in progress end with an error."""
         connections, self._connections = list(self._connections.values()), {}
         await asyncio.gather(
-            *(connection.channel.close() for connection in connections), return_exceptions=True
+            *(lane.channel.close() for connection in connections for lane in connection.lanes),
+            return_exceptions=True,
         )
         for task in tuple(self._closing):
             task.cancel()
         await asyncio.gather(*self._closing, return_exceptions=True)
-
-
-async def _call(connection: _Connection, request: AnswerRequest, timeout_seconds: float) -> bytes:
-    with rpc_errors(f"the home {connection.route.participant}"):
-        response: AnswerResponse = await connection.stub.Answer(request, timeout=timeout_seconds)
-    return response.answer

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Iterable
+import random
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Self
 
 import grpc
@@ -13,12 +15,18 @@ from healthcode.errors import InvalidInputError, Reason
 from healthcode.identity.peer import PeerId
 from healthcode.rpc.access import ACCESS
 from healthcode.rpc.mtls.tls_files import CertifiedKey, TlsFiles
+from healthcode.rpc.status_mapping import is_refused_stream
 
 __all__ = ["open_channel"]
 
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 CONNECT_SECONDS = 3
 """Three round trips and two signatures: over a satellite, or on a machine that does much else."""
+
+# of a call that the server's limit of streams refused; together about three seconds
+_REPEATS = 40
+_FIRST_PAUSE_SECONDS = 0.005
+_LONGEST_PAUSE_SECONDS = 0.1
 
 _SERVICE_CONFIG = json.dumps(
     {
@@ -39,8 +47,7 @@ _SERVICE_CONFIG = json.dumps(
                 },
             }
         ],
-        # half of the tokens are a burst of calls refused by REFUSED_STREAM; then one retry for ten answers
-        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
+        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
     }
 )
 
@@ -59,7 +66,8 @@ def open_channel(
     The server must show a certificate of `ca_pem` for the DNS name of `server` (an identity or that name),
     whatever address was dialled. `identity` is our certificate and key; None if the listener asks for none.
     A call without `timeout=` raises InvalidInputError, except long-lived streams of the access table.
-    Calls that end with UNAVAILABLE are retried, at most four attempts; `retries=False` turns that off.
+    Calls that end with UNAVAILABLE are retried, at most four attempts; `retries=False` turns that off. A unary call
+    that the server's limit of streams refused was not begun, and is always repeated.
     """
     name = server if isinstance(server, str) else server.dns_name
     roots = ca_pem if isinstance(ca_pem, str) else "\n".join(ca_pem)
@@ -87,13 +95,54 @@ def open_channel(
         # no connections shared between channels, so that closing a channel closes its connections
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    return _Channel(grpc.aio.secure_channel(target, credentials, options=options))
+    interceptors: list[grpc.aio.ClientInterceptor] = [_RepeatRefused()]
+    return _Channel(grpc.aio.secure_channel(target, credentials, options=options, interceptors=interceptors))
+
+
+class _RepeatRefused(grpc.aio.UnaryUnaryClientInterceptor):
+    """Repeats a unary call that the server's limit of streams refused, until it is taken, within its deadline."""
+
+    # the server has not begun such a call (RFC 9113 §8.7); gRPC's own retries are few and throttled, and grpcio's
+    # server counts a stream for some moments after its caller has the answer
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        loop, details = asyncio.get_running_loop(), client_call_details
+        until = None if details.timeout is None else loop.time() + details.timeout
+        pause = _FIRST_PAUSE_SECONDS
+        for _ in range(_REPEATS):
+            call = await continuation(details, request)
+            try:
+                code = await call.code()
+            except asyncio.CancelledError:
+                call.cancel()
+                raise
+            # not all at once again
+            wait = pause * random.uniform(0.5, 1.5)  # noqa: S311  no secret
+            is_late = until is not None and loop.time() + wait >= until
+            if is_late or not is_refused_stream(code, await call.details() or ""):
+                break
+            await asyncio.sleep(wait)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            if until is not None:
+                details = grpc.aio.ClientCallDetails(
+                    details.method,
+                    until - loop.time(),
+                    details.metadata,
+                    details.credentials,
+                    details.wait_for_ready,
+                )
+        return call
 
 
 class _Channel(grpc.aio.Channel):
     """A channel whose calls demand a deadline."""
 
-    # a wrapper: the library's interceptors start a task for each call and leave generators of streams running
+    # a wrapper: the library's interceptors of streams leave generators running
 
     def __init__(self, inner: grpc.aio.Channel) -> None:
         self._inner = inner

@@ -33,7 +33,15 @@ from healthcode.errors import (
     UnavailableError,
 )
 
-__all__ = ["DOMAIN", "decode_status", "encode_status", "error_from_rpc", "rpc_errors", "status_code"]
+__all__ = [
+    "DOMAIN",
+    "decode_status",
+    "encode_status",
+    "error_from_rpc",
+    "is_refused_stream",
+    "rpc_errors",
+    "status_code",
+]
 
 DOMAIN = "healthcode"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -43,6 +51,8 @@ MAX_MESSAGE_CHARACTERS = 1000
 _WRITE_ON_ENDED_STREAM = "Internal error from Core"
 # its words for a call that the caller ended itself, in its two APIs
 _OWN_CANCEL = frozenset({"Locally cancelled by application!", "Channel closed!"})
+# for RST_STREAM(REFUSED_STREAM): the server's limit of streams
+_REFUSED_STREAM = "RST_STREAM with error code 7"
 # for a message or headers above the limit of either side
 _TOO_LARGE = ("larger than max", "metadata size exceeds")
 # and for a server whose certificate it refuses
@@ -187,10 +197,17 @@ def error_from_rpc(error: grpc.RpcError, *, peer: str = "the server") -> Healthc
     return kind(f"{peer}: {_plain(code, text)}", reason=reason)
 
 
+def is_refused_stream(code: grpc.StatusCode, text: str) -> bool:
+    """Whether the server's limit of streams refused the call, which it has not begun then."""
+    return code is grpc.StatusCode.UNAVAILABLE and _REFUSED_STREAM in text
+
+
 def _bare(code: grpc.StatusCode, text: str) -> tuple[type[HealthcodeError], Reason]:
     """What a status without ErrorInfo means; `text` is its message."""
     if text == _WRITE_ON_ENDED_STREAM:
         return UnavailableError, Reason.SHUTTING_DOWN
+    if is_refused_stream(code, text):
+        return OverloadedError, Reason.OVERLOADED
     if code is grpc.StatusCode.UNAVAILABLE and any(word in text for word in _BAD_CERTIFICATE):
         return RefusedServerError, Reason.SERVER_REFUSED
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and any(word in text for word in _TOO_LARGE):
@@ -200,6 +217,8 @@ def _bare(code: grpc.StatusCode, text: str) -> tuple[type[HealthcodeError], Reas
 
 def _plain(code: grpc.StatusCode, text: str) -> str:
     """A sentence for the failures that the library words for programmers."""
+    if is_refused_stream(code, text):
+        return "has too many calls at once over this connection; try again"
     if code is grpc.StatusCode.UNAVAILABLE:
         if _BAD_NAME in text:
             return "its certificate is for another name than the one expected here"

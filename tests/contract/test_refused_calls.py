@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import grpc.aio
 import pytest
 
 from healthcode.errors import HealthcodeError, OverloadedError, Reason, UnavailableError
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import gateway_pb2
 from healthcode.v1.gateway_pb2_grpc import GatewayServiceStub
-from tests.contract.world import GATEWAY, World, province
+from healthcode.v1.province_node_pb2 import VerifyRequest, VerifyStreamRequest
+from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
+from province_node.wiring import PUBLIC_LIMITS
+from tests.contract.world import GATEWAY, INTEGRATOR, Node, World, province
 from tests.simulator.refusing_server import ErrorCode, RefusingServer
 from tests.world.waiting import PATIENCE_SECONDS
 
@@ -33,7 +37,7 @@ async def ask(stub: GatewayServiceStub) -> gateway_pb2.AskResponse:
     ("code", "kind", "reason"),
     [
         (ErrorCode.CANCEL, UnavailableError, Reason.SERVICE_UNAVAILABLE),
-        (ErrorCode.REFUSED_STREAM, UnavailableError, Reason.SERVICE_UNAVAILABLE),
+        (ErrorCode.REFUSED_STREAM, OverloadedError, Reason.OVERLOADED),
         (ErrorCode.ENHANCE_YOUR_CALM, OverloadedError, Reason.OVERLOADED),
     ],
 )
@@ -63,10 +67,37 @@ async def test_a_call_that_the_caller_cancels_is_not_the_servers_failure(world: 
 
 
 async def test_calls_refused_in_the_first_burst_are_repeated(world: World) -> None:
-    """Of fifty calls at once a server takes eight and refuses the others by REFUSED_STREAM: no caller sees it."""
-    server, stub = await connect(world, lambda number: ErrorCode.REFUSED_STREAM if 8 <= number < 50 else None)
+    """Of 300 calls at once a server takes eight and refuses the others by REFUSED_STREAM: no caller sees it."""
+    server, stub = await connect(
+        world, lambda number: ErrorCode.REFUSED_STREAM if 8 <= number < 300 else None
+    )
     try:
-        await asyncio.gather(*(ask(stub) for _ in range(50)))
-        assert server.calls == 92
+        await asyncio.gather(*(ask(stub) for _ in range(300)))
+        assert server.calls == 592
     finally:
         await server.close()
+
+
+async def test_a_burst_over_a_small_limit_of_streams_is_served_whole(world: World) -> None:
+    """Over one connection of a node's listener 300 calls at once wait for their turn, and none is refused."""
+    node = await world.start(world.server(province("31"), limits=PUBLIC_LIMITS), Node())
+    stub = ProvinceNodeServiceStub(world.channel(node.port, province("31"), world.leaf(INTEGRATOR)))
+    request = VerifyRequest(item={"item_id": "x"})
+    answers = await asyncio.gather(*(stub.Verify(request, timeout=PATIENCE_SECONDS) for _ in range(300)))
+    assert [answer.verdict.item_id for answer in answers] == ["x"] * 300
+
+
+async def test_long_streams_leave_a_connection_a_place_for_calls(world: World) -> None:
+    """The channel's own watch and six open streams take seven of the eight: calls pass beside them."""
+    node = await world.start(world.server(province("31"), limits=PUBLIC_LIMITS), Node())
+    stub = ProvinceNodeServiceStub(world.channel(node.port, province("31"), world.leaf(INTEGRATOR)))
+    streams = [stub.VerifyStream() for _ in range(PUBLIC_LIMITS.streams_per_connection - 2)]
+    for stream in streams:
+        await stream.write(VerifyStreamRequest(item={"item_id": "s"}))
+        assert (await stream.read()).verdict.item_id == "s"
+    request = VerifyRequest(item={"item_id": "x"})
+    for _ in range(20):
+        assert (await stub.Verify(request, timeout=PATIENCE_SECONDS)).verdict.item_id == "x"
+    for stream in streams:
+        await stream.done_writing()
+        assert await stream.read() is grpc.aio.EOF

@@ -17,6 +17,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.verification.status import check_answer
 from healthcode.wire.question import QueryMode, decode_question
 from tests.integration.gateway.world import GATEWAY, REALM, Caller, World, failing, province
+from tests.world.waiting import until
 
 
 async def start(world: World, **homes: object) -> Caller:
@@ -49,6 +50,26 @@ async def test_cached_questions_of_many_are_one_call(world: World) -> None:
     for number in range(3):
         await caller.ask(caller.question(mode=QueryMode.LIVE, number=number), mode=QueryMode.LIVE)
     assert len(world.homes["31"].asked) == 4
+
+
+async def test_as_many_questions_are_under_way_at_a_home_as_may_wait_for_it(world: World) -> None:
+    """A node takes few calls over a connection: the gateway opens more, so that a slow home has all 64 at once."""
+    release = asyncio.Event()
+
+    async def wait(question: bytes) -> bytes:
+        await release.wait()
+        return world.sign(question)
+
+    caller = await start(world, timeout_seconds=20.0)
+    world.homes["31"].behaviour = wait
+    live = QueryMode.LIVE
+    asking = [
+        asyncio.ensure_future(caller.ask(caller.question(mode=live, number=number), mode=live))
+        for number in range(64)
+    ]
+    await until(lambda: len(world.homes["31"].asked) == 64)
+    release.set()
+    assert all(response.WhichOneof("result") == "answer" for response in await asyncio.gather(*asking))
 
 
 async def test_a_province_named_by_another_s_ca_is_refused(world: World) -> None:
