@@ -119,7 +119,7 @@ def test_the_refusals_are_our_own_errors() -> None:
             error.retry_after_seconds,
         )
     used = set(re.findall(r" @(\w+);", (SHIPPED / "nginx.conf").read_text()))
-    assert used == {*refusals.REFUSALS, "health"}
+    assert used == {*refusals.REFUSALS, "health", "slow_down"}
 
 
 async def test_each_client_is_itself_and_forges_nobody(front: Front) -> None:
@@ -149,8 +149,25 @@ async def test_a_caller_over_its_share_is_told_when_to_try_again_and_takes_nobod
     assert await verify(noisy) == INTEGRATOR.uri
 
 
-async def test_status_queries_take_no_place_of_verify(front: Front) -> None:
-    """Many streams and many waiting calls are counted apart."""
+async def test_a_caller_that_asks_again_at_once_waits_for_its_refusals(front: Front) -> None:
+    """Refusals come at 2,000 a second at most: thousands at once take the proxy no time from others."""
+    leaf = front.world.leaf(INTEGRATOR)
+    channels = [front.channel(leaf) for _ in range(12)]
+    stubs = [ProvinceNodeServiceStub(channel) for channel in channels]
+    held = [asyncio.ensure_future(verify(stubs[0], "wait")) for _ in range(SHARE)]
+    await until(lambda: front.node.waiting == SHARE)
+    started = asyncio.get_running_loop().time()
+    refused = await asyncio.gather(
+        *(verify(stub) for stub in stubs for _ in range(100)), return_exceptions=True
+    )
+    assert asyncio.get_running_loop().time() - started > 0.9 * len(refused) / 2000
+    assert {type(error) for error in refused} == {OverloadedError}
+    front.node.release.set()
+    await asyncio.gather(*held)
+
+
+async def test_streams_take_no_place_of_calls(front: Front) -> None:
+    """A caller's open streams are counted apart from its calls."""
     stub = front.stub(INTEGRATOR)
     streams = [stub.VerifyStream() for _ in range(SHARE * 2)]
     for stream in streams:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from healthcode.rpc.mtls.tls_files import CertifiedKey
 from tests.simulator.debian import debian_program
+from tests.simulator.tcp import wait_for_port
 from tests.world.waiting import PATIENCE_SECONDS
 
 __all__ = ["SHIPPED", "run_nginx", "write_shipped"]
@@ -66,18 +65,8 @@ def run_nginx(
             stderr=stream,
         )
     try:
-        _wait(process, port, log)
+        wait_for_port(port, process, log)
         yield process
     finally:
         process.terminate()
         process.wait(PATIENCE_SECONDS)
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < give_up, log.read_text()
-        time.sleep(0.05)

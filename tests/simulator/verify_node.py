@@ -27,7 +27,9 @@ from province_node.wiring import PUBLIC_LIMITS, THROUGH_PROXIES
 from tests.unit.verification.realm import REALM, code, view
 from tests.world.clock import ManualClock
 
-__all__ = ["NODE", "REALM", "request_bytes"]
+__all__ = ["NODE", "REALM", "VERIFY", "request_bytes"]
+
+VERIFY = "/healthcode.v1.ProvinceNodeService/Verify"
 
 NODE = PeerId(REALM, PeerKind.PROVINCE, "31")
 
