@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import textwrap
+from urllib.parse import quote
 
 import pytest
 from cryptography import x509
@@ -14,8 +16,15 @@ from hypothesis import strategies as st
 from healthcode.errors import DecodeError, HealthcodeError, UnauthenticatedError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.x509 import decode_certificates, is_signed_by
-from healthcode.rpc.mtls.certificate import decode_leaf, encode_pool, is_issued_by
+from healthcode.rpc.mtls.certificate import (
+    decode_leaf,
+    encode_pool,
+    is_issued_by,
+    is_taken_by_tls,
+    public_key_of,
+)
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
+from healthcode.rpc.mtls.forwarded import HEADER, forwarded_leaf
 from healthcode.trust.verify.tls_ca import decode_tls_ca, select_tls_cas, split_pem
 from tests.world.clock import NOW
 
@@ -49,10 +58,13 @@ def uses(pem: str) -> None:
     kept, _ = select_tls_cas({"31": [pem], "44": [OTHER]})
     assert kept["44"], "a stranger's entry must not take another's place"
     is_issued_by(pem.encode(), (CA.certificate_pem.decode(), pem))
-    try:
-        decode_leaf(pem.encode())
-    except UnauthenticatedError:
-        return
+    # in a proxy's header, and as a proxy's own
+    for leaf in (pem.encode(), LEAF.certificate_pem):
+        is_taken_by_tls(leaf, (CA.certificate_pem.decode(), pem), NOW)
+        public_key_of(leaf)
+    for judge in (lambda: forwarded_leaf([(HEADER, quote(pem))]), lambda: decode_leaf(pem.encode())):
+        with contextlib.suppress(UnauthenticatedError):
+            judge()
 
 
 @st.composite
