@@ -135,6 +135,7 @@ async def test_from_nothing_to_an_answer(place: Place) -> None:
         "metrics": "OK",
         "trust folder": "WARNING",
         "registry": "OK",
+        "files": "OK",
     }
     async with place.serving() as process:
         await ask_until_answered(place)
