@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from healthcode.cli.picture import is_picture_name, read_picture
+from healthcode.storage.owner import as_caller
 
 __all__ = ["read_codes"]
 
@@ -28,6 +29,7 @@ def read_codes(argument: str) -> Iterator[str]:
         yield argument.strip("\r\n")
 
 
+@as_caller()
 def _file_exists(argument: str) -> bool:
     try:
         return Path(argument).exists()

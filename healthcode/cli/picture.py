@@ -10,6 +10,7 @@ import zxingcpp
 from PIL import Image
 
 from healthcode.errors import InvalidInputError
+from healthcode.storage.owner import as_caller
 
 __all__ = ["PICTURE_SUFFIXES", "is_picture_name", "read_picture"]
 
@@ -32,7 +33,9 @@ def read_picture(path: Path) -> list[str]:
     Raises InvalidInputError if the file is missing, too large, not a picture, or has no readable QR code.
     """
     try:
-        with path.open("rb") as file:
+        with as_caller():
+            file = path.open("rb")
+        with file:
             data = file.read(MAX_PICTURE_BYTES + 1)
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error

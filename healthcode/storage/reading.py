@@ -16,7 +16,7 @@ from healthcode.errors import (
 )
 from healthcode.storage.owner import as_caller
 
-__all__ = ["read_bounded", "read_error", "read_file", "read_named", "read_regular"]
+__all__ = ["is_named_file", "read_bounded", "read_error", "read_file", "read_named", "read_regular"]
 
 # these say something about the machine at this moment, and nothing about the file
 _PASSING = frozenset(
@@ -49,6 +49,12 @@ def read_named(path: Path, max_bytes: int) -> bytes:
     """`read_bounded` for a file that the user of a command named."""
     with as_caller():
         return read_bounded(path, max_bytes)
+
+
+@as_caller()
+def is_named_file(path: Path) -> bool:
+    """Whether there is a file that the user of a command named."""
+    return path.is_file()
 
 
 def read_regular(path: Path, max_bytes: int | None = None) -> bytes:

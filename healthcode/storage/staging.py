@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -46,6 +47,6 @@ def put_in_place(staging: Path, target: Path, *, aside: Path | None = None) -> N
 
 
 def remove_staging(staging: Path) -> None:
-    """Removes what a failure left."""
-    if staging.exists():
+    """Removes what a failure left; what cannot be removed stays."""
+    with contextlib.suppress(OSError):
         beside(lambda: shutil.rmtree(staging))

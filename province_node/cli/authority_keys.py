@@ -64,7 +64,8 @@ def open_authority_keys(
 
 def _find_key(root: Path, path: Path) -> Path:
     """The path as given if it exists, else the file of that name in the authority's folder."""
-    return path if path.exists() or not (root / path).exists() else root / path
+    with as_caller():
+        return path if path.exists() or not (root / path).exists() else root / path
 
 
 @click.command(

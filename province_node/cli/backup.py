@@ -91,6 +91,8 @@ def restore(root: Path, file: Path, replace: bool, fingerprint: str | None, as_j
     if fingerprint is not None:
         name_root(NodeFolder(root).configuration, settings.registry.root_fingerprint, fingerprint)
     opens = settings.keys.passphrase_file
+    with as_caller():  # it may be in a folder of root's
+        has_passphrase = opens is None or opens.exists()
     result = {
         "node": str(root),
         "participant": restored.participant,
@@ -101,7 +103,7 @@ def restore(root: Path, file: Path, replace: bool, fingerprint: str | None, as_j
         "replaced": None if restored.replaced is None else str(restored.replaced),
         "warnings": [*_key_warnings(settings, now), *_other_warnings(settings, restored, signed_at, now)],
         "next": f"write the keys' passphrase to {opens}, mode 0600; then run `province-node check` and `serve`"
-        if opens is not None and not opens.exists()
+        if not has_passphrase
         else "run `province-node check`, then `province-node serve`; the node issues after its first publication",
     }
     print_result(result, as_json=as_json, table=details)

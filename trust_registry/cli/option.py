@@ -117,10 +117,10 @@ def open_key(
     A bare file name is also looked up in the ceremony folder of `folder`. Raises ConfigurationError, and
     InvalidInputError for a key of another purpose or realm, before it asks for a passphrase.
     """
-    if folder is not None and not path.exists() and len(path.parts) == 1:
-        beside = RegistryFolder(folder).ceremony / path.with_suffix(".key")
-        path = beside if beside.exists() else path
     with as_caller():
+        if folder is not None and not path.exists() and len(path.parts) == 1:
+            beside = RegistryFolder(folder).ceremony / path.with_suffix(".key")
+            path = beside if beside.exists() else path
         info = read_key_info(path)
     if info.purpose not in purposes:
         wanted = " or ".join(sorted(purposes))

@@ -10,6 +10,7 @@ import click
 from healthcode.cli.console import Command, details, json_option, print_result, rows
 from healthcode.storage.files import save_file
 from healthcode.storage.owner import as_caller
+from healthcode.storage.reading import is_named_file
 from trust_registry.cli.carried_areas import (
     approve_carried_areas,
     collect_carried_areas,
@@ -96,7 +97,7 @@ def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
         return
     carried = (
         read_carried_proposal(Path(reference))
-        if Path(reference).is_file()
+        if is_named_file(Path(reference))
         else carry_proposal(open_reading(folder), reference)
     )
     changes = changes_of(carried.proposal, carried.in_force)
@@ -148,7 +149,7 @@ def sign(
         areas = approve_carried_areas(file, out, key_path, passphrase_file, yes=yes, quiet=as_json)
         print_result(describe_carried_areas(areas), as_json=as_json, table=details)
         return
-    if file.is_file():
+    if is_named_file(file):
         carried = sign_carried_proposal(file, out, key_path, passphrase_file, yes=yes, quiet=as_json)
         data = describe_carried_proposal(carried)
         data["next"] = next_after_signing(carried, out or file)

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from healthcode.errors import ConfigurationError, HealthcodeError, NotFoundError
+from healthcode.storage.owner import as_caller
 from healthcode.trust.format.metadata import Root, decode_metadata
 from healthcode.trust.sources.trust_source import FolderSource
 from trust_registry.tree.current import LIMITS
@@ -19,6 +20,7 @@ from trust_registry.tree.files import TIMESTAMP_FILE
 __all__ = ["NodeFolderSource", "is_node_folder"]
 
 
+@as_caller()
 def is_node_folder(folder: Path) -> bool:
     """Whether a folder is a node's trust folder, and not a mirror."""
     return (folder / "trust.json").is_file() and (folder / "current").is_dir()
@@ -31,8 +33,9 @@ class NodeFolderSource:
         self._folder = folder
         self._source = FolderSource(folder / "current")
         try:
-            later = (folder / "current" / "metadata").glob("root+*.json")
-            found = [path.read_bytes() for path in (folder / "root.json", *later)]
+            with as_caller():
+                later = (folder / "current" / "metadata").glob("root+*.json")
+                found = [path.read_bytes() for path in (folder / "root.json", *later)]
         except OSError as error:
             raise ConfigurationError(
                 f"{folder}/root.json cannot be read: {error.strerror}; copy the whole trust folder"

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from healthcode.errors import NotFoundError, Reason, TrustError, UnavailableError
+from healthcode.storage.owner import as_caller
 
 __all__ = ["FolderSource", "TrustSource", "allowed_seconds", "too_large"]
 
@@ -56,7 +57,7 @@ class FolderSource:
         if relative.is_absolute() or ".." in relative.parts:
             raise NotFoundError(f"{path} is not a path inside a trust tree")
         try:
-            with (self._folder / relative).open("rb") as file:
+            with as_caller(), (self._folder / relative).open("rb") as file:
                 data = file.read(max_bytes + 1)
         except (FileNotFoundError, NotADirectoryError) as error:
             if not self._folder.is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import urllib.request
@@ -153,19 +154,25 @@ def test_a_folder_is_served_once(federation: Federation) -> None:
 def test_a_proposal_that_root_makes_is_published_by_the_service(federation: Federation) -> None:
     """`propose` as root, and two operators as root: the registry reads the proposal, and nothing there is root's."""
     registry, process = federation.root / "registry", federation.services["registry"].process
-    made = told(
-        *("trust_registry", "propose", "service", "gateway", "--dir", registry),
-        *("--ca", federation.root / "gateway/tls/ca.pem", "--endpoint", "127.0.0.1:7445"),
-        *("--out", federation.root / "carried.json"),
-    )
+    with tempfile.TemporaryDirectory(prefix="stick-") as name:
+        made = told(
+            *("trust_registry", "propose", "service", "gateway", "--dir", registry),
+            *("--ca", federation.root / "gateway/tls/ca.pem", "--endpoint", "127.0.0.1:7445"),
+            *("--out", Path(name) / "carried.json"),
+        )
+        shown = told("trust_registry", "show", "--dir", registry, Path(name) / "carried.json")
+        assert shown["proposal"] == made["proposal"]
     listed = run("trust_registry", "proposals", "--dir", registry, "--json", user=OTHER)
     assert made["proposal"] in listed.stdout, listed.stderr
-    for number in (1, 2):
-        signed = told(
-            *("trust_registry", "sign", made["proposal"], "--dir", registry, "--yes"),
-            *("--key", registry / f"ceremony/operator-{number}.key"),
-            *("--passphrase-file", registry / "ceremony/passphrase"),
-        )
+    with tempfile.TemporaryDirectory(prefix="holder-") as name:  # root's alone, as a stick may be
+        holder = Path(name)
+        for file in ("operator-1.key", "operator-2.key", "passphrase"):
+            shutil.copy2(registry / "ceremony" / file, holder)
+        for number in (1, 2):
+            signed = told(
+                *("trust_registry", "sign", made["proposal"], "--dir", registry, "--yes"),
+                *("--key", holder / f"operator-{number}.key", "--passphrase-file", holder / "passphrase"),
+            )
     assert signed["state"] == "PUBLISHED"
     assert list(owners_below(registry)) == [(OTHER, registry.stat().st_gid)]
     assert "task_failed" not in federation.services["registry"].log.read_text()
