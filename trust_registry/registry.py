@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, Reason
@@ -14,7 +13,7 @@ from trust_registry.layout import RegistryFolder
 from trust_registry.participants.join import JoinStore
 from trust_registry.participants.node_reports import NodeReportStore
 from trust_registry.proposals.proposal import ProposalStore
-from trust_registry.settings import KeySettings, RegistrySettings, load_registry_settings
+from trust_registry.settings import RegistrySettings, load_registry_settings
 from trust_registry.tree.online_keys import OnlineKeys, offline_keys_in, read_online_keys
 from trust_registry.tree.repository import Repository
 
@@ -39,19 +38,18 @@ def open_registry(
     environ: Mapping[str, str],
     *,
     with_keys: bool = True,
-    passphrase_file: Path | None = None,
+    passphrase: bytes | None = None,
 ) -> Registry:
     """Opens a registry. Raises ConfigurationError saying what is wrong and what to do.
 
     Without `with_keys` the online keys stay closed: proposals can be read and signed, and nothing published.
-    `passphrase_file` opens them instead of the configured passphrase.
+    `passphrase` opens them instead of the configured one.
     """
     settings = load_registry_settings(folder.configuration)
     check_founded(folder)
-    opens = settings.keys if passphrase_file is None else KeySettings(passphrase_file=passphrase_file)
 
     def reopen() -> OnlineKeys:
-        return read_online_keys(folder, opens, settings.realm, environ)
+        return read_online_keys(folder, settings.keys, settings.realm, environ, passphrase=passphrase)
 
     repository = Repository(
         folder,

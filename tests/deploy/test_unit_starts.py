@@ -6,12 +6,16 @@ import json
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pytest
+
+from tests.simulator.fork_server import run_forked
 from tests.simulator.process import Service, free_ports, init_registry, start_service
-from tests.world.command import run_command_here
+from tests.world.users import OTHER, give, owners_below
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "trust-registry.service"
@@ -37,40 +41,52 @@ def start_unit(machine: Path, log: Path) -> AbstractContextManager[Service]:
             (credentials / name).write_bytes(path.read_bytes())
     (command,) = (value for name, _, value in settings if name == "ExecStart")
     _, *arguments = shlex.split(command.replace("%S", str(machine / "var/lib")))
+    give(credentials, OTHER)  # systemd gives them to the service's user
     environ: Mapping[str, str] = (
         {"CREDENTIALS_DIRECTORY": str(credentials)} if any(credentials.iterdir()) else {}
     )
-    return start_service("trust_registry", *arguments, log=log, environ=environ)
+    return start_service("trust_registry", *arguments, log=log, environ=environ, user=OTHER)
 
 
-def test_the_registrys_unit_starts_what_init_makes(tmp_path: Path) -> None:
+@pytest.fixture
+def machine() -> Iterator[Path]:
+    """A machine's root: everybody may pass, and /etc/credstore is root's."""
+    with tempfile.TemporaryDirectory(prefix="machine-") as made:
+        root = Path(made)
+        root.chmod(0o755)
+        (root / "var/lib").mkdir(parents=True)
+        (root / "etc/credstore").mkdir(parents=True, mode=0o700)
+        yield root
+
+
+def test_the_registrys_unit_starts_what_init_makes(machine: Path, tmp_path: Path) -> None:
     """At once, with the passphrase that `init` drew; and after the page's commands, which hand it to systemd."""
-    folder = tmp_path / "var/lib/trust-registry"
-    (tmp_path / "etc/credstore").mkdir(parents=True)
-    folder.parent.mkdir(parents=True)
+    folder = machine / "var/lib/trust-registry"
     init_registry(folder, REALM, *free_ports(2))
-    with start_unit(tmp_path, tmp_path / "log") as service:
+    give(folder, OTHER)
+    with start_unit(machine, tmp_path / "log") as service:
         assert service.stop() == 0
     found = BLOCK.search((ROOT / "docs/operating.md").read_text(encoding="utf-8"))
     assert found is not None
-    here = re.sub(r"(?<=\s)/(etc|var)/", rf"{tmp_path}/\1/", found[1])
+    here = re.sub(r"(?<=\s)/(etc|var)/", rf"{machine}/\1/", found[1])
     subprocess.run(["bash", "-euo", "pipefail", "-c", here], check=True)
-    passphrase = tmp_path / "etc/credstore/registry-passphrase"
+    passphrase = machine / "etc/credstore/registry-passphrase"
     assert passphrase.stat().st_mode & 0o777 == 0o400
     assert not (folder / "passphrase").exists()
-    with start_unit(tmp_path, tmp_path / "log") as service:
+    with start_unit(machine, tmp_path / "log") as service:
         assert service.stop() == 0
     # commands do not get the credential
     told = {}
     for given in ((), ("--passphrase-file", passphrase)):
-        done = run_command_here("trust_registry", "check", "--dir", folder, "--json", *given)
+        done = run_forked("", "check", "--dir", folder, "--json", *given, module="trust_registry")
         assert done.returncode == 0, done.stdout
         findings = {each["what"]: each for each in json.loads(done.stdout)["findings"]}
         told[bool(given)] = findings["configuration and keys"]
     assert (told[False]["grade"], told[True]["grade"]) == ("WARNING", "OK")
     assert "--passphrase-file" in told[False]["detail"]
-    rotate = ("trust_registry", "propose", "rotation", "timestamp", "--dir", folder)
-    assert "--passphrase-file" in run_command_here(*rotate).stderr
-    done = run_command_here(*rotate, "--passphrase-file", passphrase)
+    rotate = ("", "propose", "rotation", "timestamp", "--dir", folder)
+    assert "--passphrase-file" in run_forked(*rotate, module="trust_registry").stderr
+    done = run_forked(*rotate, "--passphrase-file", passphrase, module="trust_registry")
     assert done.returncode == 0, done.stderr
     assert len(list((folder / "keys").glob("timestamp*.key"))) == 2
+    assert {owner for owner, _ in owners_below(folder)} == {OTHER}

@@ -28,6 +28,7 @@ from trust_registry.settings import load_registry_settings
 __all__ = [
     "ask_to_sign",
     "dir_option",
+    "given_passphrase",
     "open_key",
     "open_reading",
     "open_writing",
@@ -62,6 +63,12 @@ def passphrase_option(function: _Function) -> _Function:
         type=click.Path(path_type=Path, dir_okay=False),
         help="File of mode 0600 that opens the online keys, instead of what registry.toml names.",
     )(function)
+
+
+def given_passphrase(file: Path | None) -> bytes | None:
+    """The passphrase in the file that the caller named, who may read it where the registry's owner may not."""
+    with as_caller():
+        return None if file is None else read_passphrase(file)
 
 
 def signing_options(function: _Function) -> _Function:

@@ -17,7 +17,7 @@ from healthcode.signing.keyfile import Cost, create_key_file
 from healthcode.signing.passphrase import check_passphrase, read_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from trust_registry.cli.admission import find_join
-from trust_registry.cli.option import dir_option, open_reading, passphrase_option
+from trust_registry.cli.option import dir_option, given_passphrase, open_reading, passphrase_option
 from trust_registry.cli.propose import print_proposal, propose
 from trust_registry.proposals.key_changes import (
     KeyHolderChange,
@@ -36,7 +36,6 @@ from trust_registry.proposals.key_holders import (
 )
 from trust_registry.proposals.proposal import Proposal
 from trust_registry.registry import Registry
-from trust_registry.settings import KeySettings
 from trust_registry.tree.online_keys import create_next_key
 
 __all__ = ["key"]
@@ -245,18 +244,16 @@ def _propose_key_holders(
 
 
 def _propose_online_key(registry: Registry, role: str, passphrase_file: Path | None) -> Proposal:
-    settings = registry.settings.keys
-    if passphrase_file is not None:
-        settings = KeySettings(passphrase_file=passphrase_file)
     cost: Cost = "development" if _is_development(registry) else "production"
     public = create_next_key(
         registry.folder,
         _ONLINE[role],
-        settings,
+        registry.settings.keys,
         registry.settings.realm,
         os.environ,
         created=registry.clock.now(),
         cost=cost,
+        passphrase=given_passphrase(passphrase_file),
     )
     if role == "areas":
         return draft_areas_key(registry.repository, registry.proposals, public)

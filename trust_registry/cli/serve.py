@@ -15,7 +15,7 @@ from healthcode.clock import SystemClock, rfc3339
 from healthcode.service.lifecycle import ignore_hangup
 from healthcode.storage.owner import stay_owner
 from trust_registry.app import serve as serve_registry
-from trust_registry.cli.option import dir_option, open_reading, passphrase_option
+from trust_registry.cli.option import dir_option, given_passphrase, open_reading, passphrase_option
 from trust_registry.founding.certificate import renew_certificate
 from trust_registry.layout import RegistryFolder
 from trust_registry.monitoring.check import inspect_folder
@@ -34,7 +34,7 @@ def check(folder: Path, passphrase_file: Path | None, as_json: bool) -> None:
     Ends with 2 if something must be corrected first; warnings alone end with 0.
     """
     findings = inspect_folder(
-        RegistryFolder(folder), SystemClock(), os.environ, passphrase_file=passphrase_file
+        RegistryFolder(folder), SystemClock(), os.environ, passphrase=given_passphrase(passphrase_file)
     )
     print_findings([*findings, look_at_files(folder)], as_json=as_json)
 

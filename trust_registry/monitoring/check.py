@@ -38,17 +38,17 @@ def inspect_folder(
     clock: Clock,
     environ: Mapping[str, str],
     *,
-    passphrase_file: Path | None = None,
+    passphrase: bytes | None = None,
 ) -> list[Finding]:
     """Everything that can be checked without starting the server.
 
-    `passphrase_file` opens the online keys here, instead of the configured passphrase.
+    `passphrase` opens the online keys here, instead of the configured one.
     """
     findings = [look("signature library", _check_signatures)]
     try:
         settings = load_registry_settings(folder.configuration)
-        with_keys = passphrase_file is not None or not lacks_credential(settings, environ)
-        registry = open_registry(folder, clock, environ, with_keys=with_keys, passphrase_file=passphrase_file)
+        with_keys = passphrase is not None or not lacks_credential(settings, environ)
+        registry = open_registry(folder, clock, environ, with_keys=with_keys, passphrase=passphrase)
     except HealthcodeError as error:
         return [*findings, Finding("configuration and keys", Grade.FAILED, error.message, error.exit_status)]
     now, server = clock.now(), registry.settings.server

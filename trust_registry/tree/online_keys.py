@@ -78,14 +78,17 @@ def create_next_key(
     *,
     created: int,
     cost: Cost,
+    passphrase: bytes | None = None,
 ) -> bytes:
     """Creates another key for snapshot, timestamp or areas beside the one in use; returns its public key.
 
-    It signs nothing until root (for areas: targets) names it. Raises ConfigurationError.
+    It signs nothing until root (for areas: targets) names it. `passphrase` as in read_online_keys. Raises
+    ConfigurationError.
     """
-    passphrase = read_passphrase(settings.passphrase_file, settings.credential, environ=environ)
+    if passphrase is None:
+        passphrase = read_passphrase(settings.passphrase_file, settings.credential, environ=environ)
     # one passphrase must open all keys, or the next start fails
-    read_online_keys(folder, settings, realm, environ)
+    read_online_keys(folder, settings, realm, environ, passphrase=passphrase)
     key = PrivateKey.generate()
     name = f"{purpose.lower()}-{kid(key.public).hex()[:8]}"
     create_key_file(
@@ -102,13 +105,20 @@ def create_next_key(
 
 
 def read_online_keys(
-    folder: RegistryFolder, settings: KeySettings, realm: str, environ: Mapping[str, str]
+    folder: RegistryFolder,
+    settings: KeySettings,
+    realm: str,
+    environ: Mapping[str, str],
+    *,
+    passphrase: bytes | None = None,
 ) -> OnlineKeys:
-    """Opens the online keys. During a rotation a purpose has several; root says which one signs.
+    """Opens the online keys, with `passphrase` or the configured one.
 
-    Raises ConfigurationError naming the file that is wrong or missing, and what to do.
+    During a rotation a purpose has several keys; root says which one signs. Raises ConfigurationError naming the
+    file that is wrong or missing, and what to do.
     """
-    passphrase = read_passphrase(settings.passphrase_file, settings.credential, environ=environ)
+    if passphrase is None:
+        passphrase = read_passphrase(settings.passphrase_file, settings.credential, environ=environ)
     found: dict[KeyPurpose, list[PrivateKey]] = {purpose: [] for purpose in _PURPOSES}
     first = [folder.keys / f"{purpose.lower()}.key" for purpose in _PURPOSES]
     for path in online_key_files(folder):

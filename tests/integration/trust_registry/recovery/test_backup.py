@@ -105,16 +105,15 @@ def test_a_backup_beside_a_registry_that_publishes_is_whole(country: Country) ->
         done.set()
         thread.join()
     assert counts["31"] > 8
+    secret = country.registry.folder.passphrase.read_bytes().strip()
     for number, source in enumerate(backups):
         place = RegistryFolder(country.root / f"restored-{number}")
         restored = restore_registry(source, place.root, now=country.clock.now())
-        opened = open_registry(place, country.clock, {}, passphrase_file=country.registry.folder.passphrase)
+        opened = open_registry(place, country.clock, {}, passphrase=secret)
         assert opened.repository.published().lacking == {}
         failed = [
             each
-            for each in inspect_folder(
-                place, country.clock, {}, passphrase_file=country.registry.folder.passphrase
-            )
+            for each in inspect_folder(place, country.clock, {}, passphrase=secret)
             if each.grade is Grade.FAILED
         ]
         assert failed == []
