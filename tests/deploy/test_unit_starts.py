@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -90,3 +91,20 @@ def test_the_registrys_unit_starts_what_init_makes(machine: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert len(list((folder / "keys").glob("timestamp*.key"))) == 2
     assert {owner for owner, _ in owners_below(folder)} == {OTHER}
+
+
+def test_what_root_backs_up_and_restores_the_unit_starts(machine: Path, tmp_path: Path) -> None:
+    """Root's backup is root's alone; the restored folder is the service's, passphrase and all."""
+    folder, backup = machine / "var/lib/trust-registry", tmp_path / "registry.tar"
+    init_registry(folder, REALM, *free_ports(2))
+    give(folder, OTHER)
+    done = run_forked("", "backup", "--dir", folder, backup, module="trust_registry")
+    assert done.returncode == 0, done.stderr
+    assert (backup.stat().st_uid, backup.stat().st_mode & 0o777) == (os.geteuid(), 0o600)
+    done = run_forked("", "restore", "--dir", folder, "--replace", backup, "--json", module="trust_registry")
+    assert done.returncode == 0, done.stderr
+    assert {owner for owner, _ in owners_below(folder)} == {OTHER}
+    assert {owner for owner, _ in owners_below(Path(json.loads(done.stdout)["replaced"]))} == {OTHER}
+    with start_unit(machine, tmp_path / "log") as service:
+        assert service.stop() == 0
+    assert "awaits_reports" in (tmp_path / "log").read_text()
