@@ -8,20 +8,23 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import make_wsgi_app
 
 from healthcode.errors import ConfigurationError, UnavailableError
 from healthcode.settings import split_address
-from healthcode.telemetry import Metrics, get_logger
+from healthcode.telemetry import LogBudget, Metrics, get_logger
 
 __all__ = ["start_metrics_server"]
 
 _MAX_CONNECTIONS = 16
 _IDLE_SECONDS = 10
+
+_App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 @contextmanager
@@ -40,7 +43,7 @@ def start_metrics_server(metrics: Metrics, listen: str | None) -> Iterator[int |
         raise kind(
             f"/metrics cannot listen on {listen}: {error.strerror}; choose another [metrics] listen"
         ) from error
-    server.set_app(make_wsgi_app(metrics.registry))
+    server.set_app(_logging_failures(make_wsgi_app(metrics.registry)))
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:
@@ -49,6 +52,21 @@ def start_metrics_server(metrics: Metrics, listen: str | None) -> Iterator[int |
         server.shutdown()
         server.server_close()
         thread.join(timeout=5)
+
+
+def _logging_failures(app: _App) -> _App:
+    """`app`, whose own exceptions are logged; what a peer causes is not."""
+    log, budget = get_logger("metrics"), LogBudget(burst=3, period_seconds=600)
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            return app(environ, start_response)
+        except Exception:
+            if budget.take("scrape_failed") is not None:
+                log.exception("scrape_failed")
+            raise
+
+    return serve
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
@@ -89,9 +107,8 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
             self._open.pop(request, None)
         super().shutdown_request(request)
 
-    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002  as the library calls it
-        # a peer that vanishes or stays silent is no incident
-        get_logger("metrics").debug("scrape_failed", exc_info=True)
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Logs nothing: a peer that vanishes or stays silent is no incident."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -101,4 +118,4 @@ class _Handler(WSGIRequestHandler):
         """Logs nothing: a scrape each few seconds is no news."""
 
     def get_stderr(self) -> io.StringIO:
-        return io.StringIO()  # tracebacks of peers that vanish
+        return io.StringIO()  # tracebacks: of peers that vanish, and what is logged already

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from urllib.error import HTTPError
 
 import pytest
+from prometheus_client import Metric
+from prometheus_client.registry import Collector
 
 from healthcode import metrics_server
 from healthcode.errors import ConfigurationError, UnavailableError
 from healthcode.metrics_server import start_metrics_server
 from healthcode.telemetry import Metrics
+from tests.world.log import json_log
 from tests.world.waiting import PATIENCE_SECONDS, wait_until
 
 IDLE = 200
@@ -66,6 +71,28 @@ def test_a_connection_that_falls_silent_is_closed(
             pass
         wait_until(lambda: threading.active_count() <= before)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_metric_that_fails_is_told() -> None:
+    """Prometheus gets an error, the log names the cause, and not each time anew."""
+
+    class Broken(Collector):
+        def describe(self) -> Iterator[Metric]:
+            return iter(())
+
+        def collect(self) -> Iterator[Metric]:
+            raise ValueError("a metric of ours")
+
+    metrics = Metrics("x")
+    metrics.registry.register(Broken())
+    with json_log() as log, start_metrics_server(metrics, "127.0.0.1:0") as port:
+        assert port is not None
+        for _ in range(5):
+            with pytest.raises(HTTPError, match="500"):
+                scrape(port)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["scrape_failed"] * 3
+    assert "a metric of ours" in lines[0]["exception"]
 
 
 def test_over_ipv6() -> None:
