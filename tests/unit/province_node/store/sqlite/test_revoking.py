@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from healthcode.errors import InvalidInputError, Reason
+from healthcode.errors import InternalError, InvalidInputError, Reason
 from healthcode.storage.sqlite import Database
 from province_node.store.publication import Publication
 from province_node.store.records import IssuedUnder, Killed, Revocation, RevocationReason, Revoked
@@ -94,6 +94,17 @@ def test_a_cut_request_is_finished_by_its_id(store, open_store, monkeypatch, pau
     assert revoke_all(again, now=NOW + 900) == Revoked(CODES - 1, 1)
     assert again.revoking.find_revoked(request("all"), NOW) == Revoked(CODES - 1, 1, repeated=True)
     assert revoked_now(again) == CODES
+
+
+def test_a_store_that_is_closed_ends_the_request_at_its_next_piece(store, open_store, monkeypatch):
+    """As when the node stops: an error of ours, not a library's, and the same id finishes it after the start."""
+    at_pauses(monkeypatch, store.close)
+    with pytest.raises(InternalError):
+        revoke_all(store)
+    again = open_store()
+    assert revoked_now(again) == 3
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    assert revoke_all(again) == Revoked(CODES - 1, 1)
 
 
 def test_a_piece_is_found_without_reading_the_earlier_ones(store):
