@@ -93,7 +93,8 @@ def is_taken_by_tls(leaf_pem: bytes, ca_pems: Iterable[str], now: int) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_client_of(leaf_pem: bytes, authority_pem: str) -> bool:
-    return is_client_of(_certificates(leaf_pem)[0], _certificates(authority_pem)[0])
+    leaf, authority = _certificates(leaf_pem)[:1], _certificates(authority_pem)
+    return any(is_client_of(*pair) for pair in zip(leaf, authority, strict=False))
 
 
 @lru_cache(maxsize=1024)
