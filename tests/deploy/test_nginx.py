@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -34,6 +36,7 @@ from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
 from province_node.wiring import THROUGH_PROXIES
 from tests.contract.world import INTEGRATOR, REALM, Node, World, province
 from tests.deploy import refusals
+from tests.simulator.continuation import send_endless_headers
 from tests.simulator.nginx import SHIPPED, run_nginx, write_shipped
 from tests.simulator.process import free_ports
 from tests.world.certificates import issue_plain_leaf
@@ -42,6 +45,7 @@ from tests.world.waiting import PATIENCE_SECONDS, eventually, until
 NODE = province("31")
 OTHER = PeerId(REALM, PeerKind.INTEGRATOR, "31", "hospital")
 SHARE = 16
+MIB = 1024 * 1024
 
 
 class BusyNode(Node):
@@ -63,11 +67,19 @@ class BusyNode(Node):
 class Front:
     """The proxy and the node behind it."""
 
-    def __init__(self, world: World, port: int, node: BusyNode, server: GrpcServer) -> None:
+    def __init__(
+        self, world: World, port: int, node: BusyNode, server: GrpcServer, nginx: subprocess.Popen[bytes]
+    ) -> None:
         self.world = world
+        self._nginx = nginx
         self.port = port
         self.node = node
         self.server = server
+
+    def memory(self) -> int:
+        """Bytes of the proxy's processes."""
+        processes = Path(f"/proc/{self._nginx.pid}/task/{self._nginx.pid}/children").read_text().split()
+        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 for pid in processes)
 
     def channel(self, shown: CertifiedKey | None) -> grpc.aio.Channel:
         return self.world.channel(self.port, NODE, shown)
@@ -102,8 +114,8 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
         written = write_shipped(
             tmp_path / "nginx", listen=port, node=server.port, proxy=proxy, ca=world.ca("31")
         )
-        stack.enter_context(run_nginx(written, port=port))
-        yield Front(world, port, node, server)
+        nginx = stack.enter_context(run_nginx(written, port=port))
+        yield Front(world, port, node, server, nginx)
 
 
 def test_the_refusals_are_our_own_errors() -> None:
@@ -226,6 +238,21 @@ async def test_a_long_stream_is_not_cut(front: Front) -> None:
         assert (await stream.read()).verdict.item_id == str(number)
     await stream.done_writing()
     assert await stream.read() is grpc.aio.EOF
+
+
+async def test_headers_without_an_end_cost_the_proxy_no_memory(front: Front) -> None:
+    """A stranger's flood of CONTINUATION frames is read and dropped: the node sees nothing of it, and others pass."""
+    before = front.memory()
+    sent = await asyncio.to_thread(
+        send_endless_headers,
+        front.port,
+        NODE.dns_name,
+        time.time() + PATIENCE_SECONDS,
+        most_bytes=128 * MIB,
+    )
+    assert sent >= 128 * MIB
+    assert front.memory() - before < 16 * MIB
+    assert await verify(front.stub(INTEGRATOR)) == INTEGRATOR.uri
 
 
 async def test_a_node_that_is_gone_and_comes_back(front: Front) -> None:
