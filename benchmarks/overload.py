@@ -37,7 +37,7 @@ from tests.world.certificates import Certificates, issue_plain_leaf
 
 ROUNDS = 3
 IN_FLIGHT = (1000, 4000)
-SHARE = 16  # of one caller, in nginx.conf: as many keep the node busy, and nothing is refused
+SHARE = 8  # of one caller, in nginx.conf: as many keep the node busy, and nothing is refused
 SECONDS = 4.0
 WARM_UP_SECONDS = 2.0
 PROBE_PAUSE_SECONDS = 0.005

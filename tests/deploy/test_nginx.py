@@ -44,7 +44,7 @@ from tests.world.waiting import PATIENCE_SECONDS, eventually, until
 
 NODE = province("31")
 OTHER = PeerId(REALM, PeerKind.INTEGRATOR, "31", "hospital")
-SHARE = 16
+SHARE = 8
 MIB = 1024 * 1024
 
 
