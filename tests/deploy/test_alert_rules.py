@@ -61,3 +61,10 @@ def test_lag_expiry_and_clocks_have_alerts_of_which_the_tests_know() -> None:
     }
     assert tried <= set(names)
     assert load("prometheus.yaml")["rule_files"] == ["alerts.yaml"]
+
+
+@pytest.mark.parametrize("page", ["operating.md", "operating.zh-CN.md"])
+def test_the_operating_page_says_what_each_alert_means(page: str) -> None:
+    """Who is woken finds the alert by its name, in the table under “Monitor”."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert {rule["alert"] for rule in rules()} - set(re.findall(r"`(\w+)`", text)) == set()
