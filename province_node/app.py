@@ -19,6 +19,7 @@ from healthcode.storage.lock import lock
 from healthcode.telemetry import Metrics, get_logger
 from province_node.keys.held_keys import forget_held_keys
 from province_node.keys.setup import open_keyring
+from province_node.listeners import build_servers
 from province_node.operations.check import refuse_foreign_certificate, refuse_offline_keys
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.store.opening import note_damage, open_store
@@ -28,7 +29,6 @@ from province_node.wiring import (
     build_core,
     build_publishing,
     build_queries,
-    build_servers,
 )
 
 __all__ = ["Node", "serve"]

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from healthcode.clock import Clock
-from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.forwarded import Proxies
-from healthcode.rpc.mtls.peer_verifier import PeerVerifier
-from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
+from healthcode.identity.peer import PeerKind
 from healthcode.service.reporter import NodeReporter
 from healthcode.service.service_link import ServiceLink
 from healthcode.telemetry import Metrics
 from healthcode.trust.view import TrustView
-from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
-from province_node.api.integrator import FederationServicer, ProvinceNodeServicer
-from province_node.api.issuer import Codes, ProvinceIssuerServicer
+from province_node.api.issuer import Codes
 from province_node.codes.issue import IssueUseCase
 from province_node.codes.kill_key import KillUseCase
 from province_node.codes.revoke import RevokeUseCase
@@ -25,7 +19,6 @@ from province_node.keys.key_watcher import KeyWatcher
 from province_node.keys.keyring import Keyring
 from province_node.metrics import NodeMetrics
 from province_node.operations.alarms import Alarms
-from province_node.people.pseudonym import PseudonymKey
 from province_node.publishing.catch_up import CaughtUp
 from province_node.publishing.head_sender import HeadSender, TrustInUse
 from province_node.publishing.next_head import HeadMaker
@@ -43,24 +36,14 @@ from province_node.threads import NodeThreads
 from province_node.trust import NodeTrust
 
 __all__ = [
-    "PUBLIC_LIMITS",
-    "THROUGH_PROXIES",
     "NodeCore",
     "Publishing",
     "Queries",
-    "Servers",
     "build_codes",
     "build_core",
     "build_publishing",
     "build_queries",
-    "build_servers",
 ]
-
-
-PUBLIC_LIMITS = ServerLimits(streams_per_connection=8)
-"""A caller's connection queues so many calls; the rest waits at the caller, so that it delays others less."""
-THROUGH_PROXIES = ("healthcode.v1.ProvinceNodeService", "grpc.health.v1.Health")
-"""The services that a proxy may call for its clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,67 +229,3 @@ def build_queries(core: NodeCore) -> Queries:
         clock=core.clock,
     )
     return Queries(answer, ask, link)
-
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """`public` serves integrators and the gateway, `issuers` the province's own back ends."""
-
-    public: GrpcServer
-    issuers: GrpcServer
-
-
-def build_servers(core: NodeCore, codes: Codes, queries: Queries, *, reuse_port: bool) -> Servers:
-    """Both listeners, with their services."""
-    settings = core.settings
-    gateway = PeerId(settings.realm, PeerKind.GATEWAY)
-    public = _server(
-        core,
-        settings.listen,
-        lambda: core.trust.ca_for(gateway),
-        replace(PUBLIC_LIMITS, reuse_port=reuse_port),
-    )
-    public.add(
-        province_node_pb2.DESCRIPTOR.services_by_name["ProvinceNodeService"],
-        ProvinceNodeServicer(trust=core.trust.view, ask=queries.ask, clock=core.clock, metrics=core.counters),
-    )
-    public.add(
-        federation_pb2.DESCRIPTOR.services_by_name["FederationService"],
-        FederationServicer(answer=queries.answer, metrics=core.counters),
-    )
-    issuers = _server(core, settings.issuer_listen, lambda: (), ServerLimits(reuse_port=reuse_port))
-    servicer = ProvinceIssuerServicer(
-        codes,
-        threads=core.threads,
-        pseudonym_key=PseudonymKey(core.keyring.holder_secret()),
-        clock=core.clock,
-        metrics=core.counters,
-    )
-    issuers.add(province_issuer_pb2.DESCRIPTOR.services_by_name["ProvinceIssuerService"], servicer)
-    return Servers(public, issuers)
-
-
-def _server(
-    core: NodeCore, listen: str, client_cas: Callable[[], Sequence[str]], limits: ServerLimits
-) -> GrpcServer:
-    """A listener. It accepts clients of our own CA always, and of `client_cas` in addition."""
-    settings = core.settings
-    return GrpcServer(
-        listen,
-        ServerTls(
-            settings.tls,
-            client_cas=client_cas,
-            realm=settings.realm,
-            peer=PeerId(settings.realm, PeerKind.PROVINCE, settings.participant),
-            clock=core.clock,
-        ),
-        metrics=core.metrics,
-        verifier=PeerVerifier(
-            realm=settings.realm,
-            ca_for=core.trust.ca_for,
-            clock=core.clock,
-            proxies=Proxies(settings.proxy.public_keys, THROUGH_PROXIES),
-        ),
-        participant=settings.participant,
-        limits=replace(limits, idle_seconds=settings.stream.idle_seconds),
-    )

@@ -14,7 +14,7 @@ from healthcode.v1 import gateway_pb2
 from healthcode.v1.gateway_pb2_grpc import GatewayServiceStub
 from healthcode.v1.province_node_pb2 import VerifyRequest, VerifyStreamRequest
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
-from province_node.wiring import PUBLIC_LIMITS
+from province_node.listeners import PUBLIC_LIMITS
 from tests.contract.world import GATEWAY, INTEGRATOR, Node, World, province
 from tests.simulator.refusing_server import ErrorCode, RefusingServer
 from tests.world.waiting import PATIENCE_SECONDS

@@ -8,7 +8,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from healthcode.rpc.mtls.forwarded import HEADER
-from province_node.wiring import PUBLIC_LIMITS, THROUGH_PROXIES
+from province_node.listeners import PUBLIC_LIMITS, THROUGH_PROXIES
 from tests.deploy import refusals
 
 FILE = Path(__file__).parents[2] / "deploy" / "envoy" / "envoy.yaml"

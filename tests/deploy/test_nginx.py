@@ -33,7 +33,7 @@ from healthcode.rpc.status_mapping import decode_status, rpc_errors
 from healthcode.v1 import province_issuer_pb2, province_node_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
-from province_node.wiring import THROUGH_PROXIES
+from province_node.listeners import THROUGH_PROXIES
 from tests.contract.world import INTEGRATOR, REALM, Node, World, province
 from tests.deploy import refusals
 from tests.simulator.continuation import send_endless_headers

@@ -21,9 +21,9 @@ from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics, configure_logging, start_metrics_server
 from healthcode.v1 import province_node_pb2
 from province_node.api.integrator import ProvinceNodeServicer
+from province_node.listeners import PUBLIC_LIMITS, THROUGH_PROXIES
 from province_node.metrics import NodeMetrics
 from province_node.queries.ask import AskUseCase
-from province_node.wiring import PUBLIC_LIMITS, THROUGH_PROXIES
 from tests.unit.verification.realm import REALM, code, view
 from tests.world.clock import ManualClock
 

@@ -29,7 +29,7 @@ from healthcode.trust.view import TrustView
 from healthcode.v1 import federation_pb2, gateway_pb2, province_node_pb2
 from healthcode.v1.gateway_pb2_grpc import GatewayServiceStub
 from healthcode.wire.question import QueryMode, decode_question
-from province_node.wiring import PUBLIC_LIMITS
+from province_node.listeners import PUBLIC_LIMITS
 from tests.simulator.process import free_ports
 from tests.simulator.realm import SimulatedRealm
 from tests.world.certificates import Certificates
