@@ -17,6 +17,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import truediv
 from pathlib import Path
 
 import grpc
@@ -29,7 +30,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.certificate import public_key_of
 from healthcode.rpc.mtls.tls_files import CertifiedKey
-from tests.simulator.h2load import finished_per_second, run_presenter, start_h2load
+from tests.simulator.h2load import count_failed, run_presenter, start_h2load
 from tests.simulator.nginx import run_nginx, write_shipped
 from tests.simulator.process import free_ports
 from tests.simulator.verify_node import NODE, REALM, VERIFY, request_bytes
@@ -61,11 +62,12 @@ def overload() -> Iterator[Figure]:
         for _ in range(ROUNDS):
             for load, into in found.items():
                 asyncio.run(stage.measure(load, into))
-    most = statistics.median(found[SHARE].answered)
+    most = found[SHARE].answered
     alone = _p99(found[0].delays)
     for load in IN_FLIGHT:
         print(
-            f"{load} in flight: {statistics.median(found[load].answered):.0f} of {most:.0f} answered/s, "
+            f"{load} in flight: {statistics.median(found[load].answered):.0f} answered/s "
+            f"of {statistics.median(most):.0f}, "
             f"prober's p99 {_p99(found[load].delays) * 1e3:.1f} of {alone * 1e3:.1f} ms, "
             f"other calls {dict(found[load].endings)}",
             file=sys.stderr,
@@ -73,7 +75,7 @@ def overload() -> Iterator[Figure]:
     yield Figure(
         "verify_overload_goodput",
         "Verify behind nginx, 1,000 or 4,000 calls in flight: answered ÷ the most without a surge, the worse",
-        min(statistics.median(found[load].answered) for load in IN_FLIGHT) / most,
+        min(statistics.median(map(truediv, found[load].answered, most)) for load in IN_FLIGHT),
         "ratio",
         ">= 0.8",
         ROUNDS,
@@ -121,9 +123,12 @@ class Stage(contextlib.ExitStack):
         request = request_bytes()
         self._message.write_bytes(b"\0" + len(request).to_bytes(4) + request)
         node, self._metrics, self._front = free_ports(3)
-        # the node has a core of its own, as a machine of its own would; the rest shares the others
-        first, *others = sorted(os.sched_getaffinity(0))
+        # the node has a core of its own, as a machine of its own would; the rest, this process too, shares the others
+        cores = os.sched_getaffinity(0)
+        first, *others = sorted(cores)
         self._others = ",".join(map(str, others or [first]))
+        os.sched_setaffinity(0, others or [first])
+        self.callback(os.sched_setaffinity, 0, cores)
         command = [sys.executable, "-m", "tests.simulator.verify_node", tls, f"127.0.0.1:{node}"]
         options = [f"127.0.0.1:{self._metrics}", "--proxy", public_key_of(proxy.certificate_pem)]
         process = subprocess.Popen(
@@ -163,7 +168,7 @@ class Stage(contextlib.ExitStack):
             await asyncio.sleep(SECONDS)
         into.answered.append((self._answered() - before) / (time.monotonic() - started))
         output, _ = await asyncio.to_thread(load.communicate)
-        finished_per_second(output)  # it ran to its end
+        into.endings["reset or cut off"] += count_failed(output)
 
     def _answered(self) -> float:
         """Calls of Verify that the node has answered, by its own metrics."""
