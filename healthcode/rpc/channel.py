@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
-from collections.abc import Awaitable, Callable, Iterable
+import time
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Self
 
 import grpc
@@ -95,54 +97,60 @@ def open_channel(
         # no connections shared between channels, so that closing a channel closes its connections
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    interceptors: list[grpc.aio.ClientInterceptor] = [_RepeatRefused()]
-    return _Channel(grpc.aio.secure_channel(target, credentials, options=options, interceptors=interceptors))
+    return _Channel(grpc.aio.secure_channel(target, credentials, options=options))
 
 
-class _RepeatRefused(grpc.aio.UnaryUnaryClientInterceptor):
-    """Repeats a unary call that the server's limit of streams refused, until it is taken, within its deadline."""
+class _RepeatedCall:
+    """A unary call that is begun again while the server's limit of streams refuses it, within its deadline."""
 
     # the server has not begun such a call (RFC 9113 §8.7); gRPC's own retries are few and throttled, and grpcio's
-    # server counts a stream for some moments after its caller has the answer
+    # server counts a stream for some moments after its caller has the answer. An interceptor would cost a task a call
 
-    async def intercept_unary_unary(
-        self,
-        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]],
-        client_call_details: grpc.aio.ClientCallDetails,
-        request: Any,
-    ) -> Any:
-        loop, details = asyncio.get_running_loop(), client_call_details
-        until = None if details.timeout is None else loop.time() + details.timeout
+    def __init__(self, begin: Callable[[float | None], Any], timeout: float | None) -> None:
+        self._begin = begin
+        self._until = None if timeout is None else time.monotonic() + timeout
+        self._call = begin(timeout)
+        self._is_cancelled = False
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._finish().__await__()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+    def cancel(self) -> bool:
+        self._is_cancelled = True
+        is_first: bool = self._call.cancel()
+        return is_first
+
+    async def code(self) -> grpc.StatusCode:
+        with contextlib.suppress(grpc.RpcError):
+            await self
+        code: grpc.StatusCode = await self._call.code()
+        return code
+
+    async def _finish(self) -> Any:
         pause = _FIRST_PAUSE_SECONDS
         for _ in range(_REPEATS):
-            call = await continuation(details, request)
             try:
-                code = await call.code()
-            except asyncio.CancelledError:
-                call.cancel()
-                raise
-            # not all at once again
-            wait = pause * random.uniform(0.5, 1.5)  # noqa: S311  no secret
-            is_late = until is not None and loop.time() + wait >= until
-            if is_late or not is_refused_stream(code, await call.details() or ""):
-                break
+                return await self._call
+            except grpc.RpcError as error:
+                wait = pause * random.uniform(0.5, 1.5)  # noqa: S311  so that not all come again at once
+                is_late = self._until is not None and time.monotonic() + wait >= self._until
+                if is_late or not is_refused_stream(error.code(), error.details() or ""):
+                    raise
             await asyncio.sleep(wait)
+            if self._is_cancelled:
+                raise asyncio.CancelledError
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-            if until is not None:
-                details = grpc.aio.ClientCallDetails(
-                    details.method,
-                    until - loop.time(),
-                    details.metadata,
-                    details.credentials,
-                    details.wait_for_ready,
-                )
-        return call
+            self._call = self._begin(None if self._until is None else self._until - time.monotonic())
+        return await self._call
 
 
 class _Channel(grpc.aio.Channel):
     """A channel whose calls demand a deadline."""
 
-    # a wrapper: the library's interceptors of streams leave generators running
+    # a wrapper: the library's interceptors start a task for each call and leave generators of streams running
 
     def __init__(self, inner: grpc.aio.Channel) -> None:
         self._inner = inner
@@ -166,7 +174,12 @@ class _Channel(grpc.aio.Channel):
         await self._inner.channel_ready()
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return _demanding(method, self._inner.unary_unary(method, *args, **kwargs))
+        call = _demanding(method, self._inner.unary_unary(method, *args, **kwargs))
+
+        def repeated(request: Any, *, timeout: float | None = None, **options: Any) -> _RepeatedCall:
+            return _RepeatedCall(lambda seconds: call(request, timeout=seconds, **options), timeout)
+
+        return repeated
 
     def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
         return _demanding(method, self._inner.unary_stream(method, *args, **kwargs))

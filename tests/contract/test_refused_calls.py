@@ -17,7 +17,7 @@ from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
 from province_node.listeners import PUBLIC_LIMITS
 from tests.contract.world import GATEWAY, INTEGRATOR, Node, World, province
 from tests.simulator.refusing_server import ErrorCode, RefusingServer
-from tests.world.waiting import PATIENCE_SECONDS
+from tests.world.waiting import PATIENCE_SECONDS, until
 
 
 async def connect(
@@ -74,6 +74,20 @@ async def test_calls_refused_in_the_first_burst_are_repeated(world: World) -> No
     try:
         await asyncio.gather(*(ask(stub) for _ in range(300)))
         assert server.calls == 592
+    finally:
+        await server.close()
+
+
+async def test_a_call_that_is_begun_again_and_again_can_be_cancelled(world: World) -> None:
+    """The caller's cancel ends the repetition, too."""
+    server, stub = await connect(world, lambda _: ErrorCode.REFUSED_STREAM, retries=False)
+    try:
+        call = stub.Ask(gateway_pb2.AskRequest(), timeout=PATIENCE_SECONDS)
+        waiting = asyncio.ensure_future(call)
+        await until(lambda: server.calls >= 3)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
     finally:
         await server.close()
 
