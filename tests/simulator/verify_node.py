@@ -14,11 +14,12 @@ from typing import cast
 
 from healthcode.clock import SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.metrics_server import start_metrics_server
 from healthcode.rpc.mtls.forwarded import Proxies
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerTls
 from healthcode.settings import TlsSettings
-from healthcode.telemetry import Metrics, configure_logging, start_metrics_server
+from healthcode.telemetry import Metrics, configure_logging
 from healthcode.v1 import province_node_pb2
 from province_node.api.integrator import ProvinceNodeServicer
 from province_node.listeners import PUBLIC_LIMITS, THROUGH_PROXIES
