@@ -22,12 +22,14 @@ NOW = 1_795_248_000
 DAY_SECONDS = 86_400
 TODAY = NOW // DAY_SECONDS
 PAUSE_SECONDS = 0.001
+ALONE_SECONDS = 30
 
 
-@benchmark("prune_stall_ms", "prune_stall_median_ms")
+@benchmark("prune_stall_ms", "prune_stall_median_ms", "write_alone_longest_ms")
 def prune_stall() -> Iterator[Figure]:
-    """The longest of the writes that other calls make while a million expired codes are pruned."""
+    """The longest of the writes that other calls make while a million expired codes are pruned, and before that."""
     with _store_of_codes(TODAY - 5) as store:
+        alone, _ = _waits_while(store, lambda: time.sleep(ALONE_SECONDS))
         writes, _ = _waits_while(store, lambda: store.prune(NOW))
         left = store.counts(0)["codes_out"]
     if left:
@@ -35,6 +37,9 @@ def prune_stall() -> Iterator[Figure]:
     what = f"a write of another call while {CODES:,} expired codes are pruned"
     yield _figure("prune_stall_ms", f"{what}: the longest of {len(writes)}", max(writes), "<= 100")
     yield _figure("prune_stall_median_ms", f"{what}: the median", statistics.median(writes))
+    # the disk's own share: on a machine that does much else, it alone can be above the goal
+    what = f"a write while nothing is pruned, for {ALONE_SECONDS} s: the longest of {len(alone)}"
+    yield _figure("write_alone_longest_ms", what, max(alone))
 
 
 @benchmark("revoke_stall_ms", "revoke_stall_lookup_ms", "revoke_seconds", "count_stall_lookup_ms")
