@@ -5,6 +5,7 @@ JSON: {"ready": bool, "findings": [{"what", "grade": "OK|WARNING|FAILED", "detai
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -77,9 +78,10 @@ def look_at_files(folder: Path) -> Finding:
     what = "files"
     try:
         found = list(find_unreadable(folder))
-        owner = user_name(folder.stat().st_uid)
+        status = folder.stat()
     except OSError as error:
         return Finding(what, Grade.FAILED, f"{error.filename} cannot be read: {error.strerror}")
+    owner = user_name(status.st_uid)
     if not found:
         return Finding(what, Grade.OK, f"user {owner} can read them all")
     names = ", ".join(str(path.relative_to(folder)) for path in found[:_NAMED])
@@ -87,7 +89,8 @@ def look_at_files(folder: Path) -> Finding:
     return Finding(
         what,
         Grade.WARNING,
-        f"user {owner}, whose folder this is, cannot read {names}{more}: run `chown -R {owner} {folder}` as root",
+        f"user {owner}, whose folder this is, cannot read {names}{more}: run `chown -R {status.st_uid}:{status.st_gid} "
+        f"{shlex.quote(str(folder.absolute()))}` as root",
     )
 
 

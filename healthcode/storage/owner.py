@@ -52,6 +52,13 @@ def acting_as_owner(folder: Path) -> Iterator[None]:
         ) from error
     try:
         yield
+    except ImportError as error:  # a part of the program that is loaded late
+        if os.access(error.path or __file__, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise
+        raise ConfigurationError(
+            f"user {user_name(owner.st_uid)}, whose folder this is, cannot read the program at {Path(__file__).parents[2]}: "
+            "install it where that user can read it, as the service needs it too"
+        ) from error
     finally:
         if os.getuid() == caller:  # else `stay_owner` gave root up
             _become(*before)

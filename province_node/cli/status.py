@@ -118,9 +118,13 @@ def status(root: Path, as_json: bool) -> None:
     }
     print_result(data, as_json=as_json, table=_table)
     if not data["serving"]:
-        click.echo(
-            f"warning: the node in {root} does not serve: start it with `province-node serve`", err=True
+        cure = (
+            "start it with `province-node serve`"
+            if held is None
+            else f"a process runs, but nothing answers at {settings.listen} from here: run this where it runs (in a "
+            "container: in the same one), or look into its log"
         )
+        click.echo(f"warning: the node in {root} does not serve: {cure}", err=True)
         exit_with(EXIT_UNAVAILABLE)
 
 

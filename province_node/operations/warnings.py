@@ -80,7 +80,12 @@ def held_warnings(files: Iterable[tuple[str, str | None]], held: HeldKeys | None
     if held is None or not held.opened:  # it starts, and opens them now
         return
     for name, kid in files:
-        if held.lacks(name, kid) or name in held.unreadable:
+        if name in held.opened and name in held.unreadable:
+            yield (
+                f"key {held.opened[name].kid or 'file'} is held in memory and signs on, but its file {name} can no longer be "
+                f"read: {held.unreadable[name]}. Mend the file before any restart, which would end its use; `check` says how"
+            )
+        elif held.lacks(name, kid) or name in held.unreadable:
             yield (
                 f"key {kid or 'file'} is in the folder ({name}), but the running node does not hold it, and signs nothing "
                 f"with it: {held.unreadable.get(name, _NOT_LOOKED)}"

@@ -20,6 +20,7 @@ from healthcode.cli.console import (
     print_result,
     rows,
 )
+from healthcode.storage.lock import is_locked
 from trust_registry.cli.founding import print_founding
 from trust_registry.cli.health import is_serving
 from trust_registry.cli.option import dir_option, open_reading
@@ -48,7 +49,13 @@ def status(folder: Path, as_json: bool) -> None:
     serving = asyncio.run(is_serving(registry.settings))
     print_result({"serving": serving, **status_of(registry)}, as_json=as_json, table=_tell)
     if not serving:
-        click.echo(f"warning: nobody serves {folder}: start it with `trust-registry serve`", err=True)
+        cure = (
+            f"a process runs, but nothing answers at {registry.settings.server.public_listen} from here: run this where it "
+            "runs (in a container: in the same one), or look into its log"
+            if is_locked(registry.folder.serving)
+            else "start it with `trust-registry serve`"
+        )
+        click.echo(f"warning: the registry in {folder} does not serve: {cure}", err=True)
         exit_with(EXIT_UNAVAILABLE)
 
 

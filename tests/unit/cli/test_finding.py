@@ -31,7 +31,9 @@ def test_files_that_the_owner_cannot_read_are_named() -> None:
             found = look_at_files(folder)
         assert found.grade is Grade.WARNING
         assert "keys/live.key, proposals/one.json" in found.detail
-        assert "chown -R" in found.detail
+        # numbers: a user without a name is `#54321`, which a shell takes for a comment
+        assert f"`chown -R {OTHER}:" in found.detail
+        assert f" {folder.absolute()}`" in found.detail
         assert look_at_files(folder / "keys").grade is (Grade.OK if IS_ROOT else Grade.WARNING)
 
 

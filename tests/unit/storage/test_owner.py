@@ -159,3 +159,18 @@ def test_a_process_that_serves_gives_root_up(folder: Path) -> None:
                 status = 2
         os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_program_that_the_owner_cannot_read_is_told(folder: Path, tmp_path: Path) -> None:
+    """A part that is loaded late, from an installation of root's alone: what to do, not a fault of ours."""
+    if not IS_ROOT:
+        pytest.skip("needs root: another user never acts as the owner")  # told in pytest's summary
+    part = tmp_path / "part.py"
+    part.write_text("")
+    part.chmod(0o600)
+    tmp_path.chmod(0o700)
+    with pytest.raises(ConfigurationError, match="cannot read the program"), acting_as_owner(folder):
+        raise ModuleNotFoundError("No module named 'part'", name="part", path=str(part))
+    with pytest.raises(ModuleNotFoundError), acting_as_owner(folder):
+        raise ModuleNotFoundError("No module named 'x'", name="x", path="/etc/hostname")
+    assert os.geteuid() == os.getuid()

@@ -32,5 +32,5 @@ def test_tables_are_for_people(registry: Registry, shanghai: Province) -> None:
         # nobody serves this one, and status says so
         assert result.exit_code == (4 if command == ("status",) else 0), result.output
         assert result.stdout.strip()
-    assert "nobody serves" in run(registry, "status").stderr
+    assert "does not serve: start it" in run(registry, "status").stderr
     assert PEM not in run(registry, "status").output

@@ -106,4 +106,9 @@ def test_a_key_that_the_running_node_does_not_hold_is_told() -> None:
     assert "key 0b is in the folder (paper.key)" in unreadable
     assert "no right" in unreadable
     assert "every ten seconds" in not_looked
+    (lost,) = held_warnings(
+        [("live.key", None)], held.model_copy(update={"unreadable": {"live.key": "no right"}})
+    )
+    assert "key 0a is held in memory and signs on" in lost
+    assert "before any restart" in lost
     assert list(held_warnings(files, None)) == list(held_warnings(files, HeldKeys(started=NOW))) == []
