@@ -24,6 +24,7 @@ BLOCK = re.compile(
     r"^```sh\n(install -m 0400 \S*/trust-registry/passphrase .*?)^```$", re.MULTILINE | re.DOTALL
 )
 REALM = "test-unit"
+pytestmark = pytest.mark.long
 
 
 def start_unit(machine: Path, log: Path) -> AbstractContextManager[Service]:

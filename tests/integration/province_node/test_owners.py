@@ -23,7 +23,7 @@ from tests.simulator.fork_server import run_forked
 from tests.world.users import IS_ROOT, OTHER, STRANGER, give, owners_below
 from tests.world.waiting import eventually, wait_until
 
-pytestmark = pytest.mark.xdist_group("province_node_owners")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("province_node_owners")]
 
 
 @pytest.fixture(scope="module")
