@@ -53,7 +53,8 @@ async def follow_registry(
     )
     try:
         await _open_folder(settings, registry, (GrpcSource(stub, loop, name=name), *mirrors))
-        sources = (GrpcSource(stub, loop, name=name, member=files_link), *mirrors)
+        source = GrpcSource(stub, loop, name=name, member=files_link)
+        sources = (source, *mirrors)
         follower = TrustFollower(
             settings.trust.folder,
             TrustClient(settings.trust.folder, sources),
@@ -63,6 +64,7 @@ async def follow_registry(
             poll_seconds=settings.trust.poll_seconds,
             member=watch_link,
         )
+        follower.on_refresh_failed = source.rest_member
         try:
             if not await asyncio.to_thread(follower.open):
                 await follower.refresh_now()

@@ -23,6 +23,10 @@ __all__ = ["start_metrics_server"]
 
 _MAX_CONNECTIONS = 16
 _IDLE_SECONDS = 10
+_KEPT_SECONDS = 1.0
+_MAX_KEPT = 8
+# what prometheus_client's answer depends on
+_ASKED_BY = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING")
 
 _App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -43,7 +47,7 @@ def start_metrics_server(metrics: Metrics, listen: str | None) -> Iterator[int |
         raise kind(
             f"/metrics cannot listen on {listen}: {error.strerror}; choose another [metrics] listen"
         ) from error
-    server.set_app(_logging_failures(make_wsgi_app(metrics.registry)))
+    server.set_app(_logging_failures(_rendering_once(make_wsgi_app(metrics.registry))))
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:
@@ -52,6 +56,27 @@ def start_metrics_server(metrics: Metrics, listen: str | None) -> Iterator[int |
         server.shutdown()
         server.server_close()
         thread.join(timeout=5)
+
+
+def _rendering_once(app: _App) -> _App:
+    """`app`, run by one thread at a time; an answer of the last second is given again. So a flood costs little."""
+    lock = threading.Lock()
+    kept: dict[tuple[str, ...], tuple[float, tuple[Any, ...], list[bytes]]] = {}
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        asked = tuple(str(environ.get(name, ""))[:200] for name in _ASKED_BY)
+        with lock:
+            found = kept.get(asked)
+            if found is None or time.monotonic() - found[0] > _KEPT_SECONDS:
+                head: list[tuple[Any, ...]] = []
+                body = list(app(environ, lambda *given: head.append(given)))
+                if len(kept) >= _MAX_KEPT:
+                    kept.clear()
+                found = kept[asked] = (time.monotonic(), head[0], body)
+        start_response(*found[1])
+        return found[2]
+
+    return serve
 
 
 def _logging_failures(app: _App) -> _App:
@@ -81,7 +106,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     def __init__(self, listen: str) -> None:
         host, port = split_address(listen)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._open: dict[socket.socket, None] = {}  # in the order of their arrival
+        self.open_connections: dict[socket.socket, None] = {}  # in the order of their arrival
         self._lock = threading.Lock()
         super().__init__((host, port), _Handler)
 
@@ -94,17 +119,19 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]  # a TCP server
         with self._lock:
-            oldest = next(iter(self._open)) if len(self._open) >= _MAX_CONNECTIONS else None
+            oldest = (
+                next(iter(self.open_connections)) if len(self.open_connections) >= _MAX_CONNECTIONS else None
+            )
             if oldest is not None:
-                del self._open[oldest]
+                del self.open_connections[oldest]
                 with suppress(OSError):
                     oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and closes it
-            self._open[request] = None
+            self.open_connections[request] = None
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]  # as above
         with self._lock:
-            self._open.pop(request, None)
+            self.open_connections.pop(request, None)
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -113,6 +140,11 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
 class _Handler(WSGIRequestHandler):
     timeout = _IDLE_SECONDS  # for each read and write
+
+    def parse_request(self) -> bool:
+        """Also refuses a request whose connection was cut while it was read: its end is no end of the headers."""
+        is_whole = super().parse_request()
+        return is_whole and self.connection in self.server.open_connections  # type: ignore[attr-defined]  # ours
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name
         """Logs nothing: a scrape each few seconds is no news."""

@@ -75,6 +75,7 @@ class NodeTrust:
             on_view=on_view,
             member=self._links[1],
         )
+        self._follower.on_refresh_failed = registry.rest_member
 
     async def open(self) -> None:
         """Opens the trust on disk; needs the registry only if there is none.

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["GrpcSource", "check_source", "connect_source", "open_mirror", "open_mirrors", "open_source"]
 
 REGISTRY_NAME = "registry.healthcode"
+_PUBLIC_EVERY_SECONDS = 300.0
 _MEMBER_REST_SECONDS = 30.0
 """After a failure of the members' listener, for so long only the public one is asked."""
 
@@ -48,7 +49,8 @@ class GrpcSource:
     """A TrustSource over FetchFile. `fetch` must not be called in the loop's thread.
 
     `stub` is of the public listener. With `member`, a link with our certificate, files come over the places
-    that the registry keeps for members, and over the public listener only while that fails.
+    that the registry keeps for members: not while that fails, after `rest_member`, and once in five minutes, so that
+    a listener that serves old or wrong files does not hold us back.
     A file may take `timeout_seconds`, and 1 s more for each 64 KiB of its maximum size.
     """
 
@@ -64,6 +66,7 @@ class GrpcSource:
         self._stub = stub
         self._member = member
         self._member_rests_until = 0.0
+        self._public_was_asked = time.monotonic()
         self._loop = loop
         self._name = name
         self._timeout_seconds = timeout_seconds
@@ -95,7 +98,13 @@ class GrpcSource:
                 f"{self._name}: we are stopping", reason=Reason.TRUST_UNAVAILABLE
             ) from error
 
+    def rest_member(self) -> None:
+        """Asks the public listener for a while: what came over the other did not do."""
+        self._member_rests_until = time.monotonic() + _MEMBER_REST_SECONDS
+
     async def _fetch(self, path: str, max_bytes: int) -> bytes:
+        if time.monotonic() - self._public_was_asked > _PUBLIC_EVERY_SECONDS:
+            self.rest_member()
         if self._member is not None and time.monotonic() >= self._member_rests_until:
             try:
                 stub = TrustRegistryServiceStub(await self._member.channel())
@@ -103,8 +112,9 @@ class GrpcSource:
             except HealthcodeError as error:
                 if isinstance(error, NotFoundError) or error.reason is Reason.TOO_LARGE:
                     raise
-                self._member_rests_until = time.monotonic() + _MEMBER_REST_SECONDS
+                self.rest_member()
                 get_logger("trust").info("members_listener_failed", reason=error.reason, why=error.message)
+        self._public_was_asked = time.monotonic()
         return await self._fetch_from(self._stub, path, max_bytes)
 
     async def _fetch_from(self, stub: TrustRegistryServiceAsyncStub, path: str, max_bytes: int) -> bytes:

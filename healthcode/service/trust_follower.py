@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from healthcode.clock import Clock
-from healthcode.errors import HealthcodeError, Reason, TrustError
+from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableError
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.background import BackgroundTask
 from healthcode.service.service_link import ServiceLink
@@ -32,6 +32,9 @@ __all__ = ["TrustFollower"]
 FIRST_BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 5.0
 
+# a stream that ends sooner, though with OK, is no way to hear of anything
+_SHORT_LIFE_SECONDS = 1.0
+
 # between two refreshes, however often the watch wakes us; doubled while refreshes change nothing
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
@@ -44,7 +47,7 @@ class TrustFollower:
     there is no watch, only the poll. With `member`, a link with our certificate, the watch takes one of the places
     that strangers cannot use up, and the public listener only when that fails.
     `on_setback` is called if the registry may have been restored from a backup: its stream came back after
-    an outage, or all sources serve older files than ours.
+    an outage, or all sources serve older files than ours. `on_refresh_failed` is called after each refresh that failed.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class TrustFollower:
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._on_view = on_view
+        self.on_refresh_failed: Callable[[], None] = lambda: None
         self.on_setback: Callable[[], None] | None = None
         self._view: TrustView | None = None
         self._wake = asyncio.Event()
@@ -110,6 +114,7 @@ class TrustFollower:
                 result = await loop.run_in_executor(self._executor, self._client.refresh, self._clock.now())
             except HealthcodeError as error:
                 self._monitor.refresh_failed(error)
+                self.on_refresh_failed()
                 if error.reason is Reason.TRUST_ROLLBACK:
                     self._report_setback()
                 self._report_sources_and_clock()
@@ -169,18 +174,21 @@ class TrustFollower:
         way = 0
         backoff = FIRST_BACKOFF_SECONDS
         was_lost = False
+        loop = asyncio.get_running_loop()
         while True:
+            opened = loop.time()
             known = 0 if self._view is None else self._view.timestamp_version
             try:
                 with rpc_errors("the registry"):
                     request = trust_registry_pb2.WatchTrustRequest(known_timestamp_version=known)
                     async for news in (await ways[way]()).WatchTrust(request):
-                        backoff = FIRST_BACKOFF_SECONDS
                         if was_lost:
                             was_lost = False
                             self._report_setback()
                         if self._view is None or news.timestamp_version != self._view.timestamp_version:
                             self._wake.set()
+                if loop.time() - opened < _SHORT_LIFE_SECONDS:
+                    raise UnavailableError("the registry ends its streams at once")
                 # the server ends its streams with OK now and then: open the next one
                 way, backoff = 0, FIRST_BACKOFF_SECONDS
             except HealthcodeError as error:

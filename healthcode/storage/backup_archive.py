@@ -26,7 +26,7 @@ from healthcode.storage.owner import as_caller
 __all__ = ["BackupKind", "Manifest", "check_target", "remove_abandoned", "unpack", "write_archive"]
 
 _MANIFEST = "manifest.json"
-_MAX_SMALL_BYTES = 1 << 22
+_MAX_MANIFEST_BYTES = 1 << 26
 _ABANDONED_SECONDS = 3600
 _LEFTOVERS = (".partial", ".part", ".db", ".copy")
 
@@ -99,7 +99,12 @@ def write_archive(
         open_atomic(target, mode=0o600, rights=as_caller) as out,
         tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        _add(archive, _MANIFEST, json.dumps(data, indent=1).encode())
+        manifest_json = json.dumps(data, indent=1).encode()
+        if len(manifest_json) > _MAX_MANIFEST_BYTES:
+            raise ConfigurationError(
+                f"{len(files)} files are more than one backup can name: {kind.title} has too many"
+            )
+        _add(archive, _MANIFEST, manifest_json)
         for name, file in files.items():
             if isinstance(file, bytes):
                 _add(archive, name, file)
@@ -147,7 +152,7 @@ def _read_manifest(
     is_manifest = first is not None and first.name == _MANIFEST and first.isreg()
     data = archive.extractfile(first) if first is not None and is_manifest else None
     try:
-        found = json.loads(b"" if data is None else data.read(_MAX_SMALL_BYTES))
+        found = json.loads(b"" if data is None else data.read(_MAX_MANIFEST_BYTES))
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not _is_valid(found, kind):
@@ -172,7 +177,8 @@ def _members(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, IO[byt
     for member in archive:
         if member.name == _MANIFEST:
             continue
-        data = archive.extractfile(member) if member.isreg() else None
+        # a sparse member is as long as it says, whatever the archive's own length
+        data = archive.extractfile(member) if member.isreg() and not member.issparse() else None
         if data is None:
             raise InvalidInputError(f"the backup contains {member.name}, which is not a regular file")
         yield member, data

@@ -38,6 +38,8 @@ def acting_as_owner(folder: Path) -> Iterator[None]:
     # Not root with a chown afterwards: the owner may be an attacker. The kernel then keeps root's rights out of the
     # links that it put into its folder, whatever a command reads or writes there.
     owner = _nearest(folder).stat()
+    if os.geteuid() == _ROOT:
+        _refuse_foreign_path(folder, owner.st_uid)
     if os.geteuid() != _ROOT or owner.st_uid == _ROOT:
         yield
         return
@@ -141,6 +143,22 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"#{uid}"
+
+
+def _refuse_foreign_path(folder: Path, owner: int) -> None:
+    """Raises ConfigurationError if a third user owns the folder's link or a folder above it, who could exchange it."""
+    # as sshd does it (StrictModes); otherwise a link in a user's folder chooses what root acts as, and where
+    path = folder.absolute()
+    for each in (path, *path.parents):
+        try:
+            status = each.lstat()
+        except OSError:
+            continue
+        if status.st_uid not in (_ROOT, owner):
+            raise ConfigurationError(
+                f"{each} belongs to user {user_name(status.st_uid)}, who could put something else in the place of "
+                f"{folder}, which belongs to user {user_name(owner)}: name a folder below folders of root or of its owner"
+            )
 
 
 def _nearest(folder: Path) -> Path:

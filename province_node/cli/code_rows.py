@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,19 @@ class RowWriter:
         assert self._path is not None  # noqa: S101  without one there is standard output
         try:
             with as_caller():
-                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                descriptor = os.open(
+                    self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600
+                )
+                if (
+                    not stat.S_ISREG(os.fstat(descriptor).st_mode)
+                    or os.fstat(descriptor).st_uid != os.geteuid()
+                ):
+                    os.close(descriptor)
+                    raise InvalidInputError(
+                        f"{self._path} is another user's, or no file: choose another path"
+                    )
+                os.fchmod(descriptor, 0o600)
+                os.ftruncate(descriptor, 0)
         except OSError as error:
             raise InvalidInputError(f"{self._path} cannot be written: {error.strerror}") from error
         return os.fdopen(descriptor, "w", encoding="utf-8")

@@ -13,8 +13,9 @@ from types import MappingProxyType
 import pytest
 
 from healthcode.clock import SystemClock
+from healthcode.errors import NotFoundError
 from healthcode.identity.peer import PeerKind
-from healthcode.rpc.server import GrpcServer, ServerLimits
+from healthcode.rpc.server import CallInfo, GrpcServer, ServerLimits
 from healthcode.service.registry_source import GrpcSource
 from healthcode.service.service_link import ServiceLink
 from healthcode.service.trust_follower import TrustFollower
@@ -23,7 +24,12 @@ from healthcode.trust.client import TrustClient
 from healthcode.trust.format.json_files import ServiceEntry
 from healthcode.trust.store import init_trust
 from healthcode.trust.view import TrustView
-from healthcode.v1.trust_registry_pb2 import WatchTrustRequest
+from healthcode.v1.trust_registry_pb2 import (
+    FetchFileRequest,
+    FetchFileResponse,
+    WatchTrustRequest,
+    WatchTrustResponse,
+)
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from tests.contract.test_follow import Trust, ca_of, publish
 from tests.contract.world import REALM, REGISTRY, World, province
@@ -73,6 +79,7 @@ async def following(
         poll_seconds=3600,
         member=watch,
     )
+    follower.on_refresh_failed = source.rest_member
     follower.open()
     running = asyncio.create_task(run_all(follower.tasks()))
     try:
@@ -126,3 +133,34 @@ async def test_a_member_that_is_refused_follows_as_anybody(
     await members.stop(0)
     async with following(world, realm, tmp_path / "t", public=public.port, members=members.port) as follower:
         await hears_twice(follower, realm, trust)
+
+
+class Wrong(Trust):
+    """A listener that has no file, and whose watch ends at once, with OK."""
+
+    async def FetchFile(  # noqa: N802  proto
+        self, request: FetchFileRequest, call: CallInfo
+    ) -> AsyncIterator[FetchFileResponse]:
+        raise NotFoundError("there is no such file")
+        yield FetchFileResponse()
+
+    async def WatchTrust(  # noqa: N802  proto
+        self, request: WatchTrustRequest, call: CallInfo
+    ) -> AsyncIterator[WatchTrustResponse]:
+        self.version += 1
+        yield WatchTrustResponse(timestamp_version=1)
+
+
+async def test_a_members_listener_that_is_wrong_holds_nobody_back(
+    world: World, realm: SimulatedRealm, tmp_path: Path
+) -> None:
+    """Without files, and with a watch that ends at once: the public listener is asked, and nothing spins."""
+    trust, wrong = Trust(realm), Wrong(realm)
+    public = await world.start(world.server(REGISTRY, anonymous=True), trust)
+    world.publish("31")
+    members = await world.start(world.server(REGISTRY), wrong)
+    async with following(world, realm, tmp_path / "t", public=public.port, members=members.port) as follower:
+        await hears_twice(follower, realm, trust)
+        begun = wrong.version
+        await asyncio.sleep(1)
+        assert wrong.version - begun <= 2

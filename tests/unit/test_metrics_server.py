@@ -7,7 +7,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from urllib.error import HTTPError
 
 import pytest
@@ -128,3 +128,39 @@ def test_an_address_that_is_not_of_this_machine() -> None:
         start_metrics_server(Metrics("x"), "192.0.2.1:9"),
     ):
         pass
+
+
+def test_a_request_that_was_cut_is_not_answered(port: int) -> None:
+    """One connection too many ends the oldest, and its half request asks for nothing."""
+    rendered: list[int] = []
+    with ExitStack() as stack:
+        halves = []
+        for _ in range(60):
+            half = stack.enter_context(
+                socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
+            )
+            half.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: ")
+            halves.append(half)
+        for half in halves[:40]:
+            with suppress(OSError):
+                rendered.append(len(half.recv(4096)))
+    assert sum(rendered) == 0
+
+
+def test_scrapes_of_one_moment_are_rendered_once() -> None:
+    """Whoever asks a thousand times a second costs one rendering."""
+    times: list[float] = []
+
+    class Counting(Collector):
+        def collect(self) -> Iterator[Metric]:
+            times.append(0.0)
+            return iter(())
+
+    metrics = Metrics("x")
+    metrics.registry.register(Counting())
+    before = len(times)
+    with start_metrics_server(metrics, "127.0.0.1:0") as port:
+        assert port is not None
+        for _ in range(30):
+            scrape(port)
+    assert 1 <= len(times) - before <= 10

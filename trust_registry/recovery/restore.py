@@ -44,7 +44,8 @@ def restore_registry(source: Path, root: Path, *, now: int, replace: bool = Fals
     ConfigurationError when the folder is not empty or the backup's keys are not those that its root names,
     UnavailableError when a registry is served from the folder.
     """
-    if root.exists() and any(root.iterdir()) and not replace:
+    serving = RegistryFolder(root).serving.name
+    if root.exists() and any(each.name != serving for each in root.iterdir()) and not replace:
         raise ConfigurationError(
             f"{root} is not empty: restore into another folder, or say --replace, which keeps it aside"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -72,7 +73,7 @@ class Repository:
     @property
     def awaits_reports(self) -> bool:
         """Whether this registry was restored, and signs nothing before nodes have reported what they have."""
-        return self.folder.restored.exists()
+        return os.path.lexists(self.folder.restored)  # also as a link that leads nowhere
 
     def end_restore(self) -> None:
         """Publishes above everything that nodes have proved since the restore; from now on all may publish."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from healthcode.errors import NotFoundError, Reason, TrustError, UnavailableError
-from healthcode.storage.owner import as_caller
+from healthcode.storage.owner import user_name
+from healthcode.storage.reading import read_regular
 
 __all__ = ["FolderSource", "TrustSource", "allowed_seconds", "too_large"]
 
@@ -57,18 +59,26 @@ class FolderSource:
         if relative.is_absolute() or ".." in relative.parts:
             raise NotFoundError(f"{path} is not a path inside a trust tree")
         try:
-            with as_caller(), (self._folder / relative).open("rb") as file:
-                data = file.read(max_bytes + 1)
+            # a regular file alone, and with the rights that we act with: the owner may have put a pipe or a link here
+            data = read_regular(self._folder / relative, max_bytes)
         except (FileNotFoundError, NotADirectoryError) as error:
-            if not self._folder.is_dir():
+            if not os.path.isdir(self._folder):  # noqa: PTH112  Path.is_dir raises where we may not look
                 raise UnavailableError(
                     f"the folder {self._folder} does not exist", reason=Reason.TRUST_UNAVAILABLE
                 ) from error
             raise NotFoundError(f"{self.name} has no file {path}") from error
         except OSError as error:
             raise UnavailableError(
-                f"{self.name}: {path} cannot be read: {error.strerror}", reason=Reason.TRUST_UNAVAILABLE
+                f"{self.name}: {path} cannot be read: {error.strerror}{_as_whom(error)}",
+                reason=Reason.TRUST_UNAVAILABLE,
             ) from error
         if len(data) > max_bytes:
             raise too_large(path, max_bytes, self.name)
         return data
+
+
+def _as_whom(error: OSError) -> str:
+    """Who may not read, if root acts as the owner of a service's folder."""
+    if not isinstance(error, PermissionError) or os.geteuid() == os.getuid():
+        return ""
+    return f" by user {user_name(os.geteuid())}, as whom this command acts: let that user read the folder"

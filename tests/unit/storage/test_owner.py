@@ -174,3 +174,22 @@ def test_a_program_that_the_owner_cannot_read_is_told(folder: Path, tmp_path: Pa
     with pytest.raises(ModuleNotFoundError), acting_as_owner(folder):
         raise ModuleNotFoundError("No module named 'x'", name="x", path="/etc/hostname")
     assert os.geteuid() == os.getuid()
+
+
+def test_a_folder_that_a_third_user_could_exchange_is_refused(folder: Path, tmp_path: Path) -> None:
+    """As sshd does: a link of a user's to root's folder, or a folder of root's below a user's, is not worked in."""
+    if not IS_ROOT:
+        pytest.skip("needs root: another user acts as nobody else")
+    inside = folder / "of-root"
+    inside.mkdir()
+    link = folder / "link"
+    link.symlink_to(tmp_path)
+    os.lchown(link, OTHER, OTHER)
+    for named in (inside, link, link / "deeper"):
+        with (
+            pytest.raises(ConfigurationError, match="could put something else in the place"),
+            acting_as_owner(named),
+        ):
+            pass
+    with acting_as_owner(folder):
+        assert os.geteuid() == OTHER

@@ -216,3 +216,29 @@ def test_nothing_in_a_registrys_folder_is_forgotten(country: Country) -> None:
         "ceremony",  # key holders' keys
         ".writer.lock",
     }
+
+
+def test_a_sparse_file_in_a_backup_fills_no_disk(country: Country, tmp_path: Path) -> None:
+    """A member that claims a gigabyte in an archive of kilobytes is refused before anything of it is written."""
+    made, source = back_up(country), tmp_path / "sparse.tar"
+    with tarfile.open(made) as old, tarfile.open(source, "w", format=tarfile.GNU_FORMAT) as new:
+        for member in old:
+            data = old.extractfile(member)
+            if member.name == "registry.toml":
+                member.type, member.size = tarfile.GNUTYPE_SPARSE, 0
+                data = None
+            new.addfile(member, data)
+    with pytest.raises(InvalidInputError):
+        restore_registry(source, tmp_path / "new", now=NOW)
+    assert not (tmp_path / "new").exists()
+
+
+def test_after_a_restore_that_failed_the_next_one_needs_no_option(country: Country, tmp_path: Path) -> None:
+    """An empty folder stays empty: only the lock of the attempt is left in it."""
+    made, root = back_up(country), tmp_path / "new"
+    root.mkdir()
+    broken = tmp_path / "broken.tar"
+    broken.write_bytes(made.read_bytes()[:2000])
+    with pytest.raises(InvalidInputError):
+        restore_registry(broken, root, now=NOW)
+    assert restore_registry(made, root, now=NOW).realm == REALM
