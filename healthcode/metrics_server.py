@@ -23,7 +23,7 @@ __all__ = ["start_metrics_server"]
 
 _MAX_CONNECTIONS = 16
 _IDLE_SECONDS = 10
-_KEPT_SECONDS = 1.0
+_LONGEST_REST_SECONDS = 2.0
 _MAX_KEPT = 8
 # what prometheus_client's answer depends on
 _ASKED_BY = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING")
@@ -59,20 +59,30 @@ def start_metrics_server(metrics: Metrics, listen: str | None) -> Iterator[int |
 
 
 def _rendering_once(app: _App) -> _App:
-    """`app`, run by one thread at a time; an answer of the last second is given again. So a flood costs little."""
+    """`app`, run by one thread at a time and for a fifth of the time at most: a flood of scrapes costs little.
+
+    Who waited gets the answer whose making began after his request, so that no answer is older than its question.
+    """
     lock = threading.Lock()
     kept: dict[tuple[str, ...], tuple[float, tuple[Any, ...], list[bytes]]] = {}
+    rests_until = 0.0
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        nonlocal rests_until
         asked = tuple(str(environ.get(name, ""))[:200] for name in _ASKED_BY)
+        arrived = time.monotonic()
         with lock:
             found = kept.get(asked)
-            if found is None or time.monotonic() - found[0] > _KEPT_SECONDS:
+            if found is None or found[0] < arrived:
+                time.sleep(min(max(0.0, rests_until - time.monotonic()), _LONGEST_REST_SECONDS))
+                began = time.monotonic()
                 head: list[tuple[Any, ...]] = []
                 body = list(app(environ, lambda *given: head.append(given)))
+                ended = time.monotonic()
+                rests_until = ended + 4 * (ended - began)
                 if len(kept) >= _MAX_KEPT:
                     kept.clear()
-                found = kept[asked] = (time.monotonic(), head[0], body)
+                found = kept[asked] = (began, head[0], body)
         start_response(*found[1])
         return found[2]
 
