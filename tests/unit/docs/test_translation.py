@@ -43,3 +43,15 @@ def test_every_name_of_the_english_page_is_in_the_chinese_one() -> None:
     """An option, metric, log event or reason that the English prose gains is told of in Chinese too."""
     english, chinese = ({"".join(name) for name in NAME.findall(prose(page))} for page in both_pages())
     assert english - chinese == set()
+
+
+def test_both_readmes_name_the_same_commands() -> None:
+    """The table of commands has the same programs and subcommands."""
+    rows = [
+        [(line.split("|")[1], line.split("|")[3]) for line in page.splitlines() if line.startswith("| `")]
+        for page in (
+            (DOCS.parent / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")
+        )
+    ]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 4
