@@ -67,10 +67,10 @@ generate-check: generate ## fails when the committed stubs differ from the proto
 vectors: $(READY) ## tests/vectors, from fixed keys
 	$(BIN)/python -m tests.vectors.generate
 
-lock: ## requirements.lock, from the ranges in pyproject.toml; and what of it a deployment needs
+lock: ## requirements.lock, from the ranges in pyproject.toml; and what of it a deployment needs, to build with too
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --constraints requirements.lock --universal --python-version 3.11 \
+	echo hatchling | $(BIN)/uv pip compile pyproject.toml - --constraints requirements.lock --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet -o deploy/requirements.lock
 
 clean: ## the environment and every cache
