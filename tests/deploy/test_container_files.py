@@ -121,6 +121,28 @@ def test_what_is_deployed_is_what_was_tested() -> None:
     assert not any(name.startswith(("pytest==", "ruff==", "hadolint")) for name in deployed)
 
 
+def test_what_builds_the_package_has_a_hash_too() -> None:
+    """The deployment's lock has the build tools, and nothing that installs the package fetches others."""
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    names = {re.split(r"[^a-z]", each)[0] for each in required}
+    assert names <= {pin.split("==")[0] for pin in pins(DEPLOY / "requirements.lock")}
+    pages = [DEPLOY / "Dockerfile", *(ROOT / "docs").glob("operating*.md")]
+    installs = [
+        line
+        for page in pages
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if "--no-deps ." in line
+    ]
+    assert len(installs) == 5
+    assert all("--no-build-isolation" in line for line in installs)
+
+
+@pytest.mark.parametrize("service", sorted(CONFIGURATION))
+def test_what_is_carried_reaches_each_container(service: str) -> None:
+    """The page's commands name files below /stick, also in a service that runs already."""
+    assert "./stick:/stick" in load("compose.yaml")["services"][service]["volumes"]
+
+
 def test_prometheus_scrapes_where_metrics_are_served() -> None:
     """The targets are the [metrics] listeners of the three configurations."""
     (job,) = load("prometheus.yaml")["scrape_configs"]

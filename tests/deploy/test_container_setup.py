@@ -1,9 +1,10 @@
-"""Runs the block “In containers” of docs/operating.md with a `docker` that runs each command here."""
+"""Runs the blocks “In containers” of docs/operating.md with a `docker` that runs each command here."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,21 +16,23 @@ import pytest
 from ruamel.yaml import YAML
 
 from healthcode.rpc.mtls.development_ca import make_ca
+from tests.deploy.stand_ins import INSTALL
 from tests.simulator.process import run_to_end
 from tests.world.clock import NOW
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```sh\n(docker compose .*?)^```$", re.MULTILINE | re.DOTALL)
+SECTION = re.compile(r"^## In containers$(.*?)^# Day 1$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONFIGURATION = {"registry": "registry.toml", "node": "node.toml", "gateway": "gateway.toml"}
 
 _DOCKER = """\
 #!/bin/bash
-# `docker compose -f FILE run --rm --volume A:/stick SERVICE COMMAND…` runs the command here; all else is noted
+# `docker compose -f FILE run --rm SERVICE COMMAND…` runs the command here; what needs a running service is noted
 set -euo pipefail
-if [ "$1 $2 $4" != "compose -f run" ]; then echo "$*" >> "$NOTES"; exit 0; fi
-[ "$5 $6" = "--rm --volume" ]
-stick=${7%:/stick} service=$8
-shift 8
+if [ "$1 $2 $4" != "compose -f run" ] || [ "$8" = join ]; then echo "${*:4}" >> "$NOTES"; exit 0; fi
+[ "$5" = "--rm" ]
+stick=$PWD/deploy/stick service=$6
+shift 6
 mkdir -p "$VOLUMES/$service"
 words=()
 for word in "$@"; do
@@ -45,10 +48,10 @@ PATH="$BIN:$PATH" "${words[@]}"
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the three volumes, after the page's commands."""
     tmp_path = tmp_path_factory.mktemp("machine")
-    stick, scripts = tmp_path / "stick", tmp_path / "bin"
-    for folder in (stick, scripts, tmp_path / "deploy"):
+    stick, holder, scripts = tmp_path / "stick", tmp_path / "holder", tmp_path / "bin"
+    for folder in (stick, holder, scripts, tmp_path / "deploy"):
         folder.mkdir()
-    for name, text in {"docker": _DOCKER, "chown": "#!/bin/bash\n"}.items():
+    for name, text in {"docker": _DOCKER, "chown": "#!/bin/bash\n", "install": INSTALL}.items():
         (scripts / name).write_text(text)
         (scripts / name).chmod(0o755)
     passphrase = tmp_path / "passphrase"
@@ -56,23 +59,15 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     passphrase.chmod(0o600)
     for kind in ("root", "operator"):
         for number in (1, 2, 3):
-            run_to_end(
-                *(
-                    "trust_registry",
-                    "key",
-                    "new",
-                    kind,
-                    "--realm",
-                    "test-boxes",
-                    "--name",
-                    f"{kind}-{number}",
-                ),
-                *("--out", stick, "--passphrase-file", passphrase, "--development"),
-            )
-    for name in ("registry-ca", "sh-ca"):
-        (stick / f"{name}.pem").write_bytes(make_ca(name, days=10, now=NOW).certificate_pem)
-    found = BLOCK.search((ROOT / "docs/operating.md").read_text(encoding="utf-8"))
-    assert found is not None
+            name = f"{kind}-{number}"
+            made = ("--out", holder / name, "--passphrase-file", passphrase, "--development")
+            run_to_end("trust_registry", "key", "new", kind, "--realm", "test-boxes", "--name", name, *made)
+            shutil.copy(holder / name / f"{name}.card.json", stick)
+    # what the province's PKI made lies in the current folder
+    for name in ("ca", "sh-ca", "gateway", "node", "issuer", "integrator"):
+        ca = make_ca(name, days=10, now=NOW)
+        (tmp_path / f"{name}.pem").write_bytes(ca.certificate_pem)
+        (tmp_path / f"{name}.key").write_text("a key")
     environ = {
         "PATH": f"{scripts}:{os.environ['PATH']}",
         "BIN": str(Path(sys.executable).parent),
@@ -80,26 +75,30 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "VOLUMES": str(tmp_path / "volumes"),
         "SECRETS": str(tmp_path / "deploy"),
         "STICK": str(stick),
+        "HOLDER": str(holder),
         "REALM": "test-boxes",
         "REGISTRY_AT": "registry.example:7443",
         "REGISTRY_PUBLIC_AT": "registry.example:7444",
         "NODE_AT": "node-31.example:8453",
         "ROOT_FINGERPRINT": f"sha256:{'0' * 64}",
     }
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", found[1]],
-        env=environ,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    built, up = (tmp_path / "notes").read_text().splitlines()
-    assert (built, up) == (
-        "compose -f deploy/compose.yaml build",
-        "compose -f deploy/compose.yaml up --detach --wait",
-    )
+    section = SECTION.search((ROOT / "docs/operating.md").read_text(encoding="utf-8"))
+    assert section is not None
+    for step in BLOCK.findall(section[1]):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", step],
+            env=environ,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        if "trust-registry init" in step:  # the holders sign, at home
+            for name in ("root-1", "root-2", "operator-1", "operator-3"):
+                key = holder / name / f"{name}.key"
+                signing = ("--key", key, "--passphrase-file", passphrase, "--yes")
+                run_to_end("trust_registry", "sign", stick / "founding.json", *signing)
     return tmp_path
 
 
@@ -149,3 +148,26 @@ def test_the_nodes_passphrase_is_a_secret_of_compose(machine: Path) -> None:
     assert secret.stat().st_mode & 0o777 == 0o600
     node = tomllib.loads((machine / "volumes/node/node/node.toml").read_text())
     assert node["keys"]["passphrase_file"] == str(secret)
+
+
+def test_services_start_in_an_order_in_which_each_has_what_it_needs(machine: Path) -> None:
+    """The registry serves once the realm is founded, before the node asks to join; all start after it is admitted."""
+    noted = [line for line in (machine / "notes").read_text().splitlines() if not line.startswith("install ")]
+    assert noted == [
+        "build",
+        "up --detach --wait registry",
+        "exec registry trust-registry fingerprint --dir /data/registry",
+        "run --rm node province-node join --dir /data/node --bundle /stick/bundle.json",
+        "exec registry trust-registry approve 31 --dir /data/registry --key /stick/operator-1.key",
+        "up --detach --wait",
+    ]
+
+
+def test_tls_files_are_in_the_volumes_and_no_key_stays_on_the_stick(machine: Path) -> None:
+    """What the configurations name is there; keys of services, of the CA and of an operator are not left behind."""
+    for service, path in CONFIGURATION.items():
+        folder = machine / "volumes" / service / service
+        tls = tomllib.loads((folder / path).read_text())["tls"]
+        assert all((folder / tls[name]).is_file() for name in ("certificate", "private_key", "ca"))
+    assert list((machine / "deploy/stick").glob("*.key")) == []
+    assert (machine / "holder/registry-ca.key").is_file()

@@ -25,6 +25,7 @@ _SYSTEMCTL = """\
 #!/bin/bash
 # starts a service as its unit would, and waits until it listens; stops it, and waits until it is gone
 set -euo pipefail
+if [ "$1 $2" = "enable --now" ]; then set -- start "$3"; fi
 if [ "$1" != start ]; then
     kill -TERM "$(cat "$LOGS/$2.pid")"
     while kill -0 "$(cat "$LOGS/$2.pid")" 2>/dev/null; do sleep 0.1; done

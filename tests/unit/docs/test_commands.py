@@ -32,8 +32,10 @@ COMMANDS = {
 # code within a line; and what of it has several words and is no command of ours
 INLINE = re.compile(r"`([^`\n]+)`")
 NO_COMMAND = re.compile(
-    r"make |docker |journalctl |systemctl |\[log\] |the |each at home|31/3: |mirrors = |\[trust\] "
+    r"make |docker |journalctl |systemctl |nft |nginx |hook |\[log\] |the |each at home|31/3: |mirrors = |\[trust\] "
 )
+# a command in a container
+DOCKER = re.compile(r"^docker compose -f \S+ (?:run --rm|exec) [a-z]+ +")
 FENCE = re.compile(r"^```(?:ba)?sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -41,7 +43,7 @@ def shown_commands(page: str) -> Iterator[list[str]]:
     """Every line of a page's shell blocks that calls one of our commands, as words."""
     for block in FENCE.findall((ROOT / page).read_text(encoding="utf-8")):
         for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
+            words = shlex.split(DOCKER.sub("", line), comments=True)
             if words and words[0] in COMMANDS:
                 yield words
 
