@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from healthcode.errors import Reason, TrustError
-from healthcode.trust.disk.read import holds_list, is_still_current
+from healthcode.trust.disk.read import holds_list, is_still_current, manifest_mark
 from healthcode.trust.disk.write import Checkpoint, swap_timestamp, write_generation
 from healthcode.trust.format.layout import TrustLimits, list_file
 from healthcode.trust.refresh.download import Download
@@ -32,16 +32,20 @@ class Generations:
         self._limits = limits
         self._checkpoint = checkpoint
         self._known: set[int] = set()  # generations that this process has read whole, or written
+        self._mark = b""  # of the serving generation's manifest
 
     def open(self) -> TrustStore:
         """Read the folder, without network. Raises as TrustStore.open."""
         self.store = TrustStore.open(self._directory, limits=self._limits)
+        self._mark = manifest_mark(self._directory, self.store.generation)
         return self.store
 
     def serving(self) -> TrustStore | None:
         """The serving generation; read again if another process replaced it, and never behind the accepted one."""
         held = self.store
-        if held is not None and is_still_current(self._directory, held.generation, held.state.files.national):
+        if held is not None and is_still_current(
+            self._directory, held.generation, held.state.files.national, self._mark
+        ):
             return held
         opened: TrustStore | None = None
         with suppress(TrustError):  # if no generation verifies, the refresh starts from the root
@@ -54,16 +58,15 @@ class Generations:
         self.store = opened
         if opened is not None and opened is not held:
             self._known = {opened.generation}
+            self._mark = manifest_mark(self._directory, opened.generation)
         return opened
 
-    def keep(
-        self, state: TrustState, lists: Mapping[str, bytes | None], source: TrustSource
-    ) -> tuple[int, bool]:
+    def keep(self, state: TrustState, fetched: Mapping[str, bytes], source: TrustSource) -> tuple[int, bool]:
         """Make `state` durable and let it serve; (its generation, whether anything changed).
 
-        Writes a new generation, or only a newer timestamp into the serving one. `lists` maps path
-        to content, None for a list that is on disk; a list that the folder has lost is fetched from
-        `source`. Raises TrustError(STORAGE_FULL), and as TrustSource.fetch.
+        Writes a new generation, or only a newer timestamp into the serving one. `fetched` maps path
+        to content of the lists that this refresh fetched; the others are on disk, or are fetched from
+        `source` if the folder has lost them. Raises TrustError(STORAGE_FULL), and as TrustSource.fetch.
         """
         store, changed = self.store, True
         if store is not None and not store.warnings and _only_timestamp_differs(store.state, state):
@@ -72,7 +75,10 @@ class Generations:
             if changed:
                 swap_timestamp(self._directory, number, state.files.national.timestamp)
         else:
+            # the state says which lists a generation has: a refresh that fetched none still needs them all
+            lists = {path: fetched.get(path) for path in state.list_paths}
             number = self._write(state, lists, source, None if store is None else store.generation)
+            self._mark = manifest_mark(self._directory, number)
         # A process that runs for years reads its generations again from time to time.
         self._known = {*self._known, number} if len(self._known) < _REREAD_AFTER else {number}
         self.store = TrustStore(self._directory, state, number, ())

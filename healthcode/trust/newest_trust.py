@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,11 +33,11 @@ _NO_SOURCES_FAULT = frozenset({Reason.PARTICIPANT_UNKNOWN, Reason.AUTHORITY_EXIS
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was taken from the sources and verified, but is not stored yet."""
+    """What was taken from the sources and verified, but is not stored yet. `lists`: those fetched, by path."""
 
     candidate: Candidate
     state: TrustState
-    lists: dict[str, bytes | None]
+    lists: Mapping[str, bytes]
 
 
 class NewestTrust:
@@ -105,10 +105,10 @@ class NewestTrust:
         files, national = self._national(refresh, candidate, store, bootstrap, now)
         self._checkpoint("national.fetched")
         verify_not_older_than_lost(self._lost(store), national)
-        state, lists = refresh.run(files, national)
+        state = refresh.run(files, national)
         self._checkpoint("verified")
         self._choice.succeed(candidate)
-        return Taken(candidate, state, lists)
+        return Taken(candidate, state, self._lists)
 
     def _national(
         self,
@@ -146,7 +146,7 @@ class NewestTrust:
         """`taken`, with `candidate`'s copies of the files that were refused or missing."""
         before = taken.state.files.rejected
         refresh = Refresh(taken.state, candidate, self._limits, now, lists=self._lists)
-        state, lists = refresh.run(taken.state.files.national, taken.state.national)
+        state = refresh.run(taken.state.files.national, taken.state.national)
         still = {each.participant for each in state.files.rejected}
         for each in before:
             if each.participant not in still and each.reason not in _NO_SOURCES_FAULT:
@@ -159,7 +159,7 @@ class NewestTrust:
         if reported:
             files = replace(state.files, rejected=(*state.files.rejected, *reported))
             state = replace(state, files=files)
-        return replace(taken, state=state, lists=lists)
+        return replace(taken, state=state)
 
 
 def _combined(errors: Sequence[tuple[str, HealthcodeError]]) -> HealthcodeError:

@@ -40,6 +40,7 @@ __all__ = [
     "holds_list",
     "is_still_current",
     "lost_files",
+    "manifest_mark",
     "read_file",
     "read_generation",
     "read_manifest",
@@ -89,14 +90,24 @@ def current_generation(directory: Path) -> int | None:
     return int(name) if _is_number(name) else None
 
 
-def is_still_current(directory: Path, number: int, national: NationalFiles) -> bool:
-    """Whether `current` still names that generation with that timestamp: no other process replaced it."""
+def is_still_current(directory: Path, number: int, national: NationalFiles, mark: bytes) -> bool:
+    """Whether `current` still names that generation, with that timestamp and that manifest (`manifest_mark`)."""
     if current_generation(directory) != number:
         return False
     try:
-        return read_regular(directory / "generations" / str(number) / TIMESTAMP) == national.timestamp
+        if read_regular(directory / "generations" / str(number) / TIMESTAMP) != national.timestamp:
+            return False
     except OSError:
         return False
+    return manifest_mark(directory, number) == mark
+
+
+def manifest_mark(directory: Path, number: int) -> bytes:
+    """SHA-256 of a generation's manifest as it is now; empty if it cannot be read."""
+    try:
+        return hashlib.sha256(read_regular(directory / "generations" / str(number) / MANIFEST)).digest()
+    except OSError:
+        return b""
 
 
 def holds_list(directory: Path, number: int, path: str) -> bool:

@@ -17,7 +17,6 @@ from healthcode.trust.format.layout import (
     POLICY_PATH,
     RISK_PATH,
     TrustLimits,
-    list_file,
 )
 from healthcode.trust.format.metadata import Targets, decode_metadata
 from healthcode.trust.refresh.download import Download
@@ -76,15 +75,10 @@ class Refresh:
             verify_no_national_rollback(self._previous, national, self._now)
         return files, national
 
-    def run(
-        self, national_files: NationalFiles, national: NationalTrust
-    ) -> tuple[TrustState, dict[str, bytes | None]]:
-        """(new state, lists) over a verified national part.
-
-        Lists are by path: the content of new ones, None for those that are on disk.
-        """
+    def run(self, national_files: NationalFiles, national: NationalTrust) -> TrustState:
+        """The new state over a verified national part."""
         if self._previous is not None and self._only_timestamp_is_new(national_files):
-            return self._with_timestamp(self._previous, national_files, national), {}
+            return self._with_timestamp(self._previous, national_files, national)
         areas = self._areas(national)
         issuers: dict[str, IssuerTrust] = {}
         witnesses: dict[str, Witness] = {}
@@ -106,9 +100,7 @@ class Refresh:
             tuple(each for who in (AREAS_ROLE, *found) for each in self._rejections.of(who)),
             self._chains.sightings,
         )
-        state = TrustState(files, national, areas, issuers, view_of(files, national, areas, issuers))
-        paths = (list_file(digest) for issuer in issuers.values() for digest in issuer.list_digests)
-        return state, {path: self._download.lists.get(path) for path in paths}
+        return TrustState(files, national, areas, issuers, view_of(files, national, areas, issuers))
 
     def _only_timestamp_is_new(self, fresh: NationalFiles) -> bool:
         """Whether nothing but the timestamp can be new, and no refused files need another try."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from healthcode.errors import Reason
 from healthcode.policy.area import AreaRisk, decode_areas
 from healthcode.trust.format.delegation import verify_areas_form
-from healthcode.trust.format.layout import AREAS_ROLE, RISK_PATH, TrustLimits
+from healthcode.trust.format.layout import AREAS_ROLE, RISK_PATH, TrustLimits, list_file
 from healthcode.trust.format.metadata import (
     Targets,
     decode_metadata,
@@ -89,6 +89,11 @@ class TrustState:
     areas: AreaTrust | None
     issuers: Mapping[str, IssuerTrust]
     view: TrustView
+
+    @property
+    def list_paths(self) -> tuple[str, ...]:
+        """The path of every revocation list that the heads name."""
+        return tuple(list_file(digest) for issuer in self.issuers.values() for digest in issuer.list_digests)
 
 
 def verify_areas(

@@ -162,6 +162,32 @@ def test_a_running_client_goes_on_from_memory(
     assert is_revoked(TrustStore.open(folder).view, expires)
 
 
+def put_back_older(folder: Path) -> None:
+    """As after a restore of a backup: the generation before, under the link that names it."""
+    (folder / "current").unlink()
+    (folder / "current").symlink_to("generations/1")
+    shutil.rmtree(folder / "generations" / "2")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [put_back_older, everything, flip("manifest.json"), pipe("current/manifest.json")],
+    ids=["older copy put back", "emptied", "manifest flipped", "manifest a pipe"],
+)
+@pytest.mark.usefixtures("older")
+def test_what_a_running_client_repairs_is_whole(
+    realm: SimulatedRealm, client: TrustClient, folder: Path, expires: int, harm: Callable[[Path], None]
+) -> None:
+    """Where only the timestamp is new, the repaired folder has its revocation lists: a restart goes on refusing."""
+    harm(folder)
+    realm.now += 60
+    realm.sign_timestamp()
+    client.refresh(realm.now)
+    store = TrustStore.open(folder)
+    assert store.warnings == ()
+    assert is_revoked(store.view, expires)
+
+
 @pytest.mark.parametrize("folder_of", [1, 2, 3])
 def test_silent_damage_does_not_go_from_one_generation_into_the_next(
     realm: SimulatedRealm, client: TrustClient, folder: Path, folder_of: int
