@@ -93,7 +93,10 @@ def verify(
     2 if there is no trust folder, 4 if nothing in it is valid. For several codes, the worst result
     counts.
     """
-    verifier = Verifier(open_trust(folder))
+    store = open_trust(folder)
+    for warning in store.warnings:
+        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
+    verifier = Verifier(store)
     many = code == "-"
     verdicts: list[Verdict] = []
     document = None if document_type is None else _ask_document(document_type, code)

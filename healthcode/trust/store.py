@@ -12,6 +12,7 @@ from healthcode.trust.disk.init_trust import init_trust
 from healthcode.trust.disk.read import current_generation, generation_numbers, lost_files, read_generation
 from healthcode.trust.format.layout import TrustLimits
 from healthcode.trust.verify.assemble import assemble
+from healthcode.trust.verify.rollback import is_superseded
 from healthcode.trust.verify.trust_state import TrustState
 from healthcode.trust.view import TrustView
 
@@ -37,7 +38,10 @@ class TrustStore:
         self.generation = generation
         self.warnings = warnings
         self.lost = lost
-        self._view = state.view
+        # damage was found, so every verdict says so; and if it is proved to be older, it is stale whatever its age
+        self._view = replace(
+            state.view, is_damaged=bool(warnings), is_superseded=is_superseded(lost, state.national)
+        )
 
     @property
     def view(self) -> TrustView:

@@ -77,6 +77,8 @@ class TrustView:
     `authorities` is by participant: (seq, `link_mark`) of the newest authority link listed, in force
     or waiting. `retirements` has every participant that leaves or has left. `held_back` is by
     participant (and "areas"): why its newest files were refused, so that this view is not current.
+    `is_damaged`: the folder has a newer generation that does not verify. `is_superseded`: what is left
+    of it proves that it was newer, so this view is STALE whatever its age.
     """
 
     realm: str
@@ -96,6 +98,8 @@ class TrustView:
     authorities: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     retirements: Mapping[str, Retirement] = field(default_factory=dict)
     held_back: Mapping[str, Reason] = field(default_factory=dict)
+    is_damaged: bool = False
+    is_superseded: bool = False
 
     def age_seconds(self, issuer: str, now: int) -> int | None:
         """The larger of two ages: of the registry's timestamp and of the issuer's live signature.
@@ -116,7 +120,15 @@ class TrustView:
         age = self.age_seconds(issuer, now)
         if age is None:
             return TrustTier.STALE, now - self.timestamp_signed_at
-        return thresholds.tier(age), age
+        return self._tier(thresholds, age), age
+
+    def registry_tier(self, thresholds: Freshness, now: int) -> tuple[TrustTier, int]:
+        """(tier, age in seconds) of the registry's files alone, for a code whose issuer is not known."""
+        age = now - self.timestamp_signed_at
+        return self._tier(thresholds, age), age
+
+    def _tier(self, thresholds: Freshness, age: int) -> TrustTier:
+        return TrustTier.STALE if self.is_superseded else thresholds.tier(age)
 
     def clock_ahead_seconds(self, now: int) -> int:
         """How far the clock evidence shows this machine's clock to be ahead; 0 if it does not.

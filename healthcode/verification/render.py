@@ -78,6 +78,8 @@ def render_verdict(trust: TrustUsed, found: Finding, context: CheckContext, now:
         warnings += ("CLOCK_BEHIND",)
     elif view.clock_ahead_seconds(now) > policy.skew_seconds:
         warnings += ("CLOCK_AHEAD",)
+    if view.is_damaged:
+        warnings += ("TRUST_DAMAGED",)
     if answered and tier is TrustTier.STALE:
         warnings += ("STALE_TRUST",)
     remedy = ruling.remedy

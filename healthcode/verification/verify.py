@@ -85,5 +85,4 @@ def _unknown_issuer(
 
 
 def _trust_without_issuer(view: TrustView, policy: Policy, context: CheckContext, now: int) -> TrustUsed:
-    age = now - view.timestamp_signed_at
-    return TrustUsed(view, policy, None, policy.freshness_at(context.place_type).tier(age), age)
+    return TrustUsed(view, policy, None, *view.registry_tier(policy.freshness_at(context.place_type), now))

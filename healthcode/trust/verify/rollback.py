@@ -17,6 +17,7 @@ from healthcode.trust.verify.national import NationalTrust
 from healthcode.trust.verify.trust_state import TrustState
 
 __all__ = [
+    "is_superseded",
     "verify_no_fast_forward",
     "verify_no_issuer_rollback",
     "verify_no_national_rollback",
@@ -61,6 +62,11 @@ def verify_no_fast_forward(what: str, was: int, found: int, seconds: int) -> Non
             "its key may be stolen",
             reason=Reason.TRUST_FAST_FORWARD,
         )
+
+
+def is_superseded(lost: Sequence[bytes], national: NationalTrust) -> bool:
+    """Whether a damaged folder proves that a newer snapshot than this one was published; `lost` as below."""
+    return any(_signed_snapshot_version(data, national.root) > national.snapshot.version for data in lost)
 
 
 def verify_not_older_than_lost(lost: Sequence[bytes], national: NationalTrust) -> None:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from healthcode.cli.__main__ import cli
+from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableError
+from healthcode.policy.tier import TrustTier
+from healthcode.policy.words import Decision, Outcome
 from healthcode.revocation.state import RevocationStatus
 from healthcode.trust import client as client_module
 from healthcode.trust.client import TrustClient
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
+from healthcode.verification.verdict import Verdict
+from healthcode.verification.verifier import Verifier
 from tests.simulator.realm import SimulatedRealm
 
 
@@ -186,6 +194,57 @@ def test_what_a_running_client_repairs_is_whole(
     store = TrustStore.open(folder)
     assert store.warnings == ()
     assert is_revoked(store.view, expires)
+
+
+PROOFS = ("metadata/timestamp.json", "metadata/snapshot.json")
+
+
+@pytest.mark.parametrize(
+    "place", ["metadata/province-31-live.json", "metadata/targets.json", "manifest.json", *PROOFS]
+)
+@pytest.mark.usefixtures("older")
+def test_one_flipped_bit_lets_no_revoked_code_pass(
+    realm: SimulatedRealm, folder: Path, expires: int, place: str
+) -> None:
+    """The generation before serves, and what is left of the newer one proves that it is older: STALE."""
+    code = realm.code("31", 7, issued_at=realm.now - 60, expires_at=expires)
+    assert verdict_on(folder, code, realm.now).outcome is Outcome.REVOKED
+    flip(place)(folder)
+    verdict = verdict_on(folder, code, realm.now)
+    assert (verdict.outcome, verdict.decision) == (Outcome.STALE_TRUST, Decision.UNDECIDED)
+    assert verdict.trust_tier is TrustTier.STALE
+    assert "TRUST_DAMAGED" in verdict.warnings
+
+
+@pytest.mark.usefixtures("older")
+def test_damage_that_leaves_no_proof_is_in_every_verdict(
+    realm: SimulatedRealm, folder: Path, expires: int
+) -> None:
+    """Nothing proves that the lost generation was newer, so the verdict stands, with a warning."""
+    for place in PROOFS:
+        flip(place)(folder)
+    code = realm.code("31", 8, issued_at=realm.now - 60, expires_at=expires)
+    verdict = verdict_on(folder, code, realm.now)
+    assert verdict.decision is Decision.PASS
+    assert "TRUST_DAMAGED" in verdict.warnings
+
+
+@pytest.mark.usefixtures("older")
+def test_the_command_says_that_the_folder_is_damaged(
+    realm: SimulatedRealm, folder: Path, expires: int
+) -> None:
+    """Exit status 3 and a line on standard error; JSON has the warning."""
+    flip("metadata/province-31-live.json")(folder)
+    code = realm.code("31", 7, issued_at=realm.now - 60, expires_at=expires)
+    at = rfc3339(realm.now)
+    done = CliRunner().invoke(cli, ["verify", "--trust", str(folder), "--at", at, "--json", code])
+    assert done.exit_code == 3
+    assert "generation 2 does not verify" in done.stderr
+    assert "TRUST_DAMAGED" in json.loads(done.stdout)["warnings"]
+
+
+def verdict_on(folder: Path, code: str, now: int) -> Verdict:
+    return Verifier(TrustStore.open(folder)).verify(code, now=now)
 
 
 @pytest.mark.parametrize("folder_of", [1, 2, 3])
