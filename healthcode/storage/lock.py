@@ -1,4 +1,4 @@
-"""A lock file: one thread of one process has the lock at a time."""
+"""Lock files, of which one thread of one process has the lock at a time; and folders that are being read."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from healthcode.errors import HealthcodeError
 from healthcode.storage.files import storage_error
 
-__all__ = ["is_locked", "lock", "lock_folder"]
+__all__ = ["in_use", "is_locked", "lock", "lock_folder", "read_folder"]
 
 _PAUSE_SECONDS = 0.05
 
@@ -72,6 +72,38 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)  # releases the lock
+
+
+@contextmanager
+def read_folder(folder: Path) -> Iterator[None]:
+    """Keeps `in_use(folder)` true inside the block, as far as the file system has locks.
+
+    Raises OSError if the folder cannot be opened.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)  # releases the lock
+
+
+def in_use(folder: Path) -> bool:
+    """Whether somebody is inside `read_folder`; a reader that comes later must find the folder changed."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(handle)
+    return False
 
 
 def _take_lock(handle: int, busy: HealthcodeError | None, wait_seconds: float) -> None:

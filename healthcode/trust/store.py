@@ -9,7 +9,13 @@ from healthcode.errors import HealthcodeError, TrustError
 from healthcode.trust.clock_evidence import ClockEvidence, read_clock_evidence
 from healthcode.trust.disk.bootstrap import Bootstrap, read_bootstrap
 from healthcode.trust.disk.init_trust import init_trust
-from healthcode.trust.disk.read import current_generation, generation_numbers, lost_files, read_generation
+from healthcode.trust.disk.read import (
+    current_generation,
+    generation_numbers,
+    lost_files,
+    read_generation,
+    reading,
+)
 from healthcode.trust.format.layout import TrustLimits
 from healthcode.trust.verify.assemble import assemble
 from healthcode.trust.verify.rollback import is_superseded
@@ -19,6 +25,7 @@ from healthcode.trust.view import TrustView
 __all__ = ["Bootstrap", "TrustStore", "init_trust", "read_bootstrap"]
 
 _LIMITS = TrustLimits()
+_ATTEMPTS = 20
 
 
 class TrustStore:
@@ -62,16 +69,35 @@ class TrustStore:
         """
         directory = Path(directory)
         bootstrap = read_bootstrap(directory, limits)
-        current = current_generation(directory)
+        for _ in range(_ATTEMPTS):
+            current = current_generation(directory)
+            store, warnings = cls._newest(directory, bootstrap, current, limits)
+            # a follower that wrote meanwhile may have reused the folders that were listed
+            if store is not None and (not warnings or current_generation(directory) == current):
+                return store
+            if current_generation(directory) == current:
+                break
+        if not warnings:
+            raise TrustError(
+                f"the trust folder {directory} was begun but never filled; run: healthcode trust sync"
+            )
+        raise TrustError(f"no generation in {directory} verifies: {'; '.join(warnings)}")
+
+    @classmethod
+    def _newest(
+        cls, directory: Path, bootstrap: Bootstrap, current: int | None, limits: TrustLimits
+    ) -> tuple[TrustStore | None, list[str]]:
+        """(the newest generation that verifies, what was wrong with the newer ones)."""
         found = generation_numbers(directory)
         # a generation newer than `current` was never finished; without `current` any may be complete
         numbers = found if current is None else [number for number in found if number <= current]
         warnings: list[str] = []
         for number in numbers:
             try:
-                files, read_list = read_generation(directory, number, bootstrap.root)
-                files = replace(files, national=replace(files.national, adopted=bootstrap.fingerprints))
-                state = assemble(files, read_list, limits)
+                with reading(directory, number):
+                    files, read_list = read_generation(directory, number, bootstrap.root)
+                    files = replace(files, national=replace(files.national, adopted=bootstrap.fingerprints))
+                    state = assemble(files, read_list, limits)
             except HealthcodeError as error:
                 warnings.append(f"generation {number} does not verify: {error.message}")
                 continue
@@ -80,9 +106,5 @@ class TrustStore:
             damaged = [each for each in numbers if each > number]
             store = cls(directory, state, number, tuple(warnings), lost_files(directory, damaged))
             store.set_clock_evidence(read_clock_evidence(directory, state.national.root, limits))
-            return store
-        if not warnings:
-            raise TrustError(
-                f"the trust folder {directory} was begun but never filled; run: healthcode trust sync"
-            )
-        raise TrustError(f"no generation in {directory} verifies: {'; '.join(warnings)}")
+            return store, warnings
+        return None, warnings

@@ -6,13 +6,14 @@ write.py makes them; `DIR/current` links to the one that serves.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
 from healthcode.errors import DecodeError, Reason, TrustError
+from healthcode.storage.lock import read_folder
 from healthcode.storage.reading import read_regular
 from healthcode.strict_json import load_json
 from healthcode.trust.format.layout import (
@@ -44,6 +45,7 @@ __all__ = [
     "read_file",
     "read_generation",
     "read_manifest",
+    "reading",
 ]
 
 # DIR/trust.json, root.json        what the folder was begun with (bootstrap.py)
@@ -154,6 +156,16 @@ def files_by_path(files: TrustFiles) -> dict[str, bytes]:
         by_path[f"witness/{code}.targets.json"] = witness.targets
         by_path[f"witness/{code}.participants.json"] = witness.participants
     return by_path
+
+
+@contextmanager
+def reading(directory: Path, number: int) -> Iterator[None]:
+    """Inside the block no follower reuses the generation's folder. Raises TrustError if it is gone already."""
+    try:
+        with read_folder(directory / "generations" / str(number)):
+            yield
+    except OSError as error:
+        raise TrustError(f"generation {number} cannot be read: {error.strerror}") from error
 
 
 def read_generation(directory: Path, number: int, bootstrap: bytes) -> tuple[TrustFiles, ListReader]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from healthcode.errors import Reason, TrustError
 from healthcode.storage.files import sync, sync_all, write_atomic
+from healthcode.storage.lock import in_use
 from healthcode.trust.disk.read import (
     FOLDERS,
     FORMAT,
@@ -32,6 +34,11 @@ __all__ = ["KEPT", "Checkpoint", "swap_timestamp", "write_generation"]
 
 KEPT = 3
 """Number of generations kept beside the newest."""
+
+_MOST = 16
+"""With more generations than these, also those that somebody reads are reused."""
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK, errno.ENOSYS})
 
 Checkpoint = Callable[[str], None]
 """Called with a step's name when it is done. Tests interrupt the program there."""
@@ -95,6 +102,9 @@ def _plan(directory: Path, base: int | None) -> _Plan:
     numbers, current = generation_numbers(directory), current_generation(directory)
     elder = next((number for number in numbers if base is not None and number < base), None)
     kept = [number for number in numbers if current is None or number <= current][:KEPT]
+    if len(numbers) <= _MOST:
+        # a reader that takes long reads on; one that never ends must not fill the disk
+        kept += [number for number in numbers if number not in kept and in_use(_folder(directory, number))]
     # generations that are not needed: the oldest, and unfinished ones
     spares = [number for number in numbers if number not in {*kept, base, elder}]
     return _Plan(
@@ -135,8 +145,9 @@ def _write(
                     continue
                 if held is not None:
                     os.unlink(to + path)  # noqa: PTH108  as above
-                os.link(source + path, to + path)
-                continue
+                if _link(source + path, to + path):
+                    continue
+                held = None
         if held is not None:
             os.unlink(to + path)  # noqa: PTH108  a link: writing to it would change other generations
         if data is None:
@@ -157,6 +168,17 @@ def _write(
     }
     (folder / MANIFEST).write_bytes(json.dumps(manifest, ensure_ascii=False).encode())
     sync_all([*(folder / each for each in (*written, *FOLDERS, ".")), folder.parent])
+
+
+def _link(source: str, to: str) -> bool:
+    """Make a hard link; False on a file system that has none, or no more of this file."""
+    try:
+        os.link(source, to)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    return True
 
 
 def _begin(directory: Path, plan: _Plan) -> dict[str, int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,9 @@ from healthcode.policy.words import Decision, Outcome
 from healthcode.revocation.state import RevocationStatus
 from healthcode.trust import client as client_module
 from healthcode.trust.client import TrustClient
-from healthcode.trust.store import TrustStore
+from healthcode.trust.disk.read import read_generation, reading
+from healthcode.trust.disk.write import KEPT
+from healthcode.trust.store import TrustStore, read_bootstrap
 from healthcode.trust.view import TrustView
 from healthcode.verification.verdict import Verdict
 from healthcode.verification.verifier import Verifier
@@ -245,6 +249,57 @@ def test_the_command_says_that_the_folder_is_damaged(
 
 def verdict_on(folder: Path, code: str, now: int) -> Verdict:
     return Verifier(TrustStore.open(folder)).verify(code, now=now)
+
+
+def publish_often(realm: SimulatedRealm, client: TrustClient, times: int) -> None:
+    for _ in range(times):
+        realm.now += 60
+        realm.publish_live("31")
+        realm.publish()
+        client.refresh(realm.now)
+
+
+def numbers(folder: Path) -> set[int]:
+    return {int(each.name) for each in (folder / "generations").iterdir()}
+
+
+def test_a_generation_that_is_being_read_is_not_reused(
+    realm: SimulatedRealm, client: TrustClient, folder: Path
+) -> None:
+    """A slow reader beside a busy follower reads its generation to the end; then the folder is reused."""
+    with reading(folder, 1):
+        publish_often(realm, client, 8)
+        assert 1 in numbers(folder)
+        read_generation(folder, 1, read_bootstrap(folder).root)
+    publish_often(realm, client, 2)
+    assert 1 not in numbers(folder)
+    assert len(numbers(folder)) == KEPT + 1
+
+
+def test_readers_that_never_end_do_not_fill_the_disk(
+    realm: SimulatedRealm, client: TrustClient, folder: Path
+) -> None:
+    """Whoever holds every generation stops no refresh, and keeps a bounded number of them."""
+    with ExitStack() as stack:
+        for _ in range(25):
+            stack.enter_context(reading(folder, max(numbers(folder))))
+            publish_often(realm, client, 1)
+            assert len(numbers(folder)) <= 18
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK])
+def test_without_hard_links_every_refresh_works(
+    realm: SimulatedRealm, client: TrustClient, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """On a file system without links, or with no more of a file, unchanged files are copied."""
+
+    def refused(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refused)
+    publish_often(realm, client, 6)
+    store = TrustStore.open(folder)
+    assert (store.generation, store.warnings) == (7, ())
 
 
 @pytest.mark.parametrize("folder_of", [1, 2, 3])
