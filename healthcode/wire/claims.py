@@ -93,6 +93,7 @@ class CodeClaims(NamedTuple):
 
 _ISS, _EXP, _NBF, _IAT, _CODE = 1, 4, 5, 6, -65537
 _KEYS = ((_ISS, _EXP, _IAT, _CODE), (_ISS, _EXP, _NBF, _IAT, _CODE))
+_INTEGERS = {int}
 _PAPER, _SHOWN_BY_RELATIVE = 1, 2
 _MAX_DEPTH = 4
 # bytes of a version 1 payload without times, rule, index, tag, salt and name: the heads of map and array,
@@ -135,11 +136,9 @@ def decode_claims(data: bytes) -> CodeClaims:
     claims.tag, claims.salt, claims.name.
     """
     payload = cbor.parse(data, max_bytes=MAX_PAYLOAD_BYTES, max_depth=_MAX_DEPTH)
-    if type(payload) is not dict or tuple(payload) not in _KEYS:
-        if type(payload) is dict and any(payload.keys() == set(keys) for keys in _KEYS):
-            raise DecodeError(
-                "cbor.not_canonical", "map keys must be in the bytewise order of their encodings"
-            )
+    # types first: 4 as a simple value, true and -65537.0 equal our keys, but are other spellings
+    if type(payload) is not dict or tuple(payload) not in _KEYS or {*map(type, payload)} != _INTEGERS:
+        cbor.decode(data, max_bytes=MAX_PAYLOAD_BYTES, max_depth=_MAX_DEPTH)
         raise DecodeError(
             "claims.keys", "a code has the claims 1, 4, 6 and -65537, optionally 5, and no other"
         )

@@ -169,3 +169,16 @@ def test_verifying_never_raises(public, message, signature):
     """Any lengths at all are False."""
     assert not verify(public, message, signature)
     is_valid_point(public)
+
+
+@given(claims, st.lists(st.tuples(st.integers(0, 511), st.integers(0, 255)), min_size=1, max_size=4))
+@settings(max_examples=400)
+def test_the_fast_decoder_agrees_with_the_strict_one(made, changes):
+    """What is accepted of a changed payload is also deterministic CBOR, whose keys and values are the plain types."""
+    data = bytearray(encode_claims(made))
+    for position, value in changes:
+        data[position % len(data)] = value
+    if isinstance(outcome(decode_claims, bytes(data)), CodeClaims):
+        strict = cbor.decode(bytes(data), max_bytes=512, max_depth=4)
+        assert {*map(type, strict)} == {int}
+        assert cbor.encode(strict) == data

@@ -217,6 +217,10 @@ def _malformed_claims() -> Iterator[tuple[str, str, str]]:
     yield "claim-twice", payload(b"\xa2\x01\x62" + b"31" + b"\x01\x62" + b"31"), "cbor.duplicate_key"
     yield "claims-out-of-order", payload(cbor2.dumps(dict(reversed(CLAIMS.items())))), "cbor.not_canonical"
     yield "long-integer", payload(PAYLOAD.replace(b"\x06\x1a", b"\x06\x1b\0\0\0\0")), "cbor.not_canonical"
+    # equal to our keys in many languages, and of the same length; each is another spelling
+    yield "key-4-as-simple-value", payload(PAYLOAD.replace(b"\x04\x1a", b"\xe4\x1a")), "cbor.type"
+    yield "key-1-as-true", payload(PAYLOAD.replace(b"\xa4\x01", b"\xa4\xf5")), "cbor.type"
+    yield "key-65537-as-float", payload(PAYLOAD.replace(b"\x3a\0\1\0\0", b"\xfa\xc7\x80\0\x80")), "cbor.type"
     yield "claims-are-an-array", payload(cbor2.dumps([1])), "claims.keys"
     yield "no-expiry", claims(without=4), "claims.keys"
     yield "foreign-claim", claims({2: "subject"}), "claims.keys"
