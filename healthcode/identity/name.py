@@ -54,13 +54,16 @@ def is_masked_name(text: str) -> bool:
 def mask_name(name: str) -> str:
     """The masked form of a full name: NFC, at most 9 bytes of UTF-8, always with a `*`.
 
-    A first or last character that is not in the table is masked too. Raises InvalidInputError when `name` is
-    empty, longer than 128 characters, or has control characters. The message never repeats the name.
+    A first or last character that is not in the table is masked too. Combining marks and format characters (Cf)
+    are left out. Raises InvalidInputError when `name` is empty, longer than 128 characters, or has control
+    characters. The message never repeats the name.
     """
-    text = unicodedata.normalize("NFC", name.strip()) if len(name) <= _MAX_NAME_CHARACTERS else ""
-    # combining marks belong to the character before them, and are left out
+    # format characters join letters in Mongolian, Uyghur and Persian (U+180E, U+200C), and come with a paste (U+FEFF)
+    shown = "".join(character for character in name if unicodedata.category(character) != "Cf")
+    text = unicodedata.normalize("NFC", shown.strip()) if len(name) <= _MAX_NAME_CHARACTERS else ""
+    # combining marks belong to the character before them
     letters = [character for character in text if not unicodedata.category(character).startswith("M")]
-    if not letters or any(unicodedata.category(character) in {"Cc", "Cf", "Cs"} for character in letters):
+    if not letters or any(unicodedata.category(character) in {"Cc", "Cs"} for character in letters):
         raise InvalidInputError(
             f"a name has 1 to {_MAX_NAME_CHARACTERS} characters and no control characters",
             fields={"name": f"1 to {_MAX_NAME_CHARACTERS} characters, none of them a control character"},

@@ -16,6 +16,7 @@ from pyroaring import BitMap
 from healthcode.clock import parse_rfc3339, rfc3339
 from healthcode.errors import DecodeError
 from healthcode.identity.document import decode_document
+from healthcode.identity.name import mask_name
 from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.policy.decide import Facts
 from healthcode.policy.tier import TrustTier
@@ -272,6 +273,12 @@ def test_holder_tags(row: dict[str, str]) -> None:
     """Document and salt come to the tag."""
     document = decode_document(row["type"], row["number"])
     assert holder_tag(document, bytes.fromhex(row["salt"])).hex() == row["tag"]
+
+
+@pytest.mark.parametrize("row", load("names.json")["names"], ids=lambda row: ascii(row["masked"]))
+def test_names(row: dict[str, str]) -> None:
+    """A full name comes to its mask, also with marks and format characters in it."""
+    assert mask_name(row["name"]) == row["masked"]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from typing import Any
 
 from healthcode.clock import rfc3339
 from healthcode.identity.document import decode_document
+from healthcode.identity.name import mask_name
 from healthcode.revocation.index import ISSUABLE
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
@@ -62,6 +63,27 @@ def holder_tags() -> list[dict[str, str]]:
     ]
 
 
+# full name as a person is called, with what a paste or a keyboard adds
+NAMES = (
+    "张小三",
+    "张三",
+    "张",
+    "买买提·艾合买提",
+    "Anna Schmidt",
+    "Ame\u0301lie",
+    "\u1828\u1820\u180e\u1837\u1820",
+    "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627",
+    "\ufeff张小三",
+    "张小三\u200b\u200f",
+    "张小\ue000",
+)
+
+
+def names() -> list[dict[str, str]]:
+    """Names of several scripts and their masks."""
+    return [{"name": name, "masked": mask_name(name)} for name in NAMES]
+
+
 def documents() -> dict[str, dict[str, Any]]:
     """File name to content."""
     common = {"realm": code.REALM, "now": rfc3339(NOW)}
@@ -100,6 +122,7 @@ def documents() -> dict[str, dict[str, Any]]:
             "malformed": refused(revocation.malformed_heads(), "bytes"),
         },
         "holder_tags.json": {"tags": holder_tags()},
+        "names.json": {"names": names()},
         "verdicts.json": {
             **common,
             "trust": "../trust",

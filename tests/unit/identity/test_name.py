@@ -27,6 +27,13 @@ from healthcode.identity.name import NAME_RANGES, is_masked_name, mask_name
         ("张小\ue000", "张*"),
         ("张小3", "张*"),
         ("***", "*"),
+        # format characters: between letters, and stuck to a name by a paste
+        ("\u1828\u1820\u180e\u1837\u1820", "\u1828*\u1820"),
+        ("\u0639\u0644\u06cc\u200c\u0631\u0636\u0627", "\u0639*\u0627"),
+        ("\ufeff张小三", "张*三"),
+        ("\ufeff 张小三\u200b", "张*三"),
+        ("张小三\u200f", "张*三"),
+        ("张\u202e三", "张*"),
     ],
 )
 def test_names_are_masked(name, masked):
@@ -35,7 +42,7 @@ def test_names_are_masked(name, masked):
     assert len(masked.encode()) <= 9
 
 
-@pytest.mark.parametrize("name", ["", "   ", "\u0301", "张\n三", "张\u202e三", "x" * 129, "\ud800x"])
+@pytest.mark.parametrize("name", ["", "   ", "\u0301", "张\n三", "\u200c\ufeff", "x" * 129, "\ud800x"])
 def test_what_is_no_name_is_refused_without_repeating_it(name):
     """Empty, over-long and control characters are typed errors that name the field only."""
     with pytest.raises(InvalidInputError) as caught:
