@@ -13,8 +13,18 @@ if TYPE_CHECKING:
     from healthcode.verification.verdict import Verdict
     from healthcode.verification.verifier import Verifier
     from healthcode.wire.claims import Level
+    from healthcode.wire.scan import clean_scan
 
-__all__ = ["Decision", "HealthcodeError", "Level", "Outcome", "TrustStore", "Verdict", "Verifier"]
+__all__ = [
+    "Decision",
+    "HealthcodeError",
+    "Level",
+    "Outcome",
+    "TrustStore",
+    "Verdict",
+    "Verifier",
+    "clean_scan",
+]
 
 # imported on first use, so that `import healthcode.errors` loads nothing else
 _HOMES = {
@@ -25,6 +35,7 @@ _HOMES = {
     "TrustStore": "healthcode.trust.store",
     "Verdict": "healthcode.verification.verdict",
     "Verifier": "healthcode.verification.verifier",
+    "clean_scan": "healthcode.wire.scan",
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from healthcode.cli.picture import is_picture_name, read_picture
 from healthcode.storage.owner import as_caller
+from healthcode.wire.scan import clean_scan
 
 __all__ = ["read_codes"]
 
@@ -26,7 +27,7 @@ def read_codes(argument: str) -> Iterator[str]:
     elif is_picture_name(argument) or _file_exists(argument):
         yield from read_picture(Path(argument))
     else:
-        yield argument.strip("\r\n")
+        yield clean_scan(argument)
 
 
 @as_caller()
@@ -44,6 +45,6 @@ def _lines() -> Iterator[str]:
         rest = line
         while not rest.endswith(b"\n") and (rest := stream.readline(MAX_LINE_CHARACTERS)):
             pass  # skip the rest of a line that is too long
-        text = line.decode("utf-8", errors="replace").strip("\r\n")
-        if text.strip():
+        text = clean_scan(line.decode("utf-8", errors="replace"))
+        if text:
             yield text

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from healthcode.errors import DecodeError, InvalidInputError
-from healthcode.identity.realm import PRODUCTION, Realm, code_prefix
+from healthcode.identity.realm import Realm, code_prefix
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.wire.base45 import decode_base45, encode_base45
 from healthcode.wire.claims import CodeClaims, decode_claims, encode_claims
 from healthcode.wire.cose import Context, Sign1, decode_sign1, sign1
+from healthcode.wire.scan import PREFIXES, scan_fault
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -23,8 +24,6 @@ __all__ = [
 MAX_CHARACTERS = 2048
 MAX_ISSUED_CHARACTERS = 262  # QR version 9 at error correction level M
 _PREFIX_CHARACTERS = 6
-# CNHC1: in the realm cn, CNHT1: in every test realm
-_PREFIXES = frozenset({code_prefix(PRODUCTION), code_prefix("test-any")})
 
 
 class DecodedCode(NamedTuple):
@@ -61,14 +60,23 @@ def decode_code(text: str, realm: Realm) -> DecodedCode:
     """Decodes a text strictly, from the outside in.
 
     Raises DecodeError at the first broken rule: code.too_long, code.prefix, code.other_realm, and
-    those of base45, cose, cbor and claims.
+    those of base45, cose, cbor and claims. Where only `clean_scan` was left out: code.scanner_prefix,
+    code.white_space, code.lower_case.
     """
+    try:
+        return _decode(text, realm)
+    except DecodeError as error:
+        fault = scan_fault(text) if len(text) <= MAX_CHARACTERS else None
+        raise error if fault is None else fault from None
+
+
+def _decode(text: str, realm: Realm) -> DecodedCode:
     if len(text) > MAX_CHARACTERS:
         raise DecodeError(
             "code.too_long", f"a code has at most {MAX_CHARACTERS} characters, this text has {len(text)}"
         )
     if not text.startswith(code_prefix(realm)):
-        if text[:_PREFIX_CHARACTERS] in _PREFIXES:
+        if text.startswith(PREFIXES):
             raise DecodeError("code.other_realm", f"the code is of another realm than {realm}")
         raise DecodeError("code.prefix", f"a code of realm {realm} begins with {code_prefix(realm)}")
     return decode_cose_code(decode_base45(text[_PREFIX_CHARACTERS:]))

@@ -33,7 +33,7 @@ from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.verification import outcome, verify
 from healthcode.verification.verifier import Verifier
-from healthcode.wire import answer, base45, cbor, claims, code, cose, question
+from healthcode.wire import answer, base45, cbor, claims, code, cose, question, scan
 from healthcode.wire.answer import decode_answer
 from healthcode.wire.code import decode_code
 from healthcode.wire.cose import Context, verify_sign1
@@ -123,7 +123,7 @@ def test_malformed_codes_are_refused_by_name_and_cheaply(row: dict[str, str]) ->
 def test_there_is_a_malformed_code_for_every_way_a_decoder_refuses() -> None:
     """No rule of the code's decoders lacks a vector."""
     found = {row["detail"] for row in load("malformed_codes.json")["codes"]}
-    assert found == details(code, base45, cose, cbor, claims)
+    assert found == details(code, scan, base45, cose, cbor, claims)
 
 
 @pytest.mark.parametrize("row", rows("exchange.json", "questions"))
