@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
 from healthcode.cli.picture import is_picture_name, read_picture
 from healthcode.storage.owner import as_caller
 from healthcode.wire.scan import clean_scan
@@ -19,15 +21,18 @@ def read_codes(argument: str) -> Iterator[str]:
     """Yields the codes that `argument` names.
 
     `-` reads standard input, one code a line, and skips empty lines. The name of a picture or of an
-    existing file yields the QR codes in it. Any other text is the code itself, even if malformed:
+    existing file yields the health codes in it. Any other text is the code itself, even if malformed:
     then the verdict says so. Raises InvalidInputError if a picture is missing or shows no code.
     """
     if argument == "-":
         yield from _lines()
     elif is_picture_name(argument) or _file_exists(argument):
-        yield from read_picture(Path(argument))
+        picture = read_picture(Path(argument))
+        for other in picture.others:
+            click.echo(f"note: another QR code in the picture does not count: {other[:60]!r}", err=True)
+        yield from picture.codes
     else:
-        yield clean_scan(argument)
+        yield clean_scan(argument.strip("\r\n"))
 
 
 @as_caller()
@@ -45,6 +50,6 @@ def _lines() -> Iterator[str]:
         rest = line
         while not rest.endswith(b"\n") and (rest := stream.readline(MAX_LINE_CHARACTERS)):
             pass  # skip the rest of a line that is too long
-        text = clean_scan(line.decode("utf-8", errors="replace"))
-        if text:
-            yield text
+        text = line.decode("utf-8", errors="replace").strip("\r\n")
+        if text.strip():
+            yield clean_scan(text)

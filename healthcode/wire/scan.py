@@ -21,28 +21,26 @@ _SCANNER_PREFIX = re.compile(r"\][Qq][0-9]")
 
 
 def clean_scan(text: str) -> str:
-    """`text` as it was printed: without control characters, white space around it, and a scanner's `]Q1`; in capitals.
+    """A code as it was printed: without control characters, white space around it, and a scanner's `]Q1`; in capitals.
 
     No well-formed code has any of these, so cleaning never makes another code of one. Use it once, where a scan or a
-    paste comes in; decoders refuse what it would change. A text that is no code stays none.
+    paste comes in; decoders refuse what it would change. A text that does not become a code comes back as it is.
     """
     bare = text.translate(_UNSEEN).strip()
-    return (
-        _SCANNER_PREFIX.sub("", bare, count=1).lstrip().translate(_UPPER)
-        if bare[:1] == "]"
-        else bare.translate(_UPPER)
-    )
+    if bare[:1] == "]":
+        bare = _SCANNER_PREFIX.sub("", bare, count=1).lstrip()
+    clean = bare.translate(_UPPER)
+    return clean if is_code(clean) else text
 
 
 def is_code(text: str) -> bool:
-    """Whether a cleaned text says that it is a health code, of any realm."""
+    """Whether a text begins as the health codes of any realm do."""
     return text.startswith(PREFIXES)
 
 
 def scan_fault(text: str) -> DecodeError | None:
     """The error for a code that `clean_scan` would change; None for any other text."""
-    clean = clean_scan(text)
-    if clean == text or not is_code(clean):
+    if clean_scan(text) == text:
         return None
     bare = text.translate(_UNSEEN).strip()
     if bare[:1] == "]":

@@ -297,7 +297,7 @@ async def test_the_commands_go_all_the_way(federation, tmp_path):
     picture = tmp_path / "code.png"
     keyboard = f"10\n{VALID_IDS[0]}\n张小三\n"
     issued = await asyncio.to_thread(federation.command, "31", "issue", "--png", picture, keyboard=keyboard)
-    assert read_picture(picture) == [issued["code"]]
+    assert read_picture(picture).codes == (issued["code"],)
     verdict = await asyncio.to_thread(federation.command, "44", "verify", picture)
     assert verdict["decision"] == "PASS"
     source, out = tmp_path / "holders.ndjson", tmp_path / "codes.ndjson"

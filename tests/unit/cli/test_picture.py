@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -39,7 +41,7 @@ def png_header(width: int, height: int) -> bytes:
 
 def test_reads_back_what_was_drawn(tmp_path: Path) -> None:
     """The text comes back to the character, spaces and all."""
-    assert read_picture(draw(tmp_path / "code.png")) == [TEXT]
+    assert read_picture(draw(tmp_path / "code.png")).codes == (TEXT,)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "gif", "bmp"])
@@ -49,12 +51,12 @@ def test_reads_other_formats(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"code.{suffix}"
     with Image.open(tmp_path / "code.png") as picture:
         picture.convert("RGB").save(path)
-    assert read_picture(path) == [TEXT]
+    assert read_picture(path).codes == (TEXT,)
 
 
 def test_transparent_ground_is_white(tmp_path: Path) -> None:
     """A code drawn on nothing reads like one on paper."""
-    assert read_picture(draw(tmp_path / "code.png", light=None)) == [TEXT]
+    assert read_picture(draw(tmp_path / "code.png", light=None)).codes == (TEXT,)
 
 
 def test_several_codes_come_from_top_to_bottom(tmp_path: Path) -> None:
@@ -66,7 +68,7 @@ def test_several_codes_come_from_top_to_bottom(tmp_path: Path) -> None:
         with Image.open(drawn) as picture:
             page.paste(picture.convert("L"), (100, 100 + row * 900))
     page.save(tmp_path / "page.png")
-    assert read_picture(tmp_path / "page.png") == ["CNHT1:FIRST", "CNHT1:SECOND"]
+    assert read_picture(tmp_path / "page.png").codes == ("CNHT1:FIRST", "CNHT1:SECOND")
 
 
 def test_a_picture_without_a_code_says_so(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_truncated_pictures_are_refused(tmp_path: Path) -> None:
     for end in range(0, len(whole), max(1, len(whole) // 50)):
         path.write_bytes(whole[:end])
         try:
-            assert read_picture(path) == [TEXT]
+            assert read_picture(path).codes == (TEXT,)
         except InvalidInputError:
             refused += 1
     assert refused > 20
@@ -129,3 +131,50 @@ def test_names_of_pictures() -> None:
     assert is_picture_name("a/b.jpeg")
     assert not is_picture_name("CNHT1:ABC")
     assert not is_picture_name("png")
+
+
+def page_of(path: Path, *texts: str) -> Path:
+    page = Image.new("L", (900, 900 * len(texts)), 255)
+    for row, text in enumerate(texts):
+        drawn = io.BytesIO()
+        segno.make_qr(text, error="M").save(drawn, kind="png", scale=8)
+        with Image.open(drawn) as picture:
+            page.paste(picture.convert("L"), (100, 100 + row * 900))
+    page.save(path)
+    return path
+
+
+def test_a_poster_beside_a_code_does_not_count(tmp_path: Path) -> None:
+    """Another QR code is listed apart; without a health code it is all there is."""
+    both = page_of(tmp_path / "both.png", "https://example.org/venue", "CNHT1:FIRST")
+    assert read_picture(both) == (("CNHT1:FIRST",), ("https://example.org/venue",))
+    alone = page_of(tmp_path / "alone.png", "https://example.org/venue")
+    assert read_picture(alone) == (("https://example.org/venue",), ())
+
+
+def test_the_same_code_twice_is_one(tmp_path: Path) -> None:
+    """A screenshot of a screenshot, or a mirror, makes no second person."""
+    assert read_picture(page_of(tmp_path / "twice.png", TEXT, TEXT)).codes == (TEXT,)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("RGB", "jpg"), ("RGB", "png"), ("RGBA", "png"), ("LA", "png"), ("P", "png")]
+)
+def test_a_large_picture_takes_little_memory(tmp_path: Path, mode: str, suffix: str) -> None:
+    """Fewer than nine bytes a pixel, in a process of its own."""
+    path = tmp_path / f"large.{suffix}"
+    page = Image.new("L", (3000, 3000), 255)
+    segno.make_qr(TEXT, error="M").save(buffer := io.BytesIO(), kind="png", scale=26)
+    with Image.open(buffer) as picture:
+        page.paste(picture.convert("L"), (500, 500))
+    page.convert(mode).save(path)
+    script = (
+        "import resource, sys; from pathlib import Path; from healthcode.cli.picture import read_picture;"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "codes = read_picture(Path(sys.argv[1])).codes;"
+        "print(len(codes), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    found, kilobytes = map(int, done.stdout.split())
+    assert found == 1
+    assert kilobytes * 1024 < 9 * 3000 * 3000

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 import segno
+from PIL import Image
 
 from healthcode.clock import rfc3339
 from healthcode.wire.claims import Level
@@ -63,6 +65,37 @@ def test_reads_a_picture(realm: SimulatedRealm, trust: Path, tmp_path: Path) -> 
     segno.make_qr(code(realm), error="M").save(str(tmp_path / "code.png"), scale=6)
     done = verify(trust, "--json", tmp_path / "code.png")
     assert (done.status, done.json()["decision"]) == (0, "PASS")
+
+
+@pytest.mark.parametrize("scan", ["]Q1{}", "\x02{}\x03", "  {}\t", "\ufeff{}"])
+def test_what_a_scanner_adds_refuses_nobody(realm: SimulatedRealm, trust: Path, scan: str) -> None:
+    """A green code with a prefix, controls or white space around it passes, as an argument and as a line."""
+    text = scan.format(code(realm))
+    assert verify(trust, text).status == 0
+    assert verify(trust, "-", stdin=text.encode() + b"\r\n").status == 0
+
+
+def test_a_picture_without_a_code_decides_nothing(trust: Path, tmp_path: Path) -> None:
+    """Status 3, as for anything undecided; a person is not refused for a blurred picture."""
+    Image.new("L", (200, 200), 255).save(tmp_path / "blank.png")
+    done = verify(trust, tmp_path / "blank.png")
+    assert done.status == 3
+    assert "no readable QR code" in done.err
+
+
+def test_a_poster_beside_a_green_code_refuses_nobody(
+    realm: SimulatedRealm, trust: Path, tmp_path: Path
+) -> None:
+    """Only the health code counts; the other QR code is told on standard error."""
+    page = Image.new("L", (1400, 2600), 255)
+    for row, text in enumerate(("https://example.org/venue", code(realm))):
+        segno.make_qr(text, error="M").save(drawn := io.BytesIO(), kind="png", scale=8)
+        with Image.open(drawn) as picture:
+            page.paste(picture.convert("L"), (100, 100 + row * 1200))
+    page.save(tmp_path / "both.png")
+    done = verify(trust, "--json", tmp_path / "both.png")
+    assert (done.status, done.json()["decision"]) == (0, "PASS")
+    assert "does not count" in done.err
 
 
 def test_a_picture_that_is_missing_is_no_refusal(trust: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_an_issued_code_is_drawn_afterwards(monkeypatch: pytest.MonkeyPatch, tmp
     """From its text, or from a row of what `issue --out` wrote."""
     png = tmp_path / "code.png"
     assert draw(monkeypatch, "", "--png", png, TEXT)[0] == 0
-    assert read_picture(png) == [TEXT]
+    assert read_picture(png).codes == (TEXT,)
     rows = "\n".join(
         json.dumps(row)
         for row in (
@@ -35,7 +35,7 @@ def test_an_issued_code_is_drawn_afterwards(monkeypatch: pytest.MonkeyPatch, tmp
     )
     assert draw(monkeypatch, rows, "--png", png, "-")[0] == 2
     assert draw(monkeypatch, rows, "--png", png, "--row", "2", "-")[0] == 0
-    assert read_picture(png) == [TEXT]
+    assert read_picture(png).codes == (TEXT,)
     assert png.stat().st_mode & 0o777 == 0o600
 
 
