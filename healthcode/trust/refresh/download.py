@@ -22,7 +22,7 @@ from healthcode.trust.format.layout import (
     target_file,
 )
 from healthcode.trust.format.metadata import Targets, decode_metadata, expires_at, target_of
-from healthcode.trust.sources.trust_source import TrustSource
+from healthcode.trust.sources.trust_source import FileUnavailableError, TrustSource
 from healthcode.trust.verify.issuer_trust import IssuerTrust
 
 __all__ = ["NO_LIVE", "Download", "live_version_of"]
@@ -31,6 +31,7 @@ NO_LIVE: tuple[None, None] = (None, None)
 """The live files of a participant that has none."""
 
 _MAX_FAILED_FETCHES = 3
+_MAX_MISSING_FILES = 64
 
 
 class CpuLock:
@@ -67,7 +68,7 @@ class CpuLock:
 class Download:
     """Fetches from `source`; `lists` maps path to content of lists already fetched, and new ones are added to it.
 
-    After several failures in a row it refuses further fetches. Several threads may fetch if each holds `cpu`.
+    After several failures of the connection in a row it refuses further fetches. Several threads may fetch if each holds `cpu`.
     """
 
     def __init__(self, source: TrustSource, limits: TrustLimits, lists: dict[str, bytes]) -> None:
@@ -75,7 +76,8 @@ class Download:
         self.cpu = CpuLock()
         self._source = source
         self._limits = limits
-        self._failed = 0
+        self._failed = 0  # in a row, by the connection
+        self._missing = 0  # files that the source could not give, though it answered
 
     def authority_files(
         self, participant: str, version: int, held: IssuerTrust | None, now: int
@@ -161,7 +163,7 @@ class Download:
 
     def fetch(self, path: str, max_bytes: int) -> bytes:
         """As TrustSource.fetch; UnavailableError at once when the source failed too often."""
-        if self._failed >= _MAX_FAILED_FETCHES:
+        if self._failed >= _MAX_FAILED_FETCHES or self._missing >= _MAX_MISSING_FILES:
             raise UnavailableError(
                 f"{self._source.name} is out of reach; the rest is fetched in the next refresh",
                 reason=Reason.TRUST_UNAVAILABLE,
@@ -169,6 +171,9 @@ class Download:
         try:
             with self.cpu.released():
                 data = self._source.fetch(path, max_bytes)
+        except FileUnavailableError:
+            self._failed, self._missing = 0, self._missing + 1
+            raise
         except UnavailableError:
             self._failed += 1
             raise

@@ -5,6 +5,7 @@ Areas and each participant are taken separately: the newest that verifies, else 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -167,6 +168,8 @@ class Refresh:
         # Each participant costs three requests in a row (metadata, head, lists). In parallel a hundred
         # participants with news do not wait for the network a hundred times.
         news = [each for each in participants if self._issuers.has_news(each, national)]
+        # in another order each time: where a source stops, the same participants must not always be behind it
+        random.shuffle(news)
         found: dict[str, tuple[IssuerTrust | None, Witness | None]] = {}
         if len(news) > 1:
             with ThreadPoolExecutor(min(_AT_ONCE, len(news)), thread_name_prefix="trust-fetch") as pool:

@@ -5,10 +5,11 @@ Plain http is enough, since every file is verified after it was fetched.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -24,7 +25,7 @@ from healthcode.errors import (
     UnavailableError,
 )
 from healthcode.trust.sources.proxy import Proxy, proxy_of
-from healthcode.trust.sources.trust_source import allowed_seconds, too_large
+from healthcode.trust.sources.trust_source import FileUnavailableError, allowed_seconds, too_large
 from healthcode.trust.sources.watchdog import Watchdog
 
 __all__ = ["HttpSource", "check_mirror_url"]
@@ -32,6 +33,10 @@ __all__ = ["HttpSource", "check_mirror_url"]
 _CHUNK_BYTES = 65_536
 _MAX_REDIRECTS = 3
 _MISSING = frozenset({403, 404, 410})  # object stores answer 403 for what is not there
+# labels of object stores for plain bytes
+_AS_IT_IS = frozenset({"", "identity", "aws-chunked"})
+# an edge may keep these, or that there is none, for minutes: ask for what is there now
+_ALWAYS_ASKED = re.compile(r"metadata/(timestamp|[0-9]+\.root)\.json")
 _PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
 
 
@@ -118,10 +123,10 @@ class HttpSource:
     def _fetch(self, url: str, path: str, max_bytes: int) -> bytes:
         for _ in range(_MAX_REDIRECTS + 1):
             try:
-                response = self._get(url)
+                response = self._get(url, path)
             except ProtocolError:
                 # a server may close an idle connection just when we reuse it
-                response = self._get(url)
+                response = self._get(url, path)
             try:
                 target = response.get_redirect_location()
                 if not target:
@@ -134,13 +139,14 @@ class HttpSource:
             f"{self._url}: {path} is redirected too often", reason=Reason.TRUST_UNAVAILABLE
         )
 
-    def _get(self, url: str) -> urllib3.BaseHTTPResponse:
+    def _get(self, url: str, path: str) -> urllib3.BaseHTTPResponse:
         return self._pool.urlopen(
             "GET",
             f"{self._origin}{url}",
             headers={
                 "Accept-Encoding": "identity",
                 "User-Agent": "healthcode",
+                **({"Cache-Control": "no-cache"} if _ALWAYS_ASKED.fullmatch(path) else {}),
                 **(self._proxy.headers if self._proxy is not None and self._origin else {}),
             },
             redirect=False,
@@ -155,13 +161,14 @@ class HttpSource:
         if response.status in _MISSING:
             raise NotFoundError(f"{self._url} has no file {path}")
         if response.status != 200:
-            raise UnavailableError(
+            raise FileUnavailableError(
                 f"{self._url} answers {response.status} for {path}{self._through}",
                 reason=Reason.TRUST_UNAVAILABLE,
             )
-        if response.headers.get("Content-Encoding", "identity") != "identity":
+        encoding = response.headers.get("Content-Encoding", "")
+        if not {each.strip().lower() for each in encoding.split(",")} <= _AS_IT_IS:
             raise TrustError(
-                f"{self._url}: {path} comes compressed; the mirror must serve files uncompressed",
+                f"{self._url}: {path} comes as {encoding[:40]!r}; the mirror must serve files as they are",
                 reason=Reason.MALFORMED_MESSAGE,
             )
         data = bytearray()
@@ -169,23 +176,29 @@ class HttpSource:
             data += chunk
             if len(data) > max_bytes:
                 raise too_large(path, max_bytes, self._url)
+        if path.endswith(".json") and data.lstrip()[:1] == b"<":
+            raise UnavailableError(
+                f"{self._url} answers {path} with a web page{self._through}: is there a log-in page of this "
+                "network, or an error page of a proxy? Open the address in a browser",
+                reason=Reason.TRUST_UNAVAILABLE,
+            )
         return bytes(data)
 
     def _redirected(self, url: str, target: str) -> str:
         # A redirect is followed only within the same scheme and host.
         here = urlsplit(self._url)
         try:
-            parts = urlsplit(target)
+            parts = urlsplit(urljoin(f"{here.scheme}://{here.netloc}{url}", target))
         except ValueError as error:
             raise UnavailableError(
                 f"{self._url} redirects to a malformed address", reason=Reason.TRUST_UNAVAILABLE
             ) from error
-        if (parts.scheme or here.scheme, parts.netloc or here.netloc) != (here.scheme, here.netloc):
+        if (parts.scheme, parts.netloc) != (here.scheme, here.netloc):
             raise UnavailableError(
                 f"{self._url} redirects to another server, which is not followed; name that one instead",
                 reason=Reason.TRUST_UNAVAILABLE,
             )
-        return parts.path if parts.path.startswith("/") else f"{url.rpartition('/')[0]}/{parts.path}"
+        return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
 
     def _open_pool(self, ca_pem: str | None) -> urllib3.HTTPConnectionPool:
         base: type[HTTPConnection] = HTTPConnection

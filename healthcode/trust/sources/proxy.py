@@ -1,15 +1,19 @@
 """The forward proxy that the environment names for a mirror: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY.
 
-Read as curl reads them, in small or capital letters. `NO_PROXY=*` switches all proxies off.
+Read as curl reads them, in small or capital letters. `NO_PROXY=*` switches all proxies off; it may name networks.
 """
 
 from __future__ import annotations
 
 import base64
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
+from urllib.request import (  # type: ignore[attr-defined]  # the second is not in the stubs
+    getproxies_environment,
+    proxy_bypass_environment,
+)
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
@@ -38,7 +42,8 @@ def proxy_of(url: str) -> Proxy | None:
     found = getproxies_environment()
     named = found.get(parts.scheme) or found.get("all")
     # a mirror on this machine is never asked through a proxy
-    if not named or _is_here(host) or proxy_bypass(_with_port(host, parts.port)):
+    exempt = found.get("no", "").replace(",", " ").split()
+    if not named or _is_here(host) or _is_exempt(host, parts.port, exempt):
         return None
     try:
         return _proxy(named)
@@ -70,6 +75,24 @@ def _proxy(named: str) -> Proxy:
 
 def _with_port(host: str, port: int | None) -> str:
     return host if port is None else f"{host}:{port}"
+
+
+def _is_exempt(host: str, port: int | None, exempt: Sequence[str]) -> bool:
+    """Whether NO_PROXY names the host: by name, by the end of a name, by address, or by a network (CIDR)."""
+    if proxy_bypass_environment(_with_port(host, port), {"no": ",".join(exempt)}):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in map(_network, exempt) if network is not None)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        return None
 
 
 def _is_here(host: str) -> bool:

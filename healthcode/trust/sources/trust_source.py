@@ -10,7 +10,7 @@ from healthcode.errors import NotFoundError, Reason, TrustError, UnavailableErro
 from healthcode.storage.owner import user_name
 from healthcode.storage.reading import read_regular
 
-__all__ = ["FolderSource", "TrustSource", "allowed_seconds", "too_large"]
+__all__ = ["FileUnavailableError", "FolderSource", "TrustSource", "allowed_seconds", "too_large"]
 
 _MIN_BYTES_PER_SECOND = 65_536
 
@@ -27,9 +27,14 @@ class TrustSource(Protocol):
         """The whole file at `path`.
 
         Raises NotFoundError(FILE_UNKNOWN) if there is none, TrustError(TOO_LARGE) if it is longer
-        than `max_bytes`, UnavailableError if the source cannot be reached now.
+        than `max_bytes`, UnavailableError if the source cannot be reached now, FileUnavailableError if
+        only this file cannot be had.
         """
         ...
+
+
+class FileUnavailableError(UnavailableError):
+    """The source answers, but cannot give this file now. It says nothing about the next file."""
 
 
 def allowed_seconds(timeout_seconds: float, max_bytes: int) -> float:

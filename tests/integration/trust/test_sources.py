@@ -8,12 +8,14 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from healthcode.clock import SystemClock
 from healthcode.errors import Reason, TrustError
+from healthcode.revocation.state import RevocationStatus
 from healthcode.service.registry_source import connect_source
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.signing.purpose import KeyPurpose
@@ -91,6 +93,46 @@ async def test_mirrors_stand_in_for_a_registry_that_is_gone(realm: SimulatedReal
     assert gone is not None
     assert gone >= 1
     assert sample(metrics, "healthcode_trust_clock_ahead_seconds") == 0
+
+
+def test_files_that_a_source_cannot_give_hold_no_sound_province_back(tmp_path: Path) -> None:
+    """A mirror that answers 503 for every file of twelve provinces: what the others revoked is in force at once."""
+    realm = SimulatedRealm(now=int(time.time()))
+    codes = ("12", "13", "14", "15", "21", "22", "23", "32", "33", "34", "35", "36")
+    sound = ("00", "11", "31", "62", "63", "64")
+    for code in (*codes, *sound[3:]):
+        publish_whole(realm, code)
+    realm.publish()
+    folder = tmp_path / "trust"
+    with run_mirror(realm.files) as mirror:
+        init_trust(folder, mirror.source(), realm.fingerprint)
+        client = TrustClient(folder, mirror.source())
+        client.refresh(realm.now)
+        realm.now += 1
+        for code in (*codes, *sound):
+            realm.revoke(code, 7, realm.now + 3600)
+            realm.publish_live(code)
+        realm.publish()
+        harmed = tuple(f"province-{code}-live" for code in codes)
+        mirror.behave = lambda path: unable if any(each in path for each in harmed) else None
+        result = client.refresh(realm.now)
+    for code in sound:
+        state = result.view.issuers[code].revocations
+        assert state is not None
+        assert state.status(7, realm.now + 3600) is RevocationStatus.REVOKED
+    assert {each.participant for each in result.rejected} == set(codes)
+
+
+def publish_whole(realm: SimulatedRealm, code: str) -> None:
+    realm.add_province(code)
+    realm.publish_province(code)
+    realm.publish_live(code)
+
+
+def unable(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(503)
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
 
 
 async def test_a_clock_that_is_ahead_is_an_alarm(realm: SimulatedRealm, tmp_path: Path) -> None:

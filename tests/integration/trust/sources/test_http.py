@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -152,6 +153,57 @@ def test_a_redirect_stays_where_it_is(mirror: Mirror) -> None:
     mirror.behave = lambda _path: answering(302, Location="/trust/round")
     with pytest.raises(UnavailableError, match="too often"):
         source.fetch("metadata/timestamp.json", 5)
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [
+        ("big?version=3", "metadata/big?version=3"),
+        ("../lists/big", "lists/big"),
+        ("/trust/x/../lists/big?a=b", "lists/big?a=b"),
+        ("?signed=1", "metadata/timestamp.json?signed=1"),
+    ],
+)
+def test_a_redirect_keeps_query_and_dots(mirror: Mirror, location: str, asked: str) -> None:
+    """As RFC 3986 joins them: object stores redirect to signed addresses of their own."""
+    mirror.behave = lambda path: (
+        answering(302, Location=location) if path == "metadata/timestamp.json" else None
+    )
+    with pytest.raises(NotFoundError) if asked != "lists/big" else nullcontext():
+        mirror.source().fetch("metadata/timestamp.json", 300_000)
+    assert mirror.asked == ["metadata/timestamp.json", asked]
+
+
+@pytest.mark.parametrize("label", ["", "Identity", "aws-chunked", "aws-chunked,identity"])
+def test_labels_of_plain_bytes_are_taken(mirror: Mirror, label: str) -> None:
+    """Object stores label files that they give as they are."""
+    mirror.behave = lambda _path: answering(200, b"12345", Content_Encoding=label)
+    assert mirror.source().fetch("metadata/timestamp.json", 5) == b"12345"
+
+
+def test_a_log_in_page_is_told(mirror: Mirror) -> None:
+    """A captive portal answers everything with its page, and status 200."""
+    mirror.behave = lambda _path: answering(200, b"\n<!DOCTYPE html><title>Welcome", Content_Type="text/html")
+    with pytest.raises(UnavailableError, match="web page"):
+        mirror.source().fetch("metadata/timestamp.json", 1000)
+
+
+def test_an_edge_is_asked_for_what_is_there_now(mirror: Mirror) -> None:
+    """The timestamp and the next root, which an edge may keep, or know not to exist; nothing else."""
+    kept: dict[str, str | None] = {}
+
+    def reply(path: str) -> Reply:
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            kept[path] = handler.headers.get("Cache-Control")
+            answering(404)(handler)
+
+        return answer
+
+    mirror.behave = reply
+    for path in ("metadata/timestamp.json", "metadata/12.root.json", "metadata/3.snapshot.json", "lists/big"):
+        with pytest.raises(NotFoundError):
+            mirror.source().fetch(path, 5)
+    assert [kept[path] for path in kept] == ["no-cache", "no-cache", None, None]
 
 
 def test_https_is_verified(tmp_path: Path) -> None:

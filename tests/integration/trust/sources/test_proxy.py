@@ -105,6 +105,18 @@ def test_no_proxy(monkeypatch: pytest.MonkeyPatch, exempt: str) -> None:
     assert proxy_of(f"https://{NAME}/trust") is None
 
 
+@pytest.mark.parametrize(
+    "exempt", ["10.0.0.0/8", "fd00::/8,10.1.0.0/16", "one.test two.test 10.1.2.3", "  10.1.2.0/24 , x.test"]
+)
+def test_no_proxy_names_networks_and_lists_with_spaces(monkeypatch: pytest.MonkeyPatch, exempt: str) -> None:
+    """As curl reads it: CIDR, and a list parted by commas or spaces."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv("NO_PROXY", exempt)
+    assert proxy_of("https://10.1.2.3/trust") is None
+    assert proxy_of("https://192.0.2.1/trust") is not None
+    assert proxy_of("https://mirror.example/trust") is not None
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]", "mirror.localhost"])
 def test_this_machine_is_never_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     """Nor is any where the source is told so, or where the environment names none for the scheme."""
