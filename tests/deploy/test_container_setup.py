@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 SECTION = re.compile(r"^## In containers$(.*?)^# Day 1$", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONFIGURATION = {"registry": "registry.toml", "node": "node.toml", "gateway": "gateway.toml"}
+pytestmark = pytest.mark.long
 
 _DOCKER = """\
 #!/bin/bash
