@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -43,9 +44,18 @@ def sync(path: Path) -> None:
     """Makes the bytes of a file, or the names in a folder, durable. Raises OSError."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(handle)
+        _fsync(handle)
     finally:
         os.close(handle)
+
+
+def _fsync(handle: int) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # a file system without fsync of folders (CIFS, some FUSE): its names are as durable as it makes them
+        if error.errno != errno.EINVAL or not stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise
 
 
 def sync_all(paths: Sequence[Path]) -> None:
@@ -64,7 +74,7 @@ def _sync_together(paths: Sequence[Path]) -> None:
             _start_writing(handles[-1])
         # folders first: the first one commits all names
         for handle in reversed(handles):
-            os.fsync(handle)
+            _fsync(handle)
     finally:
         for handle in handles:
             os.close(handle)
@@ -129,6 +139,7 @@ def open_atomic(
         with rights():
             file = _create(partial, mode)
         with file:
+            os.fchmod(file.fileno(), mode)  # whatever the umask: the folder above says who may come here
             yield file
             if durable:
                 file.flush()

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from healthcode.errors import Reason, TrustError
 from healthcode.storage.files import sync, sync_all, write_atomic
@@ -127,7 +128,8 @@ def _write(
     folder = _folder(directory, plan.number)
     there = _begin(directory, plan)
     elder = None if plan.elder is None else _folder(directory, plan.elder)
-    sound = {} if elder is None else _sound_files(elder, hashed=plan.elder not in known)
+    modes = _modes(directory)
+    sound = {} if elder is None else _sound_files(elder, modes.file, hashed=plan.elder not in known)
     contents: dict[str, bytes | None] = {**files_by_path(files), **lists}
     digests: dict[str, str] = {}
     written = [MANIFEST]
@@ -167,7 +169,22 @@ def _write(
         "rejected": [[each.participant, each.reason, each.message] for each in files.rejected],
     }
     (folder / MANIFEST).write_bytes(json.dumps(manifest, ensure_ascii=False).encode())
+    for place in (folder.parent, folder, *(folder / name for name in FOLDERS)):
+        place.chmod(modes.folder)
+    for name in written:
+        (folder / name).chmod(modes.file)
     sync_all([*(folder / each for each in (*written, *FOLDERS, ".")), folder.parent])
+
+
+class _Modes(NamedTuple):
+    folder: int
+    file: int
+
+
+def _modes(directory: Path) -> _Modes:
+    """Whoever may read the trust folder may read all that is in it, whatever the umask of whom writes."""
+    mode = directory.stat().st_mode
+    return _Modes(0o700 | mode & 0o055, 0o600 | mode & 0o044)
 
 
 def _link(source: str, to: str) -> bool:
@@ -199,8 +216,8 @@ def _begin(directory: Path, plan: _Plan) -> dict[str, int]:
     return found
 
 
-def _sound_files(folder: Path, *, hashed: bool) -> dict[str, tuple[str, int]]:
-    """The files of a generation unchanged since its manifest was written: path → (digest, inode).
+def _sound_files(folder: Path, mode: int, *, hashed: bool) -> dict[str, tuple[str, int]]:
+    """The files of a generation, unchanged since its manifest was written and readable as `mode`: path → (digest, inode).
 
     `hashed`: also hash each file, since a bad disk, or a copy of a damaged folder, keeps the times.
     """
@@ -210,7 +227,7 @@ def _sound_files(folder: Path, *, hashed: bool) -> dict[str, tuple[str, int]]:
         here = f"{folder}/"
         for path, digest in read_manifest(folder)["files"].items():
             status = os.stat(here + path)  # noqa: PTH116  as in _write
-            if status.st_mtime_ns > finished or not stat.S_ISREG(status.st_mode):
+            if status.st_mtime_ns > finished or not stat.S_ISREG(status.st_mode) or mode & ~status.st_mode:
                 continue
             if not hashed or hashlib.sha256((folder / path).read_bytes()).hexdigest() == digest:
                 found[path] = (digest, status.st_ino)

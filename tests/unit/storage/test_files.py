@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -128,3 +129,28 @@ def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         _write_half(file)
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a"]
+
+
+def test_a_file_system_without_fsync_of_folders_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EINVAL for a folder is no failure (CIFS, FUSE); for a file it is."""
+    sound = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sound(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomic(tmp_path / "one", b"1")
+    save_files({tmp_path / "two": b"2"})
+    assert (tmp_path / "one").read_bytes() + (tmp_path / "two").read_bytes() == b"12"
+
+    def refused(_: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with pytest.raises(OSError, match="Invalid argument"):
+        write_atomic(tmp_path / "one", b"3")
+    assert (tmp_path / "one").read_bytes() == b"1"

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -249,6 +249,32 @@ def test_the_command_says_that_the_folder_is_damaged(
 
 def verdict_on(folder: Path, code: str, now: int) -> Verdict:
     return Verifier(TrustStore.open(folder)).verify(code, now=now)
+
+
+@pytest.fixture
+def closed_umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.usefixtures("closed_umask")
+def test_a_refresh_under_a_closed_umask_leaves_the_newest_trust_readable(
+    realm: SimulatedRealm, client: TrustClient, folder: Path
+) -> None:
+    """Whoever may read the trust folder reads what root's `sync` wrote into it: no older generation serves him."""
+    folder.chmod(0o755)
+    publish_often(realm, client, 2)
+    realm.now += 60
+    realm.sign_timestamp()
+    client.refresh(realm.now)
+    for path in (folder / "current").resolve().rglob("*"):
+        assert path.stat().st_mode & 0o444 == 0o444, path
+    folder.chmod(0o700)
+    publish_often(realm, client, 1)
+    assert (folder / "current" / "manifest.json").stat().st_mode & 0o077 == 0
 
 
 def publish_often(realm: SimulatedRealm, client: TrustClient, times: int) -> None:
