@@ -25,6 +25,7 @@ def test_the_exports_are_frozen() -> None:
         "TrustStore",
         "Verdict",
         "Verifier",
+        "clean_scan",
     ]
     for name in healthcode.__all__:
         assert getattr(healthcode, name).__name__ == name
