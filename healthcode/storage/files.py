@@ -138,8 +138,8 @@ def open_atomic(
     try:
         with rights():
             file = _create(partial, mode)
-        with file:
             os.fchmod(file.fileno(), mode)  # whatever the umask: the folder above says who may come here
+        with file:
             yield file
             if durable:
                 file.flush()
