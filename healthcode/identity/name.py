@@ -59,8 +59,9 @@ def mask_name(name: str) -> str:
     characters. The message never repeats the name.
     """
     # format characters join letters in Mongolian, Uyghur and Persian (U+180E, U+200C), and come with a paste (U+FEFF)
-    shown = "".join(character for character in name if unicodedata.category(character) != "Cf")
-    text = unicodedata.normalize("NFC", shown.strip()) if len(name) <= _MAX_NAME_CHARACTERS else ""
+    bounded = name if len(name) <= _MAX_NAME_CHARACTERS else ""
+    shown = "".join(character for character in bounded if unicodedata.category(character) != "Cf")
+    text = unicodedata.normalize("NFC", shown.strip())
     # combining marks belong to the character before them
     letters = [character for character in text if not unicodedata.category(character).startswith("M")]
     if not letters or any(unicodedata.category(character) in {"Cc", "Cs"} for character in letters):

@@ -7,8 +7,9 @@ import concurrent.futures
 import inspect
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -26,7 +27,7 @@ from healthcode.errors import (
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.rpc.status_mapping import rpc_errors
-from healthcode.service.service_link import ServiceLink
+from healthcode.service.service_link import ServiceLink, member_stub
 from healthcode.settings import split_address
 from healthcode.telemetry import get_logger
 from healthcode.trust.sources.http import HttpSource, check_mirror_url
@@ -42,15 +43,15 @@ __all__ = ["GrpcSource", "check_source", "connect_source", "open_mirror", "open_
 REGISTRY_NAME = "registry.healthcode"
 _PUBLIC_EVERY_SECONDS = 300.0
 _MEMBER_REST_SECONDS = 30.0
-"""After a failure of the members' listener, for so long only the public one is asked."""
+"""After a failure of the members' listener, for so long the public one is asked first."""
 
 
 class GrpcSource:
     """A TrustSource over FetchFile. `fetch` must not be called in the loop's thread.
 
     `stub` is of the public listener. With `member`, a link with our certificate, files come over the places
-    that the registry keeps for members: not while that fails, after `rest_member`, and once in five minutes, so that
-    a listener that serves old or wrong files does not hold us back.
+    that the registry keeps for members; the public listener is asked where those fail. It is asked first for a while
+    after `rest_member`, and once in five minutes, so that old or wrong files do not hold us back.
     A file may take `timeout_seconds`, and 1 s more for each 64 KiB of its maximum size.
     """
 
@@ -66,7 +67,7 @@ class GrpcSource:
         self._stub = stub
         self._member = member
         self._member_rests_until = 0.0
-        self._public_was_asked = time.monotonic()
+        self._public_was_first = time.monotonic()
         self._loop = loop
         self._name = name
         self._timeout_seconds = timeout_seconds
@@ -99,23 +100,32 @@ class GrpcSource:
             ) from error
 
     def rest_member(self) -> None:
-        """Asks the public listener for a while: what came over the other did not do."""
+        """Asks the public listener first for a while: what came over the other did not do."""
         self._member_rests_until = time.monotonic() + _MEMBER_REST_SECONDS
 
     async def _fetch(self, path: str, max_bytes: int) -> bytes:
-        if time.monotonic() - self._public_was_asked > _PUBLIC_EVERY_SECONDS:
+        if self._member is None:
+            return await self._fetch_from(self._stub, path, max_bytes)
+        if time.monotonic() - self._public_was_first > _PUBLIC_EVERY_SECONDS:
             self.rest_member()
-        if self._member is not None and time.monotonic() >= self._member_rests_until:
-            try:
-                stub = TrustRegistryServiceStub(await self._member.channel())
-                return await self._fetch_from(stub, path, max_bytes)
-            except HealthcodeError as error:
-                if isinstance(error, NotFoundError) or error.reason is Reason.TOO_LARGE:
-                    raise
+        ways: list[Callable[[], Awaitable[TrustRegistryServiceAsyncStub]]]
+        ways = [partial(member_stub, self._member), self._public]
+        if time.monotonic() < self._member_rests_until:
+            self._public_was_first = time.monotonic()
+            ways.reverse()
+        try:
+            return await self._fetch_from(await ways[0](), path, max_bytes)
+        except HealthcodeError as error:
+            if isinstance(error, NotFoundError) or error.reason is Reason.TOO_LARGE:
+                raise
+            if time.monotonic() >= self._member_rests_until:
                 self.rest_member()
                 get_logger("trust").info("members_listener_failed", reason=error.reason, why=error.message)
-        self._public_was_asked = time.monotonic()
-        return await self._fetch_from(self._stub, path, max_bytes)
+        # also the other way round: strangers may have used up the public listener
+        return await self._fetch_from(await ways[1](), path, max_bytes)
+
+    async def _public(self) -> TrustRegistryServiceAsyncStub:
+        return self._stub
 
     async def _fetch_from(self, stub: TrustRegistryServiceAsyncStub, path: str, max_bytes: int) -> bytes:
         request = trust_registry_pb2.FetchFileRequest(path=path, max_bytes=max_bytes)

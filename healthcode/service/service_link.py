@@ -13,11 +13,14 @@ from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.settings import TlsSettings
 from healthcode.storage.reading import read_error
 from healthcode.trust.view import TrustView
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 
 if TYPE_CHECKING:
     import grpc.aio
 
-__all__ = ["ServiceLink"]
+    from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceAsyncStub
+
+__all__ = ["ServiceLink", "member_stub"]
 
 _Key = tuple[str, str, tuple[int, int]]
 
@@ -74,3 +77,8 @@ class ServiceLink:
         if self._channel is not None:
             await self._channel.close()
         self._channel = None
+
+
+async def member_stub(registry: ServiceLink) -> TrustRegistryServiceAsyncStub:
+    """The registry's members' listener. Raises as `ServiceLink.channel`."""
+    return TrustRegistryServiceStub(await registry.channel())

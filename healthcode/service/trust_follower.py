@@ -15,14 +15,13 @@ from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, Reason, TrustError, UnavailableError
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.background import BackgroundTask
-from healthcode.service.service_link import ServiceLink
+from healthcode.service.service_link import ServiceLink, member_stub
 from healthcode.service.trust_monitor import TrustMonitor
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import RefreshResult, TrustClient
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from healthcode.v1 import trust_registry_pb2
-from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 
 if TYPE_CHECKING:
     from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceAsyncStub
@@ -170,7 +169,7 @@ class TrustFollower:
 
         ways: list[Callable[[], Awaitable[TrustRegistryServiceAsyncStub]]] = [public]
         if self._member is not None:
-            ways.insert(0, partial(_member_stub, self._member))
+            ways.insert(0, partial(member_stub, self._member))
         way = 0
         backoff = FIRST_BACKOFF_SECONDS
         was_lost = False
@@ -219,7 +218,3 @@ class TrustFollower:
         self._monitor.view_changed(view)
         if self._on_view is not None:
             self._on_view(view)
-
-
-async def _member_stub(member: ServiceLink) -> TrustRegistryServiceAsyncStub:
-    return TrustRegistryServiceStub(await member.channel())

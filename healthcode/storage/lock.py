@@ -53,11 +53,17 @@ def is_locked(path: Path) -> bool:
     except OSError as error:
         raise storage_error(path, error) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return _is_held(handle, fcntl.LOCK_SH)
     except OSError as error:
         raise storage_error(path, error) from error
+
+
+def _is_held(handle: int, wanted: int) -> bool:
+    """Whether another one's lock keeps us from the `wanted` kind; closes the handle. Raises OSError."""
+    try:
+        fcntl.flock(handle, wanted | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
     finally:
         os.close(handle)
     return False
@@ -92,18 +98,9 @@ def read_folder(folder: Path) -> Iterator[None]:
 def in_use(folder: Path) -> bool:
     """Whether somebody is inside `read_folder`; a reader that comes later must find the folder changed."""
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
+        return _is_held(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_EX)
+    except OSError:  # it is gone, or a file system without locks
         return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        return False
-    finally:
-        os.close(handle)
-    return False
 
 
 def _take_lock(handle: int, busy: HealthcodeError | None, wait_seconds: float) -> None:

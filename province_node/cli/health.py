@@ -12,9 +12,9 @@ from healthcode.clock import SystemClock
 from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.service.health_check import ask_health
 from province_node.cli.option import dir_option
-from province_node.settings import load_node_settings
+from province_node.settings import NodeSettings, load_node_settings
 
-__all__ = ["health"]
+__all__ = ["ask_own_health", "health"]
 
 
 @click.command(cls=Command, examples="province-node health --dir node-31")
@@ -22,10 +22,13 @@ __all__ = ["health"]
 @json_option
 def health(root: Path, as_json: bool) -> None:
     """Ask the running node, with its own certificate, whether it serves. Ends with 4 if it does not."""
-    settings = load_node_settings(root)
+    print_health(ask_own_health(load_node_settings(root)), as_json=as_json)
+
+
+async def ask_own_health(settings: NodeSettings) -> str:
+    """What the node says of itself to its own certificate. Raises as `ask_health`, and for unusable TLS files."""
     tls = settings.tls
     files = load_tls(tls.certificate, tls.private_key, tls.ca, now=SystemClock().now(), realm=settings.realm)
-    asked = ask_health(
+    return await ask_health(
         settings.listen, ca_pem=files.ca_pem.decode(), server=files.identity.peer, identity=files
     )
-    print_health(asked, as_json=as_json)

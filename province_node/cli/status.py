@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -26,13 +25,13 @@ from healthcode.cli.summary import describe_root
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import HealthcodeError
 from healthcode.rpc.mtls.certificate import decode_leaf
-from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
+from healthcode.service.health_check import SERVING
 from healthcode.trust.freshness_warnings import freshness_warnings
 from healthcode.trust.store import TrustStore
 from healthcode.trust.verify.trust_state import TrustState
 from healthcode.trust.view import TrustView
-from province_node.cli.connection import integrator, name_of
+from province_node.cli.health import ask_own_health
 from province_node.cli.key_lines import files_of, key_lines
 from province_node.cli.node_records import publishing_warnings, read_store
 from province_node.cli.option import dir_option
@@ -47,7 +46,6 @@ from province_node.settings import NodeSettings, load_node_settings
 
 __all__ = ["status"]
 
-_TIMEOUT_SECONDS = 2.0
 
 _SHOWN_APART = frozenset(
     {
@@ -96,7 +94,7 @@ def status(root: Path, as_json: bool) -> None:
     data: dict[str, Any] = {
         "participant": settings.participant,
         "realm": settings.realm,
-        "serving": asyncio.run(_is_serving(root, settings)),
+        "serving": _is_serving(settings),
         "process": _process(held),
         **_certificate(settings),
         **_trust(settings, view, now),
@@ -236,13 +234,9 @@ def _issuer_line(view: TrustView, code: str, now: int) -> dict[str, object]:
     }
 
 
-async def _is_serving(root: Path, settings: NodeSettings) -> bool:
+def _is_serving(settings: NodeSettings) -> bool:
     """Asks the node's health service; False if it does not answer."""
     try:
-        async with integrator(root, settings) as channel:
-            with rpc_errors(name_of(settings.listen)):
-                stub: Any = health_pb2_grpc.HealthStub(channel)  # its stubs give it no methods
-                response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_SECONDS)
+        return asyncio.run(ask_own_health(settings)) == SERVING
     except HealthcodeError:
         return False
-    return bool(response.status == health_pb2.HealthCheckResponse.SERVING)

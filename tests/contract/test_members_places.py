@@ -108,10 +108,14 @@ async def hears_twice(follower: TrustFollower, realm: SimulatedRealm, trust: Tru
         await until(lambda code=code: code in follower.view.issuers)
 
 
+@pytest.mark.parametrize("public_first", [False, True])
 async def test_strangers_on_all_public_places_delay_no_news(
-    world: World, realm: SimulatedRealm, tmp_path: Path
+    world: World, realm: SimulatedRealm, tmp_path: Path, public_first: bool
 ) -> None:
-    """All watches and fetches of the public listener are taken; a publication is in a member's view at once."""
+    """All watches and fetches of the public listener are taken; a publication is in a member's view at once.
+
+    Also where the public listener is asked first, as now and then.
+    """
     trust = Trust(realm)
     public, members = await serve_both(world, trust, streams_per_address=PLACES, fetches_per_address=0)
     stranger = TrustRegistryServiceStub(world.channel(public.port, REGISTRY, None))
@@ -119,6 +123,8 @@ async def test_strangers_on_all_public_places_delay_no_news(
     for each in held:
         await each.read()
     async with following(world, realm, tmp_path / "t", public=public.port, members=members.port) as follower:
+        if public_first:
+            follower.on_refresh_failed()
         await hears_twice(follower, realm, trust)
     for each in held:
         each.cancel()

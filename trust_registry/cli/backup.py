@@ -9,6 +9,7 @@ import click
 from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.storage.owner import as_caller
+from healthcode.storage.reading import is_named_file
 from trust_registry.cli.option import dir_option, open_reading
 from trust_registry.layout import RegistryFolder
 from trust_registry.recovery.backup import write_backup
@@ -59,7 +60,7 @@ def restore(folder: Path, file: Path, replace: bool, as_json: bool) -> None:
     restored = restore_registry(file, root, now=SystemClock().now(), replace=replace)
     opens = load_registry_settings(RegistryFolder(root).configuration).keys.passphrase_file
     steps = [f"trust-registry check --dir {folder}", f"trust-registry serve --dir {folder}"]
-    if opens is not None and not opens.exists():
+    if opens is not None and not is_named_file(opens):  # it may be in a folder of root's
         steps.insert(0, f"write the online keys' passphrase to {opens}, mode 0600")
     result = {
         "registry": str(folder),
