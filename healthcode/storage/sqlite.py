@@ -89,7 +89,9 @@ class Database:
                     f"the database {path} can be read by others: `chmod 600 {path}`, and find out who did"
                 )
             # what fails to open leaves no connection, which would keep the file's log until it is collected
-            with contextlib.ExitStack() as opened:
+            # Processes that start together open one after another: the first one migrates, the others find it done;
+            # and SQLite does not wait for who turns a new file's WAL on, but fails at once.
+            with lock_folder(path.parent), contextlib.ExitStack() as opened:
                 self._writer = opened.enter_context(contextlib.closing(self._connect()))
                 self._bring_up_to_date(migrations)
                 self._reader = opened.enter_context(contextlib.closing(self._connect()))
@@ -120,9 +122,7 @@ class Database:
 
     def _bring_up_to_date(self, migrations: Sequence[Migration]) -> None:
         if self._schema_version() != len(migrations):
-            # processes that start together wait here: the first one migrates, the others find it done
-            with lock_folder(self._path.parent):
-                self._migrate(migrations)
+            self._migrate(migrations)
 
     def _schema_version(self) -> int:
         version: int = self._writer.execute("PRAGMA user_version").fetchone()[0]

@@ -277,17 +277,32 @@ def test_a_compaction_leaves_nothing_of_deleted_rows(path: Path) -> None:
 
 
 def test_processes_that_start_together_migrate_once(tmp_path):
-    """A new file that several open at once: each gets the whole schema, and none fails."""
+    """Twenty new files that several open in the same moment: each gets the whole schema, and none fails."""
     program = (
-        "import sys; from pathlib import Path; from healthcode.storage.sqlite import Database;"
-        "steps = [f'CREATE TABLE t{n} (a INTEGER) STRICT' for n in range(40)];"
-        "Database(Path(sys.argv[1]), steps).close()"
+        "import sys, time; from pathlib import Path; from healthcode.storage.sqlite import Database\n"
+        "steps = [f'CREATE TABLE t{n} (a INTEGER) STRICT' for n in range(40)]\n"
+        "print(flush=True); begin = float(sys.stdin.readline())\n"
+        "for number in range(20):\n"
+        "    time.sleep(max(0, begin + number / 20 - time.time()))\n"
+        "    Database(Path(sys.argv[1]) / f'{number}.db', steps).close()\n"
     )
     started = [
-        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "new.db")], stderr=subprocess.PIPE)
-        for _ in range(4)
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(5)
     ]
-    assert [(process.communicate()[1], process.returncode) for process in started] == [(b"", 0)] * 4
+    for process in started:
+        process.stdout.readline()
+    at = time.time() + 0.2
+    for process in started:
+        process.stdin.write(f"{at}\n")
+        process.stdin.flush()
+    assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 5
 
 
 def test_what_fails_to_open_leaves_no_connection(path: Path) -> None:
