@@ -11,12 +11,20 @@ from types import MappingProxyType
 
 from healthcode.clock import rfc3339
 from healthcode.errors import DecodeError, InvalidInputError
-from healthcode.policy.json_model import JsonModel, Rfc3339, parse_json, write_json
+from healthcode.policy.json_model import JsonModel, Rfc3339, load_versioned, parse_model, write_json
 from healthcode.policy.words import RiskLevel
 
-__all__ = ["AREAS_FORMAT", "MAX_AREAS_BYTES", "AreaRisk", "check_area_code", "decode_areas", "encode_areas"]
+__all__ = [
+    "MAX_AREAS_BYTES",
+    "NEWEST_AREAS_FORMAT",
+    "AreaRisk",
+    "check_area_code",
+    "decode_areas",
+    "encode_areas",
+]
 
-AREAS_FORMAT = "healthcode/areas/1"
+NEWEST_AREAS_FORMAT = 1
+"""This software reads `healthcode/areas/1` to `/N`. Nodes report it, and `propose` asks all of them."""
 MAX_AREAS_BYTES = 4 << 20
 
 
@@ -33,7 +41,6 @@ class AreaRisk:
 
 
 class _AreasDocument(JsonModel):
-    format: str
     as_of: Rfc3339
     areas: dict[str, str]
 
@@ -48,10 +55,12 @@ def check_area_code(text: str) -> str:
 
 
 def decode_areas(data: bytes) -> AreaRisk:
-    """Decodes `areas/risk.json`; an unknown risk counts as HIGH. Raises DecodeError: json.…, areas.format, areas.code."""
-    document = parse_json(data, _AreasDocument, max_bytes=MAX_AREAS_BYTES)
-    if document.format != AREAS_FORMAT:
-        raise DecodeError("areas.format", f"format {document.format!r} is not {AREAS_FORMAT}")
+    """Decodes `areas/risk.json`; an unknown risk counts as HIGH.
+
+    Raises DecodeError: json.…, document.field, areas.format, areas.format_newer, areas.code.
+    """
+    _, value = load_versioned(data, "areas", newest=NEWEST_AREAS_FORMAT, max_bytes=MAX_AREAS_BYTES)
+    document = parse_model(value, _AreasDocument)
     known = set(RiskLevel)
     for code in document.areas:
         if not (len(code) == 6 and code.isascii() and code.isdigit()):
@@ -65,5 +74,5 @@ def decode_areas(data: bytes) -> AreaRisk:
 def encode_areas(areas: AreaRisk) -> bytes:
     """The bytes to sign."""
     return write_json(
-        {"format": AREAS_FORMAT, "as_of": rfc3339(areas.as_of or 0), "areas": dict(areas.risks)}
+        {"format": "healthcode/areas/1", "as_of": rfc3339(areas.as_of or 0), "areas": dict(areas.risks)}
     )

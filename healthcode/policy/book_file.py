@@ -15,14 +15,15 @@ from pydantic import Field
 from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.policy.book import Policy, PolicyBook
 from healthcode.policy.decide import Rule
-from healthcode.policy.json_model import JsonModel, Rfc3339, parse_json
+from healthcode.policy.json_model import JsonModel, Rfc3339, load_versioned, parse_model
 from healthcode.policy.tier import Freshness, TrustTier
 from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType, RiskLevel
 from healthcode.wire.claims import Level, Presentation
 
-__all__ = ["MAX_POLICY_BYTES", "POLICY_FORMAT", "decode_policy", "default_policy_bytes"]
+__all__ = ["MAX_POLICY_BYTES", "NEWEST_POLICY_FORMAT", "decode_policy", "default_policy_bytes"]
 
-POLICY_FORMAT = "healthcode/policy/1"
+NEWEST_POLICY_FORMAT = 1
+"""This software reads `healthcode/policy/1` to `/N`. Nodes report it, and `propose` asks all of them."""
 MAX_POLICY_BYTES = 1 << 20
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -67,19 +68,17 @@ class _PolicyModel(JsonModel):
 
 
 class _BookModel(JsonModel):
-    format: str
     policies: list[_PolicyModel] = Field(min_length=1, max_length=64)
 
 
 def decode_policy(data: bytes) -> PolicyBook:
     """Decodes `policy/national.json`.
 
-    Raises DecodeError: json.…, document.field, policy.format, policy.validity, policy.freshness,
-    policy.area_default, policy.rule, policy.effective_from.
+    Raises DecodeError: json.…, document.field, policy.format, policy.format_newer, policy.validity,
+    policy.freshness, policy.area_default, policy.rule, policy.effective_from.
     """
-    model = parse_json(data, _BookModel, max_bytes=MAX_POLICY_BYTES)
-    if model.format != POLICY_FORMAT:
-        raise DecodeError("policy.format", f"format {model.format!r} is not {POLICY_FORMAT}")
+    _, document = load_versioned(data, "policy", newest=NEWEST_POLICY_FORMAT, max_bytes=MAX_POLICY_BYTES)
+    model = parse_model(document, _BookModel)
     policies = [_policy(policy) for policy in model.policies]
     if len({policy.version for policy in policies}) != len(policies):
         raise DecodeError("policy.version", "two policies have the same version")

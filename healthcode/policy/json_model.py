@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from healthcode.clock import parse_rfc3339
-from healthcode.errors import DecodeError
+from healthcode.errors import DecodeError, Reason
 from healthcode.strict_json import load_json
 
-__all__ = ["JsonModel", "Rfc3339", "parse_json", "write_json"]
+__all__ = ["JsonModel", "Rfc3339", "load_versioned", "parse_model", "write_json"]
 
 
 class JsonModel(BaseModel):
@@ -33,10 +34,33 @@ Rfc3339 = Annotated[int, BeforeValidator(_seconds)]
 _Model = TypeVar("_Model", bound=JsonModel)
 
 
-def parse_json(data: bytes, model: type[_Model], *, max_bytes: int) -> _Model:
-    """`data` as `model`. Raises DecodeError: those of load_json, or document.field, which names the field."""
+def load_versioned(data: bytes, kind: str, *, newest: int, max_bytes: int) -> tuple[int, Any]:
+    """(N, the value in `data`) of a file of format `healthcode/KIND/N`, 1 ≤ N ≤ `newest`. Nothing else is checked.
+
+    Raises DecodeError: those of load_json, document.field, KIND.format, and KIND.format_newer
+    (reason FORMAT_NEWER) for a larger N.
+    """
+    document = load_json(data, max_bytes)
+    written = document.get("format") if isinstance(document, dict) else None
+    if not isinstance(written, str):
+        raise DecodeError("document.field", "format: the document has no such text")
+    found = re.fullmatch(f"healthcode/{kind}/([1-9][0-9]{{0,5}})", written)
+    if found is None:
+        raise DecodeError(f"{kind}.format", f"format {written[:64]!r} is not healthcode/{kind}/{newest}")
+    number = int(found[1])
+    if number > newest:
+        raise DecodeError(
+            f"{kind}.format_newer",
+            f"upgrade this software: the {kind} has format {number}, this version reads up to {newest}",
+            reason=Reason.FORMAT_NEWER,
+        )
+    return number, document
+
+
+def parse_model(document: Any, model: type[_Model]) -> _Model:
+    """A parsed JSON document as `model`. Raises DecodeError(document.field), which names the field."""
     try:
-        return model.model_validate(load_json(data, max_bytes))
+        return model.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"

@@ -37,7 +37,7 @@ class RefreshResult:
     """The result of a refresh.
 
     `changed`: the view is a new one, if only by a newer timestamp. `generation`: the one on
-    disk. `rejected`: each participant (or "areas") whose newest files were refused. `source`:
+    disk. `rejected`: each participant (or "areas", "policy") whose newest files were refused. `source`:
     where the trust came from. `passed_over`: the sources that failed or lag, and why.
     """
 
@@ -127,7 +127,7 @@ class TrustClient:
             return RefreshResult(
                 changed,
                 number,
-                taken.state.files.rejected,
+                taken.state.rejected,
                 replace(taken.state.view, clock_evidence=evidence),
                 taken.candidate.name,
                 self.passed_over,

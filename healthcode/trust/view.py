@@ -76,9 +76,10 @@ class TrustView:
     sentences for an operator. `earliest_expiry` is when the first metadata of this view expires.
     `authorities` is by participant: (seq, `link_mark`) of the newest authority link listed, in force
     or waiting. `retirements` has every participant that leaves or has left. `held_back` is by
-    participant (and "areas"): why its newest files were refused, so that this view is not current.
+    participant (and "areas", "policy"): why its newest files were refused, so that this view is not current.
     `is_damaged`: the folder has a newer generation that does not verify. `is_superseded`: what is left
-    of it proves that it was newer, so this view is STALE whatever its age.
+    of it proves that it was newer, so this view is STALE whatever its age. `kept_until` is by POLICY_NEWER
+    and AREAS_NEWER, if the newest file is of a newer format: when the metadata of the one in use expires.
     """
 
     realm: str
@@ -100,6 +101,7 @@ class TrustView:
     held_back: Mapping[str, Reason] = field(default_factory=dict)
     is_damaged: bool = False
     is_superseded: bool = False
+    kept_until: Mapping[str, int] = field(default_factory=dict)
 
     def age_seconds(self, issuer: str, now: int) -> int | None:
         """The larger of two ages: of the registry's timestamp and of the issuer's live signature.
@@ -120,15 +122,18 @@ class TrustView:
         age = self.age_seconds(issuer, now)
         if age is None:
             return TrustTier.STALE, now - self.timestamp_signed_at
-        return self._tier(thresholds, age), age
+        return self._tier(thresholds, age, now), age
 
     def registry_tier(self, thresholds: Freshness, now: int) -> tuple[TrustTier, int]:
         """(tier, age in seconds) of the registry's files alone, for a code whose issuer is not known."""
         age = now - self.timestamp_signed_at
-        return self._tier(thresholds, age), age
+        return self._tier(thresholds, age, now), age
 
-    def _tier(self, thresholds: Freshness, age: int) -> TrustTier:
-        return TrustTier.STALE if self.is_superseded else thresholds.tier(age)
+    def _tier(self, thresholds: Freshness, age: int, now: int) -> TrustTier:
+        if self.is_superseded or any(until <= now for until in self.kept_until.values()):
+            return TrustTier.STALE
+        tier = thresholds.tier(age)
+        return TrustTier.AGING if self.kept_until and tier is TrustTier.FRESH else tier
 
     def clock_ahead_seconds(self, now: int) -> int:
         """How far the clock evidence shows this machine's clock to be ahead; 0 if it does not.

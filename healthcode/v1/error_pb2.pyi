@@ -135,6 +135,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """an authority was replaced by root without a handover, and its 72 hours have not passed"""
     ERROR_REASON_ROOT_REPLACED: _ErrorReason.ValueType  # 76
     """the previous root did not sign this one: an attack, or a new bootstrap that people must adopt"""
+    ERROR_REASON_FORMAT_NEWER: _ErrorReason.ValueType  # 77
+    """the policy or the areas are of a newer format than this software, or that of a node, reads"""
     ERROR_REASON_LIST_CORRUPT: _ErrorReason.ValueType  # 80
     """why a client or the registry refused a revocation list or its head
     the bytes are not those that were signed, or not a list
@@ -281,6 +283,8 @@ ERROR_REASON_AUTHORITY_WAITS: ErrorReason.ValueType  # 75
 """an authority was replaced by root without a handover, and its 72 hours have not passed"""
 ERROR_REASON_ROOT_REPLACED: ErrorReason.ValueType  # 76
 """the previous root did not sign this one: an attack, or a new bootstrap that people must adopt"""
+ERROR_REASON_FORMAT_NEWER: ErrorReason.ValueType  # 77
+"""the policy or the areas are of a newer format than this software, or that of a node, reads"""
 ERROR_REASON_LIST_CORRUPT: ErrorReason.ValueType  # 80
 """why a client or the registry refused a revocation list or its head
 the bytes are not those that were signed, or not a list

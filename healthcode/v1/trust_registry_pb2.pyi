@@ -315,6 +315,8 @@ class ReportNodeStateRequest(_message.Message):
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     TARGETS_VERSION_FIELD_NUMBER: _builtins.int
+    POLICY_FORMAT_FIELD_NUMBER: _builtins.int
+    AREAS_FORMAT_FIELD_NUMBER: _builtins.int
     software: _builtins.str
     """name and version, e.g. "province-node 0.1.0"; at most 64 characters"""
     realm: _builtins.str
@@ -329,6 +331,11 @@ class ReportNodeStateRequest(_message.Message):
     """
     snapshot: _builtins.bytes
     targets_version: _builtins.int
+    policy_format: _builtins.int
+    """The newest format of policy/national.json and of areas/risk.json that this software reads; 0: format 1.
+    Operators cannot propose a newer one while a node does not read it.
+    """
+    areas_format: _builtins.int
     @_builtins.property
     def head_versions(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """by participant: version of the role province-NN-live"""
@@ -355,10 +362,12 @@ class ReportNodeStateRequest(_message.Message):
         timestamp: _builtins.bytes = ...,
         snapshot: _builtins.bytes = ...,
         targets_version: _builtins.int = ...,
+        policy_format: _builtins.int = ...,
+        areas_format: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock_offset", b"clock_offset", "earliest_expiry", b"earliest_expiry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["areas_version", b"areas_version", "clock_offset", b"clock_offset", "earliest_expiry", b"earliest_expiry", "head_versions", b"head_versions", "policy_version", b"policy_version", "realm", b"realm", "root_version", b"root_version", "snapshot", b"snapshot", "software", b"software", "targets_version", b"targets_version", "timestamp", b"timestamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["areas_format", b"areas_format", "areas_version", b"areas_version", "clock_offset", b"clock_offset", "earliest_expiry", b"earliest_expiry", "head_versions", b"head_versions", "policy_format", b"policy_format", "policy_version", b"policy_version", "realm", b"realm", "root_version", b"root_version", "snapshot", b"snapshot", "software", b"software", "targets_version", b"targets_version", "timestamp", b"timestamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

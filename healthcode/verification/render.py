@@ -80,6 +80,7 @@ def render_verdict(trust: TrustUsed, found: Finding, context: CheckContext, now:
         warnings += ("CLOCK_AHEAD",)
     if view.is_damaged:
         warnings += ("TRUST_DAMAGED",)
+    warnings += tuple(view.kept_until)
     if answered and tier is TrustTier.STALE:
         warnings += ("STALE_TRUST",)
     remedy = ruling.remedy

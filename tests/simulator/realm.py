@@ -280,7 +280,11 @@ class SimulatedRealm:
 
     def publish_areas(self, risks: Mapping[str, RiskLevel]) -> None:
         """Signs a new areas/risk.json."""
-        risk = {RISK_PATH: encode_areas(AreaRisk(self.now, dict(risks)))}
+        self.publish_risk(encode_areas(AreaRisk(self.now, dict(risks))))
+
+    def publish_risk(self, data: bytes) -> None:
+        """Signs these bytes, right or wrong, as the new areas/risk.json."""
+        risk = {RISK_PATH: data}
         metadata = new_areas_metadata(version=self.versions.get(AREAS_ROLE, 0) + 1, files=risk, now=self.now)
         sign_metadata(metadata, self.areas_key)
         self._put_role(AREAS_ROLE, metadata, risk)

@@ -27,7 +27,7 @@ from healthcode.trust.format.layout import (
     province_path,
 )
 from healthcode.trust.verify.issuer_trust import IssuerFiles, ListReader
-from healthcode.trust.verify.national import NationalFiles
+from healthcode.trust.verify.national import KeptPolicy, NationalFiles
 from healthcode.trust.verify.trust_state import AreaFiles, Rejected, TrustFiles, Witness
 
 __all__ = [
@@ -51,12 +51,14 @@ __all__ = [
 # DIR/trust.json, root.json        what the folder was begun with (bootstrap.py)
 # DIR/current -> generations/7     replaced by rename: the write that makes a refresh durable
 # DIR/generations/7/manifest.json  SHA-256 of each file, to name damaged ones
-#                  /metadata/…  /targets/…  /lists/…  /witness/…
+#                  /metadata/…  /targets/…  /lists/…  /witness/… (older signed files that still count)
 # DIR/cache/                       of python-tuf; never trusted, may be deleted
 FOLDERS = ("metadata", "targets", "lists", "witness")
 MANIFEST = "manifest.json"
 FORMAT = "healthcode/generation/1"
 TIMESTAMP = "metadata/timestamp.json"
+_KEPT_POLICY = ("witness/policy.targets.json", "witness/policy.national.json")
+_KEPT_AREAS = ("witness/areas.metadata.json", "witness/areas.risk.json")
 _MAX_DIGITS = 18
 _MAX_MANIFEST_BYTES = 4_194_304
 _MAX_LOST_BYTES = 1_048_576
@@ -143,9 +145,13 @@ def files_by_path(files: TrustFiles) -> dict[str, bytes]:
     }
     for step, root in enumerate(national.roots[1:], start=1):
         by_path[f"metadata/root+{step}.json"] = root
+    if (kept := national.kept_policy) is not None:
+        by_path |= {_KEPT_POLICY[0]: kept.targets, _KEPT_POLICY[1]: kept.policy}
     if files.areas is not None:
         by_path[_metadata(AREAS_ROLE)] = files.areas.metadata
         by_path[_target(RISK_PATH)] = files.areas.risk
+        if (older := files.areas.kept) is not None:
+            by_path |= {_KEPT_AREAS[0]: older.metadata, _KEPT_AREAS[1]: older.risk}
     for code, issuer in files.issuers.items():
         by_path[_metadata(authority_role(code))] = issuer.metadata
         by_path[_target(province_path(code))] = issuer.province_json
@@ -202,10 +208,15 @@ def _collect(found: Mapping[str, bytes], bootstrap: bytes, manifest: Mapping[str
         found[_metadata("targets")],
         found[_target(PARTICIPANTS_PATH)],
         found[_target(POLICY_PATH)],
+        kept_policy=KeptPolicy(*_both(found, _KEPT_POLICY)) if _KEPT_POLICY[0] in found else None,
     )
     areas = None
     if _metadata(AREAS_ROLE) in found:
-        areas = AreaFiles(found[_metadata(AREAS_ROLE)], found[_target(RISK_PATH)])
+        areas = AreaFiles(
+            found[_metadata(AREAS_ROLE)],
+            found[_target(RISK_PATH)],
+            AreaFiles(*_both(found, _KEPT_AREAS)) if _KEPT_AREAS[0] in found else None,
+        )
     issuers = {}
     for code in _strings(manifest, "issuers"):
         live = found.get(_metadata(live_role(code)))
@@ -229,6 +240,10 @@ def _collect(found: Mapping[str, bytes], bootstrap: bytes, manifest: Mapping[str
         else {}
     )
     return TrustFiles(national, areas, issuers, witnesses, rejected, seen)
+
+
+def _both(found: Mapping[str, bytes], paths: tuple[str, str]) -> tuple[bytes, bytes]:
+    return found[paths[0]], found[paths[1]]
 
 
 def _strings(manifest: Mapping[str, object], name: str) -> list[str]:

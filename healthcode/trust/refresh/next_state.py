@@ -27,7 +27,7 @@ from healthcode.trust.sources.trust_source import TrustSource
 from healthcode.trust.verify.accepted_chain import AcceptedChains
 from healthcode.trust.verify.assemble import view_of
 from healthcode.trust.verify.issuer_trust import IssuerTrust
-from healthcode.trust.verify.national import NationalFiles, NationalTrust, verify_national
+from healthcode.trust.verify.national import KeptPolicy, NationalFiles, NationalTrust, verify_national
 from healthcode.trust.verify.rollback import verify_no_national_rollback
 from healthcode.trust.verify.trust_state import (
     AreaFiles,
@@ -74,7 +74,7 @@ class Refresh:
         national = verify_national(files, self._limits, previous=before)
         if self._previous is not None:
             verify_no_national_rollback(self._previous, national, self._now)
-        return files, national
+        return (files if national.newer_policy else replace(files, kept_policy=None)), national
 
     def run(self, national_files: NationalFiles, national: NationalTrust) -> TrustState:
         """The new state over a verified national part."""
@@ -122,11 +122,12 @@ class Refresh:
     def _national_files(self, cached: Cached) -> NationalFiles:
         previous = None if self._previous is None else self._previous.files.national
         if previous is not None and previous.targets == cached.targets:
-            participants, policy = previous.participants, previous.policy
+            participants, policy, kept = previous.participants, previous.policy, previous.kept_policy
         else:
             targets = decode_metadata(cached.targets, Targets, self._limits.targets_bytes).signed
             participants = self._download.target(targets, PARTICIPANTS_PATH, self._limits.participants_bytes)
             policy = self._download.target(targets, POLICY_PATH, self._limits.policy_bytes)
+            kept = self._readable_policy()
         return NationalFiles(
             cached.roots,
             cached.timestamp,
@@ -135,6 +136,18 @@ class Refresh:
             participants,
             policy,
             cached.adopted,
+            kept,
+        )
+
+    def _readable_policy(self) -> KeptPolicy | None:
+        """The policy in use, and the targets that signed it: kept if the next one is of a newer format."""
+        if self._previous is None:
+            return None
+        files = self._previous.files.national
+        return (
+            files.kept_policy
+            if self._previous.national.newer_policy
+            else KeptPolicy(files.targets, files.policy)
         )
 
     def _areas(self, national: NationalTrust) -> AreaTrust | None:
@@ -147,7 +160,12 @@ class Refresh:
                 return verify_areas(previous.files, national, previous, self._limits)
             metadata, targets = self._download.role(AREAS_ROLE, version)
             risk = self._download.target(targets, RISK_PATH, self._limits.risk_bytes)
-            return verify_areas(AreaFiles(metadata, risk), national, limits=self._limits)
+            areas = verify_areas(AreaFiles(metadata, risk), national, limits=self._limits)
+            good = self._last_good_areas(national, previous)
+            if areas.newer is None or good is None:
+                return areas
+            kept = good.files if good.newer is None else good.files.kept
+            return verify_areas(replace(areas.files, kept=kept), national, limits=self._limits)
         except HealthcodeError as error:
             self._rejections.add(AREAS_ROLE, error)
             return self._last_good_areas(national, previous)

@@ -15,9 +15,8 @@ from healthcode.trust.format.authority_chain import (
 from healthcode.trust.format.delegation import delegated_participants, verify_delegation
 from healthcode.trust.format.json_files import AuthorityLink, ParticipantsFile
 from healthcode.trust.format.layout import REONBOARDING_WAIT_SECONDS, TrustLimits
-from healthcode.trust.format.metadata import Targets, decode_metadata, verify_threshold
 from healthcode.trust.format.metadata_fields import reonboarded_in
-from healthcode.trust.verify.national import NationalTrust, verify_participants
+from healthcode.trust.verify.national import NationalTrust, verify_older_targets, verify_participants
 from healthcode.trust.verify.trust_state import TrustState, Witness
 
 __all__ = ["AcceptedChains", "accepted_chain", "listed_chain"]
@@ -46,16 +45,8 @@ def accepted_chain(
 
 
 def _witnessed(national: NationalTrust, witness: Witness, limits: TrustLimits) -> ParticipantsFile:
-    metadata = decode_metadata(witness.targets, Targets, limits.targets_bytes)
-    failure: HealthcodeError | None = None
-    for root in reversed(national.roots):
-        try:
-            verify_threshold(root, "targets", metadata)
-        except HealthcodeError as error:
-            failure = failure or error
-        else:
-            return verify_participants(metadata.signed, witness.participants, national.realm, limits)
-    raise failure or TrustError("no root vouches for the witness of an older chain")
+    targets = verify_older_targets(witness.targets, national.roots, limits)
+    return verify_participants(targets, witness.participants, national.realm, limits)
 
 
 class AcceptedChains:

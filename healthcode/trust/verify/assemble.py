@@ -22,7 +22,7 @@ from healthcode.trust.verify.accepted_chain import accepted_chain
 from healthcode.trust.verify.issuer_trust import IssuerTrust, ListReader, verify_issuer
 from healthcode.trust.verify.national import NationalTrust, verify_national
 from healthcode.trust.verify.tls_ca import published_tls_cas, select_tls_cas
-from healthcode.trust.verify.trust_state import AreaTrust, TrustFiles, TrustState, verify_areas
+from healthcode.trust.verify.trust_state import AreaTrust, TrustFiles, TrustState, newer_files, verify_areas
 from healthcode.trust.view import IssuerView, TrustView
 
 __all__ = ["assemble", "view_of"]
@@ -87,7 +87,8 @@ def view_of(
     services = national.participants.services
     published = {code: issuers[code].authority.province.tls_ca for code in sorted(issuers)}
     tls_cas, faults = select_tls_cas(published_tls_cas(services, published))
-    warnings = [f"{each.participant}: {each.message} ({each.reason})" for each in files.rejected]
+    rejected = (*newer_files(national, areas), *files.rejected)
+    warnings = [f"{each.participant}: {each.message} ({each.reason})" for each in rejected]
     warnings += [f"{each.owner}: {each.message}" for each in faults]
     entries = national.participants.participants
     views = {code: replace(issuers[code].view, tls_ca=tls_cas[code]) for code in published}
@@ -118,8 +119,14 @@ def view_of(
             code: (entry.chain[-1].seq, link_mark(entry.chain[-1])) for code, entry in entries.items()
         },
         retirements=MappingProxyType(retirements),
-        held_back=MappingProxyType({each.participant: each.reason for each in files.rejected}),
+        held_back=MappingProxyType({each.participant: each.reason for each in rejected}),
+        kept_until=MappingProxyType(_kept_until(national, areas)),
     )
+
+
+def _kept_until(national: NationalTrust, areas: AreaTrust | None) -> dict[str, int]:
+    found = {"POLICY_NEWER": national.newer_policy, "AREAS_NEWER": None if areas is None else areas.newer}
+    return {word: newer.kept_until for word, newer in found.items() if newer is not None}
 
 
 def _expiries(

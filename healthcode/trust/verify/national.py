@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tuf.api.exceptions import LengthOrHashMismatchError
 
-from healthcode.errors import Reason, TrustError
+from healthcode.errors import DecodeError, HealthcodeError, Reason, TrustError
 from healthcode.policy.book import PolicyBook
 from healthcode.policy.book_file import decode_policy
 from healthcode.trust.format.delegation import verify_targets_form
@@ -22,16 +22,40 @@ from healthcode.trust.format.metadata import (
     Targets,
     Timestamp,
     decode_metadata,
+    expires_at,
     verify_threshold,
 )
 from healthcode.trust.format.metadata_fields import realm_of, signed_at
 from healthcode.trust.verify.issuer import verify_target
 from healthcode.trust.verify.roots import root_fingerprint, verify_roots
 
-__all__ = ["NationalFiles", "NationalTrust", "verify_national", "verify_participants"]
-
+__all__ = [
+    "KeptPolicy",
+    "NationalFiles",
+    "NationalTrust",
+    "Newer",
+    "verify_national",
+    "verify_older_targets",
+    "verify_participants",
+]
 
 _LIMITS = TrustLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPolicy:
+    """The last policy that could be read, and the targets metadata that signed it."""
+
+    targets: bytes
+    policy: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """Why the newest file of its kind cannot be read, and when the metadata of the last good one expires."""
+
+    why: str
+    kept_until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +63,7 @@ class NationalFiles:
     """The bytes. `roots` go from the root that the folder was begun with to the current one.
 
     `adopted` are fingerprints of roots that a person adopted although the root before did not sign
-    them (adopt_root.py).
+    them (adopt_root.py). `kept_policy` decides if `policy` is of a newer format than this software reads.
     """
 
     roots: tuple[bytes, ...]
@@ -49,11 +73,15 @@ class NationalFiles:
     participants: bytes
     policy: bytes
     adopted: frozenset[str] = frozenset()
+    kept_policy: KeptPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NationalTrust:
-    """What the national files say, verified. `adopted` is the version of the last root that a person adopted, or 0."""
+    """What the national files say, verified. `adopted` is the version of the last root that a person adopted, or 0.
+
+    `newer_policy`: the newest policy is of a newer format, and `policy` is the last one that could be read.
+    """
 
     realm: str
     roots: tuple[Root, ...]
@@ -64,6 +92,7 @@ class NationalTrust:
     participants: ParticipantsFile
     policy: PolicyBook
     adopted: int = 0
+    newer_policy: Newer | None = None
 
     @property
     def root(self) -> Root:
@@ -85,7 +114,8 @@ def verify_national(
     """Check the national files from the root down; files that equal those of `previous` are not checked again.
 
     Raises SignatureError(SIGNATURE_THRESHOLD), TrustError (TRUST_MIXED for files of
-    different moments, PATH_FORBIDDEN, REALM_MISMATCH, SIGNATURE_INVALID), DecodeError.
+    different moments, PATH_FORBIDDEN, REALM_MISMATCH, SIGNATURE_INVALID), DecodeError
+    (FORMAT_NEWER for a policy of a newer format, without one that was kept).
     """
     # A new root may name other keys, so nothing verified under the old one is kept.
     if previous is not None and previous[0].roots != files.roots:
@@ -111,11 +141,12 @@ def verify_national(
         snapshot = signed_snapshot.signed
     _same_version("snapshot", snapshot.version, named.version)
     if kept is not None and was is not None and _same_targets(was, files):
-        targets, participants, policy = kept.targets, kept.participants, kept.policy
+        targets, participants = kept.targets, kept.participants
+        policy, newer = kept.policy, kept.newer_policy
     else:
         targets = _targets(root, files.targets, realm, limits)
         participants = verify_participants(targets, files.participants, realm, limits)
-        policy = _policy(targets, files.policy)
+        policy, newer = _policy(files, targets, roots, realm, limits)
     meta = snapshot.meta.get("targets.json")
     _same_version("targets", targets.version, None if meta is None else meta.version)
     return NationalTrust(
@@ -128,6 +159,7 @@ def verify_national(
         participants=participants,
         policy=policy,
         adopted=_last_adopted(files, roots) if kept is None else kept.adopted,
+        newer_policy=newer,
     )
 
 
@@ -141,7 +173,12 @@ def _last_adopted(files: NationalFiles, roots: Sequence[Root]) -> int:
 
 
 def _same_targets(was: NationalFiles, files: NationalFiles) -> bool:
-    return (was.targets, was.participants, was.policy) == (files.targets, files.participants, files.policy)
+    return (was.targets, was.participants, was.policy, was.kept_policy) == (
+        files.targets,
+        files.participants,
+        files.policy,
+        files.kept_policy,
+    )
 
 
 def _targets(root: Root, data: bytes, realm: str, limits: TrustLimits) -> Targets:
@@ -164,9 +201,36 @@ def verify_participants(
     return found
 
 
-def _policy(targets: Targets, data: bytes) -> PolicyBook:
-    verify_target(targets, POLICY_PATH, data)
-    return decode_policy(data)
+def verify_older_targets(data: bytes, roots: Sequence[Root], limits: TrustLimits = _LIMITS) -> Targets:
+    """Older targets metadata, as one of `roots` vouches for it. Its form is not checked. Raises as verify_threshold."""
+    metadata = decode_metadata(data, Targets, limits.targets_bytes)
+    failure: HealthcodeError | None = None
+    for root in reversed(roots):
+        try:
+            verify_threshold(root, "targets", metadata)
+        except HealthcodeError as error:
+            failure = failure or error
+        else:
+            return metadata.signed
+    raise failure or TrustError("no root vouches for older targets")
+
+
+def _policy(
+    files: NationalFiles, targets: Targets, roots: Sequence[Root], realm: str, limits: TrustLimits
+) -> tuple[PolicyBook, Newer | None]:
+    """The policy to decide with; the kept one, and why, if the one that targets signs is of a newer format."""
+    verify_target(targets, POLICY_PATH, files.policy)
+    try:
+        return decode_policy(files.policy), None
+    except DecodeError as error:
+        kept = files.kept_policy
+        if kept is None or error.reason is not Reason.FORMAT_NEWER:
+            raise
+        why = error.message
+    older = verify_older_targets(kept.targets, roots, limits)
+    verify_targets_form(older, realm)
+    verify_target(older, POLICY_PATH, kept.policy)
+    return decode_policy(kept.policy), Newer(why, expires_at(older))
 
 
 def _same_version(role: str, found: int, named: int | None) -> None:

@@ -32,7 +32,10 @@ def test_a_risk_of_a_newer_version_counts_as_high() -> None:
 @pytest.mark.parametrize(
     ("data", "detail"),
     [
-        (b'{"format":"healthcode/areas/2","as_of":"2026-11-21T00:00:00Z","areas":{}}', "areas.format"),
+        (b'{"format":"healthcode/areas/0","as_of":"2026-11-21T00:00:00Z","areas":{}}', "areas.format"),
+        (b'{"format":"healthcode/policy/1","as_of":"2026-11-21T00:00:00Z","areas":{}}', "areas.format"),
+        (b'{"format":"healthcode/areas/9999"}', "areas.format_newer"),
+        (b'{"as_of":"2026-11-21T00:00:00Z","areas":{}}', "document.field"),
         (
             b'{"format":"healthcode/areas/1","as_of":"2026-11-21T00:00:00Z","areas":{"31":"LOW"}}',
             "areas.code",

@@ -49,7 +49,11 @@ def test_a_broken_policy_is_refused_by_name(change: dict[str, Any], detail: str)
         (b"[" * 100_000, "json.depth"),
         (b" " * (2**20 + 1), "json.too_large"),
         (b"[]", "document.field"),
-        (default_policy_bytes().replace(b"healthcode/policy/1", b"healthcode/policy/9"), "policy.format"),
+        (b'{"format":"healthcode/policy/9999"}', "policy.format_newer"),
+        (b'{"format":"healthcode/policy/9999999"}', "policy.format"),
+        (default_policy_bytes().replace(b"healthcode/policy/1", b"healthcode/policy/01"), "policy.format"),
+        (default_policy_bytes().replace(b"healthcode/policy/1", b"healthcode/policy/1 "), "policy.format"),
+        (default_policy_bytes().replace(b"healthcode/policy/1", b"healthcode/areas/1"), "policy.format"),
     ],
 )
 def test_a_hostile_document_is_refused_by_name(data: bytes, detail: str) -> None:
