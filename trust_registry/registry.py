@@ -56,7 +56,7 @@ def open_registry(
         reopen() if with_keys else None,
         clock,
         reopen=reopen if with_keys else None,
-        root_claims=NodeReportStore(folder.nodes).root_versions,
+        claims=NodeReportStore(folder.nodes).claims,
     )
     realm = repository.published().realm
     if realm != settings.realm:

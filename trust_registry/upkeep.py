@@ -120,8 +120,8 @@ class Upkeep:
     def _has_heard_a_node(self) -> bool:
         """Whether one who may report has done so; the reports of before are in no backup."""
         published = self.registry.repository.published()
-        expected = {*published.members, *({"gateway"} & published.participants.services.keys())}
-        return not expected or not expected.isdisjoint(self.reports.all())
+        expected = published.reporters
+        return not expected or not self.reports.all().keys().isdisjoint(expected)
 
     async def _publish_proposals(self) -> None:
         """Publishes complete proposals whose last signature came from a machine without the online keys."""
@@ -156,8 +156,9 @@ class Upkeep:
             await asyncio.to_thread(publish_proposal, registry.repository, registry.proposals, proposal_id)
         except HealthcodeError as error:
             log.error("proposal_refused", proposal=proposal_id, why=error.message)  # noqa: TRY400  why says it
-            # TRUST_ROLLBACK ends once the newer version is restored, or its loss accepted: try again then
-            return error.reason is Reason.TRUST_ROLLBACK
+            # TRUST_ROLLBACK ends once the newer version is restored, or its loss accepted, FORMAT_NEWER once all
+            # nodes are upgraded: try again then
+            return error.reason in {Reason.TRUST_ROLLBACK, Reason.FORMAT_NEWER}
         self.watch.look_now()
         log.info("proposal_published", proposal=proposal_id, kind=kind)
         return True

@@ -17,6 +17,7 @@ from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.signing.ed25519 import self_test
 from healthcode.trust.format.layout import TrustLimits, metadata_file
 from healthcode.trust.store import TrustStore
+from healthcode.trust.verify.trust_state import newer_files
 from healthcode.v1.trust_registry_pb2 import FetchFileRequest
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 
@@ -66,7 +67,8 @@ async def _trust(settings: GatewaySettings, clock: Clock) -> tuple[Grade, str]:
     folder = settings.trust.folder
     if not (folder / "trust.json").exists():
         return Grade.WARNING, f"{folder} is empty: the registry must be reachable at the first start"
-    view = TrustStore.open(folder).view
+    store = TrustStore.open(folder)
+    view = store.view
     age = clock.now() - view.timestamp_signed_at
     detail = f"realm {view.realm}, version {view.snapshot_version}, {age} s old, {len(view.issuers)} issuers"
     if view.realm != settings.realm:
@@ -81,6 +83,8 @@ async def _trust(settings: GatewaySettings, clock: Clock) -> tuple[Grade, str]:
             Grade.WARNING,
             f"{detail}: the registry does not publish this gateway's CA, so no node will connect: ask its operators",
         )
+    if newer := [each.message for each in newer_files(store.state.national, store.state.areas)]:
+        return Grade.WARNING, f"{detail}: {'; '.join(newer)}"
     if age > DAY_SECONDS:
         return Grade.WARNING, f"{detail}: too old, so newer keys and endpoints are unknown"
     return Grade.OK, detail

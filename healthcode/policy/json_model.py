@@ -13,7 +13,7 @@ from healthcode.clock import parse_rfc3339
 from healthcode.errors import DecodeError, Reason
 from healthcode.strict_json import load_json
 
-__all__ = ["JsonModel", "Rfc3339", "load_versioned", "parse_model", "write_json"]
+__all__ = ["JsonModel", "Rfc3339", "format_number", "load_versioned", "parse_model", "write_json"]
 
 
 class JsonModel(BaseModel):
@@ -40,14 +40,7 @@ def load_versioned(data: bytes, kind: str, *, newest: int, max_bytes: int) -> tu
     Raises DecodeError: those of load_json, document.field, KIND.format, and KIND.format_newer
     (reason FORMAT_NEWER) for a larger N.
     """
-    document = load_json(data, max_bytes)
-    written = document.get("format") if isinstance(document, dict) else None
-    if not isinstance(written, str):
-        raise DecodeError("document.field", "format: the document has no such text")
-    found = re.fullmatch(f"healthcode/{kind}/([1-9][0-9]{{0,5}})", written)
-    if found is None:
-        raise DecodeError(f"{kind}.format", f"format {written[:64]!r} is not healthcode/{kind}/{newest}")
-    number = int(found[1])
+    number, document = _read_format(data, kind, newest, max_bytes)
     if number > newest:
         raise DecodeError(
             f"{kind}.format_newer",
@@ -55,6 +48,25 @@ def load_versioned(data: bytes, kind: str, *, newest: int, max_bytes: int) -> tu
             reason=Reason.FORMAT_NEWER,
         )
     return number, document
+
+
+def format_number(data: bytes, kind: str, *, max_bytes: int) -> int:
+    """N of a file of format `healthcode/KIND/N`, also of one that this software does not read.
+
+    Raises DecodeError as load_versioned, except KIND.format_newer.
+    """
+    return _read_format(data, kind, 1, max_bytes)[0]
+
+
+def _read_format(data: bytes, kind: str, newest: int, max_bytes: int) -> tuple[int, Any]:
+    document = load_json(data, max_bytes)
+    written = document.get("format") if isinstance(document, dict) else None
+    if not isinstance(written, str):
+        raise DecodeError("document.field", "format: the document has no such text")
+    found = re.fullmatch(f"healthcode/{kind}/([1-9][0-9]{{0,5}})", written)
+    if found is None:
+        raise DecodeError(f"{kind}.format", f"format {written[:64]!r} is not healthcode/{kind}/{newest}")
+    return int(found[1]), document
 
 
 def parse_model(document: Any, model: type[_Model]) -> _Model:

@@ -14,6 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.policy.area import NEWEST_AREAS_FORMAT
+from healthcode.policy.book_file import NEWEST_POLICY_FORMAT
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.rpc.status_mapping import rpc_errors
@@ -48,6 +50,8 @@ def describe_state(
         head_versions={code: issuer.live_version or 0 for code, issuer in view.issuers.items()},
         clock_offset=None if clock_offset_seconds is None else Duration(seconds=clock_offset_seconds),
         earliest_expiry=Timestamp(seconds=view.earliest_expiry),
+        policy_format=NEWEST_POLICY_FORMAT,
+        areas_format=NEWEST_AREAS_FORMAT,
     )
 
 

@@ -22,6 +22,7 @@ from healthcode.storage.owner import as_caller
 from healthcode.trust.format.layout import authority_role, metadata_file
 from healthcode.trust.format.metadata import Snapshot, Timestamp, decode_metadata
 from healthcode.trust.store import TrustStore
+from healthcode.trust.verify.trust_state import newer_files
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from province_node.keys.key_files import SIGNING_PURPOSES, find_offline_keys, list_key_infos
@@ -172,6 +173,8 @@ def _trust(settings: NodeSettings, now: int, *, is_named: bool) -> Finding:
         return Finding("trust", Grade.WARNING, f"{text}; this participant is not admitted yet")
     if store.warnings:
         return Finding("trust", Grade.WARNING, "; ".join(store.warnings))
+    if newer := [each.message for each in newer_files(store.state.national, store.state.areas)]:
+        return Finding("trust", Grade.WARNING, "; ".join(newer))
     return Finding("trust", Grade.OK, text)
 
 

@@ -98,6 +98,8 @@ def _tell(data: Mapping[str, Any]) -> Group:
                 "root_version",
                 "policy_version",
                 "areas_version",
+                "policy_format",
+                "areas_format",
                 "snapshot_version",
                 "earliest_expiry",
             ),

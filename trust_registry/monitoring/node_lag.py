@@ -50,9 +50,7 @@ def lags_of(
 ) -> list[NodeLag]:
     """The state of every node that should report: each participant's, and the gateway if one is published."""
     found = []
-    for code in [*published.members, "gateway"]:
-        if code == "gateway" and "gateway" not in published.participants.services:
-            continue
+    for code in published.reporters:
         title = code if code == "gateway" else f"{participant(code).chinese} {participant(code).english}"
         found.append(_lag(code, title, reports.get(code), published, now, interval_seconds))
     return found

@@ -129,6 +129,8 @@ def describe_node(each: NodeLag, published: Published) -> dict[str, Any]:
         "targets_version": report.targets_version,
         "policy_version": report.policy_version,
         "areas_version": report.areas_version,
+        "policy_format": report.policy_format,
+        "areas_format": report.areas_format,
         "head_versions": dict(sorted(report.head_versions.items())),
     }
 

@@ -18,7 +18,8 @@ from healthcode.trust.format.layout import AREAS_ROLE, POLICY_PATH, TrustLimits,
 from healthcode.trust.format.metadata import Timestamp, decode_metadata
 from healthcode.trust.format.metadata_fields import signed_at
 from healthcode.v1.trust_registry_pb2 import ReportNodeStateRequest
-from trust_registry.tree.current import Published
+from trust_registry.participants.file_formats import published_format
+from trust_registry.tree.current import NodeClaim, Published
 from trust_registry.tree.repository import Repository
 
 __all__ = [
@@ -41,6 +42,7 @@ class NodeReport(BaseModel):
 
     A report is only the sender's claim: it is shown and measured. A newer root in it blocks signing root
     (tree/lost_versions.py). `behind_since`: since when the node has used parts older than its own snapshot names.
+    `policy_format`, `areas_format`: the newest that it reads; a newer one cannot be proposed (file_formats.py).
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -60,6 +62,8 @@ class NodeReport(BaseModel):
     earliest_expiry: int
     clock_offset_seconds: int | None = None
     behind_since: int | None = None
+    policy_format: int = 1
+    areas_format: int = 1
 
 
 def node_name(peer: PeerId) -> str:
@@ -106,6 +110,8 @@ def take_report(
         timestamp_signed=signed_at(timestamp),
         earliest_expiry=request.earliest_expiry.seconds,
         clock_offset_seconds=request.clock_offset.seconds if request.HasField("clock_offset") else None,
+        policy_format=max(1, request.policy_format),  # 0: software of before this field reads format 1
+        areas_format=max(1, request.areas_format),
     )
     since = None if previous is None else previous.behind_since
     if report.snapshot_version != published.versions.snapshot:
@@ -127,6 +133,10 @@ def outdated_parts(report: NodeReport, published: Published) -> tuple[str, ...]:
         for code in published.members
     ]
     found = [f"{role} {has} < {ours}" for role, has, ours in pairs if has < ours]
+    if report.policy_format < (ours := published_format(published, "policy")):
+        # it decides with the last policy that it reads
+        found.append(f"policy format {report.policy_format} < {ours}: its software must be upgraded")
+        return tuple(found)
     policy = decode_policy(published.file(published.targets, POLICY_PATH)).in_force(report.received).version
     if report.policy_version != policy and report.targets_version == published.version_of("targets"):
         found.append(f"policy {report.policy_version}, here {policy}: one of the clocks is wrong")
@@ -156,9 +166,12 @@ class NodeReportStore:
         found = (self._read(path) for path in sorted(self._folder.glob("[!.]*.json")))
         return {report.node: report for report in found if report is not None}
 
-    def root_versions(self) -> dict[str, int]:
-        """The version of root that each node says it has, by node; nothing proves it."""
-        return {node: report.root_version for node, report in self.all().items()}
+    def claims(self) -> dict[str, NodeClaim]:
+        """What each node says of itself, by node; nothing proves it."""
+        return {
+            node: NodeClaim(report.software, report.root_version, report.policy_format, report.areas_format)
+            for node, report in self.all().items()
+        }
 
     def _read(self, path: Path) -> NodeReport | None:
         with contextlib.suppress(HealthcodeError, ValidationError):

@@ -29,6 +29,7 @@ from trust_registry.participants.checks import (
     check_national,
     check_retirements,
 )
+from trust_registry.participants.file_formats import check_readers
 from trust_registry.participants.join import Join, chain_of, is_admitted, retirement_of
 from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalState, ProposalStore
 from trust_registry.proposals.signed_documents import state_of
@@ -118,7 +119,7 @@ def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) ->
     """Proposes another policy/national.json.
 
     Raises DecodeError if it is no policy, InvalidInputError if it changes the next 48 hours and is
-    no emergency, or if trust would become STALE between two signatures.
+    no emergency, or if trust would become STALE between two signatures; and as check_readers.
     """
     book = decode_policy(policy)
     with repository.transaction() as transaction:
@@ -207,6 +208,8 @@ def keep_targets(
     check_retirements(targets.signed, document, published.participants, transaction.now)
     for role, publication in (publications or {}).items():
         check_authority_publication(targets.signed, role, publication, published, transaction.now)
+    if POLICY_PATH in files:
+        check_readers(published, "policy", files[POLICY_PATH])
     if files and all(published.file(published.targets, path) == data for path, data in files.items()):
         raise InvalidInputError("nothing would change: the published files are the same")
     proposal = Proposal(

@@ -17,6 +17,7 @@ from healthcode.trust.format.metadata import (
 )
 from healthcode.trust.format.metadata_fields import is_new_bootstrap, realm_of, reonboarded_in
 from trust_registry.participants.checks import check_authority_publication, check_national, check_retirements
+from trust_registry.participants.file_formats import check_readers
 from trust_registry.proposals.in_force import InForce
 from trust_registry.proposals.proposal import Proposal, ProposalState, ProposalStore
 from trust_registry.proposals.signed_documents import state_of
@@ -42,7 +43,8 @@ def publish_proposal(repository: Repository, store: ProposalStore, proposal_id: 
 def check_open(proposal: Proposal, in_force: InForce) -> None:
     """Checks that a proposal can still be signed and published.
 
-    Raises ConflictError (PROPOSAL_STALE), and PreconditionError (TRUST_ROLLBACK) if nodes have newer versions.
+    Raises ConflictError (PROPOSAL_STALE), and PreconditionError: TRUST_ROLLBACK if nodes have newer versions,
+    FORMAT_NEWER if one does not read the format of its policy.
     """
     state = state_of(proposal, in_force)
     if state is ProposalState.PUBLISHED:
@@ -56,8 +58,10 @@ def check_open(proposal: Proposal, in_force: InForce) -> None:
             "a file that it changes has been published since: make the proposal again",
             reason=Reason.PROPOSAL_STALE,
         )
-    if isinstance(in_force, Published):  # a carried file does not tell which versions nodes have
+    if isinstance(in_force, Published):  # a carried file does not tell what nodes have and read
         check_nothing_lost(in_force, *_roles_of(proposal))
+        if POLICY_PATH in proposal.files:
+            check_readers(in_force, "policy", proposal.files[POLICY_PATH])
 
 
 def publish_signed(transaction: Transaction, proposal: Proposal) -> Receipt:

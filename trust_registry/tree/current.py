@@ -6,6 +6,7 @@ A restored registry may *lack* role versions that nodes have; the snapshot still
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -28,22 +29,32 @@ from healthcode.trust.verify.roots import root_fingerprint
 from trust_registry.tree.files import TIMESTAMP_FILE, TreeVersions, TrustTree
 from trust_registry.tree.high_water import HighWater, Loss
 
-__all__ = ["LIMITS", "Published", "signed_part"]
+__all__ = ["LIMITS", "NodeClaim", "Published", "signed_part"]
 
 LIMITS = TrustLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeClaim:
+    """What a node reports of itself; nothing proves it."""
+
+    software: str
+    root_version: int
+    policy_format: int
+    areas_format: int
 
 
 class Published:
     """The current state of the tree: versions are read once, files are decoded on first use.
 
-    `claims` gives the version of root that each node says it has, by node.
+    `claims` gives what each node says of itself, by node.
     """
 
     def __init__(
         self,
         tree: TrustTree,
         high_water: HighWater | None = None,
-        claims: Callable[[], Mapping[str, int]] = dict,
+        claims: Callable[[], Mapping[str, NodeClaim]] = dict,
     ) -> None:
         self._tree = tree
         self._claims = claims
@@ -123,11 +134,26 @@ class Published:
     @cached_property
     def root_claims(self) -> Mapping[str, int]:
         """The newer versions of root that participants' nodes and the gateway claim to have, by node; unproved."""
-        newer = {node: version for node, version in self._claims().items() if version > self.versions.root}
+        newer = {
+            node: claim.root_version
+            for node, claim in self.claims.items()
+            if claim.root_version > self.versions.root
+        }
         if not newer:
             return {}
         trusted_reporters = {*self.members, "gateway"}
         return {node: version for node, version in newer.items() if node in trusted_reporters}
+
+    @cached_property
+    def claims(self) -> Mapping[str, NodeClaim]:
+        """What each node says of itself in its last report, by node; unproved."""
+        return self._claims()
+
+    @cached_property
+    def reporters(self) -> tuple[str, ...]:
+        """The nodes that should report: each participant's, and the gateway if one is published."""
+        gateway = ("gateway",) if "gateway" in self.participants.services else ()
+        return (*self.members, *gateway)
 
     @property
     def losses(self) -> Mapping[str, Loss]:

@@ -14,7 +14,7 @@ from healthcode.trust.format.layout import AREAS_ROLE, metadata_file
 from healthcode.trust.format.metadata_fields import signed_at
 from healthcode.trust.verify.rollback import verify_no_fast_forward
 from trust_registry.layout import RegistryFolder
-from trust_registry.tree.current import Published
+from trust_registry.tree.current import NodeClaim, Published
 from trust_registry.tree.files import TrustTree
 from trust_registry.tree.high_water import HighWater, read_high_water, verify_evidence, write_high_water
 from trust_registry.tree.online_keys import OnlineKeys
@@ -33,18 +33,18 @@ class Repository:
         clock: Clock,
         *,
         reopen: Callable[[], OnlineKeys] | None = None,
-        root_claims: Callable[[], Mapping[str, int]] = dict,
+        claims: Callable[[], Mapping[str, NodeClaim]] = dict,
     ) -> None:
         """`reopen` reads the online keys again, if root names one that was made after the start.
 
-        `root_claims` gives the version of root that each node says it has, by node.
+        `claims` gives what each node says of itself, by node.
         """
         self.folder = folder
         self.tree = TrustTree(folder.repository)
         self.clock = clock
         self._keys = keys
         self._reopen = reopen
-        self._claims = root_claims
+        self._claims = claims
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

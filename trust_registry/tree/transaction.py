@@ -27,7 +27,7 @@ from healthcode.trust.format.metadata import (
     verify_threshold,
 )
 from healthcode.trust.format.new_metadata import new_areas_metadata, new_snapshot, new_timestamp
-from trust_registry.tree.current import LIMITS, Published
+from trust_registry.tree.current import LIMITS, NodeClaim, Published
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree
 from trust_registry.tree.high_water import HighWater
 from trust_registry.tree.online_keys import OnlineKeys
@@ -70,7 +70,7 @@ class Transaction:
         keys: OnlineKeys | None,
         now: int,
         high_water: HighWater,
-        claims: Callable[[], Mapping[str, int]] = dict,
+        claims: Callable[[], Mapping[str, NodeClaim]] = dict,
         *,
         reopen: Callable[[], OnlineKeys] | None = None,
         founding: bool = False,

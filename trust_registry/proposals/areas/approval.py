@@ -25,6 +25,7 @@ from healthcode.strict_json import load_json
 from healthcode.trust.format.layout import AREAS_ROLE, RISK_PATH
 from healthcode.trust.format.metadata import Root
 from healthcode.trust.format.tuf_keys import public_of, tuf_key
+from trust_registry.participants.file_formats import check_readers
 from trust_registry.proposals.difference import Change, differences
 from trust_registry.tree.current import LIMITS, Published
 
@@ -126,7 +127,7 @@ def check_areas(data: bytes, published: Published, now: int) -> AreaApproval:
     """An approval of `data` without signatures, not kept.
 
     Raises DecodeError if `data` is no area risk; ConflictError (PROPOSAL_STALE) if it is published already;
-    InvalidInputError if its `as_of` is in the future, or not later than the published one.
+    InvalidInputError if its `as_of` is in the future, or not later than the published one; and as check_readers.
     """
     decode_areas(data)
     approval = AreaApproval(realm=published.realm, risk=base64.b64encode(data).decode())
@@ -144,6 +145,7 @@ def check_areas(data: bytes, published: Published, now: int) -> AreaApproval:
         raise InvalidInputError(
             f"as_of is {rfc3339(approval.as_of)}, which is in the future", fields={"as_of": "in the future"}
         )
+    check_readers(published, "areas", data)
     return approval
 
 
