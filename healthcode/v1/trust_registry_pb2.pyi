@@ -280,7 +280,7 @@ Global___PublishRevocationsResponse: _TypeAlias = PublishRevocationsResponse  # 
 
 @_typing.final
 class ReportNodeStateRequest(_message.Message):
-    """What a node decides with. It is told for operators to see; no decision rests on it."""
+    """What a node decides with and which formats it reads. It is told for operators to see; no verdict rests on it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

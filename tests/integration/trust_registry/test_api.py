@@ -16,6 +16,8 @@ import pytest
 from healthcode.clock import SystemClock
 from healthcode.errors import HealthcodeError, PermissionDeniedError, Reason
 from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.policy.area import NEWEST_AREAS_FORMAT
+from healthcode.policy.book_file import NEWEST_POLICY_FORMAT
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.development_ca import issue_leaf
 from healthcode.rpc.status_mapping import rpc_errors
@@ -124,6 +126,8 @@ async def test_nodes_report_and_the_registry_shows_who_is_silent(world: World) -
         found = await asyncio.to_thread(world.nodes)
         assert (found["31"]["state"], found["44"]["state"]) == ("CURRENT", "UNKNOWN")
         assert str(found["31"]["software"]).startswith("province-node ")
+        assert found["31"]["policy_format"] == NEWEST_POLICY_FORMAT
+        assert found["31"]["areas_format"] == NEWEST_AREAS_FORMAT
         assert abs(int(str(found["31"]["clock_offset_seconds"]))) <= 2
         url, text = f"http://127.0.0.1:{world.ports[2]}/metrics", ""
 

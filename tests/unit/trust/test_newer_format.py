@@ -7,7 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from healthcode.cli.__main__ import cli
+from healthcode.clock import rfc3339
 from healthcode.errors import DecodeError, HealthcodeError, Reason
 from healthcode.policy import area, book_file
 from healthcode.policy.book_file import default_policy_bytes
@@ -231,6 +234,21 @@ def test_the_kept_policy_is_proved_at_open(client: TrustClient, realm: Simulated
     assert opened.view.is_superseded
 
 
+def test_the_commands_say_it(client: TrustClient, realm: SimulatedRealm, folder: Path) -> None:
+    """`verify` has the word in JSON and for people; `trust show` has the sentence."""
+    publish_newer_policy(realm)
+    realm.publish()
+    refresh(client, realm)
+    code, at = good_code(realm), rfc3339(realm.now)
+    verify = ["verify", "--trust", str(folder), "--at", at, code]
+    done = CliRunner().invoke(cli, [*verify, "--json"])
+    assert json.loads(done.stdout)["warnings"] == ["POLICY_NEWER"]
+    assert json.loads(done.stdout)["trust_tier"] == "AGING"
+    assert "POLICY_NEWER" in CliRunner().invoke(cli, verify).stdout
+    shown = CliRunner().invoke(cli, ["trust", "show", "--trust", str(folder), "--json"])
+    assert any("upgrade this software" in warning for warning in json.loads(shown.stdout)["warnings"])
+
+
 def test_areas_of_a_newer_format_are_refused_alone(
     client: TrustClient, realm: SimulatedRealm, folder: Path
 ) -> None:
@@ -269,6 +287,20 @@ def test_areas_of_a_newer_format_are_refused_alone(
     assert (result.rejected, result.view.areas.risk("310115")) == ((), RiskLevel.LOW)
     assert verdict(result.view, good_code(realm), realm.now).warnings == ()
     assert not list((folder / "current" / "witness").iterdir())
+
+
+def test_areas_under_a_replaced_key_are_not_kept(
+    client: TrustClient, realm: SimulatedRealm, folder: Path
+) -> None:
+    """Targets names another areas key together with the newer format: what the old key signed counts no more."""
+    realm.areas_key = realm.key("next-areas")
+    realm.publish_targets()
+    realm.publish_risk(areas_of(NEWER_AREAS))
+    realm.publish()
+    refresh(client, realm)
+    view = TrustStore.open(folder).view
+    assert view.areas.risk("310115") is None
+    assert verdict(view, good_code(realm), realm.now).trust_tier is TrustTier.STALE
 
 
 def test_a_new_client_without_areas_it_can_read_is_stale(realm: SimulatedRealm, tmp_path: Path) -> None:

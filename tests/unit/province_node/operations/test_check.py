@@ -62,6 +62,23 @@ def test_keys_that_the_world_does_not_know_are_told(node: Path) -> None:
     )
 
 
+def test_a_policy_of_a_newer_format_is_told(node: Path) -> None:
+    """The node serves on with the last one that it reads; its software must be upgraded."""
+    realm = SimulatedRealm(("31",))
+    client = realm.client(node / "trust")
+    client.refresh(NOW)
+    assert checked(node)["trust"].grade is Grade.OK
+    realm.policy = realm.policy.replace(b"healthcode/policy/1", b"healthcode/policy/9999")
+    realm.publish_targets()
+    realm.publish()
+    client.refresh(NOW)
+    found = checked(node)["trust"]
+    assert (found.grade, "upgrade this software: the policy has format 9999" in found.detail) == (
+        Grade.WARNING,
+        True,
+    )
+
+
 @pytest.mark.parametrize("purpose", ["head", "live", "paper", "answer", "question"])
 def test_a_purpose_without_a_key_is_missed(node: Path, purpose: str) -> None:
     """A folder that was restored in part would not do its work."""
