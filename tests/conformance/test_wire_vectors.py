@@ -17,6 +17,7 @@ from healthcode.clock import parse_rfc3339, rfc3339
 from healthcode.errors import DecodeError
 from healthcode.identity.document import decode_document
 from healthcode.identity.name import mask_name
+from healthcode.policy.area import decode_areas
 from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.policy.decide import Facts
 from healthcode.policy.tier import TrustTier
@@ -319,6 +320,15 @@ def test_there_is_a_verdict_for_every_outcome_and_detail() -> None:
     missing = words - {row["verdict"]["detail"] for row in found}
     assert missing <= {"signature.algorithm", "revocation.no_head", "clock.ahead", "issuer.retired"}
     assert len(words) > 12
+
+
+@pytest.mark.parametrize("row", rows("formats.json", "formats"))
+def test_a_newer_format_is_told_from_rubbish(row: dict[str, str]) -> None:
+    """Only a file of a newer format of ours is refused as such."""
+    decode = {"policy": decode_policy, "areas": decode_areas}[row["kind"]]
+    with pytest.raises(DecodeError) as caught:
+        decode(row["file"].encode())
+    assert caught.value.detail == row["detail"]
 
 
 def test_rulings() -> None:

@@ -84,6 +84,31 @@ def names() -> list[dict[str, str]]:
     return [{"name": name, "masked": mask_name(name)} for name in NAMES]
 
 
+def formats() -> list[dict[str, str]]:
+    """The `format` of a policy or areas file, alone in its object, and the word to refuse it with."""
+    found = []
+    for kind in ("policy", "areas"):
+        newer, other, shape = f"{kind}.format_newer", f"{kind}.format", "document.field"
+        for name, value, detail in (
+            ("newer", f'"healthcode/{kind}/9999"', newer),
+            ("newest-there-can-be", f'"healthcode/{kind}/999999"', newer),
+            ("seven-digits", f'"healthcode/{kind}/1000000"', other),
+            ("zero", f'"healthcode/{kind}/0"', other),
+            ("leading-zero", f'"healthcode/{kind}/09999"', other),
+            ("sign", f'"healthcode/{kind}/+9999"', other),
+            ("fraction", f'"healthcode/{kind}/9999.5"', other),
+            ("other-digits", f'"healthcode/{kind}/９９９９"', other),
+            ("space", f'"healthcode/{kind}/9999 "', other),
+            ("line-feed", f'"healthcode/{kind}/9999\\n"', other),
+            ("another-kind", '"healthcode/officers/9999"', other),
+            ("number", "9999", shape),
+        ):
+            found.append(
+                {"name": f"{kind}-{name}", "kind": kind, "file": f'{{"format":{value}}}', "detail": detail}
+            )
+    return found
+
+
 def documents() -> dict[str, dict[str, Any]]:
     """File name to content."""
     common = {"realm": code.REALM, "now": rfc3339(NOW)}
@@ -123,6 +148,7 @@ def documents() -> dict[str, dict[str, Any]]:
         },
         "holder_tags.json": {"tags": holder_tags()},
         "names.json": {"names": names()},
+        "formats.json": {"formats": formats()},
         "verdicts.json": {
             **common,
             "trust": "../trust",
