@@ -42,7 +42,7 @@ def invitation(federation: Federation, code: str, console: Console) -> None:
             f'-max-time 5 -d \'{{"item": {{"code": "{code}", "place_type": "PLACE_TYPE_STATION"}}}}\' '
             f"127.0.0.1:{ports.node['44']} healthcode.v1.ProvinceNodeService/Verify"
         ),
-        "Ask Shanghai for its present word": f"{COMMANDS}/province-node query --dir {node} --mode LIVE {federation.root}/code.png",
+        "Ask Shanghai for its present word": f"{COMMANDS}/province-node query --dir {node} --mode LIVE --place STATION {federation.root}/code.png",
         "Issue, revoke, look": f"{COMMANDS}/province-node --help",
         "The registry's view": f"{COMMANDS}/trust-registry status --dir {federation.registry}",
         "Stop everything and remove the folder": f"{sys.executable} -m examples.demo --stop {root}",

@@ -83,6 +83,9 @@ def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield "issuer", _issuer(verdict.issuer)
     if verdict.code_expires_at is not None:
         yield "expires", f"{rfc3339(verdict.code_expires_at)}, {verdict.presentation}"
+    if verdict.place_type is not None:
+        area = f", area {verdict.area_code}" if verdict.area_code else ""
+        yield "decided for", f"{verdict.place_type}{area}, {verdict.person_category}"
     yield "rule", f"{verdict.rule or 'none'}, policy {verdict.policy_version}"
     if verdict.issuer:
         yield "trust", f"{verdict.trust_tier}, {_age(verdict.trust_age_seconds)} old, realm {verdict.realm}"

@@ -39,12 +39,12 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | No
 @click.command(
     cls=Command,
     examples="""
-    healthcode verify code.png
+    healthcode verify --place STATION code.png
     healthcode verify --place HOSPITAL 'CNHT1:6BF…'
     # compare with the holder's card: a prompt asks for its number
-    healthcode verify --document 10 code.png
+    healthcode verify --place STATION --document 10 code.png
     # many codes: one line in, one line of JSON out
-    healthcode verify --json - < codes.txt > verdicts.ndjson
+    healthcode verify --place STATION --json - < codes.txt > verdicts.ndjson
     """,
 )
 @click.argument("code", metavar="CODE|IMAGE|-")
@@ -52,8 +52,8 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | No
 @click.option(
     "--place",
     type=_Word([str(word) for word in PlaceType]),
-    default=str(PlaceType.OTHER),
-    help="Type of the place where the code is shown.",
+    default=None,
+    help="Type of the place where the code is shown; without it decided as OTHER, with a warning.",
 )
 @click.option(
     "--area",
@@ -65,6 +65,7 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | No
     "--category",
     type=_Word([str(word) for word in PersonCategory]),
     default=str(PersonCategory.GENERAL),
+    show_default=True,
     help="A category of persons for which the policy has rules of its own.",
 )
 @click.option(
@@ -80,7 +81,7 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | No
 def verify(
     code: str,
     folder: Path,
-    place: str,
+    place: str | None,
     area: str,
     category: str,
     document_type: str | None,

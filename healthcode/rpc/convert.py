@@ -13,7 +13,7 @@ from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from healthcode.policy.tier import TrustTier
-from healthcode.policy.words import Decision, Outcome
+from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType
 from healthcode.v1 import verdict_pb2
 from healthcode.verification.verdict import Verdict
 from healthcode.wire.claims import Level, Presentation
@@ -59,17 +59,17 @@ def enum_member(proto: Any, number: int, kind: type[_Word]) -> _Word | None:
 
 
 def place_word(number: int) -> str:
-    """The place type's word: OTHER for UNSPECIFIED, the number as text if it is unknown."""
-    return _word_or(verdict_pb2.PlaceType, number, "OTHER")
+    """The place type's word: empty for UNSPECIFIED, the number as text if it is unknown."""
+    return _word_or_number(verdict_pb2.PlaceType, number)
 
 
 def category_word(number: int) -> str:
-    """The person category's word: GENERAL for UNSPECIFIED, the number as text if it is unknown."""
-    return _word_or(verdict_pb2.PersonCategory, number, "GENERAL")
+    """The person category's word: empty for UNSPECIFIED, the number as text if it is unknown."""
+    return _word_or_number(verdict_pb2.PersonCategory, number)
 
 
-def _word_or(proto: Any, number: int, unspecified: str) -> str:
-    return unspecified if number == 0 else enum_word(proto, number) or str(number)
+def _word_or_number(proto: Any, number: int) -> str:
+    return "" if number == 0 else enum_word(proto, number) or str(number)
 
 
 def _descriptor(proto: EnumTypeWrapper) -> Any:
@@ -127,6 +127,10 @@ def encode_verdict(verdict: Verdict) -> verdict_pb2.Verdict:
         detail=verdict.detail or "",
         shown_by_relative=verdict.shown_by_relative,
         warnings=verdict.warnings,
+        place_type=enum_number(verdict_pb2.PlaceType, verdict.place_type),
+        area_code=verdict.area_code,
+        person_category=enum_number(verdict_pb2.PersonCategory, verdict.person_category),
+        areas_version=verdict.areas_version,
     )
 
 
@@ -169,4 +173,8 @@ def decode_verdict(message: verdict_pb2.Verdict) -> Verdict:
         detail=message.detail or None,
         shown_by_relative=message.shown_by_relative,
         warnings=warnings,
+        place_type=enum_member(verdict_pb2.PlaceType, message.place_type, PlaceType),
+        area_code=message.area_code,
+        person_category=enum_member(verdict_pb2.PersonCategory, message.person_category, PersonCategory),
+        areas_version=message.areas_version,
     )

@@ -29,7 +29,7 @@ class _QueryMode:
 class _QueryModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QueryMode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     QUERY_MODE_UNSPECIFIED: _QueryMode.ValueType  # 0
-    """CACHED"""
+    """CACHED, with the warning NO_QUERY_MODE"""
     QUERY_MODE_CACHED: _QueryMode.ValueType  # 1
     """an answer up to 60 s old will do"""
     QUERY_MODE_LIVE: _QueryMode.ValueType  # 2
@@ -38,7 +38,7 @@ class _QueryModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QueryMode.V
 class QueryMode(_QueryMode, metaclass=_QueryModeEnumTypeWrapper): ...
 
 QUERY_MODE_UNSPECIFIED: QueryMode.ValueType  # 0
-"""CACHED"""
+"""CACHED, with the warning NO_QUERY_MODE"""
 QUERY_MODE_CACHED: QueryMode.ValueType  # 1
 """an answer up to 60 s old will do"""
 QUERY_MODE_LIVE: QueryMode.ValueType  # 2
@@ -101,6 +101,7 @@ class VerifyItem(_message.Message):
     code: _builtins.str
     """the text of the QR code, with its prefix"""
     place_type: _verdict_pb2.PlaceType.ValueType
+    """say OTHER where none fits: without one the verdict warns"""
     area_code: _builtins.str
     """GB/T 2260, six digits, of the place; may be empty"""
     person_category: _verdict_pb2.PersonCategory.ValueType

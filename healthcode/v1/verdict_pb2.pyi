@@ -188,7 +188,7 @@ class _PlaceType:
 class _PlaceTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlaceType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PLACE_TYPE_UNSPECIFIED: _PlaceType.ValueType  # 0
-    """decides as OTHER"""
+    """decides as OTHER, with the warning NO_PLACE_TYPE"""
     PLACE_TYPE_TRAFFIC_CHECKPOINT: _PlaceType.ValueType  # 1
     PLACE_TYPE_RESIDENTIAL_QUARTER: _PlaceType.ValueType  # 2
     PLACE_TYPE_STATION: _PlaceType.ValueType  # 3
@@ -205,7 +205,7 @@ class PlaceType(_PlaceType, metaclass=_PlaceTypeEnumTypeWrapper):
     """Where a code is shown. An unknown value decides as OTHER and is flagged."""
 
 PLACE_TYPE_UNSPECIFIED: PlaceType.ValueType  # 0
-"""decides as OTHER"""
+"""decides as OTHER, with the warning NO_PLACE_TYPE"""
 PLACE_TYPE_TRAFFIC_CHECKPOINT: PlaceType.ValueType  # 1
 PLACE_TYPE_RESIDENTIAL_QUARTER: PlaceType.ValueType  # 2
 PLACE_TYPE_STATION: PlaceType.ValueType  # 3
@@ -270,6 +270,10 @@ class Verdict(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     SHOWN_BY_RELATIVE_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    PLACE_TYPE_FIELD_NUMBER: _builtins.int
+    AREA_CODE_FIELD_NUMBER: _builtins.int
+    PERSON_CATEGORY_FIELD_NUMBER: _builtins.int
+    AREAS_VERSION_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     decision: Global___Decision.ValueType
     level: Global___Level.ValueType
@@ -295,6 +299,13 @@ class Verdict(_message.Message):
     detail: _builtins.str
     """why, for MALFORMED and the other refusals: a stable dotted word"""
     shown_by_relative: _builtins.bool
+    place_type: Global___PlaceType.ValueType
+    """What the decision was made for: a word that was not given or not known shows here as its default."""
+    area_code: _builtins.str
+    """empty: none was given"""
+    person_category: Global___PersonCategory.ValueType
+    areas_version: _builtins.int
+    """of the role areas; 0: none"""
     @_builtins.property
     def code_expires_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -335,10 +346,14 @@ class Verdict(_message.Message):
         detail: _builtins.str = ...,
         shown_by_relative: _builtins.bool = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        place_type: Global___PlaceType.ValueType = ...,
+        area_code: _builtins.str = ...,
+        person_category: Global___PersonCategory.ValueType = ...,
+        areas_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["code_expires_at", b"code_expires_at", "evaluated_at", b"evaluated_at", "reusable_until", b"reusable_until", "revocations_as_of", b"revocations_as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_expires_at", b"code_expires_at", "decision", b"decision", "detail", b"detail", "evaluated_at", b"evaluated_at", "holder_match", b"holder_match", "issuer", b"issuer", "item_id", b"item_id", "kid", b"kid", "level", b"level", "masked_name", b"masked_name", "outcome", b"outcome", "policy_version", b"policy_version", "presentation", b"presentation", "realm", b"realm", "remedy", b"remedy", "reusable_until", b"reusable_until", "revocations_as_of", b"revocations_as_of", "rule", b"rule", "shown_by_relative", b"shown_by_relative", "trust_age_seconds", b"trust_age_seconds", "trust_tier", b"trust_tier", "trust_version", b"trust_version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area_code", b"area_code", "areas_version", b"areas_version", "code_expires_at", b"code_expires_at", "decision", b"decision", "detail", b"detail", "evaluated_at", b"evaluated_at", "holder_match", b"holder_match", "issuer", b"issuer", "item_id", b"item_id", "kid", b"kid", "level", b"level", "masked_name", b"masked_name", "outcome", b"outcome", "person_category", b"person_category", "place_type", b"place_type", "policy_version", b"policy_version", "presentation", b"presentation", "realm", b"realm", "remedy", b"remedy", "reusable_until", b"reusable_until", "revocations_as_of", b"revocations_as_of", "rule", b"rule", "shown_by_relative", b"shown_by_relative", "trust_age_seconds", b"trust_age_seconds", "trust_tier", b"trust_tier", "trust_version", b"trust_version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,7 +31,7 @@ class CheckContext:
     def of(
         place: str | None = None, area: str | None = None, category: str | None = None, item_id: str = ""
     ) -> CheckContext:
-        """A context from words in any case; an empty word means "not given".
+        """A context from words in any case; an empty word means "not given", and no place is flagged.
 
         Raises InvalidInputError naming the field, for an area code that is not six digits, or an item id over 64 bytes.
         """
@@ -54,8 +54,9 @@ def _known(place: str, category: str) -> tuple[PlaceType, PersonCategory, tuple[
     place_type, person_category = PlaceType.OTHER, PersonCategory.GENERAL
     if place in PlaceType.__members__:
         place_type = PlaceType(place)
-    elif place:
-        warnings.append("UNKNOWN_PLACE_TYPE")
+    else:
+        # a library of the client's may have dropped a word that it did not know
+        warnings.append("UNKNOWN_PLACE_TYPE" if place else "NO_PLACE_TYPE")
     if category in PersonCategory.__members__:
         person_category = PersonCategory(category)
     elif category:

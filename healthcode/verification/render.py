@@ -112,4 +112,8 @@ def render_verdict(trust: TrustUsed, found: Finding, context: CheckContext, now:
         detail=detail,
         shown_by_relative=proven is not None and proven.shown_by_relative,
         warnings=warnings,
+        place_type=context.place_type,
+        area_code=context.area_code,
+        person_category=context.person_category,
+        areas_version=view.areas_version or 0,
     )

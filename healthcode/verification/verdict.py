@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from healthcode.clock import rfc3339
 from healthcode.policy.tier import TrustTier
-from healthcode.policy.words import Decision, Outcome
+from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType
 from healthcode.wire.claims import Level, Presentation
 from healthcode.wire.holder_tag import HolderMatch
 
@@ -57,6 +57,14 @@ class Verdict(NamedTuple):
     shown_by_relative: bool
     warnings: tuple[str, ...]
     """Stable words, e.g. UNKNOWN_PLACE_TYPE."""
+    place_type: PlaceType | None
+    """The place that decided: OTHER if none was given, or an unknown one. None from a node that does not tell."""
+    area_code: str
+    """The area that decided; empty if none was given."""
+    person_category: PersonCategory | None
+    """The category that decided: GENERAL if none was given, or an unknown one. None as for the place."""
+    areas_version: int
+    """The version of the role areas; 0 if no risk of areas was published."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: words for enums, RFC 3339 for times, null for None."""

@@ -55,7 +55,7 @@ class Verifier:
         """The verdict on the text of one QR code.
 
         `place` and `category` are PlaceType and PersonCategory, or their words in any case; an unknown word counts
-        as OTHER or GENERAL, and is flagged. `area` is the place's six digits of GB/T 2260. `document` is matched
+        as OTHER or GENERAL, and is flagged, and so is no place. `area` is the place's six digits of GB/T 2260. `document` is matched
         against the holder tag, in memory. Raises InvalidInputError for an invalid area or item id, or a `text` that
         is not a str; never because of the content of `text`.
         """

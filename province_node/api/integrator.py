@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from healthcode.clock import Clock
 from healthcode.errors import InvalidInputError, Reason
@@ -34,6 +35,7 @@ MAX_BATCH = 128
 _ASK_SECONDS = 5.0
 _ASK_MARGIN_SECONDS = 0.25
 _PURPOSES = ", ".join(name for name, number in province_node_pb2.QueryPurpose.items() if number)
+_MODES = ", ".join(name for name, number in province_node_pb2.QueryMode.items() if number)
 
 
 class ProvinceNodeServicer:
@@ -84,7 +86,7 @@ class ProvinceNodeServicer:
         self, request: province_node_pb2.QueryStatusRequest, call: CallInfo
     ) -> province_node_pb2.QueryStatusResponse:
         _check_has_item(request)
-        mode = enum_member(province_node_pb2.QueryMode, request.mode, QueryMode) or QueryMode.CACHED
+        mode = _mode(request.mode)
         purpose = enum_member(province_node_pb2.QueryPurpose, request.purpose, QueryPurpose)
         if purpose is None:
             raise InvalidInputError(
@@ -94,6 +96,10 @@ class ProvinceNodeServicer:
         seconds = _ASK_SECONDS if remaining is None else max(0.05, min(remaining, _ASK_SECONDS))
         result = await self._ask.ask(request.item.code, mode, purpose, _context(request.item), seconds)
         self._metrics.count_query(mode, result.verdict)
+        if not request.mode:
+            verdict = result.verdict
+            warned = verdict._replace(warnings=(*verdict.warnings, "NO_QUERY_MODE"))
+            result = replace(result, verdict=warned)
         return _status_response(result)
 
 
@@ -117,6 +123,14 @@ def _context(item: province_node_pb2.VerifyItem) -> CheckContext:
     return CheckContext.of(
         place_word(item.place_type), item.area_code, category_word(item.person_category), item.item_id
     )
+
+
+def _mode(number: int) -> QueryMode:
+    """CACHED if none was given. Raises InvalidInputError for one that is not known: it may ask for more than CACHED."""
+    mode = enum_member(province_node_pb2.QueryMode, number, QueryMode)
+    if number and mode is None:
+        raise InvalidInputError(f"query mode {number} is not known", fields={"mode": f"one of {_MODES}"})
+    return mode or QueryMode.CACHED
 
 
 def _check_has_item(request: province_node_pb2.VerifyRequest | province_node_pb2.QueryStatusRequest) -> None:

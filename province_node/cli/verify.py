@@ -31,8 +31,8 @@ _TIMEOUT_SECONDS = 10.0
 _PLACE = click.option(
     "--place",
     type=click.Choice([*PlaceType], case_sensitive=False),
-    default=PlaceType.OTHER,
-    help="Type of the place where the code is shown.",
+    default=None,
+    help="Type of the place where the code is shown; without it decided as OTHER, with a warning.",
 )
 _AREA = click.option(
     "--area", default="", metavar="GB/T 2260", help="The six-digit code of the place's area."
@@ -41,6 +41,7 @@ _CATEGORY = click.option(
     "--category",
     type=click.Choice([*PersonCategory], case_sensitive=False),
     default=PersonCategory.GENERAL,
+    show_default=True,
     help="A category of persons for which the policy has rules of its own.",
 )
 
@@ -49,9 +50,9 @@ _CATEGORY = click.option(
     cls=Command,
     examples="""
     province-node verify --dir node-44 --place STATION code.png
-    province-node verify --dir node-44 --json 'CNHT1:6BF…'
+    province-node verify --dir node-44 --place HOSPITAL --json 'CNHT1:6BF…'
     # many codes: one line in, one line of JSON out
-    province-node verify --dir node-44 --json - < codes.txt
+    province-node verify --dir node-44 --place STATION --json - < codes.txt
     """,
 )
 @dir_option("The node's folder.")
@@ -60,7 +61,7 @@ _CATEGORY = click.option(
 @_AREA
 @_CATEGORY
 @json_option
-def verify(root: Path, code: str, place: str, area: str, category: str, as_json: bool) -> None:
+def verify(root: Path, code: str, place: str | None, area: str, category: str, as_json: bool) -> None:
     """Ask the running node to verify a code, the QR codes in a picture, or lines on standard input (-).
 
     Exit status 0 for PASS and CHECK_NOT_REQUIRED, 1 for REFUSE, 3 for FURTHER_CHECK and UNDECIDED,
@@ -86,8 +87,8 @@ def verify(root: Path, code: str, place: str, area: str, category: str, as_json:
 @click.command(
     cls=Command,
     examples="""
-    province-node query --dir node-44 code.png
-    province-node query --dir node-44 --mode LIVE --purpose MEDICAL --json 'CNHT1:6BF…'
+    province-node query --dir node-44 --place STATION code.png
+    province-node query --dir node-44 --mode LIVE --purpose MEDICAL --place HOSPITAL --json 'CNHT1:6BF…'
     """,
 )
 @dir_option("The node's folder.")
@@ -109,7 +110,7 @@ def verify(root: Path, code: str, place: str, area: str, category: str, as_json:
 @_CATEGORY
 @json_option
 def query(
-    root: Path, code: str, mode: str, purpose: str, place: str, area: str, category: str, as_json: bool
+    root: Path, code: str, mode: str, purpose: str, place: str | None, area: str, category: str, as_json: bool
 ) -> None:
     """Ask the home province, through the gateway, for the present status of a code.
 
@@ -134,11 +135,13 @@ def query(
     exit_with(exit_status([verdict]))
 
 
-def _item(text: str, place: str, area: str, category: str, item_id: str) -> province_node_pb2.VerifyItem:
+def _item(
+    text: str, place: str | None, area: str, category: str, item_id: str
+) -> province_node_pb2.VerifyItem:
     return province_node_pb2.VerifyItem(
         # invalid UTF-8 becomes characters that no code contains
         code=text.encode("utf-8", "replace").decode(),
-        place_type=enum_number(verdict_pb2.PlaceType, PlaceType(place.upper())),
+        place_type=enum_number(verdict_pb2.PlaceType, None if place is None else PlaceType(place.upper())),
         area_code=area,
         person_category=enum_number(verdict_pb2.PersonCategory, PersonCategory(category.upper())),
         item_id=item_id,

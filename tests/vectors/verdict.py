@@ -92,6 +92,7 @@ def cases() -> Iterator[Case]:
     yield Case("valid-life-capped", _code(expires_at=NOW + 7200))
     yield Case("valid-in-a-high-risk-area", _code(), area="310115")
     yield Case("valid-at-an-unknown-place", _code(), place="SPACEPORT", category="MARTIAN")
+    yield Case("valid-without-a-place", _code(), place="")
     yield Case("valid-last-second", _code(), now=NOW + 599)
     yield Case("valid-skew-of-300", _code(issued_at=NOW + 300, expires_at=NOW + 900))
     yield Case("valid-holder", tagged, document=CARD)

@@ -176,6 +176,17 @@ def test_a_mistyped_place_is_named(realm: SimulatedRealm, trust: Path) -> None:
     assert "HOSPITAL" in done.err
 
 
+def test_no_place_is_told(realm: SimulatedRealm, trust: Path) -> None:
+    """The verdict warns, and names the place that decided; a place that was given has no warning, OTHER neither."""
+    shown = verify(trust, code(realm)).out
+    assert "NO_PLACE_TYPE" in shown
+    assert "OTHER, GENERAL" in shown
+    for place in ("other", "STATION"):
+        verdict = verify(trust, "--json", "--place", place, "--area", "310115", code(realm)).json()
+        assert verdict["warnings"] == []
+        assert (verdict["place_type"], verdict["area_code"]) == (place.upper(), "310115")
+
+
 @pytest.mark.parametrize("moment", ["yesterday", "2026-11-21", "2026-11-21T08:00:00"])
 def test_a_time_without_a_zone_is_refused(realm: SimulatedRealm, trust: Path, moment: str) -> None:
     """A local time would be taken for UTC by somebody: status 2."""

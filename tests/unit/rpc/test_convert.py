@@ -66,6 +66,10 @@ VERDICT = Verdict(
     detail=None,
     shown_by_relative=True,
     warnings=("UNKNOWN_PLACE_TYPE",),
+    place_type=PlaceType.HOSPITAL,
+    area_code="310115",
+    person_category=PersonCategory.SPECIAL,
+    areas_version=4,
 )
 EMPTY = VERDICT._replace(
     outcome=Outcome.MALFORMED,
@@ -82,6 +86,10 @@ EMPTY = VERDICT._replace(
     reusable_until=None,
     detail="base45.character",
     warnings=(),
+    place_type=None,
+    area_code="",
+    person_category=None,
+    areas_version=0,
 )
 
 
@@ -103,10 +111,10 @@ def test_what_is_not_known_is_none() -> None:
     assert enum_number(verdict_pb2.Outcome, None) == 0
 
 
-def test_place_and_category_fall_to_their_defaults() -> None:
-    """Unspecified is the default; unknown stays recognisable, so that it can be flagged."""
-    assert (place_word(0), place_word(3), place_word(77)) == ("OTHER", "STATION", "77")
-    assert (category_word(0), category_word(2), category_word(9)) == ("GENERAL", "SPECIAL", "9")
+def test_place_and_category_tell_what_was_not_given() -> None:
+    """Unspecified is empty, as not given; unknown stays recognisable, so that both can be flagged."""
+    assert (place_word(0), place_word(3), place_word(77)) == ("", "STATION", "77")
+    assert (category_word(0), category_word(2), category_word(9)) == ("", "SPECIAL", "9")
 
 
 @pytest.mark.parametrize("verdict", [VERDICT, EMPTY])

@@ -13,7 +13,7 @@ from healthcode.errors import InvalidInputError, Reason
 from healthcode.identity.document import decode_document
 from healthcode.policy.area import AreaRisk
 from healthcode.policy.tier import TrustTier
-from healthcode.policy.words import Decision, Outcome
+from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.json_files import Retirement
@@ -74,6 +74,10 @@ def test_a_good_code_passes_with_every_field() -> None:
         "detail": None,
         "shown_by_relative": False,
         "warnings": [],
+        "place_type": "STATION",
+        "area_code": "",
+        "person_category": "GENERAL",
+        "areas_version": 0,
     }
 
 
@@ -355,7 +359,25 @@ def test_an_unknown_word_falls_to_its_default_and_is_flagged() -> None:
     verdict = verify_code(view(), code(), CheckContext.of("SPACEPORT", "310115", "MARTIAN"), NOW)
     assert verdict.outcome is Outcome.VALID
     assert verdict.warnings == ("UNKNOWN_PLACE_TYPE", "UNKNOWN_PERSON_CATEGORY")
-    assert verify_code(view(), code(), CheckContext.of(), NOW).warnings == ()
+    assert (verdict.place_type, verdict.person_category) == (PlaceType.OTHER, PersonCategory.GENERAL)
+
+
+def test_a_verdict_names_the_place_that_decided() -> None:
+    """The place, area and category used are in the verdict; without a place it warns, and OTHER by name is silent."""
+    for place in (None, ""):
+        verdict = verify_code(view(), code(), CheckContext.of(place, "310115"), NOW)
+        assert verdict.warnings == ("NO_PLACE_TYPE",)
+        assert (verdict.place_type, verdict.area_code) == (PlaceType.OTHER, "310115")
+    verdict = verify_code(view(), code(), CheckContext.of("other", category="special"), NOW)
+    assert verdict.warnings == ()
+    assert (verdict.place_type, verdict.area_code) == (PlaceType.OTHER, "")
+    assert verdict.person_category is PersonCategory.SPECIAL
+
+
+def test_a_verdict_names_the_version_of_the_areas() -> None:
+    """0 where no risk of areas was published."""
+    assert verify(code()).areas_version == 0
+    assert verify(code(), replace(view(), areas_version=4)).areas_version == 4
 
 
 def test_a_context_that_cannot_be_meant_is_refused() -> None:

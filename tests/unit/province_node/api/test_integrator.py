@@ -10,8 +10,12 @@ from healthcode.errors import InvalidInputError
 from healthcode.rpc.call import CallInfo
 from healthcode.telemetry import Metrics
 from healthcode.v1 import province_node_pb2, verdict_pb2
+from healthcode.verification.context import CheckContext
+from healthcode.verification.verify import verify_code
+from healthcode.wire.question import QueryMode, QueryPurpose
 from province_node.api.integrator import ProvinceNodeServicer
 from province_node.metrics import NodeMetrics
+from province_node.queries.ask import StatusResult
 from tests.unit.province_node.world import World
 
 Item = province_node_pb2.VerifyItem
@@ -45,6 +49,39 @@ async def test_a_query_without_a_purpose_hears_which_there_are(servicer: Provinc
         await servicer.QueryStatus(province_node_pb2.QueryStatusRequest(item=Item(code="x")), CALL)
     assert "QUERY_PURPOSE_ENTRY_CHECK, QUERY_PURPOSE_TRAVEL" in caught.value.fields["purpose"]
     assert "UNSPECIFIED" not in caught.value.fields["purpose"]
+
+
+async def test_a_word_that_was_lost_on_the_way_is_told(world: World) -> None:
+    """A mode or place that a client's library dropped is named in the verdict; one of a newer client is refused or flagged."""
+    asked: list[QueryMode] = []
+
+    class Ask:
+        async def ask(
+            self, text: str, mode: QueryMode, purpose: QueryPurpose, context: CheckContext, seconds: float
+        ) -> StatusResult:
+            asked.append(mode)
+            return StatusResult(verify_code(world.view, text, context, world.clock.now()), mode)
+
+    servicer = ProvinceNodeServicer(
+        trust=world.trust,
+        ask=Ask(),  # type: ignore[arg-type]  # what it is asked is what counts
+        clock=world.clock,
+        metrics=NodeMetrics(Metrics("node-test")),
+    )
+
+    async def query(**fields: int) -> verdict_pb2.Verdict:
+        item = Item(code=world.issue_one().text, place_type=fields.pop("place", 0))  # type: ignore[arg-type]  # any number
+        request = province_node_pb2.QueryStatusRequest(item=item, purpose=1, **fields)  # type: ignore[arg-type]  # any number
+        return (await servicer.QueryStatus(request, CALL)).verdict
+
+    assert list((await query()).warnings) == ["NO_PLACE_TYPE", "NO_QUERY_MODE"]
+    assert list((await query(place=99, mode=1)).warnings) == ["UNKNOWN_PLACE_TYPE"]
+    assert list((await query(place=11, mode=2)).warnings) == []
+    assert asked == [QueryMode.CACHED, QueryMode.CACHED, QueryMode.LIVE]
+    with pytest.raises(InvalidInputError) as caught:
+        await query(place=11, mode=99)
+    assert "QUERY_MODE_LIVE" in caught.value.fields["mode"]
+    assert len(asked) == 3
 
 
 async def test_an_item_that_is_missing_ends_nothing(servicer: ProvinceNodeServicer, world: World) -> None:
