@@ -24,8 +24,8 @@ MAX_KILLED_KIDS = 4096
 MAX_SEALING_KEYS = 64
 
 _FORMAT = 1
-_MAX_DAY = 1 << 32
-_MAX_VERSION = 1 << 53
+_MAX_DAY = (1 << 32) - 1  # a list has four bytes for its day
+_MAX_VERSION = (1 << 53) - 1  # what any language reads exactly
 _KEYS = range(1, 10)
 _FIRST_SERIES = 10
 

@@ -56,7 +56,7 @@ def decode(data: bytes, *, max_bytes: int, max_depth: int) -> Any:
     cbor.tag, cbor.type, cbor.duplicate_key, cbor.not_canonical, cbor.malformed.
     """
     value = parse(data, max_bytes=max_bytes, max_depth=max_depth)
-    _check(value)
+    _check(value, max_depth)
     # decode, encode again, compare: so whatever passes has exactly one spelling
     encoded = cbor2.dumps(value)
     if encoded != data:
@@ -96,16 +96,19 @@ def head_bytes(argument: int) -> int:
     return 1 if argument < 24 else 2 if argument < 0x100 else 3
 
 
-def _check(value: Any) -> None:
+def _check(value: Any, depth_left: int) -> None:
     """Refuses every type and every order of keys that `encode` would not write."""
     kind = type(value)
     if kind in _LEAVES:
         # longer integers arrive as tags, which `parse` has refused
         return
+    # cbor2 does not count an empty container
+    if depth_left == 0 and kind in (list, dict):
+        raise _too_deep()
     if kind is list:
         for item in value:
             if type(item) not in _LEAVES:
-                _check(item)
+                _check(item, depth_left - 1)
     elif kind is dict:
         last = b""
         for key, item in value.items():
@@ -118,7 +121,7 @@ def _check(value: Any) -> None:
                 )
             last = head
             if type(item) not in _LEAVES:
-                _check(item)
+                _check(item, depth_left - 1)
     else:
         raise DecodeError(
             "cbor.type", "only integers, text, bytes, true, false, null, arrays and maps are allowed"
@@ -146,6 +149,10 @@ def _ordered(value: Any) -> Any:
     raise InvalidInputError(f"a message cannot contain a {kind.__name__}")
 
 
+def _too_deep() -> DecodeError:
+    return DecodeError("cbor.depth", "the CBOR is nested too deeply")
+
+
 def _decode_error(error: Exception) -> DecodeError:
     text = str(error)
     if isinstance(error, _TagError) or isinstance(error.__cause__, _TagError):
@@ -153,7 +160,7 @@ def _decode_error(error: Exception) -> DecodeError:
     if isinstance(error, cbor2.CBORDecodeEOF):
         return DecodeError("cbor.truncated", "the CBOR ends too early")
     if "nesting depth" in text:
-        return DecodeError("cbor.depth", "the CBOR is nested too deeply")
+        return _too_deep()
     if "Duplicate map key" in text:
         return DecodeError("cbor.duplicate_key", "a map key occurs twice")
     if "indefinite length" in text:

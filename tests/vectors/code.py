@@ -91,12 +91,26 @@ def valid_codes() -> list[dict[str, Any]]:
         purpose = KeyPurpose.PAPER if claims.presentation is Presentation.PAPER else KeyPurpose.LIVE
         key = key_of(claims.issuer, purpose)
         made.append(_valid(name, sign_code(claims, key, REALM), key))
-    return [*made, _valid("later-version", later_version(), LIVE)]
+    return made + [_valid(name, text, LIVE) for name, text in _unusual_codes()]
+
+
+def _unusual_codes() -> Iterator[tuple[str, str]]:
+    rest = CLAIMS[-65537][1:]
+    yield "later-version", later_version()
+    yield "version-of-64-bits", claims({-65537: [2**64 - 1, *rest]})
+    yield "four-containers-deep", claims({-65537: [2, *rest, [[]]]})
 
 
 def later_version() -> str:
     """A code of a version to come: more elements, and a level that nobody knows yet (decides UNDECIDED)."""
     return claims({-65537: [2, 9, *CLAIMS[-65537][2:], {"more": [1]}]})
+
+
+def another_algorithm() -> str:
+    """A well-formed code whose alg is EdDSA (-8), signed over that header: verification says BAD_SIGNATURE."""
+    protected = cbor2.dumps({1: -8, 4: kid(LIVE.public)})
+    signed = cbor2.dumps(["Signature1", protected, external_aad(Context.CODE, REALM), PAYLOAD])
+    return message(protected, {}, PAYLOAD, LIVE.sign(signed))
 
 
 def _valid(name: str, text: str, key: PrivateKey) -> dict[str, Any]:
@@ -155,6 +169,7 @@ def malformed_codes() -> Iterator[tuple[str, str, str]]:
     yield from _malformed_texts(text_of(GOOD))
     yield from _malformed_messages()
     yield from _malformed_claims()
+    yield from _malformed_later_versions()
 
 
 def _malformed_texts(good: str) -> Iterator[tuple[str, str, str]]:
@@ -202,6 +217,7 @@ def _malformed_messages() -> Iterator[tuple[str, str, str]]:
         "cbor.not_canonical",
     )
     yield "alg-as-text", header({1: "EdDSA", 4: kid(LIVE.public)}), "cose.alg"
+    yield "alg-as-float", header({1: -19.0, 4: kid(LIVE.public)}), "cose.alg"
     yield "kid-of-nine", header({1: -19, 4: kid(LIVE.public) + b"\0"}), "cose.kid"
     yield "unprotected-kid", message(PROTECTED, {4: kid(LIVE.public)}, PAYLOAD, SIGNATURE), "cose.unprotected"
     yield "detached-payload", message(PROTECTED, {}, None, SIGNATURE), "cose.payload"
@@ -258,3 +274,9 @@ def _malformed_claims() -> Iterator[tuple[str, str, str]]:
     yield "name-with-a-digit", private(7, "张*3"), "claims.name"
     yield "name-with-a-compatibility-ideograph", private(7, "\uf900*"), "claims.name"
     yield "name-not-nfc", private(7, unicodedata.normalize("NFD", "é*")), "claims.name"
+
+
+def _malformed_later_versions() -> Iterator[tuple[str, str, str]]:
+    yield "five-containers-deep", claims({-65537: [2, *CLAIMS[-65537][1:], [[[]]]]}), "cbor.depth"
+    yield "five-maps-deep", claims({-65537: [2, *CLAIMS[-65537][1:], {1: {1: {}}}]}), "cbor.depth"
+    yield "version-of-65-bits", private(0, 2**64), "cbor.tag"

@@ -144,6 +144,7 @@ def documents() -> dict[str, dict[str, Any]]:
             **common,
             "issuer": "31",
             "heads": revocation.heads(),
+            "later": revocation.later_heads(),
             "malformed": refused(revocation.malformed_heads(), "bytes"),
         },
         "holder_tags.json": {"tags": holder_tags()},

@@ -19,6 +19,7 @@ from tests.vectors.code import REALM
 
 SECRET = bytes(range(32))
 DAY = day_of(NOW)
+GREATEST = 2**53 - 1
 COUNTERS = (0, 1, 2, 3, 1000, 2**25, ISSUABLE - 1)
 
 
@@ -164,6 +165,7 @@ def wrong_deltas() -> Iterator[tuple[dict[str, Any], str]]:
 def choices() -> list[dict[str, Any]]:
     """What a client fetches, by the version of the day's list that it holds."""
     delta = DeltaEntry(4, 5, b"\x22" * 32, 60)
+    from_0 = DeltaEntry(0, 5, b"\x22" * 32, 60)
     rows = (
         ("nothing-held", 900, delta, None, "full"),
         ("before-the-base", 900, delta, 3, "full"),
@@ -172,6 +174,8 @@ def choices() -> list[dict[str, Any]]:
         ("no-delta", 900, None, 8, "full"),
         ("full-is-shorter", 59, delta, 8, "full"),
         ("as-long", 60, delta, 8, "full"),
+        ("base-0-and-nothing-held", 900, from_0, None, "full"),
+        ("base-0-and-version-1", 900, from_0, 1, "delta"),
     )
     return [
         {
@@ -192,10 +196,26 @@ def heads() -> list[dict[str, Any]]:
     days = {DAY: DayEntry(3, 9, b"\x11" * 32, 99, delta), DAY + 2: DayEntry(1, 1, b"\x33" * 32, 51)}
     kids = frozenset({b"\0" * 8, b"\xff" * 8})
     sealing = (SealingKey(b"\x44" * 8, b"\x55" * 32, NOW, NOW + 86_400),)
+    one = (1, b"\x33" * 32, 51)
+    sizes = (
+        SealingKey(b"\x11" * 8, b"\x55", NOW, NOW + 1),
+        SealingKey(b"\x22" * 8, b"\x55" * 256, NOW, NOW + 1),
+    )
     made = [
         ("empty", Head(1, REALM, "31", DAY - 1, DAY + 22, {})),
         ("full", Head(7, REALM, "31", DAY - 1, DAY + 22, days, kids, sealing)),
         ("after-a-restore", Head(8, REALM, "31", DAY - 1, DAY + 22, {}, first_series=3)),
+        ("greatest-version", Head(GREATEST, REALM, "31", DAY, DAY, {DAY: DayEntry(GREATEST, *one)})),
+        (
+            "400-days-with-a-list",
+            Head(2, REALM, "31", 0, 399, {day: DayEntry(1, *one) for day in range(400)}),
+        ),
+        ("a-range-of-more-than-400-days", Head(2, REALM, "31", 0, 2**32 - 1, {2**32 - 1: DayEntry(1, *one)})),
+        (
+            "a-delta-from-0",
+            Head(2, REALM, "31", DAY, DAY, {DAY: DayEntry(1, *one, DeltaEntry(0, *one[:2], 50))}),
+        ),
+        ("sealing-keys-of-1-and-256-bytes", Head(2, REALM, "31", DAY, DAY, {}, sealing_keys=sizes)),
     ]
     return [
         {"name": name, "bytes": encode_head(head).hex(), "head": _plain_head(head)} for name, head in made
@@ -232,6 +252,21 @@ def _plain_head(head: Head) -> dict[str, Any]:
     }
 
 
+def later_heads() -> list[dict[str, str]]:
+    """Heads with what later writers may add, and the bytes of what a reader of today reads."""
+    day = [DAY, 1, 1, [b"\x33" * 32, 51], None]
+    plain = {1: 1, 2: 5, 3: REALM, 4: "31", 5: DAY, 6: DAY, 7: [day], 8: [], 9: []}
+    made = {
+        "a-key-above-10": {**plain, 11: "later"},
+        "a-day-of-six": {**plain, 7: [[*day, "later"]]},
+        "six-containers-deep": {**plain, 11: [[[[{}]]]]},
+    }
+    return [
+        {"name": name, "bytes": cbor2.dumps(head).hex(), "read_as": cbor2.dumps(plain).hex()}
+        for name, head in made.items()
+    ]
+
+
 def malformed_heads() -> Iterator[tuple[str, bytes, str]]:
     """(name, bytes, detail), each to be read as the head of 31."""
     entry = [DAY, 1, 2, [b"\x11" * 32, 60], None]
@@ -239,6 +274,9 @@ def malformed_heads() -> Iterator[tuple[str, bytes, str]]:
     for name, key, value, detail in (
         ("format-2", 1, 2, "head.format"),
         ("version-0", 2, 0, "head.version"),
+        ("version-above-53-bits", 2, GREATEST + 1, "head.version"),
+        ("version-of-a-day-above-53-bits", 7, [[DAY, GREATEST + 1, *entry[2:]]], "head.day"),
+        ("day-of-33-bits", 6, 2**32, "head.range"),
         ("other-realm", 3, "test-other", "head.realm"),
         ("other-issuer", 4, "44", "head.issuer"),
         ("range-backwards", 6, DAY - 1, "head.range"),
@@ -247,14 +285,21 @@ def malformed_heads() -> Iterator[tuple[str, bytes, str]]:
         ("empty-list-named", 7, [[DAY, 1, 0, *entry[3:]]], "head.day"),
         ("hash-of-31", 7, [[*entry[:3], [b"\x11" * 31, 60], None]], "head.list"),
         ("list-over-64-mebibytes", 7, [[*entry[:3], [b"\x11" * 32, 2**26 + 1], None]], "head.list"),
+        ("delta-from-below-0", 7, [[*entry[:4], [-1, 1, b"\x22" * 32, 9]]], "head.delta"),
         ("delta-from-itself", 7, [[*entry[:4], [1, 1, b"\x22" * 32, 9]]], "head.delta"),
         ("kids-out-of-order", 8, [b"\xff" * 8, b"\0" * 8], "head.kid"),
         ("kid-of-seven", 8, [b"\0" * 7], "head.kid"),
         ("sealing-key-without-life", 9, [[b"\x44" * 8, b"\x55" * 32, NOW, NOW]], "head.sealing_key"),
+        ("sealing-key-of-no-bytes", 9, [[b"\x44" * 8, b"", NOW, NOW + 1]], "head.sealing_key"),
+        ("sealing-key-of-257-bytes", 9, [[b"\x44" * 8, bytes(257), NOW, NOW + 1]], "head.sealing_key"),
+        ("kid-of-a-sealing-key-of-9", 9, [[b"\x44" * 9, b"\x55", NOW, NOW + 1]], "head.sealing_key"),
         ("first-series-0", 10, 0, "head.series"),
         ("first-series-17", 10, 17, "head.series"),
     ):
         yield name, cbor2.dumps({**good, key: value}), detail
     yield "a-key-missing", cbor2.dumps({key: good[key] for key in good if key != 9}), "head.structure"
     yield "no-map", cbor2.dumps([1]), "head.structure"
+    many = [[day, *entry[1:]] for day in range(401)]
+    yield "401-days-with-a-list", cbor2.dumps({**good, 5: 0, 7: many}), "head.day"
+    yield "seven-containers-deep", cbor2.dumps({**good, 11: [[[[[{}]]]]]}), "cbor.depth"
     yield "over-64-kibibytes", cbor2.dumps({**good, 11: b"\0" * 65_536}), "cbor.too_large"

@@ -30,6 +30,7 @@ from tests.vectors.code import (
     DAY_SECONDS,
     REALM,
     SALT,
+    another_algorithm,
     base_claims,
     key_of,
     later_version,
@@ -108,6 +109,7 @@ def cases() -> Iterator[Case]:
     yield Case("unknown-key-by-purpose", _code(purpose=KeyPurpose.PAPER))
     yield Case("unknown-key-by-window", _code(issued_at=NOW - 2 * DAY_SECONDS))
     yield Case("bad-signature-of-another-realm", _code(realm_name="test-other"))
+    yield Case("bad-signature-of-another-algorithm", another_algorithm())
     yield Case("bad-signature-tampered", _tampered())
     yield Case("key-revoked", _code("11"))
     yield Case("not-yet-valid-by-iat", _code(issued_at=NOW + 301, expires_at=NOW + 900))

@@ -32,6 +32,7 @@ __all__ = [
     "verify_threshold",
 ]
 
+_MAX_VERSION = (1 << 53) - 1  # what any language reads exactly
 _Payload = TypeVar("_Payload", Root, Snapshot, Targets, Timestamp)
 
 
@@ -60,8 +61,8 @@ def decode_metadata(data: bytes, payload: type[_Payload], max_bytes: int = 1_048
     if metadata.signed.type != payload.type:
         raise DecodeError("metadata.type", f"metadata of type {metadata.signed.type}, not {payload.type}")
     # python-tuf accepts null as 1, and fractions
-    if type(version) is not int:
-        raise DecodeError("metadata.format", "the version of the metadata is not a whole number")
+    if type(version) is not int or version > _MAX_VERSION:
+        raise DecodeError("metadata.format", "the version of the metadata is not a whole number below 2^53")
     return metadata
 
 

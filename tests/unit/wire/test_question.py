@@ -78,7 +78,7 @@ def test_a_code_of_every_size_fits(key, size):
         (field(0, True), "question.version"),
         (field(1, 2), "question.mode"),
         (field(1, False), "question.mode"),
-        (field(1, []), "question.mode"),
+        (field(1, []), "cbor.depth"),
         (field(1, 1), "question.nonce"),
         (field(4, bytes(16)), "question.nonce"),
         (field(4, bytes(15), [1, 1, b"code", 2, None]), "question.nonce"),
@@ -88,7 +88,7 @@ def test_a_code_of_every_size_fits(key, size):
         (field(3, 0), "question.purpose"),
         (field(3, 5), "question.purpose"),
         (field(3, True), "question.purpose"),
-        (field(3, {}), "question.purpose"),
+        (field(3, {}), "cbor.depth"),
         (payload() + b"\x00", "cbor.trailing"),
     ],
 )

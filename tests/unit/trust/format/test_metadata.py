@@ -113,6 +113,7 @@ def test_metadata_of_another_type_is_refused(kind: type) -> None:
         {"version": 1.5},
         {"version": True},
         {"version": None},
+        {"version": 2**53},
         {"expires": "soon"},
         {"spec_version": "9.0"},
         {"targets": 7},
