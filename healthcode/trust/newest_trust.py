@@ -9,7 +9,7 @@ from pathlib import Path
 
 from healthcode.errors import HealthcodeError, InternalError, Reason, TrustError, UnavailableError
 from healthcode.trust.disk.bootstrap import Bootstrap
-from healthcode.trust.disk.read import generation_numbers, lost_files
+from healthcode.trust.disk.read import generation_numbers, lost_files, read_newest
 from healthcode.trust.disk.write import Checkpoint
 from healthcode.trust.format.layout import TrustLimits
 from healthcode.trust.refresh.candidate import Candidate
@@ -140,7 +140,8 @@ class NewestTrust:
         """Timestamps and snapshots of damaged generations: what is accepted next must not be older."""
         if store is not None:
             return store.lost
-        return lost_files(self._directory, generation_numbers(self._directory))
+        numbers = generation_numbers(self._directory)
+        return (*read_newest(self._directory), *lost_files(self._directory, numbers))
 
     def _complete(self, candidate: Candidate, taken: Taken, now: int) -> Taken:
         """`taken`, with `candidate`'s copies of the files that were refused or missing."""

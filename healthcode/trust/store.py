@@ -14,6 +14,7 @@ from healthcode.trust.disk.read import (
     generation_numbers,
     lost_files,
     read_generation,
+    read_newest,
     reading,
 )
 from healthcode.trust.format.layout import TrustLimits
@@ -39,7 +40,7 @@ class TrustStore:
         warnings: tuple[str, ...],
         lost: tuple[bytes, ...] = (),
     ) -> None:
-        """`lost`: what can still be read of newer, damaged generations (`lost_files`)."""
+        """`lost`: what can still be read of newer, damaged generations (`read_newest`, `lost_files`)."""
         self.directory = directory
         self.state = state
         self.generation = generation
@@ -70,8 +71,9 @@ class TrustStore:
         directory = Path(directory)
         bootstrap = read_bootstrap(directory, limits)
         for _ in range(_ATTEMPTS):
+            newest = read_newest(directory)
             current = current_generation(directory)
-            store, warnings = cls._newest(directory, bootstrap, current, limits)
+            store, warnings = cls._newest(directory, bootstrap, current, newest, limits)
             # a follower that wrote meanwhile may have reused the folders that were listed
             if store is not None and (not warnings or current_generation(directory) == current):
                 return store
@@ -85,7 +87,12 @@ class TrustStore:
 
     @classmethod
     def _newest(
-        cls, directory: Path, bootstrap: Bootstrap, current: int | None, limits: TrustLimits
+        cls,
+        directory: Path,
+        bootstrap: Bootstrap,
+        current: int | None,
+        newest: tuple[bytes, ...],
+        limits: TrustLimits,
     ) -> tuple[TrustStore | None, list[str]]:
         """(the newest generation that verifies, what was wrong with the newer ones)."""
         found = generation_numbers(directory)
@@ -99,12 +106,18 @@ class TrustStore:
                     files = replace(files, national=replace(files.national, adopted=bootstrap.fingerprints))
                     state = assemble(files, read_list, limits)
             except HealthcodeError as error:
-                warnings.append(f"generation {number} does not verify: {error.message}")
+                why = error.message.removeprefix(f"generation {number}: ")
+                warnings.append(f"generation {number} does not verify: {why}")
                 continue
             if warnings:
                 warnings.append(f"generation {number} serves in its place; refresh to repair the folder")
-            damaged = [each for each in numbers if each > number]
-            store = cls(directory, state, number, tuple(warnings), lost_files(directory, damaged))
+            lost = (*newest, *lost_files(directory, [each for each in numbers if each > number]))
+            if not warnings and is_superseded(lost, state.national):
+                warnings.append(
+                    f"the folder held newer trust than generation {number} and has lost it, as if an older copy was "
+                    "put back; refresh to repair the folder"
+                )
+            store = cls(directory, state, number, tuple(warnings), lost)
             store.set_clock_evidence(read_clock_evidence(directory, state.national.root, limits))
             return store, warnings
         return None, warnings

@@ -34,6 +34,7 @@ __all__ = [
     "FOLDERS",
     "FORMAT",
     "MANIFEST",
+    "NEWEST",
     "TIMESTAMP",
     "current_generation",
     "files_by_path",
@@ -45,6 +46,7 @@ __all__ = [
     "read_file",
     "read_generation",
     "read_manifest",
+    "read_newest",
     "reading",
 ]
 
@@ -52,9 +54,11 @@ __all__ = [
 # DIR/current -> generations/7     replaced by rename: the write that makes a refresh durable
 # DIR/generations/7/manifest.json  SHA-256 of each file, to name damaged ones
 #                  /metadata/…  /targets/…  /lists/…  /witness/… (older signed files that still count)
+# DIR/newest.json                  the timestamp of the newest generation ever written, written after `current`
 # DIR/cache/                       of python-tuf; never trusted, may be deleted
 FOLDERS = ("metadata", "targets", "lists", "witness")
 MANIFEST = "manifest.json"
+NEWEST = "newest.json"
 FORMAT = "healthcode/generation/1"
 TIMESTAMP = "metadata/timestamp.json"
 _KEPT_POLICY = ("witness/policy.targets.json", "witness/policy.national.json")
@@ -131,6 +135,16 @@ def lost_files(directory: Path, numbers: Sequence[int]) -> tuple[bytes, ...]:
             with suppress(TrustError):
                 found.append(read_file(directory / "generations" / str(number), path, None, _MAX_LOST_BYTES))
     return tuple(found)
+
+
+def read_newest(directory: Path) -> tuple[bytes, ...]:
+    """The timestamp of the newest generation that this folder ever had, if it can be read. Not verified.
+
+    Read it before `current_generation`: what `current` names then is not older, but for damage.
+    """
+    with suppress(OSError):
+        return (read_regular(directory / NEWEST, _MAX_LOST_BYTES),)
+    return ()
 
 
 def files_by_path(files: TrustFiles) -> dict[str, bytes]:

@@ -22,6 +22,7 @@ from healthcode.trust.disk.read import (
     FOLDERS,
     FORMAT,
     MANIFEST,
+    NEWEST,
     TIMESTAMP,
     current_generation,
     files_by_path,
@@ -87,6 +88,8 @@ def write_generation(
             shutil.rmtree(folder)
         raise _storage(directory, error) from error
     checkpoint("current.swapped")
+    with contextlib.suppress(OSError):  # without room, the next generation notes it
+        write_atomic(directory / NEWEST, files.national.timestamp, mode=_modes(directory).file)
     for number in plan.dropped:
         shutil.rmtree(_folder(directory, number), ignore_errors=True)
     return plan.number

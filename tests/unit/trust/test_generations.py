@@ -220,13 +220,59 @@ def test_one_flipped_bit_lets_no_revoked_code_pass(
     assert "TRUST_DAMAGED" in verdict.warnings
 
 
+def current_put_back(folder: Path) -> None:
+    (folder / "current").unlink()
+    (folder / "current").symlink_to("generations/1")
+
+
+def newest_removed(folder: Path) -> None:
+    shutil.rmtree(folder / "generations" / "2")
+
+
+def proofs_flipped(folder: Path) -> None:
+    for place in PROOFS:
+        flip(place)(folder)
+
+
+@pytest.mark.parametrize(
+    "harm", [put_back_older, current_put_back, newest_removed, proofs_flipped], ids=name_of
+)
+@pytest.mark.usefixtures("older")
+def test_an_older_copy_put_back_lets_no_revoked_code_pass(
+    realm: SimulatedRealm, folder: Path, expires: int, harm: Callable[[Path], None]
+) -> None:
+    """What the folder noted of its newest trust proves that the copy is older: STALE, and in every verdict; a refresh mends it."""
+    code = realm.code("31", 7, issued_at=realm.now - 60, expires_at=expires)
+    harm(folder)
+    verdict = verdict_on(folder, code, realm.now)
+    assert (verdict.outcome, verdict.decision) == (Outcome.STALE_TRUST, Decision.UNDECIDED)
+    assert "TRUST_DAMAGED" in verdict.warnings
+    TrustClient(folder, realm).refresh(realm.now)
+    store = TrustStore.open(folder)
+    assert store.warnings == ()
+    assert is_revoked(store.view, expires)
+
+
+@pytest.mark.parametrize("harm", [pipe("newest.json"), unlink_current], ids=name_of)
+def test_a_note_of_the_newest_trust_is_never_a_false_alarm(
+    realm: SimulatedRealm, client: TrustClient, folder: Path, harm: Callable[[Path], None]
+) -> None:
+    """A folder whose note is unreadable or absent, or that lost its link, opens without a warning, after new timestamps too."""
+    publish_often(realm, client, 2)
+    realm.now += 60
+    realm.sign_timestamp()
+    client.refresh(realm.now)
+    harm(folder)
+    assert TrustStore.open(folder).warnings == ()
+
+
 @pytest.mark.usefixtures("older")
 def test_damage_that_leaves_no_proof_is_in_every_verdict(
     realm: SimulatedRealm, folder: Path, expires: int
 ) -> None:
     """Nothing proves that the lost generation was newer, so the verdict stands, with a warning."""
-    for place in PROOFS:
-        flip(place)(folder)
+    proofs_flipped(folder)
+    (folder / "newest.json").unlink(missing_ok=True)
     code = realm.code("31", 8, issued_at=realm.now - 60, expires_at=expires)
     verdict = verdict_on(folder, code, realm.now)
     assert verdict.decision is Decision.PASS
