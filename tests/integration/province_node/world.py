@@ -127,7 +127,9 @@ class Federation:
     async def verify(self, text: str, code: str = "44") -> verdict_pb2.Verdict:
         async with self.ask(code) as stub:
             response = await stub.Verify(
-                province_node_pb2.VerifyRequest(item=province_node_pb2.VerifyItem(code=text)),
+                province_node_pb2.VerifyRequest(
+                    item=province_node_pb2.VerifyItem(code=text, place_type="PLACE_TYPE_OTHER")
+                ),
                 timeout=PATIENCE_SECONDS,
             )
         return response.verdict
