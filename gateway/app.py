@@ -25,7 +25,7 @@ from gateway.trust import follow_registry
 from healthcode.clock import Clock, SystemClock
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.metrics_server import start_metrics_server
-from healthcode.rpc.mtls.peer_verifier import PeerVerifier
+from healthcode.rpc.mtls.peer_verifier import PeerVerifier, published_cas
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
 from healthcode.service.background import BackgroundTask
 from healthcode.service.deadline import DeadlineMetrics
@@ -62,7 +62,7 @@ async def wire_gateway(
 
     Raises ConfigurationError if the certificate is unusable or not the gateway's.
     """
-    certificate = OwnCertificate(settings, clock)
+    certificate = OwnCertificate(settings, clock, own_cas=lambda: _own_cas(trust(), settings.realm))
     observer = GatewayMetrics(metrics)
     async with AsyncExitStack() as stack:
         homes = GrpcHomes(realm=settings.realm, identity=lambda: certificate.files)
@@ -84,7 +84,13 @@ async def wire_gateway(
         observer.watch_homes(guards.states)
         server = GrpcServer(
             settings.listen,
-            ServerTls(settings.tls, client_cas=lambda: _all_cas(trust()), realm=settings.realm, clock=clock),
+            ServerTls(
+                settings.tls,
+                client_cas=lambda: _all_cas(trust()),
+                realm=settings.realm,
+                own_cas=lambda: _own_cas(trust(), settings.realm),
+                clock=clock,
+            ),
             metrics=metrics,
             verifier=PeerVerifier(
                 realm=settings.realm, ca_for=lambda peer: _province_cas(trust(), peer), clock=clock
@@ -154,6 +160,11 @@ async def _measure_deadlines(
 def _all_cas(view: TrustView) -> Sequence[str]:
     """The CAs whose clients TLS accepts. `_province_cas` then checks the identity for each call."""
     return [pem for issuer in view.issuers.values() for pem in issuer.tls_ca]
+
+
+def _own_cas(view: TrustView, realm: str) -> Sequence[str]:
+    """The CAs that the registry publishes for this gateway; none before it does."""
+    return published_cas(view, PeerId(realm, PeerKind.GATEWAY))
 
 
 def _province_cas(view: TrustView, peer: PeerId) -> Sequence[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from gateway.settings import GatewaySettings
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.tls_files import TlsFiles, load_tls
+from healthcode.rpc.mtls.tls_files import TlsFiles, check_published, load_tls
 from healthcode.telemetry import get_logger
 
 __all__ = ["OwnCertificate", "load_certificate"]
@@ -29,9 +30,15 @@ def load_certificate(settings: GatewaySettings, clock: Clock) -> TlsFiles:
 
 
 class OwnCertificate:
-    """The current certificate. `follow` loads a renewed one; if that is unusable, the last good one stays."""
+    """The current certificate. `follow` loads a renewed one; while that is unusable, the last good one stays.
 
-    def __init__(self, settings: GatewaySettings, clock: Clock) -> None:
+    `own_cas` returns the CAs that are published for the gateway: a certificate of another CA is unusable until it is.
+    """
+
+    def __init__(
+        self, settings: GatewaySettings, clock: Clock, *, own_cas: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        self._own_cas = own_cas
         self._settings = settings
         self._clock = clock
         self.files = load_certificate(settings, clock)
@@ -43,6 +50,8 @@ class OwnCertificate:
             await asyncio.sleep(CHECK_SECONDS)
             try:
                 found = await asyncio.to_thread(load_certificate, self._settings, self._clock)
+                if self._clock.now() < self.files.identity.not_after:
+                    check_published(found, self._own_cas())
             except HealthcodeError as error:
                 log.warning("own_certificate_refused", why=error.message)
                 continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from healthcode.errors import UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
@@ -104,15 +104,21 @@ def _servers(
     """The listener that asks for client certificates, and the one that does not."""
     settings, clock = registry.settings, registry.clock
     peer = PeerId(settings.realm, PeerKind.REGISTRY)
+
+    def tls(client_cas: Callable[[], Sequence[str]] | None) -> ServerTls:
+        return ServerTls(
+            settings.tls, client_cas, realm=settings.realm, peer=peer, own_cas=directory.own, clock=clock
+        )
+
     closed = GrpcServer(
         settings.server.listen,
-        ServerTls(settings.tls, client_cas=directory.all, realm=settings.realm, peer=peer, clock=clock),
+        tls(directory.all),
         metrics=metrics.base,
         verifier=PeerVerifier(realm=settings.realm, ca_for=directory.cas_for, clock=clock),
     )
     public = GrpcServer(
         settings.server.public_listen,
-        ServerTls(settings.tls, client_cas=None, realm=settings.realm, peer=peer, clock=clock),
+        tls(None),
         metrics=metrics.base,
         verifier=None,
     )

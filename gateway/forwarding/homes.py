@@ -14,6 +14,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import TlsFiles
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.service.channel_swap import RetiredChannels
 from healthcode.v1.federation_pb2 import AnswerRequest, AnswerResponse
 from healthcode.v1.federation_pb2_grpc import FederationServiceStub
 
@@ -26,7 +27,6 @@ __all__ = ["GrpcHomes", "RetryBudget"]
 
 MAX_RESPONSE_BYTES = 4096  # an answer has at most 512
 RETRY_AFTER_SECONDS = 0.15  # longer than the channel's first reconnect backoff
-CLOSE_SECONDS = 10.0
 # a node takes eight calls over a connection; one is the channel's own watch of its health, one may just have ended.
 # With all channels open, `max_waiting` questions are under way
 CALLS_PER_CHANNEL = 6
@@ -95,7 +95,7 @@ class GrpcHomes:
         self._realm = realm
         self._identity = identity
         self._connections: dict[str, _Connection] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._retired = RetiredChannels()
 
     async def answer(self, route: Route, question: bytes, timeout_seconds: float) -> bytes:
         """Returns the home's answer.
@@ -114,7 +114,8 @@ class GrpcHomes:
             if error.reason is not Reason.SERVICE_UNAVAILABLE or left <= 0 or not connection.budget.spend():
                 raise
         await asyncio.sleep(RETRY_AFTER_SECONDS)
-        return await self._call(connection, request, left)
+        # our certificate, or the home's address, may have changed meanwhile
+        return await self._call(self._connection_to(route), request, left)
 
     async def _call(self, connection: _Connection, request: AnswerRequest, timeout_seconds: float) -> bytes:
         lane = connection.lane(self._realm)
@@ -134,15 +135,9 @@ class GrpcHomes:
             return connection
         if connection is not None:
             for lane in connection.lanes:
-                self._close_later(lane.channel)
+                self._retired.add(lane.channel)
         connection = self._connections[route.participant] = _Connection(route, identity)
         return connection
-
-    def _close_later(self, channel: grpc.aio.Channel) -> None:
-        """Closes a channel once its calls have ended."""
-        task = asyncio.create_task(channel.close(CLOSE_SECONDS))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Closes every channel; calls in progress end with an error."""
@@ -151,6 +146,4 @@ class GrpcHomes:
             *(lane.channel.close() for connection in connections for lane in connection.lanes),
             return_exceptions=True,
         )
-        for task in tuple(self._closing):
-            task.cancel()
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self._retired.close()

@@ -39,7 +39,7 @@ from healthcode.rpc.lenient_items import decode_leniently
 from healthcode.rpc.limits import GateState
 from healthcode.rpc.mtls.peer_verifier import leaf_of
 from healthcode.rpc.quota import address_of
-from healthcode.rpc.status_mapping import encode_status, status_code
+from healthcode.rpc.status_mapping import CUT_OFF_RETRY_SECONDS, encode_status, is_cancelled, status_code
 from healthcode.telemetry import get_logger
 
 __all__ = ["Gate"]
@@ -122,6 +122,15 @@ class Gate:
         except HealthcodeError as error:
             failure = self._report(error)
             outcome = status_code(failure)
+        except asyncio.CancelledError:
+            # a call inside was cancelled, which the library answers with nothing
+            if is_cancelled():
+                raise
+            failure = UnavailableError(
+                "the work for this call was cut off here; try again",
+                retry_after_seconds=CUT_OFF_RETRY_SECONDS,
+            )
+            outcome = status_code(self._report(failure))
         except Exception as error:  # noqa: BLE001  its text must not reach the caller
             failure = self._incident(error)
             outcome = grpc.StatusCode.INTERNAL

@@ -5,6 +5,7 @@ A status carries google.rpc.ErrorInfo (reason, domain "healthcode"), BadRequest 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -34,10 +35,12 @@ from healthcode.errors import (
 )
 
 __all__ = [
+    "CUT_OFF_RETRY_SECONDS",
     "DOMAIN",
     "decode_status",
     "encode_status",
     "error_from_rpc",
+    "is_cancelled",
     "is_refused_stream",
     "rpc_errors",
     "status_code",
@@ -46,6 +49,8 @@ __all__ = [
 DOMAIN = "healthcode"
 DETAILS_KEY = "grpc-status-details-bin"
 MAX_MESSAGE_CHARACTERS = 1000
+CUT_OFF_RETRY_SECONDS = 0.1
+"""When to try again after a call that was cut off on our side."""
 
 # the library's message for a write to a stream that has just ended: open a new one
 _WRITE_ON_ENDED_STREAM = "Internal error from Core"
@@ -197,6 +202,12 @@ def error_from_rpc(error: grpc.RpcError, *, peer: str = "the server") -> Healthc
     return kind(f"{peer}: {_plain(code, text)}", reason=reason)
 
 
+def is_cancelled() -> bool:
+    """Whether somebody cancelled the running task; a CancelledError in another task comes from a call inside it."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 def is_refused_stream(code: grpc.StatusCode, text: str) -> bool:
     """Whether the server's limit of streams refused the call, which it has not begun then."""
     return code is grpc.StatusCode.UNAVAILABLE and _REFUSED_STREAM in text
@@ -247,10 +258,17 @@ def _code(number: int) -> grpc.StatusCode:
 def rpc_errors(peer: str) -> Iterator[None]:
     """Turns a grpc.RpcError inside the block into a HealthcodeError that names `peer`.
 
-    A call that the caller cancelled itself stays what the library raises for it: nothing failed.
+    A call that the caller cancelled itself stays what the library raises for it: nothing failed. A call that was
+    cancelled under a task that nobody cancelled (its channel was closed) is an UnavailableError.
     """
     try:
         yield
+    except asyncio.CancelledError as error:
+        if is_cancelled():
+            raise
+        raise UnavailableError(
+            f"{peer}: the call was cut off here; try again", retry_after_seconds=CUT_OFF_RETRY_SECONDS
+        ) from error
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.CANCELLED and error.details() in _OWN_CANCEL:
             raise

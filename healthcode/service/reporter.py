@@ -17,8 +17,8 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.policy.area import NEWEST_AREAS_FORMAT
 from healthcode.policy.book_file import NEWEST_POLICY_FORMAT
 from healthcode.rpc.channel import open_channel
-from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.service.own_identity import OwnIdentity
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics, get_logger
 from healthcode.trust.format.layout import TrustLimits
@@ -79,7 +79,7 @@ class NodeReporter:
         self._realm = realm
         self._trust = trust
         self._directory = directory
-        self._tls = tls
+        self._own = OwnIdentity(tls, realm=realm, clock=clock)
         self._clock = clock
         self._interval_seconds = interval_seconds
         self._on_lacking = on_lacking
@@ -145,14 +145,7 @@ class NodeReporter:
             raise TrustError("the trust files name no registry: the operators publish its address")
         self._expiry.set(view.earliest_expiry)
         request = await asyncio.to_thread(self._request, view)
-        identity = await asyncio.to_thread(
-            load_tls,
-            self._tls.certificate,
-            self._tls.private_key,
-            self._tls.ca,
-            now=self._clock.now(),
-            realm=self._realm,
-        )
+        identity = await asyncio.to_thread(self._own.current, view)
         server = PeerId(self._realm, PeerKind.REGISTRY)
         # a new channel for each report, with the current address and CA
         async with open_channel(

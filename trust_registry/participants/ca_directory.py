@@ -30,6 +30,7 @@ class CaDirectory:
         self._identity: object = None
         self._lock = threading.Lock()
         self._table: dict[_Key, tuple[str, ...]] = {}
+        self._own: tuple[str, ...] = ()
         self._published: dict[str, tuple[str, ...]] = {}
         self._faults: tuple[TlsCaFault, ...] = ()
         self._versions: dict[str, tuple[int, int]] = {}
@@ -78,12 +79,19 @@ class CaDirectory:
         gateway = document.services.get("gateway")
         if gateway is not None:
             table[PeerKind.GATEWAY, None] = (gateway.ca_pem,)
+        registry = document.services.get("registry")
+        self._own = () if registry is None else (registry.ca_pem,)
         self._published, self._faults = provinces, faults
         self._table, self._versions = table, versions
 
     def cas_for(self, peer: PeerId) -> Sequence[str]:
         """The CAs that may have issued this peer's certificate; empty if there is none."""
         return self._table.get((peer.kind, peer.participant), ())
+
+    def own(self) -> Sequence[str]:
+        """The CAs that are published for the registry itself, after a reload."""
+        self.renew()
+        return self._own
 
     def all(self) -> Sequence[str]:
         """Every CA that may have issued a client's certificate, after a reload."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 
@@ -13,13 +12,11 @@ from healthcode.clock import Clock, SystemClock
 from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId
 from healthcode.rpc.mtls.certificate import encode_pool
-from healthcode.rpc.mtls.tls_files import TlsFiles, load_tls
+from healthcode.rpc.mtls.tls_files import TlsFiles, check_published, load_tls, tls_stamp
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import LogBudget, get_logger
 
 __all__ = ["ServerTls", "TlsReloader"]
-
-_Stamp = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +25,15 @@ class ServerTls:
 
     `client_cas` returns CAs (PEM); gRPC calls it from its own thread at each new connection, so it must read an
     immutable view. The listener's own CA is always accepted. None: clients show no certificate.
-    `peer` is whom the listener's certificate must name.
+    `peer` is whom the listener's certificate must name. `own_cas` returns the CAs that are published for it, none
+    before that: new files of another CA wait until it is published, unless the old certificate has expired.
     """
 
     files: TlsSettings
     client_cas: Callable[[], Sequence[str]] | None
     realm: str | None = None
     peer: PeerId | None = None
+    own_cas: Callable[[], Sequence[str]] = tuple
     clock: Clock = SystemClock()  # noqa: RUF009  it has no state
 
 
@@ -49,7 +48,7 @@ class TlsReloader:
         self._lock = threading.Lock()
         self._log = get_logger("tls")
         self._budget = LogBudget(burst=3, period_seconds=60)  # each connection of a stranger asks
-        self._stamp = _stamp(tls.files)
+        self._stamp = tls_stamp(tls.files)
         self._files = self._load()
         self._pool = self._client_pool(self._files)
 
@@ -78,6 +77,12 @@ class TlsReloader:
             )
         return loaded
 
+    def _reload(self) -> TlsFiles:
+        files = self._load()
+        if self._tls.clock.now() < self._files.identity.not_after:
+            check_published(files, self._tls.own_cas())
+        return files
+
     def _client_pool(self, files: TlsFiles) -> tuple[str, ...] | None:
         if self._tls.client_cas is None:
             return None
@@ -93,8 +98,8 @@ class TlsReloader:
         """Called by gRPC at each new connection: the new configuration, or None for no change."""
         with self._lock:
             try:
-                stamp = _stamp(self._tls.files)
-                files = self._files if stamp == self._stamp else self._load()
+                stamp = tls_stamp(self._tls.files)
+                files = self._files if stamp == self._stamp else self._reload()
                 pool = self._client_pool(files)
             except (HealthcodeError, OSError) as error:
                 if (left_out := self._budget.take("refused")) is not None:
@@ -110,15 +115,3 @@ class TlsReloader:
             self._files, self._pool = files, pool
             self._log.info("tls_reloaded", client_cas=len(pool or ()))
             return self._configuration()
-
-
-def _stamp(files: TlsSettings) -> _Stamp:
-    return tuple(_stat(path) for path in (files.certificate, files.private_key, files.ca))
-
-
-def _stat(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_mtime_ns, found.st_size, found.st_ino)

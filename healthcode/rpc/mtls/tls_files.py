@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,21 @@ from healthcode.rpc.mtls.certificate import (
     decode_leaf,
     is_issued_by,
 )
+from healthcode.settings import TlsSettings
 from healthcode.storage.files import write_new, write_output
 from healthcode.storage.reading import read_error
+from healthcode.telemetry import LogBudget, get_logger
 
-__all__ = ["CertifiedKey", "TlsFiles", "load_ca", "load_tls", "write_private"]
+__all__ = [
+    "CertifiedKey",
+    "FollowedCa",
+    "TlsFiles",
+    "check_published",
+    "load_ca",
+    "load_tls",
+    "tls_stamp",
+    "write_private",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +121,54 @@ def load_tls(
         raise ConfigurationError(f"{certificate} is of realm {identity.peer.realm}, and this is {realm}")
     _check_dns_name(certificate, leaf, identity.peer)
     return TlsFiles(certificate_pem, key_pem, ca_pem, identity)
+
+
+class FollowedCa:
+    """The CAs of a file, read again when it changes. While it cannot be read, the last good ones stay in use.
+
+    Raises ConfigurationError at the start if the file has no CA.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = _stat(path)
+        self._pem = load_ca(path)
+        self._budget = LogBudget(burst=1, period_seconds=60)
+
+    @property
+    def pem(self) -> str:
+        """The CAs now (PEM)."""
+        stamp = _stat(self._path)
+        if stamp != self._stamp:
+            try:
+                self._pem, self._stamp = load_ca(self._path), stamp
+            except ConfigurationError as error:
+                if (left_out := self._budget.take("refused")) is not None:
+                    get_logger("tls").error("tls_reload_refused", why=error.message, left_out=left_out)
+        return self._pem
+
+
+def check_published(files: TlsFiles, cas: Sequence[str]) -> None:
+    """Raises ConfigurationError if `cas`, those published for this service, did not issue its certificate."""
+    if cas and not is_issued_by(files.certificate_pem, tuple(cas)):
+        raise ConfigurationError(
+            f"the certificate of {files.identity.peer.uri} was issued by a CA that the trust files do not publish for "
+            "it, so everybody would refuse it: publish that CA beside the old one first (docs/operating.md, "
+            "Another CA), or put the old certificate back"
+        )
+
+
+def tls_stamp(files: TlsSettings) -> tuple[tuple[int, int, int], ...]:
+    """Changes when one of the three files does."""
+    return tuple(_stat(path) for path in (files.certificate, files.private_key, files.ca))
+
+
+def _stat(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def write_private(path: Path, data: bytes) -> None:
