@@ -10,8 +10,7 @@ from gateway.settings import GatewaySettings, RegistrySettings, require_registry
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, Reason
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.channel import open_channel
-from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.service.public_channel import PublicChannel, RegistryCas
 from healthcode.service.registry_source import GrpcSource, open_mirrors
 from healthcode.service.service_link import ServiceLink
 from healthcode.service.trust_follower import TrustFollower
@@ -36,7 +35,9 @@ async def follow_registry(
     """
     registry = require_registry(settings)
     server = PeerId(settings.realm, PeerKind.REGISTRY)
-    channel = open_channel(registry.endpoint, ca_pem=load_ca(registry.ca), server=server)
+    opened: list[TrustFollower] = []  # the follower needs the channel, and the channel its view
+    cas = RegistryCas(registry.ca, lambda: opened[0].view if opened and opened[0].has_view else None)
+    channel = PublicChannel(registry.endpoint, cas.pem, server)
     stub, loop = TrustRegistryServiceStub(channel), asyncio.get_running_loop()
     name = f"the registry {registry.endpoint}"
     mirrors = open_mirrors(settings.trust.mirrors, settings.trust.mirror_ca)
@@ -64,6 +65,7 @@ async def follow_registry(
             poll_seconds=settings.trust.poll_seconds,
             member=watch_link,
         )
+        opened.append(follower)
         follower.on_refresh_failed = source.rest_member
         try:
             if not await asyncio.to_thread(follower.open):

@@ -73,6 +73,7 @@ def _server(
             client_cas=client_cas,
             realm=settings.realm,
             peer=PeerId(settings.realm, PeerKind.PROVINCE, settings.participant),
+            own_cas=core.trust.own_cas,
             clock=core.clock,
         ),
         metrics=core.metrics,

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, TrustError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.channel import open_channel
-from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.rpc.mtls.tls_files import FollowedCa
 from healthcode.service.background import BackgroundTask
+from healthcode.service.public_channel import PublicChannel, RegistryCas
 from healthcode.service.registry_source import GrpcSource, open_mirrors
 from healthcode.service.service_link import ServiceLink
 from healthcode.service.trust_follower import TrustFollower
@@ -39,11 +39,11 @@ class NodeTrust:
         on_view: Callable[[TrustView], None],
     ) -> None:
         self._settings = settings
-        self._own_ca = load_ca(settings.tls.ca)
-        self._channel = open_channel(
+        self._own_ca = FollowedCa(settings.tls.ca)
+        self._channel = PublicChannel(
             settings.registry.endpoint,
-            ca_pem=load_ca(settings.registry.ca),
-            server=PeerId(settings.realm, PeerKind.REGISTRY),
+            RegistryCas(settings.registry.ca, self.view_or_none).pem,
+            PeerId(settings.realm, PeerKind.REGISTRY),
         )
         stub = TrustRegistryServiceStub(self._channel)
         # a link each: that for files changes its channel while the watch is under way
@@ -132,4 +132,10 @@ class NodeTrust:
         if peer.participant != self._settings.participant:
             return ()
         issuer = view.issuers.get(peer.participant) if view is not None else None
-        return (self._own_ca, *(issuer.tls_ca if issuer is not None else ()))
+        return (self._own_ca.pem, *(issuer.tls_ca if issuer is not None else ()))
+
+    def own_cas(self) -> Sequence[str]:
+        """The CAs (PEM) that are published for this node; none before it is admitted."""
+        view = self.view_or_none()
+        issuer = None if view is None else view.issuers.get(self._settings.participant)
+        return () if issuer is None else issuer.tls_ca

@@ -22,6 +22,7 @@ from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.certificate import alternative_names
 from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.service.public_channel import trust_in
 from healthcode.service.registry_source import connect_source, open_mirrors
 
 __all__ = ["init", "rebootstrap"]
@@ -145,7 +146,8 @@ def rebootstrap(root: Path, fingerprint: str, as_json: bool) -> None:
     registry = settings.registry
     if registry is None:
         raise ConfigurationError(f"{configuration} names no registry: `healthcode-gateway init` does")
-    with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca)) as source:
+    trust = trust_in(settings.trust.folder)
+    with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca), trust=trust) as source:
         mirrors = open_mirrors(settings.trust.mirrors, settings.trust.mirror_ca)
         result = adopt(settings.trust.folder, (source, *mirrors), fingerprint)
     result["configuration"] = name_root(configuration, registry.root_fingerprint, fingerprint)

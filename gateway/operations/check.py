@@ -14,6 +14,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.service.public_channel import RegistryCas, trust_in
 from healthcode.signing.ed25519 import self_test
 from healthcode.trust.format.layout import TrustLimits, metadata_file
 from healthcode.trust.store import TrustStore
@@ -93,7 +94,9 @@ async def _trust(settings: GatewaySettings, clock: Clock) -> tuple[Grade, str]:
 async def _registry(settings: GatewaySettings) -> tuple[Grade, str]:
     registry = require_registry(settings)
     server = PeerId(settings.realm, PeerKind.REGISTRY)
-    channel = open_channel(registry.endpoint, ca_pem=load_ca(registry.ca), server=server, retries=False)
+    cas = RegistryCas(registry.ca, trust_in(settings.trust.folder))
+    ca_pem = await asyncio.to_thread(cas.pem)
+    channel = open_channel(registry.endpoint, ca_pem=ca_pem, server=server, retries=False)
     try:
         with rpc_errors(f"the registry {registry.endpoint}"):
             request = FetchFileRequest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from healthcode.storage.files import write_atomic
 from healthcode.storage.reading import read_regular
 from healthcode.trust.format.json_files import JsonFile, decode_json_file
 from healthcode.trust.sources.trust_source import TrustSource
+from healthcode.trust.view import TrustView
 
 __all__ = ["MAX_SOURCES", "SourceName", "name_sources", "open_sources", "read_sources", "write_sources"]
 
@@ -83,7 +84,14 @@ def read_sources(folder: Path) -> tuple[SourceName, ...]:
 
 
 @contextmanager
-def open_sources(sources: Sequence[SourceName]) -> Iterator[tuple[TrustSource, ...]]:
-    """Opens the sources for the duration of the block. Raises ConfigurationError for an invalid one."""
+def open_sources(
+    sources: Sequence[SourceName], trust: Callable[[], TrustView | None] = lambda: None
+) -> Iterator[tuple[TrustSource, ...]]:
+    """Opens the sources for the duration of the block. Raises ConfigurationError for an invalid one.
+
+    `trust` is the view in use: a registry may show a certificate of the CA that it publishes.
+    """
     with ExitStack() as stack:
-        yield tuple(stack.enter_context(open_source(each.url, ca_pem=each.ca_pem)) for each in sources)
+        yield tuple(
+            stack.enter_context(open_source(each.url, ca_pem=each.ca_pem, trust=trust)) for each in sources
+        )

@@ -27,6 +27,7 @@ from healthcode.errors import ConfigurationError
 from healthcode.metrics_server import start_metrics_server
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.service.background import BackgroundTask, Supervisor
+from healthcode.service.public_channel import trust_in
 from healthcode.service.trust_follower import TrustFollower
 from healthcode.settings import split_address
 from healthcode.storage.owner import as_caller, stay_owner
@@ -109,8 +110,9 @@ def init(
 def sync(urls: tuple[str, ...], ca: Path | None, folder: Path, as_json: bool) -> None:
     """Fetch new files from the sources. Invalid files are refused; the last valid ones stay in use."""
     sources = _sources(folder, urls, ca)
-    with open_sources(sources) as files:
-        result = TrustClient(folder, files).refresh(SystemClock().now())
+    with open_sources(sources, lambda: client.view) as files:
+        client = TrustClient(folder, files)
+        result = client.refresh(SystemClock().now())
     print_refresh(folder, result, as_json=as_json)
 
 
@@ -137,7 +139,7 @@ def rebootstrap(
     bootstrap. Everything else is still verified: no version goes back, and revoked codes stay
     revoked. If the new root is refused, the folder does not change.
     """
-    with open_sources(_sources(folder, urls, ca)) as files:
+    with open_sources(_sources(folder, urls, ca), trust_in(folder)) as files:
         result = adopt(folder, files, fingerprint)
     print_result(result, as_json=as_json, table=details)
 
@@ -165,7 +167,8 @@ def follow(poll_seconds: float, metrics_listen: str | None, folder: Path) -> Non
     stay_owner()
     configure_logging("healthcode-trust")
     metrics = Metrics("healthcode-trust")
-    with open_sources(_sources(folder, (), None)) as files, start_metrics_server(metrics, metrics_listen):
+    sources = open_sources(_sources(folder, (), None), lambda: client.view)
+    with sources as files, start_metrics_server(metrics, metrics_listen):
         client, clock = TrustClient(folder, files), SystemClock()
         follower = TrustFollower(
             folder,

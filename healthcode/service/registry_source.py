@@ -24,14 +24,15 @@ from healthcode.errors import (
     RefusedServerError,
     UnavailableError,
 )
-from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.service.public_channel import PublicChannel, RegistryCas
 from healthcode.service.service_link import ServiceLink, member_stub
 from healthcode.settings import split_address
 from healthcode.telemetry import get_logger
 from healthcode.trust.sources.http import HttpSource, check_mirror_url
 from healthcode.trust.sources.trust_source import FolderSource, TrustSource, allowed_seconds, too_large
+from healthcode.trust.view import TrustView
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GrpcSource", "check_source", "connect_source", "open_mirror", "open_mirrors", "open_source"]
 
+Trust = Callable[[], TrustView | None]
 REGISTRY_NAME = "registry.healthcode"
 _PUBLIC_EVERY_SECONDS = 300.0
 _MEMBER_REST_SECONDS = 30.0
@@ -168,14 +170,19 @@ class GrpcSource:
 
 
 @contextmanager
-def connect_source(target: str, *, ca_pem: str, timeout_seconds: float = 10.0) -> Iterator[GrpcSource]:
-    """The registry's public listener at `target` as a source, with an event loop in its own thread."""
+def connect_source(
+    target: str, *, ca_pem: str, trust: Trust = lambda: None, timeout_seconds: float = 10.0
+) -> Iterator[GrpcSource]:
+    """The registry's public listener at `target` as a source, with an event loop in its own thread.
+
+    Its certificate is one of `ca_pem`, or of the CA that `trust`, the view in use, publishes for it.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="trust-source", daemon=True)
     thread.start()
 
     async def connect() -> grpc.aio.Channel:
-        return open_channel(target, ca_pem=ca_pem, server=REGISTRY_NAME)
+        return PublicChannel(target, RegistryCas(ca_pem, trust).pem, REGISTRY_NAME)
 
     async def disconnect(channel: grpc.aio.Channel) -> None:
         await channel.close()
@@ -227,7 +234,7 @@ def open_mirrors(urls: Iterable[str], ca: Path | None) -> tuple[HttpSource | Fol
 
 
 @contextmanager
-def open_source(url: str, *, ca_pem: str | None = None) -> Iterator[TrustSource]:
+def open_source(url: str, *, ca_pem: str | None = None, trust: Trust = lambda: None) -> Iterator[TrustSource]:
     """The source at any URL, for the duration of the block, for code that is not async.
 
         grpcs://host:port                    the registry's public listener
@@ -235,7 +242,7 @@ def open_source(url: str, *, ca_pem: str | None = None) -> Iterator[TrustSource]
         file:///folder, or a folder's path   a copy of the trust tree
 
     `ca_pem` is the CA of its certificate: required for a registry; without it, an https mirror is checked with
-    the system's CAs. Raises ConfigurationError.
+    the system's CAs. For a registry, the CA that `trust` publishes for it counts too. Raises ConfigurationError.
     """
     parts = _split(check_source(url))
     if parts.scheme != "grpcs":
@@ -243,7 +250,7 @@ def open_source(url: str, *, ca_pem: str | None = None) -> Iterator[TrustSource]
         return
     if ca_pem is None:
         raise ConfigurationError(f"{url} needs the CA of the registry's certificate: give --ca FILE")
-    with connect_source(parts.netloc, ca_pem=ca_pem) as registry:
+    with connect_source(parts.netloc, ca_pem=ca_pem, trust=trust) as registry:
         yield registry
 
 

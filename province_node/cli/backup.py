@@ -15,6 +15,7 @@ from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import ConfigurationError
 from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.service.public_channel import trust_in
 from healthcode.service.registry_source import connect_source
 from healthcode.settings import split_address
 from healthcode.storage.owner import as_caller
@@ -153,7 +154,8 @@ def current_trust(settings: NodeSettings, fingerprint: str | None = None) -> Tru
     `fingerprint` is that of root; the default is the one in node.toml.
     """
     registry = settings.registry
-    with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca)) as source:
+    trust = trust_in(settings.trust.folder)
+    with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca), trust=trust) as source:
         init_trust(
             settings.trust.folder,
             source,

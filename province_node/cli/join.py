@@ -11,9 +11,9 @@ from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.service.public_channel import PublicChannel, RegistryCas, trust_in
 from healthcode.service.registry_source import connect_source
 from healthcode.signing.ed25519 import self_test
 from healthcode.storage.files import write_output
@@ -87,13 +87,13 @@ def join(root: Path, bundle_file: Path, out: Path | None, lost_authority: bool, 
             write_output(out, data)
     else:
         registry = settings.registry
-        ca_pem = load_ca(registry.ca)
-        with connect_source(registry.endpoint, ca_pem=ca_pem) as source:
+        trust = trust_in(settings.trust.folder)
+        with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca), trust=trust) as source:
             init_trust(settings.trust.folder, source, registry.root_fingerprint, realm=settings.realm)
             TrustClient(settings.trust.folder, source).refresh(SystemClock().now())
         _verify_request(bundle, settings, lost_authority=lost_authority)
         expect_entry(settings.trust.folder, bundle)
-        state = asyncio.run(_submit(settings, ca_pem, data))
+        state = asyncio.run(_submit(settings, data))
     result = {
         "participant": settings.participant,
         "realm": settings.realm,
@@ -131,9 +131,11 @@ def _link_digest(bundle: JoinRequest, settings: NodeSettings) -> str | None:
     return f"{bundle.participant}/{link.seq}: {link_digest(bundle.participant, link, before[-1]).hex()}"
 
 
-async def _submit(settings: NodeSettings, ca_pem: str, data: bytes) -> str:
+async def _submit(settings: NodeSettings, data: bytes) -> str:
+    # the trust was fetched just now: the CA that it publishes is the one that counts
+    cas = RegistryCas(settings.registry.ca, trust_in(settings.trust.folder))
     registry = PeerId(settings.realm, PeerKind.REGISTRY)
-    channel = open_channel(settings.registry.endpoint, ca_pem=ca_pem, server=registry)
+    channel = PublicChannel(settings.registry.endpoint, cas.pem, registry)
     try:
         with rpc_errors(f"the registry {settings.registry.endpoint}"):
             response = await TrustRegistryServiceStub(channel).SubmitJoin(

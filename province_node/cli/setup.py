@@ -18,6 +18,7 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.identity.realm import check_realm
 from healthcode.rpc.mtls.certificate import alternative_names
 from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.service.public_channel import trust_in
 from healthcode.service.registry_source import connect_source, open_mirrors
 from healthcode.signing.ed25519 import self_test
 from province_node.cli.option import ask_passphrase, dir_option, passphrase_option
@@ -161,7 +162,8 @@ def rebootstrap(root: Path, fingerprint: str, as_json: bool) -> None:
     """
     settings = load_node_settings(root)
     registry = settings.registry
-    with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca)) as source:
+    trust = trust_in(settings.trust.folder)
+    with connect_source(registry.endpoint, ca_pem=load_ca(registry.ca), trust=trust) as source:
         mirrors = open_mirrors(settings.trust.mirrors, settings.trust.mirror_ca)
         result = adopt(settings.trust.folder, (source, *mirrors), fingerprint)
     result["configuration"] = name_root(

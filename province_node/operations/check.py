@@ -11,9 +11,10 @@ from healthcode.clock import rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
-from healthcode.rpc.mtls.tls_files import load_ca, load_tls
+from healthcode.rpc.mtls.tls_files import load_tls
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.deadline import certificate_deadline
+from healthcode.service.public_channel import RegistryCas, trust_in
 from healthcode.settings import TlsSettings
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.passphrase import read_passphrase
@@ -208,7 +209,7 @@ async def _reach(settings: NodeSettings) -> bool:
     registry = settings.registry
     channel = open_channel(
         registry.endpoint,
-        ca_pem=load_ca(registry.ca),
+        ca_pem=RegistryCas(registry.ca, trust_in(settings.trust.folder)).pem(),
         server=PeerId(settings.realm, PeerKind.REGISTRY),
         retries=False,
     )
