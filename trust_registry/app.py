@@ -21,10 +21,12 @@ from trust_registry.metrics import RegistryMetrics
 from trust_registry.participants.batch import BatchQueue
 from trust_registry.participants.ca_directory import CaDirectory
 from trust_registry.participants.node_reports import NodeReportStore
+from trust_registry.participants.service_cas import check_own_certificate
 from trust_registry.participants.submission import Publisher
 from trust_registry.participants.upload import remove_spools
 from trust_registry.registry import Registry, check_offline_keys
 from trust_registry.settings import load_registry_settings
+from trust_registry.tree.lost_versions import lost_versions
 from trust_registry.tree.watch import TreeWatch
 from trust_registry.upkeep import Upkeep
 
@@ -41,12 +43,21 @@ async def serve(registry: Registry, *, on_ready: Callable[[Mapping[str, int]], N
     """
     self_test()
     settings = registry.settings
+    _refuse_unpublished_ca(registry)
     configure_logging("trust-registry", level=settings.log.level, style=settings.log.format)
     for warning in check_offline_keys(registry):
         get_logger("registry").warning("offline_keys_here", why=warning)
     served = f"another process serves {registry.folder.root} already: stop that one first"
     with lock(registry.folder.serving, busy=UnavailableError(served)):
         await _serve(registry, on_ready)
+
+
+def _refuse_unpublished_ca(registry: Registry) -> None:
+    """Raises ConfigurationError if the certificate is of a CA that is not published, unless that may be lost here."""
+    published = registry.repository.published()
+    if registry.repository.awaits_reports or lost_versions(published):
+        return
+    check_own_certificate(registry.settings, published, registry.clock.now())
 
 
 async def _serve(registry: Registry, on_ready: Callable[[Mapping[str, int]], None] | None) -> None:

@@ -16,6 +16,7 @@ from healthcode.storage.owner import as_caller
 from healthcode.trust.format.json_files import ServiceEntry
 from trust_registry.cli.describe import describe_proposal, describe_table
 from trust_registry.cli.option import dir_option, open_reading
+from trust_registry.participants.service_cas import who_is_cut_off
 from trust_registry.proposals.drafts import draft_policy, draft_renewal, draft_service
 from trust_registry.proposals.in_force import CarriedProposal, carry, encode_carried_proposal
 from trust_registry.proposals.key_holders import key_holder_names
@@ -100,7 +101,15 @@ def propose_service(
     with as_caller():
         ca_pem = load_ca(ca)
     entry = ServiceEntry(ca_pem=ca_pem, endpoint=endpoint, public_endpoint=public_endpoint)
-    proposal = draft_service(registry.repository, registry.proposals, service, entry)
+    before = registry.repository.published().participants.services.get(service)
+    cuts_off = who_is_cut_off(service, before, entry, registry.settings, registry.clock.now())
+    proposal = draft_service(registry.repository, registry.proposals, service, entry, cuts_off=cuts_off)
+    if cuts_off is not None:
+        click.echo(
+            f"warning: {cuts_off}. Propose a file with both CAs, old and new, and the new one alone later: "
+            "docs/operating.md, Another CA",
+            err=True,
+        )
     print_proposal(registry, proposal, as_json=as_json, out=out)
 
 

@@ -44,6 +44,8 @@ def check(folder: Path, passphrase_file: Path | None, as_json: bool) -> None:
     examples="""
     # the CA's key is taken out of the safe for this, and goes back
     trust-registry certificate --dir registry --ca-key /media/safe/registry-ca.key
+    # from another CA, once it is published beside the old one and all nodes have it
+    trust-registry certificate --dir registry --ca-key /media/safe/new-ca.key --new-ca /media/safe/new-ca.pem
     """,
 )
 @dir_option
@@ -51,10 +53,15 @@ def check(folder: Path, passphrase_file: Path | None, as_json: bool) -> None:
     "--ca-key",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="The key of the registry's CA, kept since the ceremony.",
+    help="The key of the registry's CA, kept since the ceremony, or of the new one.",
+)
+@click.option(
+    "--new-ca",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Another CA's certificate, which is published already: it becomes tls/ca.pem.",
 )
 @json_option
-def certificate(folder: Path, ca_key: Path, as_json: bool) -> None:
+def certificate(folder: Path, ca_key: Path, new_ca: Path | None, as_json: bool) -> None:
     """Issue a new certificate for the registry from its CA. A running service uses it without a restart."""
     registry = open_reading(folder)
     now = registry.clock.now()
@@ -64,6 +71,7 @@ def certificate(folder: Path, ca_key: Path, as_json: bool) -> None:
         realm=registry.settings.realm,
         services=registry.repository.published().participants.services,
         now=now,
+        new_ca=new_ca,
     )
     result = {
         "certificate": str(registry.settings.tls.certificate),

@@ -1,4 +1,4 @@
-"""Issues a new TLS certificate for the registry from its CA, whose key is kept offline; the CA does not change."""
+"""Issues a new TLS certificate for the registry from its CA, or from another that is published; the CA's key is kept offline."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.identity.x509 import decode_certificates
 from healthcode.rpc.mtls.development_ca import issue_leaf
-from healthcode.rpc.mtls.tls_files import CertifiedKey, TlsFiles, load_ca, load_tls
+from healthcode.rpc.mtls.tls_files import CertifiedKey, TlsFiles, check_published, load_ca, load_tls
 from healthcode.settings import TlsSettings, split_address
-from healthcode.storage.files import save_files
+from healthcode.storage.files import save_files, write_output
 from healthcode.storage.owner import as_caller
 from healthcode.trust.format.json_files import ServiceEntry
 
@@ -31,16 +34,24 @@ def registry_leaf(
 
 
 def renew_certificate(
-    tls: TlsSettings, ca_key: Path, *, realm: str, services: Mapping[str, ServiceEntry], now: int
+    tls: TlsSettings,
+    ca_key: Path,
+    *,
+    realm: str,
+    services: Mapping[str, ServiceEntry],
+    now: int,
+    new_ca: Path | None = None,
 ) -> TlsFiles:
     """Issues a new certificate and replaces the old one, durably; a running service uses it from its next connection.
 
-    Raises ConfigurationError, with the old certificate unchanged, if the key is not the CA's.
+    With `new_ca` it is issued by that CA, which then is the registry's. Raises ConfigurationError, with nothing
+    changed, if the key is not the CA's, or the CA is not published.
     """
     try:
         with as_caller():
             key_pem = ca_key.read_bytes()
-        ca = CertifiedKey(load_ca(tls.ca).encode(), key_pem)
+            ca_pem = load_ca(new_ca or tls.ca)
+        ca = CertifiedKey(_certificate_of(ca_pem, key_pem).encode(), key_pem)
         leaf = registry_leaf(ca, realm, services, now)
     except OSError as error:
         raise ConfigurationError(f"{ca_key} cannot be read: {error.strerror}") from error
@@ -49,6 +60,25 @@ def renew_certificate(
     with tempfile.TemporaryDirectory(dir=tls.certificate.parent, prefix=".renewal-") as name:
         certificate, private_key = Path(name) / tls.certificate.name, Path(name) / tls.private_key.name
         leaf.write(certificate, private_key)
-        made = load_tls(certificate, private_key, tls.ca, now=now, realm=realm)
+        issuer = Path(name) / "issuer.pem"
+        write_output(issuer, ca_pem.encode())
+        made = load_tls(certificate, private_key, issuer, now=now, realm=realm)
+    entry = services.get("registry")
+    check_published(made, () if entry is None else (entry.ca_pem,))
+    # a kill between two of them leaves files that do not fit: a running service keeps the old ones, and this
+    # command mends it
+    if new_ca is not None:
+        save_files({tls.ca: ca_pem.encode()}, mode=0o644)
     save_files({tls.private_key: leaf.key_pem, tls.certificate: leaf.certificate_pem}, mode=0o600)
     return made
+
+
+def _certificate_of(ca_pem: str, key_pem: bytes) -> str:
+    """The CA certificate among these that the key belongs to; the first if there is none."""
+    public = (
+        serialization.load_pem_private_key(key_pem, password=None)
+        .public_key()
+        .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    found = decode_certificates(ca_pem)
+    return next((each.pem for each in found if each.public_key == public), found[0].pem)

@@ -9,8 +9,7 @@ from pathlib import Path
 from healthcode.cli.finding import Finding, Grade, look, look_at_port
 from healthcode.clock import Clock, rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError
-from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.mtls.tls_files import load_tls
+from healthcode.rpc.mtls.tls_files import check_published
 from healthcode.service.deadline import certificate_deadline
 from healthcode.signing.ed25519 import self_test
 from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, authority_role, metadata_file
@@ -20,9 +19,11 @@ from healthcode.trust.verify.roots import bootstrap_fingerprints
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.checks import authority_of, tls_ca_faults
 from trust_registry.participants.join import Join
+from trust_registry.participants.service_cas import load_own_certificate, published_own_cas
 from trust_registry.proposals.proposal import decode_proposal
 from trust_registry.registry import Registry, check_offline_keys, lacks_credential, open_registry
 from trust_registry.settings import RegistrySettings, load_registry_settings
+from trust_registry.tree.current import Published
 from trust_registry.tree.files import TIMESTAMP_FILE
 from trust_registry.tree.lost_versions import given_up, lost_versions
 from trust_registry.tree.online_keys import roles_without_key
@@ -56,7 +57,7 @@ def inspect_folder(
         *findings,
         _inspect_passphrase(registry, with_keys=with_keys),
         _inspect_offline_keys(registry),
-        _certificate(registry.settings, now),
+        _certificate(registry.settings, _published(registry), now),
         look("trust tree", lambda: _verify_tree(registry)),
         look("online keys", lambda: _verify_keys(registry)),
         _inspect_restore(registry),
@@ -89,23 +90,29 @@ def _inspect_passphrase(registry: Registry, *, with_keys: bool) -> Finding:
     )
 
 
-def _certificate(settings: RegistrySettings, now: int) -> Finding:
-    what, tls, wanted = "certificate", settings.tls, PeerId(settings.realm, PeerKind.REGISTRY)
+def _certificate(settings: RegistrySettings, published: Published | None, now: int) -> Finding:
+    what = "certificate"
     try:
-        files = load_tls(tls.certificate, tls.private_key, tls.ca, now=now, realm=settings.realm)
-        if files.identity.peer != wanted:
-            raise ConfigurationError(
-                f"{tls.certificate} names {files.identity.peer.uri}; the registry's names {wanted.uri}"
-            )
+        files = load_own_certificate(settings, now)
+        if published is not None:
+            check_published(files, published_own_cas(published))
         life = certificate_deadline(what, files.certificate_pem.decode(), "its holder")
     except HealthcodeError as error:
         return Finding(what, Grade.FAILED, error.message, error.exit_status)
-    text = f"{wanted.uri} until {rfc3339(life.ends)}"
+    text = f"{files.identity.peer.uri} until {rfc3339(life.ends)}"
     if life.must_act(now):
         return Finding(
             what, Grade.WARNING, f"{text}: less than a third of its lifetime is left, have a new one issued"
         )
     return Finding(what, Grade.OK, text)
+
+
+def _published(registry: Registry) -> Published | None:
+    """None if the tree is damaged, which its own finding says."""
+    try:
+        return registry.repository.published()
+    except HealthcodeError:
+        return None
 
 
 def _inspect_offline_keys(registry: Registry) -> Finding:

@@ -134,16 +134,21 @@ def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) ->
 
 
 def draft_service(
-    repository: Repository, store: ProposalStore, name: Literal["registry", "gateway"], entry: ServiceEntry
+    repository: Repository,
+    store: ProposalStore,
+    name: Literal["registry", "gateway"],
+    entry: ServiceEntry,
+    *,
+    cuts_off: str | None = None,
 ) -> Proposal:
-    """Proposes another CA or endpoint for a national service."""
+    """Proposes another CA or endpoint for a national service. `cuts_off` tells the signers who can no longer connect."""
     with repository.transaction() as transaction:
         document = transaction.current.participants
         files = {
             PARTICIPANTS_PATH: encode_participants(document, services={**document.services, name: entry})
         }
         targets = next_targets(transaction, files)
-        title = f"change where the {name} is reached, and its CA"
+        title = f"change where the {name} is reached, and its CA" + (f"; {cuts_off}" if cuts_off else "")
         return keep_targets(transaction, store, ProposalKind.SERVICE, title, targets, files)
 
 
