@@ -12,9 +12,9 @@ from healthcode.clock import Clock, rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError, UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
-from healthcode.rpc.mtls.tls_files import load_ca
+from healthcode.rpc.mtls.tls_files import check_published
 from healthcode.rpc.status_mapping import rpc_errors
-from healthcode.service.public_channel import RegistryCas, trust_in
+from healthcode.service.public_channel import ask_by_published_ca, trust_in
 from healthcode.signing.ed25519 import self_test
 from healthcode.trust.format.layout import TrustLimits, metadata_file
 from healthcode.trust.store import TrustStore
@@ -79,13 +79,17 @@ async def _trust(settings: GatewaySettings, clock: Clock) -> tuple[Grade, str]:
     if age < -SKEW_SECONDS:
         return Grade.WARNING, f"{detail}: signed in the future: set this machine's clock, which is behind"
     published = view.services.get("gateway")
-    if published is None or published.ca_pem.strip() != load_ca(settings.tls.ca).strip():
+    if published is None:
         return (
             Grade.WARNING,
-            f"{detail}: the registry does not publish this gateway's CA, so no node will connect: ask its operators",
+            f"{detail}: the registry does not publish this gateway, so no node will connect: ask its operators",
         )
     if newer := [each.message for each in newer_files(store.state.national, store.state.areas)]:
         return Grade.WARNING, f"{detail}: {'; '.join(newer)}"
+    try:
+        check_published(load_certificate(settings, clock), (published.ca_pem,))
+    except ConfigurationError as error:
+        return Grade.WARNING, f"{detail}: {error.message}"
     if age > DAY_SECONDS:
         return Grade.WARNING, f"{detail}: too old, so newer keys and endpoints are unknown"
     return Grade.OK, detail
@@ -93,9 +97,21 @@ async def _trust(settings: GatewaySettings, clock: Clock) -> tuple[Grade, str]:
 
 async def _registry(settings: GatewaySettings) -> tuple[Grade, str]:
     registry = require_registry(settings)
+    view = await asyncio.to_thread(trust_in(settings.trust.folder))
+    try:
+        _, fault = await ask_by_published_ca(registry.ca, view, lambda ca_pem: _reach(settings, ca_pem))
+    except UnavailableError as error:
+        if view is not None:
+            return Grade.WARNING, f"{error.message}; until then the gateway uses its trust folder"
+        raise
+    if fault is not None:
+        return Grade.WARNING, f"{registry.endpoint} answers; {fault}"
+    return Grade.OK, f"{registry.endpoint} answers"
+
+
+async def _reach(settings: GatewaySettings, ca_pem: str) -> None:
+    registry = require_registry(settings)
     server = PeerId(settings.realm, PeerKind.REGISTRY)
-    cas = RegistryCas(registry.ca, trust_in(settings.trust.folder))
-    ca_pem = await asyncio.to_thread(cas.pem)
     channel = open_channel(registry.endpoint, ca_pem=ca_pem, server=server, retries=False)
     try:
         with rpc_errors(f"the registry {registry.endpoint}"):
@@ -105,18 +121,5 @@ async def _registry(settings: GatewaySettings) -> tuple[Grade, str]:
             call = TrustRegistryServiceStub(channel).FetchFile(request, timeout=REACH_SECONDS)
             async for _ in call:
                 pass
-    except UnavailableError as error:
-        if await asyncio.to_thread(_has_trust, settings):
-            return Grade.WARNING, f"{error.message}; until then the gateway uses its trust folder"
-        raise
     finally:
         await channel.close()
-    return Grade.OK, f"{registry.endpoint} answers"
-
-
-def _has_trust(settings: GatewaySettings) -> bool:
-    try:
-        TrustStore.open(settings.trust.folder)
-    except HealthcodeError:
-        return False
-    return True

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import grpc
 import grpc.aio
 
-from healthcode.errors import HealthcodeError
+from healthcode.errors import HealthcodeError, RefusedServerError
 from healthcode.identity.peer import PeerId
+from healthcode.identity.x509 import decode_certificates
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.certificate import encode_pool
-from healthcode.rpc.mtls.tls_files import FollowedCa
+from healthcode.rpc.mtls.tls_files import FollowedCa, load_ca
 from healthcode.service.channel_swap import ChannelSwap
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 
-__all__ = ["PublicChannel", "RegistryCas", "registry_cas", "trust_in"]
+__all__ = ["PublicChannel", "RegistryCas", "ask_by_published_ca", "trust_in"]
+
+_Answer = TypeVar("_Answer")
 
 
 def trust_in(folder: Path) -> Callable[[], TrustView | None]:
@@ -35,7 +38,7 @@ def trust_in(folder: Path) -> Callable[[], TrustView | None]:
     return read
 
 
-def registry_cas(view: TrustView | None) -> tuple[str, ...]:
+def _registry_cas(view: TrustView | None) -> tuple[str, ...]:
     """The CAs (PEM) that the trust files publish for the registry; none without trust."""
     entry = None if view is None else view.services.get("registry")
     return () if entry is None else (entry.ca_pem,)
@@ -56,7 +59,33 @@ class RegistryCas:
     def pem(self) -> str:
         """All of them, the published ones first."""
         given = self._given if isinstance(self._given, str) else self._given.pem
-        return encode_pool((*registry_cas(self._trust()), given)).decode()
+        return encode_pool((*_registry_cas(self._trust()), given)).decode()
+
+
+async def ask_by_published_ca(
+    ca: Path, view: TrustView | None, ask: Callable[[str], Awaitable[_Answer]]
+) -> tuple[_Answer, str | None]:
+    """(what the registry answers, what is wrong with its CA), for `check`. `ask` calls it, known by the CAs given.
+
+    Raises as `ask` does. Only by the published CA do members publish and report.
+    """
+    published = _registry_cas(view)
+    if not published:
+        return await ask(load_ca(ca)), None
+    try:
+        answer = await ask(encode_pool(published).decode())
+    except RefusedServerError:
+        answer = await ask(load_ca(ca))
+        return answer, (
+            f"the registry shows a certificate of a CA that only {ca} names, and not the trust files: this service can "
+            "fetch, and neither publish nor report. Tell the registry's operators, who publish that CA"
+        )
+    if set(decode_certificates(load_ca(ca))) & set(decode_certificates(encode_pool(published))):
+        return answer, None
+    return answer, (
+        f"{ca} names none of the CAs that the trust files publish for the registry: put the published one there, since "
+        "a new trust folder begins with that file"
+    )
 
 
 class PublicChannel(grpc.aio.Channel):

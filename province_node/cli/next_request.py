@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import click
+
 from healthcode.errors import HealthcodeError, Reason
+from healthcode.rpc.mtls.certificate import is_issued_by
 from healthcode.trust.format.layout import authority_role
 from healthcode.trust.store import TrustStore
 from province_node.keys.keyring import Keyring
@@ -15,6 +18,18 @@ from province_node.settings import NodeFolder, NodeSettings
 __all__ = ["write_next_request"]
 
 _HAND_IN = "`province-node publish --bundle bundle.json` (`join` if the authority that signs is not the admitted one)"
+
+
+def _warn_of_ca(settings: NodeSettings, cas: tuple[str, ...]) -> None:
+    """Warns if the request removes the CA of the certificate that this node shows."""
+    with contextlib.suppress(OSError):
+        if not is_issued_by(settings.tls.certificate.read_bytes(), cas):
+            click.echo(
+                f"warning: {settings.tls.certificate} was not issued by a CA in {settings.tls.ca}: once this is published, "
+                "gateway and registry refuse this node. Put both CAs, old and new, into that file (docs/operating.md, "
+                "Another CA)",
+                err=True,
+            )
 
 
 def write_next_request(root: Path, settings: NodeSettings, keyring: Keyring, now: int) -> dict[str, object]:
@@ -30,6 +45,7 @@ def write_next_request(root: Path, settings: NodeSettings, keyring: Keyring, now
             version = max(version, (published or 0) + 1)
     held = () if issuer is None else issuer.authority.province.keys
     made = make_request(settings, keyring, version=version, now=now, published=held)
+    _warn_of_ca(settings, made.province.tls_ca)
     return {
         "request": str(write_request(NodeFolder(root), made)),
         "version": version,

@@ -11,10 +11,11 @@ from healthcode.clock import rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
-from healthcode.rpc.mtls.tls_files import load_tls
+from healthcode.rpc.mtls.peer_verifier import published_cas
+from healthcode.rpc.mtls.tls_files import check_published, load_tls
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.deadline import certificate_deadline
-from healthcode.service.public_channel import RegistryCas, trust_in
+from healthcode.service.public_channel import ask_by_published_ca, trust_in
 from healthcode.settings import TlsSettings
 from healthcode.signing.ed25519 import self_test
 from healthcode.signing.passphrase import read_passphrase
@@ -24,6 +25,7 @@ from healthcode.trust.format.layout import authority_role, metadata_file
 from healthcode.trust.format.metadata import Snapshot, Timestamp, decode_metadata
 from healthcode.trust.store import TrustStore
 from healthcode.trust.verify.trust_state import newer_files
+from healthcode.trust.view import TrustView
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from province_node.keys.key_files import SIGNING_PURPOSES, find_offline_keys, list_key_infos
@@ -83,7 +85,8 @@ def check_node(
     else:
         yield look("online keys", lambda: _keys(settings, environ, passphrase_file))
     yield look("database", lambda: _database(settings))
-    yield _certificate(settings.tls, settings, now, PeerKind.PROVINCE)
+    view = trust_in(settings.trust.folder)()
+    yield _certificate(settings.tls, settings, now, PeerKind.PROVINCE, view)
     for name, kind in CLIENTS.items():
         folder = NodeFolder(root).tls
         files = TlsSettings(
@@ -137,7 +140,9 @@ def _keys(settings: NodeSettings, environ: Mapping[str, str], passphrase_file: P
     return f"{len(keyring.infos)} open: " + ", ".join(sorted({info.purpose for info in keyring.infos}))
 
 
-def _certificate(files: TlsSettings, settings: NodeSettings, now: int, kind: PeerKind) -> Finding:
+def _certificate(
+    files: TlsSettings, settings: NodeSettings, now: int, kind: PeerKind, view: TrustView | None = None
+) -> Finding:
     what = f"certificate {files.certificate.name}"
     try:
         tls = load_tls(files.certificate, files.private_key, files.ca, now=now, realm=settings.realm)
@@ -154,6 +159,10 @@ def _certificate(files: TlsSettings, settings: NodeSettings, now: int, kind: Pee
         return Finding(
             what, Grade.WARNING, f"{text}: less than a third of its life is left, have it issued again"
         )
+    try:
+        check_published(tls, () if view is None else published_cas(view, peer))
+    except HealthcodeError as error:
+        return Finding(what, Grade.WARNING, error.message)
     return Finding(what, Grade.OK, text)
 
 
@@ -199,17 +208,24 @@ def _published_keys(settings: NodeSettings, now: int) -> Iterator[Finding]:
 def _registry(settings: NodeSettings) -> tuple[Finding, bool]:
     """Whether the registry answers, and whether it names this participant (unverified; `serve` verifies it)."""
     try:
-        is_named = asyncio.run(_reach(settings))
+        is_named, fault = asyncio.run(_reach(settings))
     except HealthcodeError as error:
         return Finding("registry", Grade.FAILED, error.message, error.exit_status), False
+    if fault is not None:
+        return Finding("registry", Grade.WARNING, f"{settings.registry.endpoint} answers; {fault}"), is_named
     return Finding("registry", Grade.OK, f"{settings.registry.endpoint} answers"), is_named
 
 
-async def _reach(settings: NodeSettings) -> bool:
+async def _reach(settings: NodeSettings) -> tuple[bool, str | None]:
+    view = trust_in(settings.trust.folder)()
+    return await ask_by_published_ca(settings.registry.ca, view, lambda ca_pem: _reach_by(settings, ca_pem))
+
+
+async def _reach_by(settings: NodeSettings, ca_pem: str) -> bool:
     registry = settings.registry
     channel = open_channel(
         registry.endpoint,
-        ca_pem=RegistryCas(registry.ca, trust_in(settings.trust.folder)).pem(),
+        ca_pem=ca_pem,
         server=PeerId(settings.realm, PeerKind.REGISTRY),
         retries=False,
     )

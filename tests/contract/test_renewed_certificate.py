@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from io import StringIO
+from pathlib import Path
 from types import MappingProxyType
 
 import grpc
@@ -13,18 +14,21 @@ import pytest
 from gateway.forwarding.homes import GrpcHomes
 from gateway.forwarding.route import Route
 from healthcode.clock import SystemClock
-from healthcode.errors import Reason, UnavailableError
+from healthcode.errors import Reason, RefusedServerError, UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.tls_files import load_tls
-from healthcode.rpc.server import CallInfo, GrpcServer, ServerLimits
+from healthcode.rpc.server import CallInfo, GrpcServer, ServerLimits, ServerTls
 from healthcode.rpc.status_mapping import error_from_rpc, rpc_errors
+from healthcode.service.public_channel import PublicChannel, RegistryCas
 from healthcode.service.service_link import ServiceLink
 from healthcode.settings import TlsSettings
+from healthcode.telemetry import Metrics
 from healthcode.trust.format.json_files import ServiceEntry
 from healthcode.trust.view import TrustView
-from healthcode.v1 import federation_pb2, gateway_pb2
+from healthcode.v1 import federation_pb2, gateway_pb2, trust_registry_pb2
 from healthcode.v1.gateway_pb2_grpc import GatewayServiceStub
-from tests.contract.world import GATEWAY, REALM, Gateway, World, province
+from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from tests.contract.world import GATEWAY, REALM, REGISTRY, Gateway, Registry, World, province
 from tests.world.views import trust_view
 from tests.world.waiting import PATIENCE_SECONDS, until
 
@@ -204,3 +208,71 @@ async def test_questions_at_a_home_are_answered_while_the_gateway_renews_its_cer
     home.release.set()
     assert await asyncio.gather(*waiting) == [b"done"] * IN_FLIGHT
     await homes.close()
+
+
+async def _fetches(channel: grpc.aio.Channel) -> bool:
+    with rpc_errors("the registry"):
+        async for _ in TrustRegistryServiceStub(channel).FetchFile(
+            trust_registry_pb2.FetchFileRequest(path="x"), timeout=PATIENCE_SECONDS
+        ):
+            return True
+    return False
+
+
+async def test_the_registry_is_known_by_the_published_ca_and_by_the_file(
+    world: World, tmp_path: Path
+) -> None:
+    """A file of another CA is no hindrance once the trust names the right one; without that, the new file heals it."""
+    server = await world.start(world.server(REGISTRY, anonymous=True), Registry())
+    file = tmp_path / "registry-ca.pem"
+    file.write_text(world.ca_pem("44"))
+    published: list[str] = []
+
+    def trust() -> TrustView:
+        services = (
+            {"registry": ServiceEntry(ca_pem=published[0], endpoint="127.0.0.1:1")} if published else {}
+        )
+        return trust_view(REALM, (), now=int(time.time()), services=services)
+
+    async with PublicChannel(f"127.0.0.1:{server.port}", RegistryCas(file, trust).pem, REGISTRY) as channel:
+        with pytest.raises(RefusedServerError):
+            await _fetches(channel)
+        published.append(world.ca_pem("44") + world.ca_pem("registry"))
+        assert await _fetches(channel)
+        published[0] = world.ca_pem("31")
+        with pytest.raises(RefusedServerError):
+            await _fetches(channel)
+        file.write_text(world.ca_pem("registry"))
+        assert await _fetches(channel)
+        file.write_text("no certificate")
+        assert await _fetches(channel)
+
+
+async def test_a_listener_takes_a_certificate_of_another_ca_once_that_is_published(world: World) -> None:
+    """Until then it shows the old one to new connections, and says why."""
+    published = [world.ca_pem("registry")]
+    tls, other = world.tls(REGISTRY), world.ca("44")
+    server = GrpcServer(
+        "127.0.0.1:0",
+        ServerTls(tls, client_cas=None, own_cas=lambda: published),
+        metrics=Metrics("other"),
+        verifier=None,
+    )
+    await world.start(server, Registry())
+
+    async def is_known_by(owner: str) -> bool:
+        channel = world.channel(server.port, REGISTRY, None, ca_pem=world.ca_pem(owner), retries=False)
+        try:
+            return await _fetches(channel)
+        except RefusedServerError:
+            return False
+
+    assert await is_known_by("registry")
+    leaf = world.leaf(REGISTRY, ca="44")
+    tls.private_key.write_bytes(leaf.key_pem)
+    tls.certificate.write_bytes(leaf.certificate_pem)
+    tls.ca.write_bytes(other.certificate_pem)
+    assert await is_known_by("registry")
+    assert not await is_known_by("44")
+    published.append(world.ca_pem("44"))
+    assert await is_known_by("44")

@@ -6,11 +6,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.identity.x509 import decode_certificates
 from healthcode.rpc.mtls.development_ca import issue_leaf
 from healthcode.rpc.mtls.tls_files import CertifiedKey, TlsFiles, check_published, load_ca, load_tls
 from healthcode.settings import TlsSettings, split_address
@@ -51,7 +48,7 @@ def renew_certificate(
         with as_caller():
             key_pem = ca_key.read_bytes()
             ca_pem = load_ca(new_ca or tls.ca)
-        ca = CertifiedKey(_certificate_of(ca_pem, key_pem).encode(), key_pem)
+        ca = CertifiedKey.among(ca_pem, key_pem)
         leaf = registry_leaf(ca, realm, services, now)
     except OSError as error:
         raise ConfigurationError(f"{ca_key} cannot be read: {error.strerror}") from error
@@ -71,14 +68,3 @@ def renew_certificate(
         save_files({tls.ca: ca_pem.encode()}, mode=0o644)
     save_files({tls.private_key: leaf.key_pem, tls.certificate: leaf.certificate_pem}, mode=0o600)
     return made
-
-
-def _certificate_of(ca_pem: str, key_pem: bytes) -> str:
-    """The CA certificate among these that the key belongs to; the first if there is none."""
-    public = (
-        serialization.load_pem_private_key(key_pem, password=None)
-        .public_key()
-        .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    found = decode_certificates(ca_pem)
-    return next((each.pem for each in found if each.public_key == public), found[0].pem)

@@ -59,6 +59,15 @@ class CertifiedKey:
     certificate_pem: bytes
     key_pem: bytes
 
+    @classmethod
+    def among(cls, pem: str, key_pem: bytes) -> CertifiedKey:
+        """The certificate in `pem` that the key belongs to; the first if there is none. Raises ValueError: no key."""
+        public = _public_bytes(key_pem)
+        found = decode_certificates(pem)
+        return cls(
+            next((each.pem for each in found if each.public_key == public), found[0].pem).encode(), key_pem
+        )
+
     def write(self, certificate: Path, key: Path) -> None:
         """Writes both files, the key with mode 0600. Raises ConfigurationError if the key file exists."""
         write_private(key, self.key_pem)
@@ -101,11 +110,10 @@ def load_tls(
     except (UnauthenticatedError, DecodeError) as error:
         raise ConfigurationError(f"{certificate}: {error.message}") from error
     try:
-        key = serialization.load_pem_private_key(key_pem, password=None)
+        public = _public_bytes(key_pem)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"{private_key} contains no unencrypted private key in PEM") from error
-    encoding = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    if key.public_key().public_bytes(*encoding) != leaf.public_key:
+    if public != leaf.public_key:
         raise ConfigurationError(f"{private_key} is not the key of {certificate}")
     if not is_issued_by(certificate_pem, (ca_pem.decode(),)):
         raise ConfigurationError(f"{certificate} was not issued by {ca}")
@@ -181,6 +189,12 @@ def write_private(path: Path, data: bytes) -> None:
         ) from error
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _public_bytes(key_pem: bytes) -> bytes:
+    key = serialization.load_pem_private_key(key_pem, password=None)
+    encoding = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return key.public_key().public_bytes(*encoding)
 
 
 def _check_dns_name(path: Path, leaf: Certificate, peer: PeerId) -> None:
