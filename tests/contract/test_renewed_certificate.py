@@ -276,3 +276,13 @@ async def test_a_listener_takes_a_certificate_of_another_ca_once_that_is_publish
     assert not await is_known_by("44")
     published.append(world.ca_pem("44"))
     assert await is_known_by("44")
+
+
+async def test_files_that_cannot_be_used_do_not_keep_a_new_client_out(world: World) -> None:
+    """While a listener's new certificate is refused, a province whose CA is published meanwhile is let in."""
+    server = await world.start(world.server(GATEWAY), Gateway())
+    renew(world, GATEWAY, key=False)
+    world.publish("50")
+    stub = GatewayServiceStub(world.channel(server.port, GATEWAY, world.leaf(province("50"))))
+    response = await stub.Ask(gateway_pb2.AskRequest(), timeout=PATIENCE_SECONDS)
+    assert response.answer.decode() == province("50").uri

@@ -98,20 +98,34 @@ class TlsReloader:
         """Called by gRPC at each new connection: the new configuration, or None for no change."""
         with self._lock:
             try:
-                stamp = tls_stamp(self._tls.files)
-                files = self._files if stamp == self._stamp else self._reload()
+                files = self._newest()
                 pool = self._client_pool(files)
             except (HealthcodeError, OSError) as error:
-                if (left_out := self._budget.take("refused")) is not None:
-                    self._log.error("tls_reload_refused", why=str(error), left_out=left_out)
+                self._refuse(error)
                 return None
             except Exception:  # noqa: BLE001  in gRPC's thread it would refuse the connection
                 if (left_out := self._budget.take("failed")) is not None:
                     self._log.exception("tls_reload_failed", left_out=left_out)
                 return None
-            self._stamp = stamp
             if files is self._files and pool == self._pool:
                 return None
             self._files, self._pool = files, pool
             self._log.info("tls_reloaded", client_cas=len(pool or ()))
             return self._configuration()
+
+    def _newest(self) -> TlsFiles:
+        """The files to use now: while new ones cannot be used, those that are in use. The CAs of clients still change."""
+        stamp = tls_stamp(self._tls.files)
+        if stamp == self._stamp:
+            return self._files
+        try:
+            files = self._reload()
+        except (HealthcodeError, OSError) as error:
+            self._refuse(error)
+            return self._files
+        self._stamp = stamp
+        return files
+
+    def _refuse(self, error: Exception) -> None:
+        if (left_out := self._budget.take("refused")) is not None:
+            self._log.error("tls_reload_refused", why=str(error), left_out=left_out)
