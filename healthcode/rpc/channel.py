@@ -13,11 +13,11 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
-from healthcode.errors import InvalidInputError, Reason
+from healthcode.errors import InvalidInputError, Reason, UnavailableError
 from healthcode.identity.peer import PeerId
 from healthcode.rpc.access import ACCESS
 from healthcode.rpc.mtls.tls_files import CertifiedKey, TlsFiles
-from healthcode.rpc.status_mapping import is_refused_stream
+from healthcode.rpc.status_mapping import CUT_OFF_RETRY_SECONDS, is_cancelled, is_refused_stream
 
 __all__ = ["open_channel"]
 
@@ -124,12 +124,23 @@ class _RepeatedCall:
         return is_first
 
     async def code(self) -> grpc.StatusCode:
-        with contextlib.suppress(grpc.RpcError):
+        with contextlib.suppress(grpc.RpcError, UnavailableError):
             await self
         code: grpc.StatusCode = await self._call.code()
         return code
 
     async def _finish(self) -> Any:
+        try:
+            return await self._repeat()
+        except asyncio.CancelledError as error:
+            if self._is_cancelled or is_cancelled():
+                raise
+            # nobody cancelled it: its channel was closed
+            raise UnavailableError(
+                "the call was cut off here; try again", retry_after_seconds=CUT_OFF_RETRY_SECONDS
+            ) from error
+
+    async def _repeat(self) -> Any:
         pause = _FIRST_PAUSE_SECONDS
         for _ in range(_REPEATS):
             try:

@@ -258,17 +258,10 @@ def _code(number: int) -> grpc.StatusCode:
 def rpc_errors(peer: str) -> Iterator[None]:
     """Turns a grpc.RpcError inside the block into a HealthcodeError that names `peer`.
 
-    A call that the caller cancelled itself stays what the library raises for it: nothing failed. A call that was
-    cancelled under a task that nobody cancelled (its channel was closed) is an UnavailableError.
+    A call that the caller cancelled itself stays what the library raises for it: nothing failed.
     """
     try:
         yield
-    except asyncio.CancelledError as error:
-        if is_cancelled():
-            raise
-        raise UnavailableError(
-            f"{peer}: the call was cut off here; try again", retry_after_seconds=CUT_OFF_RETRY_SECONDS
-        ) from error
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.CANCELLED and error.details() in _OWN_CANCEL:
             raise
