@@ -198,6 +198,9 @@ class Metrics:
         self.rpc_seconds = self.histogram("rpc_seconds", "Time to serve a call", ("method",))
         self.registry.register(_DroppedLines())
         self.rpc_open = self.gauge("rpc_open", "Calls being served now", ("method",))
+        self.tls_files_refused = self.gauge(
+            "tls_files_refused", "1 while new certificate files of a listener cannot be used", ("listen",)
+        )
 
     def counter(self, name: str, what: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(f"healthcode_{name}", what, labels, registry=self.registry)

@@ -57,7 +57,7 @@ class GrpcServer:
         access: Mapping[str, AccessRule] = ACCESS,
     ) -> None:
         self._listen = listen
-        self._tls = TlsReloader(tls)
+        self._tls = TlsReloader(tls, tell_refused=metrics.tls_files_refused.labels(listen).set)
         self._state = GateState(
             access=access,
             limits=limits or ServerLimits(),

@@ -40,11 +40,13 @@ class ServerTls:
 class TlsReloader:
     """Reloads a listener's TLS configuration when its files or CAs change; invalid files are logged and not used.
 
-    Raises ConfigurationError at the start if the files are invalid.
+    `tell_refused` hears 1 when new files cannot be used, 0 when those on disk are in use. Raises ConfigurationError at
+    the start if the files are invalid.
     """
 
-    def __init__(self, tls: ServerTls) -> None:
+    def __init__(self, tls: ServerTls, *, tell_refused: Callable[[int], None] = lambda _: None) -> None:
         self._tls = tls
+        self._tell_refused = tell_refused
         self._lock = threading.Lock()
         self._log = get_logger("tls")
         self._budget = LogBudget(burst=3, period_seconds=60)  # each connection of a stranger asks
@@ -117,12 +119,15 @@ class TlsReloader:
         """The files to use now: while new ones cannot be used, those that are in use. The CAs of clients still change."""
         stamp = tls_stamp(self._tls.files)
         if stamp == self._stamp:
+            self._tell_refused(0)
             return self._files
         try:
             files = self._reload()
         except (HealthcodeError, OSError) as error:
+            self._tell_refused(1)
             self._refuse(error)
             return self._files
+        self._tell_refused(0)
         self._stamp = stamp
         return files
 

@@ -20,3 +20,16 @@ def test_strangers_that_connect_do_not_fill_the_log(tmp_path: Path) -> None:
         for _ in range(500):
             assert reloader._fetch() is None
     assert stream.getvalue().count("tls_reload_refused") == 3
+
+
+def test_refused_files_are_told_until_they_are_good(tmp_path: Path) -> None:
+    """Whoever watches sees that a listener does not use the files on disk, and that it does again."""
+    files = Certificates(tmp_path, now=NOW).tls(PeerId("test-x", PeerKind.GATEWAY))
+    told: list[int] = []
+    reloader = TlsReloader(ServerTls(files, client_cas=list, clock=ManualClock()), tell_refused=told.append)
+    aside = files.certificate.with_suffix(".aside")
+    files.certificate.rename(aside)
+    reloader._fetch()
+    aside.rename(files.certificate)
+    reloader._fetch()
+    assert told == [1, 0]
