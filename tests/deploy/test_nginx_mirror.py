@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,8 +35,6 @@ def mirror(realm: SimulatedRealm, tmp_path_factory: pytest.TempPathFactory) -> I
         file = folder / "trust" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # nginx serves as another user
     (port,) = free_ports(1)
     text = (SHIPPED / "mirror.conf").read_text()
     for old, new in {
@@ -45,7 +44,9 @@ def mirror(realm: SimulatedRealm, tmp_path_factory: pytest.TempPathFactory) -> I
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     configuration = tmp_path_factory.mktemp("nginx") / "nginx.conf"
-    configuration.write_text(f"events {{}} http {{ access_log off; {text} }}")
+    # workers of root's nginx would be another user, who may not enter the tests' folders
+    user = "user root;" if os.geteuid() == 0 else ""
+    configuration.write_text(f"{user} events {{}} http {{ access_log off; {text} }}")
     with run_nginx(configuration, port=port):
         yield f"http://127.0.0.1:{port}/trust"
 
