@@ -83,7 +83,8 @@ class ProvinceIssuerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def IssueCodes(self, request, context):
-        """At most 1,000 items; results[i] answers items[i]; one bad item changes no other.
+        """At most 1,000 items; results[i] answers items[i]; one bad item changes no other. Items of one
+        holder count in their order; requests that are sent at the same time have none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,9 @@ class ProvinceIssuerServiceStub:
     IssueCode: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.IssueCodeRequest, _province_issuer_pb2.IssueCodeResponse]
     """Issues one code. The answer is sent when the code, and its index, are durable."""
     IssueCodes: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.IssueCodesRequest, _province_issuer_pb2.IssueCodesResponse]
-    """At most 1,000 items; results[i] answers items[i]; one bad item changes no other."""
+    """At most 1,000 items; results[i] answers items[i]; one bad item changes no other. Items of one
+    holder count in their order; requests that are sent at the same time have none.
+    """
     RevokeCodes: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeCodesRequest, _province_issuer_pb2.RevokeCodesResponse]
     """Revokes codes by their text. Acknowledged when durable; published within a second."""
     RevokeMatching: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeMatchingRequest, _province_issuer_pb2.RevokeMatchingResponse]
@@ -66,7 +68,9 @@ class ProvinceIssuerServiceAsyncStub(ProvinceIssuerServiceStub):
     IssueCode: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.IssueCodeRequest, _province_issuer_pb2.IssueCodeResponse]  # type: ignore[assignment]
     """Issues one code. The answer is sent when the code, and its index, are durable."""
     IssueCodes: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.IssueCodesRequest, _province_issuer_pb2.IssueCodesResponse]  # type: ignore[assignment]
-    """At most 1,000 items; results[i] answers items[i]; one bad item changes no other."""
+    """At most 1,000 items; results[i] answers items[i]; one bad item changes no other. Items of one
+    holder count in their order; requests that are sent at the same time have none.
+    """
     RevokeCodes: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeCodesRequest, _province_issuer_pb2.RevokeCodesResponse]  # type: ignore[assignment]
     """Revokes codes by their text. Acknowledged when durable; published within a second."""
     RevokeMatching: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeMatchingRequest, _province_issuer_pb2.RevokeMatchingResponse]  # type: ignore[assignment]
@@ -102,7 +106,9 @@ class ProvinceIssuerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _province_issuer_pb2.IssueCodesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_province_issuer_pb2.IssueCodesResponse, _abc.Awaitable[_province_issuer_pb2.IssueCodesResponse]]:
-        """At most 1,000 items; results[i] answers items[i]; one bad item changes no other."""
+        """At most 1,000 items; results[i] answers items[i]; one bad item changes no other. Items of one
+        holder count in their order; requests that are sent at the same time have none.
+        """
 
     @_abc_1.abstractmethod
     def RevokeCodes(

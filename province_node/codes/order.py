@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason
-from healthcode.identity.document import IdentityDocument
+from healthcode.identity.document import IdentityDocument, check_birth_date
 from healthcode.revocation.day import day_of
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
@@ -71,6 +71,7 @@ class OrderRules:
         if isinstance(order, HealthcodeError):
             raise order
         self._check_not_retired(now)
+        check_birth_date(order.document, now)
         check_level(order.statement, issuer=self._participant, now=now)
         validity = self._validity(order)
         cap = self._trust().policy.in_force(now).max_validity_seconds[order.presentation]

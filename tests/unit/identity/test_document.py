@@ -2,8 +2,14 @@
 
 import pytest
 
+from healthcode.clock import parse_rfc3339
 from healthcode.errors import InvalidInputError, Reason
-from healthcode.identity.document import DocumentType, decode_document, resident_id_check_digit
+from healthcode.identity.document import (
+    DocumentType,
+    check_birth_date,
+    decode_document,
+    resident_id_check_digit,
+)
 
 RESIDENT_IDS = ["11010519491231002X", "440524188001010014", "810000199001010019", "830000199001010012"]
 
@@ -117,6 +123,20 @@ def test_an_unknown_type_is_refused_by_field(kind):
     with pytest.raises(InvalidInputError) as caught:
         decode_document(kind, RESIDENT_IDS[0])
     assert set(caught.value.fields) == {"document_type"}
+
+
+def test_a_birth_date_in_the_future_is_refused_by_field():
+    """By China's date, to the second; a passport has no birth date, and `decode_document` no clock."""
+    first17 = "11010520261201002"
+    card = decode_document("10", first17 + resident_id_check_digit(first17))
+    midnight = parse_rfc3339("2026-12-01T00:00:00+08:00")
+    check_birth_date(card, midnight)
+    with pytest.raises(InvalidInputError, match="not in the future") as caught:
+        check_birth_date(card, midnight - 1)
+    assert caught.value.reason is Reason.DOCUMENT_INVALID
+    assert set(caught.value.fields) == {"number"}
+    assert first17 not in caught.value.message
+    check_birth_date(decode_document("20", "E20301201"), midnight)
 
 
 def test_no_number_in_repr_or_message():

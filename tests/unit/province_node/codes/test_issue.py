@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason
-from healthcode.identity.document import decode_document
+from healthcode.identity.document import decode_document, resident_id_check_digit
 from healthcode.policy.words import Outcome
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.json_files import Retirement
@@ -111,6 +111,17 @@ def test_one_bad_order_refuses_itself_alone(world):
     results = world.issue(orders).results
     assert [isinstance(result, IssuedCode) for result in results] == [True, False, False, True]
     assert results[1] is already
+
+
+def test_a_holder_born_in_the_future_gets_no_code(world):
+    """The order is refused by its field at the node, too, and the others are issued."""
+    first17 = "11010520300101002"
+    results = world.issue([order(first17 + resident_id_check_digit(first17)), order()]).results
+    assert isinstance(results[0], InvalidInputError)
+    assert results[0].reason is Reason.DOCUMENT_INVALID
+    assert set(results[0].fields) == {"number"}
+    assert first17 not in results[0].message
+    assert isinstance(results[1], IssuedCode)
 
 
 def test_one_holder_and_day_has_one_tag(world):
