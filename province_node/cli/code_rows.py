@@ -12,13 +12,15 @@ from typing import Self, TextIO
 
 from healthcode.cli.code_input import read_codes
 from healthcode.clock import rfc3339
-from healthcode.errors import InvalidInputError
+from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.storage.owner import as_caller
+from healthcode.strict_json import load_json
 from healthcode.v1 import province_issuer_pb2
 
 __all__ = ["RowWriter", "code_row", "code_texts"]
 
 _MAX_CHARACTERS = 32 << 20
+_MAX_ROW_BYTES = 32_768  # a line is cut at 8,192 characters
 
 
 def code_row(issued: province_issuer_pb2.IssuedCode) -> dict[str, object]:
@@ -90,9 +92,11 @@ def code_texts(argument: str) -> Iterator[str]:
             yield text
             continue
         try:
-            row = json.loads(text)
-        except ValueError:
-            raise InvalidInputError(f"line {number} is neither a code nor a JSON object") from None
+            row = load_json(text.encode(errors="replace"), _MAX_ROW_BYTES)
+        except DecodeError as error:
+            raise InvalidInputError(
+                f"line {number} is neither a code nor a JSON object ({error.detail})"
+            ) from None
         if isinstance(row.get("code"), str):
             yield row["code"]
         elif "refused_reason" not in row:  # `issue --out` writes such a row for a refused holder

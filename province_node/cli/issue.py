@@ -6,23 +6,25 @@ import asyncio
 import sys
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import click
 from rich.console import Console
 
 from healthcode.cli.console import Command, details, json_option, print_json
-from healthcode.errors import InvalidInputError
 from healthcode.identity.document import DocumentType
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.storage.owner import as_caller
 from healthcode.v1 import province_issuer_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.wire.claims import Level, Presentation
 from province_node.cli.code_rows import RowWriter, code_row
 from province_node.cli.connection import back_end, name_of
-from province_node.cli.holder_rows import IssueDefaults, make_item, read_rows
-from province_node.cli.issue_batch import issue_batch
+from province_node.cli.holder_rows import IssueDefaults, make_item
+from province_node.cli.issue_batch import Batch, issue_batch
+from province_node.cli.issue_run import check_out
 from province_node.cli.option import dir_option
+from province_node.cli.text_file import TextFile, encoding_option
 from province_node.codes.qr import check_picture, qr_size, qr_terminal, write_qr
 from province_node.settings import NodeSettings, load_node_settings
 from province_node.store.records import LevelReason
@@ -39,6 +41,10 @@ _TIMEOUT_SECONDS = 60.0
     province-node issue --dir node-31 --png code.png --terminal
     # many holders: one row in, one row out
     province-node issue --dir node-31 --file holders.ndjson --out codes.ndjson
+    # the command was killed, or the node was away: the rest, and nobody gets two codes
+    province-node issue --dir node-31 --file holders.ndjson --out codes.ndjson --resume
+    # a table from a spreadsheet, whose first line names the columns
+    province-node issue --dir node-31 --file holders.csv --encoding gb18030 --out codes.ndjson
     # a level other than GREEN needs a reason
     province-node issue --dir node-31 --level RED --reason A4
     # after `keys compromise`: new codes only for holders of a code of that key
@@ -48,12 +54,22 @@ _TIMEOUT_SECONDS = 60.0
     """,
 )
 @dir_option("The node's folder.")
-@click.option("--file", "source", type=click.File("rb"), help="Holders as NDJSON; - reads standard input.")
+@click.option(
+    "--file", "source", type=click.File("rb"), help="Holders as NDJSON or CSV; - reads standard input."
+)
+@encoding_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     callback=lambda _, __, path: None if path == Path("-") else path,
     help="Write codes as NDJSON, mode 0600. Default, or -: standard output.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run into --out that was cut, if there is one.")
+@click.option("--overwrite", is_flag=True, help="Replace --out if it exists.")
+@click.option(
+    "--anew",
+    is_flag=True,
+    help="With --resume after 24 hours: issue anew the rows whose answer was lost, once their codes are revoked.",
 )
 @click.option(
     "--level",
@@ -92,8 +108,12 @@ _TIMEOUT_SECONDS = 60.0
 @json_option
 def issue(
     root: Path,
-    source: Any,
+    source: BinaryIO | None,
+    encoding: str | None,
     out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    anew: bool,
     level: str,
     reason: str | None,
     legal_instrument: str,
@@ -109,8 +129,16 @@ def issue(
 ) -> None:
     """Issue codes. Id numbers come from a file, standard input or a prompt, never from arguments.
 
-    Exit status 1 if a holder was refused or a line is unreadable; the other holders get their codes.
+    Exit status 1 if a holder was refused or a line is unreadable; the other holders get their codes. A
+    holder who is in the file twice is refused in both lines.
+
+    A run into --out that is cut keeps OUT.run and OUT.partial, and goes on with --resume. Without --out
+    codes of a cut run may be out that nobody was given.
     """
+    if resume and (source is None or out is None):
+        raise click.UsageError("--resume goes on with a file: add --file and --out")
+    if anew and not resume:
+        raise click.UsageError("--anew is for a run that was cut: add --resume")
     settings = load_node_settings(root)
     defaults = IssueDefaults(
         level=level,
@@ -124,13 +152,15 @@ def issue(
     if source is not None:
         if png or svg or terminal:
             raise click.UsageError("--png, --svg and --terminal draw a single code: leave out --file")
-        rows = list(read_rows(source, defaults))
-        if not rows:
-            raise InvalidInputError("the file has no holder: give one JSON row per holder")
-        issue_batch(root, settings, rows, out, replacing, as_json=as_json)
+        file = TextFile(source, encoding)
+        batch = Batch(file, defaults, replacing, out, resume=resume, overwrite=overwrite, anew=anew)
+        issue_batch(root, settings, batch, as_json=as_json)
     else:
         for path in filter(None, (png, svg)):
             check_picture(path)  # check before issuing
+        if out is not None:
+            with as_caller():
+                check_out(out, overwrite=overwrite)
         if replacing:
             raise click.UsageError("--replacing needs a file of holders: add --file")
         _issue_one(

@@ -7,14 +7,13 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import click
 
 from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.errors import InvalidInputError, PreconditionError
-from healthcode.identity.document import decode_document
+from healthcode.errors import PreconditionError
 from healthcode.rpc.convert import enum_member
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.trust.format.json_files import Retirement
@@ -23,8 +22,9 @@ from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.wire.claims import Presentation
 from province_node.cli.connection import back_end, name_of
-from province_node.cli.holder_rows import IssueDefaults, read_rows
+from province_node.cli.holder_rows import IssueDefaults, read_holders
 from province_node.cli.option import dir_option, passphrase_of, passphrase_option
+from province_node.cli.text_file import TextFile, encoding_option
 from province_node.keys.setup import open_keyring
 from province_node.operations.retirement import describe_retirement
 from province_node.people.pseudonym import PseudonymKey
@@ -53,10 +53,17 @@ _TIMEOUT_SECONDS = 60.0
     metavar="FILE",
     help="Rows as for `issue --file`; prints those of affected holders as NDJSON. Needs the keys' passphrase.",
 )
+@encoding_option
 @passphrase_option
 @json_option
 def retirement(
-    root: Path, among: Any, passphrase_file: Path | None, *, with_holders: bool, as_json: bool
+    root: Path,
+    among: BinaryIO | None,
+    encoding: str | None,
+    passphrase_file: Path | None,
+    *,
+    with_holders: bool,
+    as_json: bool,
 ) -> None:
     """Show when this province stops signing codes and when its codes end; list the affected holders.
 
@@ -77,9 +84,10 @@ def retirement(
     if among is None:
         asyncio.run(_print_all(root, settings, found))
         return
+    file = TextFile(among, encoding)
     passphrase = passphrase_of(settings, passphrase_file)
     key = PseudonymKey(open_keyring(settings, os.environ, passphrase=passphrase).holder_secret())
-    asyncio.run(_print_among(root, settings, found, key, among))
+    asyncio.run(_print_among(root, settings, found, key, file))
 
 
 async def _print_all(root: Path, settings: NodeSettings, found: Retirement) -> None:
@@ -88,18 +96,16 @@ async def _print_all(root: Path, settings: NodeSettings, found: Retirement) -> N
 
 
 async def _print_among(
-    root: Path, settings: NodeSettings, found: Retirement, key: PseudonymKey, among: Any
+    root: Path, settings: NodeSettings, found: Retirement, key: PseudonymKey, among: TextFile
 ) -> None:
     ends: dict[str, dict[str, str]] = {}
     async for line in _affected(root, settings, found):
         ends.setdefault(line["holder"], {})[line["presentation"]] = line["ends_at"]
-    for row in read_rows(among, IssueDefaults()):
-        if isinstance(row, InvalidInputError):
-            raise row
-        document = decode_document(row.document.document_type, row.document.number)
+    for row in read_holders(among, IssueDefaults()):
+        document = row.document
         end_times = ends.get(key.pseudonym(document).hex())
         if end_times is not None:
-            person = {"document_type": document.type, "number": document.number, "name": row.name}
+            person = {"document_type": document.type, "number": document.number, "name": row.item.name}
             click.echo(json.dumps({**person, "ends": end_times}, ensure_ascii=False))
 
 

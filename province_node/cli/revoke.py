@@ -15,10 +15,11 @@ from healthcode.errors import InvalidInputError
 from healthcode.rpc.convert import enum_number
 from healthcode.v1 import province_issuer_pb2
 from province_node.cli.code_rows import code_texts
-from province_node.cli.holder_rows import IssueDefaults, read_items
+from province_node.cli.holder_rows import IssueDefaults, read_holders
 from province_node.cli.node_records import wait_for_publication
 from province_node.cli.option import confirm, dir_option, yes_option
 from province_node.cli.revoke_send import Count, Request, send_all
+from province_node.cli.text_file import TextFile, encoding_option
 from province_node.codes.revoke import MAX_HOLDERS, MAX_REVOCATIONS
 from province_node.settings import load_node_settings
 from province_node.store.records import LevelReason, RevocationReason
@@ -43,7 +44,8 @@ __all__ = ["revoke"]
 )
 @dir_option("The node's folder.")
 @click.argument("code", metavar="[CODE|IMAGE|-]", required=False)
-@click.option("--holders", type=click.File("rb"), help="Holders as NDJSON; - reads standard input.")
+@click.option("--holders", type=click.File("rb"), help="Holders as NDJSON or CSV; - reads standard input.")
+@encoding_option
 @click.option("--rule", default="", help="Codes with this rule.")
 @click.option(
     "--level-reason",
@@ -61,6 +63,7 @@ def revoke(
     root: Path,
     code: str | None,
     holders: BinaryIO | None,
+    encoding: str | None,
     rule: str,
     level_reason: str | None,
     issued_by: str,
@@ -89,7 +92,7 @@ def revoke(
     if code is not None:
         requests = _by_code(list(code_texts(code)), number)
     elif holders is not None:
-        requests = _by_holder(holders, number)
+        requests = _by_holder(TextFile(holders, encoding), number)
     else:
         requests = [_by_issue(number, rule, level_reason, issued_by, begin, end)]
     counts_first = dry_run or len(requests) > 1 or _size(requests[0]) != 1
@@ -140,10 +143,10 @@ def _by_code(texts: Sequence[str], reason: province_issuer_pb2.RevocationReason.
     ]
 
 
-def _by_holder(stream: BinaryIO, reason: province_issuer_pb2.RevocationReason.ValueType) -> list[Request]:
-    documents = [item.document for item in read_items(stream, IssueDefaults(), check_documents=True)]
+def _by_holder(file: TextFile, reason: province_issuer_pb2.RevocationReason.ValueType) -> list[Request]:
+    documents = [row.item.document for row in read_holders(file, IssueDefaults())]
     if not documents:
-        raise InvalidInputError("the file has no holder: give one JSON row per holder")
+        raise InvalidInputError("the file has no holder: give one row per holder")
     return [
         province_issuer_pb2.RevokeMatchingRequest(
             request_id=str(uuid.uuid4()),

@@ -6,16 +6,29 @@ import io
 
 import pytest
 
-from healthcode.errors import InvalidInputError
+from healthcode.clock import parse_rfc3339
+from healthcode.errors import InvalidInputError, Reason
+from healthcode.identity.document import resident_id_check_digit
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
-from province_node.cli.holder_rows import IssueDefaults, read_items
+from province_node.cli.holder_rows import HolderRow, IssueDefaults, check_rows, read_holders, read_rows
+from province_node.cli.text_file import TextFile
+from tests.world.people import VALID_IDS
 
 NUMBER = "11010519491231002X"
+NOW = parse_rfc3339("2026-11-30T15:59:59Z")
 
 
-def items(text: str | bytes, defaults: IssueDefaults | None = None) -> list[province_issuer_pb2.IssueItem]:
-    data = text if isinstance(text, bytes) else text.encode()
-    return list(read_items(io.BytesIO(data), defaults or IssueDefaults()))
+def opened(text: str | bytes, name: str = "") -> TextFile:
+    stream = io.BytesIO(text if isinstance(text, bytes) else text.encode())
+    if name:
+        stream.name = name  # type: ignore[attr-defined]  # as a file has it
+    return TextFile(stream)
+
+
+def items(
+    text: str | bytes, defaults: IssueDefaults | None = None, name: str = ""
+) -> list[province_issuer_pb2.IssueItem]:
+    return [row.item for row in read_holders(opened(text, name), defaults or IssueDefaults())]
 
 
 def test_a_row_takes_what_it_leaves_out_from_the_options():
@@ -33,6 +46,14 @@ def test_a_row_takes_what_it_leaves_out_from_the_options():
     assert (second.validity.seconds, second.level_until.seconds) == (60, 1_796_083_200)
 
 
+def test_a_row_of_csv_says_the_same():
+    """Cells are texts, and become numbers and booleans as the fields need them."""
+    text = f"number,name,validity_seconds,shown_by_relative\n{NUMBER},张小三,60,true\n{NUMBER},,,\n"
+    first, second = items(text, name="holders.csv")
+    assert (first.name, first.validity.seconds, first.shown_by_relative) == ("张小三", 60, True)
+    assert (second.name, second.HasField("validity"), second.shown_by_relative) == ("", False, False)
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [
@@ -41,8 +62,9 @@ def test_a_row_takes_what_it_leaves_out_from_the_options():
         ('{"name": "x"}', "line 1: number"),
         (f'{{"number": "{NUMBER}", "level": "BLUE"}}', "line 1: level"),
         (f'{{"number": "{NUMBER}", "level_until": "tomorrow"}}', "line 1: level_until"),
+        (f'{{"number": "1", "number": "{NUMBER}"}}', "line 1 has a key twice"),
         ("not json", "line 1 is not JSON"),
-        (b"\xff\xfe", "line 1 is not JSON"),
+        (b"\xff\xff", "line 1 is not UTF-8"),
         ("{" + " " * 20_000, "line 1 is longer"),
     ],
 )
@@ -54,9 +76,58 @@ def test_a_wrong_row_is_named_by_line_and_field_never_by_content(row, says):
 
 
 def test_a_document_that_nobody_has_is_named_by_its_line():
-    """Where the whole file counts or none of it, the line is found here and not by the node."""
-    rows = f'{{"number": "{NUMBER}"}}\n{{"number": "110105194912310021"}}\n'.encode()
-    assert len(items(rows)) == 2
+    """The line is found here and not by the node, with the reason that the node would give."""
+    rows = f'{{"number": "{NUMBER}"}}\n{{"number": "110105194912310021"}}\n'
     with pytest.raises(InvalidInputError, match=r"^line 2: number: ") as caught:
-        list(read_items(io.BytesIO(rows), IssueDefaults(), check_documents=True))
+        items(rows)
+    assert caught.value.reason is Reason.DOCUMENT_INVALID
     assert "1101051949" not in caught.value.message
+
+
+def test_a_holder_born_in_the_future_is_named_by_line():
+    """By China's date; to revoke, such a row is taken, since an older release issued to it."""
+    first17 = "11010520261201002"
+    row = f'{{"number": "{first17}{resident_id_check_digit(first17)}"}}\n'
+    (refused,) = read_rows(opened(row), IssueDefaults(), now=NOW)
+    assert isinstance(refused, InvalidInputError)
+    assert refused.message.startswith("line 1: number: a birth date")
+    assert refused.reason is Reason.DOCUMENT_INVALID
+    assert first17 not in refused.message
+    (born,) = read_rows(opened(row), IssueDefaults(), now=NOW + 1)
+    assert isinstance(born, HolderRow)
+    assert len(items(row)) == 1
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        VALID_IDS[0].lower(),
+        f" {VALID_IDS[0][:6]} {VALID_IDS[0][6:]}\u3000",
+        "１１０１０５１９４９１２３１００２Ｘ",
+    ],
+)
+def test_a_holder_twice_is_found_in_any_spelling(spelling):
+    """Each of the lines names both, and never the number; another type of document is another holder."""
+    text = "".join(
+        f'{{"number": "{number}", "document_type": "{kind}"}}\n'
+        for number, kind in (
+            (VALID_IDS[0], "10"),
+            (VALID_IDS[1], "10"),
+            (spelling, "１０"),
+            (VALID_IDS[0], "99"),
+            ("bad", "10"),
+            ("bad", "10"),
+        )
+    )
+    checked = check_rows(opened(text), IssueDefaults(), now=NOW)
+    assert checked.rows == 6
+    assert {line: error.message for line, error in checked.repeated.items()} == {
+        line: f"line {line}: the same holder is in lines 1, 3: leave one of them" for line in (1, 3)
+    }
+
+
+def test_a_holder_who_is_everywhere_is_named_shortly():
+    """A file of one holder gives no message of a thousand lines."""
+    checked = check_rows(opened(f'{{"number": "{NUMBER}"}}\n' * 1000), IssueDefaults(), now=NOW)
+    assert len(checked.repeated) == 1000
+    assert "lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 990 more" in checked.repeated[1000].message

@@ -28,14 +28,53 @@ def holders(folder: Path, text: str) -> Path:
 
 
 def test_nothing_is_left_behind_when_the_node_is_out_of_reach(node: Path, tmp_path: Path) -> None:
-    """No empty --out that looks like a result; an old one stays as it was."""
+    """No empty --out that looks like a result; an old one stays as it was; the run can go on."""
     old = tmp_path / "old.ndjson"
     old.write_text("kept\n")
+    source = holders(tmp_path, GOOD)
     for out in (tmp_path / "codes.ndjson", old):
-        status, _, err = command("issue", "--dir", node, "--file", holders(tmp_path, GOOD), "--out", out)
-        assert status == 4, err
+        for more in ((), ("--resume",)):
+            status, _, err = command(
+                "issue", "--dir", node, "--file", source, "--out", out, "--overwrite", *more
+            )
+            assert status == 4, err
+            assert "stopped after 0 of 1 rows: run the same command with --resume" in err
     assert not (tmp_path / "codes.ndjson").exists()
     assert old.read_text() == "kept\n"
+
+
+def test_an_old_file_is_not_overwritten_silently(node: Path, tmp_path: Path) -> None:
+    """It may be the only copy of its codes; also for one holder, before the node is asked."""
+    old = tmp_path / "old.ndjson"
+    old.write_text("kept\n")
+    for more in (("--file", holders(tmp_path, GOOD)), ("--file", holders(tmp_path, GOOD), "--resume"), ()):
+        status, _, err = command("issue", "--dir", node, *more, "--out", old)
+        assert status == 2
+        assert f"{old} exists" in err
+        assert "--overwrite" in err
+    assert sorted(path.name for path in tmp_path.glob("old*")) == ["old.ndjson"]
+
+
+def test_a_file_in_two_encodings_is_refused_before_anything_is_sent(node: Path, tmp_path: Path) -> None:
+    """For every command that reads holders, by the first line of each encoding."""
+    mixed = tmp_path / "mixed.ndjson"
+    mixed.write_bytes(GOOD.encode() + GOOD.encode("gb18030"))
+    for command_line in (
+        ("issue", "--dir", node, "--file", mixed),
+        ("revoke", "--dir", node, "--reason", "FRAUD", "--holders", mixed),
+    ):
+        status, said, err = command(*command_line)
+        assert (status, said) == (2, "")
+        assert "line 1 can only be UTF-8, line 2 only GB18030" in err
+
+
+def test_a_run_needs_a_place(node: Path, tmp_path: Path) -> None:
+    """--resume without a file to go on with, and --anew without --resume, are refused."""
+    source = holders(tmp_path, GOOD)
+    for more in (("--resume",), ("--file", source, "--resume"), ("--file", source, "--out", "x", "--anew")):
+        status, _, err = command("issue", "--dir", node, *more)
+        assert status == 2
+        assert "add --" in err
 
 
 @pytest.mark.parametrize("out", [(), ("--out", "-")])
@@ -46,7 +85,7 @@ def test_a_bad_line_is_a_row_that_was_refused(node: Path, tmp_path: Path, out: t
     assert status == 1
     first, second = (json.loads(line) for line in said.splitlines())
     assert (first["row"], first["refused_reason"]) == (1, "INVALID_REQUEST")
-    assert first["refused_message"] == f"{path}: line 1 is not JSON in UTF-8"
+    assert first["refused_message"] == f"{path}: line 1 is not JSON (json.syntax)"
     assert second["refused_message"].startswith(f"{path}: line 3: number: ")
     assert not Path("-").exists()
 
