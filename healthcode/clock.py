@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["LAST_SECOND", "Clock", "SystemClock", "parse_rfc3339", "rfc3339"]
+__all__ = ["LAST_SECOND", "Clock", "SystemClock", "parse_rfc3339", "rfc3339", "utc"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
@@ -33,12 +33,19 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> int:
-        return int(time.time())
+        return int(time.time())  # the kernel's, which knows no zone and no leap second
+
+
+def utc(seconds: float) -> datetime:
+    """`seconds` since the epoch as a datetime in UTC. The only place where one becomes the other."""
+    # by arithmetic alone: datetime.fromtimestamp and datetime.now ask the C library, which takes leap seconds off
+    # where TZ names a zone of `right/` (27 s since 2017), also in UTC
+    return _EPOCH + timedelta(seconds=seconds)
 
 
 def rfc3339(seconds: int) -> str:
     """`seconds` since the epoch as RFC 3339 in UTC, e.g. 2026-11-21T08:00:00Z; limited to 1970…9999."""
-    moment = datetime.fromtimestamp(min(max(seconds, 0), LAST_SECOND), UTC)
+    moment = utc(min(max(seconds, 0), LAST_SECOND))
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

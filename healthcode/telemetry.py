@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from healthcode.clock import utc
 from healthcode.log_writer import LogWriter
 
 __all__ = [
@@ -61,6 +62,11 @@ def _is_secret(key: str) -> bool:
     return key not in _PLAIN_KEYS and _SECRET_KEYS.search(key) is not None
 
 
+def _timestamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["timestamp"] = f"{utc(time.time()):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return event
+
+
 def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
         event[key] = MASK if _is_secret(key) else redact(value)
@@ -77,7 +83,7 @@ def configure_logging(
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _timestamp,
         _service_name(service),
         structlog.processors.format_exc_info,
         _redact_event,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store
 
+from healthcode.clock import utc
 from healthcode.errors import DecodeError
 
 __all__ = ["Certificate", "Subject", "decode_certificates", "is_client_of", "is_signed_by"]
@@ -75,7 +75,7 @@ def is_client_of(leaf: Certificate, authority: Certificate) -> bool:
         verifier = (
             PolicyBuilder()
             .store(Store([authority.parsed]))
-            .time(datetime.fromtimestamp(both_valid, UTC))
+            .time(utc(both_valid))
             .max_chain_depth(0)
             .extension_policies(ca_policy=_CA_POLICY, ee_policy=_CLIENT_POLICY)
             .build_client_verifier()

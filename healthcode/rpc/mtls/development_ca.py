@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from healthcode.clock import utc
 from healthcode.errors import ConfigurationError
 from healthcode.identity.peer import PeerId
 from healthcode.rpc.mtls.certificate import SERVERS
@@ -73,7 +74,7 @@ def issue_leaf(
 def _builder(
     subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, days: int, now: int
 ) -> x509.CertificateBuilder:
-    start = datetime.fromtimestamp(now, UTC)
+    start = utc(now)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

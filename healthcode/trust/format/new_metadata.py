@@ -6,7 +6,7 @@ Registry, authorities and nodes all use it, so every role, pattern and expiry fo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from tuf.api.metadata import (
@@ -21,7 +21,7 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from healthcode.clock import rfc3339
+from healthcode.clock import rfc3339, utc
 from healthcode.identity.realm import check_realm
 from healthcode.trust.format.layout import (
     AREAS_PATTERN,
@@ -53,7 +53,7 @@ __all__ = [
 
 def expiry_from(role: str, now: int) -> datetime:
     """When metadata of `role` expires if it is signed at `now`."""
-    return datetime.fromtimestamp(now + expiry_seconds(role), UTC)
+    return utc(now + expiry_seconds(role))
 
 
 def target_files(files: Mapping[str, bytes]) -> dict[str, TargetFile]:

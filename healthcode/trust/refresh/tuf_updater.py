@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +24,7 @@ from tuf.api.exceptions import (
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
+from healthcode.clock import utc
 from healthcode.errors import HealthcodeError, NotFoundError, Reason, TrustError
 from healthcode.storage.reading import read_regular
 from healthcode.trust.format.layout import TrustLimits, metadata_file
@@ -139,7 +139,7 @@ def open_updater(
         bootstrap=bootstrap,
     )
     # the library offers no clock; a test checks that it uses this one
-    updater._trusted_set.reference_time = datetime.fromtimestamp(now, UTC)  # noqa: SLF001  see above
+    updater._trusted_set.reference_time = utc(now)  # noqa: SLF001  see above
     return updater
 
 
