@@ -96,6 +96,7 @@ class Reason(StrEnum):
     ROOT_REPLACED = "ROOT_REPLACED"
     FORMAT_NEWER = "FORMAT_NEWER"
     CODE_NOT_REPEATABLE = "CODE_NOT_REPEATABLE"
+    CLOCK_WRONG = "CLOCK_WRONG"
 
 
 class HealthcodeError(Exception):

@@ -80,6 +80,7 @@ async def _serve(
                 node.background(),
                 metrics=metrics,
                 on_ready=on_ready,
+                until_healthy=node.until_clock_compared,
                 read_log_level=lambda: load_node_settings(root).log.level,
             )
     finally:
@@ -109,6 +110,17 @@ class Node:
     async def open(self) -> None:
         """Opens the trust. Raises UnavailableError or TrustError when there is none."""
         await self._core.trust.open()
+
+    async def until_clock_compared(self) -> None:
+        """Returns at the first contact with a source, or when that takes too long."""
+        clock_check = self._core.clock_check
+        await clock_check.until_compared()
+        if not clock_check.is_compared:
+            self._log.warning(
+                "clock_unchecked",
+                why="no source gave a signed time since the start: this node serves with what it has, and calls no "
+                "code EXPIRED by its clock alone. Check the clock and the way to the registry",
+            )
 
     def background(self) -> list[BackgroundTask]:
         """What runs beside the servers."""

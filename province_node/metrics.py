@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from healthcode.service.deadline import DeadlineMetrics
 from healthcode.telemetry import Metrics
 from healthcode.trust.format.json_files import Retirement
@@ -49,6 +51,13 @@ class NodeMetrics:
         self._second_node = metrics.gauge(
             "rival_node", "1 while another node publishes in this province's name, and nothing is issued here"
         )
+        self._clock_wrong = metrics.gauge(
+            "clock_wrong",
+            "1 while this node's clock differs from the registry's by more than the policy's skew, and nothing is issued",
+        )
+
+    def watch_clock(self, is_wrong: Callable[[], bool]) -> None:
+        self._clock_wrong.set_function(lambda: 1 if is_wrong() else 0)
 
     def set_retirement(self, retirement: Retirement | None) -> None:
         """When this province leaves; None for a province that stays."""

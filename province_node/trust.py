@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, TrustError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.tls_files import FollowedCa
 from healthcode.service.background import BackgroundTask
+from healthcode.service.clock_check import ClockCheck
 from healthcode.service.public_channel import PublicChannel, RegistryCas
 from healthcode.service.registry_source import GrpcSource, open_mirrors
 from healthcode.service.service_link import ServiceLink
@@ -36,9 +38,12 @@ class NodeTrust:
         *,
         clock: Clock,
         metrics: Metrics,
+        clock_check: ClockCheck,
         on_view: Callable[[TrustView], None],
     ) -> None:
         self._settings = settings
+        self._clock_check = clock_check
+        self._on_view = on_view
         self._own_ca = FollowedCa(settings.tls.ca)
         self._channel = PublicChannel(
             settings.registry.endpoint,
@@ -72,10 +77,11 @@ class NodeTrust:
             clock=clock,
             metrics=metrics,
             poll_seconds=settings.trust.poll_seconds,
-            on_view=on_view,
+            on_view=self._look,
             member=self._links[1],
         )
         self._follower.on_refresh_failed = registry.rest_member
+        self._follower.on_refresh = partial(clock_check.learn_from_sources, registry.name)
 
     async def open(self) -> None:
         """Opens the trust on disk; needs the registry only if there is none.
@@ -113,15 +119,19 @@ class NodeTrust:
         await self._follower.refresh_now()
 
     def view(self) -> TrustView:
-        """The trust in use. Raises TrustError (TRUST_UNAVAILABLE) while there is none."""
-        return self._follower.view
+        """The trust in use, with what is known of our clock. Raises TrustError (TRUST_UNAVAILABLE) while there is none."""
+        return self._clock_check.mark(self._follower.view)
 
     def view_or_none(self) -> TrustView | None:
-        return self._follower.view if self._follower.has_view else None
+        return self.view() if self._follower.has_view else None
 
     def on_setback(self, report: Callable[[], None]) -> None:
         """Calls `report` when the registry returns after an outage, or serves something older than we have."""
         self._follower.on_setback = report
+
+    def _look(self, view: TrustView) -> None:
+        self._clock_check.skew_seconds = view.policy.in_force(self._clock_check.now()).skew_seconds
+        self._on_view(view)
 
     def ca_for(self, peer: PeerId) -> Sequence[str]:
         """The CAs (PEM) published for an identity; our own CA even before it is published."""

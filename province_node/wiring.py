@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from healthcode.clock import Clock
 from healthcode.identity.peer import PeerKind
+from healthcode.service.clock_check import ClockCheck
 from healthcode.service.reporter import NodeReporter
 from healthcode.service.service_link import ServiceLink
 from healthcode.telemetry import Metrics
@@ -48,12 +49,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class NodeCore:
-    """What every part of a node is built from. `metrics` is the page, `counters` the node's own metrics on it."""
+    """What every part of a node is built from. `metrics` is the page, `counters` the node's own metrics on it.
+
+    `clock` is the machine's. What must go out even while that is wrong is dated by `clock_check`.
+    """
 
     settings: NodeSettings
     keyring: Keyring
     store: NodeStore
     clock: Clock
+    clock_check: ClockCheck
     metrics: Metrics
     counters: NodeMetrics
     trust: NodeTrust
@@ -94,9 +99,21 @@ def build_core(
         alarms.look(view)
         key_watcher.look(view)
 
-    trust = NodeTrust(settings, clock=clock, metrics=metrics, on_view=look)
+    clock_check = ClockCheck(clock)
+    counters.watch_clock(lambda: clock_check.is_wrong)
+    trust = NodeTrust(settings, clock=clock, metrics=metrics, clock_check=clock_check, on_view=look)
     return NodeCore(
-        settings, keyring, store, clock, metrics, counters, trust, alarms, key_watcher, NodeThreads()
+        settings,
+        keyring,
+        store,
+        clock,
+        clock_check,
+        metrics,
+        counters,
+        trust,
+        alarms,
+        key_watcher,
+        NodeThreads(),
     )
 
 
@@ -115,6 +132,9 @@ def build_publishing(core: NodeCore) -> Publishing:
     link = core.link("registry", PeerKind.REGISTRY)
     registry = RegistryLink(link)
     trust = TrustInUse(core.trust.view_or_none, core.trust.refresh)
+    # Revocations go out whatever our clock says. A head that it dated would be refused (signed in the future), or
+    # make our codes STALE_TRUST elsewhere (signed long ago), so the registry's time dates it while ours is wrong.
+    clock = core.clock_check
     publisher = Publisher(
         settings.participant,
         sender=HeadSender(
@@ -131,11 +151,11 @@ def build_publishing(core: NodeCore) -> Publishing:
             store=store,
             trust=trust,
             send=registry.publish_revocations,
-            clock=core.clock,
+            clock=clock,
         ),
         store=store,
         trust=trust,
-        clock=core.clock,
+        clock=clock,
         settings=settings.publish,
         events=_publish_events(core),
     )
@@ -151,6 +171,7 @@ def build_publishing(core: NodeCore) -> Publishing:
         clock=core.clock,
         metrics=core.metrics,
         on_lacking=resend.resend,
+        clock_check=core.clock_check,
     )
     core.trust.on_setback(reporter.report_soon)
     return Publishing(publisher, reporter, link)
@@ -175,7 +196,9 @@ def _publish_events(core: NodeCore) -> PublishEvents:
 
 def build_codes(core: NodeCore, publisher: Publisher) -> Codes:
     """Issuing, revoking, and killing keys."""
-    settings, store, clock = core.settings, core.store, core.clock
+    settings, store = core.settings, core.store
+    # by a clock that is ahead, codes that are still good elsewhere would not be revoked
+    clock = core.clock_check
     trust = core.trust.view
     return Codes(
         issue=IssueUseCase(
@@ -218,7 +241,7 @@ def build_queries(core: NodeCore) -> Queries:
         keyring=core.keyring,
         store=core.store.answering,
         trust=core.trust.view,
-        clock=core.clock,
+        clock=core.clock_check,  # the home's word on its codes counts everywhere
     )
     ask = AskUseCase(
         **core.identity,

@@ -88,8 +88,8 @@ class GrpcServer:
             if function is not None:
                 self._methods[path] = _handler(self._state, path, method, function)
 
-    async def start(self) -> None:
-        """Listens; `port` is then known. Raises UnavailableError if the port is in use, ConfigurationError if it cannot be bound."""
+    async def start(self, *, serving: bool = True) -> None:
+        """Listens; `port` is then known. Health says NOT_SERVING without `serving`, until `set_serving`. Raises UnavailableError if the port is in use, ConfigurationError if it cannot be bound."""
         reflection = reflection_aio.ReflectionServicer([*self._services, _REFLECTION.full_name])
         self.add(_REFLECTION, reflection)  # type: ignore[arg-type]  # as above
         check_free(self._listen, reuse_port=self._state.limits.reuse_port)
@@ -101,8 +101,12 @@ class GrpcServer:
             raise UnavailableError(f"cannot listen on {self._listen}: the port is taken") from error
         await server.start()
         self._server = server
-        self._health.set_serving(serving=True)
+        self._health.set_serving(serving=serving)
         self._log.info("listening", listen=self._listen, port=self.port, services=self._services)
+
+    def set_serving(self) -> None:
+        """Sets health to SERVING."""
+        self._health.set_serving(serving=True)
 
     async def drain(self) -> None:
         """Sets health to NOT_SERVING and ends endless streams with OK. Calls are still accepted."""

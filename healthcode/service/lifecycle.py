@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from healthcode.errors import HealthcodeError
 from healthcode.rpc.server import GrpcServer
@@ -23,15 +23,16 @@ async def run_until_stopped(
     *,
     metrics: Metrics,
     on_ready: Callable[[], None] | None = None,
+    until_healthy: Callable[[], Awaitable[None]] | None = None,
     read_log_level: Callable[[], str] | None = None,
     lame_duck_seconds: float = 0.5,
     grace_seconds: float = 10.0,
 ) -> None:
     """Serves until SIGTERM or SIGINT. `on_ready` is called when all servers listen.
 
-    Then health is NOT_SERVING while calls are accepted for `lame_duck_seconds`, so that clients and balancers
-    leave; then new calls are refused and those under way finish within `grace_seconds`; then background tasks
-    are cancelled. A second signal skips the grace. SIGHUP takes the log level that `read_log_level` gives;
+    Calls are answered at once, but health is NOT_SERVING until `until_healthy` returns. After a signal health is
+    NOT_SERVING while calls are accepted for `lame_duck_seconds`, so that clients and balancers leave; then new
+    calls are refused and those under way finish within `grace_seconds`; then background tasks are cancelled. A second signal skips the grace. SIGHUP takes the log level that `read_log_level` gives;
     certificates are followed without it. A background task that fails is started again. Raises what a server's
     `start` raises, and InternalError for a background task's fatal error.
     """
@@ -50,20 +51,27 @@ async def run_until_stopped(
     supervisor = Supervisor(metrics)
     tasks: list[asyncio.Task[None]] = []
     waiter = asyncio.create_task(stopping.wait())
+    healthy: asyncio.Task[None] | None = None
     try:
         tasks += [asyncio.create_task(supervisor.keep(task)) for task in background]
         for server in servers:
-            await server.start()
+            await server.start(serving=until_healthy is None)
+        if until_healthy is not None:
+            healthy = asyncio.create_task(_announce(servers, until_healthy))
         if on_ready is not None:
             on_ready()
         await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
         failed = next((task for task in tasks if task.done()), None)
+        if healthy is not None:
+            healthy.cancel()
         log.info("draining", because="a task ended" if failed else "signal")
         await _stop(servers, hurrying, 0 if failed else lame_duck_seconds, grace_seconds)
         if failed is not None:
             await failed  # raises what it failed with
     finally:
         waiter.cancel()
+        if healthy is not None:
+            tasks.append(healthy)
         for task in tasks:
             task.cancel()
         await asyncio.gather(waiter, *tasks, return_exceptions=True)
@@ -73,6 +81,12 @@ async def run_until_stopped(
             loop.remove_signal_handler(number)
         ignore_hangup()  # what is closed after this is closed whole
     log.info("stopped")
+
+
+async def _announce(servers: Sequence[GrpcServer], until_healthy: Callable[[], Awaitable[None]]) -> None:
+    await until_healthy()
+    for server in servers:
+        server.set_serving()
 
 
 def ignore_hangup() -> None:

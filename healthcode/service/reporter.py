@@ -18,6 +18,7 @@ from healthcode.policy.area import NEWEST_AREAS_FORMAT
 from healthcode.policy.book_file import NEWEST_POLICY_FORMAT
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.service.clock_check import ClockCheck
 from healthcode.service.own_identity import OwnIdentity
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics, get_logger
@@ -33,6 +34,7 @@ _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 3600.0
 _SOON_SECONDS = 10.0
 """Minimum interval of requested reports: a source that keeps serving an old file must not cause more."""
 _TIMEOUT_SECONDS = 10.0
+_OFFSET_NEWS_SECONDS = 60
 _LIMITS = TrustLimits()
 
 
@@ -60,6 +62,7 @@ class NodeReporter:
 
     `directory` is its trust folder. `tls` names its own certificate, read again for each report.
     `on_lacking` is called with this service's roles that the registry lacks after a restore, to publish them again.
+    `clock_check` learns the registry's time from each answer.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class NodeReporter:
         metrics: Metrics,
         interval_seconds: float = REPORT_SECONDS,
         on_lacking: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+        clock_check: ClockCheck | None = None,
     ) -> None:
         self._software = f"{name} {version('healthcode')}"
         self._realm = realm
@@ -83,6 +87,7 @@ class NodeReporter:
         self._clock = clock
         self._interval_seconds = interval_seconds
         self._on_lacking = on_lacking
+        self._clock_check = clock_check
         self._soon = asyncio.Event()
         self._offset_seconds: int | None = None
         self._log = get_logger("report")
@@ -182,6 +187,12 @@ class NodeReporter:
     def _measure(self, started: int, ended: int, response: ReportNodeStateResponse) -> None:
         """Measures the difference of the clocks, to 1 s plus half the duration of the call."""
         if ended - started <= _TIMEOUT_SECONDS and response.HasField("received_at"):
-            # shown as a metric only: the registry's clock is never followed
-            self._offset_seconds = (started + ended) // 2 - response.received_at.seconds
+            before, self._offset_seconds = (
+                self._offset_seconds,
+                (started + ended) // 2 - response.received_at.seconds,
+            )
             self._offset.set(self._offset_seconds)
+            if abs(self._offset_seconds - (before or 0)) > _OFFSET_NEWS_SECONDS:
+                self.report_soon()  # the registry's operators see it in seconds
+            if self._clock_check is not None:
+                self._clock_check.measure(response.received_at.seconds + (ended - started) // 2)

@@ -19,6 +19,7 @@ from healthcode.service.service_link import ServiceLink, member_stub
 from healthcode.service.trust_monitor import TrustMonitor
 from healthcode.telemetry import Metrics
 from healthcode.trust.client import RefreshResult, TrustClient
+from healthcode.trust.clock_evidence import ClockEvidence
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from healthcode.v1 import trust_registry_pb2
@@ -47,6 +48,8 @@ class TrustFollower:
     that strangers cannot use up, and the public listener only when that fails.
     `on_setback` is called if the registry may have been restored from a backup: its stream came back after
     an outage, or all sources serve older files than ours. `on_refresh_failed` is called after each refresh that failed.
+    `on_refresh` is called after every refresh, with the time of the timestamp that it took (None: it failed) and the
+    clock evidence.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class TrustFollower:
         self._poll_seconds = poll_seconds
         self._on_view = on_view
         self.on_refresh_failed: Callable[[], None] = lambda: None
+        self.on_refresh: Callable[[int | None, ClockEvidence | None], None] = lambda _, __: None
         self.on_setback: Callable[[], None] | None = None
         self._view: TrustView | None = None
         self._wake = asyncio.Event()
@@ -116,7 +120,7 @@ class TrustFollower:
                 self.on_refresh_failed()
                 if error.reason is Reason.TRUST_ROLLBACK:
                     self._report_setback()
-                self._report_sources_and_clock()
+                self._report_sources_and_clock(None)
                 raise
             self._monitor.refreshed(result)
             # `changed` compares with the folder, which a command may have refreshed
@@ -127,7 +131,7 @@ class TrustFollower:
             ):
                 self._swap(result.view)
             self._monitor.issuers_behind(result.view, self._clock.now())
-            self._report_sources_and_clock()
+            self._report_sources_and_clock(result.view.timestamp_signed_at)
             return result
 
     def tasks(self) -> list[BackgroundTask]:
@@ -203,10 +207,11 @@ class TrustFollower:
         if self.on_setback is not None:
             self.on_setback()
 
-    def _report_sources_and_clock(self) -> None:
+    def _report_sources_and_clock(self, signed_at: int | None) -> None:
         self._monitor.sources_passed_over(self._client.passed_over)
         # a refresh that failed may have brought evidence about our clock too
         refreshed = self._client.view
+        self.on_refresh(signed_at, None if refreshed is None else refreshed.clock_evidence)
         if self._view is None or refreshed is None:
             return
         if refreshed.clock_evidence != self._view.clock_evidence:

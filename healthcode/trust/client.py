@@ -149,7 +149,10 @@ class TrustClient:
         if in_force is not None:
             seen = [each.timestamp for each in candidates if each.timestamp is not None]
             known = 0 if before is None else before.view.timestamp_version
-            evidence = newest_evidence(seen, in_force.national.root, known, now, self._limits) or evidence
+            found = newest_evidence(seen, in_force.national.root, known, now, self._limits)
+            if found is not None:
+                source = next(each.name for each in candidates if each.timestamp == found.timestamp)
+                evidence = replace(found, source=source)
             with suppress(TrustError):  # the disk is full: the next refresh learns it again
                 write_clock_evidence(self._directory, evidence)
         if self._generations.store is not None:

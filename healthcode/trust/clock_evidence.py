@@ -42,11 +42,15 @@ class _ClockFile(JsonFile):
 
 @dataclass(frozen=True, slots=True)
 class ClockEvidence:
-    """A new timestamp: `signed_at` is its own time, `seen_at` our clock on arrival (seconds)."""
+    """A new timestamp: `signed_at` is its own time, `seen_at` our clock on arrival (seconds).
+
+    `source` gave it to this process; empty for one that was read from disk.
+    """
 
     seen_at: int
     signed_at: int
     timestamp: bytes = b""
+    source: str = ""
 
     @property
     def offset_seconds(self) -> int:

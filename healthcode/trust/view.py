@@ -80,6 +80,7 @@ class TrustView:
     `is_damaged`: the folder has a newer generation that does not verify. `is_superseded`: what is left
     of it proves that it was newer, so this view is STALE whatever its age. `kept_until` is by POLICY_NEWER
     and AREAS_NEWER, if the newest file is of a newer format: when the metadata of the one in use expires.
+    `is_clock_unchecked`: a running node has not compared its clock with a signed time yet (service/clock_check.py).
     """
 
     realm: str
@@ -102,6 +103,7 @@ class TrustView:
     is_damaged: bool = False
     is_superseded: bool = False
     kept_until: Mapping[str, int] = field(default_factory=dict)
+    is_clock_unchecked: bool = False
 
     def age_seconds(self, issuer: str, now: int) -> int | None:
         """The larger of two ages: of the registry's timestamp and of the issuer's live signature.

@@ -97,6 +97,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """this participant is leaving, and may no longer sign codes"""
     ERROR_REASON_CODE_NOT_REPEATABLE: _ErrorReason.ValueType  # 49
     """the code was issued, and its text cannot be given again: ask with a new id"""
+    ERROR_REASON_CLOCK_WRONG: _ErrorReason.ValueType  # 50
+    """this node's clock is off by more than the policy's skew: set the clock"""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 60
     """UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED
     the server is stopping; try again
@@ -245,6 +247,8 @@ ERROR_REASON_ISSUER_RETIRED: ErrorReason.ValueType  # 48
 """this participant is leaving, and may no longer sign codes"""
 ERROR_REASON_CODE_NOT_REPEATABLE: ErrorReason.ValueType  # 49
 """the code was issued, and its text cannot be given again: ask with a new id"""
+ERROR_REASON_CLOCK_WRONG: ErrorReason.ValueType  # 50
+"""this node's clock is off by more than the policy's skew: set the clock"""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 60
 """UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED
 the server is stopping; try again

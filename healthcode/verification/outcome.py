@@ -12,8 +12,10 @@ from healthcode.wire.claims import CodeClaims, Presentation
 from healthcode.wire.code import DecodedCode
 from healthcode.wire.cose import ALG_ED25519, Context, verify_sign1
 
-__all__ = ["KEY_HELD_BACK", "effective_expiry", "find_outcome"]
+__all__ = ["CLOCK_AHEAD", "CLOCK_UNCHECKED", "KEY_HELD_BACK", "effective_expiry", "find_outcome"]
 
+CLOCK_AHEAD = "clock.ahead"
+CLOCK_UNCHECKED = "clock.unchecked"
 KEY_HELD_BACK = "key.held_back"
 _PURPOSES = {Presentation.LIVE: KeyPurpose.LIVE, Presentation.PAPER: KeyPurpose.PAPER}
 _ALGORITHMS = {"Ed25519": ALG_ED25519}
@@ -76,6 +78,8 @@ def _find_by_time(
     # our clock may be ahead: expired for certain is only what expired before that difference
     ahead = view.clock_ahead_seconds(now)
     certain = now - ahead if ahead > policy.skew_seconds else now
+    if view.is_clock_unchecked:
+        certain = min(certain, view.timestamp_signed_at)  # it is later than that, whatever our clock says
     if certain >= claims.expires_at:  # no skew: it would extend every code
         return Outcome.EXPIRED, "code.expired"
     if certain >= expires_at:
@@ -89,7 +93,7 @@ def _find_by_time(
     if status is RevocationStatus.NOT_COVERED:
         return Outcome.NOT_COVERED, "revocation.day"
     if now >= expires_at:
-        return Outcome.STALE_TRUST, "clock.ahead"
+        return Outcome.STALE_TRUST, CLOCK_UNCHECKED if view.is_clock_unchecked else CLOCK_AHEAD
     if tier is TrustTier.STALE:
         return Outcome.STALE_TRUST, "trust.stale"
     return Outcome.VALID, None

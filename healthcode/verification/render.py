@@ -10,6 +10,7 @@ from healthcode.policy.tier import TrustTier
 from healthcode.policy.words import Outcome
 from healthcode.trust.view import IssuerView, TrustView
 from healthcode.verification.context import CheckContext
+from healthcode.verification.outcome import CLOCK_AHEAD, CLOCK_UNCHECKED
 from healthcode.verification.retirement import retirement_remedy
 from healthcode.verification.verdict import Verdict
 from healthcode.wire.claims import Level
@@ -28,6 +29,14 @@ _UNPROVEN = frozenset(
         Outcome.KEY_REVOKED,
     }
 )
+
+
+# STALE_TRUST by the clock alone: the policy's remedy, to refresh the trust, would not help
+_CLOCK_REMEDIES = {
+    CLOCK_AHEAD: "Signed times show that this verifier's clock is ahead. Set the clock, then verify again.",
+    CLOCK_UNCHECKED: "By this verifier's clock the code has expired, but the clock was not compared with a signed "
+    "time yet. Verify again in a moment; if this stays, set the clock, and reach the registry.",
+}
 
 
 class Finding(NamedTuple):
@@ -78,12 +87,16 @@ def render_verdict(trust: TrustUsed, found: Finding, context: CheckContext, now:
         warnings += ("CLOCK_BEHIND",)
     elif view.clock_ahead_seconds(now) > policy.skew_seconds:
         warnings += ("CLOCK_AHEAD",)
+    if view.is_clock_unchecked:
+        warnings += ("CLOCK_UNCHECKED",)
     if view.is_damaged:
         warnings += ("TRUST_DAMAGED",)
     warnings += tuple(view.kept_until)
     if answered and tier is TrustTier.STALE:
         warnings += ("STALE_TRUST",)
     remedy = ruling.remedy
+    if remedy is not None:
+        remedy = _CLOCK_REMEDIES.get(detail or "", remedy)
     if view.retirements and claims is not None and claims.issuer in view.retirements:
         remedy = retirement_remedy(view.retirements[claims.issuer], claims.issuer, outcome, detail, remedy)
         if outcome is Outcome.VALID:

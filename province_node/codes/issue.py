@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, Reason, UnavailableError
@@ -36,12 +37,20 @@ from province_node.store.records import (
     StatedLevel,
 )
 
-__all__ = ["MAX_ORDERS", "IssueUseCase", "Issued"]
+__all__ = ["MAX_ORDERS", "IssueUseCase", "Issued", "IssuingClock"]
 
 MAX_ORDERS = 1000
 _SLICE = 50
 """How many items are recorded together. A kill loses no more than one slice, and no writer waits long for one."""
 _ATTEMPTS = 5
+
+
+class IssuingClock(Clock, Protocol):
+    """A clock that knows when it is wrong."""
+
+    def right_now(self) -> int:
+        """The time that dates a code. Raises PreconditionError (CLOCK_WRONG) while it is known to be wrong."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ class IssueUseCase:
         store: IssueStore,
         trust: Callable[[], TrustView],
         publication: Callable[[], Publication | None],
-        clock: Clock,
+        clock: IssuingClock,
         settings: IssueSettings,
     ) -> None:
         self._keyring = keyring
@@ -114,7 +123,7 @@ class IssueUseCase:
 
         With `replaces`, a kid, only holders who have an unexpired code of that key get one (CODE_UNKNOWN for the
         others). Without `keeps_refusals` a refused order may succeed when the request is repeated. Raises
-        UnavailableError if other requests change the same holders all the time, or between two slices when the
+        PreconditionError (CLOCK_WRONG) while this node's clock is wrong, UnavailableError if other requests change the same holders all the time, or between two slices when the
         request `is_wanted` no more; finished items stay recorded, and a repeat goes on behind them.
         """
         earlier = self._store.find_issue(request, self._clock.now())
@@ -184,7 +193,7 @@ class IssueUseCase:
         self, orders: Mapping[int, Order], replaces: bytes | None
     ) -> tuple[dict[int, _SignedCode], dict[int, HealthcodeError]]:
         """Codes that are signed and not recorded yet, and refusals, by position."""
-        now = self._clock.now()
+        now = self._clock.right_now()
         refused: dict[int, HealthcodeError] = {}
         accepted: dict[int, tuple[bytes, IssueOrder]] = {}
         for position, order in orders.items():
@@ -197,7 +206,7 @@ class IssueUseCase:
         day = now // DAY_SECONDS
         tags = self._tags.draw({holder: order.document for holder, order in accepted.values()}, day)
         # drawing tags takes long: the codes begin when they are signed
-        issued_at = self._clock.now()
+        issued_at = self._clock.right_now()
         signed: dict[int, _SignedCode] = {}
         for position, (holder, order) in accepted.items():
             try:

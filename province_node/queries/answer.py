@@ -6,7 +6,14 @@ import hashlib
 from collections.abc import Callable
 
 from healthcode.clock import Clock
-from healthcode.errors import DecodeError, InvalidInputError, PreconditionError, Reason, SignatureError
+from healthcode.errors import (
+    DecodeError,
+    InvalidInputError,
+    PreconditionError,
+    Reason,
+    SignatureError,
+    UnavailableError,
+)
 from healthcode.revocation.day import day_of
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
@@ -49,7 +56,7 @@ class AnswerUseCase:
         """The signed answer to a question, and the question, for counting. Blocks on the store.
 
         A question that comes twice is answered twice. Raises DecodeError, PreconditionError (QUESTION_EXPIRED),
-        SignatureError, InvalidInputError (for another participant).
+        SignatureError, InvalidInputError (for another participant), UnavailableError (clock not compared yet).
         """
         now = self._clock.now()
         view = self._trust()
@@ -99,6 +106,12 @@ class AnswerUseCase:
         if not is_own_code(view.issuers.get(self._participant), claims, code.sign1, self._realm):
             return unknown
         state = self._store.code_state(day_of(claims.expires_at), claims.index)
+        if now >= claims.expires_at and view.is_clock_unchecked:
+            raise UnavailableError(
+                "the home has just started, and has not compared its clock with the registry's yet",
+                reason=Reason.SERVICE_UNAVAILABLE,
+                retry_after_seconds=2,
+            )
         if state is None:
             # the store forgets past days, whose codes have expired
             return unknown if now < claims.expires_at else (CodeStatus.EXPIRED, None, None, 0, None)

@@ -18,3 +18,6 @@ class ManualClock:
 
     def now(self) -> int:
         return self.at
+
+    def right_now(self) -> int:
+        return self.at
