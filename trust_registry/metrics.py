@@ -27,10 +27,14 @@ class NodeMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self.reports = metrics.counter("registry_node_reports_total", "Reports of nodes", ("node",))
         self._states = metrics.gauge(
-            "registry_nodes", "Nodes by state: current, lagging, unknown", ("state",)
+            "registry_nodes",
+            "Nodes by state: current, lagging, unknown, clock ahead, clock behind",
+            ("state",),
         )
         self._state = metrics.gauge(
-            "registry_node_state", "0 current, 1 lagging, 2 unknown: silent, or never heard of", ("node",)
+            "registry_node_state",
+            "0 current, 1 lagging, 2 unknown: silent, or never heard of, 3 clock ahead, 4 clock behind",
+            ("node",),
         )
         self._lag = metrics.gauge(
             "registry_node_lag_seconds",

@@ -9,10 +9,11 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta, timezone
 from enum import StrEnum
 from types import MappingProxyType
 
+from healthcode.clock import utc
 from healthcode.errors import InvalidInputError, Reason
 from healthcode.identity.participant import PARTICIPANTS
 
@@ -95,7 +96,7 @@ def check_birth_date(document: IdentityDocument, now: int) -> None:
     """
     if document.type is not DocumentType.RESIDENT_ID:
         return
-    if f"{datetime.fromtimestamp(now, _CHINA):%Y%m%d}" < document.number[6:14]:
+    if f"{utc(now).astimezone(_CHINA):%Y%m%d}" < document.number[6:14]:
         raise _refusal("number", "a birth date, digits 7 to 14, that is not in the future")
 
 

@@ -24,6 +24,9 @@ from trust_registry.proposals.retirement import retirements_of
 __all__ = ["nodes"]
 
 
+_CLOCK_STATES = frozenset({Lag.CLOCK_AHEAD.value, Lag.CLOCK_BEHIND.value})
+
+
 @click.command(
     cls=Command,
     examples="""
@@ -34,7 +37,10 @@ __all__ = ["nodes"]
 @dir_option
 @json_option
 def nodes(folder: Path, as_json: bool) -> None:
-    """Show the state of each node and the gateway: CURRENT, LAGGING and since when, or UNKNOWN (silent).
+    """Show the state of each node and the gateway: CURRENT, LAGGING and since when, UNKNOWN (silent), or a wrong clock.
+
+    CLOCK_AHEAD and CLOCK_BEHIND: its clock is off by clock_offset_seconds, more than the policy's skew. Its
+    operators set it; a node issues nothing until then.
 
     Ends with 4 if the registry does not serve: no node can report then, and all are UNKNOWN since
     their last report.
@@ -112,6 +118,15 @@ def _tell(data: Mapping[str, Any]) -> Group:
         Text(f"{line['node']} decides with {', '.join(line['behind'])}", style="yellow")
         for line in data["nodes"]
         if line["behind"]
+    ]
+    parts += [
+        Text(
+            f"{line['node']}: its clock is {abs(line['clock_offset_seconds'])} s "
+            f"{'ahead' if line['clock_offset_seconds'] > 0 else 'behind'}: its operators set it",
+            style="bold red",
+        )
+        for line in data["nodes"]
+        if line["state"] in _CLOCK_STATES
     ]
     parts += [
         Text(f"{line['node']}: {line['ahead']}", style="bold red")

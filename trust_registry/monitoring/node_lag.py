@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from healthcode.identity.participant import participant
 from healthcode.trust.format.metadata_fields import signed_at
-from trust_registry.participants.node_reports import NodeReport, outdated_parts
+from trust_registry.participants.node_reports import NodeReport, in_force, outdated_parts
 from trust_registry.tree.current import Published
 
 __all__ = ["Lag", "NodeLag", "lag_seconds", "lags_of"]
@@ -18,22 +18,26 @@ SILENT_INTERVALS = 3
 
 
 class Lag(StrEnum):
-    """Whether a node uses current trust files.
+    """Whether a node uses current trust files, by the right clock.
 
     CURRENT: it uses the published files, or did moments ago. LAGGING: it received nothing newer
     for `LAG_SECONDS`, or refuses a part. UNKNOWN: it missed three reports, or never reported.
+    CLOCK_AHEAD, CLOCK_BEHIND: by its last report its clock differs from ours by more than the policy's
+    skew; this goes before LAGGING, since it is often the cause.
     """
 
     CURRENT = "CURRENT"
     LAGGING = "LAGGING"
     UNKNOWN = "UNKNOWN"
+    CLOCK_AHEAD = "CLOCK_AHEAD"
+    CLOCK_BEHIND = "CLOCK_BEHIND"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeLag:
     """The state of one node.
 
-    `since`: when the lag began, or the time of the last report for UNKNOWN; None if it never reported.
+    `since`: when the lag began, or the time of the last report for UNKNOWN; None if it never reported, or for a clock.
     `behind`: the parts that are older than the node's own snapshot says.
     """
 
@@ -68,6 +72,10 @@ def _lag(
         return NodeLag(node, title, Lag.UNKNOWN, None, (), None)
     if now - report.received > max(SILENT_INTERVALS * interval_seconds, 2):
         return NodeLag(node, title, Lag.UNKNOWN, report.received, (), report)
+    offset = report.clock_offset_seconds or 0
+    if abs(offset) > in_force(published, report).skew_seconds:
+        state = Lag.CLOCK_AHEAD if offset > 0 else Lag.CLOCK_BEHIND
+        return NodeLag(node, title, state, None, (), report)
     if report.behind_since is not None and report.snapshot_version == published.versions.snapshot:
         behind = outdated_parts(report, published)
         if behind:

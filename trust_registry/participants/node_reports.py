@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from healthcode.errors import HealthcodeError, InvalidInputError, Reason
 from healthcode.identity.peer import PeerId
+from healthcode.policy.book import Policy
 from healthcode.policy.book_file import decode_policy
 from healthcode.storage.files import save_file
 from healthcode.storage.reading import read_file
@@ -26,6 +27,7 @@ __all__ = [
     "NodeReport",
     "NodeReportStore",
     "ReceivedReport",
+    "in_force",
     "node_name",
     "outdated_parts",
     "receive_report",
@@ -137,10 +139,15 @@ def outdated_parts(report: NodeReport, published: Published) -> tuple[str, ...]:
         # it decides with the last policy that it reads
         found.append(f"policy format {report.policy_format} < {ours}: its software must be upgraded")
         return tuple(found)
-    policy = decode_policy(published.file(published.targets, POLICY_PATH)).in_force(report.received).version
+    policy = in_force(published, report).version
     if report.policy_version != policy and report.targets_version == published.version_of("targets"):
         found.append(f"policy {report.policy_version}, here {policy}: one of the clocks is wrong")
     return tuple(found)
+
+
+def in_force(published: Published, report: NodeReport) -> Policy:
+    """The policy that was in force here when the report came."""
+    return decode_policy(published.file(published.targets, POLICY_PATH)).in_force(report.received)
 
 
 class NodeReportStore:

@@ -123,6 +123,22 @@ def test_who_gets_nothing_newer_lags_since_the_time_of_what_it_has(
     assert lags(registry, store)["31"].state is Lag.CURRENT
 
 
+def test_whose_clock_is_wrong_is_no_longer_current(
+    registry: Registry, store: NodeReportStore, tmp_path: Path
+) -> None:
+    """Off by more than the policy's skew, a node is CLOCK_AHEAD or CLOCK_BEHIND, before anything that follows from it."""
+    view = view_of(registry, tmp_path / "trust")
+    for offset, state in (
+        (86_400, Lag.CLOCK_AHEAD),
+        (301, Lag.CLOCK_AHEAD),
+        (300, Lag.CURRENT),
+        (-300, Lag.CURRENT),
+        (-301, Lag.CLOCK_BEHIND),
+    ):
+        report(registry, store, request_of(registry, view, offset=offset))
+        assert lags(registry, store)["31"].state is state
+
+
 def test_who_refuses_a_neighbours_head_lags_by_name(
     registry: Registry, store: NodeReportStore, clock: ManualClock, tmp_path: Path
 ) -> None:
