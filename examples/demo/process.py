@@ -93,6 +93,7 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     started: list[int] = field(default_factory=list)
+    log_start: int = 0
 
     @property
     def running(self) -> bool:
@@ -102,6 +103,7 @@ class Service:
         """Starts the process and returns at once."""
         # a session of its own: Ctrl-C reaches the demo alone, which then stops the services in order
         with self.log.open("ab") as log:
+            self.log_start = log.seek(0, os.SEEK_END)
             self.process = subprocess.Popen(
                 [str(COMMANDS / str(self.command[0])), *map(str, self.command[1:])],
                 stdin=subprocess.DEVNULL,
@@ -113,13 +115,20 @@ class Service:
         self.started.append(self.process.pid)
 
     def wait_ready(self) -> None:
-        """Returns when each port answers. Raises CommandError with the end of the log."""
+        """Returns when each port answers, and the service says that it serves. Raises CommandError with the end of the log."""
         patience = Patience(self._progress)
-        while not all(map(_answers, self.ports)):
+        while not (all(map(_answers, self.ports)) and self._says_that_it_serves()):
             if not self.running or patience.is_over:
                 what = "does not answer" if self.running else "has ended"
                 raise CommandError(f"{self.name} {what}; the end of {self.log}:\n{self.last_words()}")
             time.sleep(0.05)
+
+    def _says_that_it_serves(self) -> bool:
+        # a node listens before it compared its clock with the registry's, and until then clients keep away from it
+        with self.log.open("rb") as log:
+            log.seek(self.log_start)
+            said = log.read()
+        return b" is serving" in said or b" listens on " in said
 
     def _progress(self) -> object:
         return self.log.stat().st_size, cpu_seconds(self.started[-1])

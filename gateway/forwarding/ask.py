@@ -143,5 +143,6 @@ def _check_question(question: Question, *, asker: str, issuer: str, mode: QueryM
         )
     if question.expires_at <= now:
         raise InvalidInputError(
-            "the question has expired: sign a new one, and check your clock", reason=Reason.QUESTION_EXPIRED
+            "the question has expired: sign a new one. If it was new, set your clock",
+            reason=Reason.QUESTION_EXPIRED,
         )

@@ -20,8 +20,9 @@ from healthcode.cli.table import rows
 from healthcode.errors import ConfigurationError, HealthcodeError, UnavailableError
 from healthcode.rpc.server import check_free
 from healthcode.storage.owner import find_unreadable, user_name
+from healthcode.trust.clock_evidence import TOLERANCE_SECONDS
 
-__all__ = ["Finding", "Grade", "look", "look_at_files", "look_at_port", "print_findings"]
+__all__ = ["Finding", "Grade", "look", "look_at_clock", "look_at_files", "look_at_port", "print_findings"]
 
 
 _NAMED = 5
@@ -71,6 +72,27 @@ def look_at_port(what: str, listen: str | None) -> Finding:
     except ConfigurationError as error:
         return Finding(what, Grade.FAILED, error.message, error.exit_status)
     return Finding(what, Grade.OK, f"{listen} is free")
+
+
+def look_at_clock(now: int, *, on_disk: int | None, served: int | None) -> Finding:
+    """This machine's clock beside the newest signatures of the registry: in the trust folder, and as it serves it now.
+
+    A signature on disk is old for many reasons, so it shows only a clock that is behind. None: there is none.
+    """
+    what = "clock"
+    newest = max((each for each in (on_disk, served) if each is not None), default=None)
+    if newest is not None and newest - now > TOLERANCE_SECONDS:
+        detail = f"it is {newest - now} s or more behind the times that the registry signed: set the clock"
+        return Finding(what, Grade.FAILED, detail)
+    if served is None:
+        return Finding(what, Grade.WARNING, "not compared with the registry's: it gave no signed time")
+    if now - served > TOLERANCE_SECONDS:
+        detail = (
+            f"it is {now - served} s ahead of the newest time that the registry signed, and that signs each minute: set "
+            "the clock. If the clock is right, the registry signs nothing: call its operators"
+        )
+        return Finding(what, Grade.FAILED, detail)
+    return Finding(what, Grade.OK, f"the registry signed {now - served} s ago by it")
 
 
 def look_at_files(folder: Path) -> Finding:

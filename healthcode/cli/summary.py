@@ -17,8 +17,8 @@ from healthcode.errors import HealthcodeError, NotFoundError
 from healthcode.identity.participant import participant
 from healthcode.service.deadline import acts_of
 from healthcode.trust.client import RefreshResult
-from healthcode.trust.clock_evidence import TOLERANCE_SECONDS
 from healthcode.trust.format.metadata_fields import bootstraps_in
+from healthcode.trust.freshness_warnings import clock_warning
 from healthcode.trust.store import TrustStore
 from healthcode.trust.verify.roots import root_fingerprint
 from healthcode.trust.verify.trust_state import TrustState
@@ -83,7 +83,7 @@ def describe_trust(store: TrustStore, now: int) -> dict[str, Any]:
         "warnings": [
             *store.warnings,
             *view.warnings,
-            *_clock_warnings(view, now),
+            *filter(None, [clock_warning(view, now)]),
             *ending_warnings(deadlines, now),
         ],
         "act": acts_of(deadlines, now),
@@ -104,18 +104,6 @@ def describe_root(state: TrustState) -> dict[str, Any]:
         ],
         "root_adopted_here": state.national.adopted or None,
     }
-
-
-def _clock_warnings(view: TrustView, now: int) -> list[str]:
-    ahead = view.clock_ahead_seconds(now)
-    behind = view.timestamp_signed_at - now
-    if ahead > TOLERANCE_SECONDS:
-        return [
-            f"this machine's clock is {ahead} s ahead of signed times, or all sources are outdated: set the clock"
-        ]
-    if behind > TOLERANCE_SECONDS:
-        return [f"this machine's clock is {behind} s or more behind signed times: set the clock"]
-    return []
 
 
 def _policy_version(view: TrustView, now: int) -> str | None:

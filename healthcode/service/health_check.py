@@ -24,7 +24,12 @@ async def ask_health(listen: str, *, ca_pem: str, server: PeerId, identity: TlsF
     Raises what `rpc_errors` raises if nobody answers there, or another than `server`.
     """
     channel = open_channel(
-        local_address(listen), ca_pem=ca_pem, server=server, identity=identity, retries=False
+        local_address(listen),
+        ca_pem=ca_pem,
+        server=server,
+        identity=identity,
+        retries=False,
+        watches_health=False,  # else NOT_SERVING would read as out of reach
     )
     try:
         with rpc_errors(f"{server.uri} at {listen}"):

@@ -28,7 +28,7 @@ async def run_until_stopped(
     lame_duck_seconds: float = 0.5,
     grace_seconds: float = 10.0,
 ) -> None:
-    """Serves until SIGTERM or SIGINT. `on_ready` is called when all servers listen.
+    """Serves until SIGTERM or SIGINT. `on_ready` is called when all servers listen and are healthy.
 
     Calls are answered at once, but health is NOT_SERVING until `until_healthy` returns. After a signal health is
     NOT_SERVING while calls are accepted for `lame_duck_seconds`, so that clients and balancers leave; then new
@@ -57,8 +57,8 @@ async def run_until_stopped(
         for server in servers:
             await server.start(serving=until_healthy is None)
         if until_healthy is not None:
-            healthy = asyncio.create_task(_announce(servers, until_healthy))
-        if on_ready is not None:
+            healthy = asyncio.create_task(_announce(servers, until_healthy, on_ready))
+        elif on_ready is not None:
             on_ready()
         await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
         failed = next((task for task in tasks if task.done()), None)
@@ -83,10 +83,16 @@ async def run_until_stopped(
     log.info("stopped")
 
 
-async def _announce(servers: Sequence[GrpcServer], until_healthy: Callable[[], Awaitable[None]]) -> None:
+async def _announce(
+    servers: Sequence[GrpcServer],
+    until_healthy: Callable[[], Awaitable[None]],
+    on_ready: Callable[[], None] | None,
+) -> None:
     await until_healthy()
     for server in servers:
         server.set_serving()
+    if on_ready is not None:
+        on_ready()
 
 
 def ignore_hangup() -> None:

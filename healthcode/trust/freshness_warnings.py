@@ -1,4 +1,4 @@
-"""Warnings for operators: the registry, or a participant, has not signed anything for too long. Pure."""
+"""Warnings for operators: this clock is wrong, or the registry or a participant signs nothing. Pure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from collections.abc import Iterator
 from healthcode.clock import rfc3339
 from healthcode.policy.tier import TrustTier
 from healthcode.policy.words import PlaceType
+from healthcode.trust.clock_evidence import TOLERANCE_SECONDS
 from healthcode.trust.view import TrustView
 
-__all__ = ["freshness_warnings"]
+__all__ = ["clock_warning", "freshness_warnings"]
 
 _SILENT_SECONDS = 300
 """The registry signs a timestamp each minute."""
 
 
-# The registry's silence ages every participant, so those are not reported beside it.
+# A wrong clock, or the registry's silence, ages every participant, so those are not reported beside it.
 def freshness_warnings(view: TrustView, now: int) -> Iterator[str]:
     """One warning if the registry was not heard for too long; else one for each participant that signs nothing."""
     thresholds = view.policy.in_force(now).freshness_at(PlaceType.OTHER)
     age = now - view.timestamp_signed_at
+    if (clock := clock_warning(view, now)) is not None:
+        yield clock  # every age is by this clock, and says nothing of the others
+        return
     if age > _SILENT_SECONDS:
         yield (
             f"the registry has signed nothing new since {rfc3339(view.timestamp_signed_at)}, {age} s ago: trust is "
@@ -36,6 +40,16 @@ def freshness_warnings(view: TrustView, now: int) -> Iterator[str]:
             f"{_coming(signed + thresholds.aging_seconds, now)}. Its node is down, cut off or unable to publish: call "
             "its operators"
         )
+
+
+def clock_warning(view: TrustView, now: int) -> str | None:
+    """What signed times say against this machine's clock; None if nothing."""
+    ahead, behind = view.clock_ahead_seconds(now), view.timestamp_signed_at - now
+    if ahead > TOLERANCE_SECONDS:
+        return f"this machine's clock is {ahead} s ahead of signed times, or all sources are outdated: set the clock"
+    if behind > TOLERANCE_SECONDS:
+        return f"this machine's clock is {behind} s or more behind signed times: set the clock"
+    return None
 
 
 def _coming(stale_at: int, now: int) -> str:

@@ -64,7 +64,9 @@ def check_answer(view: TrustView, data: bytes, question: Question, now: int) -> 
     if question.mode is QueryMode.LIVE and answer.nonce != question.nonce:
         raise SignatureError("the answer is to another question: the nonce differs")
     if answer.produced_at > now + skew:
-        raise SignatureError("the answer was made in the future; check this machine's clock")
+        raise SignatureError(
+            "the answer was made in the future: set the clock that is wrong, this machine's or the home's"
+        )
     if now >= answer.expires_at:
         raise SignatureError("the answer has expired")
     return answer

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from healthcode.cli.finding import Finding, Grade, look, look_at_port
+from healthcode.cli.finding import Finding, Grade, look, look_at_clock, look_at_port
 from healthcode.clock import rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError
 from healthcode.identity.peer import PeerId, PeerKind
@@ -23,6 +24,7 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.owner import as_caller
 from healthcode.trust.format.layout import authority_role, metadata_file
 from healthcode.trust.format.metadata import Snapshot, Timestamp, decode_metadata
+from healthcode.trust.format.metadata_fields import signed_at
 from healthcode.trust.store import TrustStore
 from healthcode.trust.verify.trust_state import newer_files
 from healthcode.trust.view import TrustView
@@ -37,7 +39,6 @@ from province_node.store.opening import open_store
 __all__ = ["check_node", "refuse_foreign_certificate", "refuse_offline_keys"]
 
 _REACH_SECONDS = 5.0
-_SKEW_SECONDS = 300
 
 
 def refuse_offline_keys(root: Path) -> None:
@@ -100,8 +101,8 @@ def check_node(
     yield look_at_port("listen", settings.listen)
     yield look_at_port("issuer_listen", settings.issuer_listen)
     yield look_at_port("metrics", settings.metrics.listen)
-    registry, is_named = _registry(settings)
-    yield _trust(settings, now, is_named=is_named)
+    registry, served = _registry(settings)
+    yield from _trust(settings, now, served)
     yield from _published_keys(settings, now)
     yield registry
 
@@ -166,16 +167,29 @@ def _certificate(
     return Finding(what, Grade.OK, text)
 
 
-def _trust(settings: NodeSettings, now: int, *, is_named: bool) -> Finding:
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What the registry serves, unverified (`serve` verifies it): when it signed last, and whether it names this node."""
+
+    signed_at: int
+    is_named: bool
+
+
+def _trust(settings: NodeSettings, now: int, served: _Served | None) -> Iterator[Finding]:
+    """The clock beside the registry's signatures, and the trust on disk."""
+    now_served = None if served is None else served.signed_at
     try:
         store = TrustStore.open(settings.trust.folder)
     except HealthcodeError as error:
-        return Finding("trust", Grade.WARNING, f"{error.message}; `serve` gets it from the registry")
+        yield look_at_clock(now, on_disk=None, served=now_served)
+        yield Finding("trust", Grade.WARNING, f"{error.message}; `serve` gets it from the registry")
+        return
+    yield look_at_clock(now, on_disk=store.view.timestamp_signed_at, served=now_served)
+    yield _trust_on_disk(store, settings, now, is_named=served is not None and served.is_named)
+
+
+def _trust_on_disk(store: TrustStore, settings: NodeSettings, now: int, *, is_named: bool) -> Finding:
     view = store.view
-    ahead = view.timestamp_signed_at - now
-    if ahead > _SKEW_SECONDS:
-        text = f"the registry signed {ahead} s after this machine's time: set the clock"
-        return Finding("clock", Grade.FAILED, text, ConfigurationError.exit_status)
     text = f"snapshot {view.snapshot_version}, signed {now - view.timestamp_signed_at} s ago"
     if settings.participant not in view.issuers and is_named:
         return Finding("trust", Grade.OK, f"{text}; admitted since, as the registry says: `serve` fetches it")
@@ -205,23 +219,23 @@ def _published_keys(settings: NodeSettings, now: int) -> Iterator[Finding]:
         yield Finding(what, Grade.WARNING, fault)
 
 
-def _registry(settings: NodeSettings) -> tuple[Finding, bool]:
-    """Whether the registry answers, and whether it names this participant (unverified; `serve` verifies it)."""
+def _registry(settings: NodeSettings) -> tuple[Finding, _Served | None]:
+    """Whether the registry answers, and with what."""
     try:
-        is_named, fault = asyncio.run(_reach(settings))
+        served, fault = asyncio.run(_reach(settings))
     except HealthcodeError as error:
-        return Finding("registry", Grade.FAILED, error.message, error.exit_status), False
+        return Finding("registry", Grade.FAILED, error.message, error.exit_status), None
     if fault is not None:
-        return Finding("registry", Grade.WARNING, f"{settings.registry.endpoint} answers; {fault}"), is_named
-    return Finding("registry", Grade.OK, f"{settings.registry.endpoint} answers"), is_named
+        return Finding("registry", Grade.WARNING, f"{settings.registry.endpoint} answers; {fault}"), served
+    return Finding("registry", Grade.OK, f"{settings.registry.endpoint} answers"), served
 
 
-async def _reach(settings: NodeSettings) -> tuple[bool, str | None]:
+async def _reach(settings: NodeSettings) -> tuple[_Served, str | None]:
     view = trust_in(settings.trust.folder)()
     return await ask_by_published_ca(settings.registry.ca, view, lambda ca_pem: _reach_by(settings, ca_pem))
 
 
-async def _reach_by(settings: NodeSettings, ca_pem: str) -> bool:
+async def _reach_by(settings: NodeSettings, ca_pem: str) -> _Served:
     registry = settings.registry
     channel = open_channel(
         registry.endpoint,
@@ -244,4 +258,5 @@ async def _reach_by(settings: NodeSettings, ca_pem: str) -> bool:
             snapshot = decode_metadata(await fetch(metadata_file("snapshot", version)), Snapshot)
     finally:
         await channel.close()
-    return f"{authority_role(settings.participant)}.json" in snapshot.signed.meta
+    is_named = f"{authority_role(settings.participant)}.json" in snapshot.signed.meta
+    return _Served(signed_at(timestamp.signed), is_named)

@@ -70,7 +70,7 @@ class AnswerUseCase:
         skew = view.policy.in_force(now).skew_seconds
         if now >= question.expires_at or question.issued_at > now + skew:
             raise PreconditionError(
-                "the question is not valid at this time: ask again, and check the asker's clock",
+                "the question is not valid at this time: ask again. If the question was new, set the clock that is wrong, the asker's or the home's",
                 reason=Reason.QUESTION_EXPIRED,
             )
         _verify_asker(view, signed, self._realm)

@@ -119,11 +119,12 @@ def load_tls(
         raise ConfigurationError(f"{certificate} was not issued by {ca}")
     if now >= identity.not_after:
         raise ConfigurationError(
-            f"{certificate} expired at {rfc3339(identity.not_after)}: have a new one issued"
+            f"{certificate} expired at {rfc3339(identity.not_after)}, and by this machine's clock it is {rfc3339(now)}: "
+            "have a new one issued; if that is not the time, set the clock"
         )
     if now < identity.not_before:
         raise ConfigurationError(
-            f"{certificate} is valid only from {rfc3339(identity.not_before)}: check this machine's clock"
+            f"{certificate} is valid only from {rfc3339(identity.not_before)}: set this machine's clock, by which it is {rfc3339(now)}"
         )
     if realm is not None and identity.peer.realm != realm:
         raise ConfigurationError(f"{certificate} is of realm {identity.peer.realm}, and this is {realm}")

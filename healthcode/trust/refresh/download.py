@@ -89,7 +89,8 @@ class Download:
         metadata, targets = self.role(role, version)
         if expires_at(targets) <= now:
             raise TrustError(
-                f"{role} version {version} has expired; its authority must sign it again",
+                f"{role} version {version} has expired; its authority must sign it again. If it has not, this machine's "
+                "clock is ahead: set the clock",
                 reason=Reason.TRUST_EXPIRED,
             )
         return metadata, self.target(targets, province_path(participant), self._limits.province_bytes)

@@ -211,7 +211,7 @@ def _ours(error: Exception, source: str) -> HealthcodeError:
         # Machines re-sign these two all the time: a source that serves old ones is cut off or withholds them.
         frozen = "timestamp" in str(error) or "snapshot" in str(error)
         return TrustError(
-            f"{source} serves expired trust: {error}; if the trust has not expired, this machine's clock is ahead",
+            f"{source} serves expired trust: {error}; if the trust has not expired, this machine's clock is ahead: set the clock",
             reason=Reason.TRUST_FROZEN if frozen else Reason.TRUST_EXPIRED,
         )
     return TrustError(f"{source} serves trust that does not verify: {error}", reason=_reason(error))

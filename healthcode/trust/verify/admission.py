@@ -87,7 +87,7 @@ def check_live_publication(
     _check_expiry(role, part.expires, now)
     if part.signed_at > now + _SKEW_SECONDS:
         raise PreconditionError(
-            f"{role} was signed {part.signed_at - now} seconds in the future; check the node's clock",
+            f"{role} was signed {part.signed_at - now} seconds in the future; set the node's clock",
             reason=Reason.INVALID_REQUEST,
         )
     return part

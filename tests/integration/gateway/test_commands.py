@@ -133,6 +133,7 @@ async def test_from_nothing_to_an_answer(place: Place) -> None:
         "certificate": "OK",
         "listen": "OK",
         "metrics": "OK",
+        "clock": "OK",
         "trust folder": "WARNING",
         "registry": "OK",
         "files": "OK",

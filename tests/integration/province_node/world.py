@@ -49,11 +49,11 @@ class Federation:
         return load_node_settings(self.node(code))
 
     def start(self, name: str) -> None:
-        """Starts "registry", "gateway" or a participant's node, and waits until it listens on all ports."""
+        """Starts "registry", "gateway" or a participant's node, and waits until it serves on all ports."""
         module, folder, ready = {
             "registry": ("trust_registry", self.root / "registry", '"listening"'),
             "gateway": ("gateway", self.root / "gateway", '"listening"'),
-        }.get(name, ("province_node", self.node(name), "ProvinceIssuerService"))
+        }.get(name, ("province_node", self.node(name), "is serving"))
         stack = ExitStack()
         log = self.root / f"{name}-{uuid.uuid4().hex[:6]}.log"
         self.services[name] = stack.enter_context(

@@ -9,9 +9,18 @@ from typing import Any
 import click
 import pytest
 
-from healthcode.cli.finding import Finding, Grade, look, look_at_files, look_at_port, print_findings
+from healthcode.cli.finding import (
+    Finding,
+    Grade,
+    look,
+    look_at_clock,
+    look_at_files,
+    look_at_port,
+    print_findings,
+)
 from healthcode.errors import ConfigurationError, UnavailableError
 from healthcode.storage.owner import acting_as_owner
+from tests.world.clock import NOW
 from tests.world.users import IS_ROOT, OTHER, folder_of
 
 
@@ -87,3 +96,24 @@ def test_a_refusal_is_something_to_set_right_here(capsys: pytest.CaptureFixture[
             print_findings([Finding("registry", Grade.FAILED, "another CA", status)], as_json=True)
         assert ended.value.exit_code == wanted
     assert '"ready": false' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "served", "grade", "word"),
+    [
+        (-60, -30, Grade.OK, "30 s ago"),
+        (-86_400, -300, Grade.OK, "300 s ago"),
+        (-86_400, -301, Grade.FAILED, "301 s ahead"),
+        (None, 301, Grade.FAILED, "301 s or more behind"),
+        (301, None, Grade.FAILED, "301 s or more behind"),
+        (-86_400, None, Grade.WARNING, "not compared"),
+    ],
+)
+def test_a_clock_is_found_that_is_wrong_either_way(
+    on_disk: int | None, served: int | None, grade: Grade, word: str
+) -> None:
+    """Old trust on disk shows no clock that is ahead; what the registry serves does."""
+    signed = [None if each is None else NOW + each for each in (on_disk, served)]
+    found = look_at_clock(NOW, on_disk=signed[0], served=signed[1])
+    assert (found.grade, word in found.detail) == (grade, True)
+    assert ("set the clock" in found.detail) is (grade is Grade.FAILED)

@@ -16,6 +16,7 @@ from healthcode.policy.tier import TrustTier
 from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
+from healthcode.trust.clock_evidence import ClockEvidence
 from healthcode.trust.format.json_files import Retirement
 from healthcode.trust.view import TrustView
 from healthcode.v1 import verdict_pb2
@@ -287,6 +288,41 @@ def test_a_clock_that_is_behind_raises_an_alarm() -> None:
     verdict = verify(code(issued_at=NOW - 4000, expires_at=NOW - 3000), now=NOW - 3600)
     assert (verdict.detail, verdict.warnings) == ("clock.behind", ("CLOCK_BEHIND",))
     assert verdict.decision is Decision.UNDECIDED
+
+
+def test_a_clock_that_was_not_compared_calls_nothing_expired_for_certain() -> None:
+    """Before a node's first contact a code that has ended is UNDECIDED, and every verdict says why."""
+    trust = view(is_clock_unchecked=True)
+    good = verify(code(), trust)
+    assert (good.outcome, good.decision, good.warnings) == (
+        Outcome.VALID,
+        Decision.PASS,
+        ("CLOCK_UNCHECKED",),
+    )
+    ended = verify(code(expires_at=NOW + 100), trust, now=NOW + 7200)
+    assert (ended.outcome, ended.detail, ended.decision) == (
+        Outcome.STALE_TRUST,
+        "clock.unchecked",
+        Decision.UNDECIDED,
+    )
+    assert "CLOCK_UNCHECKED" in ended.warnings
+    assert "set the clock" in (ended.remedy or "")
+
+
+def test_what_ended_before_the_newest_signature_has_expired_by_any_clock() -> None:
+    """A signed time on disk proves that it is later, also before the first contact."""
+    trust = view(is_clock_unchecked=True)
+    ended = verify(code(issued_at=NOW - 900, expires_at=NOW - 600), trust)
+    assert (ended.outcome, ended.decision) == (Outcome.EXPIRED, Decision.REFUSE)
+
+
+def test_where_the_clock_is_the_cause_the_remedy_is_to_set_it() -> None:
+    """Not to refresh the trust, which would not help."""
+    ahead = view(clock_evidence=ClockEvidence(seen_at=NOW + 7200, signed_at=NOW))
+    verdict = verify(code(expires_at=NOW + 100), ahead, now=NOW + 7200)
+    assert (verdict.detail, verdict.decision) == ("clock.ahead", Decision.UNDECIDED)
+    assert "Set the clock" in (verdict.remedy or "")
+    assert "efresh" not in (verdict.remedy or "")
 
 
 def test_a_clock_without_battery_is_found_too() -> None:

@@ -1,0 +1,37 @@
+"""`python -m tests.simulator.shifted_node DIR FILE`: a province node whose clock is off by the seconds in FILE."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from healthcode.telemetry import configure_logging
+from province_node.app import serve
+from province_node.settings import load_node_settings
+
+
+@dataclass(frozen=True)
+class ShiftedClock:
+    """The machine's clock, which a person sets by writing `file`."""
+
+    file: Path
+
+    def now(self) -> int:
+        shift = 0
+        with contextlib.suppress(OSError, ValueError):
+            shift = int(self.file.read_text())
+        return int(time.time()) + shift
+
+
+def main(root: Path, file: Path) -> None:
+    configure_logging("province-node")
+    asyncio.run(serve(root, load_node_settings(root), clock=ShiftedClock(file), environ=os.environ))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
