@@ -22,9 +22,12 @@ _CALL_SECONDS = 5.0
 """How long one request waits for it."""
 
 
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 def _elapsed_seconds() -> float:
     """Goes on while the machine sleeps, and is never set."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    return time.clock_gettime(_ELAPSED)
 
 
 class ClockCheck:
@@ -95,7 +98,8 @@ class ClockCheck:
         """`view` with what is known of our clock, for verdicts."""
         if not self.is_compared:
             return replace(view, is_clock_unchecked=True)
-        now, ahead = self._clock.now(), self.offset_seconds
+        known, now = self._registry_time(), self._clock.now()
+        ahead = 0 if known is None else now - known
         if ahead > self.skew_seconds and ahead > view.clock_ahead_seconds(now):
             return replace(view, clock_evidence=ClockEvidence(seen_at=now, signed_at=now - ahead))
         return view

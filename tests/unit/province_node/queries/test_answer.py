@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from healthcode.errors import InvalidInputError, PreconditionError, SignatureError
+from healthcode.errors import InvalidInputError, PreconditionError, SignatureError, UnavailableError
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.wire.answer import CodeStatus, decode_answer
 from healthcode.wire.claims import Level
@@ -52,6 +52,18 @@ def test_an_expired_code_is_expired(world):
     late = replace(asked, issued_at=world.clock.at, expires_at=world.clock.at + 60)
     data, _ = home(world).answer(signed(world, late))
     assert decode_answer(data).answer.status is CodeStatus.EXPIRED
+
+
+def test_by_a_clock_that_was_not_compared_no_code_is_expired(world):
+    """Just after its start a home that is ahead would have its good codes refused everywhere: it says to ask again."""
+    issued = world.issue_one(validity_seconds=60)
+    world.view = replace(world.view, is_clock_unchecked=True)
+    assert answered(world, issued.text).answer.status is CodeStatus.ACTIVE
+    asked = question(world, issued.text)
+    world.clock.at += 60
+    late = replace(asked, issued_at=world.clock.at, expires_at=world.clock.at + 60)
+    with pytest.raises(UnavailableError):
+        home(world).answer(signed(world, late))
 
 
 def test_forged_unknown_and_foreign_codes_get_one_answer(world):
