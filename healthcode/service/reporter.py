@@ -17,9 +17,9 @@ from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.policy.area import NEWEST_AREAS_FORMAT
 from healthcode.policy.book_file import NEWEST_POLICY_FORMAT
 from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.own_identity import OwnIdentity
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.clock_check import ClockCheck
-from healthcode.service.own_identity import OwnIdentity
 from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics, get_logger
 from healthcode.trust.format.layout import TrustLimits

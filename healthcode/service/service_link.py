@@ -9,8 +9,8 @@ from healthcode.clock import Clock
 from healthcode.errors import TrustError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
+from healthcode.rpc.mtls.own_identity import OwnIdentity
 from healthcode.service.channel_swap import ChannelSwap
-from healthcode.service.own_identity import OwnIdentity
 from healthcode.settings import TlsSettings
 from healthcode.trust.view import TrustView
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub

@@ -240,7 +240,7 @@ def test_the_commands_say_it(client: TrustClient, realm: SimulatedRealm, folder:
     realm.publish()
     refresh(client, realm)
     code, at = good_code(realm), rfc3339(realm.now)
-    verify = ["verify", "--trust", str(folder), "--at", at, code]
+    verify = ["verify", "--trust", str(folder), "--place", "OTHER", "--at", at, code]
     done = CliRunner().invoke(cli, [*verify, "--json"])
     assert json.loads(done.stdout)["warnings"] == ["POLICY_NEWER"]
     assert json.loads(done.stdout)["trust_tier"] == "AGING"
