@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["OUTAGES", "Decision", "Outcome", "PersonCategory", "PlaceType", "RiskLevel"]
+__all__ = ["OUTAGES", "Decision", "LevelReason", "Outcome", "PersonCategory", "PlaceType", "RiskLevel"]
 
 
 class Outcome(StrEnum):
@@ -60,6 +60,25 @@ class PersonCategory(StrEnum):
 
     GENERAL = "GENERAL"
     SPECIAL = "SPECIAL"
+
+
+class LevelReason(StrEnum):
+    """Why a level is RED (A) or YELLOW (B), after Guangxi's published rules: a closed list."""
+
+    A1 = "A1"
+    A2 = "A2"
+    A3 = "A3"
+    A4 = "A4"
+    A5 = "A5"
+    A6 = "A6"
+    A7 = "A7"
+    A8 = "A8"
+    B1 = "B1"
+    B2 = "B2"
+    B3 = "B3"
+    B4 = "B4"
+    B5 = "B5"
+    B6 = "B6"
 
 
 class RiskLevel(StrEnum):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.identity.document import decode_document
+from healthcode.policy.words import LevelReason
 from healthcode.rpc.convert import enum_member, epoch, timestamp
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.wire.claims import Level, Presentation
@@ -14,7 +15,7 @@ from province_node.codes.order import IssueOrder
 from province_node.codes.repeat import IssueResult
 from province_node.codes.revoke import MAX_HOLDERS, Selection
 from province_node.people.pseudonym import PseudonymKey
-from province_node.store.records import IssuedUnder, LevelReason, LevelStatement, RevocationReason
+from province_node.store.records import IssuedUnder, LevelStatement, RevocationReason
 
 __all__ = [
     "decode_order",

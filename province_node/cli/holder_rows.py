@@ -18,12 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.identity.document import IdentityDocument, check_birth_date, decode_document
+from healthcode.policy.words import LevelReason
 from healthcode.rpc.convert import enum_number
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.wire.claims import Level, Presentation
 from province_node.cli.row_file import read_objects
 from province_node.cli.text_file import TextFile
-from province_node.store.records import LevelReason
 
 __all__ = ["FileCheck", "HolderRow", "IssueDefaults", "check_rows", "make_item", "read_holders", "read_rows"]
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from healthcode.cli.console import Command, details, json_option, print_json
 from healthcode.identity.document import DocumentType
+from healthcode.policy.words import LevelReason
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.storage.owner import as_caller
 from healthcode.v1 import province_issuer_pb2
@@ -27,7 +28,6 @@ from province_node.cli.option import dir_option
 from province_node.cli.text_file import TextFile, encoding_option
 from province_node.codes.qr import check_picture, qr_size, qr_terminal, write_qr
 from province_node.settings import NodeSettings, load_node_settings
-from province_node.store.records import LevelReason
 
 __all__ = ["issue"]
 

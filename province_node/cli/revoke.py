@@ -12,6 +12,7 @@ import click
 from healthcode.cli.console import Command, details, json_option, print_result
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import InvalidInputError
+from healthcode.policy.words import LevelReason
 from healthcode.rpc.convert import enum_number
 from healthcode.v1 import province_issuer_pb2
 from province_node.cli.code_rows import code_texts
@@ -22,7 +23,7 @@ from province_node.cli.revoke_send import Count, Request, send_all
 from province_node.cli.text_file import TextFile, encoding_option
 from province_node.codes.revoke import MAX_HOLDERS, MAX_REVOCATIONS
 from province_node.settings import load_node_settings
-from province_node.store.records import LevelReason, RevocationReason
+from province_node.store.records import RevocationReason
 
 __all__ = ["revoke"]
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
 from healthcode.identity.participant import NATIONAL_PLATFORM
+from healthcode.policy.words import LevelReason
 from healthcode.wire.claims import Level
-from province_node.store.records import LevelReason, LevelStatement
+from province_node.store.records import LevelStatement
 
 __all__ = ["check_level"]
 

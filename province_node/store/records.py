@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from healthcode.errors import InvalidInputError, Reason
+from healthcode.policy.words import LevelReason
 from healthcode.revocation.day import day_of
 from healthcode.wire.claims import Level, Presentation
 
@@ -23,7 +24,6 @@ __all__ = [
     "IssuedUnder",
     "ItemFacts",
     "Killed",
-    "LevelReason",
     "LevelStatement",
     "NewCode",
     "NotRecorded",
@@ -47,25 +47,6 @@ class RevocationReason(StrEnum):
     KEY_COMPROMISED = "KEY_COMPROMISED"
     FRAUD = "FRAUD"
     HOLDER_DECEASED = "HOLDER_DECEASED"
-
-
-class LevelReason(StrEnum):
-    """Why a level is RED (A) or YELLOW (B), after Guangxi's published rules: a closed list."""
-
-    A1 = "A1"
-    A2 = "A2"
-    A3 = "A3"
-    A4 = "A4"
-    A5 = "A5"
-    A6 = "A6"
-    A7 = "A7"
-    A8 = "A8"
-    B1 = "B1"
-    B2 = "B2"
-    B3 = "B3"
-    B4 = "B4"
-    B5 = "B5"
-    B6 = "B6"
 
 
 @dataclass(frozen=True, slots=True)

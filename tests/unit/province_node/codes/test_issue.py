@@ -9,7 +9,7 @@ import pytest
 
 from healthcode.errors import HealthcodeError, InvalidInputError, PreconditionError, Reason
 from healthcode.identity.document import decode_document, resident_id_check_digit
-from healthcode.policy.words import Outcome
+from healthcode.policy.words import LevelReason, Outcome
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.json_files import Retirement
 from healthcode.verification.context import CheckContext
@@ -19,7 +19,7 @@ from healthcode.wire.code import decode_code
 from healthcode.wire.holder_tag import HolderMatch, match_holder
 from province_node.codes.code_maker import IssuedCode
 from province_node.codes.order import IssueOrder
-from province_node.store.records import LevelReason, LevelStatement
+from province_node.store.records import LevelStatement
 from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
 from tests.world.people import VALID_IDS, order

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from healthcode.errors import InvalidInputError, Reason, UnavailableError
+from healthcode.policy.words import LevelReason
 from healthcode.revocation.day import day_of
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.wire.claims import Level, Presentation
@@ -16,7 +17,7 @@ from province_node.codes import issue
 from province_node.codes.code_maker import IssuedCode
 from province_node.codes.issue import IssueUseCase
 from province_node.operations.backup import write_backup
-from province_node.store.records import LevelReason, LevelStatement, NotRecorded, RevocationReason
+from province_node.store.records import LevelStatement, NotRecorded, RevocationReason
 from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
 from tests.unit.province_node.codes.test_kill_key import publish_second_key

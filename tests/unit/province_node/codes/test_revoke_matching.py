@@ -6,10 +6,11 @@ import pytest
 
 from healthcode.errors import InvalidInputError, Reason
 from healthcode.identity.document import decode_document
+from healthcode.policy.words import LevelReason
 from healthcode.wire.claims import Level
 from province_node.codes.revoke import RevokeUseCase, Selection
 from province_node.people.pseudonym import PseudonymKey
-from province_node.store.records import IssuedUnder, LevelReason, LevelStatement, RevocationReason, Revoked
+from province_node.store.records import IssuedUnder, LevelStatement, RevocationReason, Revoked
 from tests.unit.province_node.world import HOME
 from tests.world.people import VALID_IDS, order
 

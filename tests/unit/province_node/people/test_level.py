@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from healthcode.errors import HealthcodeError, Reason
+from healthcode.policy.words import LevelReason
 from healthcode.wire.claims import Level
 from province_node.people.level import check_level
-from province_node.store.records import LevelReason, LevelStatement
+from province_node.store.records import LevelStatement
 
 NOW = 1_000_000
 

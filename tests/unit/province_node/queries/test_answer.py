@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from healthcode.errors import InvalidInputError, PreconditionError, SignatureError, UnavailableError
+from healthcode.policy.words import LevelReason
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.wire.answer import CodeStatus, decode_answer
 from healthcode.wire.claims import Level
 from healthcode.wire.code import decode_code
 from healthcode.wire.cose import Context, verify_sign1
 from healthcode.wire.question import QueryMode
-from province_node.store.records import LevelReason, LevelStatement
+from province_node.store.records import LevelStatement
 from tests.unit.province_node.queries.questions import answered, home, question, signed
 from tests.unit.province_node.world import HOME
 
