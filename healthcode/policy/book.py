@@ -5,9 +5,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from healthcode.errors import InvalidInputError
+from healthcode.policy.accountability import Appeals, Holds, LookUpLimits
+from healthcode.policy.checks import CheckRule
 from healthcode.policy.decide import Facts, Rule, RuleTable, Ruling
+from healthcode.policy.levels.rules import LevelRules
 from healthcode.policy.tier import Freshness
 from healthcode.policy.words import PlaceType, RiskLevel
 from healthcode.wire.claims import Presentation
@@ -28,7 +32,12 @@ NOTICE_SECONDS = 48 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy. Durations in seconds; `freshness_by_place` overrides `freshness`."""
+    """One policy. Durations in seconds; `freshness_by_place` overrides `freshness`.
+
+    `levels` is None in a policy of format 1: levels are stated, not derived. `checks` are empty where every place
+    checks. `holds`, `appeal` and `lookups` are None where the policy says nothing. `retention_seconds` is by the
+    kind of what is stored.
+    """
 
     version: str
     effective_from: int
@@ -40,10 +49,21 @@ class Policy:
     reuse_seconds: int
     area_default: RiskLevel
     rules: tuple[Rule, ...]
+    levels: LevelRules | None = None
+    checks: tuple[CheckRule, ...] = ()
+    holds: Holds | None = None
+    appeal: Appeals | None = None
+    lookups: LookUpLimits | None = None
+    retention_seconds: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     table: RuleTable = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", RuleTable(self.rules, self.area_default))
+
+    @property
+    def format(self) -> int:
+        """2 if levels are derived from evidence, else 1. A book of format 2 can have policies of both."""
+        return 1 if self.levels is None else 2
 
     def decide(self, facts: Facts) -> Ruling:
         """The ruling on these facts. Pure."""

@@ -44,6 +44,12 @@ class Rule:
     categories: frozenset[PersonCategory] | None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some facts do not match."""
+        conditions = (self.outcomes, self.levels, self.tiers, self.places, self.areas, self.categories)
+        return any(condition is not None for condition in conditions)
+
 
 @dataclass(frozen=True, slots=True)
 class Ruling:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -13,7 +14,7 @@ from healthcode.clock import parse_rfc3339
 from healthcode.errors import DecodeError, Reason
 from healthcode.strict_json import load_json
 
-__all__ = ["JsonModel", "Rfc3339", "format_number", "load_versioned", "parse_model", "write_json"]
+__all__ = ["JsonModel", "Rfc3339", "format_number", "known_words", "load_versioned", "parse_model", "write_json"]
 
 
 class JsonModel(BaseModel):
@@ -32,6 +33,7 @@ Rfc3339 = Annotated[int, BeforeValidator(_seconds)]
 """RFC 3339 text in the file, seconds since the epoch in the model."""
 
 _Model = TypeVar("_Model", bound=JsonModel)
+_Word = TypeVar("_Word", bound=StrEnum)
 
 
 def load_versioned(data: bytes, kind: str, *, newest: int, max_bytes: int) -> tuple[int, Any]:
@@ -69,14 +71,22 @@ def _read_format(data: bytes, kind: str, newest: int, max_bytes: int) -> tuple[i
     return int(found[1]), document
 
 
-def parse_model(document: Any, model: type[_Model]) -> _Model:
-    """A parsed JSON document as `model`. Raises DecodeError(document.field), which names the field."""
+def parse_model(document: Any, model: type[_Model], where: str = "") -> _Model:
+    """A parsed JSON document as `model`. Raises DecodeError(document.field), which names the field below `where`."""
     try:
         return model.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise DecodeError("document.field", f"{where}: {first['msg']}") from error
+        field = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise DecodeError("document.field", f"{where}{field}: {first['msg']}") from error
+
+
+def known_words(kind: type[_Word], written: Iterable[str] | None) -> frozenset[_Word] | None:
+    """The words of a condition that this version knows: an unknown word never matches. None if nothing is asked."""
+    if written is None:
+        return None
+    known = {word.value for word in kind}
+    return frozenset(kind(word) for word in written if word in known)
 
 
 def write_json(value: Mapping[str, Any]) -> bytes:

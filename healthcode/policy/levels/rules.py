@@ -1,4 +1,4 @@
-"""The part of a policy that makes levels from evidence: level rules, clearing, look-back and checks (format 2)."""
+"""The part of a policy that makes levels from evidence: level rules, clearing and look-back (format 2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from healthcode.policy.levels.evidence import EvidenceKind, Finding, TestMethod
 from healthcode.policy.words import LevelReason, RiskLevel
 from healthcode.wire.claims import Level
 
-__all__ = ["Clearing", "LevelRule", "LevelRules", "Need"]
+__all__ = ["SEVERITY", "Clearing", "LevelRule", "LevelRules", "Need"]
+
+SEVERITY: Mapping[Level, int] = MappingProxyType(
+    {Level.NO_ABNORMALITY: 0, Level.GREEN: 0, Level.PENDING: 1, Level.YELLOW: 2, Level.RED: 3}
+)
+"""Which of two levels is worse: the greater number. GREEN and NO_ABNORMALITY are equal (R4)."""
 
 
 class Need(StrEnum):
@@ -61,12 +66,23 @@ class LevelRule:
 class LevelRules:
     """What `derive` needs of a policy of format 2; a policy of format 1 has none.
 
-    `no_evidence` is by participant code, and "*" for the others.
+    `no_evidence` is by participant code, and "*" for the others. `unknown` has the ids of the rules that were left
+    out, because this version does not know one of their words.
     """
 
     rules: tuple[LevelRule, ...]
     lookback_seconds: int
     no_evidence: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
+    unknown: tuple[str, ...] = ()
+    by_kind: Mapping[EvidenceKind, tuple[tuple[int, LevelRule], ...]] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        """Sorts the rules by kind, each with its place in the order of all."""
+        numbered = tuple(enumerate(self.rules))
+        by_kind = {kind: tuple(each for each in numbered if each[1].kind is kind) for kind in EvidenceKind}
+        object.__setattr__(self, "by_kind", MappingProxyType(by_kind))
 
     def without_evidence(self, participant: str) -> Level:
         """The level of a holder about whom nothing counts; GREEN where the policy says nothing."""
