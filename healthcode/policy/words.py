@@ -5,9 +5,20 @@ A test compares them. Level, Presentation and HolderMatch are in `healthcode.wir
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
-__all__ = ["OUTAGES", "Decision", "LevelReason", "Outcome", "PersonCategory", "PlaceType", "RiskLevel"]
+__all__ = [
+    "OUTAGES",
+    "RISK_ORDER",
+    "Decision",
+    "LevelReason",
+    "Outcome",
+    "PersonCategory",
+    "PlaceType",
+    "RiskLevel",
+]
 
 
 class Outcome(StrEnum):
@@ -88,6 +99,11 @@ class RiskLevel(StrEnum):
     MEDIUM = "MEDIUM"
     HIGH = "HIGH"
 
+
+RISK_ORDER: Mapping[RiskLevel, int] = MappingProxyType(
+    {RiskLevel.LOW: 0, RiskLevel.MEDIUM: 1, RiskLevel.HIGH: 2}
+)
+"""Which of two risks is higher: the greater number."""
 
 OUTAGES = frozenset(
     {

@@ -97,6 +97,7 @@ class TrustView:
     warnings: tuple[str, ...] = field(default=())
     clock_evidence: ClockEvidence | None = None
     areas_version: int | None = None
+    areas_expires: int | None = None
     authorities: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     retirements: Mapping[str, Retirement] = field(default_factory=dict)
     held_back: Mapping[str, Reason] = field(default_factory=dict)

@@ -73,7 +73,7 @@ def render_verdict(trust: TrustUsed, found: Finding, context: CheckContext, now:
     proven = None if outcome in _UNPROVEN else claims
     if proven is not None and not answered:
         level = proven.level
-    area = view.areas.risk(context.area_code) if context.area_code else None
+    area = view.areas.risk(context.area_code, now) if context.area_code else None
     # an answer of the home is fresh, whatever the age of our own trust
     decisive_tier = TrustTier.FRESH if answered else tier
     ruling = policy.decide(

@@ -280,7 +280,7 @@ def test_the_key_of_areas_is_rotated(hall: Hall) -> None:
         hall.here("areas", "set", str(risk), *hall.key(name))
     result = client.refresh(int(time.time()))
     assert not result.rejected
-    assert result.view.areas.risk("310115") is RiskLevel.HIGH
+    assert result.view.areas.risk("310115", int(time.time())) is RiskLevel.HIGH
 
 
 def test_one_root_share_is_lost(hall: Hall) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 
@@ -14,6 +15,7 @@ from healthcode.policy.book_file import decode_policy, default_policy_bytes
 from healthcode.revocation.head import DayEntry, Head, decode_head, encode_head
 from healthcode.revocation.index import IndexScheme
 from healthcode.revocation.list import RevocationList, decode_list, encode_list
+from tests.world.level_rules import format_2
 
 REALM, ISSUER, DAY = "test-property", "31", 20_000
 SCHEME = IndexScheme(b"s" * 32, 5, DAY)
@@ -67,7 +69,10 @@ def test_a_hostile_head_is_refused_or_understood(data: bytes) -> None:
     assert decode_head(encode_head(head), realm=REALM, issuer=ISSUER) == head
 
 
-@given(st.one_of(st.binary(max_size=200), mutations(default_policy_bytes())))
+FORMAT_2 = json.dumps(format_2()).encode()
+
+
+@given(st.one_of(st.binary(max_size=200), mutations(default_policy_bytes()), mutations(FORMAT_2)))
 def test_a_hostile_policy_is_refused_or_rules(data: bytes) -> None:
     """Random and mutated documents: what is accepted has policies."""
     try:
@@ -82,6 +87,10 @@ def test_a_hostile_policy_is_refused_or_rules(data: bytes) -> None:
         st.binary(max_size=200),
         mutations(
             b'{"areas":{"310115":"HIGH"},"as_of":"2026-11-21T00:00:00Z","format":"healthcode/areas/1"}'
+        ),
+        mutations(
+            b'{"areas":{"310115":[{"from":"2026-11-20T00:00:00Z","risk":"HIGH","until":"2026-11-21T00:00:00Z"}]},'
+            b'"as_of":"2026-11-21T00:00:00Z","format":"healthcode/areas/2"}'
         ),
     )
 )

@@ -115,6 +115,7 @@ def view_of(
         earliest_expiry=min(_expiries(national, areas, issuers)),
         warnings=tuple(warnings),
         areas_version=None if areas is None else areas.version,
+        areas_expires=None if areas is None else areas.expires,
         authorities={
             code: (entry.chain[-1].seq, link_mark(entry.chain[-1])) for code, entry in entries.items()
         },

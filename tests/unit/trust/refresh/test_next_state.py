@@ -82,7 +82,7 @@ def test_area_risk_that_does_not_hold_leaves_the_last_good_one(
     realm.publish()
     result = refresh(client, realm)
     rejected(result, "areas", Reason.SIGNATURE_THRESHOLD)
-    assert result.view.areas.risk("310115") is RiskLevel.HIGH
+    assert result.view.areas.risk("310115", realm.now) is RiskLevel.HIGH
 
 
 def test_roots_are_followed_one_by_one(client: TrustClient, realm: SimulatedRealm, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from healthcode.errors import (
     SignatureError,
     TrustError,
 )
-from healthcode.policy.area import AreaRisk, encode_areas
+from healthcode.policy.area import AreaRisk, RiskInterval, encode_areas
 from healthcode.policy.words import RiskLevel
 from healthcode.trust.client import TrustClient
 from healthcode.trust.format.layout import metadata_file
@@ -78,7 +79,19 @@ def test_two_operators_set_the_risk_and_clients_see_it(
     )
     result = TrustClient(tmp_path / "trust", source).refresh(LATER)
     assert result.rejected == ()
-    assert result.view.areas.risk("310115") is RiskLevel.HIGH
+    assert result.view.areas.risk("310115", LATER) is RiskLevel.HIGH
+
+
+def test_a_risk_that_begins_in_the_past_is_declared_or_refused(
+    registry: Registry, store: AreaApprovalStore
+) -> None:
+    """A new interval of over 24 hours ago colours people for where they were: it needs the flag and an instrument."""
+    past = RiskInterval(RiskLevel.HIGH, LATER - 86_401)
+    with pytest.raises(InvalidInputError, match="310115 is HIGH from") as refused:
+        approve(registry, store, encode_areas(AreaRisk(LATER, intervals={"310115": (past,)})), "operator-1")
+    assert "areas.310115" in refused.value.fields
+    declared = replace(past, retroactive=True, instrument="No. 7")
+    approve(registry, store, encode_areas(AreaRisk(LATER, intervals={"310115": (declared,)})), "operator-1")
 
 
 def test_one_operator_twice_is_one_and_others_do_not_count(
