@@ -17,7 +17,7 @@ from healthcode.policy.levels.evidence import (
 )
 from healthcode.policy.levels.rules import SEVERITY, LevelRule, LevelRules, Need
 from healthcode.policy.levels.stays import stay_risk
-from healthcode.policy.words import LevelReason
+from healthcode.policy.words import LevelReason, RiskLevel
 from healthcode.wire.claims import Level
 
 __all__ = ["MIGRATED_RULE", "DerivedLevel", "Ground", "derive"]
@@ -136,7 +136,7 @@ def _ground(
         ends = starts + rule.lasts_seconds
         if item.until is not None and item.until < ends:
             ends = item.until
-    ends = min(ends, _seen_until(rules, item))
+    ends = min(ends, moment + rules.lookback_seconds + 1)
     cleared = False
     if rule.cleared_by is not None and tests:
         cleared_from = cleared_at(rule.cleared_by, tests, after=moment, starts=starts)
@@ -150,27 +150,36 @@ def _ground(
 
 def _matching(rules: LevelRules, item: Evidence, areas: AreaRisk) -> tuple[int, LevelRule, int] | None:
     """(its place in the order of all, the first rule that takes the item, when its ground starts)."""
+    if item.kind is EvidenceKind.AREA_STAY:
+        return _matching_stay(rules, item, areas)
     for place, rule in rules.by_kind[item.kind]:
-        if rule.findings is not None and item.finding not in rule.findings:
-            continue
-        if rule.methods is not None and item.method not in rule.methods:
-            continue
-        if rule.kind is not EvidenceKind.AREA_STAY:
+        if (rule.findings is None or item.finding in rule.findings) and (
+            rule.methods is None or item.method in rule.methods
+        ):
             return place, rule, item.observed_at
-        starts = _stay_starts(rule, item, areas)
-        if starts is not None:
-            return place, rule, starts
     return None
 
 
-def _stay_starts(rule: LevelRule, item: Evidence, areas: AreaRisk) -> int | None:
-    if item.stay_from is None or item.stay_to is None or item.stay_from >= item.stay_to:
+def _matching_stay(rules: LevelRules, item: Evidence, areas: AreaRisk) -> tuple[int, LevelRule, int] | None:
+    begin, end = item.stay_from, item.stay_to
+    if begin is None or end is None or begin >= end:
         return None
-    if rule.risks is None:
-        reached = item.stay_from + rule.stay_seconds
-        return reached if reached <= item.stay_to else None
-    found = stay_risk(areas.history(item.area), item.stay_from, item.stay_to, rule.stay_seconds)
-    return found[1] if found is not None and found[0] in rule.risks else None
+    history = areas.history(item.area)
+    risks: dict[int, tuple[RiskLevel, int] | None] = {}
+    for place, rule in rules.by_kind[item.kind]:
+        seconds = rule.stay_seconds
+        if rule.findings is not None or rule.methods is not None:
+            continue  # a stay has neither
+        if rule.risks is None:
+            if end - begin >= seconds:
+                return place, rule, begin + seconds
+            continue
+        if seconds not in risks:
+            risks[seconds] = stay_risk(history, begin, end, seconds)
+        found = risks[seconds]
+        if found is not None and found[0] in rule.risks:
+            return place, rule, found[1]
+    return None
 
 
 def _migrated(rules: LevelRules, item: Evidence) -> tuple[_Order, Ground] | None:
@@ -181,7 +190,8 @@ def _migrated(rules: LevelRules, item: Evidence) -> tuple[_Order, Ground] | None
     other = LevelReason.A8 if level is Level.RED else LevelReason.B6
     reason = LevelReason.__members__.get(item.reason or "", other)
     starts = item.observed_at
-    ends = min(starts + _MIGRATED_SECONDS if item.until is None else item.until, _seen_until(rules, item))
+    ends = starts + _MIGRATED_SECONDS if item.until is None else item.until
+    ends = min(ends, _moment(item) + rules.lookback_seconds + 1)
     if starts >= ends:
         return None
     order = (-SEVERITY[level], len(rules.rules), -starts, item.record, item.source)
@@ -201,11 +211,6 @@ def _has(item: Evidence, need: Need) -> bool:
 def _moment(item: Evidence) -> int:
     """When the fact was so; the end of a stay."""
     return item.observed_at if item.stay_to is None else item.stay_to
-
-
-def _seen_until(rules: LevelRules, item: Evidence) -> int:
-    """When the item is over `lookback_seconds` ago, and no longer looked at."""
-    return _moment(item) + rules.lookback_seconds + 1
 
 
 def _at(participant: str, level: Level) -> Level:

@@ -20,11 +20,16 @@ def stay_risk(
     None if no risk was in force for so long. Time at a higher risk counts for the lower ones too, so that an area
     that becomes worse never makes a stay better. The stay is [`stay_from`, `stay_to`).
     """
+    meeting = [
+        each for each in history if each.starts < stay_to and (each.ends is None or each.ends > stay_from)
+    ]
+    if not meeting:
+        return None
     overlaps: list[tuple[int, int]] = []
     for risk in _HIGHEST_FIRST:
         found = [
             (max(each.starts, stay_from), stay_to if each.ends is None else min(each.ends, stay_to))
-            for each in history
+            for each in meeting
             if each.risk is risk
         ]
         if found:
