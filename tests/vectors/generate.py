@@ -1,6 +1,6 @@
-"""Writes tests/vectors/wire and tests/vectors/trust, the same bytes each time; `--check` fails if anything differs.
+"""Writes tests/vectors/wire, trust and policy, the same bytes each time; `--check` fails if anything differs.
 
-Second implementations find the contents in tests/vectors/wire/README.md.
+Second implementations find the contents in tests/vectors/wire/README.md and tests/vectors/policy/README.md.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 from healthcode.clock import rfc3339
 from healthcode.identity.document import decode_document
 from healthcode.identity.name import mask_name
+from healthcode.policy.area import encode_areas
 from healthcode.revocation.index import ISSUABLE
 from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.wire.holder_tag import holder_tag
 from tests.simulator.realm import NOW
-from tests.vectors import code, exchange, revocation, verdict
+from tests.vectors import code, decisions, exchange, levels, revocation, verdict
 
 FOLDER = Path(__file__).parent
 PURPOSES = (KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION)
@@ -164,12 +165,45 @@ def documents() -> dict[str, dict[str, Any]]:
     }
 
 
+def policy_documents() -> dict[str, Any]:
+    """File name to content, of tests/vectors/policy."""
+    common = {"now": rfc3339(levels.NOW), "policy": "policy.json", "areas": "areas.json"}
+    facts = ["place_type", "area_code", "person_category"]
+    return {
+        "policy.json": levels.policy_file(),
+        **{name: json.loads(encode_areas(areas)) for name, areas in levels.FILES.items()},
+        "levels.json": {"policy": "policy.json", "levels": levels.levels()},
+        "decisions.json": {
+            **common,
+            "columns": ["outcome", "level", "trust_tier", *facts, "decision", "rule"],
+            "rows": decisions.decisions(),
+        },
+        "requirements.json": {
+            **common,
+            "columns": [*facts, "areas", "requirement", "rule"],
+            "rows": decisions.requirements(),
+        },
+        "unknown_words.json": {"policies": decisions.unknown_words()},
+        "malformed.json": decisions.malformed(),
+    }
+
+
+def _text(content: dict[str, Any]) -> bytes:
+    """Indented JSON; a table (`rows`) has one row a line."""
+    if "rows" not in content:
+        return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
+    head = json.dumps({name: value for name, value in content.items() if name != "rows"})
+    rows = ",\n ".join(json.dumps(row) for row in content["rows"])
+    return f'{head[:-1]}, "rows": [\n {rows}\n]}}\n'.encode()
+
+
 def files() -> dict[Path, bytes]:
     """Every generated file by its place below tests/vectors."""
     made = {
         Path("wire") / name: (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
         for name, content in documents().items()
     }
+    made.update({Path("policy") / name: _text(content) for name, content in policy_documents().items()})
     made.update({Path("trust") / path: data for path, data in verdict.realm().files.items()})
     return made
 
@@ -178,7 +212,7 @@ def present() -> set[Path]:
     """Every file that is there and was generated."""
     return {
         path.relative_to(FOLDER)
-        for folder in ("wire", "trust")
+        for folder in ("wire", "trust", "policy")
         for path in (FOLDER / folder).rglob("*")
         if path.is_file() and path.name != "README.md"
     }
