@@ -203,7 +203,7 @@ def _clearing() -> Iterator[Case]:
     again = [nucleic(left + n * DAY + 2 * HOUR) for n in (2, 3, 4)]
     yield Case("a-positive-sets-the-count-to-0", [*too_few, reset, *again[:2]], after_seven("RED"))
     yield Case("after-a-positive-the-count-begins-at-once", [*too_few, reset, *again], after_seven("GREEN"))
-    same = replace(reset, observed_at=three[2].observed_at)
+    same = nucleic(three[0].observed_at, F.POSITIVE)
     yield Case("positive-and-negative-of-one-second", [lived, *three, same], after_seven("RED"))
     held = replace(three[2], state=EvidenceState.HELD)
     yield Case("a-held-negative-clears-nothing", [*too_few, held], after_seven("RED"))
@@ -243,6 +243,9 @@ def _ties() -> Iterator[Case]:
     coming = item(K.CONTACT, NOW + 300, F.CLOSE)
     steps = [(NOW, "YELLOW", "L-B3-1"), (NOW + 300, "RED", "L-A4-1")]
     yield Case("an-item-a-little-in-the-future", [overlap, coming], steps)
+    ending = replace(second, observed_at=NOW + 300 - 7 * DAY)
+    steps = [(NOW, "RED", "L-A4-2"), (NOW + 300, "RED", "L-A4-1")]
+    yield Case("a-red-that-goes-on-where-another-ends", [ending, coming], steps)
 
 
 def _time() -> Iterator[Case]:

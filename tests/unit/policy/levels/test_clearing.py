@@ -26,7 +26,8 @@ TWO = Clearing(negative_tests=2, apart_seconds=24)
         ([(1, N), (2, P), (25, N)], None),
         ([(1, N), (2, P), (3, N), (27, N)], 27),  # after a positive the first negative counts at once
         ([(1, N), (25, P), (25, N)], None),  # in one second a positive outweighs a negative
-        ([(1, N), (25, P), (25, N), (26, N), (50, N)], 50),
+        ([(25, P), (25, N), (49, N)], None),
+        ([(25, P), (25, N), (26, N), (50, N)], 50),
         ([(1, N), (25, N), (26, P)], 25),  # a positive after the end is a fact of its own
     ],
 )
