@@ -12,11 +12,13 @@ __all__ = ["cleared_at", "clearing_tests"]
 
 def clearing_tests(items: Iterable[Evidence]) -> list[tuple[int, bool]]:
     """(sampled at, is negative) of the nucleic tests among `items`, in order; a positive before a negative of its second."""
-    return sorted(
+    tests = [
         (item.observed_at, item.finding is Finding.NEGATIVE)
         for item in items
         if item.kind is EvidenceKind.TEST and item.method is TestMethod.NUCLEIC and item.finding is not None
-    )
+    ]
+    tests.sort()
+    return tests
 
 
 def cleared_at(
