@@ -28,7 +28,13 @@ from healthcode.policy.tier import Freshness, TrustTier
 from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType, RiskLevel
 from healthcode.wire.claims import Level, Presentation
 
-__all__ = ["MAX_POLICY_BYTES", "NEWEST_POLICY_FORMAT", "decode_policy", "default_policy_bytes"]
+__all__ = [
+    "MAX_POLICY_BYTES",
+    "NEWEST_POLICY_FORMAT",
+    "decode_policy",
+    "default_policy_bytes",
+    "levels_policy_bytes",
+]
 
 NEWEST_POLICY_FORMAT = 2
 """This software reads `healthcode/policy/1` to `/N`. Nodes report it, and `propose` asks all of them."""
@@ -117,6 +123,11 @@ def decode_policy(data: bytes) -> PolicyBook:
 def default_policy_bytes() -> bytes:
     """The national default policy, with which a test realm starts."""
     return files("healthcode.policy").joinpath("national.json").read_bytes()
+
+
+def levels_policy_bytes() -> bytes:
+    """The first national policy that derives levels from evidence, in a file of format 2."""
+    return files("healthcode.policy").joinpath("national.2.json").read_bytes()
 
 
 def _policy(model: _PolicyModel, number: int) -> Policy:

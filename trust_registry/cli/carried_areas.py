@@ -92,7 +92,9 @@ def approve_carried_areas(
         purposes=frozenset({KeyPurpose.OPERATOR}),
         folder=None,
     )
-    signed = replace(carried, approval=add_approval(carried.approval, carried.root, key.private))
+    signed = replace(
+        carried, approval=add_approval(carried.approval, carried.risk, carried.root, key.private)
+    )
     with as_caller():
         save_file(out or path, encode_carried_areas(signed))
     return signed

@@ -17,7 +17,8 @@ from healthcode.cli.console import Command, json_option, print_result
 from healthcode.cli.parameter import ADDRESS, ENDPOINT, metrics_option
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError, InvalidInputError
-from healthcode.policy.book_file import decode_policy, default_policy_bytes
+from healthcode.policy.book_file import default_policy_bytes
+from healthcode.policy.lint.policy_lint import check_policy
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.owner import as_caller
@@ -209,7 +210,7 @@ def _read_policy(path: Path | None) -> bytes:
             data = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    decode_policy(data)
+    check_policy(data)
     return data
 
 

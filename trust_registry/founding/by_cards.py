@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, InvalidInputError, NotFoundError
-from healthcode.policy.book_file import decode_policy
+from healthcode.policy.lint.policy_lint import check_policy
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import save_file
 from healthcode.storage.reading import read_file
@@ -106,7 +106,7 @@ def prepare_founding(
         {card.name.casefold() for card in cards}
     ) != len(cards):
         raise InvalidInputError("two cards have one key or one name: each key holder has their own")
-    decode_policy(plan.policy)
+    check_policy(plan.policy)
     check_folder_is_new(folder)
     now = clock.now()
     create_folders(folder)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from healthcode.clock import Clock
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.policy.area import AreaRisk, encode_areas
+from healthcode.policy.lint.policy_lint import check_policy
 from healthcode.rpc.mtls.development_ca import issue_leaf, make_ca
 from healthcode.settings import split_address
 from healthcode.signing.keyfile import Cost
@@ -86,6 +87,7 @@ def draft_founding(
 
 def publish_founding(proposal: Proposal, folder: RegistryFolder, online: OnlineKeys, clock: Clock) -> str:
     """Publishes the signed first root and targets; returns the fingerprint of the root."""
+    check_policy(proposal.files[POLICY_PATH])
     Repository(folder, online, clock).found(
         proposal.metadata,
         RoleUpdate(1, proposal.companion, proposal.files),

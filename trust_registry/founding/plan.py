@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from healthcode.errors import ConfigurationError, InvalidInputError, Reason
 from healthcode.identity.realm import check_realm, is_test_realm
-from healthcode.policy.book_file import decode_policy
+from healthcode.policy.lint.policy_lint import check_policy
 from healthcode.signing.passphrase import check_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.format.json_files import ServiceEntry
@@ -61,7 +61,7 @@ class FoundingPlan:
                 raise InvalidInputError(f"two {what} keys have one key holder: give each to another person")
             for key_holder in key_holders:
                 check_passphrase(key_holder.passphrase.decode(), key_holder.key_name)
-        decode_policy(self.policy)
+        check_policy(self.policy)
 
 
 def check_thresholds(

@@ -11,6 +11,7 @@ from typing import Literal
 from healthcode.errors import ConflictError, InvalidInputError, PreconditionError, Reason
 from healthcode.policy.book import check_freshness, check_notice
 from healthcode.policy.book_file import decode_policy
+from healthcode.policy.lint.policy_lint import check_policy
 from healthcode.trust.format.json_files import (
     MAX_LINKS,
     ParticipantEntry,
@@ -118,9 +119,10 @@ def _admission_title(joins: Sequence[Join], published: Published) -> str:
 def draft_policy(repository: Repository, store: ProposalStore, policy: bytes) -> Proposal:
     """Proposes another policy/national.json.
 
-    Raises DecodeError if it is no policy, InvalidInputError if it changes the next 48 hours and is
-    no emergency, or if trust would become STALE between two signatures; and as check_readers.
+    Raises InvalidInputError if it is no policy, has an unknown word or breaks a rule of lint; if it changes the
+    next 48 hours and is no emergency; or if trust would become STALE between two signatures; and as check_readers.
     """
+    check_policy(policy)
     book = decode_policy(policy)
     with repository.transaction() as transaction:
         present = transaction.current.file(transaction.current.targets, POLICY_PATH)

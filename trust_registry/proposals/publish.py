@@ -20,7 +20,7 @@ from trust_registry.participants.checks import check_authority_publication, chec
 from trust_registry.participants.file_formats import check_readers
 from trust_registry.proposals.in_force import InForce
 from trust_registry.proposals.proposal import Proposal, ProposalState, ProposalStore
-from trust_registry.proposals.signed_documents import state_of
+from trust_registry.proposals.signed_documents import check_policy_file, state_of
 from trust_registry.tree.current import LIMITS, Published
 from trust_registry.tree.lost_versions import check_nothing_lost
 from trust_registry.tree.repository import Repository
@@ -68,7 +68,7 @@ def publish_signed(transaction: Transaction, proposal: Proposal) -> Receipt:
     """Publishes a proposal that has its signatures; durable when it returns.
 
     Raises SignatureError (SIGNATURE_THRESHOLD) if it lacks some, PreconditionError (TRUST_ROLLBACK) if
-    nodes have a newer version, and as check_national.
+    nodes have a newer version, and as check_policy_file and check_national.
     """
     check_nothing_lost(transaction.current, *_roles_of(proposal))
     if proposal.role == "root":
@@ -118,6 +118,7 @@ def _targets_updates(
 ) -> dict[str, RoleUpdate]:
     """The update of targets, and of areas if targets names another key for it."""
     published = transaction.current
+    check_policy_file(changed, published)
     files = {
         path: changed.get(path) or published.file(published.targets, path)
         for path in (PARTICIPANTS_PATH, POLICY_PATH)

@@ -15,6 +15,7 @@ from trust_registry.proposals.in_force import InForce
 from trust_registry.proposals.proposal import Proposal, ProposalState, ProposalStore
 from trust_registry.proposals.publish import check_open, publish_signed
 from trust_registry.proposals.signed_documents import (
+    check_policy_file,
     signed_documents,
     state_of,
     verify_files,
@@ -41,9 +42,10 @@ def add_signature(proposal: Proposal, in_force: InForce | None, key: PrivateKey)
     """The proposal with this key's signature on each document that it may sign.
 
     Raises PermissionDeniedError (METHOD_NOT_ALLOWED) if no root names the key, ConflictError
-    (ALREADY_SIGNED | PROPOSAL_STALE), and as verify_files.
+    (ALREADY_SIGNED | PROPOSAL_STALE), and as verify_files and check_policy_file.
     """
     verify_files(proposal, in_force)
+    check_policy_file(proposal.files, in_force)
     if in_force is not None:
         check_open(proposal, in_force)
     documents = signed_documents(proposal, in_force)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from healthcode.errors import ConflictError, DecodeError, InvalidInputError, Reason
+from healthcode.policy.lint.policy_lint import check_policy
 from healthcode.strict_json import load_json
+from healthcode.trust.format.layout import POLICY_PATH
 from healthcode.trust.format.metadata import Metadata, Root, Targets, decode_metadata, target_of, to_bytes
 from healthcode.trust.format.metadata_fields import is_new_bootstrap
 from healthcode.trust.format.tuf_keys import public_of
@@ -20,6 +22,7 @@ from trust_registry.tree.current import LIMITS
 __all__ = [
     "SignedDocument",
     "changes_of",
+    "check_policy_file",
     "signed_documents",
     "state_of",
     "verify_files",
@@ -176,6 +179,14 @@ def verify_files(proposal: Proposal, in_force: InForce | None) -> None:
             "force: make the proposal again",
             reason=Reason.PROPOSAL_STALE,
         )
+
+
+def check_policy_file(files: Mapping[str, bytes], in_force: InForce | None) -> None:
+    """Refuses a new policy with an unknown word, or one that lint refuses. Raises InvalidInputError."""
+    policy = files.get(POLICY_PATH)
+    # a policy that is in force already must not stop every other proposal
+    if policy is not None and (in_force is None or policy != in_force.file(in_force.targets, POLICY_PATH)):
+        check_policy(policy)
 
 
 def verify_same(proposal: Proposal, other: Proposal) -> None:

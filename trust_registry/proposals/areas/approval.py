@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from healthcode.clock import rfc3339
 from healthcode.errors import ConflictError, HealthcodeError, InvalidInputError, PermissionDeniedError, Reason
-from healthcode.policy.area import AreaRisk, decode_areas, encode_areas, undeclared_past
+from healthcode.policy.area import AreaRisk, decode_areas, encode_areas
+from healthcode.policy.lint.areas_lint import check_written_areas
 from healthcode.signing.ed25519 import PrivateKey, verify
 from healthcode.storage.files import save_file
 from healthcode.storage.reading import read_file
@@ -126,14 +127,12 @@ class AreaApprovalStore:
 def check_areas(data: bytes, published: Published, now: int) -> AreaApproval:
     """An approval of `data` without signatures, not kept.
 
-    Raises DecodeError if `data` is no area risk; ConflictError (PROPOSAL_STALE) if it is published already;
-    InvalidInputError if its `as_of` is in the future, or not later than the published one, or if a new interval
-    begins more than 24 hours before `as_of` without `retroactive` and an instrument; and as check_readers.
+    Raises InvalidInputError if `data` is no area risk, or lint refuses it; if its `as_of` is in the future, or not
+    later than the published one; and as check_readers. Raises ConflictError (PROPOSAL_STALE) if it is published already.
     """
-    areas = decode_areas(data)
+    check_written_areas(data, published_areas(published))
     approval = AreaApproval(realm=published.realm, risk=base64.b64encode(data).decode())
-    before = decode_areas(published_areas(published))
-    current = before.as_of or 0
+    current = decode_areas(published_areas(published)).as_of or 0
     if data == published_areas(published):
         raise ConflictError("exactly these areas are published already", reason=Reason.PROPOSAL_STALE)
     # the order by as_of makes an approval usable once: a used one is never later than the published areas
@@ -148,13 +147,6 @@ def check_areas(data: bytes, published: Published, now: int) -> AreaApproval:
             f"as_of is {rfc3339(approval.as_of)}, which is in the future", fields={"as_of": "in the future"}
         )
     check_readers(published, "areas", data)
-    # a risk that begins in the past colours people for where they have been: it is said aloud, and why
-    for code, interval in undeclared_past(areas, before):
-        raise InvalidInputError(
-            f"area {code} is {interval.risk} from {rfc3339(interval.starts)}, more than 24 hours before as_of: "
-            "correct `from`, or set `retroactive` to true and name the instrument",
-            fields={f"areas.{code}": "begins in the past without retroactive and instrument"},
-        )
     return approval
 
 
@@ -164,12 +156,13 @@ def area_changes(data: bytes, before: bytes) -> list[Change]:
     return differences(old, new, "risk.json")
 
 
-def add_approval(approval: AreaApproval, root: Root, key: PrivateKey) -> AreaApproval:
+def add_approval(approval: AreaApproval, before: bytes, root: Root, key: PrivateKey) -> AreaApproval:
     """The approval with one more operator's signature, not kept; `root` names the operators.
 
-    Raises PermissionDeniedError if the key is not an operator's; ConflictError
-    (ALREADY_SIGNED) if it has approved already.
+    `before` is the areas/risk.json in force. Raises InvalidInputError as check_areas; PermissionDeniedError
+    if the key is not an operator's; ConflictError (ALREADY_SIGNED) if it has approved already.
     """
+    check_written_areas(approval.data, before)
     keyid = tuf_key(key.public).keyid
     if key.public not in _operators(root):
         raise PermissionDeniedError("this is not an operator's key: operators approve area risk")

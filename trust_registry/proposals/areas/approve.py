@@ -55,7 +55,8 @@ def approve_areas(
     """
     with repository.transaction() as transaction:
         approval = store.find(check_areas(data, transaction.current, transaction.now))
-        return _keep(transaction, store, add_approval(approval, transaction.current.root.signed, key))
+        root, before = transaction.current.root.signed, published_areas(transaction.current)
+        return _keep(transaction, store, add_approval(approval, before, root, key))
 
 
 def take_approvals(

@@ -1,0 +1,94 @@
+"""What is wrong with a file of area risk, before operators approve it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from healthcode.clock import rfc3339
+from healthcode.errors import DecodeError
+from healthcode.identity.participant import PARTICIPANTS
+from healthcode.policy.area import (
+    MAX_AREAS_BYTES,
+    AreaRisk,
+    RiskInterval,
+    decode_areas,
+    is_area_code,
+    undeclared_past,
+)
+from healthcode.policy.lint.areas_form import AreasForm1, AreasForm2
+from healthcode.policy.lint.problem import Problem, Severity, check_problems
+from healthcode.policy.lint.written_model import WrittenModel, find_unknown
+from healthcode.strict_json import load_json
+
+__all__ = ["PROVINCES", "check_written_areas", "lint_areas"]
+
+PROVINCES = frozenset(PARTICIPANTS) - {"00", "66"}
+"""The first two digits of GB/T 2260 codes. 00 and 66 are participants, but no codes of areas."""
+_FORMS: Mapping[str, type[WrittenModel]] = {
+    "healthcode/areas/1": AreasForm1,
+    "healthcode/areas/2": AreasForm2,
+}
+
+
+def check_written_areas(data: bytes, before: bytes) -> None:
+    """Refuses areas that must not be signed; `before` is the file in force.
+
+    Raises InvalidInputError, which names each error.
+    """
+    check_problems("areas/risk.json", lint_areas(data, before))
+
+
+def lint_areas(data: bytes, before: bytes | None = None) -> list[Problem]:
+    """The problems of a file of area risk. Without `before`, every interval counts as new."""
+    try:
+        document = load_json(data, MAX_AREAS_BYTES)
+    except DecodeError as error:
+        return [Problem("", error.message)]
+    name = document.get("format") if isinstance(document, Mapping) else None
+    form = _FORMS.get(name) if isinstance(name, str) else None
+    if form is None:
+        return [Problem("format", f"{name!r} is none of {', '.join(_FORMS)}")]
+    problems = [*find_unknown(form, document), *_lint_codes(document.get("areas"))]
+    if problems:
+        return problems
+    try:
+        areas = decode_areas(data)
+    except DecodeError as error:
+        return [Problem("areas", error.message)]
+    published = AreaRisk() if before is None else decode_areas(before)
+    return [
+        *(_lint_past(code, interval) for code, interval in undeclared_past(areas, published)),
+        *(problem for code in areas.intervals for problem in _lint_intervals(code, areas.history(code))),
+    ]
+
+
+def _lint_codes(areas: Any) -> Iterator[Problem]:
+    for code in areas if isinstance(areas, Mapping) else ():
+        if not is_area_code(code):
+            yield Problem(f"areas.{code}", "is not the six digits of an area in GB/T 2260")
+        elif code[:2] not in PROVINCES:
+            yield Problem(
+                f"areas.{code}", f"no province has the code {code[:2]}: look the area up in GB/T 2260"
+            )
+
+
+def _lint_past(code: str, interval: RiskInterval) -> Problem:
+    # a risk that begins in the past colours people for where they have been: it is said aloud, and why
+    return Problem(
+        f"areas.{code}",
+        f"{code} is {interval.risk} from {rfc3339(interval.starts)}, more than 24 hours before as_of: correct `from`, "
+        "or set `retroactive` to true and name the `instrument`",
+    )
+
+
+def _lint_intervals(code: str, history: Sequence[RiskInterval]) -> Iterator[Problem]:
+    for interval in history:
+        if interval.ends is not None and interval.ends <= interval.starts:
+            text = f"{interval.risk} until {rfc3339(interval.ends)} ends before it begins"
+            yield Problem(f"areas.{code}", text)
+    for one, other in pairwise(sorted(history, key=lambda each: each.starts)):
+        if one.ends is None or one.ends > other.starts:
+            text = f"{one.risk} and {other.risk} overlap from {rfc3339(other.starts)}: the higher one counts"
+            yield Problem(f"areas.{code}", text, Severity.WARNING)
