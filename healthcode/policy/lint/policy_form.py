@@ -76,7 +76,7 @@ class PolicyForm1(WrittenModel):
 
 
 class EvidenceForm(WrittenModel):
-    """One item of evidence in an example, or in a file for `policy explain`."""
+    """One item of evidence in an example, or in a file for `policy explain`; the names are those of the RPC."""
 
     source: _Text
     record: _Text
@@ -86,9 +86,9 @@ class EvidenceForm(WrittenModel):
     method: _Method | None = None
     observed_at: Rfc3339 | None = None
     known_at: Rfc3339 | None = None
-    area: str = ""
-    stay_from: Annotated[Rfc3339 | None, Field(alias="from")] = None
-    stay_to: Annotated[Rfc3339 | None, Field(alias="to")] = None
+    area_code: Annotated[str, Field(pattern=r"^([0-9]{6})?$")] = ""
+    stay_from: Rfc3339 | None = None
+    stay_to: Rfc3339 | None = None
     until: Rfc3339 | None = None
     instrument: str = ""
     port_of_entry: str = ""

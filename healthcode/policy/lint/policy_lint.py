@@ -8,10 +8,12 @@ from typing import Any
 from healthcode.errors import DecodeError
 from healthcode.policy.book import Policy
 from healthcode.policy.book_file import MAX_POLICY_BYTES, decode_policy
+from healthcode.policy.lint.example import lint_example
 from healthcode.policy.lint.level_lint import lint_levels
 from healthcode.policy.lint.policy_form import BookForm, PolicyForm1, PolicyForm2
 from healthcode.policy.lint.problem import Problem, Severity, check_problems, placed
 from healthcode.policy.lint.table_lint import lint_checks, lint_places
+from healthcode.policy.lint.witness import lint_witnesses
 from healthcode.policy.lint.written_model import find_unknown
 from healthcode.strict_json import load_json
 
@@ -64,5 +66,9 @@ def _lint(policy: Policy, written: Mapping[str, Any]) -> Iterator[Problem]:
         yield from lint_places(policy, written["places"], hospital=Severity.WARNING)
         return
     yield from lint_levels(written)
+    yield from lint_witnesses(policy.levels)
+    for rule in written["levels"]:
+        for number, example in enumerate(rule.get("examples", ())):
+            yield from placed(f"levels[{rule['id']}].examples[{number}]", lint_example(example))
     yield from lint_checks(written["checks"])
     yield from lint_places(policy, written["places"], hospital=Severity.ERROR)

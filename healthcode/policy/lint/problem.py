@@ -36,7 +36,12 @@ class Problem:
 def placed(path: str, problems: Iterable[Problem]) -> list[Problem]:
     """The problems of a part, as problems of the file: `path` leads to the part."""
     return [
-        Problem(f"{path}.{each.path}" if each.path else path, each.text, each.severity) for each in problems
+        Problem(
+            f"{path}{'' if each.path.startswith('[') else '.'}{each.path}" if each.path else path,
+            each.text,
+            each.severity,
+        )
+        for each in problems
     ]
 
 

@@ -26,8 +26,12 @@ def national() -> Written:
 
 def errors(written: Any) -> dict[str, str]:
     """The errors of a file by path, below its first policy."""
-    found = lint_policy(json.dumps(written).encode())
-    return {each.path.split("].", 1)[-1]: each.text for each in found if each.severity is Severity.ERROR}
+    found: dict[str, str] = {}
+    for each in lint_policy(json.dumps(written).encode()):
+        if each.severity is Severity.ERROR:
+            path = each.path.split("].", 1)[-1]
+            found[path] = f"{found.get(path, '')}{each.text}; "
+    return found
 
 
 def changed(change: Callable[[Written], object]) -> Written:
