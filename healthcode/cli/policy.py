@@ -22,9 +22,19 @@ __all__ = ["policy"]
 _CONDITIONS = ("outcomes", "levels", "tiers", "places", "areas", "categories")
 
 
-@click.group(cls=CommandGroup, examples="healthcode policy show")
+@click.group(
+    cls=CommandGroup,
+    lazy={name: f"healthcode.cli.policy_file:{name}" for name in ("diff", "explain", "lint", "test")},
+    examples="""
+    healthcode policy show
+    # a new policy, before people sign it
+    healthcode policy lint national.json
+    healthcode policy test national.json
+    healthcode policy diff national.json
+    """,
+)
 def policy() -> None:
-    """Show the policy in force and upcoming policies."""
+    """Show the policy in force; check, test and compare a new one; explain a level."""
 
 
 @policy.command(
