@@ -73,8 +73,8 @@ def _lint_item(item: EvidenceForm) -> Iterator[Problem]:
             f"{item.finding} is no finding of {kind}; it has {', '.join(sorted(FINDINGS[kind])) or 'none'}",
         )
     if kind is EvidenceKind.AREA_STAY:
-        if item.stay_from is None or item.stay_to is None or not item.area_code:
-            yield Problem("", "a stay needs area_code, stay_from and stay_to")
+        if item.stay_from is None or item.stay_to is None or not item.area:
+            yield Problem("", "a stay needs area, from and to")
     elif item.observed_at is None:
         yield Problem("observed_at", "is missing")
     if (kind is EvidenceKind.TEST) != (item.method is not None):
@@ -97,7 +97,7 @@ def _item(form: EvidenceForm) -> Evidence:
         known_at=observed_at if form.known_at is None else form.known_at,
         finding=None if form.finding is None else Finding(form.finding),
         method=None if form.method is None else TestMethod(form.method),
-        area=form.area_code,
+        area=form.area,
         stay_from=form.stay_from,
         stay_to=form.stay_to,
         until=form.until,
@@ -119,7 +119,7 @@ def run_examples(policy: Policy, written: Mapping[str, Any]) -> Iterator[Example
             example = Example.model_validate(given)
             areas = _areas(given.get("areas"))
             evidence = evidence_of(given["evidence"])
-            found = derive(policy.levels, evidence, areas, example.at, participant=example.participant)
+            found = derive(policy.levels, evidence, areas, example.at, participant=example.home)
             derived = (str(found.level), "" if found.ground is None else found.ground.rule)
             yield ExampleResult(rule["id"], example.note, (example.level, example.rule or ""), derived)
 

@@ -76,7 +76,7 @@ class PolicyForm1(WrittenModel):
 
 
 class EvidenceForm(WrittenModel):
-    """One item of evidence in an example, or in a file for `policy explain`; the names are those of the RPC."""
+    """One item of evidence in an example, or in a file for `policy explain`."""
 
     source: _Text
     record: _Text
@@ -86,9 +86,9 @@ class EvidenceForm(WrittenModel):
     method: _Method | None = None
     observed_at: Rfc3339 | None = None
     known_at: Rfc3339 | None = None
-    area_code: Annotated[str, Field(pattern=r"^([0-9]{6})?$")] = ""
-    stay_from: Rfc3339 | None = None
-    stay_to: Rfc3339 | None = None
+    area: Annotated[str, Field(pattern=r"^([0-9]{6})?$")] = ""
+    stay_from: Annotated[Rfc3339 | None, Field(alias="from")] = None
+    stay_to: Annotated[Rfc3339 | None, Field(alias="to")] = None
     until: Rfc3339 | None = None
     instrument: str = ""
     port_of_entry: str = ""
@@ -103,7 +103,7 @@ class Example(WrittenModel):
 
     note: _Text
     at: Rfc3339
-    participant: Annotated[str, Field(pattern=r"^[0-9]{2}$")] = "44"
+    home: Annotated[str, Field(pattern=r"^[0-9]{2}$")] = "44"
     areas: dict[str, Any] = Field(default_factory=dict)
     evidence: list[EvidenceForm]
     level: _Level

@@ -47,7 +47,7 @@ def item(**changes: Any) -> dict[str, Any]:
         ([item(method=None)], "[0].method"),
         ([item(observed_at=None)], "[0].observed_at: is missing"),
         ([item(observed_at="2027-02-30T00:00:00Z")], "day is out of range"),
-        ([item(kind="AREA_STAY", finding=None, method=None)], "[0]: a stay needs area_code"),
+        ([item(kind="AREA_STAY", finding=None, method=None)], "[0]: a stay needs area"),
     ],
 )
 def test_a_slip_in_evidence_is_named(items: Any, told: str) -> None:
@@ -57,8 +57,8 @@ def test_a_slip_in_evidence_is_named(items: Any, told: str) -> None:
 
 def test_a_stay_is_observed_at_its_end() -> None:
     """As derive has it."""
-    stay = item(kind="AREA_STAY", finding=None, method=None, observed_at=None, area_code="310115")
-    stay |= {"stay_from": "2027-01-01T00:00:00Z", "stay_to": "2027-01-01T01:00:00Z"}
+    stay = item(kind="AREA_STAY", finding=None, method=None, observed_at=None, area="310115")
+    stay |= {"from": "2027-01-01T00:00:00Z", "to": "2027-01-01T01:00:00Z"}
     assert lint_evidence([stay]) == []
     (found,) = evidence_of([stay])
     assert (found.observed_at, found.area) == (found.stay_to, "310115")
