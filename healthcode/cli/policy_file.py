@@ -145,8 +145,11 @@ def diff(files: tuple[Path, ...], folder: Path, as_json: bool) -> None:
     """Show what a new policy changes: a sentence, the decisions that flip, the level rules, whose level comes back."""
     if len(files) > 2:
         raise click.UsageError("give one file, or two: the old and the new")
-    new = _read_policy(files[-1])
-    old = _read_policy(files[0]) if len(files) == 2 else open_trust(folder).view.policy
+    new = read_named(files[-1], MAX_POLICY_BYTES)
+    if len(files) == 2:
+        old = read_named(files[0], MAX_POLICY_BYTES)
+    else:
+        old = open_trust(folder).state.files.national.policy
     changes = find_policy_changes(old, new)
     data = {"changes": [each.to_dict() for each in changes]}
     print_result(data, as_json=as_json, table=lambda _: _text(policy_lines(changes)))

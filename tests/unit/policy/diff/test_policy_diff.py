@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from healthcode.policy.book import PolicyBook
-from healthcode.policy.book_file import decode_policy, default_policy_bytes, levels_policy_bytes
+from healthcode.policy.book_file import default_policy_bytes, levels_policy_bytes
 from healthcode.policy.diff.policy_diff import PolicyChange, find_policy_changes, policy_lines
 
 Written = dict[str, Any]
@@ -26,12 +25,12 @@ def following(**changes: Any) -> tuple[Written, Written]:
     return written, coming
 
 
-def book(written: Written) -> PolicyBook:
-    return decode_policy(json.dumps(written).encode())
+def encoded(written: Written) -> bytes:
+    return json.dumps(written, ensure_ascii=False).encode()
 
 
 def the_change(written: Written) -> PolicyChange:
-    (found,) = find_policy_changes(decode_policy(levels_policy_bytes()), book(written))
+    (found,) = find_policy_changes(levels_policy_bytes(), encoded(written))
     return found
 
 
@@ -42,8 +41,8 @@ def row(policy: Written, name: str, table: str = "levels") -> Written:
 
 def test_the_same_policies_change_nothing() -> None:
     """However they are written."""
-    old = decode_policy(default_policy_bytes())
-    assert find_policy_changes(old, book(json.loads(default_policy_bytes()))) == []
+    old = default_policy_bytes()
+    assert find_policy_changes(old, encoded(json.loads(old))) == []
     assert policy_lines([]) == ["Nothing changes."]
 
 
@@ -102,8 +101,9 @@ def test_evidence_that_had_no_rule_or_a_milder_one_is_told() -> None:
     assert any(each.startswith("L-B3-1 is gone: CONTACT OVERLAP makes YELLOW") for each in overlap.rules)
     # and back again: what had no rule has one
     old, _ = following()
-    old["policies"][0]["levels"].remove(row(old["policies"][0], "L-B3-1"))
-    (change,) = find_policy_changes(PolicyBook(book(old).policies[:1]), book(old))
+    policy = old["policies"][0]
+    policy["levels"].remove(row(policy, "L-B3-1"))
+    (change,) = find_policy_changes(encoded({**old, "policies": [policy]}), encoded(old))
     assert change.levels.revived == (
         "CONTACT OVERLAP → YELLOW (L-B3-1): evidence of the last 14 days had no rule",
     )
@@ -121,7 +121,7 @@ def test_a_milder_policy_revives_nothing() -> None:
 
 def test_the_upgrade_from_format_1_is_told() -> None:
     """Levels that were stated become orders, and hospitals refuse nobody any more."""
-    changes = find_policy_changes(decode_policy(default_policy_bytes()), decode_policy(levels_policy_bytes()))
+    changes = find_policy_changes(default_policy_bytes(), levels_policy_bytes())
     lines = "\n".join(policy_lines(changes))
     assert "levels are derived from evidence from now on, by 15 rules" in lines
     assert "levels that were stated become orders with an end" in lines
@@ -135,6 +135,25 @@ def test_an_emergency_and_a_first_policy_say_so() -> None:
     """An emergency shortens the notice, so it stands in the sentence."""
     written, _ = following(emergency=True)
     assert "AS AN EMERGENCY" in the_change(written).sentence
-    (first,) = find_policy_changes(None, decode_policy(levels_policy_bytes()))
+    (first,) = find_policy_changes(None, levels_policy_bytes())
     assert first.sentence.endswith("nothing is in force before it.")
     assert json.dumps(first.to_dict())
+
+
+def test_a_change_of_words_alone_is_told() -> None:
+    """People read the remedies and texts, and no decision shows that they changed."""
+    written, coming = following()
+    row(coming, "N-RED-1", "places")["remedy_zh"] = "请回家。"
+    row(coming, "L-A1-1")["text"] = "Other words."
+    change = the_change(written)
+    assert [each.split(":")[0] for each in change.texts] == ["N-RED-1 remedy_zh", "L-A1-1 text"]
+    assert change.texts[0].endswith("→ '请回家。'")
+    assert "2 texts in other words" in change.sentence
+
+
+def test_a_policy_in_force_that_is_edited_is_called_so() -> None:
+    """The same version with other content is no new policy."""
+    written = national()
+    written["policies"][0]["reuse_seconds"] = 60
+    change = the_change(written)
+    assert change.sentence == ("Policy 27.1 IS CHANGED, and begins 2020-01-01T00:00:00Z: 1 other change.")
