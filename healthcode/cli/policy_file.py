@@ -12,6 +12,7 @@ from rich.text import Text
 
 from healthcode.cli.console import EXIT_REFUSED, Command, details, exit_with, json_option, print_result, rows
 from healthcode.cli.folder import open_trust, trust_option
+from healthcode.cli.table import lines
 from healthcode.clock import SystemClock, parse_rfc3339, rfc3339
 from healthcode.errors import DecodeError, InvalidInputError
 from healthcode.policy.area import MAX_AREAS_BYTES, AreaRisk, decode_areas
@@ -79,16 +80,13 @@ def _print_problems(file: Path, problems: Sequence[Problem], *, as_json: bool) -
 
 
 def _problem_table(data: Mapping[str, Any]) -> RenderableType:
-    lines = [
+    found = [
         Text.assemble(
-            (each["severity"], _STYLES[Severity(each["severity"])]),
-            f" {each['path']}: {each['text']}",
-            no_wrap=True,
-            overflow="ignore",
+            (each["severity"], _STYLES[Severity(each["severity"])]), f" {each['path']}: {each['text']}"
         )
         for each in data["problems"]
     ]
-    return Group(*lines, _text([f"{data['file']}: {data['errors']} errors, {data['warnings']} warnings"]))
+    return lines([*found, f"{data['file']}: {data['errors']} errors, {data['warnings']} warnings"])
 
 
 @click.command(
@@ -109,7 +107,7 @@ def test(file: Path, as_json: bool) -> None:
     if problems:
         _print_problems(file, problems, as_json=as_json)
     written = {each["version"]: each for each in load_json(data, MAX_POLICY_BYTES)["policies"]}
-    lines = [
+    results = [
         {
             "policy": policy.version,
             "rule": each.of,
@@ -121,10 +119,10 @@ def test(file: Path, as_json: bool) -> None:
         for policy in decode_policy(data).policies
         for each in run_examples(policy, written[policy.version])
     ]
-    failed = sum(not line["met"] for line in lines)
-    shown = {"file": str(file), "examples": len(lines), "failed": failed, "results": lines}
+    failed = sum(not result["met"] for result in results)
+    shown = {"file": str(file), "examples": len(results), "failed": failed, "results": results}
     columns = ("policy", "rule", "example", "met", "expected", "derived")
-    title = f"{len(lines)} examples, {failed} not met"
+    title = f"{len(results)} examples, {failed} not met"
     print_result(shown, as_json=as_json, table=lambda each: rows(columns, each["results"], title=title))
     if failed:
         exit_with(EXIT_REFUSED)
@@ -152,11 +150,7 @@ def diff(files: tuple[Path, ...], folder: Path, as_json: bool) -> None:
         old = open_trust(folder).state.files.national.policy
     changes = find_policy_changes(old, new)
     data = {"changes": [each.to_dict() for each in changes]}
-    print_result(data, as_json=as_json, table=lambda _: _text(policy_lines(changes)))
-
-
-def _text(lines: Sequence[str]) -> Text:
-    return Text("\n".join(lines), no_wrap=True, overflow="ignore")
+    print_result(data, as_json=as_json, table=lambda _: lines(policy_lines(changes)))
 
 
 def _read_policy(file: Path) -> PolicyBook:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["details", "rows"]
+__all__ = ["details", "lines", "rows"]
 
 
 def details(data: Mapping[str, Any]) -> Table:
@@ -23,6 +23,12 @@ def details(data: Mapping[str, Any]) -> Table:
     for name, cell in zip(data, cells, strict=True):
         table.add_row(Text(name.replace("_", " ")), cell)
     return table
+
+
+def lines(texts: Iterable[str | Text]) -> RenderableType:
+    """A line for each text, however long: nothing wraps, so that a line can be searched and copied."""
+    # rich joins several Texts into one that wraps, so each is in a group
+    return Group(*(Text.assemble(text, no_wrap=True, overflow="ignore") for text in texts))
 
 
 def rows(

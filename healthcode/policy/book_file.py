@@ -33,7 +33,6 @@ __all__ = [
     "NEWEST_POLICY_FORMAT",
     "decode_policy",
     "default_policy_bytes",
-    "levels_policy_bytes",
 ]
 
 NEWEST_POLICY_FORMAT = 2
@@ -123,11 +122,6 @@ def decode_policy(data: bytes) -> PolicyBook:
 def default_policy_bytes() -> bytes:
     """The national default policy, with which a test realm starts."""
     return files("healthcode.policy").joinpath("national.json").read_bytes()
-
-
-def levels_policy_bytes() -> bytes:
-    """The first national policy that derives levels from evidence, in a file of format 2."""
-    return files("healthcode.policy").joinpath("national.2.json").read_bytes()
 
 
 def _policy(model: _PolicyModel, number: int) -> Policy:

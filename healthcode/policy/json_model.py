@@ -14,7 +14,15 @@ from healthcode.clock import parse_rfc3339
 from healthcode.errors import DecodeError, Reason
 from healthcode.strict_json import load_json
 
-__all__ = ["JsonModel", "Rfc3339", "format_number", "known_words", "load_versioned", "parse_model", "write_json"]
+__all__ = [
+    "JsonModel",
+    "Rfc3339",
+    "format_number",
+    "known_words",
+    "load_versioned",
+    "parse_model",
+    "write_json",
+]
 
 
 class JsonModel(BaseModel):

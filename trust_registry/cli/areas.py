@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.console import Group, RenderableType
 
-from healthcode.cli.console import Command, CommandGroup, details, json_option, print_result
+from healthcode.cli.console import Command, CommandGroup, details, json_option, print_result, rows
+from healthcode.cli.table import lines
 from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
+from healthcode.policy.area import decode_areas
+from healthcode.policy.diff.area_diff import area_lines, describe_areas, find_area_changes
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import save_file
 from healthcode.storage.owner import as_caller
+from healthcode.trust.format.layout import AREAS_ROLE
 from trust_registry.cli.carried_areas import describe_carried_areas
 from trust_registry.cli.option import (
     dir_option,
+    full_option,
     open_key,
     open_reading,
     open_writing,
@@ -25,6 +33,7 @@ from trust_registry.cli.propose import propose
 from trust_registry.proposals.areas.approval import (
     AreaApprovalStore,
     area_changes,
+    area_summary,
     check_areas,
     published_areas,
 )
@@ -37,7 +46,68 @@ __all__ = ["areas", "propose_areas"]
 
 @click.group(cls=CommandGroup)
 def areas() -> None:
-    """Show or approve the risk level of areas (areas/risk.json)."""
+    """Show, compare or approve the risk of areas (areas/risk.json)."""
+
+
+@areas.command(
+    "show",
+    examples="""
+    trust-registry areas show --dir registry
+    # the published file, to change and propose
+    trust-registry areas show --dir registry --out risk.json
+    """,
+)
+@dir_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write areas/risk.json."
+)
+@json_option
+def show_areas(folder: Path, out: Path | None, as_json: bool) -> None:
+    """Show the published areas, the highest risk first; with --out, write the file to change."""
+    registry = open_reading(folder)
+    published = registry.repository.published()
+    data = published_areas(published)
+    if out is not None:
+        with as_caller():
+            save_file(out, data)
+    areas_in_force, now = decode_areas(data), registry.clock.now()
+    shown = {
+        "as_of": rfc3339(areas_in_force.as_of or 0),
+        "areas_version": published.version_of(AREAS_ROLE),
+        "file": None if out is None else str(out),
+        "areas": describe_areas(areas_in_force, now),
+    }
+    print_result(shown, as_json=as_json, table=_table)
+
+
+def _table(data: Mapping[str, Any]) -> RenderableType:
+    facts = {name: data[name] for name in ("as_of", "areas_version", "file") if data[name] is not None}
+    columns = ("area", "province", "risk", "history")
+    return Group(details(facts), rows(columns, data["areas"], empty="no area is listed"))
+
+
+@areas.command("diff", examples="trust-registry areas diff risk.json --dir registry")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@dir_option
+@json_option
+def diff_areas(file: Path, folder: Path, as_json: bool) -> None:
+    """Show what FILE changes against the published areas: what rises and falls, and what changes the past.
+
+    FILE is checked as it is before an approval: an unknown word, or a past that is not declared, is refused.
+    """
+    registry = open_reading(folder)
+    data = _read(file)
+    published = registry.repository.published()
+    check_areas(data, published, registry.clock.now())
+    old, new = decode_areas(published_areas(published)), decode_areas(data)
+    changes = find_area_changes(old, new)
+    told = area_lines(changes, new)
+    shown = {
+        "as_of": rfc3339(new.as_of or 0),
+        "sentence": told[0],
+        "areas": [each.to_dict() for each in changes],
+    }
+    print_result(shown, as_json=as_json, table=lambda _: lines(told))
 
 
 @areas.command(
@@ -53,13 +123,21 @@ def areas() -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @dir_option
 @signing_options
+@full_option
 @json_option
 def set_areas(
-    file: Path, folder: Path, key_path: Path, passphrase_file: Path | None, yes: bool, as_json: bool
+    file: Path,
+    folder: Path,
+    key_path: Path,
+    passphrase_file: Path | None,
+    yes: bool,
+    full: bool,
+    as_json: bool,
 ) -> None:
     """Approve FILE as the risk of areas, as an operator. At the operators' threshold it is published at once.
 
-    FILE is {"format": "healthcode/areas/1", "as_of": "2026-11-21T00:00:00Z", "areas": {"310115": "HIGH"}}.
+    FILE is {"format": "healthcode/areas/1", "as_of": "2026-11-21T00:00:00Z", "areas": {"310115": "HIGH"}}, or of
+    format 2, with a history: "areas": {"310115": [{"risk": "HIGH", "from": "2026-11-20T18:00:00Z"}]}.
     """
     registry = open_writing(folder)
     data = _read(file)
@@ -67,7 +145,8 @@ def set_areas(
     check_areas(data, published, registry.clock.now())
     if not as_json:
         title = f"You approve, in realm {registry.settings.realm}, the risk of areas:"
-        show_changes(title, area_changes(data, published_areas(published)))
+        before = published_areas(published)
+        show_changes(title, area_changes(data, before), summary=area_summary(data, before), full=full)
     if not yes:
         click.confirm("Approve exactly this?", abort=True, err=True)
     key = open_key(
@@ -108,8 +187,9 @@ def set_areas(
     help="Where to write the file to carry.",
 )
 @dir_option
+@full_option
 @json_option
-def propose_areas(file: Path, out: Path, folder: Path, as_json: bool) -> None:
+def propose_areas(file: Path, out: Path, folder: Path, full: bool, as_json: bool) -> None:
     """Propose FILE as the risk of areas, for operators to approve on their own machines.
 
     FILE is as with `areas set`. It can be approved until areas of a later `as_of` are published.
@@ -121,7 +201,9 @@ def propose_areas(file: Path, out: Path, folder: Path, as_json: bool) -> None:
     with as_caller():
         save_file(out, encode_carried_areas(carried))
     if not as_json:
-        show_changes("The risk of areas would change:", carried.changes())
+        show_changes(
+            "The risk of areas would change:", carried.changes(), summary=carried.summary(), full=full
+        )
     print_result({**describe_carried_areas(carried), "file": str(out)}, as_json=as_json, table=details)
 
 

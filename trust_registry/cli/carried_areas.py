@@ -75,13 +75,20 @@ def describe_carried_areas(carried: CarriedAreas) -> dict[str, Any]:
 
 
 def approve_carried_areas(
-    path: Path, out: Path | None, key_path: Path, passphrase_file: Path | None, *, yes: bool, quiet: bool
+    path: Path,
+    out: Path | None,
+    key_path: Path,
+    passphrase_file: Path | None,
+    *,
+    yes: bool,
+    quiet: bool,
+    full: bool = False,
 ) -> CarriedAreas:
     """Shows the changes in a carried file, asks, approves them, and writes it to `out` or back to `path`."""
     carried = read_carried_areas(path)
     if not quiet:
         title = f"You approve, in realm {carried.approval.realm}, the risk of areas:"
-        show_changes(title, carried.changes())
+        show_changes(title, carried.changes(), summary=carried.summary(), full=full)
         error_console().print(f"Root in force, compare it with the one you know: {carried.fingerprint}")
     if not yes:
         click.confirm("Approve exactly this?", abort=True, err=True)

@@ -22,7 +22,7 @@ from trust_registry.proposals.in_force import (
     encode_carried_proposal,
 )
 from trust_registry.proposals.sign import add_signature
-from trust_registry.proposals.signed_documents import changes_of
+from trust_registry.proposals.signed_documents import changes_of, policy_summary
 from trust_registry.proposals.signers import rolls_of
 
 __all__ = [
@@ -61,7 +61,14 @@ def _realm_of(carried: CarriedProposal) -> str:
 
 
 def sign_carried_proposal(
-    path: Path, out: Path | None, key_path: Path, passphrase_file: Path | None, *, yes: bool, quiet: bool
+    path: Path,
+    out: Path | None,
+    key_path: Path,
+    passphrase_file: Path | None,
+    *,
+    yes: bool,
+    quiet: bool,
+    full: bool = False,
 ) -> CarriedProposal:
     """Shows the changes in a carried file, asks, signs it, and writes it to `out` or back to `path`."""
     carried = read_carried_proposal(path)
@@ -72,6 +79,8 @@ def sign_carried_proposal(
             changes_of(proposal, carried.in_force),
             names=key_names(proposal, carried.in_force, carried.names),
             digest=proposal.digest,
+            summary=policy_summary(proposal, carried.in_force),
+            full=full,
         )
         warn_of_bootstrap(proposal)
         if carried.in_force is None:

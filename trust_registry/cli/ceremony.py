@@ -18,6 +18,7 @@ from healthcode.cli.parameter import ADDRESS, ENDPOINT, metrics_option
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.policy.book_file import default_policy_bytes
+from healthcode.policy.levels_policy import levels_policy_bytes
 from healthcode.policy.lint.policy_lint import check_policy
 from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.signing.purpose import KeyPurpose
@@ -60,6 +61,7 @@ class _Options:
     gateway_ca: Path | None
     gateway_endpoint: str | None
     policy: Path | None
+    derive_levels: bool
 
     def counts(self) -> tuple[int, int, int, int]:
         """Root holders and how many must sign, operators and how many must sign."""
@@ -74,7 +76,10 @@ class _Options:
         """The plan; `ask` makes each key holder, None leaves them to the cards."""
         roots, root_threshold, operators, operator_threshold = self.counts()
         # read first: nobody is asked for a name or passphrase while a file is wrong
-        policy, gateway = _read_policy(self.policy), _gateway(self.gateway_ca, self.gateway_endpoint)
+        policy, gateway = (
+            _read_policy(self.policy, derive_levels=self.derive_levels),
+            _gateway(self.gateway_ca, self.gateway_endpoint),
+        )
         return FoundingPlan(
             realm=self.realm,
             roots=_key_holders(ask, KeyPurpose.ROOT, "root", roots),
@@ -147,6 +152,11 @@ class _Options:
     type=click.Path(path_type=Path, dir_okay=False),
     help="policy/national.json; the default if left out.",
 )
+@click.option(
+    "--derive-levels",
+    is_flag=True,
+    help="Begin with the first national policy that derives levels from evidence, instead of --policy.",
+)
 @json_option
 def init(
     folder: Path,
@@ -202,7 +212,11 @@ def _key_holders(
     return [] if ask is None else [ask(purpose, f"{name}-{number}") for number in range(1, count + 1)]
 
 
-def _read_policy(path: Path | None) -> bytes:
+def _read_policy(path: Path | None, *, derive_levels: bool) -> bytes:
+    if derive_levels and path is not None:
+        raise InvalidInputError("give --policy or --derive-levels, not both")
+    if derive_levels:
+        return levels_policy_bytes()
     if path is None:
         return default_policy_bytes()
     try:

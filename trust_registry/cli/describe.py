@@ -108,7 +108,7 @@ def _describe_restart(proposal: Proposal, in_force: InForce | None) -> dict[str,
 
 def describe_table(data: Mapping[str, Any]) -> RenderableType:
     """A described proposal for people, with one line for each roll of signers."""
-    facts = {name: value for name, value in data.items() if name not in {"rolls", "changes"}}
+    facts = {name: value for name, value in data.items() if name not in {"rolls", "changes", "summary"}}
     if not data.get("rolls"):
         return details(facts)
     # they repeat the roll that lacks most signatures, and beside the rolls would look like another count

@@ -20,7 +20,7 @@ from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.owner import as_caller
 from trust_registry.layout import RegistryFolder
-from trust_registry.proposals.difference import Change, ChangeKind
+from trust_registry.proposals.difference import Change, ChangeKind, Summary
 from trust_registry.proposals.proposal import Proposal
 from trust_registry.registry import Registry, lacks_credential, open_registry
 from trust_registry.settings import load_registry_settings
@@ -28,6 +28,7 @@ from trust_registry.settings import load_registry_settings
 __all__ = [
     "ask_to_sign",
     "dir_option",
+    "full_option",
     "given_passphrase",
     "open_key",
     "open_reading",
@@ -90,6 +91,13 @@ def signing_options(function: _Function) -> _Function:
     ):
         function = option(function)
     return function
+
+
+def full_option(function: _Function) -> _Function:
+    """`--full` of every command that shows what a signature would change."""
+    return click.option("--full", is_flag=True, help="Show every value of a policy or areas file too.")(
+        function
+    )
 
 
 def open_reading(folder: Path) -> Registry:
@@ -161,17 +169,28 @@ def show_changes(
     *,
     names: Mapping[str, str] | None = None,
     digest: str | None = None,
+    summary: Summary | None = None,
+    full: bool = False,
 ) -> None:
     """Shows on standard error every value that a signature would change.
 
     `names`, by key id or public key in hex, are shown behind keys; `digest` (hex) is that of the proposal.
+    What a `summary` says replaces the values of its file, unless they are shown in `full`.
     """
     console = error_console()
     console.print(Text(title, style="bold"))
+    for line in () if summary is None else summary.lines:
+        console.print(Text(f"  {line}"), soft_wrap=True)
+    hidden = [] if summary is None or full else [change for change in changes if summary.covers(change)]
     for change in changes:
+        if change in hidden:
+            continue
         text = _HEX_ID.sub(lambda found: _named(found.group(), names or {}), str(change))
         console.print(Text(f"  {text}", style=_STYLES[change.kind]), soft_wrap=True)
-    console.print(Text(f"  {len(changes)} values in all; nothing else is signed", style="dim"))
+    more = f", {len(hidden)} of them in {summary.file}: --full shows each" if summary and hidden else ""
+    console.print(
+        Text(f"  {len(changes)} values in all{more}; nothing else is signed", style="dim"), soft_wrap=True
+    )
     if digest is not None:
         console.print(f"  digest sha256:{digest}, the same for every signer", highlight=False, soft_wrap=True)
 

@@ -15,12 +15,13 @@ from healthcode.storage.files import save_file
 from healthcode.storage.owner import as_caller
 from healthcode.trust.format.json_files import ServiceEntry
 from trust_registry.cli.describe import describe_proposal, describe_table
-from trust_registry.cli.option import dir_option, open_reading
+from trust_registry.cli.option import dir_option, full_option, open_reading, show_changes
 from trust_registry.participants.service_cas import who_is_cut_off
 from trust_registry.proposals.drafts import draft_policy, draft_renewal, draft_service
 from trust_registry.proposals.in_force import CarriedProposal, carry, encode_carried_proposal
 from trust_registry.proposals.key_holders import key_holder_names
 from trust_registry.proposals.proposal import Proposal
+from trust_registry.proposals.signed_documents import changes_of, policy_summary
 from trust_registry.registry import Registry
 
 __all__ = ["carry_proposal", "describe_here", "print_proposal", "propose"]
@@ -61,9 +62,13 @@ _out_option = click.option(
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @dir_option
 @_out_option
+@full_option
 @json_option
-def propose_policy(file: Path, folder: Path, out: Path | None, as_json: bool) -> None:
-    """Propose another policy/national.json; operators sign it."""
+def propose_policy(file: Path, folder: Path, out: Path | None, full: bool, as_json: bool) -> None:
+    """Propose another policy/national.json; operators sign it.
+
+    `healthcode policy lint` must find no error in FILE, and `healthcode policy test` shows its examples.
+    """
     registry = open_reading(folder)
     try:
         with as_caller():
@@ -71,6 +76,10 @@ def propose_policy(file: Path, folder: Path, out: Path | None, as_json: bool) ->
     except OSError as error:
         raise InvalidInputError(f"{file} cannot be read: {error.strerror}") from error
     proposal = draft_policy(registry.repository, registry.proposals, data)
+    if not as_json:
+        published = registry.repository.published()
+        changes, summary = changes_of(proposal, published), policy_summary(proposal, published)
+        show_changes("The national policy would change:", changes, summary=summary, full=full)
     print_proposal(registry, proposal, as_json=as_json, out=out)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import RenderableType
 
 from healthcode.cli.console import Command, details, json_option, print_result, rows
 from healthcode.storage.files import save_file
@@ -29,6 +31,7 @@ from trust_registry.cli.founding import collect_founding, print_founding
 from trust_registry.cli.option import (
     ask_to_sign,
     dir_option,
+    full_option,
     open_key,
     open_reading,
     open_writing,
@@ -42,7 +45,7 @@ from trust_registry.proposals.key_holders import key_holder_names
 from trust_registry.proposals.proposal import ProposalState
 from trust_registry.proposals.publish import publish_proposal
 from trust_registry.proposals.sign import sign_proposal, take_signatures
-from trust_registry.proposals.signed_documents import changes_of
+from trust_registry.proposals.signed_documents import changes_of, policy_summary
 
 __all__ = ["collect", "proposals", "publish", "show", "sign"]
 
@@ -85,15 +88,20 @@ def proposals(folder: Path, with_done: bool, as_json: bool) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the file to carry."
 )
+@full_option
 @json_option
-def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
-    """Show every value that a proposal would change, and who has signed."""
+def show(reference: str, folder: Path, out: Path | None, full: bool, as_json: bool) -> None:
+    """Show what a proposal would change, and who has signed."""
     if is_carried_areas_file(Path(reference)):
         areas = read_carried_areas(Path(reference))
         if not as_json:
-            show_changes("the risk of areas", areas.changes())
-        data = {**describe_carried_areas(areas), "changes": [str(change) for change in areas.changes()]}
-        print_result(data, as_json=as_json, table=details)
+            show_changes("the risk of areas", areas.changes(), summary=areas.summary(), full=full)
+        data = {
+            **describe_carried_areas(areas),
+            "summary": list(areas.summary().lines),
+            "changes": [str(change) for change in areas.changes()],
+        }
+        print_result(data, as_json=as_json, table=_without_changes)
         return
     carried = (
         read_carried_proposal(Path(reference))
@@ -101,15 +109,28 @@ def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
         else carry_proposal(open_reading(folder), reference)
     )
     changes = changes_of(carried.proposal, carried.in_force)
+    summary = policy_summary(carried.proposal, carried.in_force)
     if not as_json:
         names = key_names(carried.proposal, carried.in_force, carried.names)
-        show_changes(carried.proposal.title, changes, names=names, digest=carried.proposal.digest)
+        show_changes(
+            carried.proposal.title,
+            changes,
+            names=names,
+            digest=carried.proposal.digest,
+            summary=summary,
+            full=full,
+        )
     if out is not None:
         with as_caller():
             save_file(out, encode_carried_proposal(carried))
     data = {**describe_carried_proposal(carried), "file": None if out is None else str(out)}
+    data["summary"] = [] if summary is None else list(summary.lines)
     data["changes"] = [str(change) for change in changes]
     print_result(data, as_json=as_json, table=describe_table)
+
+
+def _without_changes(data: Mapping[str, Any]) -> RenderableType:
+    return details({name: value for name, value in data.items() if name not in {"summary", "changes"}})
 
 
 @click.command(
@@ -129,6 +150,7 @@ def show(reference: str, folder: Path, out: Path | None, as_json: bool) -> None:
     help="Where to write the signed file; over the carried one if left out.",
 )
 @signing_options
+@full_option
 @json_option
 def sign(
     reference: str,
@@ -137,6 +159,7 @@ def sign(
     key_path: Path,
     passphrase_file: Path | None,
     yes: bool,
+    full: bool,
     as_json: bool,
 ) -> None:
     """Sign a proposal, as an operator or root holder. At the threshold it is published at once.
@@ -146,20 +169,29 @@ def sign(
     """
     file = Path(reference)
     if is_carried_areas_file(file):
-        areas = approve_carried_areas(file, out, key_path, passphrase_file, yes=yes, quiet=as_json)
+        areas = approve_carried_areas(file, out, key_path, passphrase_file, yes=yes, quiet=as_json, full=full)
         print_result(describe_carried_areas(areas), as_json=as_json, table=details)
         return
     if is_named_file(file):
-        carried = sign_carried_proposal(file, out, key_path, passphrase_file, yes=yes, quiet=as_json)
+        carried = sign_carried_proposal(
+            file, out, key_path, passphrase_file, yes=yes, quiet=as_json, full=full
+        )
         data = describe_carried_proposal(carried)
         data["next"] = next_after_signing(carried, out or file)
     else:
-        data = _sign_here(reference, folder, key_path, passphrase_file, yes=yes, quiet=as_json)
+        data = _sign_here(reference, folder, key_path, passphrase_file, yes=yes, quiet=as_json, full=full)
     print_result(data, as_json=as_json, table=describe_table)
 
 
 def _sign_here(
-    reference: str, folder: Path, key_path: Path, passphrase_file: Path | None, *, yes: bool, quiet: bool
+    reference: str,
+    folder: Path,
+    key_path: Path,
+    passphrase_file: Path | None,
+    *,
+    yes: bool,
+    quiet: bool,
+    full: bool,
 ) -> dict[str, Any]:
     """Shows the changes in a proposal of this registry, asks, and signs it."""
     registry = open_writing(folder)
@@ -172,6 +204,8 @@ def _sign_here(
             changes,
             names=key_names(proposal, published, key_holder_names(registry.folder)),
             digest=proposal.digest,
+            summary=policy_summary(proposal, published),
+            full=full,
         )
         warn_of_bootstrap(proposal)
     if not yes:

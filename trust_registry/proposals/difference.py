@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Change", "ChangeKind", "differences"]
+__all__ = ["Change", "ChangeKind", "Summary", "differences"]
 
 # objects in a list are matched by the first of these fields, so that one added province is one added line
 _IDENTITY_FIELDS = ("name", "participant", "code", "kid", "seq", "id")
@@ -37,6 +37,18 @@ class Change:
         if self.kind is ChangeKind.CHANGED:
             return f"~ {self.path}: {self.before} → {self.after}"
         return f"{self.kind} {self.path}: {self.after if self.kind is ChangeKind.ADDED else self.before}"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the changes of one file mean, in lines of text; its values are shown when a person asks for them."""
+
+    file: str
+    lines: tuple[str, ...]
+
+    def covers(self, change: Change) -> bool:
+        """Whether this is a change of the file."""
+        return change.path == self.file or change.path.startswith(f"{self.file} /")
 
 
 def differences(before: Any, after: Any, path: str = "") -> list[Change]:

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from healthcode.errors import ConflictError, DecodeError, InvalidInputError, Reason
-from healthcode.policy.lint.policy_lint import check_policy
+from healthcode.policy.diff.policy_diff import find_policy_changes, policy_lines
+from healthcode.policy.lint.policy_lint import check_policy, lint_policy
+from healthcode.policy.lint.problem import Severity
 from healthcode.strict_json import load_json
 from healthcode.trust.format.layout import POLICY_PATH
 from healthcode.trust.format.metadata import Metadata, Root, Targets, decode_metadata, target_of, to_bytes
 from healthcode.trust.format.metadata_fields import is_new_bootstrap
 from healthcode.trust.format.tuf_keys import public_of
 from healthcode.trust.verify.issuer import verify_target
-from trust_registry.proposals.difference import Change, differences
+from trust_registry.proposals.difference import Change, Summary, differences
 from trust_registry.proposals.in_force import InForce
 from trust_registry.proposals.proposal import Proposal, ProposalState
 from trust_registry.tree.current import LIMITS
@@ -23,12 +25,16 @@ __all__ = [
     "SignedDocument",
     "changes_of",
     "check_policy_file",
+    "policy_summary",
     "signed_documents",
     "state_of",
     "verify_files",
     "verify_same",
     "with_signatures",
 ]
+
+
+_POLICY_NAME = POLICY_PATH.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,18 @@ def changes_of(proposal: Proposal, in_force: InForce | None) -> list[Change]:
         before = {} if in_force is None else _file_in_force(path, in_force)
         changes += differences(before, load_json(data, LIMITS.policy_bytes), path.rpartition("/")[2])
     return changes
+
+
+def policy_summary(proposal: Proposal, in_force: InForce | None) -> Summary | None:
+    """What a new policy changes against the one in force; None if there is none, or nothing was in force."""
+    policy = proposal.files.get(POLICY_PATH)
+    if policy is None or in_force is None:
+        return None
+    errors = [f"{each.severity} {each}" for each in lint_policy(policy) if each.severity is Severity.ERROR]
+    if errors:
+        return Summary(_POLICY_NAME, (*errors, "Nobody can sign this: lint refuses it."))
+    changes = find_policy_changes(in_force.file(in_force.targets, POLICY_PATH), policy)
+    return Summary(_POLICY_NAME, tuple(policy_lines(changes)))
 
 
 def _signed_in_force(role: str, in_force: InForce) -> dict[str, Any]:

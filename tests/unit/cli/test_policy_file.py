@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from healthcode.policy.book_file import default_policy_bytes, levels_policy_bytes
+from healthcode.policy.book_file import default_policy_bytes
+from healthcode.policy.levels_policy import levels_policy_bytes
 from tests.simulator.realm import SimulatedRealm
 from tests.unit.cli.command import healthcode
 

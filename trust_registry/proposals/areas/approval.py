@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from healthcode.clock import rfc3339
 from healthcode.errors import ConflictError, HealthcodeError, InvalidInputError, PermissionDeniedError, Reason
 from healthcode.policy.area import AreaRisk, decode_areas, encode_areas
+from healthcode.policy.diff.area_diff import area_lines, find_area_changes
 from healthcode.policy.lint.areas_lint import check_written_areas
 from healthcode.signing.ed25519 import PrivateKey, verify
 from healthcode.storage.files import save_file
@@ -27,7 +28,7 @@ from healthcode.trust.format.layout import AREAS_ROLE, RISK_PATH
 from healthcode.trust.format.metadata import Root
 from healthcode.trust.format.tuf_keys import public_of, tuf_key
 from trust_registry.participants.file_formats import check_readers
-from trust_registry.proposals.difference import Change, differences
+from trust_registry.proposals.difference import Change, Summary, differences
 from trust_registry.tree.current import LIMITS, Published
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "AreaApprovalStore",
     "add_approval",
     "area_changes",
+    "area_summary",
     "check_areas",
     "published_areas",
 ]
@@ -154,6 +156,13 @@ def area_changes(data: bytes, before: bytes) -> list[Change]:
     """Every value that differs between two areas/risk.json."""
     old, new = (load_json(each, LIMITS.risk_bytes) for each in (before, data))
     return differences(old, new, "risk.json")
+
+
+def area_summary(data: bytes, before: bytes) -> Summary:
+    """What new areas change against those in force."""
+    new = decode_areas(data)
+    changes = find_area_changes(decode_areas(before), new)
+    return Summary("risk.json", tuple(area_lines(changes, new)))
 
 
 def add_approval(approval: AreaApproval, before: bytes, root: Root, key: PrivateKey) -> AreaApproval:

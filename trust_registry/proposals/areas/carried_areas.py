@@ -16,8 +16,8 @@ from healthcode.trust.format.metadata import Root, Targets, decode_metadata, ver
 from healthcode.trust.format.metadata_fields import realm_of
 from healthcode.trust.verify.issuer import verify_target
 from healthcode.trust.verify.roots import root_fingerprint
-from trust_registry.proposals.areas.approval import AreaApproval, area_changes
-from trust_registry.proposals.difference import Change
+from trust_registry.proposals.areas.approval import AreaApproval, area_changes, area_summary
+from trust_registry.proposals.difference import Change, Summary
 from trust_registry.tree.current import LIMITS, Published
 
 __all__ = [
@@ -58,6 +58,10 @@ class CarriedAreas:
     def changes(self) -> list[Change]:
         """Every value that would change."""
         return area_changes(self.approval.data, self.risk)
+
+    def summary(self) -> Summary:
+        """What the changes mean."""
+        return area_summary(self.approval.data, self.risk)
 
 
 class _File(BaseModel):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from healthcode.policy.book_file import default_policy_bytes, levels_policy_bytes
+from healthcode.policy.book_file import default_policy_bytes
 from healthcode.policy.diff.policy_diff import PolicyChange, find_policy_changes, policy_lines
+from healthcode.policy.levels_policy import levels_policy_bytes
 
 Written = dict[str, Any]
 

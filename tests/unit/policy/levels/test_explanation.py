@@ -7,10 +7,11 @@ from typing import Any
 
 from healthcode.clock import parse_rfc3339
 from healthcode.policy.area import AreaRisk, RiskInterval
-from healthcode.policy.book_file import decode_policy, levels_policy_bytes
+from healthcode.policy.book_file import decode_policy
 from healthcode.policy.levels.derive import derive
 from healthcode.policy.levels.evidence import Evidence, EvidenceKind, EvidenceState, Finding, TestMethod
 from healthcode.policy.levels.explanation import Explanation, explain_level
+from healthcode.policy.levels_policy import levels_policy_bytes
 from healthcode.policy.words import RiskLevel
 from healthcode.wire.claims import Level
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from healthcode.policy.book_file import decode_policy, levels_policy_bytes
+from healthcode.policy.book_file import decode_policy
+from healthcode.policy.levels_policy import levels_policy_bytes
 from healthcode.policy.lint.example import evidence_of, lint_evidence, run_examples
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from healthcode.errors import InvalidInputError
-from healthcode.policy.book_file import default_policy_bytes, levels_policy_bytes
+from healthcode.policy.book_file import default_policy_bytes
+from healthcode.policy.levels_policy import levels_policy_bytes
 from healthcode.policy.lint.policy_lint import check_policy, lint_policy
 from healthcode.policy.lint.problem import Severity
 from tests.unit.policy.policies import document

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from healthcode.policy.book_file import decode_policy, levels_policy_bytes
+from healthcode.policy.book_file import decode_policy
 from healthcode.policy.levels.rules import LevelRules
+from healthcode.policy.levels_policy import levels_policy_bytes
 from healthcode.policy.lint.witness import lint_witnesses, witnesses
 from healthcode.policy.words import RiskLevel
 
