@@ -51,7 +51,9 @@ def test_the_examples_have_known_words_alone() -> None:
     for form, block in zip((PolicyForm1, PolicyForm2), POLICIES, strict=True):
         found = find_unknown(form, block["policies"][0])
         assert [each for each in found if each.text != "is missing"] == []
-    assert [each.severity for each in lint_policy(encoded(POLICIES[0]))] == [Severity.WARNING]  # its hospitals
+    assert [each.severity for each in lint_policy(encoded(POLICIES[0]))] == [
+        Severity.WARNING
+    ]  # its hospitals
     assert [str(each) for each in lint_areas(encoded(AREAS[0]))] == []
     # the medium risk goes on from the file before
     assert [each.path for each in lint_areas(encoded(AREAS[1]))] == ["areas.310115"]
