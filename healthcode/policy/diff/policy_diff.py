@@ -16,6 +16,7 @@ from healthcode.strict_json import load_json
 __all__ = ["PolicyChange", "find_policy_changes", "policy_lines"]
 
 _FACTS = 25_872
+_UNITS = ((86_400, "days"), (3600, "hours"))
 _TEXTS = {"places": ("remedy", "remedy_zh"), "levels": ("text", "text_zh")}
 _SAME_LEVELS = LevelChanges((), ())
 # what is compared in its own way, or says nothing to a person
@@ -143,12 +144,12 @@ def _settings(before: Policy, policy: Policy) -> Iterator[str]:
     for field in fields(Policy):
         one, other = getattr(before, field.name), getattr(policy, field.name)
         if field.name not in _APART and one != other:
-            yield f"{field.name}: {_shown(one)} → {_shown(other)}"
+            yield f"{field.name}: {_shown(one, field.name)} → {_shown(other, field.name)}"
     if before.levels is not None and policy.levels is not None:
         for name in ("lookback_seconds", "no_evidence"):
             one, other = getattr(before.levels, name), getattr(policy.levels, name)
             if one != other:
-                yield f"{name}: {_shown(one)} → {_shown(other)}"
+                yield f"{name}: {_shown(one, name)} → {_shown(other, name)}"
     ids, ids_before = ([rule.id for rule in each.rules] for each in (policy, before))
     if new := [name for name in ids if name not in ids_before]:
         yield f"new rows of places: {', '.join(new)}"
@@ -160,20 +161,25 @@ def _count(things: Sequence[object], word: str) -> str:
     return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, name: str) -> str:
+    """The value of a setting for people; numbers whose name is in seconds as days, hours or seconds."""
     if value is None:
         return "none"
     if is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
-    if hasattr(value, "items"):
-        parts = (f"{name} {_inner(each)}" for name, each in value.items())
-        return ", ".join(parts) or "none"
+    if isinstance(value, Mapping):
+        # retention_seconds has kinds as names; terms and thresholds have names of their own
+        unit = name if "seconds" in name else ""
+        return ", ".join(f"{key} {_inner(each, unit or str(key))}" for key, each in value.items()) or "none"
+    if isinstance(value, int) and "seconds" in name:
+        units = (f"{value // size} {unit}" for size, unit in _UNITS if value and value % size == 0)
+        return next(units, f"{value} s")
     return str(value)
 
 
-def _inner(value: Any) -> str:
-    text = _shown(value)
-    return f"({text})" if is_dataclass(value) or hasattr(value, "items") else text
+def _inner(value: Any, name: str) -> str:
+    text = _shown(value, name)
+    return f"({text})" if is_dataclass(value) or isinstance(value, Mapping) else text
 
 
 def policy_lines(changes: Sequence[PolicyChange]) -> list[str]:

@@ -58,9 +58,8 @@ def check_problems(what: str, problems: Sequence[Problem]) -> None:
     errors = [each for each in problems if each.severity is Severity.ERROR]
     if not errors:
         return
-    first = "; ".join(str(each) for each in errors[:_SHOWN])
-    more = f"; and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+    more = f"; and {len(errors) - 1} more" if len(errors) > 1 else ""
     raise InvalidInputError(
-        f"{what} is refused: {first}{more}. `healthcode policy lint FILE` shows all",
+        f"{what} is refused: {errors[0]}{more}. `healthcode policy lint FILE` shows all",
         fields={each.path: each.text for each in errors[:_SHOWN]},
     )

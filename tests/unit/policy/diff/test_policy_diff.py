@@ -64,12 +64,19 @@ def test_a_flip_names_its_rules_and_all_its_facts() -> None:
 def test_checks_and_settings_that_change_are_told() -> None:
     """Where codes are no longer checked is a change like a decision."""
     written, coming = following(reuse_seconds=60)
+    coming["freshness"]["default"]["aging_seconds"] = 43_200
+    coming["retention_days"]["TEST"] = 90
     row(coming, "C-LOW-1", "checks")["when"]["place"].append("STATION")
     change = the_change(written)
     (flips,) = change.checks
     assert (flips.before, flips.after, flips.is_stricter) == ("CHECK", "CHECK_NOT_REQUIRED", False)
     assert flips.when == {"place": ("STATION",), "area": ("LOW",), "category": ("GENERAL",)}
-    assert change.settings == ["reuse_seconds: 300 → 60"]
+    assert change.settings[:2] == [
+        "freshness: fresh_seconds 900 s, aging_seconds 1 days → fresh_seconds 900 s, aging_seconds 12 hours",
+        "reuse_seconds: 300 s → 60 s",
+    ]
+    assert change.settings[2].startswith("retention_seconds: TEST 30 days, ")
+    assert "→ TEST 90 days, VACCINATION 30 days" in change.settings[2]
     assert change.flips == []
 
 
