@@ -232,6 +232,12 @@ def test_tables(change: Callable[[Written], object], path: str, told: str) -> No
     assert told in errors(changed(change))[path]
 
 
+def test_the_last_row_of_places_has_no_conditions() -> None:
+    """Else some facts would have no decision: no reader takes such a file."""
+    written = changed(lambda policy: policy["places"].pop())
+    assert "the last rule must have no conditions" in errors(written)["policies"]
+
+
 def test_a_policy_of_format_1_is_linted_as_strictly() -> None:
     """GREEN and NO_ABNORMALITY may not differ there either, and a field of format 2 is unknown."""
     written = document()
