@@ -11,45 +11,40 @@ from healthcode.errors import DecodeError
 from healthcode.identity.participant import PARTICIPANTS
 from healthcode.policy.area import (
     MAX_AREAS_BYTES,
+    NEWEST_AREAS_FORMAT,
     AreaRisk,
     RiskInterval,
     decode_areas,
     is_area_code,
     undeclared_past,
 )
+from healthcode.policy.json_model import load_versioned
 from healthcode.policy.lint.areas_form import AreasForm1, AreasForm2
 from healthcode.policy.lint.problem import Problem, Severity, check_problems
-from healthcode.policy.lint.written_model import WrittenModel, find_unknown
-from healthcode.strict_json import load_json
+from healthcode.policy.lint.written_model import find_unknown
 
 __all__ = ["PROVINCES", "check_written_areas", "lint_areas"]
 
 PROVINCES = frozenset(PARTICIPANTS) - {"00", "66"}
 """The first two digits of GB/T 2260 codes. 00 and 66 are participants, but no codes of areas."""
-_FORMS: Mapping[str, type[WrittenModel]] = {
-    "healthcode/areas/1": AreasForm1,
-    "healthcode/areas/2": AreasForm2,
-}
 
 
 def check_written_areas(data: bytes, before: bytes) -> None:
     """Refuses areas that must not be signed; `before` is the file in force.
 
-    Raises InvalidInputError, which names each error.
+    Raises InvalidInputError, which names each error; DecodeError for no file of an areas format that is read here.
     """
+    _load(data)
     check_problems("areas/risk.json", lint_areas(data, before))
 
 
 def lint_areas(data: bytes, before: bytes | None = None) -> list[Problem]:
     """The problems of a file of area risk. Without `before`, every interval counts as new."""
     try:
-        document = load_json(data, MAX_AREAS_BYTES)
+        number, document = _load(data)
     except DecodeError as error:
-        return [Problem("", error.message)]
-    name = document.get("format") if isinstance(document, Mapping) else None
-    form = _FORMS.get(name) if isinstance(name, str) else None
-    if form is None:
-        return [Problem("format", f"{name!r} is none of {', '.join(_FORMS)}")]
+        return [Problem("file", error.message)]
+    form = AreasForm1 if number == 1 else AreasForm2
     problems = [*find_unknown(form, document), *_lint_codes(document.get("areas"))]
     if problems:
         return problems
@@ -62,6 +57,10 @@ def lint_areas(data: bytes, before: bytes | None = None) -> list[Problem]:
         *(_lint_past(code, interval) for code, interval in undeclared_past(areas, published)),
         *(problem for code in areas.intervals for problem in _lint_intervals(code, areas.history(code))),
     ]
+
+
+def _load(data: bytes) -> tuple[int, Any]:
+    return load_versioned(data, "areas", newest=NEWEST_AREAS_FORMAT, max_bytes=MAX_AREAS_BYTES)
 
 
 def _lint_codes(areas: Any) -> Iterator[Problem]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from healthcode.errors import DecodeError
 from healthcode.policy.book import Policy
-from healthcode.policy.book_file import MAX_POLICY_BYTES, decode_policy
+from healthcode.policy.book_file import MAX_POLICY_BYTES, NEWEST_POLICY_FORMAT, decode_policy
+from healthcode.policy.json_model import load_versioned
 from healthcode.policy.lint.example import lint_example
 from healthcode.policy.lint.level_lint import lint_levels
 from healthcode.policy.lint.policy_form import BookForm, PolicyForm1, PolicyForm2
@@ -15,26 +16,29 @@ from healthcode.policy.lint.problem import Problem, Severity, check_problems, pl
 from healthcode.policy.lint.table_lint import lint_checks, lint_places
 from healthcode.policy.lint.witness import lint_witnesses
 from healthcode.policy.lint.written_model import find_unknown
-from healthcode.strict_json import load_json
 
 __all__ = ["check_policy", "lint_policy"]
 
-_DERIVING = "healthcode/policy/2"
+_DERIVING = 2
 
 
 def check_policy(data: bytes) -> None:
-    """Refuses a policy file that must not be signed. Raises InvalidInputError, which names each error."""
+    """Refuses a policy file that must not be signed.
+
+    Raises InvalidInputError, which names each error; DecodeError for no file of a policy format that is read here.
+    """
+    _load(data)
     check_problems("the policy", lint_policy(data))
 
 
 def lint_policy(data: bytes) -> list[Problem]:
     """The problems of a policy file. A file without an ERROR decodes, and every word in it is known."""
     try:
-        document = load_json(data, MAX_POLICY_BYTES)
+        number, document = _load(data)
     except DecodeError as error:
-        return [Problem("", error.message)]
+        return [Problem("file", error.message)]
     # what an unknown word does to the tables is noise beside the word itself
-    if problems := _lint_form(document):
+    if problems := _lint_form(number, document):
         return problems
     try:
         book = decode_policy(data)
@@ -48,14 +52,18 @@ def lint_policy(data: bytes) -> list[Problem]:
     ]
 
 
-def _lint_form(document: Any) -> list[Problem]:
+def _load(data: bytes) -> tuple[int, Any]:
+    return load_versioned(data, "policy", newest=NEWEST_POLICY_FORMAT, max_bytes=MAX_POLICY_BYTES)
+
+
+def _lint_form(number: int, document: Any) -> list[Problem]:
     problems = find_unknown(BookForm, document)
     if problems:
         return problems
-    for number, policy in enumerate(document["policies"]):
-        is_of_format_1 = document["format"] != _DERIVING or policy.keys() <= PolicyForm1.model_fields.keys()
+    for place, policy in enumerate(document["policies"]):
+        is_of_format_1 = number < _DERIVING or policy.keys() <= PolicyForm1.model_fields.keys()
         name = policy.get("version")
-        path = f"policies[{name if isinstance(name, str) and name.isprintable() else number}]"
+        path = f"policies[{name if isinstance(name, str) and name.isprintable() else place}]"
         problems += placed(path, find_unknown(PolicyForm1 if is_of_format_1 else PolicyForm2, policy))
     return problems
 

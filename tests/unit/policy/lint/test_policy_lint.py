@@ -262,8 +262,8 @@ def test_a_file_of_format_2_may_have_policies_of_format_1() -> None:
     ("data", "told"),
     [
         (b"{", "not JSON"),
-        (b"[]", "a list"),
-        (b'{"format":"healthcode/policy/3","policies":[{}]}', "did you mean healthcode/policy/"),
+        (b"[]", "document has no such text"),
+        (b'{"format":"healthcode/policy/9999","policies":[{}]}', "policy.format"),
         (b'{"format":"healthcode/policy/2","policies":[{}]}', "version: is missing"),
         (b'{"format":"healthcode/policy/2","policies":[{"version":5}]}', "version: 5"),
         (b'{"format":"healthcode/policy/2","policies":[{"version":"\\u0000","x":1}]}', "unknown field 'x'"),
