@@ -19,7 +19,7 @@ KIB = 1024
 MIB = 1024 * 1024
 
 # these belong to one participant, and may call only its own node
-_OWN_ONLY = frozenset({PeerKind.ISSUER, PeerKind.INTEGRATOR})
+_OWN_ONLY = frozenset({PeerKind.ISSUER, PeerKind.SOURCE, PeerKind.INTEGRATOR})
 
 
 class Ending(StrEnum):
@@ -67,6 +67,7 @@ _PROVINCE = frozenset({PeerKind.PROVINCE})
 _GATEWAY = frozenset({PeerKind.GATEWAY})
 _INTEGRATOR = frozenset({PeerKind.INTEGRATOR})
 _ISSUER = frozenset({PeerKind.ISSUER})
+_SOURCE = frozenset({PeerKind.SOURCE})
 
 _OPEN_CALL = AccessRule(_EVERYONE, anonymous=True, max_request_bytes=4 * KIB)
 _OPEN_WATCH = AccessRule(
@@ -118,6 +119,9 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
         "/healthcode.v1.ProvinceNodeService/QueryStatus": AccessRule(
             _INTEGRATOR, max_request_bytes=256 * KIB, has_items=True, room=Room(192, per_caller=64)
         ),
+        "/healthcode.v1.ProvinceNodeService/CheckRequirement": AccessRule(
+            _INTEGRATOR, max_request_bytes=4 * KIB
+        ),
         "/healthcode.v1.ProvinceIssuerService/IssueCode": AccessRule(_ISSUER, room=Room(128, per_caller=96)),
         "/healthcode.v1.ProvinceIssuerService/IssueCodes": AccessRule(
             _ISSUER, max_request_bytes=1 * MIB, room=Room(32, per_caller=16)
@@ -130,6 +134,18 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
         ),
         "/healthcode.v1.ProvinceIssuerService/KillKey": AccessRule(_ISSUER, max_request_bytes=4 * KIB),
         "/healthcode.v1.ProvinceIssuerService/ListKeyHolders": AccessRule(_ISSUER, max_request_bytes=4 * KIB),
+        "/healthcode.v1.ProvinceIssuerService/SubmitEvidence": AccessRule(
+            _SOURCE,
+            deadline_required=False,
+            max_request_bytes=16 * KIB,
+            idle_seconds=60,
+            ending=Ending.ON_DRAIN,
+            has_items=True,
+        ),
+        "/healthcode.v1.ProvinceIssuerService/WithdrawEvidence": AccessRule(
+            _SOURCE, max_request_bytes=128 * KIB, room=Room(16, per_caller=4)
+        ),
+        "/healthcode.v1.ProvinceIssuerService/ExplainLevel": AccessRule(_ISSUER, max_request_bytes=4 * KIB),
         # the bulkheads of all homes may be full at the same time
         "/healthcode.v1.GatewayService/Ask": AccessRule(_PROVINCE, room=Room(4096, per_caller=1024)),
         # one caller: the gateway

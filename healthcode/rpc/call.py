@@ -12,11 +12,15 @@ __all__ = ["CallInfo"]
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """One call. `peer` is None for an anonymous caller; `deadline` is on the monotonic clock, None for a long-lived stream."""
+    """One call. `peer` is None for an anonymous caller; `deadline` is on the monotonic clock, None for a long-lived stream.
+
+    `leaf` is the certificate (PEM) of the connection: of a proxy, if one passed the call on.
+    """
 
     method: str
     peer: PeerId | None
     deadline: float | None
+    leaf: bytes | None = None
 
     def remaining_seconds(self, *, margin: float = 0.0) -> float | None:
         """Seconds left less `margin`, at least 0; None without a deadline."""

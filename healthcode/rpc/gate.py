@@ -158,7 +158,8 @@ class Gate:
             )
         if rule is None:
             raise PermissionDeniedError("this method is not in the access table, so nobody may call it")
-        peer = self._peer(context, rule)
+        leaf = leaf_of(context.auth_context())
+        peer = self._peer(context, leaf, rule)
         check_access(rule, peer, participant=state.participant)
         remaining = _remaining(context)
         if remaining is None and rule.deadline_required:
@@ -167,13 +168,12 @@ class Gate:
                 reason=Reason.DEADLINE_REQUIRED,
             )
         deadline = None if remaining is None else time.monotonic() + remaining
-        return CallInfo(self._path, peer, deadline), rule
+        return CallInfo(self._path, peer, deadline, leaf), rule
 
-    def _peer(self, context: Context, rule: AccessRule) -> PeerId | None:
+    def _peer(self, context: Context, leaf: bytes | None, rule: AccessRule) -> PeerId | None:
         if self._state.verifier is None:
             return None
         try:
-            leaf = leaf_of(context.auth_context())
             return self._state.verifier.verify_caller(self._path, leaf, context.invocation_metadata)
         except UnauthenticatedError:
             if rule.anonymous:

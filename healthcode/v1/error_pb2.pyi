@@ -165,6 +165,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """targets lists or delegates a path that belongs to a participant"""
     ERROR_REASON_ISSUER_BEHIND: _ErrorReason.ValueType  # 93
     """one participant's node is silent, or held back, while the rest is fresh"""
+    ERROR_REASON_EVIDENCE_CONFLICT: _ErrorReason.ValueType  # 100
+    """why evidence was refused
+    the same record and revision came before with other content
+    """
+    ERROR_REASON_EVIDENCE_INVALID: _ErrorReason.ValueType  # 101
+    """a field of the evidence is wrong or missing"""
+    ERROR_REASON_EVIDENCE_IN_FUTURE: _ErrorReason.ValueType  # 102
+    """it is said to have happened in the future"""
+    ERROR_REASON_SOURCE_UNKNOWN: _ErrorReason.ValueType  # 103
+    """the source is not registered, or its key is not the registered one"""
+    ERROR_REASON_SOURCE_SUSPENDED: _ErrorReason.ValueType  # 104
+    """the source is suspended"""
+    ERROR_REASON_KIND_FORBIDDEN: _ErrorReason.ValueType  # 105
+    """this source may not send this kind of evidence"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason why a call failed: the `reason` of a google.rpc.ErrorInfo (without
@@ -315,4 +329,18 @@ ERROR_REASON_TARGETS_OVERREACH: ErrorReason.ValueType  # 92
 """targets lists or delegates a path that belongs to a participant"""
 ERROR_REASON_ISSUER_BEHIND: ErrorReason.ValueType  # 93
 """one participant's node is silent, or held back, while the rest is fresh"""
+ERROR_REASON_EVIDENCE_CONFLICT: ErrorReason.ValueType  # 100
+"""why evidence was refused
+the same record and revision came before with other content
+"""
+ERROR_REASON_EVIDENCE_INVALID: ErrorReason.ValueType  # 101
+"""a field of the evidence is wrong or missing"""
+ERROR_REASON_EVIDENCE_IN_FUTURE: ErrorReason.ValueType  # 102
+"""it is said to have happened in the future"""
+ERROR_REASON_SOURCE_UNKNOWN: ErrorReason.ValueType  # 103
+"""the source is not registered, or its key is not the registered one"""
+ERROR_REASON_SOURCE_SUSPENDED: ErrorReason.ValueType  # 104
+"""the source is suspended"""
+ERROR_REASON_KIND_FORBIDDEN: ErrorReason.ValueType  # 105
+"""this source may not send this kind of evidence"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

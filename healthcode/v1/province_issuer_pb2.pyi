@@ -120,6 +120,151 @@ REVOCATION_REASON_FRAUD: RevocationReason.ValueType  # 6
 REVOCATION_REASON_HOLDER_DECEASED: RevocationReason.ValueType  # 7
 Global___RevocationReason: _TypeAlias = RevocationReason  # noqa: Y015
 
+class _EvidenceKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EvidenceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EvidenceKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVIDENCE_KIND_UNSPECIFIED: _EvidenceKind.ValueType  # 0
+    EVIDENCE_KIND_TEST: _EvidenceKind.ValueType  # 1
+    EVIDENCE_KIND_VACCINATION: _EvidenceKind.ValueType  # 2
+    EVIDENCE_KIND_AREA_STAY: _EvidenceKind.ValueType  # 3
+    EVIDENCE_KIND_CONTACT: _EvidenceKind.ValueType  # 4
+    EVIDENCE_KIND_CASE_REPORT: _EvidenceKind.ValueType  # 5
+    EVIDENCE_KIND_QUARANTINE_ORDER: _EvidenceKind.ValueType  # 6
+    EVIDENCE_KIND_PUSH: _EvidenceKind.ValueType  # 7
+    """of participant 00"""
+    EVIDENCE_KIND_ORDER: _EvidenceKind.ValueType  # 8
+    """an officer's; no source may submit one"""
+
+class EvidenceKind(_EvidenceKind, metaclass=_EvidenceKindEnumTypeWrapper):
+    """What a source reports. The list is closed; docs/policy.md says what each needs."""
+
+EVIDENCE_KIND_UNSPECIFIED: EvidenceKind.ValueType  # 0
+EVIDENCE_KIND_TEST: EvidenceKind.ValueType  # 1
+EVIDENCE_KIND_VACCINATION: EvidenceKind.ValueType  # 2
+EVIDENCE_KIND_AREA_STAY: EvidenceKind.ValueType  # 3
+EVIDENCE_KIND_CONTACT: EvidenceKind.ValueType  # 4
+EVIDENCE_KIND_CASE_REPORT: EvidenceKind.ValueType  # 5
+EVIDENCE_KIND_QUARANTINE_ORDER: EvidenceKind.ValueType  # 6
+EVIDENCE_KIND_PUSH: EvidenceKind.ValueType  # 7
+"""of participant 00"""
+EVIDENCE_KIND_ORDER: EvidenceKind.ValueType  # 8
+"""an officer's; no source may submit one"""
+Global___EvidenceKind: _TypeAlias = EvidenceKind  # noqa: Y015
+
+class _Finding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FindingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Finding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FINDING_UNSPECIFIED: _Finding.ValueType  # 0
+    FINDING_NEGATIVE: _Finding.ValueType  # 1
+    """TEST"""
+    FINDING_POSITIVE: _Finding.ValueType  # 2
+    """TEST"""
+    FINDING_CLOSE: _Finding.ValueType  # 3
+    """CONTACT"""
+    FINDING_SECOND: _Finding.ValueType  # 4
+    """CONTACT: of a close contact"""
+    FINDING_OVERLAP: _Finding.ValueType  # 5
+    """CONTACT: in space and time"""
+    FINDING_CONVEYANCE: _Finding.ValueType  # 6
+    """CONTACT: in the same vehicle"""
+    FINDING_CONFIRMED: _Finding.ValueType  # 7
+    """CASE_REPORT"""
+    FINDING_ASYMPTOMATIC: _Finding.ValueType  # 8
+    """CASE_REPORT"""
+    FINDING_SUSPECTED: _Finding.ValueType  # 9
+    """CASE_REPORT"""
+    FINDING_DISCHARGED: _Finding.ValueType  # 10
+    """CASE_REPORT"""
+    FINDING_ENTRANT: _Finding.ValueType  # 11
+    """QUARANTINE_ORDER"""
+    FINDING_RETURNEE: _Finding.ValueType  # 12
+    """QUARANTINE_ORDER"""
+    FINDING_RED: _Finding.ValueType  # 13
+    """PUSH, ORDER"""
+    FINDING_YELLOW: _Finding.ValueType  # 14
+    """PUSH, ORDER"""
+
+class Finding(_Finding, metaclass=_FindingEnumTypeWrapper): ...
+
+FINDING_UNSPECIFIED: Finding.ValueType  # 0
+FINDING_NEGATIVE: Finding.ValueType  # 1
+"""TEST"""
+FINDING_POSITIVE: Finding.ValueType  # 2
+"""TEST"""
+FINDING_CLOSE: Finding.ValueType  # 3
+"""CONTACT"""
+FINDING_SECOND: Finding.ValueType  # 4
+"""CONTACT: of a close contact"""
+FINDING_OVERLAP: Finding.ValueType  # 5
+"""CONTACT: in space and time"""
+FINDING_CONVEYANCE: Finding.ValueType  # 6
+"""CONTACT: in the same vehicle"""
+FINDING_CONFIRMED: Finding.ValueType  # 7
+"""CASE_REPORT"""
+FINDING_ASYMPTOMATIC: Finding.ValueType  # 8
+"""CASE_REPORT"""
+FINDING_SUSPECTED: Finding.ValueType  # 9
+"""CASE_REPORT"""
+FINDING_DISCHARGED: Finding.ValueType  # 10
+"""CASE_REPORT"""
+FINDING_ENTRANT: Finding.ValueType  # 11
+"""QUARANTINE_ORDER"""
+FINDING_RETURNEE: Finding.ValueType  # 12
+"""QUARANTINE_ORDER"""
+FINDING_RED: Finding.ValueType  # 13
+"""PUSH, ORDER"""
+FINDING_YELLOW: Finding.ValueType  # 14
+"""PUSH, ORDER"""
+Global___Finding: _TypeAlias = Finding  # noqa: Y015
+
+class _TestMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TestMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TestMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TEST_METHOD_UNSPECIFIED: _TestMethod.ValueType  # 0
+    TEST_METHOD_NUCLEIC: _TestMethod.ValueType  # 1
+    TEST_METHOD_ANTIBODY: _TestMethod.ValueType  # 2
+
+class TestMethod(_TestMethod, metaclass=_TestMethodEnumTypeWrapper): ...
+
+TEST_METHOD_UNSPECIFIED: TestMethod.ValueType  # 0
+TEST_METHOD_NUCLEIC: TestMethod.ValueType  # 1
+TEST_METHOD_ANTIBODY: TestMethod.ValueType  # 2
+Global___TestMethod: _TypeAlias = TestMethod  # noqa: Y015
+
+class _EvidenceResult:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EvidenceResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EvidenceResult.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVIDENCE_RESULT_UNSPECIFIED: _EvidenceResult.ValueType  # 0
+    EVIDENCE_RESULT_ACCEPTED: _EvidenceResult.ValueType  # 1
+    EVIDENCE_RESULT_DUPLICATE: _EvidenceResult.ValueType  # 2
+    """the same revision with the same content is known: success"""
+    EVIDENCE_RESULT_HELD: _EvidenceResult.ValueType  # 3
+    """durable, and without effect until a person has decided"""
+    EVIDENCE_RESULT_REFUSED: _EvidenceResult.ValueType  # 4
+
+class EvidenceResult(_EvidenceResult, metaclass=_EvidenceResultEnumTypeWrapper): ...
+
+EVIDENCE_RESULT_UNSPECIFIED: EvidenceResult.ValueType  # 0
+EVIDENCE_RESULT_ACCEPTED: EvidenceResult.ValueType  # 1
+EVIDENCE_RESULT_DUPLICATE: EvidenceResult.ValueType  # 2
+"""the same revision with the same content is known: success"""
+EVIDENCE_RESULT_HELD: EvidenceResult.ValueType  # 3
+"""durable, and without effect until a person has decided"""
+EVIDENCE_RESULT_REFUSED: EvidenceResult.ValueType  # 4
+Global___EvidenceResult: _TypeAlias = EvidenceResult  # noqa: Y015
+
 @_typing.final
 class IdentityDocument(_message.Message):
     """GB 11643 and the document types of docs/glossary.md."""
@@ -161,7 +306,11 @@ class IssueItem(_message.Message):
     name: _builtins.str
     """full name; only the masked form enters the code"""
     level: _verdict_pb2.Level.ValueType
+    """Unset: the level that is derived from evidence. Set: must equal it, else LEVEL_FORBIDDEN, with
+    what is derived. Under a policy of format 1 nothing is derived: it is required, and taken as stated.
+    """
     reason: Global___LevelReason.ValueType
+    """only under a policy of format 1, as the next two"""
     legal_instrument: _builtins.str
     """with A8 and B6"""
     presentation: _verdict_pb2.Presentation.ValueType
@@ -310,9 +459,12 @@ class IssueResult(_message.Message):
     ISSUED_FIELD_NUMBER: _builtins.int
     REFUSED_REASON_FIELD_NUMBER: _builtins.int
     REFUSED_MESSAGE_FIELD_NUMBER: _builtins.int
+    DERIVED_LEVEL_FIELD_NUMBER: _builtins.int
     refused_reason: _builtins.str
     """a word of ErrorReason"""
     refused_message: _builtins.str
+    derived_level: _verdict_pb2.Level.ValueType
+    """with LEVEL_FORBIDDEN, when the stated level differs from the derived one"""
     @_builtins.property
     def issued(self) -> Global___IssuedCode:
         """unset when refused"""
@@ -323,10 +475,11 @@ class IssueResult(_message.Message):
         issued: Global___IssuedCode | None = ...,
         refused_reason: _builtins.str = ...,
         refused_message: _builtins.str = ...,
+        derived_level: _verdict_pb2.Level.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["issued", b"issued"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["issued", b"issued", "refused_message", b"refused_message", "refused_reason", b"refused_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["derived_level", b"derived_level", "issued", b"issued", "refused_message", b"refused_message", "refused_reason", b"refused_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -442,7 +595,7 @@ class IssueSelection(_message.Message):
     ISSUED_BY_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """One of these at least.
-    as the codes carry it
+    the level rule, such as L-A7-1, which codes do not carry; of older codes, their rule
     """
     level_reason: Global___LevelReason.ValueType
     issued_by: _builtins.str
@@ -663,3 +816,454 @@ class ListKeyHoldersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListKeyHoldersResponse: _TypeAlias = ListKeyHoldersResponse  # noqa: Y015
+
+@_typing.final
+class Evidence(_message.Message):
+    """One revision of a source's record. Times are whole seconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    FINDING_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    OBSERVED_AT_FIELD_NUMBER: _builtins.int
+    AREA_CODE_FIELD_NUMBER: _builtins.int
+    STAY_FROM_FIELD_NUMBER: _builtins.int
+    STAY_TO_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    INSTRUMENT_FIELD_NUMBER: _builtins.int
+    PORT_OF_ENTRY_FIELD_NUMBER: _builtins.int
+    LABORATORY_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    DOSE_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
+    record: _builtins.str
+    """The source's own number of the record, 1 to 64 printable ASCII characters. The node keeps a keyed
+    digest of it, so it may contain anything.
+    """
+    revision: _builtins.int
+    """from 1; a higher one replaces the lower ones"""
+    kind: Global___EvidenceKind.ValueType
+    finding: Global___Finding.ValueType
+    method: Global___TestMethod.ValueType
+    """TEST"""
+    area_code: _builtins.str
+    """AREA_STAY: GB/T 2260, six digits"""
+    instrument: _builtins.str
+    """number of the legal instrument"""
+    port_of_entry: _builtins.str
+    """QUARANTINE_ORDER"""
+    laboratory: _builtins.str
+    """TEST"""
+    product: _builtins.str
+    """VACCINATION"""
+    dose: _builtins.int
+    """VACCINATION: 1, 2, …"""
+    withdrawn: _builtins.bool
+    """this revision takes the record back"""
+    @_builtins.property
+    def document(self) -> Global___IdentityDocument: ...
+    @_builtins.property
+    def observed_at(self) -> _timestamp_pb2.Timestamp:
+        """TEST: when it was sampled; AREA_STAY: unset"""
+
+    @_builtins.property
+    def stay_from(self) -> _timestamp_pb2.Timestamp:
+        """AREA_STAY"""
+
+    @_builtins.property
+    def stay_to(self) -> _timestamp_pb2.Timestamp:
+        """AREA_STAY; a stay that goes on is sent again with a higher revision"""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """when what it says ends, if the record says so"""
+
+    def __init__(
+        self,
+        *,
+        record: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        document: Global___IdentityDocument | None = ...,
+        kind: Global___EvidenceKind.ValueType = ...,
+        finding: Global___Finding.ValueType = ...,
+        method: Global___TestMethod.ValueType = ...,
+        observed_at: _timestamp_pb2.Timestamp | None = ...,
+        area_code: _builtins.str = ...,
+        stay_from: _timestamp_pb2.Timestamp | None = ...,
+        stay_to: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        instrument: _builtins.str = ...,
+        port_of_entry: _builtins.str = ...,
+        laboratory: _builtins.str = ...,
+        product: _builtins.str = ...,
+        dose: _builtins.int = ...,
+        withdrawn: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "observed_at", b"observed_at", "stay_from", b"stay_from", "stay_to", b"stay_to", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area_code", b"area_code", "document", b"document", "dose", b"dose", "finding", b"finding", "instrument", b"instrument", "kind", b"kind", "laboratory", b"laboratory", "method", b"method", "observed_at", b"observed_at", "port_of_entry", b"port_of_entry", "product", b"product", "record", b"record", "revision", b"revision", "stay_from", b"stay_from", "stay_to", b"stay_to", "until", b"until", "withdrawn", b"withdrawn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
+
+@_typing.final
+class SubmitEvidenceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def evidence(self) -> Global___Evidence: ...
+    def __init__(
+        self,
+        *,
+        evidence: Global___Evidence | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitEvidenceRequest: _TypeAlias = SubmitEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class SubmitEvidenceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    REFUSED_REASON_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_FIELD_NUMBER: _builtins.int
+    REFUSED_MESSAGE_FIELD_NUMBER: _builtins.int
+    result: Global___EvidenceResult.ValueType
+    refused_reason: _builtins.str
+    """a word of ErrorReason"""
+    refused_field: _builtins.str
+    """the field of Evidence, such as "document.number"; may be empty"""
+    refused_message: _builtins.str
+    """what was wrong, and what to do"""
+    def __init__(
+        self,
+        *,
+        result: Global___EvidenceResult.ValueType = ...,
+        refused_reason: _builtins.str = ...,
+        refused_field: _builtins.str = ...,
+        refused_message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refused_field", b"refused_field", "refused_message", b"refused_message", "refused_reason", b"refused_reason", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitEvidenceResponse: _TypeAlias = SubmitEvidenceResponse  # noqa: Y015
+
+@_typing.final
+class RecordSelection(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def records(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """at most 1,000"""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordSelection: _TypeAlias = RecordSelection  # noqa: Y015
+
+@_typing.final
+class ReceiptSelection(_message.Message):
+    """Evidence that the node received in received_from <= t < received_until."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIVED_FROM_FIELD_NUMBER: _builtins.int
+    RECEIVED_UNTIL_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    kind: Global___EvidenceKind.ValueType
+    """unset: of all kinds"""
+    @_builtins.property
+    def received_from(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def received_until(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        received_from: _timestamp_pb2.Timestamp | None = ...,
+        received_until: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___EvidenceKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["received_from", b"received_from", "received_until", b"received_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "received_from", b"received_from", "received_until", b"received_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiptSelection: _TypeAlias = ReceiptSelection  # noqa: Y015
+
+@_typing.final
+class WithdrawEvidenceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    COUNT_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    count_only: _builtins.bool
+    """withdraws nothing, and says what it would"""
+    @_builtins.property
+    def records(self) -> Global___RecordSelection: ...
+    @_builtins.property
+    def received(self) -> Global___ReceiptSelection: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        records: Global___RecordSelection | None = ...,
+        received: Global___ReceiptSelection | None = ...,
+        count_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["received", b"received", "records", b"records", "selection", b"selection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count_only", b"count_only", "received", b"received", "records", b"records", "request_id", b"request_id", "selection", b"selection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_selection: _TypeAlias = _typing.Literal["records", "received"]  # noqa: Y015
+    _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_selection) -> _WhichOneofReturnType_selection | None: ...
+
+Global___WithdrawEvidenceRequest: _TypeAlias = WithdrawEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawEvidenceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEWLY_WITHDRAWN_FIELD_NUMBER: _builtins.int
+    ALREADY_WITHDRAWN_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    newly_withdrawn: _builtins.int
+    """or would be, with count_only"""
+    already_withdrawn: _builtins.int
+    unknown: _builtins.int
+    """records that this source never sent"""
+    def __init__(
+        self,
+        *,
+        newly_withdrawn: _builtins.int = ...,
+        already_withdrawn: _builtins.int = ...,
+        unknown: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_withdrawn", b"already_withdrawn", "newly_withdrawn", b"newly_withdrawn", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawEvidenceResponse: _TypeAlias = WithdrawEvidenceResponse  # noqa: Y015
+
+@_typing.final
+class ExplainLevelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def document(self) -> Global___IdentityDocument: ...
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """unset: now; a past time is answered from the history of levels"""
+
+    def __init__(
+        self,
+        *,
+        document: Global___IdentityDocument | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainLevelRequest: _TypeAlias = ExplainLevelRequest  # noqa: Y015
+
+@_typing.final
+class Clearing(_message.Message):
+    """What ends a ground before its time; unset in a Ground: nothing does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEGATIVE_TESTS_FIELD_NUMBER: _builtins.int
+    APART_HOURS_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    negative_tests: _builtins.int
+    """of nucleic acid"""
+    apart_hours: _builtins.int
+    """each at least so long after the last one counted"""
+    @_builtins.property
+    def not_before(self) -> _timestamp_pb2.Timestamp:
+        """and not before this"""
+
+    def __init__(
+        self,
+        *,
+        negative_tests: _builtins.int = ...,
+        apart_hours: _builtins.int = ...,
+        not_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["not_before", b"not_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apart_hours", b"apart_hours", "negative_tests", b"negative_tests", "not_before", b"not_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Clearing: _TypeAlias = Clearing  # noqa: Y015
+
+@_typing.final
+class Ground(_message.Message):
+    """One item of evidence and what a level rule makes of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    TEXT_ZH_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    OBSERVED_AT_FIELD_NUMBER: _builtins.int
+    STARTS_FIELD_NUMBER: _builtins.int
+    ENDS_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    CLEARED_FIELD_NUMBER: _builtins.int
+    CLEARING_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """the level rule, such as L-A7-1"""
+    level: _verdict_pb2.Level.ValueType
+    reason: Global___LevelReason.ValueType
+    text: _builtins.str
+    """the rule in words"""
+    text_zh: _builtins.str
+    source: _builtins.str
+    """who reported it: a source's name"""
+    evidence: _builtins.str
+    """the node's reference of the record, 32 hex digits"""
+    kind: Global___EvidenceKind.ValueType
+    active: _builtins.bool
+    cleared: _builtins.bool
+    """`ends` is by its clearing"""
+    @_builtins.property
+    def observed_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def starts(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def ends(self) -> _timestamp_pb2.Timestamp:
+        """as known now"""
+
+    @_builtins.property
+    def clearing(self) -> Global___Clearing: ...
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        level: _verdict_pb2.Level.ValueType = ...,
+        reason: Global___LevelReason.ValueType = ...,
+        text: _builtins.str = ...,
+        text_zh: _builtins.str = ...,
+        source: _builtins.str = ...,
+        evidence: _builtins.str = ...,
+        kind: Global___EvidenceKind.ValueType = ...,
+        observed_at: _timestamp_pb2.Timestamp | None = ...,
+        starts: _timestamp_pb2.Timestamp | None = ...,
+        ends: _timestamp_pb2.Timestamp | None = ...,
+        active: _builtins.bool = ...,
+        cleared: _builtins.bool = ...,
+        clearing: Global___Clearing | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clearing", b"clearing", "ends", b"ends", "observed_at", b"observed_at", "starts", b"starts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "cleared", b"cleared", "clearing", b"clearing", "ends", b"ends", "evidence", b"evidence", "kind", b"kind", "level", b"level", "observed_at", b"observed_at", "reason", b"reason", "rule", b"rule", "source", b"source", "starts", b"starts", "text", b"text", "text_zh", b"text_zh"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ground: _TypeAlias = Ground  # noqa: Y015
+
+@_typing.final
+class ExplainLevelResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVEL_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    GROUNDS_FIELD_NUMBER: _builtins.int
+    NEXT_CHANGE_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    AREAS_AS_OF_FIELD_NUMBER: _builtins.int
+    DECIDED_AT_FIELD_NUMBER: _builtins.int
+    STATED_BY_FIELD_NUMBER: _builtins.int
+    APPEAL_FIELD_NUMBER: _builtins.int
+    APPEAL_ZH_FIELD_NUMBER: _builtins.int
+    level: _verdict_pb2.Level.ValueType
+    sequence: _builtins.int
+    """0: never had a ground"""
+    policy_version: _builtins.str
+    stated_by: _builtins.str
+    """before levels were derived: the back end that stated it"""
+    appeal: _builtins.str
+    """how to contest it"""
+    appeal_zh: _builtins.str
+    @_builtins.property
+    def ground(self) -> Global___Ground:
+        """that decides; unset: none does"""
+
+    @_builtins.property
+    def grounds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Ground]:
+        """all of the evidence that is looked at; empty with `at`"""
+
+    @_builtins.property
+    def next_change(self) -> _timestamp_pb2.Timestamp:
+        """nothing changes earlier by itself; unset: never"""
+
+    @_builtins.property
+    def areas_as_of(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def decided_at(self) -> _timestamp_pb2.Timestamp:
+        """when this level was recorded; unset without a ground"""
+
+    def __init__(
+        self,
+        *,
+        level: _verdict_pb2.Level.ValueType = ...,
+        sequence: _builtins.int = ...,
+        ground: Global___Ground | None = ...,
+        grounds: _abc.Iterable[Global___Ground] | None = ...,
+        next_change: _timestamp_pb2.Timestamp | None = ...,
+        policy_version: _builtins.str = ...,
+        areas_as_of: _timestamp_pb2.Timestamp | None = ...,
+        decided_at: _timestamp_pb2.Timestamp | None = ...,
+        stated_by: _builtins.str = ...,
+        appeal: _builtins.str = ...,
+        appeal_zh: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["areas_as_of", b"areas_as_of", "decided_at", b"decided_at", "ground", b"ground", "next_change", b"next_change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appeal", b"appeal", "appeal_zh", b"appeal_zh", "areas_as_of", b"areas_as_of", "decided_at", b"decided_at", "ground", b"ground", "grounds", b"grounds", "level", b"level", "next_change", b"next_change", "policy_version", b"policy_version", "sequence", b"sequence", "stated_by", b"stated_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainLevelResponse: _TypeAlias = ExplainLevelResponse  # noqa: Y015

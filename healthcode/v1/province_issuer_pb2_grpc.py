@@ -26,9 +26,10 @@ if _version_not_supported:
 
 
 class ProvinceIssuerServiceStub(object):
-    """For a province's own back ends, on a listener of its own that trusts the
-    province's CA alone. Mutating methods take a request_id: the same id gives
-    the same result for 24 hours.
+    """For a province's own back ends and its sources of evidence, on a listener of
+    its own that trusts the province's CA alone. Mutating methods take a
+    request_id, but SubmitEvidence: there a record and its revision are the id.
+    The same id gives the same result for 24 hours.
     """
 
     def __init__(self, channel):
@@ -67,12 +68,28 @@ class ProvinceIssuerServiceStub(object):
                 request_serializer=healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersRequest.SerializeToString,
                 response_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersResponse.FromString,
                 _registered_method=True)
+        self.SubmitEvidence = channel.stream_stream(
+                '/healthcode.v1.ProvinceIssuerService/SubmitEvidence',
+                request_serializer=healthcode_dot_v1_dot_province__issuer__pb2.SubmitEvidenceRequest.SerializeToString,
+                response_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.SubmitEvidenceResponse.FromString,
+                _registered_method=True)
+        self.WithdrawEvidence = channel.unary_unary(
+                '/healthcode.v1.ProvinceIssuerService/WithdrawEvidence',
+                request_serializer=healthcode_dot_v1_dot_province__issuer__pb2.WithdrawEvidenceRequest.SerializeToString,
+                response_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.WithdrawEvidenceResponse.FromString,
+                _registered_method=True)
+        self.ExplainLevel = channel.unary_unary(
+                '/healthcode.v1.ProvinceIssuerService/ExplainLevel',
+                request_serializer=healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelRequest.SerializeToString,
+                response_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelResponse.FromString,
+                _registered_method=True)
 
 
 class ProvinceIssuerServiceServicer(object):
-    """For a province's own back ends, on a listener of its own that trusts the
-    province's CA alone. Mutating methods take a request_id: the same id gives
-    the same result for 24 hours.
+    """For a province's own back ends and its sources of evidence, on a listener of
+    its own that trusts the province's CA alone. Mutating methods take a
+    request_id, but SubmitEvidence: there a record and its revision are the id.
+    The same id gives the same result for 24 hours.
     """
 
     def IssueCode(self, request, context):
@@ -98,7 +115,7 @@ class ProvinceIssuerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeMatching(self, request, context):
-        """Revokes every code that is out of some holders, or that was issued under a rule, a
+        """Revokes every code that is out of some holders, or that was issued under a level rule, a
         level reason or by one issuer between two times. As RevokeCodes otherwise; but the
         latter goes in pieces: cut before its answer, it has revoked a part, and the same
         request_id revokes the rest and counts all.
@@ -117,6 +134,28 @@ class ProvinceIssuerServiceServicer(object):
 
     def ListKeyHolders(self, request, context):
         """Whose codes a key has signed that have not expired, by pseudonym.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitEvidence(self, request_iterator, context):
+        """For sources: one result a request, in order; at most 256 unanswered. A result is sent when its
+        item is durable; the level follows within seconds. A bad item is refused alone, never the stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawEvidence(self, request, context):
+        """Takes back evidence that the calling source sent: each record gets a withdrawn revision.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainLevel(self, request, context):
+        """Why a holder has the level, or had it at a past time. Answers for known and unknown holders alike.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +194,21 @@ def add_ProvinceIssuerServiceServicer_to_server(servicer, server):
                     request_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersRequest.FromString,
                     response_serializer=healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersResponse.SerializeToString,
             ),
+            'SubmitEvidence': grpc.stream_stream_rpc_method_handler(
+                    servicer.SubmitEvidence,
+                    request_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.SubmitEvidenceRequest.FromString,
+                    response_serializer=healthcode_dot_v1_dot_province__issuer__pb2.SubmitEvidenceResponse.SerializeToString,
+            ),
+            'WithdrawEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawEvidence,
+                    request_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.WithdrawEvidenceRequest.FromString,
+                    response_serializer=healthcode_dot_v1_dot_province__issuer__pb2.WithdrawEvidenceResponse.SerializeToString,
+            ),
+            'ExplainLevel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainLevel,
+                    request_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelRequest.FromString,
+                    response_serializer=healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'healthcode.v1.ProvinceIssuerService', rpc_method_handlers)
@@ -164,9 +218,10 @@ def add_ProvinceIssuerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProvinceIssuerService(object):
-    """For a province's own back ends, on a listener of its own that trusts the
-    province's CA alone. Mutating methods take a request_id: the same id gives
-    the same result for 24 hours.
+    """For a province's own back ends and its sources of evidence, on a listener of
+    its own that trusts the province's CA alone. Mutating methods take a
+    request_id, but SubmitEvidence: there a record and its revision are the id.
+    The same id gives the same result for 24 hours.
     """
 
     @staticmethod
@@ -321,6 +376,87 @@ class ProvinceIssuerService(object):
             '/healthcode.v1.ProvinceIssuerService/ListKeyHolders',
             healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersRequest.SerializeToString,
             healthcode_dot_v1_dot_province__issuer__pb2.ListKeyHoldersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitEvidence(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/healthcode.v1.ProvinceIssuerService/SubmitEvidence',
+            healthcode_dot_v1_dot_province__issuer__pb2.SubmitEvidenceRequest.SerializeToString,
+            healthcode_dot_v1_dot_province__issuer__pb2.SubmitEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/healthcode.v1.ProvinceIssuerService/WithdrawEvidence',
+            healthcode_dot_v1_dot_province__issuer__pb2.WithdrawEvidenceRequest.SerializeToString,
+            healthcode_dot_v1_dot_province__issuer__pb2.WithdrawEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainLevel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/healthcode.v1.ProvinceIssuerService/ExplainLevel',
+            healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelRequest.SerializeToString,
+            healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelResponse.FromString,
             options,
             channel_credentials,
             insecure,

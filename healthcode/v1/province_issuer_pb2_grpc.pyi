@@ -27,9 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProvinceIssuerServiceStub:
-    """For a province's own back ends, on a listener of its own that trusts the
-    province's CA alone. Mutating methods take a request_id: the same id gives
-    the same result for 24 hours.
+    """For a province's own back ends and its sources of evidence, on a listener of
+    its own that trusts the province's CA alone. Mutating methods take a
+    request_id, but SubmitEvidence: there a record and its revision are the id.
+    The same id gives the same result for 24 hours.
     """
 
     @_typing.overload
@@ -45,7 +46,7 @@ class ProvinceIssuerServiceStub:
     RevokeCodes: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeCodesRequest, _province_issuer_pb2.RevokeCodesResponse]
     """Revokes codes by their text. Acknowledged when durable; published within a second."""
     RevokeMatching: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeMatchingRequest, _province_issuer_pb2.RevokeMatchingResponse]
-    """Revokes every code that is out of some holders, or that was issued under a rule, a
+    """Revokes every code that is out of some holders, or that was issued under a level rule, a
     level reason or by one issuer between two times. As RevokeCodes otherwise; but the
     latter goes in pieces: cut before its answer, it has revoked a part, and the same
     request_id revokes the rest and counts all.
@@ -56,12 +57,21 @@ class ProvinceIssuerServiceStub:
     """
     ListKeyHolders: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.ListKeyHoldersRequest, _province_issuer_pb2.ListKeyHoldersResponse]
     """Whose codes a key has signed that have not expired, by pseudonym."""
+    SubmitEvidence: _grpc.StreamStreamMultiCallable[_province_issuer_pb2.SubmitEvidenceRequest, _province_issuer_pb2.SubmitEvidenceResponse]
+    """For sources: one result a request, in order; at most 256 unanswered. A result is sent when its
+    item is durable; the level follows within seconds. A bad item is refused alone, never the stream.
+    """
+    WithdrawEvidence: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.WithdrawEvidenceRequest, _province_issuer_pb2.WithdrawEvidenceResponse]
+    """Takes back evidence that the calling source sent: each record gets a withdrawn revision."""
+    ExplainLevel: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.ExplainLevelRequest, _province_issuer_pb2.ExplainLevelResponse]
+    """Why a holder has the level, or had it at a past time. Answers for known and unknown holders alike."""
 
 @_typing.type_check_only
 class ProvinceIssuerServiceAsyncStub(ProvinceIssuerServiceStub):
-    """For a province's own back ends, on a listener of its own that trusts the
-    province's CA alone. Mutating methods take a request_id: the same id gives
-    the same result for 24 hours.
+    """For a province's own back ends and its sources of evidence, on a listener of
+    its own that trusts the province's CA alone. Mutating methods take a
+    request_id, but SubmitEvidence: there a record and its revision are the id.
+    The same id gives the same result for 24 hours.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -74,7 +84,7 @@ class ProvinceIssuerServiceAsyncStub(ProvinceIssuerServiceStub):
     RevokeCodes: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeCodesRequest, _province_issuer_pb2.RevokeCodesResponse]  # type: ignore[assignment]
     """Revokes codes by their text. Acknowledged when durable; published within a second."""
     RevokeMatching: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.RevokeMatchingRequest, _province_issuer_pb2.RevokeMatchingResponse]  # type: ignore[assignment]
-    """Revokes every code that is out of some holders, or that was issued under a rule, a
+    """Revokes every code that is out of some holders, or that was issued under a level rule, a
     level reason or by one issuer between two times. As RevokeCodes otherwise; but the
     latter goes in pieces: cut before its answer, it has revoked a part, and the same
     request_id revokes the rest and counts all.
@@ -85,11 +95,20 @@ class ProvinceIssuerServiceAsyncStub(ProvinceIssuerServiceStub):
     """
     ListKeyHolders: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.ListKeyHoldersRequest, _province_issuer_pb2.ListKeyHoldersResponse]  # type: ignore[assignment]
     """Whose codes a key has signed that have not expired, by pseudonym."""
+    SubmitEvidence: _aio.StreamStreamMultiCallable[_province_issuer_pb2.SubmitEvidenceRequest, _province_issuer_pb2.SubmitEvidenceResponse]  # type: ignore[assignment]
+    """For sources: one result a request, in order; at most 256 unanswered. A result is sent when its
+    item is durable; the level follows within seconds. A bad item is refused alone, never the stream.
+    """
+    WithdrawEvidence: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.WithdrawEvidenceRequest, _province_issuer_pb2.WithdrawEvidenceResponse]  # type: ignore[assignment]
+    """Takes back evidence that the calling source sent: each record gets a withdrawn revision."""
+    ExplainLevel: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.ExplainLevelRequest, _province_issuer_pb2.ExplainLevelResponse]  # type: ignore[assignment]
+    """Why a holder has the level, or had it at a past time. Answers for known and unknown holders alike."""
 
 class ProvinceIssuerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """For a province's own back ends, on a listener of its own that trusts the
-    province's CA alone. Mutating methods take a request_id: the same id gives
-    the same result for 24 hours.
+    """For a province's own back ends and its sources of evidence, on a listener of
+    its own that trusts the province's CA alone. Mutating methods take a
+    request_id, but SubmitEvidence: there a record and its revision are the id.
+    The same id gives the same result for 24 hours.
     """
 
     @_abc_1.abstractmethod
@@ -124,7 +143,7 @@ class ProvinceIssuerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _province_issuer_pb2.RevokeMatchingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_province_issuer_pb2.RevokeMatchingResponse, _abc.Awaitable[_province_issuer_pb2.RevokeMatchingResponse]]:
-        """Revokes every code that is out of some holders, or that was issued under a rule, a
+        """Revokes every code that is out of some holders, or that was issued under a level rule, a
         level reason or by one issuer between two times. As RevokeCodes otherwise; but the
         latter goes in pieces: cut before its answer, it has revoked a part, and the same
         request_id revokes the rest and counts all.
@@ -147,5 +166,31 @@ class ProvinceIssuerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_province_issuer_pb2.ListKeyHoldersResponse, _abc.Awaitable[_province_issuer_pb2.ListKeyHoldersResponse]]:
         """Whose codes a key has signed that have not expired, by pseudonym."""
+
+    @_abc_1.abstractmethod
+    def SubmitEvidence(
+        self,
+        request_iterator: _MaybeAsyncIterator[_province_issuer_pb2.SubmitEvidenceRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_province_issuer_pb2.SubmitEvidenceResponse], _abc.AsyncIterator[_province_issuer_pb2.SubmitEvidenceResponse]]:
+        """For sources: one result a request, in order; at most 256 unanswered. A result is sent when its
+        item is durable; the level follows within seconds. A bad item is refused alone, never the stream.
+        """
+
+    @_abc_1.abstractmethod
+    def WithdrawEvidence(
+        self,
+        request: _province_issuer_pb2.WithdrawEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_province_issuer_pb2.WithdrawEvidenceResponse, _abc.Awaitable[_province_issuer_pb2.WithdrawEvidenceResponse]]:
+        """Takes back evidence that the calling source sent: each record gets a withdrawn revision."""
+
+    @_abc_1.abstractmethod
+    def ExplainLevel(
+        self,
+        request: _province_issuer_pb2.ExplainLevelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_province_issuer_pb2.ExplainLevelResponse, _abc.Awaitable[_province_issuer_pb2.ExplainLevelResponse]]:
+        """Why a holder has the level, or had it at a past time. Answers for known and unknown holders alike."""
 
 def add_ProvinceIssuerServiceServicer_to_server(servicer: ProvinceIssuerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -89,6 +89,25 @@ CODE_STATUS_EXPIRED: CodeStatus.ValueType  # 3
 CODE_STATUS_NOT_FOUND: CodeStatus.ValueType  # 4
 Global___CodeStatus: _TypeAlias = CodeStatus  # noqa: Y015
 
+class _Requirement:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RequirementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Requirement.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REQUIREMENT_UNSPECIFIED: _Requirement.ValueType  # 0
+    """a client that does not know a value checks"""
+    REQUIREMENT_CHECK: _Requirement.ValueType  # 1
+    REQUIREMENT_CHECK_NOT_REQUIRED: _Requirement.ValueType  # 2
+
+class Requirement(_Requirement, metaclass=_RequirementEnumTypeWrapper): ...
+
+REQUIREMENT_UNSPECIFIED: Requirement.ValueType  # 0
+"""a client that does not know a value checks"""
+REQUIREMENT_CHECK: Requirement.ValueType  # 1
+REQUIREMENT_CHECK_NOT_REQUIRED: Requirement.ValueType  # 2
+Global___Requirement: _TypeAlias = Requirement  # noqa: Y015
+
 @_typing.final
 class VerifyItem(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -326,3 +345,67 @@ class QueryStatusResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryStatusResponse: _TypeAlias = QueryStatusResponse  # noqa: Y015
+
+@_typing.final
+class CheckRequirementRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_TYPE_FIELD_NUMBER: _builtins.int
+    AREA_CODE_FIELD_NUMBER: _builtins.int
+    PERSON_CATEGORY_FIELD_NUMBER: _builtins.int
+    place_type: _verdict_pb2.PlaceType.ValueType
+    area_code: _builtins.str
+    """GB/T 2260, six digits, of the place; may be empty"""
+    person_category: _verdict_pb2.PersonCategory.ValueType
+    def __init__(
+        self,
+        *,
+        place_type: _verdict_pb2.PlaceType.ValueType = ...,
+        area_code: _builtins.str = ...,
+        person_category: _verdict_pb2.PersonCategory.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area_code", b"area_code", "person_category", b"person_category", "place_type", b"place_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckRequirementRequest: _TypeAlias = CheckRequirementRequest  # noqa: Y015
+
+@_typing.final
+class CheckRequirementResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIREMENT_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    AREAS_AS_OF_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    requirement: Global___Requirement.ValueType
+    rule: _builtins.str
+    """the row of the policy's checks that decided; empty under a policy of format 1"""
+    policy_version: _builtins.str
+    @_builtins.property
+    def areas_as_of(self) -> _timestamp_pb2.Timestamp:
+        """unset: there is no file of area risk"""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """stable words, as in Verdict"""
+
+    def __init__(
+        self,
+        *,
+        requirement: Global___Requirement.ValueType = ...,
+        rule: _builtins.str = ...,
+        policy_version: _builtins.str = ...,
+        areas_as_of: _timestamp_pb2.Timestamp | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["areas_as_of", b"areas_as_of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["areas_as_of", b"areas_as_of", "policy_version", b"policy_version", "requirement", b"requirement", "rule", b"rule", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckRequirementResponse: _TypeAlias = CheckRequirementResponse  # noqa: Y015

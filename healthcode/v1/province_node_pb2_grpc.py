@@ -57,6 +57,11 @@ class ProvinceNodeServiceStub(object):
                 request_serializer=healthcode_dot_v1_dot_province__node__pb2.QueryStatusRequest.SerializeToString,
                 response_deserializer=healthcode_dot_v1_dot_province__node__pb2.QueryStatusResponse.FromString,
                 _registered_method=True)
+        self.CheckRequirement = channel.unary_unary(
+                '/healthcode.v1.ProvinceNodeService/CheckRequirement',
+                request_serializer=healthcode_dot_v1_dot_province__node__pb2.CheckRequirementRequest.SerializeToString,
+                response_deserializer=healthcode_dot_v1_dot_province__node__pb2.CheckRequirementResponse.FromString,
+                _registered_method=True)
 
 
 class ProvinceNodeServiceServicer(object):
@@ -96,6 +101,14 @@ class ProvinceNodeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckRequirement(self, request, context):
+        """Whether a code has to be checked at a place at all. Asked before anybody shows anything: no
+        field identifies a person, and no network is used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProvinceNodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -118,6 +131,11 @@ def add_ProvinceNodeServiceServicer_to_server(servicer, server):
                     servicer.QueryStatus,
                     request_deserializer=healthcode_dot_v1_dot_province__node__pb2.QueryStatusRequest.FromString,
                     response_serializer=healthcode_dot_v1_dot_province__node__pb2.QueryStatusResponse.SerializeToString,
+            ),
+            'CheckRequirement': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckRequirement,
+                    request_deserializer=healthcode_dot_v1_dot_province__node__pb2.CheckRequirementRequest.FromString,
+                    response_serializer=healthcode_dot_v1_dot_province__node__pb2.CheckRequirementResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -231,6 +249,33 @@ class ProvinceNodeService(object):
             '/healthcode.v1.ProvinceNodeService/QueryStatus',
             healthcode_dot_v1_dot_province__node__pb2.QueryStatusRequest.SerializeToString,
             healthcode_dot_v1_dot_province__node__pb2.QueryStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckRequirement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/healthcode.v1.ProvinceNodeService/CheckRequirement',
+            healthcode_dot_v1_dot_province__node__pb2.CheckRequirementRequest.SerializeToString,
+            healthcode_dot_v1_dot_province__node__pb2.CheckRequirementResponse.FromString,
             options,
             channel_credentials,
             insecure,

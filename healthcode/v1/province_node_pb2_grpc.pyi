@@ -49,6 +49,10 @@ class ProvinceNodeServiceStub:
     required. A code that this node finds bad by itself (no code, forged, revoked, expired) is
     answered at once, without the home and without a signed_answer, also with QUERY_MODE_LIVE.
     """
+    CheckRequirement: _grpc.UnaryUnaryMultiCallable[_province_node_pb2.CheckRequirementRequest, _province_node_pb2.CheckRequirementResponse]
+    """Whether a code has to be checked at a place at all. Asked before anybody shows anything: no
+    field identifies a person, and no network is used.
+    """
 
 @_typing.type_check_only
 class ProvinceNodeServiceAsyncStub(ProvinceNodeServiceStub):
@@ -70,6 +74,10 @@ class ProvinceNodeServiceAsyncStub(ProvinceNodeServiceStub):
     """Asks the home province, through the gateway, what it says of the code now. `purpose` is
     required. A code that this node finds bad by itself (no code, forged, revoked, expired) is
     answered at once, without the home and without a signed_answer, also with QUERY_MODE_LIVE.
+    """
+    CheckRequirement: _aio.UnaryUnaryMultiCallable[_province_node_pb2.CheckRequirementRequest, _province_node_pb2.CheckRequirementResponse]  # type: ignore[assignment]
+    """Whether a code has to be checked at a place at all. Asked before anybody shows anything: no
+    field identifies a person, and no network is used.
     """
 
 class ProvinceNodeServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -113,6 +121,16 @@ class ProvinceNodeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Asks the home province, through the gateway, what it says of the code now. `purpose` is
         required. A code that this node finds bad by itself (no code, forged, revoked, expired) is
         answered at once, without the home and without a signed_answer, also with QUERY_MODE_LIVE.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckRequirement(
+        self,
+        request: _province_node_pb2.CheckRequirementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_province_node_pb2.CheckRequirementResponse, _abc.Awaitable[_province_node_pb2.CheckRequirementResponse]]:
+        """Whether a code has to be checked at a place at all. Asked before anybody shows anything: no
+        field identifies a person, and no network is used.
         """
 
 def add_ProvinceNodeServiceServicer_to_server(servicer: ProvinceNodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -10,6 +10,7 @@ URIS = [
     "spiffe://test-a.healthcode/gateway",
     "spiffe://cn.healthcode/province/31",
     "spiffe://cn.healthcode/issuer/31/hospital-1",
+    "spiffe://cn.healthcode/source/31/lab-1",
     "spiffe://cn.healthcode/operator/zhang.san",
     "spiffe://cn.healthcode/integrator/44/metro_gate",
 ]
@@ -75,6 +76,7 @@ def test_who_serves_has_a_dns_name():
         ("cn", PeerKind.PROVINCE, None, None),
         ("cn", PeerKind.PROVINCE, "31", "x"),
         ("cn", PeerKind.ISSUER, "31", "A"),
+        ("cn", PeerKind.SOURCE, None, "lab"),
         ("cn", PeerKind.OPERATOR, None, ""),
         ("moon", PeerKind.REGISTRY, None, None),
     ],

@@ -90,12 +90,22 @@ def test_verify_takes_256_kib() -> None:
         ("/healthcode.v1.ProvinceNodeService/Verify", PeerKind.INTEGRATOR),
         ("/healthcode.v1.ProvinceIssuerService/IssueCode", PeerKind.ISSUER),
         ("/healthcode.v1.ProvinceIssuerService/RevokeCodes", PeerKind.ISSUER),
+        ("/healthcode.v1.ProvinceIssuerService/ExplainLevel", PeerKind.ISSUER),
+        ("/healthcode.v1.ProvinceIssuerService/SubmitEvidence", PeerKind.SOURCE),
+        ("/healthcode.v1.ProvinceIssuerService/WithdrawEvidence", PeerKind.SOURCE),
+        ("/healthcode.v1.ProvinceNodeService/CheckRequirement", PeerKind.INTEGRATOR),
     ],
 )
 def test_one_kind_may_call(path: str, kind: PeerKind) -> None:
     """Each of these is for one kind of caller alone."""
     assert ACCESS[path].callers == {kind}
     assert not ACCESS[path].anonymous
+
+
+def test_a_source_reports_evidence_and_nothing_else() -> None:
+    """A laboratory's certificate opens two methods, and those that are open to everybody."""
+    opened = {path for path, rule in ACCESS.items() if PeerKind.SOURCE in rule.callers and not rule.anonymous}
+    assert {path.rpartition("/")[2] for path in opened} == {"SubmitEvidence", "WithdrawEvidence"}
 
 
 def test_nobody_gets_through_a_rule_that_is_not_open() -> None:
@@ -105,7 +115,7 @@ def test_nobody_gets_through_a_rule_that_is_not_open() -> None:
     check_access(AccessRule(frozenset(PeerKind), anonymous=True), None, participant=None)
 
 
-@pytest.mark.parametrize("kind", [PeerKind.ISSUER, PeerKind.INTEGRATOR])
+@pytest.mark.parametrize("kind", [PeerKind.ISSUER, PeerKind.SOURCE, PeerKind.INTEGRATOR])
 @pytest.mark.parametrize("own", ["44", None])
 def test_a_provinces_own_callers_reach_no_other_service(kind: PeerKind, own: str | None) -> None:
     """A back end of 31 is refused at 44, and at a service that belongs to no participant."""
