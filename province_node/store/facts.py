@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from healthcode.errors import InternalError, Reason
 from healthcode.wire.claims import LEVEL_BY_NUMBER, NUMBER_BY_LEVEL
+from province_node.store.people_records import Withdrawn, WithdrawProgress
 from province_node.store.records import (
     CodeFacts,
     HolderTag,
@@ -28,10 +29,14 @@ __all__ = [
     "pack_killed",
     "pack_progress",
     "pack_revoked",
+    "pack_withdraw_progress",
+    "pack_withdrawn",
     "unpack_items",
     "unpack_killed",
     "unpack_progress",
     "unpack_revoked",
+    "unpack_withdraw_progress",
+    "unpack_withdrawn",
 ]
 
 _HASH_BYTES = 8
@@ -42,6 +47,10 @@ _ITEM = struct.Struct(">HB")  # position, number of the level
 _CODE = struct.Struct(">II8s8s2s8s")  # index, seconds from issue to expiry, kid, salt, tag, hash of the text
 _LENGTH = struct.Struct(">B")
 _COUNTS = struct.Struct(">QQ")
+_WITHDRAWN = struct.Struct(">QQQ")
+_WITHDRAW_PROGRESS = struct.Struct(
+    ">qqQQ"
+)  # number of the last item, of the last one to look at, newly, already
 _PROGRESS = struct.Struct(">qqqQQ")  # issued at, day and index of the last code, newly, already
 
 
@@ -138,6 +147,32 @@ def unpack_killed(data: bytes) -> Killed:
         codes_out, already = _COUNTS.unpack_from(data, offset)
     next_kid = data[offset + _COUNTS.size :]
     return Killed(codes_out, bool(already), next_kid or None, repeated=True)
+
+
+def pack_withdrawn(withdrawn: Withdrawn) -> bytes:
+    """The counts of a withdrawal."""
+    return _VERSION + _WITHDRAWN.pack(withdrawn.newly, withdrawn.already, withdrawn.unknown)
+
+
+def unpack_withdrawn(data: bytes) -> Withdrawn:
+    """The counts of a withdrawal, as an earlier answer. Raises InternalError for damaged bytes."""
+    with _damage_named():
+        newly, already, unknown = _WITHDRAWN.unpack_from(data, _begin(data))
+    return Withdrawn(newly, already, unknown, repeated=True)
+
+
+def pack_withdraw_progress(progress: WithdrawProgress) -> bytes:
+    """How far a withdrawal has come. `began` is not in it: it is the time of the part."""
+    return _VERSION + _WITHDRAW_PROGRESS.pack(
+        progress.behind, progress.through, progress.newly, progress.already
+    )
+
+
+def unpack_withdraw_progress(data: bytes, began: int) -> WithdrawProgress:
+    """How far the withdrawal that `began` then had come. Raises InternalError for damaged bytes."""
+    with _damage_named():
+        behind, through, newly, already = _WITHDRAW_PROGRESS.unpack_from(data, _begin(data))
+    return WithdrawProgress(began, behind, through, newly, already)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from healthcode.errors import Reason
+from province_node.store.people_protocols import DocumentStore, EvidenceStore, LevelStore, SourceStore
 from province_node.store.publication import PaddingState, Publication, PublishFailure
 from province_node.store.records import (
     CodeState,
@@ -258,6 +259,18 @@ class NodeStore(Protocol):
 
     @property
     def padding(self) -> PaddingStore: ...
+
+    @property
+    def sources(self) -> SourceStore: ...
+
+    @property
+    def evidence(self) -> EvidenceStore: ...
+
+    @property
+    def levels(self) -> LevelStore: ...
+
+    @property
+    def documents(self) -> DocumentStore: ...
 
     def counts(self, now: int) -> Mapping[str, int]:
         """How many codes are out, revocations and remembered requests there are: for `status`."""

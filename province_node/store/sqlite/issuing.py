@@ -148,8 +148,12 @@ class _Obstacles:
             lowest = self._lowest[day] = first_series(self._db, day)
         if code.facts.index // SERIES_SIZE < lowest:
             return NotRecorded.SERIES_CLOSED
+        # the level is the holder's, whichever document the code is for
         sequence = number(
-            self._db, "SELECT coalesce(max(sequence), 0) FROM level WHERE holder = ?", code.holder
+            self._db,
+            "SELECT coalesce(max(sequence), 0) FROM level WHERE holder = coalesce((SELECT first.pseudonym FROM"
+            " document JOIN document AS first ON first.id = document.holder WHERE document.pseudonym = ?1), ?1)",
+            code.holder,
         )
         return None if sequence == code.sequence else NotRecorded.LEVEL_MOVED
 
@@ -207,7 +211,11 @@ def _state_level(db: Session, stated: StatedLevel, who: str, now: int) -> int:
     if row is not None and tuple(row[:5]) == values:
         return int(row[5])
     sequence = 1 if row is None else int(row[5]) + 1
-    db.execute("INSERT INTO level VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (holder, sequence, *values, who, now))
+    db.execute(
+        "INSERT INTO level (holder, sequence, level, reason, legal_instrument, until, rule, stated_by, stated_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (holder, sequence, *values, who, now),
+    )
     if row is not None and row[0] != statement.level.value:
         out = db.all("SELECT day, idx FROM code WHERE holder = ? AND expires_at > ?", (holder, now))
         codes = [Revocation(day=day, index=index) for day, index in out]

@@ -13,6 +13,10 @@ from province_node.store.sqlite.answering import SqliteAnswering
 from province_node.store.sqlite.issuing import SqliteIssuing
 from province_node.store.sqlite.killing import SqliteKilling
 from province_node.store.sqlite.padding_entries import SqlitePadding
+from province_node.store.sqlite.people.document_rows import SqliteDocuments
+from province_node.store.sqlite.people.evidence_table import SqliteEvidence
+from province_node.store.sqlite.people.level_table import SqliteLevels
+from province_node.store.sqlite.people.source_rows import SqliteSources
 from province_node.store.sqlite.pruning import SqlitePruning
 from province_node.store.sqlite.published import SqlitePublishing
 from province_node.store.sqlite.revoking import SqliteRevoking
@@ -34,6 +38,10 @@ class SqliteNodeStore:
         self.answering = SqliteAnswering(self._database)
         self.publishing = SqlitePublishing(self._database)
         self.padding = SqlitePadding(self._database)
+        self.sources = SqliteSources(self._database)
+        self.evidence = SqliteEvidence(self._database)
+        self.levels = SqliteLevels(self._database)
+        self.documents = SqliteDocuments(self._database)
         self._pruning = SqlitePruning(self._database)
 
     def counts(self, now: int) -> Mapping[str, int]:

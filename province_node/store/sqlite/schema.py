@@ -179,4 +179,87 @@ MIGRATIONS: tuple[Migration, ...] = (
         facts BLOB NOT NULL -- province_node.store.facts
     ) STRICT;
     """,
+    """
+    CREATE TABLE source (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        public_key TEXT NOT NULL,
+        kinds TEXT NOT NULL, -- words, separated by commas
+        unit TEXT NOT NULL,
+        state TEXT NOT NULL,
+        since INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE document (
+        id INTEGER PRIMARY KEY,
+        pseudonym BLOB NOT NULL UNIQUE,
+        holder INTEGER -- the holder's first document; NULL: this is the first one
+    ) STRICT;
+    CREATE INDEX document_by_holder ON document (holder) WHERE holder IS NOT NULL;
+
+    -- a province has 20 million tests a day: the words are numbers (evidence_rows.py)
+    CREATE TABLE evidence (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which items began to count
+        source INTEGER NOT NULL,
+        record BLOB NOT NULL,
+        revision INTEGER NOT NULL,
+        document INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        finding INTEGER NOT NULL,
+        method INTEGER NOT NULL,
+        observed_at INTEGER NOT NULL, -- of a stay, its end
+        from_at INTEGER,
+        area INTEGER,
+        until INTEGER,
+        extra TEXT, -- what few items have, as JSON
+        known_at INTEGER NOT NULL,
+        state INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX evidence_by_record ON evidence (source, record, revision);
+    CREATE INDEX evidence_by_document ON evidence (document);
+    CREATE INDEX stay_by_area ON evidence (area, observed_at) WHERE area IS NOT NULL;
+
+    CREATE TABLE to_derive (
+        document INTEGER PRIMARY KEY,
+        since INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX to_derive_by_age ON to_derive (since);
+
+    ALTER TABLE level ADD COLUMN policy_version TEXT NOT NULL DEFAULT ''; -- '': stated by a back end
+    ALTER TABLE level ADD COLUMN source INTEGER;
+    ALTER TABLE level ADD COLUMN record BLOB;
+    ALTER TABLE level ADD COLUMN starts INTEGER;
+
+    CREATE TABLE current_level (
+        holder INTEGER PRIMARY KEY, -- its first document
+        sequence INTEGER NOT NULL,
+        level INTEGER NOT NULL,
+        rule TEXT NOT NULL,
+        until INTEGER,
+        basis INTEGER NOT NULL,
+        next_change INTEGER
+    ) STRICT;
+    CREATE INDEX current_level_by_change ON current_level (next_change) WHERE next_change IS NOT NULL;
+
+    -- documents were merged or split: the next level of the holder has a sequence above this one
+    CREATE TABLE moved_holder (
+        holder INTEGER PRIMARY KEY,
+        sequence INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE level_basis (
+        id INTEGER PRIMARY KEY,
+        fingerprint TEXT NOT NULL UNIQUE,
+        policy_version TEXT NOT NULL,
+        areas_as_of INTEGER NOT NULL,
+        is_finished INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+
+    CREATE TABLE level_time (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        now INTEGER NOT NULL,
+        upgrade_began INTEGER,
+        upgraded_at INTEGER
+    ) STRICT;
+    """,
 )

@@ -8,8 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
+from healthcode.wire.claims import Level
 from province_node.store.protocols import NodeStore
 from province_node.store.records import RevocationReason, StatedLevel
+from tests.contract.store.people import add, apply, evidence
 from tests.contract.store.stores import GREEN, HOLDER, KID, NOW, RED, STORES, issue, new_code, request, revoke
 
 STEPS = {
@@ -19,6 +21,8 @@ STEPS = {
     "killed": lambda store: store.killing.kill_key(
         KID, RevocationReason.FRAUD, request("kill"), b"n" * 8, NOW
     ),
+    "evidence": lambda store: add(store, evidence()),
+    "derived": lambda store: (add(store, evidence()), apply(store, Level.RED, next_change=NOW + 9)),
 }
 """After which call the process dies."""
 FLIGHT = "flight"

@@ -12,6 +12,7 @@ from healthcode.wire.claims import Level
 from province_node.store.publication import Publication
 from province_node.store.records import Killed, Revoked
 from tests.contract.store.killed_writer import FLIGHT, STEPS
+from tests.contract.store.people import apply, evidence, read
 from tests.contract.store.stores import DAY, HOLDER, NOW, RED, TAG, facts, issue, request, revoke
 
 ROOT = Path(__file__).parents[3]
@@ -69,6 +70,25 @@ def test_a_killed_key_stays_killed(after):
     assert store.killing.killed_kids() == {b"k" * 8}
     answer = Killed(1, already_killed=False, next_kid=b"n" * 8, repeated=True)
     assert store.killing.find_killed(request("kill"), NOW) == answer
+
+
+def test_a_kill_behind_evidence_leaves_its_due_mark(after):
+    """The item is there and its holder is due: the level follows when somebody derives it."""
+    store = after("evidence")
+    state = read(store)
+    assert (state.evidence, state.is_due, state.sequence) == ((evidence(),), True, 1)
+    assert not store.answering.code_state(DAY, 1).revoked
+    apply(store, Level.RED)
+    assert store.answering.code_state(DAY, 1).revoked
+    assert not read(store).is_due
+
+
+def test_a_kill_behind_a_derived_level_leaves_all_of_it(after):
+    """The row, the current level and the revocations are there, and the mark is gone."""
+    store = after("derived")
+    state = read(store)
+    assert (state.last.level, state.current.next_change, state.is_due) == (Level.RED, NOW + 9, False)
+    assert store.answering.code_state(DAY, 1).revoked
 
 
 def test_a_kill_in_full_flight_leaves_whole_items(kind, tmp_path, open_again):

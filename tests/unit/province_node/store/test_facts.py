@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -14,11 +15,16 @@ from province_node.store.facts import (
     pack_killed,
     pack_progress,
     pack_revoked,
+    pack_withdraw_progress,
+    pack_withdrawn,
     unpack_items,
     unpack_killed,
     unpack_progress,
     unpack_revoked,
+    unpack_withdraw_progress,
+    unpack_withdrawn,
 )
+from province_node.store.people_records import Withdrawn, WithdrawProgress
 from province_node.store.records import CodeFacts, HolderTag, Killed, RefusalFacts, Revoked, RevokeProgress
 
 NOW = 1_795_248_000
@@ -89,3 +95,13 @@ def test_damaged_facts_are_one_error_of_ours():
                 unpack(good[:size])
     with pytest.raises(InternalError):
         unpack_progress(pack_progress(RevokeProgress(NOW, (NOW, 1, 2)))[:-1], NOW)
+
+
+def test_withdrawals_come_back_as_they_went_in():
+    """Counts as an earlier answer, and progress with the time at which it began."""
+    withdrawn = Withdrawn(2**40, 3, 1)
+    assert unpack_withdrawn(pack_withdrawn(withdrawn)) == replace(withdrawn, repeated=True)
+    progress = WithdrawProgress(NOW, 5, 2**40, 7, 9)
+    assert unpack_withdraw_progress(pack_withdraw_progress(progress), NOW) == progress
+    with pytest.raises(InternalError):
+        unpack_withdrawn(pack_withdrawn(withdrawn)[:-1])

@@ -1,0 +1,1 @@
+"""Sources, documents, evidence and derived levels on SQLite."""

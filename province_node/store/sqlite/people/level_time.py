@@ -1,0 +1,42 @@
+"""The time by which levels are derived, and the policies and areas files by which they were, on SQLite."""
+
+from __future__ import annotations
+
+from healthcode.storage.sqlite import Session
+from province_node.store.people_records import LevelBasis
+from province_node.store.sqlite.statements import number
+
+__all__ = ["begin_upgrade", "find_basis", "latest_now", "raise_now"]
+
+
+def latest_now(db: Session) -> int:
+    """The latest time that was kept; 0 if none was."""
+    return number(db, "SELECT now FROM level_time")
+
+
+def raise_now(db: Session, now: int) -> int:
+    """Keeps `now` if it is later than what is kept; the later of both."""
+    kept = latest_now(db)
+    if now > kept:
+        db.execute(
+            "INSERT INTO level_time (one, now) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET now = excluded.now",
+            (now,),
+        )
+    return max(now, kept)
+
+
+def begin_upgrade(db: Session, now: int) -> int:
+    """When levels were derived for the first time."""
+    raise_now(db, now)
+    db.execute("UPDATE level_time SET upgrade_began = ? WHERE upgrade_began IS NULL", (now,))
+    return number(db, "SELECT upgrade_began FROM level_time")
+
+
+def find_basis(db: Session, basis: LevelBasis) -> LevelBasis | None:
+    """The basis with its number; None for a new one."""
+    row = db.one("SELECT id, is_finished FROM level_basis WHERE fingerprint = ?", (basis.fingerprint,))
+    if row is None:
+        return None
+    return LevelBasis(
+        basis.fingerprint, basis.policy_version, basis.areas_as_of, int(row[0]), is_finished=bool(row[1])
+    )
