@@ -27,6 +27,7 @@ from province_node.wiring import (
     NodeCore,
     build_codes,
     build_core,
+    build_people,
     build_publishing,
     build_queries,
 )
@@ -101,7 +102,8 @@ class Node:
         self._publishing = build_publishing(core)
         self._codes = build_codes(core, self._publishing.publisher)
         self._queries = build_queries(core)
-        self._servers = build_servers(core, self._codes, self._queries, reuse_port=reuse_port)
+        self._people = build_people(core, self._publishing.publisher)
+        self._servers = build_servers(core, self._codes, self._queries, self._people, reuse_port=reuse_port)
 
     @property
     def servers(self) -> Sequence[GrpcServer]:
@@ -135,6 +137,7 @@ class Node:
             tasks += [
                 BackgroundTask("publish", publishing.publisher.run),
                 BackgroundTask("report", publishing.reporter.run),
+                BackgroundTask("levels", partial(self._people.worker.run, self._core.threads.long)),
                 BackgroundTask("prune", self._prune),
             ]
         else:

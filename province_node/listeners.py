@@ -10,10 +10,12 @@ from healthcode.rpc.mtls.forwarded import Proxies
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
 from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
+from province_node.api.evidence import EvidenceServicer
 from province_node.api.integrator import FederationServicer, ProvinceNodeServicer
 from province_node.api.issuer import Codes, ProvinceIssuerServicer
+from province_node.api.request_memory import RequestMemory
 from province_node.people.pseudonym import PseudonymKey
-from province_node.wiring import NodeCore, Queries
+from province_node.wiring import NodeCore, People, Queries
 
 __all__ = ["PUBLIC_LIMITS", "THROUGH_PROXIES", "Servers", "build_servers"]
 
@@ -31,7 +33,9 @@ class Servers:
     issuers: GrpcServer
 
 
-def build_servers(core: NodeCore, codes: Codes, queries: Queries, *, reuse_port: bool) -> Servers:
+def build_servers(
+    core: NodeCore, codes: Codes, queries: Queries, people: People, *, reuse_port: bool
+) -> Servers:
     """Both listeners, with their services."""
     settings = core.settings
     gateway = PeerId(settings.realm, PeerKind.GATEWAY)
@@ -50,14 +54,23 @@ def build_servers(core: NodeCore, codes: Codes, queries: Queries, *, reuse_port:
         FederationServicer(answer=queries.answer, metrics=core.counters),
     )
     issuers = _server(core, settings.issuer_listen, lambda: (), ServerLimits(reuse_port=reuse_port))
-    servicer = ProvinceIssuerServicer(
-        codes,
-        threads=core.threads,
-        pseudonym_key=PseudonymKey(core.keyring.holder_secret()),
-        clock=core.clock,
-        metrics=core.counters,
+    pseudonym_key = PseudonymKey(core.keyring.holder_secret())
+    servicers = (
+        ProvinceIssuerServicer(
+            codes,
+            threads=core.threads,
+            pseudonym_key=pseudonym_key,
+            clock=core.clock,
+            metrics=core.counters,
+        ),
+        EvidenceServicer(
+            people.intake,
+            threads=core.threads,
+            memory=RequestMemory(pseudonym_key, core.clock),
+            metrics=core.counters,
+        ),
     )
-    issuers.add(province_issuer_pb2.DESCRIPTOR.services_by_name["ProvinceIssuerService"], servicer)
+    issuers.add(province_issuer_pb2.DESCRIPTOR.services_by_name["ProvinceIssuerService"], *servicers)
     return Servers(public, issuers)
 
 

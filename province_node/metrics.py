@@ -22,6 +22,20 @@ class NodeMetrics:
         self._answers = metrics.counter("answers_total", "Questions answered", ("asker", "mode", "purpose"))
         self._issued = metrics.counter("codes_issued_total", "Codes asked for, by result", ("result",))
         self._revoked = metrics.counter("codes_revoked_total", "Codes revoked by request", ("reason",))
+        self._evidence = metrics.counter("evidence_items_total", "Items of evidence, by result", ("result",))
+        self._level_lag = metrics.gauge(
+            "level_lag_seconds",
+            "How long the oldest evidence, or the earliest lapse of a level, waits to be applied",
+        )
+        self._level_sweep = metrics.gauge(
+            "level_sweep_running", "1 while levels are derived anew for a new policy or areas file"
+        )
+        self._level_swept = metrics.gauge(
+            "level_sweep_holders", "Holders that the latest re-derivation has looked at"
+        )
+        self._level_failures = metrics.counter(
+            "level_failures_total", "Times that a holder's level could not be derived; it stays as it was"
+        )
         self._killed = metrics.counter("keys_killed_total", "Code keys killed by request", ("reason",))
         self._version = metrics.gauge("head_version", "Version of the revocation head acknowledged last")
         self._signed_at = metrics.gauge("head_signed_at", "When that was signed, epoch seconds")
@@ -58,6 +72,20 @@ class NodeMetrics:
 
     def watch_clock(self, is_wrong: Callable[[], bool]) -> None:
         self._clock_wrong.set_function(lambda: 1 if is_wrong() else 0)
+
+    def count_evidence(self, result: str) -> None:
+        """ACCEPTED, DUPLICATE, HELD or REFUSED."""
+        self._evidence.labels(result).inc()
+
+    def set_level_lag(self, seconds: int) -> None:
+        self._level_lag.set(seconds)
+
+    def set_level_sweep(self, holders: int, *, is_running: bool) -> None:
+        self._level_sweep.set(1 if is_running else 0)
+        self._level_swept.set(holders)
+
+    def count_level_failure(self) -> None:
+        self._level_failures.inc()
 
     def set_retirement(self, retirement: Retirement | None) -> None:
         """When this province leaves; None for a province that stays."""

@@ -36,9 +36,11 @@ class NodeThreads:
         self.batches = WorkerPool("issue-batch", 4)
         # what is done in one short write waits for the store's lock
         self.writes = WorkerPool("write", 4)
+        # step one of evidence: a source's stream sends a batch at a time
+        self.evidence = WorkerPool("evidence", 2)
         # what reads or writes a large part of the store takes seconds to minutes
         self.long = WorkerPool("long", 6)
 
     def close(self) -> None:
-        for pool in (self.issuing, self.batches, self.writes, self.long):
+        for pool in (self.issuing, self.batches, self.writes, self.evidence, self.long):
             pool.close()

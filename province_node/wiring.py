@@ -11,6 +11,7 @@ from healthcode.service.reporter import NodeReporter
 from healthcode.service.service_link import ServiceLink
 from healthcode.telemetry import Metrics
 from healthcode.trust.view import TrustView
+from province_node.api.evidence import Intake
 from province_node.api.issuer import Codes
 from province_node.codes.issue import IssueUseCase
 from province_node.codes.kill_key import KillUseCase
@@ -20,6 +21,14 @@ from province_node.keys.key_watcher import KeyWatcher
 from province_node.keys.keyring import Keyring
 from province_node.metrics import NodeMetrics
 from province_node.operations.alarms import Alarms
+from province_node.people.holder_levels import HolderLevels
+from province_node.people.level_clock import LevelClock
+from province_node.people.level_worker import LevelWorker
+from province_node.people.migration import Migration
+from province_node.people.pseudonym import PseudonymKey
+from province_node.people.rules_in_force import RulesInForce
+from province_node.people.submission import SourceGate, SubmitUseCase
+from province_node.people.withdrawal import WithdrawUseCase
 from province_node.publishing.catch_up import CaughtUp
 from province_node.publishing.head_sender import HeadSender, TrustInUse
 from province_node.publishing.next_head import HeadMaker
@@ -38,10 +47,12 @@ from province_node.trust import NodeTrust
 
 __all__ = [
     "NodeCore",
+    "People",
     "Publishing",
     "Queries",
     "build_codes",
     "build_core",
+    "build_people",
     "build_publishing",
     "build_queries",
 ]
@@ -222,6 +233,55 @@ def build_codes(core: NodeCore, publisher: Publisher) -> Codes:
             clock=clock,
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Evidence in, levels out. `worker` is the second step."""
+
+    levels: HolderLevels
+    intake: Intake
+    worker: LevelWorker
+
+
+def build_people(core: NodeCore, publisher: Publisher) -> People:
+    """What derives levels: under a policy of format 1 it takes evidence, and derives nothing."""
+    store, trust = core.store, core.trust.view
+    clock = LevelClock(core.clock, store.levels, lambda: _is_clock_wrong(core))
+    migration = Migration(store.levels, store.evidence, store.sources)
+    levels = HolderLevels(
+        core.settings.participant,
+        store=store.levels,
+        rules=RulesInForce(trust),
+        clock=clock,
+        migration=migration,
+        nudge=publisher.nudge,
+    )
+    worker = LevelWorker(levels, store.levels, migration, metrics=core.counters)
+    gate, pseudonyms = SourceGate(store.sources), PseudonymKey(core.keyring.holder_secret())
+    intake = Intake(
+        submit=SubmitUseCase(
+            gate=gate,
+            store=store.evidence,
+            pseudonyms=pseudonyms,
+            trust=trust,
+            clock=clock,
+            wake=worker.wake,
+        ),
+        withdraw=WithdrawUseCase(
+            gate=gate, store=store.evidence, pseudonyms=pseudonyms, clock=clock, wake=worker.wake
+        ),
+    )
+    return People(levels, intake, worker)
+
+
+def _is_clock_wrong(core: NodeCore) -> bool:
+    """Whether our clock differs from signed time by more than the policy's skew, as far as we know."""
+    view, now = core.trust.view_or_none(), core.clock.now()
+    if view is None:
+        return True
+    skew = view.policy.in_force(now).skew_seconds
+    return view.timestamp_signed_at > now + skew or view.clock_ahead_seconds(now) > skew
 
 
 @dataclass(frozen=True, slots=True)

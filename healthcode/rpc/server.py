@@ -73,18 +73,19 @@ class GrpcServer:
         self.port = 0
         self.add(_HEALTH, self._health)  # type: ignore[arg-type]  # its stubs name the C class
 
-    def add(self, service: ServiceDescriptor, servicer: object) -> None:
-        """Serves `service` with the methods of `servicer`; call it before `start`.
+    def add(self, service: ServiceDescriptor, *servicers: object) -> None:
+        """Serves `service` with the methods of `servicers`; call it before `start`.
 
         A servicer is a plain object with the methods of its proto service: `async def Answer(self, request, call)`;
         a server stream yields; for a client stream `request` is an AsyncIterator that ends when the server drains.
-        A method that `servicer` lacks is UNIMPLEMENTED.
+        A method that all of them lack is UNIMPLEMENTED.
         """
         self._services.append(service.full_name)
         self._health.add(service.full_name)
         for method in service.methods:
             path = f"/{service.full_name}/{method.name}"
-            function = getattr(servicer, method.name, None)
+            found = (getattr(each, method.name, None) for each in servicers)
+            function = next((each for each in found if each is not None), None)
             if function is not None:
                 self._methods[path] = _handler(self._state, path, method, function)
 

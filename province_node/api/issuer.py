@@ -20,18 +20,17 @@ from province_node.api.issuer_messages import (
     encode_results,
     wrong_field,
 )
+from province_node.api.request_memory import RequestMemory
 from province_node.codes.issue import MAX_ORDERS, Issued, IssueUseCase
 from province_node.codes.kill_key import KillUseCase, decode_kid
 from province_node.codes.revoke import RevokeUseCase
 from province_node.metrics import NodeMetrics
 from province_node.people.pseudonym import PseudonymKey
-from province_node.store.records import IssuedUnder, Request, RevocationReason, Revoked
+from province_node.store.records import IssuedUnder, RevocationReason, Revoked
 from province_node.threads import NodeThreads
 
 __all__ = ["Codes", "ProvinceIssuerServicer"]
 
-_MAX_REQUEST_ID = 64
-_REQUEST_SECONDS = 86_400
 _MAX_PAGE = 1000
 
 
@@ -61,7 +60,7 @@ class ProvinceIssuerServicer:
         self._kill = codes.kill
         self._threads = threads
         self._pseudonym_key = pseudonym_key
-        self._clock = clock
+        self._remember = RequestMemory(pseudonym_key, clock).request_of
         self._metrics = metrics
 
     async def IssueCode(  # noqa: N802  named as in the proto
@@ -181,30 +180,3 @@ class ProvinceIssuerServicer:
     def _count_revoked(self, reason: RevocationReason, revoked: Revoked) -> None:
         if not revoked.repeated:
             self._metrics.count_revoked(reason, revoked.newly)
-
-    def _remember(
-        self,
-        method: str,
-        request: province_issuer_pb2.IssueCodeRequest
-        | province_issuer_pb2.IssueCodesRequest
-        | province_issuer_pb2.RevokeCodesRequest
-        | province_issuer_pb2.RevokeMatchingRequest
-        | province_issuer_pb2.KillKeyRequest,
-        call: CallInfo,
-    ) -> Request:
-        request_id = request.request_id
-        if not (
-            1 <= len(request_id) <= _MAX_REQUEST_ID and request_id.isascii() and request_id.isprintable()
-        ):
-            raise InvalidInputError(
-                "request_id: draw a new one (a UUID) for each new request, and repeat it with a retry",
-                fields={"request_id": f"1 to {_MAX_REQUEST_ID} printable ASCII characters"},
-            )
-        content = request.SerializeToString(deterministic=True)
-        return Request(
-            caller=call.caller().uri,
-            request_id=request_id,
-            method=method,
-            digest=self._pseudonym_key.request_digest(method, content),
-            expires_at=self._clock.now() + _REQUEST_SECONDS,
-        )

@@ -14,7 +14,7 @@ __all__ = ["PseudonymKey"]
 
 
 class PseudonymKey:
-    """Derives 32-byte pseudonyms of holders, and digests of requests."""
+    """Derives 32-byte pseudonyms of holders, references of records, and digests of requests."""
 
     __slots__ = ("_secret",)
 
@@ -24,6 +24,10 @@ class PseudonymKey:
     def pseudonym(self, document: IdentityDocument) -> bytes:
         """HMAC-SHA-256 of document type and number."""
         return self._mac(b"holder", f"{document.type}:{document.number}".encode())
+
+    def record_reference(self, source: str, record: str) -> str:
+        """The node's reference of a source's record, 32 hex digits. Keyed: the record may be a document number."""
+        return self._mac(b"record", f"{source}:{record}".encode())[:16].hex()
 
     def request_digest(self, method: str, content: bytes) -> bytes:
         """A digest of a request's content; keyed, since a plain hash of a document number hides nothing."""

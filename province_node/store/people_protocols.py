@@ -70,7 +70,9 @@ class EvidenceStore(Protocol):
 class LevelStore(Protocol):
     """Step two: levels follow evidence, repeated until it is done. A due mark survives a kill between the steps."""
 
-    def read_holders(self, documents: Sequence[bytes]) -> Sequence[HolderState]:
+    def read_holders(
+        self, documents: Sequence[bytes], *, with_evidence: bool = True
+    ) -> Sequence[HolderState]:
         """The holder of each document, in order; a document that is not known is a holder of its own."""
 
     def read_due(self, limit: int) -> Sequence[HolderState]:

@@ -22,14 +22,16 @@ _EVIDENCE = ", ".join(f"each.{name.strip()}" for name in COLUMNS.split(","))
 _COUNTS = frozenset({"ACTIVE", "WITHDRAWN"})
 
 
-def read_holder(db: Session, holder: int, names: Mapping[int, str]) -> HolderState:
+def read_holder(
+    db: Session, holder: int, names: Mapping[int, str], *, with_evidence: bool = True
+) -> HolderState:
     """The holder whose first document this is; `names` are of the sources."""
     documents = documents_of(db, holder)
     pseudonym = db.one("SELECT pseudonym FROM document WHERE id = ?", (holder,))
     assert pseudonym is not None, "a document is never deleted"  # noqa: S101  an invariant
     return HolderState(
         holder=bytes(pseudonym[0]),
-        evidence=_evidence(db, documents, names),
+        evidence=_evidence(db, documents, names) if with_evidence else (),
         current=_read_current(db, holder),
         last=_last_level(db, bytes(pseudonym[0]), names),
         sequence=highest_sequence(db, holder),

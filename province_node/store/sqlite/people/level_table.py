@@ -39,14 +39,18 @@ class SqliteLevels:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def read_holders(self, documents: Sequence[bytes]) -> Sequence[HolderState]:
+    def read_holders(
+        self, documents: Sequence[bytes], *, with_evidence: bool = True
+    ) -> Sequence[HolderState]:
         with self._database.read() as db:
             names = source_names(db)
             states: list[HolderState] = []
             for pseudonym in documents:
                 row = db.one("SELECT coalesce(holder, id) FROM document WHERE pseudonym = ?", (pseudonym,))
                 states.append(
-                    read_unknown(db, pseudonym, names) if row is None else read_holder(db, row[0], names)
+                    read_unknown(db, pseudonym, names)
+                    if row is None
+                    else read_holder(db, row[0], names, with_evidence=with_evidence)
                 )
             return states
 
