@@ -109,7 +109,8 @@ class HealthcodeError(Exception):
     """Root of the tree.
 
     The message says what was wrong, where, and what to do; it never contains an id number, a name, a code's text
-    or key bytes. `fields` maps a request field to its problem. `retry_after_seconds` is advice for the caller.
+    or key bytes. `fields` maps a request field to its problem, `info` has words for programs beside the reason.
+    `retry_after_seconds` is advice for the caller.
     """
 
     exit_status: ClassVar[int] = 1
@@ -121,12 +122,14 @@ class HealthcodeError(Exception):
         *,
         reason: Reason | None = None,
         fields: Mapping[str, str] | None = None,
+        info: Mapping[str, str] | None = None,
         retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason or self.default_reason
         self.fields = dict(fields or {})
+        self.info = dict(info or {})
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -100,9 +100,9 @@ class Node:
         self._publishes = publishes
         self._log = get_logger("node")
         self._publishing = build_publishing(core)
-        self._codes = build_codes(core, self._publishing.publisher)
-        self._queries = build_queries(core)
         self._people = build_people(core, self._publishing.publisher)
+        self._codes = build_codes(core, self._publishing.publisher, self._people.levels)
+        self._queries = build_queries(core, self._people.levels)
         self._servers = build_servers(core, self._codes, self._queries, self._people, reuse_port=reuse_port)
 
     @property

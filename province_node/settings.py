@@ -87,7 +87,10 @@ class KeySettings(Settings):
 
 
 class IssueSettings(Settings):
-    """How long codes are valid if the back end does not say, and the rule id that they carry."""
+    """How long codes are valid if the back end does not say.
+
+    `rule` is what codes carry under a policy of format 1; where levels are derived, they carry the policy version.
+    """
 
     live_validity_seconds: Annotated[int, Field(ge=10, le=3600)] = 1800
     paper_validity_seconds: Annotated[int, Field(ge=3600, le=1_209_600)] = 604_800

@@ -15,6 +15,7 @@ from province_node.api.evidence import Intake
 from province_node.api.issuer import Codes
 from province_node.codes.issue import IssueUseCase
 from province_node.codes.kill_key import KillUseCase
+from province_node.codes.order import Published
 from province_node.codes.revoke import RevokeUseCase
 from province_node.keys.held_keys import HeldKeys, write_held_keys
 from province_node.keys.key_watcher import KeyWatcher
@@ -205,7 +206,7 @@ def _publish_events(core: NodeCore) -> PublishEvents:
     )
 
 
-def build_codes(core: NodeCore, publisher: Publisher) -> Codes:
+def build_codes(core: NodeCore, publisher: Publisher, levels: HolderLevels) -> Codes:
     """Issuing, revoking, and killing keys."""
     settings, store = core.settings, core.store
     # by a clock that is ahead, codes that are still good elsewhere would not be revoked
@@ -216,8 +217,8 @@ def build_codes(core: NodeCore, publisher: Publisher) -> Codes:
             **core.identity,
             keyring=core.keyring,
             store=store.issuing,
-            trust=trust,
-            publication=publisher.acknowledged,
+            published=Published(trust, publisher.acknowledged),
+            levels=levels,
             clock=clock,
             settings=settings.issue,
         ),
@@ -293,13 +294,14 @@ class Queries:
     link: ServiceLink
 
 
-def build_queries(core: NodeCore) -> Queries:
+def build_queries(core: NodeCore, levels: HolderLevels) -> Queries:
     """Questions go through the gateway; those about our own codes are answered here."""
     link = core.link("gateway", PeerKind.GATEWAY)
     answer = AnswerUseCase(
         **core.identity,
         keyring=core.keyring,
         store=core.store.answering,
+        levels=levels,
         trust=core.trust.view,
         clock=core.clock_check,  # the home's word on its codes counts everywhere
     )

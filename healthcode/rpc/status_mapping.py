@@ -144,6 +144,8 @@ def encode_status(error: HealthcodeError) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(
         reason=str(Reason.INTERNAL if internal else error.reason), domain=DOMAIN
     )
+    if not internal:
+        info.metadata.update(error.info)
     if isinstance(error, DecodeError):
         info.metadata["detail"] = error.detail
     status.details.add().Pack(info)
@@ -165,6 +167,7 @@ def decode_status(status: status_pb2.Status, *, peer: str = "the server") -> Hea
     kind, reason = _bare(code, status.message)
     detail: str | None = None
     fields: dict[str, str] = {}
+    about: dict[str, str] = {}
     retry_after: float | None = None
     for packed in status.details:
         info = error_details_pb2.ErrorInfo()
@@ -173,7 +176,8 @@ def decode_status(status: status_pb2.Status, *, peer: str = "the server") -> Hea
         try:
             if packed.Unpack(info) and info.domain == DOMAIN:
                 reason = Reason(info.reason) if info.reason in Reason.__members__ else Reason.INTERNAL
-                detail = info.metadata.get("detail")
+                about = dict(info.metadata)
+                detail = about.pop("detail", None)
             elif packed.Unpack(bad):
                 fields = {violation.field: violation.description for violation in bad.field_violations}
             elif packed.Unpack(retry):
@@ -184,7 +188,7 @@ def decode_status(status: status_pb2.Status, *, peer: str = "the server") -> Hea
     message = status.message[:MAX_MESSAGE_CHARACTERS] or f"{peer} answered {code.name}"
     if detail and kind is InvalidInputError:
         return DecodeError(detail, message.removesuffix(f" [{detail}]"), reason=reason)
-    return kind(message, reason=reason, fields=fields, retry_after_seconds=retry_after)
+    return kind(message, reason=reason, fields=fields, info=about, retry_after_seconds=retry_after)
 
 
 def error_from_rpc(error: grpc.RpcError, *, peer: str = "the server") -> HealthcodeError:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.identity.document import decode_document
 from healthcode.policy.words import LevelReason
-from healthcode.rpc.convert import enum_member, epoch, timestamp
+from healthcode.rpc.convert import enum_member, enum_number, epoch, timestamp
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.wire.claims import Level, Presentation
 from province_node.codes.code_maker import IssuedCode
@@ -31,7 +31,7 @@ __all__ = [
 def decode_order(item: province_issuer_pb2.IssueItem) -> IssueOrder:
     """An order. Raises InvalidInputError, which names the field."""
     level = enum_member(verdict_pb2.Level, item.level, Level)
-    if level is None:
+    if item.level and level is None:
         raise wrong_field("level", "GREEN, YELLOW, RED, PENDING or NO_ABNORMALITY")
     reason = enum_member(province_issuer_pb2.LevelReason, item.reason, LevelReason)
     if item.reason and reason is None:
@@ -43,7 +43,9 @@ def decode_order(item: province_issuer_pb2.IssueItem) -> IssueOrder:
     return IssueOrder(
         document=document,
         name=item.name,
-        statement=LevelStatement(
+        statement=None
+        if level is None
+        else LevelStatement(
             level=level,
             reason=reason,
             legal_instrument=item.legal_instrument,
@@ -89,7 +91,12 @@ def encode_results(results: Sequence[IssueResult]) -> province_issuer_pb2.IssueC
     response = province_issuer_pb2.IssueCodesResponse()
     for result in results:
         if isinstance(result, HealthcodeError):
-            response.results.add(refused_reason=str(result.reason), refused_message=result.message)
+            derived = result.info.get("derived_level")
+            response.results.add(
+                refused_reason=str(result.reason),
+                refused_message=result.message,
+                derived_level=enum_number(verdict_pb2.Level, Level(derived) if derived else None),
+            )
         else:
             response.results.add(issued=encode_issued(result))
     return response

@@ -25,7 +25,19 @@ from healthcode.wire.claims import Level, Presentation
 from province_node.cli.row_file import read_objects
 from province_node.cli.text_file import TextFile
 
-__all__ = ["FileCheck", "HolderRow", "IssueDefaults", "check_rows", "make_item", "read_holders", "read_rows"]
+__all__ = [
+    "DERIVED",
+    "FileCheck",
+    "HolderRow",
+    "IssueDefaults",
+    "check_rows",
+    "make_item",
+    "read_holders",
+    "read_rows",
+]
+
+DERIVED = "DERIVED"
+"""Instead of a level: none is stated, and the node derives it."""
 
 _NAMED_AT_MOST = 10
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -169,7 +181,7 @@ def make_item(row: dict[str, object], defaults: IssueDefaults) -> province_issue
             document_type=str(row.get("document_type", "10")), number=str(row["number"])
         ),
         name=str(row.get("name", "")),
-        level=enum_number(verdict_pb2.Level, _word(Level, value_of("level"), "level")),
+        level=enum_number(verdict_pb2.Level, _level(value_of("level"))),
         presentation=enum_number(
             verdict_pb2.Presentation, _word(Presentation, value_of("presentation"), "presentation")
         ),
@@ -190,6 +202,10 @@ def make_item(row: dict[str, object], defaults: IssueDefaults) -> province_issue
     if isinstance(validity, int):
         item.validity.CopyFrom(Duration(seconds=validity))
     return item
+
+
+def _level(value: object) -> Level | None:
+    return None if value == DERIVED else _word(Level, value, "level")
 
 
 def _word(kind: type[_Word], word: object, field: str) -> _Word:

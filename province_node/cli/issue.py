@@ -21,7 +21,7 @@ from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.wire.claims import Level, Presentation
 from province_node.cli.code_rows import RowWriter, code_row
 from province_node.cli.connection import back_end, name_of
-from province_node.cli.holder_rows import IssueDefaults, make_item
+from province_node.cli.holder_rows import DERIVED, IssueDefaults, make_item
 from province_node.cli.issue_batch import Batch, issue_batch
 from province_node.cli.issue_run import check_out
 from province_node.cli.option import dir_option
@@ -73,9 +73,12 @@ _TIMEOUT_SECONDS = 60.0
 )
 @click.option(
     "--level",
-    type=click.Choice([level for level in Level if level is not Level.UNKNOWN], case_sensitive=False),
+    type=click.Choice(
+        [*(level for level in Level if level is not Level.UNKNOWN), DERIVED], case_sensitive=False
+    ),
     default=Level.GREEN,
     show_default=True,
+    help=f"{DERIVED}: the level that the node derives from evidence.",
 )
 @click.option(
     "--reason",

@@ -47,7 +47,7 @@ __all__ = ["revoke"]
 @click.argument("code", metavar="[CODE|IMAGE|-]", required=False)
 @click.option("--holders", type=click.File("rb"), help="Holders as NDJSON or CSV; - reads standard input.")
 @encoding_option
-@click.option("--rule", default="", help="Codes with this rule.")
+@click.option("--rule", default="", help="Codes whose level has this level rule.")
 @click.option(
     "--level-reason",
     type=click.Choice([*LevelReason], case_sensitive=False),

@@ -13,18 +13,18 @@ from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, Reason, UnavailableError
 from healthcode.revocation.day import DAY_SECONDS, day_of
 from healthcode.signing.ed25519 import kid as kid_of
-from healthcode.trust.view import TrustView
 from province_node.codes.code_maker import CodeMaker, IssuedCode
 from province_node.codes.holder_tags import HolderTags
 from province_node.codes.index_source import IndexSource
-from province_node.codes.order import IssueOrder, Order, OrderRules
+from province_node.codes.order import IssueOrder, Order, OrderRules, Published, stated
 from province_node.codes.repeat import IssueResult, RepeatedItems
 from province_node.keys.keyring import Keyring
+from province_node.people.holder_levels import HolderLevel, HolderLevels
+from province_node.people.level import check_stated_level
 from province_node.people.pseudonym import PseudonymKey
 from province_node.settings import IssueSettings
 from province_node.store.facts import hash_text
 from province_node.store.protocols import IssueStore
-from province_node.store.publication import Publication
 from province_node.store.records import (
     CodeFacts,
     HolderTag,
@@ -70,6 +70,7 @@ class _SignedCode:
     order: IssueOrder
     facts: CodeFacts
     tag_day: int
+    derived: HolderLevel | None
 
 
 @dataclass(slots=True)
@@ -91,18 +92,19 @@ class IssueUseCase:
         realm: str,
         keyring: Keyring,
         store: IssueStore,
-        trust: Callable[[], TrustView],
-        publication: Callable[[], Publication | None],
+        published: Published,
+        levels: HolderLevels,
         clock: IssuingClock,
         settings: IssueSettings,
     ) -> None:
         self._keyring = keyring
         self._store = store
+        self._levels = levels
         self._clock = clock
         self._rule = settings.rule
         self._pseudonyms = PseudonymKey(keyring.holder_secret())
-        self._rules = OrderRules(participant, keyring, self._pseudonyms, store, trust, publication, settings)
-        self._maker = CodeMaker(participant, realm, keyring, trust)
+        self._rules = OrderRules(participant, keyring, self._pseudonyms, store, published, settings)
+        self._maker = CodeMaker(participant, realm, keyring, published.trust)
         self._repeated = RepeatedItems(self._maker, self._rules, store, clock)
         self._tags = HolderTags(store, settings.tag_threads)
         self.indices = IndexSource(store, keyring.index_secret())
@@ -205,6 +207,9 @@ class IssueUseCase:
                 accepted[position] = (self._pseudonyms.pseudonym(checked.document), checked)
         day = now // DAY_SECONDS
         tags = self._tags.draw({holder: order.document for holder, order in accepted.values()}, day)
+        # looked up as late as possible; a level that moves after this is found when the code is recorded
+        derived = self._levels.find([holder for holder, _ in accepted.values()])
+        levels = {} if derived is None else dict(zip(accepted, derived, strict=True))
         # drawing tags takes long: the codes begin when they are signed
         issued_at = self._clock.right_now()
         signed: dict[int, _SignedCode] = {}
@@ -212,23 +217,33 @@ class IssueUseCase:
             try:
                 # midnight, or the end of the level, may have passed meanwhile
                 self._rules.check(order, issued_at)
-                text, facts = self._sign(order, tags[holder], issued_at)
+                level = levels.get(position)
+                text, facts = self._sign(order, tags[holder], issued_at, level)
             except HealthcodeError as error:
                 refused[position] = error
             else:
-                signed[position] = _SignedCode(text, holder, order, facts, day)
+                signed[position] = _SignedCode(text, holder, order, facts, day, level)
         return signed, refused
 
-    def _sign(self, order: IssueOrder, tag: HolderTag, issued_at: int) -> tuple[str, CodeFacts]:
+    def _sign(
+        self, order: IssueOrder, tag: HolderTag, issued_at: int, derived: HolderLevel | None
+    ) -> tuple[str, CodeFacts]:
         key = self._rules.signing_key(order, issued_at)
-        expires_at = self._rules.expires_at(order, issued_at)
+        if derived is None:
+            statement = stated(order)
+            level, rule, level_ends = statement.level, self._rule, statement.until
+        else:
+            check_stated_level(order.statement, derived.level)
+            # the code does not tell why: its rule is the policy version
+            level, rule, level_ends = derived.level, derived.policy_version, derived.until
+        expires_at = self._rules.expires_at(order, issued_at, level_ends)
         facts = CodeFacts(
             index=self.indices.take(day_of(expires_at)),
             kid=kid_of(key.public),
             issued_at=issued_at,
             expires_at=expires_at,
-            level=order.statement.level,
-            rule=self._rule,
+            level=level,
+            rule=rule,
             tag=tag,
         )
         text = self._maker.sign(order, facts, key)
@@ -242,10 +257,15 @@ class IssueUseCase:
             return IssueOutcome()
         at = max((code.facts.issued_at for code in signed.values()), default=self._clock.now())
         levels = {
-            position: StatedLevel(code.holder, code.order.statement, self._rule)
+            position: StatedLevel(code.holder, stated(code.order), self._rule)
             for position, code in signed.items()
+            if code.derived is None
         }
-        sequences = self._store.record_level(levels, request, at) if levels else {}
+        sequences = {
+            position: code.derived.sequence for position, code in signed.items() if code.derived is not None
+        }
+        if levels:
+            sequences |= self._store.record_level(levels, request, at)
         codes = {
             position: NewCode(
                 facts=code.facts,

@@ -21,18 +21,21 @@ from province_node.store.protocols import IssueStore
 from province_node.store.publication import Publication
 from province_node.store.records import LevelStatement
 
-__all__ = ["CODE_PURPOSE", "IssueOrder", "Order", "OrderRules"]
+__all__ = ["CODE_PURPOSE", "IssueOrder", "Order", "OrderRules", "Published", "stated"]
 
 CODE_PURPOSE = {Presentation.LIVE: KeyPurpose.LIVE, Presentation.PAPER: KeyPurpose.PAPER}
 
 
 @dataclass(frozen=True, slots=True)
 class IssueOrder:
-    """What a back end asks for. `validity_seconds` None: the node's default for the presentation."""
+    """What a back end asks for. `validity_seconds` None: the node's default for the presentation.
+
+    `statement` None: the level that is derived. Where levels are derived, only its level counts.
+    """
 
     document: IdentityDocument
     name: str
-    statement: LevelStatement
+    statement: LevelStatement | None
     presentation: Presentation
     validity_seconds: int | None = None
     shown_by_relative: bool = False
@@ -40,6 +43,22 @@ class IssueOrder:
 
 Order = IssueOrder | HealthcodeError
 """An order, or the error that its decoding gave."""
+
+
+def stated(order: IssueOrder) -> LevelStatement:
+    """The level that the order states, where levels are not derived. Raises InvalidInputError if it states none."""
+    if order.statement is None:
+        wanted = "GREEN, YELLOW, RED, PENDING or NO_ABNORMALITY: the policy in force is of format 1, and derives none"
+        raise InvalidInputError(f"level: wanted {wanted}", fields={"level": wanted})
+    return order.statement
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What is published: the `trust` in use, and the last `head` that the registry acknowledged."""
+
+    trust: Callable[[], TrustView]
+    head: Callable[[], Publication | None]
 
 
 class OrderRules:
@@ -51,16 +70,15 @@ class OrderRules:
         keyring: Keyring,
         pseudonyms: PseudonymKey,
         store: IssueStore,
-        trust: Callable[[], TrustView],
-        publication: Callable[[], Publication | None],
+        published: Published,
         settings: IssueSettings,
     ) -> None:
         self._participant = participant
         self._keyring = keyring
         self._pseudonyms = pseudonyms
         self._store = store
-        self._trust = trust
-        self._publication = publication
+        self._trust = published.trust
+        self._publication = published.head
         self._settings = settings
 
     def check(self, order: Order, now: int, replaces: bytes | None = None) -> IssueOrder:
@@ -72,9 +90,11 @@ class OrderRules:
             raise order
         self._check_not_retired(now)
         check_birth_date(order.document, now)
-        check_level(order.statement, issuer=self._participant, now=now)
+        policy = self._trust().policy.in_force(now)
+        if policy.levels is None:
+            check_level(stated(order), issuer=self._participant, now=now)
         validity = self._validity(order)
-        cap = self._trust().policy.in_force(now).max_validity_seconds[order.presentation]
+        cap = policy.max_validity_seconds[order.presentation]
         if not 1 <= validity <= cap:
             raise InvalidInputError(
                 f"validity: a {order.presentation} code lives 1 to {cap} seconds",
@@ -82,7 +102,10 @@ class OrderRules:
             )
         publication = self._publication()
         # a code must not outlive the revocation lists that other nodes have
-        if publication is None or day_of(self.expires_at(order, now)) > publication.covered_to:
+        if (
+            publication is None
+            or day_of(self.expires_at(order, now, _stated_end(order))) > publication.covered_to
+        ):
             raise PreconditionError(
                 "the revocation head that the registry holds does not cover this code's expiry yet: "
                 "wait until this node has published (see `province-node status`)",
@@ -98,11 +121,11 @@ class OrderRules:
                 )
         return order
 
-    def expires_at(self, order: IssueOrder, issued_at: int) -> int:
-        """The earliest of: the validity, the stated end of the level, the end of a retiring province's codes."""
+    def expires_at(self, order: IssueOrder, issued_at: int, level_ends: int | None = None) -> int:
+        """The earliest of: the validity, the end of the level, the end of a retiring province's codes."""
         ends = [issued_at + self._validity(order)]
-        if order.statement.until is not None:
-            ends.append(order.statement.until)
+        if level_ends is not None:
+            ends.append(level_ends)
         retirement = self._trust().retirements.get(self._participant)
         if retirement is not None:
             ends.append(retirement.codes_until)
@@ -130,3 +153,7 @@ class OrderRules:
         if order.presentation is Presentation.PAPER:
             return self._settings.paper_validity_seconds
         return self._settings.live_validity_seconds
+
+
+def _stated_end(order: IssueOrder) -> int | None:
+    return None if order.statement is None else order.statement.until

@@ -1,4 +1,4 @@
-"""Which level a back end may state, and for which reason.
+"""Which level a back end may state, and for which reason, where levels are not derived.
 
 A level never outlives its end: the expiry of a code is cut to it (`province_node.codes.order`).
 """
@@ -11,7 +11,7 @@ from healthcode.policy.words import LevelReason
 from healthcode.wire.claims import Level
 from province_node.store.records import LevelStatement
 
-__all__ = ["check_level"]
+__all__ = ["check_level", "check_stated_level"]
 
 _MAX_INSTRUMENT_BYTES = 128
 
@@ -38,6 +38,18 @@ def check_level(statement: LevelStatement, *, issuer: str, now: int) -> None:
     _check_instrument(statement)
     if statement.until is not None and statement.until <= now:
         raise _refusal("level_until", "is in the past")
+
+
+def check_stated_level(statement: LevelStatement | None, derived: Level) -> None:
+    """Raises PreconditionError (LEVEL_FORBIDDEN) if an order states another level than the derived one."""
+    if statement is not None and statement.level is not derived:
+        raise PreconditionError(
+            f"level: it is derived from evidence, and it is {derived}, not {statement.level}: leave level unset, or "
+            "ask ExplainLevel why",
+            reason=Reason.LEVEL_FORBIDDEN,
+            fields={"level": f"unset, or {derived}"},
+            info={"derived_level": derived.value},
+        )
 
 
 def _check_reason(level: Level, reason: LevelReason | None) -> None:

@@ -24,6 +24,7 @@ from healthcode.wire.cose import Context, verify_sign1
 from healthcode.wire.question import QueryMode, Question, SignedQuestion, decode_question
 from province_node.codes.revoke import is_own_code
 from province_node.keys.keyring import Keyring
+from province_node.people.holder_levels import HolderLevels
 from province_node.store.protocols import AnswerStore
 
 __all__ = ["AnswerUseCase"]
@@ -42,6 +43,7 @@ class AnswerUseCase:
         realm: str,
         keyring: Keyring,
         store: AnswerStore,
+        levels: HolderLevels,
         trust: Callable[[], TrustView],
         clock: Clock,
     ) -> None:
@@ -49,6 +51,7 @@ class AnswerUseCase:
         self._realm = realm
         self._keyring = keyring
         self._store = store
+        self._levels = levels
         self._trust = trust
         self._clock = clock
 
@@ -115,10 +118,20 @@ class AnswerUseCase:
         if state is None:
             # the store forgets past days, whose codes have expired
             return unknown if now < claims.expires_at else (CodeStatus.EXPIRED, None, None, 0, None)
+        derived = self._levels.find([state.document])
+        if derived is not None:
+            level, rule, sequence = derived[0].level, derived[0].policy_version, derived[0].sequence
+            if sequence != state.sequence:
+                # the level moved just now, which revokes the codes that are out
+                state = self._store.code_state(day_of(claims.expires_at), claims.index) or state
+        elif state.level is None:
+            level, rule, sequence = claims.level, claims.rule, 0
+        else:
+            level, rule, sequence = state.level, state.rule, state.sequence
         if now >= claims.expires_at:
-            return CodeStatus.EXPIRED, state.level, state.rule, state.sequence, None
+            return CodeStatus.EXPIRED, level, rule, sequence, None
         status = CodeStatus.REVOKED if state.revoked else CodeStatus.ACTIVE
-        return status, state.level, state.rule, state.sequence, claims.expires_at
+        return status, level, rule, sequence, claims.expires_at
 
 
 def _verify_asker(view: TrustView, signed: SignedQuestion, realm: str) -> None:

@@ -165,12 +165,16 @@ class IssueOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CodeState:
-    """What the store knows of a code now. `level`, `rule`, `sequence`: the holder's present ones."""
+    """What the store knows of a code now. `level`, `rule`, `sequence`: of the newest row of its holder's history.
+
+    None, empty and 0 for who has none: nobody stated a level, and there never was a ground. `document` is a pseudonym.
+    """
 
     revoked: bool
-    level: Level
+    level: Level | None
     rule: str
     sequence: int
+    document: bytes
 
 
 # -- revoking and killing ------------------------------------------------------

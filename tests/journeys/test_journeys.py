@@ -150,6 +150,7 @@ async def test_a_question_becomes_the_home_s_answer(world: World, text: str, tmp
         realm=world.realm.realm,
         keyring=world.keyring,
         store=world.store.answering,
+        levels=world.levels(),
         trust=world.trust,
         clock=world.clock,
     )

@@ -39,7 +39,7 @@ class SqlitePruning:
         )
         with self._database.transaction() as db:
             for table in ("series", "padding", "list_version"):  # some rows a day
-                db.execute(f"DELETE FROM {table} WHERE day < ?", (past,))  # noqa: S608  our own names
+                db.execute(f"DELETE FROM {table} WHERE day < ?", (past,))
         self._prune_tags(day)
 
     def _repeat(self, statement: str, limit: int, rows: int) -> None:

@@ -27,7 +27,7 @@ from province_node.store.sqlite.request_facts import (
     finish_request,
     keep_unfinished,
 )
-from province_node.store.sqlite.statements import revoke_all
+from province_node.store.sqlite.statements import HOLDER_OF_CODE, revoke_all
 
 __all__ = ["SqliteRevoking"]
 
@@ -37,7 +37,8 @@ _IS_REVOKED = (
     "EXISTS (SELECT 1 FROM revocation WHERE revocation.day = code.day AND revocation.idx = code.idx)"
 )
 _SELECTED = (
-    " FROM code JOIN level ON level.holder = code.holder AND level.sequence = code.sequence"
+    # a code of a holder who never had a ground has no row
+    f" FROM code LEFT JOIN level ON level.holder = {HOLDER_OF_CODE} AND level.sequence = code.sequence"
     " WHERE code.issued_at < :issued_until AND code.expires_at > :now"
     " AND (:rule = '' OR level.rule = :rule) AND (:level_reason = '' OR level.reason = :level_reason)"
     " AND (:issued_by = '' OR code.issued_by = :issued_by)"

@@ -8,7 +8,13 @@ from collections.abc import Iterable
 from healthcode.storage.sqlite import Session
 from province_node.store.records import Revocation, RevocationReason
 
-__all__ = ["find_killed_kids", "first_series", "number", "revoke_all"]
+__all__ = ["HOLDER_OF_CODE", "find_killed_kids", "first_series", "number", "revoke_all"]
+
+HOLDER_OF_CODE = (
+    "coalesce((SELECT first.pseudonym FROM document JOIN document AS first ON first.id = document.holder"
+    " WHERE document.pseudonym = code.holder), code.holder)"
+)
+"""The holder of a code: the first document of who has the code's document. A row of `level` has that one."""
 
 
 def number(db: Session, sql: str, *values: object) -> int:

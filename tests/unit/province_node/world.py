@@ -14,8 +14,12 @@ from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.view import TrustView
 from province_node.codes.code_maker import IssuedCode
 from province_node.codes.issue import Issued, IssueUseCase
-from province_node.codes.order import Order
+from province_node.codes.order import Order, Published
 from province_node.keys.keyring import Keyring
+from province_node.people.holder_levels import HolderLevels
+from province_node.people.level_clock import LevelClock
+from province_node.people.migration import Migration
+from province_node.people.rules_in_force import RulesInForce
 from province_node.publishing.head_sender import HeadSender, Send, TrustInUse
 from province_node.publishing.next_head import COVER_MARGIN_DAYS, HeadMaker
 from province_node.publishing.publisher import Publisher, PublishEvents
@@ -64,10 +68,22 @@ class World:
             realm=self.realm.realm,
             keyring=self.keyring,
             store=self.store.issuing,
-            trust=self.trust,
-            publication=self.store.publishing.publication,
+            published=Published(self.trust, self.store.publishing.publication),
+            levels=self.levels(participant),
             clock=self.clock,
             settings=IssueSettings(tag_threads=2),
+        )
+
+    def levels(self, participant: str = HOME) -> HolderLevels:
+        """The levels of its holders, with a clock that is always right."""
+        store = self.store
+        return HolderLevels(
+            participant,
+            store=store.levels,
+            rules=RulesInForce(self.trust),
+            clock=LevelClock(self.clock, store.levels, lambda: False),
+            migration=Migration(store.levels, store.evidence, store.sources),
+            nudge=lambda: self.nudges.append(1),
         )
 
     def request(self, name: str = "r-1", digest: bytes = b"d") -> Request:

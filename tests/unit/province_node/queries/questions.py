@@ -21,6 +21,7 @@ def home(world) -> AnswerUseCase:
         realm=world.realm.realm,
         keyring=world.keyring,
         store=world.store.answering,
+        levels=world.levels(),
         trust=world.trust,
         clock=world.clock,
     )
