@@ -25,6 +25,7 @@ _COMMANDS = {
     "health": "province_node.cli.health:health",
     "status": "province_node.cli.status:status",
     "issue": "province_node.cli.issue:issue",
+    "explain": "province_node.cli.explain:explain",
     "draw": "province_node.cli.draw:draw",
     "retirement": "province_node.cli.retirement:retirement",
     "revoke": "province_node.cli.revoke:revoke",

@@ -22,6 +22,7 @@ from province_node.keys.key_watcher import KeyWatcher
 from province_node.keys.keyring import Keyring
 from province_node.metrics import NodeMetrics
 from province_node.operations.alarms import Alarms
+from province_node.people.explanation import ExplainUseCase
 from province_node.people.holder_levels import HolderLevels
 from province_node.people.level_clock import LevelClock
 from province_node.people.level_worker import LevelWorker
@@ -272,6 +273,7 @@ def build_people(core: NodeCore, publisher: Publisher) -> People:
         withdraw=WithdrawUseCase(
             gate=gate, store=store.evidence, pseudonyms=pseudonyms, clock=clock, wake=worker.wake
         ),
+        explain=ExplainUseCase(levels, store.levels, trust=trust, clock=clock),
     )
     return People(levels, intake, worker)
 

@@ -8,17 +8,21 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from healthcode.errors import HealthcodeError, InvalidInputError, Reason
+from healthcode.identity.document import decode_document
 from healthcode.rpc.call import CallInfo
+from healthcode.rpc.convert import epoch
 from healthcode.rpc.mtls.certificate import public_key_of
 from healthcode.v1 import province_issuer_pb2 as pb
 from province_node.api.evidence_messages import (
     decode_draft,
     decode_evidence_selection,
+    encode_explanation,
     encode_submitted,
     encode_withdrawn,
 )
 from province_node.api.request_memory import RequestMemory
 from province_node.metrics import NodeMetrics
+from province_node.people.explanation import ExplainUseCase
 from province_node.people.submission import SubmitResult, SubmitUseCase
 from province_node.people.withdrawal import WithdrawUseCase
 from province_node.threads import NodeThreads
@@ -30,20 +34,22 @@ MAX_UNANSWERED = 256
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What sources do with evidence."""
+    """Evidence in, and the reasons out."""
 
     submit: SubmitUseCase
     withdraw: WithdrawUseCase
+    explain: ExplainUseCase
 
 
 class EvidenceServicer:
-    """Taking evidence and taking it back."""
+    """Taking evidence, taking it back, and explaining levels."""
 
     def __init__(
         self, intake: Intake, *, threads: NodeThreads, memory: RequestMemory, metrics: NodeMetrics
     ) -> None:
         self._submit = intake.submit
         self._withdraw = intake.withdraw
+        self._explain = intake.explain
         self._threads = threads
         self._memory = memory
         self._metrics = metrics
@@ -76,6 +82,14 @@ class EvidenceServicer:
             lambda: self._withdraw.withdraw(name, public_key, selection, remembered)
         )
         return encode_withdrawn(withdrawn)
+
+    async def ExplainLevel(  # noqa: N802  named as in the proto
+        self, request: pb.ExplainLevelRequest, call: CallInfo
+    ) -> pb.ExplainLevelResponse:
+        document = decode_document(request.document.document_type, request.document.number)
+        holder, at = self._memory.pseudonym_key.pseudonym(document), epoch(request, "at")
+        found = await self._threads.writes.run(lambda: self._explain.explain(holder, at))
+        return encode_explanation(found, call.caller().participant or "")
 
     async def _record(
         self, name: str, public_key: str, batch: Sequence[pb.SubmitEvidenceRequest]

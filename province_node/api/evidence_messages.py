@@ -7,14 +7,22 @@ from typing import Any
 from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.identity.document import IdentityDocument, decode_document
 from healthcode.policy.levels.evidence import EvidenceKind, Finding, TestMethod
-from healthcode.rpc.convert import enum_member, enum_number, epoch
+from healthcode.rpc.convert import enum_member, enum_number, epoch, timestamp
 from healthcode.v1 import province_issuer_pb2 as pb
+from healthcode.v1 import verdict_pb2
 from province_node.people.evidence_checks import EvidenceDraft
+from province_node.people.explanation import ExplainedGround, Explanation
 from province_node.people.submission import EvidenceResult, SubmitResult
 from province_node.people.withdrawal import EvidenceSelection
 from province_node.store.people_records import ReceivedBetween, Withdrawn
 
-__all__ = ["decode_draft", "decode_evidence_selection", "encode_submitted", "encode_withdrawn"]
+__all__ = [
+    "decode_draft",
+    "decode_evidence_selection",
+    "encode_explanation",
+    "encode_submitted",
+    "encode_withdrawn",
+]
 
 _ENUMS: tuple[tuple[str, Any, Any], ...] = (
     ("kind", pb.EvidenceKind, EvidenceKind),
@@ -91,3 +99,53 @@ def encode_withdrawn(withdrawn: Withdrawn) -> pb.WithdrawEvidenceResponse:
     return pb.WithdrawEvidenceResponse(
         newly_withdrawn=withdrawn.newly, already_withdrawn=withdrawn.already, unknown=withdrawn.unknown
     )
+
+
+def encode_explanation(found: Explanation, participant: str) -> pb.ExplainLevelResponse:
+    response = pb.ExplainLevelResponse(
+        level=enum_number(verdict_pb2.Level, found.level),
+        sequence=found.sequence,
+        grounds=map(_encode_ground, found.grounds),
+        next_change=timestamp(found.next_change),
+        policy_version=found.policy_version,
+        areas_as_of=timestamp(found.areas_as_of),
+        decided_at=timestamp(found.decided_at),
+        stated_by=found.stated_by,
+    )
+    if found.ground is not None:
+        response.ground.CopyFrom(_encode_ground(found.ground))
+    if found.appeal_seconds is not None:
+        review, decide = (seconds // 3600 for seconds in found.appeal_seconds)
+        response.appeal = (
+            f"Participant {participant} is the home and decides. It takes an appeal up within {review} hours and "
+            f"decides within {decide} hours."
+        )
+        response.appeal_zh = (
+            f"由归属方 {participant} 受理：{review} 小时内开始复核，{decide} 小时内作出决定。"
+        )
+    return response
+
+
+def _encode_ground(ground: ExplainedGround) -> pb.Ground:
+    text, text_zh = ground.texts
+    made = pb.Ground(
+        rule=ground.rule,
+        level=enum_number(verdict_pb2.Level, ground.level),
+        reason=enum_number(pb.LevelReason, ground.reason),
+        text=text,
+        text_zh=text_zh,
+        source=ground.source,
+        evidence=ground.evidence,
+        kind=enum_number(pb.EvidenceKind, ground.kind),
+        observed_at=timestamp(ground.observed_at),
+        starts=timestamp(ground.starts),
+        ends=timestamp(ground.ends),
+        active=ground.is_active,
+        cleared=ground.is_cleared,
+    )
+    if ground.clearing is not None:
+        made.clearing.negative_tests = ground.clearing.negative_tests
+        made.clearing.apart_hours = ground.clearing.apart_seconds // 3600
+        if ground.starts is not None:
+            made.clearing.not_before.seconds = ground.starts + ground.clearing.not_before_seconds
+    return made

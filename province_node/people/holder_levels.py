@@ -142,7 +142,7 @@ class HolderLevels:
         level = self._without_ground(state, moment)
         has_evidence = any(newest for _, newest in state.documents)
         # without a row nobody has had a ground, once all were derived by these rules
-        if has_evidence and not (moment.basis.is_finished and level is self._unknown(moment)):
+        if has_evidence and not (moment.basis.is_finished and level is self.unknown(moment)):
             return None
         if state.last is not None and state.last.level is not level:
             return None
@@ -150,9 +150,9 @@ class HolderLevels:
 
     def _without_ground(self, state: HolderState, moment: Moment) -> Level:
         has_evidence = any(newest for _, newest in state.documents)
-        return self._green if has_evidence else self._unknown(moment)
+        return self._green if has_evidence else self.unknown(moment)
 
-    def _unknown(self, moment: Moment) -> Level:
+    def unknown(self, moment: Moment) -> Level:
         """The level of a holder without evidence."""
         level = moment.in_force.rules.without_evidence(self._participant)
         return self._green if level is Level.GREEN else level
@@ -161,7 +161,7 @@ class HolderLevels:
         self, state: HolderState, derived: DerivedLevel, moment: Moment
     ) -> tuple[LevelUpdate, HolderLevel]:
         """What follows from a derivation: a row of the history when level, rule or ground changed."""
-        before = self._unknown(moment) if state.last is None else state.last.level
+        before = self.unknown(moment) if state.last is None else state.last.level
         record = None
         if state.is_moved or derived.level is not before or _has_other_ground(state.last, derived):
             record = _record(state.sequence + 1, derived, moment)

@@ -20,6 +20,7 @@ from healthcode.rpc.server import GrpcServer
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.telemetry import Metrics
 from healthcode.v1 import province_issuer_pb2 as pb
+from healthcode.v1 import verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from province_node.api.evidence import EvidenceServicer, Intake
 from province_node.api.request_memory import RequestMemory
@@ -66,7 +67,7 @@ async def served(world: World, tmp_path: Path) -> AsyncIterator[Served]:
         server.add(
             pb.DESCRIPTOR.services_by_name["ProvinceIssuerService"],
             EvidenceServicer(
-                Intake(persons.submitting, persons.withdrawing),
+                Intake(persons.submitting, persons.withdrawing, persons.explaining),
                 threads=threads,
                 memory=RequestMemory(persons.pseudonyms, world.clock),
                 metrics=NodeMetrics(Metrics("node-test")),
@@ -197,6 +198,26 @@ async def test_nobody_else_sends_evidence(served: Served, peer: PeerId) -> None:
         await results(served.stub(leaf), [contact("a", served.persons.now)])
     assert caught.value.reason in {Reason.METHOD_NOT_ALLOWED, Reason.SERVICE_UNAVAILABLE}
     assert served.persons.store.evidence.count_evidence() == 0
+
+
+async def test_a_back_end_is_told_why(served: Served) -> None:
+    """The ground with its rule in words and what clears it, as soon as the evidence was acknowledged."""
+    await results(served.stub(), [contact("a", served.persons.now)])
+    back_end = served.stub(served.wire.leaf(PeerId(REALM, PeerKind.ISSUER, HOME, "desk")))
+    request = pb.ExplainLevelRequest(document=pb.IdentityDocument(document_type="10", number=VALID_IDS[0]))
+    found = await back_end.ExplainLevel(request, timeout=10)
+    assert (found.level, found.sequence, found.policy_version) == (verdict_pb2.LEVEL_RED, 1, "27.1")
+    assert (found.ground.rule, found.ground.reason, found.ground.source) == (
+        "L-A4-1",
+        pb.LEVEL_REASON_A4,
+        "lab",
+    )
+    assert found.ground.text_zh == "原因 A4。"
+    assert found.ground.clearing.not_before.seconds == served.persons.now + 7 * DAY
+    assert HOME in found.appeal
+    assert HOME in found.appeal_zh
+    request.at.seconds = served.persons.now - 1
+    assert (await back_end.ExplainLevel(request, timeout=10)).level == verdict_pb2.LEVEL_GREEN
 
 
 async def test_evidence_is_withdrawn_and_counted(served: Served) -> None:

@@ -12,6 +12,7 @@ from healthcode.policy.levels.evidence import EvidenceKind, Finding, TestMethod
 from healthcode.policy.words import RiskLevel
 from healthcode.wire.claims import Level
 from province_node.people.evidence_checks import EvidenceDraft
+from province_node.people.explanation import ExplainUseCase, Explanation
 from province_node.people.holder_levels import HolderLevel, HolderLevels
 from province_node.people.level_clock import LevelClock
 from province_node.people.level_worker import LevelWorker
@@ -98,6 +99,13 @@ class Persons:
             clock=self.clock,
             wake=self.worker.wake,
         )
+
+    @property
+    def explaining(self) -> ExplainUseCase:
+        return ExplainUseCase(self.levels, self.store.levels, trust=self.world.trust, clock=self.clock)
+
+    def explain(self, document: Any = PERSON, at: int | None = None) -> Explanation:
+        return self.explaining.explain(self.pseudonyms.pseudonym(document), at)
 
     @property
     def now(self) -> int:

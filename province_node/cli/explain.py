@@ -1,0 +1,140 @@
+"""`province-node explain`: why a holder has a level, now or at a past time."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from healthcode.cli.console import Command, json_option, print_json
+from healthcode.cli.table import details, rows
+from healthcode.clock import parse_rfc3339, rfc3339
+from healthcode.identity.document import DocumentType
+from healthcode.rpc.convert import enum_word, epoch
+from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.v1 import province_issuer_pb2 as pb
+from healthcode.v1 import verdict_pb2
+from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
+from province_node.cli.connection import back_end, name_of
+from province_node.cli.option import dir_option
+from province_node.settings import NodeSettings, load_node_settings
+
+__all__ = ["explain"]
+
+_TIMEOUT_SECONDS = 30.0
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    # the document is asked for
+    province-node explain --dir node-31
+    printf '10\\n11010519491231002X\\n' | province-node explain --dir node-31 --json
+    # as it was at a past time
+    province-node explain --dir node-31 --at 2027-01-05T08:00:00Z
+    """,
+)
+@dir_option("The node's folder.")
+@click.option("--at", metavar="RFC3339", help="A past time. Default: now.")
+@json_option
+def explain(root: Path, at: str | None, as_json: bool) -> None:
+    """Explain a holder's level: ground, rule, source, until when, and what clears it.
+
+    The document's number comes from a prompt or standard input (type, then number), never from arguments.
+    """
+    settings = load_node_settings(root)
+    request = pb.ExplainLevelRequest(document=_ask_document())
+    if at is not None:
+        try:
+            request.at.seconds = parse_rfc3339(at)
+        except ValueError:
+            raise click.UsageError("--at: write a time like 2027-01-05T08:00:00Z") from None
+    found = asyncio.run(_ask(root, settings, request))
+    if as_json:
+        print_json(_facts(found) | {"grounds": [_ground(each) for each in found.grounds]})
+        return
+    console = Console()
+    console.print(details(_facts(found)))
+    if found.grounds:
+        lines = [_ground(each) for each in found.grounds]
+        console.print(rows(("rule", "level", "source", "starts", "ends", "active"), lines, title="grounds"))
+
+
+def _ask_document() -> pb.IdentityDocument:
+    if sys.stdin.isatty():
+        kinds = ", ".join(f"{kind.value} {kind.name}" for kind in DocumentType)
+        return pb.IdentityDocument(
+            document_type=click.prompt(f"document type ({kinds})", default="10", err=True),
+            number=click.prompt("document number", hide_input=True, err=True),
+        )
+    kind, number = (sys.stdin.readline(1024).strip() for _ in range(2))
+    return pb.IdentityDocument(document_type=kind, number=number)
+
+
+async def _ask(
+    root: Path, settings: NodeSettings, request: pb.ExplainLevelRequest
+) -> pb.ExplainLevelResponse:
+    async with back_end(root, settings) as channel:
+        with rpc_errors(name_of(settings.issuer_listen)):
+            response: pb.ExplainLevelResponse = await ProvinceIssuerServiceStub(channel).ExplainLevel(
+                request, timeout=_TIMEOUT_SECONDS
+            )
+    return response
+
+
+def _facts(found: pb.ExplainLevelResponse) -> dict[str, object]:
+    """What is set, in the order in which a person asks."""
+    ground = found.ground if found.HasField("ground") else None
+    facts: dict[str, object] = {
+        "level": enum_word(verdict_pb2.Level, found.level) or "not stated",
+        "sequence": found.sequence,
+        "policy_version": found.policy_version,
+    }
+    if ground is not None:
+        facts |= _ground(ground)
+        facts.pop("active")
+    facts |= {
+        "next_change": _time(found, "next_change"),
+        "decided_at": _time(found, "decided_at"),
+        "areas_as_of": _time(found, "areas_as_of"),
+        "stated_by": found.stated_by,
+        "appeal": found.appeal,
+        "appeal_zh": found.appeal_zh,
+    }
+    return {name: value for name, value in facts.items() if value not in {"", None}}
+
+
+def _ground(ground: pb.Ground) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "rule": ground.rule,
+        "level": enum_word(verdict_pb2.Level, ground.level),
+        "reason": enum_word(pb.LevelReason, ground.reason),
+        "text": ground.text,
+        "text_zh": ground.text_zh,
+        "source": ground.source,
+        "evidence": ground.evidence,
+        "kind": enum_word(pb.EvidenceKind, ground.kind),
+        "observed_at": _time(ground, "observed_at"),
+        "starts": _time(ground, "starts"),
+        "ends": _time(ground, "ends"),
+        "active": ground.active,
+        "cleared_by": _clearing(ground),
+    }
+    return {name: value for name, value in facts.items() if value not in {"", None}}
+
+
+def _clearing(ground: pb.Ground) -> str:
+    if not ground.HasField("clearing"):
+        return ""
+    clearing = ground.clearing
+    text = f"{clearing.negative_tests} negative nucleic-acid tests, {clearing.apart_hours} hours apart"
+    not_before = _time(clearing, "not_before")
+    return f"{text}, not before {not_before}" if not_before else text
+
+
+def _time(message: pb.Ground | pb.Clearing | pb.ExplainLevelResponse, field: str) -> str:
+    seconds = epoch(message, field)
+    return "" if seconds is None else rfc3339(seconds)
