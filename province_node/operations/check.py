@@ -30,6 +30,7 @@ from healthcode.trust.verify.trust_state import newer_files
 from healthcode.trust.view import TrustView
 from healthcode.v1 import trust_registry_pb2
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
+from healthcode.wire.claims import Level
 from province_node.keys.key_files import SIGNING_PURPOSES, find_offline_keys, list_key_infos
 from province_node.keys.setup import CLIENTS, lacks_credential, open_keyring
 from province_node.operations.warnings import key_warnings
@@ -104,6 +105,7 @@ def check_node(
     registry, served = _registry(settings)
     yield from _trust(settings, now, served)
     yield from _published_keys(settings, now)
+    yield from _levels(settings, now)
     yield registry
 
 
@@ -217,6 +219,33 @@ def _published_keys(settings: NodeSettings, now: int) -> Iterator[Finding]:
         yield Finding(what, Grade.OK, "one of each purpose is here and in its window")
     for fault in faults:
         yield Finding(what, Grade.WARNING, fault)
+
+
+def _levels(settings: NodeSettings, now: int) -> Iterator[Finding]:
+    """What the first policy that derives levels will make of the stated ones; nothing once it was done."""
+    try:
+        policy = TrustStore.open(settings.trust.folder).view.policy
+        coming = next((each for each in policy.policies if each.levels is not None), None)
+        if coming is None or not settings.database.exists():
+            return
+        store = open_store(settings.database)
+        try:
+            is_upgraded = store.levels.is_upgraded()
+            stated, without = store.levels.count_stated()
+        finally:
+            store.close()
+    except HealthcodeError:
+        return  # reported by the checks above
+    if is_upgraded:
+        return
+    begins = f"policy {coming.version} derives levels from {rfc3339(max(coming.effective_from, now))} on"
+    text = f"{begins}: {stated} stated RED or YELLOW levels become orders"
+    unknown = coming.levels.without_evidence(settings.participant) if coming.levels is not None else None
+    if unknown is Level.PENDING and without:
+        what = f"{without} holders have no evidence and become PENDING: import their evidence before"
+        yield Finding("levels", Grade.WARNING, f"{text}; {what}")
+    else:
+        yield Finding("levels", Grade.OK, text)
 
 
 def _registry(settings: NodeSettings) -> tuple[Finding, _Served | None]:

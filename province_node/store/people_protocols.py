@@ -115,6 +115,9 @@ class LevelStore(Protocol):
     def stated_levels(self, after: bytes, limit: int) -> Sequence[tuple[bytes, LevelRecord]]:
         """Holders above `after` whose newest row is RED or YELLOW and was stated by a back end, in their order."""
 
+    def count_stated(self) -> tuple[int, int]:
+        """(holders whom `stated_levels` finds, holders with a level and without evidence)."""
+
     def begin_upgrade(self, now: int) -> int:
         """When levels were derived for the first time: `now` at the first call."""
 

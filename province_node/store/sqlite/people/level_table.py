@@ -162,6 +162,21 @@ class SqliteLevels:
             )
             return [(bytes(row[12]), level_record(row, {})) for row in rows]
 
+    def count_stated(self) -> tuple[int, int]:
+        with self._database.scan() as db:
+            newest = "sequence = (SELECT max(sequence) FROM level AS newer WHERE newer.holder = level.holder)"
+            stated = number(
+                db,
+                "SELECT count(*) FROM level WHERE policy_version = '' AND level IN ('RED', 'YELLOW')"
+                f" AND {newest}",
+            )
+            without = number(
+                db,
+                f"SELECT count(*) FROM level WHERE {newest} AND NOT EXISTS (SELECT 1 FROM document JOIN evidence"
+                " ON evidence.document = document.id WHERE document.pseudonym = level.holder)",
+            )
+            return stated, without
+
     def begin_upgrade(self, now: int) -> int:
         with self._database.transaction() as db:
             return begin_upgrade(db, now)

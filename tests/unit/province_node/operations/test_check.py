@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from healthcode.cli.finding import Finding, Grade
 from healthcode.errors import ConfigurationError
+from healthcode.policy.words import LevelReason
 from healthcode.rpc.mtls.development_ca import make_ca
+from healthcode.wire.claims import Level
 from province_node.keys.setup import NodePlan, create_node
 from province_node.operations.check import check_node
 from province_node.settings import load_node_settings
+from province_node.store.opening import open_store
+from province_node.store.records import LevelStatement, Request, StatedLevel
 from tests.simulator.realm import NOW, SimulatedRealm
+from tests.world.level_rules import format_2
 
 
 @pytest.fixture
@@ -105,3 +111,33 @@ def test_a_host_that_is_not_known_fails(node: Path) -> None:
     text = path.read_text().replace('\nlisten = "127.0.0.1:0"', '\nlisten = "no-such-host.invalid:8453"')
     path.write_text(text)
     assert checked(node)["listen"].grade is Grade.FAILED
+
+
+def test_what_the_upgrade_to_derived_levels_does_is_told(node: Path) -> None:
+    """How many stated levels become orders; afterwards nothing."""
+    realm = SimulatedRealm(("31",))
+    realm.client(node / "trust").refresh(NOW)
+    settings = load_node_settings(node)
+    store = open_store(settings.database)
+    try:
+        red = StatedLevel(b"h" * 32, LevelStatement(Level.RED, LevelReason.A4), "R1")
+        store.issuing.record_level({0: red}, Request("c", "r", "m", b"d", NOW + 9), NOW)
+        assert "levels" not in checked(node), "under a policy of format 1"
+        realm.policy = json.dumps(format_2()).encode()
+        realm.publish_targets()
+        realm.publish()
+        realm.client(node / "trust").refresh(NOW)
+        found = checked(node)["levels"]
+        assert found.grade is Grade.OK
+        assert "1 stated RED or YELLOW levels become orders" in found.detail
+        realm.policy = json.dumps(format_2(no_evidence={"*": "PENDING"})).encode()
+        realm.publish_targets()
+        realm.publish()
+        realm.client(node / "trust").refresh(NOW)
+        found = checked(node)["levels"]
+        assert found.grade is Grade.WARNING
+        assert "1 holders have no evidence and become PENDING" in found.detail
+        store.levels.finish_upgrade(NOW)
+    finally:
+        store.close()
+    assert "levels" not in checked(node)
