@@ -26,12 +26,12 @@ def size() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "node.db"
         store = SqliteNodeStore(path)
-        empty = _used_bytes(path)
+        empty = used_bytes(path)
         chance = random.Random(7)
         for _ in range(HOLDERS // BATCH):
             _issue_batch(store, chance)
-        filled = _used_bytes(path)
-        without_requests = _used_bytes(path, "DELETE FROM request")
+        filled = used_bytes(path)
+        without_requests = used_bytes(path, "DELETE FROM request")
         store.close()
     what = f"database pages, {HOLDERS} holders with one code each, in batches of {BATCH}"
     yield Figure("store_bytes_a_holder", f"{what}: a holder", (filled - empty) / HOLDERS, "B", None, 1)
@@ -71,7 +71,7 @@ def _facts(chance: random.Random) -> CodeFacts:
     )
 
 
-def _used_bytes(path: Path, statement: str = "SELECT 1") -> int:
+def used_bytes(path: Path, statement: str = "SELECT 1") -> int:
     """Bytes of the pages in use, after a statement that is undone."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")

@@ -193,7 +193,8 @@ MIGRATIONS: tuple[Migration, ...] = (
     CREATE TABLE document (
         id INTEGER PRIMARY KEY,
         pseudonym BLOB NOT NULL UNIQUE,
-        holder INTEGER -- the holder's first document; NULL: this is the first one
+        holder INTEGER, -- the holder's first document; NULL: this is the first one
+        is_shared INTEGER NOT NULL DEFAULT 0 -- 1: a record about it has a revision about another document
     ) STRICT;
     CREATE INDEX document_by_holder ON document (holder) WHERE holder IS NOT NULL;
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from healthcode.errors import NotFoundError, Reason
@@ -99,25 +100,24 @@ def row_of(evidence: Evidence, source: int, document: int) -> tuple[Any, ...]:
 
 def evidence_of(row: Row, names: Mapping[int, str]) -> Evidence:
     """The item in a row that begins with `COLUMNS`; `names` are of the sources."""
-    (source, record, revision, _, kind, finding, method, observed_at, from_at, area, until, extra, *rest) = (
-        row
+    source, record, revision, _, kind, finding, method, observed_at, from_at, area, until = row[:11]
+    # by position: a derivation of everybody makes millions of them
+    item = Evidence(
+        names[source],
+        record.hex(),
+        revision,
+        _KINDS[kind],
+        observed_at,
+        row[12],
+        _FINDINGS[finding],
+        _METHODS[method],
+        "" if area is None else f"{area:06}",
+        from_at,
+        None if from_at is None else observed_at,
+        until,
+        state=_STATES[row[13]],
     )
-    return Evidence(
-        source=names[source],
-        record=record.hex(),
-        revision=revision,
-        kind=_KINDS[kind],
-        observed_at=observed_at,
-        known_at=rest[0],
-        finding=_FINDINGS[finding],
-        method=_METHODS[method],
-        area="" if area is None else f"{area:06}",
-        stay_from=from_at,
-        stay_to=None if from_at is None else observed_at,
-        until=until,
-        state=_STATES[rest[1]],
-        **(json.loads(extra) if extra else {}),
-    )
+    return item if row[11] is None else replace(item, **json.loads(row[11]))
 
 
 def insert_evidence(db: Session, columns: Sequence[Any], known_at: int, state: EvidenceState) -> None:

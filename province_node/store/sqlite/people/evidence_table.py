@@ -82,6 +82,9 @@ def _add(db: Session, item: NewEvidence, sources: dict[str, int], now: int) -> A
             same = tuple(row)[:12] == columns and (state is EvidenceState.WITHDRAWN) == withdraws
             return Added(AddResult.DUPLICATE if same else AddResult.CONFLICT, state, highest)
     insert_evidence(db, columns, now, evidence.state)
-    for due in {document, *(row[3] for row in revisions)}:
-        mark_due(db, due, now)
+    documents = {document, *(row[3] for row in revisions)}
+    for each in documents:
+        mark_due(db, each, now)
+        if len(documents) > 1:
+            db.execute("UPDATE document SET is_shared = 1 WHERE id = ?", (each,))
     return Added(AddResult.ADDED, evidence.state, max(highest, evidence.revision))

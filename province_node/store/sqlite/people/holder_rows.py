@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from healthcode.policy.levels.evidence import Evidence
 from healthcode.storage.sqlite import Row, Session
 from healthcode.wire.claims import LEVEL_BY_NUMBER, Level
 from province_node.store.people_records import CurrentLevel, HolderState, LevelRecord
-from province_node.store.sqlite.people.document_rows import documents_of, highest_sequence
 from province_node.store.sqlite.people.evidence_rows import COLUMNS, evidence_of, state_of
 from province_node.store.sqlite.statements import number
 
@@ -18,28 +19,54 @@ LEVEL_COLUMNS = (
     "sequence, level, stated_at, reason, rule, legal_instrument, until, policy_version, source, record, starts,"
     " stated_by"
 )
-_EVIDENCE = ", ".join(f"each.{name.strip()}" for name in COLUMNS.split(","))
+_EACH = ", ".join(f"each.{name.strip()}" for name in COLUMNS.split(","))
 _COUNTS = frozenset({"ACTIVE", "WITHDRAWN"})
+
+_NEWEST = "coalesce((SELECT id FROM evidence WHERE document = own.id ORDER BY id DESC LIMIT 1), 0)"
+_IS_DUE = "EXISTS (SELECT 1 FROM to_derive WHERE document = own.id)"
+# one statement: a re-derivation reads millions of holders
+_HEAD = (
+    f"SELECT own.pseudonym, own.is_shared, {_NEWEST}, {_IS_DUE},"
+    " EXISTS (SELECT 1 FROM document WHERE holder = own.id),"
+    " (SELECT max(sequence) FROM level WHERE holder = own.pseudonym), moved_holder.sequence,"
+    " now.sequence, now.level, now.rule, now.until, now.basis, now.next_change"
+    " FROM document AS own LEFT JOIN current_level AS now ON now.holder = own.id"
+    " LEFT JOIN moved_holder ON moved_holder.holder = own.id WHERE own.id = ?"
+)
+_OTHERS = (
+    f"SELECT own.id, own.is_shared, {_NEWEST}, {_IS_DUE} FROM document AS own"
+    " WHERE own.holder = ? ORDER BY own.id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What is known of a holder without its evidence."""
+
+    pseudonym: bytes
+    current: CurrentLevel | None
+    has_history: bool
+    sequence: int
+    is_moved: bool
+    is_due: bool
+    is_shared: bool
+    documents: tuple[tuple[int, int], ...]
 
 
 def read_holder(
     db: Session, holder: int, names: Mapping[int, str], *, with_evidence: bool = True
 ) -> HolderState:
     """The holder whose first document this is; `names` are of the sources."""
-    documents = documents_of(db, holder)
-    pseudonym = db.one("SELECT pseudonym FROM document WHERE id = ?", (holder,))
-    assert pseudonym is not None, "a document is never deleted"  # noqa: S101  an invariant
+    head = _read_head(db, holder)
     return HolderState(
-        holder=bytes(pseudonym[0]),
-        evidence=_evidence(db, documents, names) if with_evidence else (),
-        current=_read_current(db, holder),
-        last=_last_level(db, bytes(pseudonym[0]), names),
-        sequence=highest_sequence(db, holder),
-        is_due=any(
-            db.one("SELECT 1 FROM to_derive WHERE document = ?", (each,)) is not None for each in documents
-        ),
-        is_moved=_is_moved(db, holder),
-        documents=_newest_changes(db, documents),
+        holder=head.pseudonym,
+        evidence=_evidence(db, head, names) if with_evidence else (),
+        current=head.current,
+        last=_last_level(db, head.pseudonym, names) if head.has_history else None,
+        sequence=head.sequence,
+        is_due=head.is_due,
+        is_moved=head.is_moved,
+        documents=head.documents,
     )
 
 
@@ -62,32 +89,37 @@ def is_unchanged(db: Session, seen: HolderState) -> bool:
     """Whether a holder has the same evidence, documents and level as when it was read."""
     if not seen.documents:
         is_unknown = db.one("SELECT 1 FROM document WHERE pseudonym = ?", (seen.holder,)) is None
-        newest = number(db, "SELECT max(sequence) FROM level WHERE holder = ? HAVING count(*)", seen.holder)
+        newest = number(db, "SELECT coalesce(max(sequence), 0) FROM level WHERE holder = ?", seen.holder)
         return is_unknown and newest == seen.sequence
-    holder = seen.documents[0][0]
-    return (
-        _newest_changes(db, documents_of(db, holder)) == seen.documents
-        and _read_current(db, holder) == seen.current
-        and highest_sequence(db, holder) == seen.sequence
-        and _is_moved(db, holder) == seen.is_moved
+    head = _read_head(db, seen.documents[0][0])
+    return (head.documents, head.current, head.sequence, head.is_moved) == (
+        seen.documents,
+        seen.current,
+        seen.sequence,
+        seen.is_moved,
     )
 
 
-def _newest_changes(db: Session, documents: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    newest = "SELECT id FROM evidence WHERE document = ? ORDER BY id DESC LIMIT 1"
-    return tuple((each, number(db, newest, each)) for each in documents)
-
-
-def _is_moved(db: Session, holder: int) -> bool:
-    return db.one("SELECT 1 FROM moved_holder WHERE holder = ?", (holder,)) is not None
-
-
-def _read_current(db: Session, holder: int) -> CurrentLevel | None:
-    row = db.one(
-        "SELECT sequence, level, rule, until, basis, next_change FROM current_level WHERE holder = ?",
-        (holder,),
+def _read_head(db: Session, holder: int) -> _Head:
+    row = db.one(_HEAD, (holder,))
+    assert row is not None, "a document is never deleted"  # noqa: S101  an invariant
+    pseudonym, is_shared, newest, is_due, has_others, history, moved, *current = row
+    documents = ((holder, newest),)
+    if has_others:
+        others = db.all(_OTHERS, (holder,))
+        documents += tuple((each[0], each[2]) for each in others)
+        is_shared = is_shared or any(each[1] for each in others)
+        is_due = is_due or any(each[3] for each in others)
+    return _Head(
+        pseudonym=bytes(pseudonym),
+        current=None if current[0] is None else _current(current),
+        has_history=history is not None,
+        sequence=max(history or 0, moved or 0),
+        is_moved=moved is not None,
+        is_due=bool(is_due),
+        is_shared=bool(is_shared),
+        documents=documents,
     )
-    return None if row is None else _current(row)
 
 
 def _last_level(db: Session, pseudonym: bytes, names: Mapping[int, str]) -> LevelRecord | None:
@@ -115,26 +147,26 @@ def level_record(row: Row, names: Mapping[int, str]) -> LevelRecord:
     )
 
 
-def _current(row: Row) -> CurrentLevel:
-    return CurrentLevel(
-        sequence=row[0],
-        level=LEVEL_BY_NUMBER[row[1]],
-        rule=row[2],
-        until=row[3],
-        basis=row[4],
-        next_change=row[5],
-    )
+def _current(values: Sequence[Any]) -> CurrentLevel:
+    sequence, level, rule, until, basis, next_change = values
+    return CurrentLevel(sequence, LEVEL_BY_NUMBER[level], rule, until, basis, next_change)
 
 
-def _evidence(db: Session, documents: Sequence[int], names: Mapping[int, str]) -> tuple[Evidence, ...]:
-    """Every revision of the records that are about these documents now.
+def _evidence(db: Session, head: _Head, names: Mapping[int, str]) -> tuple[Evidence, ...]:
+    """Every revision of the records that are about this holder now."""
+    own = [document for document, newest in head.documents if newest]
+    if head.is_shared:
+        return _shared_evidence(db, own, names)
+    rows = (db.all(f"SELECT {COLUMNS} FROM evidence WHERE document = ?", (each,)) for each in own)
+    return tuple(evidence_of(row, names) for found in rows for row in found)
 
-    A revision may correct the document: then what counts is about another holder, and this one has nothing of it.
-    """
+
+def _shared_evidence(db: Session, own: Sequence[int], names: Mapping[int, str]) -> tuple[Evidence, ...]:
+    """The same where a revision corrected the document: what counts now may be about another holder."""
     rows: dict[int, Row] = {}
-    for document in documents:
+    for document in own:
         found = db.all(
-            f"SELECT {_EVIDENCE}, each.id FROM evidence AS own JOIN evidence AS each"
+            f"SELECT {_EACH}, each.id FROM evidence AS own JOIN evidence AS each"
             " ON each.source = own.source AND each.record = own.record WHERE own.document = ?",
             (document,),
         )
@@ -144,7 +176,6 @@ def _evidence(db: Session, documents: Sequence[int], names: Mapping[int, str]) -
         if state_of(row) in _COUNTS:
             record = (row[0], row[1])
             owner[record] = max(owner.get(record, (0, 0)), (row[2], row[3]))
-    own = frozenset(documents)
     return tuple(
         evidence_of(row, names)
         for row in rows.values()

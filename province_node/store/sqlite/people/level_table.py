@@ -204,7 +204,8 @@ def _apply(db: Session, update: LevelUpdate, now: int) -> int:
         _append(db, seen.holder, update.record)
     if update.current is not None:
         _set_current(db, holder, update.current)
-    for document, _ in seen.documents:
+    # a mark that came since is of newer evidence, which `is_unchanged` would have seen
+    for document, _ in seen.documents if seen.is_due else ():
         db.execute("DELETE FROM to_derive WHERE document = ?", (document,))
     if seen.is_moved:
         db.execute("DELETE FROM moved_holder WHERE holder = ?", (holder,))
