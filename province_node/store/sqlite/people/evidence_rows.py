@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from healthcode.errors import NotFoundError, Reason
@@ -101,8 +100,9 @@ def row_of(evidence: Evidence, source: int, document: int) -> tuple[Any, ...]:
 def evidence_of(row: Row, names: Mapping[int, str]) -> Evidence:
     """The item in a row that begins with `COLUMNS`; `names` are of the sources."""
     source, record, revision, _, kind, finding, method, observed_at, from_at, area, until = row[:11]
+    extra = {} if row[11] is None else json.loads(row[11])
     # by position: a derivation of everybody makes millions of them
-    item = Evidence(
+    return Evidence(
         names[source],
         record.hex(),
         revision,
@@ -116,8 +116,8 @@ def evidence_of(row: Row, names: Mapping[int, str]) -> Evidence:
         None if from_at is None else observed_at,
         until,
         state=_STATES[row[13]],
+        **extra,
     )
-    return item if row[11] is None else replace(item, **json.loads(row[11]))
 
 
 def insert_evidence(db: Session, columns: Sequence[Any], known_at: int, state: EvidenceState) -> None:

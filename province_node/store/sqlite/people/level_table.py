@@ -234,8 +234,11 @@ def _append(db: Session, holder: bytes, record: LevelRecord) -> None:
 
 
 def _set_current(db: Session, holder: int, current: CurrentLevel) -> None:
+    # in place: a re-derivation mostly changes the basis alone, and no index
     db.execute(
-        "INSERT OR REPLACE INTO current_level VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO current_level VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (holder) DO UPDATE SET"
+        " sequence = excluded.sequence, level = excluded.level, rule = excluded.rule, until = excluded.until,"
+        " basis = excluded.basis, next_change = excluded.next_change",
         (
             holder,
             current.sequence,
