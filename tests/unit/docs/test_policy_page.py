@@ -121,6 +121,17 @@ def test_every_detail_is_in_the_page() -> None:
     assert [word for word in sorted(given) if f"`{word}`" not in PAGE] == []
 
 
+def test_every_warning_is_in_the_page() -> None:
+    """Of the verdict, from where it is rendered, from its context and from the rules."""
+    files = ("verification/render.py", "verification/context.py", "policy/decide.py", "policy/book_file.py")
+    text = "".join((ROOT / "healthcode" / file).read_text("utf-8") for file in files)
+    warnings = set(
+        re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', re.sub(r"__all__ = \[.*?\]", "", text, flags=re.DOTALL))
+    )
+    assert len(warnings) >= 9
+    assert [word for word in sorted(warnings) if word not in PAGE] == []
+
+
 def test_the_numbers_are_those_of_the_code() -> None:
     """Sizes, facts and times that the page states."""
     from healthcode.policy.area import DECLARED_PAST_SECONDS, MAX_AREAS_BYTES
