@@ -50,7 +50,7 @@ def test_the_same_policies_change_nothing() -> None:
 def test_a_flip_names_its_rules_and_all_its_facts() -> None:
     """One word in one row: one group, of exactly the facts that decide otherwise."""
     written, coming = following()
-    row(coming, "N-YELLOW-2", "places")["decision"] = "REFUSE"
+    row(coming, "N-YELLOW-1", "places")["decision"] = "REFUSE"
     change = the_change(written)
     (flips,) = change.flips
     assert (flips.before, flips.after, flips.is_stricter) == ("FURTHER_CHECK", "REFUSE", True)
