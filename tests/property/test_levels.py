@@ -170,6 +170,19 @@ def test_the_order_of_arrival_never_matters_nor_does_twice(
     assert at((rules, other, areas, home), now) == at(case, now)
 
 
+@given(CASE, st.integers(0, LAST + 25))
+def test_00_says_of_evidence_what_a_province_says(case: Case, now: int) -> None:
+    """R4: the same grounds decide; NO_ABNORMALITY is GREEN, and only 00 without evidence is PENDING."""
+    rules, evidence, areas, _ = case
+    here, there = (derive(rules, evidence, areas, now, participant=home) for home in ("31", "00"))
+    assert (here.ground, here.grounds, here.expires_cut) == (there.ground, there.grounds, there.expires_cut)
+    if here.level is Level.GREEN:
+        known = Oracle(rules, evidence, areas, "00").at(now).is_known
+        assert there.level is (Level.NO_ABNORMALITY if known else Level.PENDING)
+    else:
+        assert here.level is there.level
+
+
 @given(CASE, TIME, st.integers(1, 9))
 def test_what_does_not_count_changes_nothing(case: Case, now: int, revision: int) -> None:
     """A higher revision that is HELD, REJECTED, EXPIRED or SUSPENDED is as none; a withdrawn one ends its record."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from healthcode.policy.book import PolicyBook
 from healthcode.policy.decide import Facts
 from healthcode.policy.tier import TrustTier
 from healthcode.policy.words import OUTAGES, Decision, Outcome, PersonCategory, PlaceType, RiskLevel
 from healthcode.wire.claims import Level
 from tests.unit.policy.policies import NOW, book, every_fact, facts
+from tests.world.level_rules import format_2_book
 
 
 def test_the_default_keeps_the_promises_for_every_fact() -> None:
@@ -26,9 +28,10 @@ def test_the_default_keeps_the_promises_for_every_fact() -> None:
         assert not any(word.startswith("POLICY_") for word in ruling.warnings)
 
 
-def test_no_abnormality_is_green_in_every_decision() -> None:
+@pytest.mark.parametrize("policies", [book(), format_2_book()], ids=["national", "format 2"])
+def test_no_abnormality_is_green_in_every_decision(policies: PolicyBook) -> None:
     """R4: the national platform's NO_ABNORMALITY gets the very ruling that a GREEN gets."""
-    policy = book().in_force(NOW)
+    policy = policies.in_force(NOW)
     for fact in every_fact():
         if fact.level is Level.GREEN:
             assert policy.decide(fact) == policy.decide(fact._replace(level=Level.NO_ABNORMALITY))
