@@ -71,6 +71,8 @@ class _FreshnessModel(JsonModel):
 
 
 class _PolicyModel(JsonModel):
+    # a version of format 2 has 1 to 6 of A-Z, 0-9, . and -, so that codes can carry it: whoever publishes checks that,
+    # and a reader, which cannot mend it, takes every version of format 1
     # what format 2 adds is validated by _AddedModel, and only in a file of format 2
     model_config = ConfigDict(extra="allow")
 

@@ -73,7 +73,8 @@ class TrustView:
     """Everything that verification needs, with its versions and times.
 
     `issuers` is by participant code, `services` by "registry" and "gateway". `warnings` are
-    sentences for an operator. `earliest_expiry` is when the first metadata of this view expires.
+    sentences for an operator. `earliest_expiry` is when the first metadata of this view expires, and
+    `areas_expires` when that of the areas does (None: none were published).
     `authorities` is by participant: (seq, `link_mark`) of the newest authority link listed, in force
     or waiting. `retirements` has every participant that leaves or has left. `held_back` is by
     participant (and "areas", "policy"): why its newest files were refused, so that this view is not current.

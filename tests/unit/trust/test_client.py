@@ -29,6 +29,8 @@ def test_the_first_refresh_brings_everything(client: TrustClient, realm: Simulat
     assert shanghai.endpoints["federation"] == "province-31.healthcode:7100"
     assert shanghai.live_signed_at == realm.now
     assert view.areas.risk("310115", realm.now) is RiskLevel.HIGH
+    assert view.areas_expires is not None
+    assert view.areas_expires > realm.now
     assert view.policy.in_force(realm.now).version
     assert view.services["registry"].public_endpoint == "127.0.0.1:7002"
     assert view.earliest_expiry == realm.now + 3600
