@@ -21,6 +21,7 @@ from province_node.keys.held_keys import forget_held_keys
 from province_node.keys.setup import open_keyring
 from province_node.listeners import build_servers
 from province_node.operations.check import refuse_foreign_certificate, refuse_offline_keys
+from province_node.people.rules_in_force import kept_seconds
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.store.opening import note_damage, open_store
 from province_node.wiring import (
@@ -171,6 +172,10 @@ class Node:
                     # a clock that runs ahead would forget too much, so the registry's signed time limits it
                     now = min(self._core.clock.now(), view.timestamp_signed_at)
                     await self._core.threads.long.run(partial(self._core.store.prune, now))
+                    kept = kept_seconds(view.policy.in_force(now))
+                    await self._core.threads.long.run(
+                        partial(self._core.store.evidence.prune_evidence, now, kept)
+                    )
             except HealthcodeError as error:
                 self._log.warning("prune_failed", reason=str(error.reason), why=error.message)
             await asyncio.sleep(_PRUNE_SECONDS)

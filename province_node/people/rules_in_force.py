@@ -10,11 +10,12 @@ from typing import Any
 
 from healthcode.policy.area import AreaRisk
 from healthcode.policy.book import Policy
+from healthcode.policy.levels.evidence import EvidenceKind
 from healthcode.policy.levels.rules import LevelRules
 from healthcode.trust.view import TrustView
 from province_node.store.people_records import LevelBasis
 
-__all__ = ["InForce", "RulesInForce"]
+__all__ = ["InForce", "RulesInForce", "kept_seconds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,14 @@ class InForce:
     rules: LevelRules
     areas: AreaRisk
     basis: LevelBasis
+
+
+def kept_seconds(policy: Policy) -> Mapping[EvidenceKind, int]:
+    """How long evidence of each kind is kept: as the policy says, and never shorter than it is looked at."""
+    if policy.levels is None:
+        return {}
+    lookback = policy.levels.lookback_seconds
+    return {kind: max(lookback, policy.retention_seconds.get(kind, lookback)) for kind in EvidenceKind}
 
 
 class RulesInForce:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from healthcode.policy.levels.evidence import EvidenceKind
 from healthcode.wire.claims import Level
 from province_node.store.people_records import (
     Added,
@@ -62,6 +63,12 @@ class EvidenceStore(Protocol):
     def count_records(self, source: str, records: Sequence[str]) -> Withdrawn: ...
 
     def count_received(self, source: str, selection: ReceivedBetween) -> Withdrawn: ...
+
+    def prune_evidence(self, now: int, kept_seconds: Mapping[EvidenceKind, int]) -> int:
+        """Forgets items of these kinds that were so longer ago than they are kept; how many.
+
+        What a row of the level history names stays. `now` must be vouched for, as in `NodeStore.prune`.
+        """
 
     def count_evidence(self) -> int:
         """How many items there are."""

@@ -166,6 +166,24 @@ def test_a_large_window_goes_in_pieces(store):
     assert store.evidence.count_received(LAB.name, ReceivedBetween(NOW, NOW + 9)).newly == 0
 
 
+def test_old_evidence_is_forgotten(store):
+    """By kind, from the second on that it is kept for; what a level names, and what came late, stays."""
+    day, kept = 86_400, {EvidenceKind.TEST: 30 * 86_400, EvidenceKind.VACCINATION: 60 * 86_400}
+    vaccination = {"kind": EvidenceKind.VACCINATION, "finding": None, "method": None}
+    add(store, *(evidence(f"t{n}", observed_at=NOW) for n in range(300)))
+    add(store, evidence("edge", observed_at=NOW + 1), evidence("v", observed_at=NOW, **vaccination))
+    add(store, evidence("stay", kind=EvidenceKind.AREA_STAY, finding=None, method=None, observed_at=NOW))
+    named = levelled(store, read(store), Level.RED)
+    named = replace(named, record=replace(named.record, source=LAB.name, record=record("t7")))
+    assert store.levels.apply_levels([named], NOW).done == [True]
+    add(store, evidence("late", observed_at=NOW), now=NOW + 31 * day)
+    assert store.evidence.prune_evidence(NOW + 30 * day + 1, {}) == 0
+    assert store.evidence.prune_evidence(NOW + 30 * day + 1, kept) == 299
+    left = {record(name) for name in ("t7", "edge", "v", "stay", "late")}
+    assert {item.record for item in read(store).evidence} == left
+    assert store.evidence.prune_evidence(NOW + 99 * day, kept) == 3
+
+
 def test_a_store_opened_anew_has_all(store, open_again):
     """Evidence, due marks, levels and sources, in a store opened beside one that is never closed."""
     add(store, evidence())

@@ -136,8 +136,10 @@ class Federation:
 
 
 @contextmanager
-def open_federation(root: Path, codes: Sequence[str] = ("31", "44")) -> Iterator[Federation]:
-    """Founds a federation and starts it."""
+def open_federation(
+    root: Path, codes: Sequence[str] = ("31", "44"), *, policy: bytes | None = None
+) -> Iterator[Federation]:
+    """Founds a federation, with the default policy if none is given, and starts it."""
     ports = free_ports(3 + 3 * len(codes))
     federation = Federation(root, ports)
     public, gateway = (f"127.0.0.1:{port}" for port in ports[1:3])
@@ -145,7 +147,15 @@ def open_federation(root: Path, codes: Sequence[str] = ("31", "44")) -> Iterator
         *("gateway", "init", "--dir", root / "gateway", "--realm", REALM, "--development"),
         *("--listen", gateway, "--metrics-listen", "off"),
     )
-    more = ("--gateway-ca", root / "gateway/tls/ca.pem", "--gateway-endpoint", gateway)
+    more: tuple[str | Path, ...] = (
+        "--gateway-ca",
+        root / "gateway/tls/ca.pem",
+        "--gateway-endpoint",
+        gateway,
+    )
+    if policy is not None:
+        (root / "national.json").write_bytes(policy)
+        more += ("--policy", root / "national.json")
     fingerprint = init_registry(root / "registry", REALM, ports[0], ports[1], *more)
     registry_ca = root / "registry/tls/ca.pem"
     run_to_end(

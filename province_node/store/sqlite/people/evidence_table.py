@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from healthcode.policy.levels.evidence import EvidenceState
+from healthcode.policy.levels.evidence import EvidenceKind, EvidenceState
 from healthcode.storage.sqlite import Database, Session
 from province_node.store.people_records import (
     Added,
@@ -24,6 +24,7 @@ from province_node.store.sqlite.people.evidence_rows import (
     state_of,
 )
 from province_node.store.sqlite.people.level_time import raise_now
+from province_node.store.sqlite.people.old_evidence import prune_evidence
 from province_node.store.sqlite.people.withdrawing import SqliteWithdrawing
 from province_node.store.sqlite.statements import number
 
@@ -59,6 +60,9 @@ class SqliteEvidence:
 
     def count_received(self, source: str, selection: ReceivedBetween) -> Withdrawn:
         return self._withdrawing.count_received(source, selection)
+
+    def prune_evidence(self, now: int, kept_seconds: Mapping[EvidenceKind, int]) -> int:
+        return prune_evidence(self._database, now, kept_seconds)
 
     def count_evidence(self) -> int:
         with self._database.scan() as db:
