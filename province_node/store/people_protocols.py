@@ -111,7 +111,7 @@ class LevelStore(Protocol):
         """Keeps `now` if it is later than what is kept."""
 
     def find_basis(self, basis: LevelBasis) -> LevelBasis:
-        """The basis with its number; a new one is recorded."""
+        """The basis with its number; a new one is recorded. If it is not finished, no other one is any more."""
 
     def finish_basis(self, number: int) -> None:
         """Records that every holder was derived by this basis."""

@@ -204,3 +204,14 @@ def test_a_code_under_an_earlier_level_is_not_recorded(store):
         {0: new_code(1, 0, OTHER), 1: new_code(2, 1, OTHER)}, {}, request(), NOW
     )
     assert list(outcome.not_recorded) == [0]
+
+
+def test_a_basis_that_is_used_ends_that_another_is_finished(store, open_again):
+    """A policy that comes back is derived anew: what came meanwhile was derived by the other one."""
+    first, second = LevelBasis("f1", "27.1", 5), LevelBasis("f2", "27.2", 5)
+    store.levels.finish_basis(store.levels.find_basis(first).number)
+    assert not store.levels.find_basis(second).is_finished
+    assert not open_again().levels.find_basis(first).is_finished
+    store.levels.finish_basis(store.levels.find_basis(second).number)
+    store.levels.find_basis(first)
+    assert not store.levels.find_basis(second).is_finished

@@ -24,7 +24,14 @@ from province_node.store.sqlite.people.holder_rows import (
     read_holder,
     read_unknown,
 )
-from province_node.store.sqlite.people.level_time import begin_upgrade, find_basis, latest_now, raise_now
+from province_node.store.sqlite.people.level_time import (
+    begin_basis,
+    begin_upgrade,
+    find_basis,
+    is_any_finished,
+    latest_now,
+    raise_now,
+)
 from province_node.store.sqlite.statements import number, revoke_all
 
 __all__ = ["SqliteLevels"]
@@ -124,20 +131,13 @@ class SqliteLevels:
     def find_basis(self, basis: LevelBasis) -> LevelBasis:
         with self._database.read() as db:
             found = find_basis(db, basis)
-        if found is not None:
-            return found
+            if found is not None and (found.is_finished or not is_any_finished(db)):
+                return found
         with self._database.transaction() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO level_basis (fingerprint, policy_version, areas_as_of) VALUES (?, ?, ?)",
-                (basis.fingerprint, basis.policy_version, basis.areas_as_of),
-            )
-            found = find_basis(db, basis)
-        assert found is not None, "it was just recorded"  # noqa: S101  an invariant
-        return found
+            return begin_basis(db, basis)
 
     def finish_basis(self, number: int) -> None:
         with self._database.transaction() as db:
-            # evidence may have been derived by others since: they have to come by again
             db.execute("UPDATE level_basis SET is_finished = (id = ?)", (number,))
 
     def level_at(self, document: bytes, at: int) -> LevelRecord | None:

@@ -6,7 +6,7 @@ from healthcode.storage.sqlite import Session
 from province_node.store.people_records import LevelBasis
 from province_node.store.sqlite.statements import number
 
-__all__ = ["begin_upgrade", "find_basis", "latest_now", "raise_now"]
+__all__ = ["begin_basis", "begin_upgrade", "find_basis", "is_any_finished", "latest_now", "raise_now"]
 
 
 def latest_now(db: Session) -> int:
@@ -40,3 +40,21 @@ def find_basis(db: Session, basis: LevelBasis) -> LevelBasis | None:
     return LevelBasis(
         basis.fingerprint, basis.policy_version, basis.areas_as_of, int(row[0]), is_finished=bool(row[1])
     )
+
+
+def is_any_finished(db: Session) -> bool:
+    """Whether everybody was derived by one basis."""
+    return db.one("SELECT 1 FROM level_basis WHERE is_finished") is not None
+
+
+def begin_basis(db: Session, basis: LevelBasis) -> LevelBasis:
+    """The basis with its number, recorded if it is new."""
+    db.execute(
+        "INSERT OR IGNORE INTO level_basis (fingerprint, policy_version, areas_as_of) VALUES (?, ?, ?)",
+        (basis.fingerprint, basis.policy_version, basis.areas_as_of),
+    )
+    # what is derived from now on is not by the others: if one comes back, everybody is derived anew
+    db.execute("UPDATE level_basis SET is_finished = 0 WHERE fingerprint <> ?", (basis.fingerprint,))
+    found = find_basis(db, basis)
+    assert found is not None, "it was just recorded"  # noqa: S101  an invariant
+    return found
