@@ -22,7 +22,7 @@ from province_node.cli.connection import back_end, name_of
 from province_node.cli.option import dir_option
 from province_node.settings import NodeSettings, load_node_settings
 
-__all__ = ["explain"]
+__all__ = ["explain", "facts_of"]
 
 _TIMEOUT_SECONDS = 30.0
 
@@ -54,10 +54,10 @@ def explain(root: Path, at: str | None, as_json: bool) -> None:
             raise click.UsageError("--at: write a time like 2027-01-05T08:00:00Z") from None
     found = asyncio.run(_ask(root, settings, request))
     if as_json:
-        print_json(_facts(found) | {"grounds": [_ground(each) for each in found.grounds]})
+        print_json(facts_of(found) | {"grounds": [_ground(each) for each in found.grounds]})
         return
     console = Console()
-    console.print(details(_facts(found)))
+    console.print(details(facts_of(found)))
     if found.grounds:
         lines = [_ground(each) for each in found.grounds]
         console.print(rows(("rule", "level", "source", "starts", "ends", "active"), lines, title="grounds"))
@@ -85,7 +85,7 @@ async def _ask(
     return response
 
 
-def _facts(found: pb.ExplainLevelResponse) -> dict[str, object]:
+def facts_of(found: pb.ExplainLevelResponse) -> dict[str, object]:
     """What is set, in the order in which a person asks."""
     ground = found.ground if found.HasField("ground") else None
     facts: dict[str, object] = {

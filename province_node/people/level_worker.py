@@ -143,6 +143,8 @@ class LevelWorker:
         is_running = sweep.phase < len(_PHASES)
         self._metrics.set_level_sweep(sweep.holders, is_running=is_running)
         if not is_running:
+            # a basis that comes back unfinished is swept from the beginning
+            self._sweep = None
             self._store.finish_basis(number)
             self._log.info(
                 "level_sweep_ended", policy_version=moment.basis.policy_version, holders=sweep.holders

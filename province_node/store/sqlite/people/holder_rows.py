@@ -24,14 +24,17 @@ _COUNTS = frozenset({"ACTIVE", "WITHDRAWN"})
 
 _NEWEST = "coalesce((SELECT id FROM evidence WHERE document = own.id ORDER BY id DESC LIMIT 1), 0)"
 _IS_DUE = "EXISTS (SELECT 1 FROM to_derive WHERE document = own.id)"
+_NOW = "now.sequence, now.level, now.rule, now.until, now.basis, now.next_change"
+_LAST = ", ".join(f"last.{name.strip()}" for name in LEVEL_COLUMNS.split(","))
 # one statement: a re-derivation reads millions of holders
 _HEAD = (
     f"SELECT own.pseudonym, own.is_shared, {_NEWEST}, {_IS_DUE},"
     " EXISTS (SELECT 1 FROM document WHERE holder = own.id),"
-    " (SELECT max(sequence) FROM level WHERE holder = own.pseudonym), moved_holder.sequence,"
-    " now.sequence, now.level, now.rule, now.until, now.basis, now.next_change"
+    f" moved_holder.sequence, {_NOW}, {_LAST}"
     " FROM document AS own LEFT JOIN current_level AS now ON now.holder = own.id"
-    " LEFT JOIN moved_holder ON moved_holder.holder = own.id WHERE own.id = ?"
+    " LEFT JOIN moved_holder ON moved_holder.holder = own.id"
+    " LEFT JOIN level AS last ON last.holder = own.pseudonym"
+    " AND last.sequence = (SELECT max(sequence) FROM level WHERE holder = own.pseudonym) WHERE own.id = ?"
 )
 _OTHERS = (
     f"SELECT own.id, own.is_shared, {_NEWEST}, {_IS_DUE} FROM document AS own"
@@ -45,7 +48,7 @@ class _Head:
 
     pseudonym: bytes
     current: CurrentLevel | None
-    has_history: bool
+    last: LevelRecord | None
     sequence: int
     is_moved: bool
     is_due: bool
@@ -57,12 +60,12 @@ def read_holder(
     db: Session, holder: int, names: Mapping[int, str], *, with_evidence: bool = True
 ) -> HolderState:
     """The holder whose first document this is; `names` are of the sources."""
-    head = _read_head(db, holder)
+    head = _read_head(db, holder, names)
     return HolderState(
         holder=head.pseudonym,
         evidence=_evidence(db, head, names) if with_evidence else (),
         current=head.current,
-        last=_last_level(db, head.pseudonym, names) if head.has_history else None,
+        last=head.last,
         sequence=head.sequence,
         is_due=head.is_due,
         is_moved=head.is_moved,
@@ -91,7 +94,7 @@ def is_unchanged(db: Session, seen: HolderState) -> bool:
         is_unknown = db.one("SELECT 1 FROM document WHERE pseudonym = ?", (seen.holder,)) is None
         newest = number(db, "SELECT coalesce(max(sequence), 0) FROM level WHERE holder = ?", seen.holder)
         return is_unknown and newest == seen.sequence
-    head = _read_head(db, seen.documents[0][0])
+    head = _read_head(db, seen.documents[0][0], {})
     return (head.documents, head.current, head.sequence, head.is_moved) == (
         seen.documents,
         seen.current,
@@ -100,10 +103,11 @@ def is_unchanged(db: Session, seen: HolderState) -> bool:
     )
 
 
-def _read_head(db: Session, holder: int) -> _Head:
+def _read_head(db: Session, holder: int, names: Mapping[int, str]) -> _Head:
     row = db.one(_HEAD, (holder,))
     assert row is not None, "a document is never deleted"  # noqa: S101  an invariant
-    pseudonym, is_shared, newest, is_due, has_others, history, moved, *current = row
+    pseudonym, is_shared, newest, is_due, has_others, moved = row[:6]
+    current, last = row[6:12], row[12:]
     documents = ((holder, newest),)
     if has_others:
         others = db.all(_OTHERS, (holder,))
@@ -113,8 +117,8 @@ def _read_head(db: Session, holder: int) -> _Head:
     return _Head(
         pseudonym=bytes(pseudonym),
         current=None if current[0] is None else _current(current),
-        has_history=history is not None,
-        sequence=max(history or 0, moved or 0),
+        last=None if last[0] is None else level_record(last, names),
+        sequence=max(last[0] or 0, moved or 0),
         is_moved=moved is not None,
         is_due=bool(is_due),
         is_shared=bool(is_shared),
@@ -129,8 +133,8 @@ def _last_level(db: Session, pseudonym: bytes, names: Mapping[int, str]) -> Leve
     return None if row is None else level_record(row, names)
 
 
-def level_record(row: Row, names: Mapping[int, str]) -> LevelRecord:
-    """The record in a row of `LEVEL_COLUMNS`."""
+def level_record(row: Sequence[Any], names: Mapping[int, str]) -> LevelRecord:
+    """The record in the values of `LEVEL_COLUMNS`; a source that is not among `names` is left out."""
     return LevelRecord(
         sequence=row[0],
         level=Level(row[1]),
@@ -140,7 +144,7 @@ def level_record(row: Row, names: Mapping[int, str]) -> LevelRecord:
         legal_instrument=row[5],
         until=row[6],
         policy_version=row[7],
-        source="" if row[8] is None else names[row[8]],
+        source=names.get(row[8], ""),
         record="" if row[9] is None else row[9].hex(),
         starts=row[10],
         stated_by=row[11],

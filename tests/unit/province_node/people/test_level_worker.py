@@ -91,6 +91,17 @@ def test_new_rules_reach_everybody_in_slices_worst_levels_first(
     assert settled == []
 
 
+def test_rules_that_come_back_sweep_again(persons: Persons) -> None:
+    """A codes' request under other rules in between: the worker begins anew, and does not take its last sweep for this one."""
+    persons.take(persons.draft())
+    before = persons.world.view
+    persons.set_policy(version="27.2", levels=NO_CONTACTS)
+    assert persons.level().level is GREEN
+    persons.world.view = before
+    persons.work()
+    assert (persons.level().level, persons.last().sequence) == (RED, 3)
+
+
 def test_a_sweep_that_is_cut_goes_on(persons: Persons, monkeypatch: pytest.MonkeyPatch) -> None:
     """A restart in the middle derives the rest; until then it is not called finished."""
     monkeypatch.setattr(level_worker, "SLICE", 1)
