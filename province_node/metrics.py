@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from healthcode.service.deadline import DeadlineMetrics
 from healthcode.telemetry import Metrics
@@ -73,9 +73,10 @@ class NodeMetrics:
     def watch_clock(self, is_wrong: Callable[[], bool]) -> None:
         self._clock_wrong.set_function(lambda: 1 if is_wrong() else 0)
 
-    def count_evidence(self, result: str) -> None:
-        """ACCEPTED, DUPLICATE, HELD or REFUSED."""
-        self._evidence.labels(result).inc()
+    def count_evidence(self, results: Mapping[str, int]) -> None:
+        """How many items were ACCEPTED, DUPLICATE, HELD or REFUSED."""
+        for result, count in results.items():
+            self._evidence.labels(result).inc(count)
 
     def set_level_lag(self, seconds: int) -> None:
         self._level_lag.set(seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -62,9 +63,10 @@ class EvidenceServicer:
         try:
             # what came while the last batch was written is the next one: one transaction, one fsync
             while batch := await waiting.take():
-                for result in await self._record(name, public_key, batch):
-                    refused = isinstance(result, HealthcodeError)
-                    self._metrics.count_evidence("REFUSED" if refused else str(result))
+                results = await self._record(name, public_key, batch)
+                words = ("REFUSED" if isinstance(each, HealthcodeError) else str(each) for each in results)
+                self._metrics.count_evidence(Counter(words))
+                for result in results:
                     yield encode_submitted(result)
         finally:
             await waiting.close()

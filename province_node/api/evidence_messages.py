@@ -24,16 +24,23 @@ __all__ = [
     "encode_withdrawn",
 ]
 
-_ENUMS: tuple[tuple[str, Any, Any], ...] = (
-    ("kind", pb.EvidenceKind, EvidenceKind),
-    ("finding", pb.Finding, Finding),
-    ("method", pb.TestMethod, TestMethod),
+
+def _members(proto: Any, kind: Any) -> dict[int, Any]:
+    """The words by their numbers: a look-up for each item is faster than asking the descriptors."""
+    return {number: enum_member(proto, number, kind) for number in proto.values()}
+
+
+_ENUMS: tuple[tuple[str, dict[int, Any]], ...] = (
+    ("kind", _members(pb.EvidenceKind, EvidenceKind)),
+    ("finding", _members(pb.Finding, Finding)),
+    ("method", _members(pb.TestMethod, TestMethod)),
 )
+_RESULTS = {result: enum_number(pb.EvidenceResult, result) for result in EvidenceResult}
 
 
 def decode_draft(item: pb.Evidence) -> EvidenceDraft:
     """What was sent; nothing is refused here."""
-    words = {name: enum_member(proto, getattr(item, name), kind) for name, proto, kind in _ENUMS}
+    words = {name: members.get(getattr(item, name)) for name, members in _ENUMS}
     return EvidenceDraft(
         record=item.record,
         revision=item.revision,
@@ -66,7 +73,7 @@ def _decode_document(document: pb.IdentityDocument) -> IdentityDocument | Health
 
 def encode_submitted(result: SubmitResult) -> pb.SubmitEvidenceResponse:
     if isinstance(result, EvidenceResult):
-        return pb.SubmitEvidenceResponse(result=enum_number(pb.EvidenceResult, result))
+        return pb.SubmitEvidenceResponse(result=_RESULTS[result])
     return pb.SubmitEvidenceResponse(
         result=pb.EVIDENCE_RESULT_REFUSED,
         refused_reason=str(result.reason),
