@@ -18,6 +18,9 @@ class NodeMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self._verdicts = metrics.counter("verdicts_total", "Verdicts given", ("outcome", "decision"))
+        self._requirements = metrics.counter(
+            "check_requirements_total", "Answers to whether a place must check codes", ("requirement",)
+        )
         self._queries = metrics.counter("status_queries_total", "Status queries asked", ("mode", "outcome"))
         self._answers = metrics.counter("answers_total", "Questions answered", ("asker", "mode", "purpose"))
         self._issued = metrics.counter("codes_issued_total", "Codes asked for, by result", ("result",))
@@ -115,6 +118,10 @@ class NodeMetrics:
 
     def count_verdict(self, verdict: Verdict) -> None:
         self._verdicts.labels(verdict.outcome, verdict.decision).inc()
+
+    def count_requirement(self, requirement: str) -> None:
+        """CHECK or CHECK_NOT_REQUIRED."""
+        self._requirements.labels(requirement).inc()
 
     def count_query(self, mode: QueryMode, verdict: Verdict) -> None:
         self._queries.labels(mode, verdict.outcome).inc()

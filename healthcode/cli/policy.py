@@ -16,6 +16,8 @@ from healthcode.cli.folder import open_trust, trust_option
 from healthcode.clock import SystemClock, rfc3339
 from healthcode.policy.book import Policy
 from healthcode.policy.decide import Rule
+from healthcode.policy.words import PersonCategory, PlaceType
+from healthcode.verification.verifier import Verifier
 
 __all__ = ["policy"]
 
@@ -31,10 +33,12 @@ _CONDITIONS = ("outcomes", "levels", "tiers", "places", "areas", "categories")
     healthcode policy lint national.json
     healthcode policy test national.json
     healthcode policy diff national.json
+    # what is asked of a place
+    healthcode policy requirement --place PARK --area 310115
     """,
 )
 def policy() -> None:
-    """Show the policy in force; check, test and compare a new one; explain a level."""
+    """Show the policy in force; check, test and compare a new one; explain a level, or what a place asks."""
 
 
 @policy.command(
@@ -53,6 +57,34 @@ def show(folder: Path, as_json: bool) -> None:
         "upcoming": [_describe(one) for one in book.upcoming(now)],
     }
     print_result(data, as_json=as_json, table=_table)
+
+
+@policy.command(
+    examples="""
+    healthcode policy requirement --place PARK --area 310115
+    healthcode policy requirement --place STATION --area 310115 --json | jq -r .requirement
+    """
+)
+@trust_option("--trust")
+@click.option(
+    "--place", type=click.Choice([*PlaceType], case_sensitive=False), required=True, help="Type of the place."
+)
+@click.option("--area", required=True, metavar="GB/T 2260", help="The six-digit code of the place's area.")
+@click.option(
+    "--category",
+    type=click.Choice([*PersonCategory], case_sensitive=False),
+    default=PersonCategory.GENERAL,
+    help="A category of persons for which the policy has rules of its own.",
+)
+@json_option
+def requirement(folder: Path, place: str, area: str, category: str, as_json: bool) -> None:
+    """Say whether a place must check codes at all, before anybody shows one. No network is used.
+
+    CHECK_NOT_REQUIRED needs an area of six digits and a file of area risk that has not expired; else the answer is
+    CHECK, as under a policy that has no `checks`.
+    """
+    found = Verifier(open_trust(folder)).requirement(place=place, area=area, category=category)
+    print_result(found.to_dict(), as_json=as_json, table=details)
 
 
 def _describe(one: Policy) -> dict[str, Any]:

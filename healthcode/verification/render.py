@@ -17,7 +17,7 @@ from healthcode.wire.claims import Level
 from healthcode.wire.code import DecodedCode
 from healthcode.wire.holder_tag import HolderMatch
 
-__all__ = ["Finding", "TrustUsed", "render_verdict"]
+__all__ = ["Finding", "TrustUsed", "render_verdict", "view_warnings"]
 
 # with these outcomes nothing proves what the claims say of the person; a killed key proves nothing either
 _UNPROVEN = frozenset(
@@ -83,15 +83,7 @@ def render_verdict(trust: TrustUsed, found: Finding, context: CheckContext, now:
     if outcome is Outcome.VALID and expires_at is not None:
         reusable_until = min(expires_at, now + policy.reuse_seconds)
     warnings = context.warnings + ruling.warnings
-    if detail == "clock.behind" or view.timestamp_signed_at > now + policy.skew_seconds:
-        warnings += ("CLOCK_BEHIND",)
-    elif view.clock_ahead_seconds(now) > policy.skew_seconds:
-        warnings += ("CLOCK_AHEAD",)
-    if view.is_clock_unchecked:
-        warnings += ("CLOCK_UNCHECKED",)
-    if view.is_damaged:
-        warnings += ("TRUST_DAMAGED",)
-    warnings += tuple(view.kept_until)
+    warnings += view_warnings(view, policy, now, is_behind=detail == "clock.behind")
     if answered and tier is TrustTier.STALE:
         warnings += ("STALE_TRUST",)
     remedy = ruling.remedy
@@ -130,3 +122,17 @@ def render_verdict(trust: TrustUsed, found: Finding, context: CheckContext, now:
         person_category=context.person_category,
         areas_version=view.areas_version or 0,
     )
+
+
+def view_warnings(view: TrustView, policy: Policy, now: int, *, is_behind: bool = False) -> tuple[str, ...]:
+    """What is wrong with this machine's clock or trust folder, as stable words. `is_behind`: a code proves the first."""
+    warnings: tuple[str, ...] = ()
+    if is_behind or view.timestamp_signed_at > now + policy.skew_seconds:
+        warnings += ("CLOCK_BEHIND",)
+    elif view.clock_ahead_seconds(now) > policy.skew_seconds:
+        warnings += ("CLOCK_AHEAD",)
+    if view.is_clock_unchecked:
+        warnings += ("CLOCK_UNCHECKED",)
+    if view.is_damaged:
+        warnings += ("TRUST_DAMAGED",)
+    return warnings + tuple(view.kept_until)

@@ -13,6 +13,7 @@ from healthcode.identity.document import IdentityDocument
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
 from healthcode.verification.context import CheckContext
+from healthcode.verification.place_check import PlaceCheck, check_place
 from healthcode.verification.verdict import Verdict
 from healthcode.verification.verify import verify_code
 
@@ -104,6 +105,13 @@ class Verifier:
             return [verdict for piece in pieces for verdict in check(piece)]
         with ThreadPoolExecutor(workers) as pool:
             return [verdict for verdicts in pool.map(check, pieces) for verdict in verdicts]
+
+    def requirement(
+        self, *, place: str, area: str, category: str | None = None, now: int | None = None
+    ) -> PlaceCheck:
+        """Whether a place must check codes at all, asked before anybody shows one. Raises nothing for unknown words."""
+        moment = self._clock.now() if now is None else now
+        return check_place(self._view, place, area, category or "", moment)
 
 
 def _check_text(text: object) -> None:

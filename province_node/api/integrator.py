@@ -17,10 +17,12 @@ from healthcode.rpc.convert import (
     enum_member,
     enum_number,
     place_word,
+    stated_place,
 )
 from healthcode.trust.view import TrustView
 from healthcode.v1 import federation_pb2, province_node_pb2
 from healthcode.verification.context import CheckContext
+from healthcode.verification.place_check import check_place
 from healthcode.verification.verdict import Verdict
 from healthcode.verification.verify import verify_code
 from healthcode.wire.answer import CodeStatus
@@ -101,6 +103,27 @@ class ProvinceNodeServicer:
             warned = verdict._replace(warnings=(*verdict.warnings, "NO_QUERY_MODE"))
             result = replace(result, verdict=warned)
         return _status_response(result)
+
+    async def CheckRequirement(  # noqa: N802  named as in the proto
+        self, request: province_node_pb2.CheckRequirementRequest, _: CallInfo
+    ) -> province_node_pb2.CheckRequirementResponse:
+        found = check_place(
+            self._trust(),
+            stated_place(request.place_type),
+            request.area_code,
+            category_word(request.person_category),
+            self._clock.now(),
+        )
+        self._metrics.count_requirement(found.required)
+        response = province_node_pb2.CheckRequirementResponse(
+            requirement=enum_number(province_node_pb2.Requirement, found.required),
+            rule=found.rule,
+            policy_version=found.policy_version,
+            warnings=found.warnings,
+        )
+        if found.areas_as_of is not None:
+            response.areas_as_of.seconds = found.areas_as_of
+        return response
 
 
 class FederationServicer:
