@@ -31,6 +31,7 @@ _COMMANDS = {
     "revoke": "province_node.cli.revoke:revoke",
     "verify": "province_node.cli.verify:verify",
     "query": "province_node.cli.verify:query",
+    "evidence": "province_node.cli.evidence:evidence",
     "source": "province_node.cli.source:source",
     "requirement": "province_node.cli.requirement:requirement",
     "keys": "province_node.cli.keys:keys",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import os
@@ -43,7 +44,7 @@ class TextFile:
         self._start = self._stream.tell()
         digest = hashlib.sha256()
         first: dict[str, int] = {}
-        mark = b""
+        mark, number, line = b"", 0, b"\n"
         for number, line in self._read(digest):
             if number == 1:
                 mark = line[:4]
@@ -58,6 +59,9 @@ class TextFile:
         self.encoding = (encoding or next(iter(first), "utf-8")).lower()
         self.digest = digest.hexdigest()
         """SHA-256 of the bytes."""
+        self.last_line = number
+        self.cut_line = None if line.endswith(b"\n") else number
+        """The last line if no line end follows it: a file that was not copied whole ends so."""
         if mark.startswith(_MARKS[self.encoding]):
             self._mark = len(_MARKS[self.encoding])
         else:
@@ -124,8 +128,10 @@ def _kind(line: bytes, *, is_first: bool) -> str | None:
 
 
 def _fits(line: bytes, encoding: str) -> bool:
+    # a last line without its end may have been cut within a character, which says nothing of the encoding
+    is_whole = line.endswith(b"\n")
     try:
-        line.decode(encoding)
+        codecs.getincrementaldecoder(encoding)().decode(line, is_whole)
     except UnicodeDecodeError:
         return False
     return True
