@@ -32,6 +32,7 @@ from province_node.cli.text_file import TextFile, encoding_option
 
 __all__ = ["evidence"]
 
+_LINES_A_STEP = 64  # to draw progress costs as much as to read a line
 _DRY_SKEW_SECONDS = 300  # the policy's own is only known to the node
 
 
@@ -108,9 +109,12 @@ def _send(source: SourceFolder, text: TextFile, run: ImportRun) -> None:
     try:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("sending", total=text.last_line, completed=run.line)
-            asyncio.run(
-                send_rows(source, read_rows(text), run, lambda line: progress.update(task, completed=line))
-            )
+
+            def advance(line: int) -> None:
+                if line % _LINES_A_STEP == 0:
+                    progress.update(task, completed=line)
+
+            asyncio.run(send_rows(source, read_rows(text, after=run.line), run, advance))
     except BaseException:
         rest = "add --resume for the rest" if run.can_go_on else "what the node has is a duplicate then"
         click.echo(

@@ -44,7 +44,7 @@ def check_rows(rows: Iterator[Row], run: ImportRun, source: str, *, now: int, sk
 async def send_rows(
     source: SourceFolder, rows: Iterator[Row], run: ImportRun, on_line: Callable[[int], object]
 ) -> None:
-    """Sends the lines behind the last one that is settled.
+    """Sends the lines, which begin behind the last one that is settled.
 
     Raises PermissionDeniedError if the node takes nothing of this source: the line is then not settled.
     """
@@ -69,10 +69,7 @@ class _Queue:
         self._room = asyncio.Semaphore(_MAX_PENDING)
 
     async def requests(self, rows: Iterator[Row]) -> AsyncIterator[pb.SubmitEvidenceRequest]:
-        done = self._run.line
         for row in rows:
-            if row.line <= done:
-                continue
             await self._room.acquire()
             if isinstance(row, Problem):
                 self._pending.append(row)

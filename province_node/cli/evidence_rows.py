@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from healthcode.clock import parse_rfc3339
@@ -29,12 +30,17 @@ _MAX_ITEM_BYTES = (
 _MAX_INT32 = 2**31 - 1
 _NO_SUCH_TIME = "there is no such day or time: write one with its zone, like 2026-11-21T08:00:00+08:00"
 
-_WORDS: dict[str, tuple[Any, type[StrEnum]]] = {
-    "kind": (pb.EvidenceKind, EvidenceKind),
-    "finding": (pb.Finding, Finding),
-    "method": (pb.TestMethod, TestMethod),
+
+def _numbers(proto: Any, kind: type[StrEnum]) -> dict[str, int]:
+    return {word.value: enum_number(proto, word) for word in kind}
+
+
+_WORDS = {
+    "kind": _numbers(pb.EvidenceKind, EvidenceKind),
+    "finding": _numbers(pb.Finding, Finding),
+    "method": _numbers(pb.TestMethod, TestMethod),
 }
-_TIMES = ("observed_at", "stay_from", "stay_to", "until")
+_TIMES = frozenset({"observed_at", "stay_from", "stay_to", "until"})
 
 
 class _Row(BaseModel):
@@ -82,9 +88,9 @@ class EvidenceRow:
     item: pb.Evidence
 
 
-def read_rows(file: TextFile) -> Iterator[EvidenceRow | Problem]:
-    """Yields each line, or why it is refused. Raises InvalidInputError if the columns of a CSV are wrong."""
-    for line, values in read_objects(file, _Row.model_fields):
+def read_rows(file: TextFile, *, after: int = 0) -> Iterator[EvidenceRow | Problem]:
+    """Yields each line behind line `after`, or why it is refused. Raises InvalidInputError if the columns of a CSV are wrong."""
+    for line, values in read_objects(file, _Row.model_fields, after=after):
         try:
             if isinstance(values, InvalidInputError):
                 raise InvalidInputError(values.message.removeprefix(file.where(line)).strip(": "))  # noqa: TRY301
@@ -123,27 +129,26 @@ def _item(values: dict[str, Any], *, is_text: bool) -> pb.Evidence:
                 "", f"has a field that evidence has not: it may have {', '.join(_Row.model_fields)}"
             ) from None
         raise _refusal("".join(known), first["msg"][:1].lower() + first["msg"][1:]) from None
-    item = pb.Evidence(revision=row.revision, withdrawn=row.withdrawn)
-    for field, value in row.model_dump(exclude_none=True, exclude={"revision", "withdrawn"}).items():
-        _set(item, field, value)
+    fields = row.model_dump(exclude_none=True)
+    document = pb.IdentityDocument(document_type=fields.pop("document_type"), number=fields.pop("number"))
+    item = pb.Evidence(document=document, **{field: _value(field, value) for field, value in fields.items()})
     if item.ByteSize() > _MAX_ITEM_BYTES:
         raise _refusal("", "is too large for an item of evidence: shorten its texts")
     return item
 
 
-def _set(item: pb.Evidence, field: str, value: Any) -> None:
+def _value(field: str, value: Any) -> Any:
     if field in _WORDS:
-        proto, kind = _WORDS[field]
-        if value.upper() not in kind.__members__:
-            raise _refusal(field, f"say one of {', '.join(kind)}")
-        setattr(item, field, enum_number(proto, kind(value.upper())))
-    elif field in _TIMES:
+        number = _WORDS[field].get(value.upper())
+        if number is None:
+            raise _refusal(field, f"say one of {', '.join(_WORDS[field])}")
+        return number
+    if field in _TIMES:
         try:
-            getattr(item, field).seconds = parse_rfc3339(value)
+            return Timestamp(seconds=parse_rfc3339(value))
         except ValueError:
             raise _refusal(field, _NO_SUCH_TIME) from None
-    else:
-        setattr(item.document if field in {"document_type", "number"} else item, field, value)
+    return value
 
 
 def _refusal(field: str, message: str) -> InvalidInputError:

@@ -16,21 +16,24 @@ _MAX_BYTES = 2 * MAX_LINE_BYTES  # GB18030 has two bytes where UTF-8 has three
 
 
 def read_objects(
-    file: TextFile, columns: Collection[str]
+    file: TextFile, columns: Collection[str], *, after: int = 0
 ) -> Iterator[tuple[int, dict[str, Any] | InvalidInputError]]:
     """Each row with its line's number, or an error that names the line and never a value.
 
-    Cells of a CSV are texts; an empty cell is left out. `columns` are those that a CSV may have: another one, or
-    one twice, raises InvalidInputError.
+    Rows up to line `after` are passed over. Cells of a CSV are texts; an empty cell is left out. `columns` are those
+    that a CSV may have: another one, or one twice, raises InvalidInputError.
     """
     lines = file.lines()
-    if not file.is_csv:
-        for number, line in lines:
-            yield number, line if isinstance(line, InvalidInputError) else _json(line, file.where(number))
-        return
-    names = _header(file, lines, columns)
+    names = _header(file, lines, columns) if file.is_csv else None
     for number, line in lines:
-        yield number, line if isinstance(line, InvalidInputError) else _cells(line, names, file.where(number))
+        if number <= after:
+            continue
+        if isinstance(line, InvalidInputError):
+            yield number, line
+        elif names is None:
+            yield number, _json(line, file.where(number))
+        else:
+            yield number, _cells(line, names, file.where(number))
 
 
 def _json(line: str, where: str) -> dict[str, Any] | InvalidInputError:
