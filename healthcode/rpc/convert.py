@@ -29,7 +29,6 @@ __all__ = [
     "enum_word",
     "epoch",
     "place_word",
-    "stated_place",
     "timestamp",
 ]
 
@@ -62,11 +61,6 @@ def enum_member(proto: Any, number: int, kind: type[_Word]) -> _Word | None:
 def place_word(number: int) -> str:
     """The place type's word: empty for UNSPECIFIED, the number as text if it is unknown."""
     return _word_or_number(verdict_pb2.PlaceType, number)
-
-
-def stated_place(number: int) -> str:
-    """The place type's word: empty for UNSPECIFIED, the number as text if it is unknown."""
-    return _word_or(verdict_pb2.PlaceType, number, "")
 
 
 def category_word(number: int) -> str:

@@ -17,7 +17,6 @@ from healthcode.rpc.convert import (
     enum_member,
     enum_number,
     place_word,
-    stated_place,
 )
 from healthcode.trust.view import TrustView
 from healthcode.v1 import federation_pb2, province_node_pb2
@@ -109,7 +108,7 @@ class ProvinceNodeServicer:
     ) -> province_node_pb2.CheckRequirementResponse:
         found = check_place(
             self._trust(),
-            stated_place(request.place_type),
+            place_word(request.place_type),
             request.area_code,
             category_word(request.person_category),
             self._clock.now(),

@@ -99,6 +99,8 @@ def surroundings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
             "SURE": "--realm test-rehearsal",
             "WEAK": "--development",
             "NODE_TLS": "--development",
+            "LABORATORY": str(tmp_path / "laboratory"),
+            "LABORATORY_TLS": f"--development {tmp_path / 'laboratory'}",
             "NO_COLOR": "1",
             "COLUMNS": "300",
         }
