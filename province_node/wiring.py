@@ -281,7 +281,7 @@ def build_people(core: NodeCore, publisher: Publisher) -> People:
 def _is_clock_wrong(core: NodeCore) -> bool:
     """Whether our clock differs from signed time by more than the policy's skew, as far as we know."""
     view, now = core.trust.view_or_none(), core.clock.now()
-    if view is None:
+    if view is None or core.clock_check.is_wrong:
         return True
     skew = view.policy.in_force(now).skew_seconds
     return view.timestamp_signed_at > now + skew or view.clock_ahead_seconds(now) > skew
