@@ -61,9 +61,17 @@ def decode_metadata(data: bytes, payload: type[_Payload], max_bytes: int = 1_048
     if metadata.signed.type != payload.type:
         raise DecodeError("metadata.type", f"metadata of type {metadata.signed.type}, not {payload.type}")
     # python-tuf accepts null as 1, and fractions
-    if type(version) is not int or version > _MAX_VERSION:
-        raise DecodeError("metadata.format", "the version of the metadata is not a whole number below 2^53")
+    for each in (version, *_named_versions(metadata.signed)):
+        if type(each) is not int or each > _MAX_VERSION:
+            raise DecodeError("metadata.format", "a version of the metadata is not a whole number below 2^53")
     return metadata
+
+
+def _named_versions(signed: Signed) -> list[Any]:
+    """The versions of other metadata that a timestamp or a snapshot names."""
+    if isinstance(signed, Timestamp):
+        return [signed.snapshot_meta.version]
+    return [named.version for named in signed.meta.values()] if isinstance(signed, Snapshot) else []
 
 
 def verify_threshold(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> None:

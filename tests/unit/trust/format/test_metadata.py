@@ -129,3 +129,24 @@ def test_broken_metadata_is_a_decode_error(harm: dict[str, object]) -> None:
     raw["signed"].update(harm)
     with pytest.raises(DecodeError):
         decode_metadata(json.dumps(raw).encode(), Targets)
+
+
+@pytest.mark.parametrize("version", ["9007199254740992", "true", "1.0", "1e3", "null", "0"])
+@pytest.mark.parametrize(
+    ("kind", "path", "named"),
+    [
+        (Timestamp, "metadata/timestamp.json", "snapshot.json"),
+        (Snapshot, "metadata/1.snapshot.json", "targets.json"),
+    ],
+)
+def test_a_version_that_metadata_names_has_the_same_limit(
+    kind: type, path: str, named: str, version: str
+) -> None:
+    """A whole number from 1 to 2^53 - 1, in `meta` as in the metadata itself."""
+    raw = json.loads(SimulatedRealm(("31",)).files[path])
+    raw["signed"]["meta"][named]["version"] = 2**53 - 1
+    decode_metadata(json.dumps(raw).encode(), kind)
+    raw["signed"]["meta"][named]["version"] = json.loads(version)
+    with pytest.raises(DecodeError) as caught:
+        decode_metadata(json.dumps(raw).encode(), kind)
+    assert caught.value.detail == "metadata.format"
