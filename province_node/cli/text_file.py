@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import io
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -17,6 +18,7 @@ from healthcode.errors import InvalidInputError
 __all__ = ["MAX_LINE_BYTES", "TextFile", "encoding_option"]
 
 MAX_LINE_BYTES = 16_384
+_HAN = re.compile("[\u4e00-\u9fff]")
 _PIECE = 1 << 20
 _IN_MEMORY = 32 << 20  # of a pipe; more goes to a file without a name
 _ENCODINGS = {"utf-8": "UTF-8", "gb18030": "GB18030"}
@@ -35,8 +37,8 @@ class TextFile:
     def __init__(self, stream: BinaryIO, encoding: str | None = None) -> None:
         """Reads the file once. With `encoding` None it is decided here.
 
-        Raises InvalidInputError if some lines can only be UTF-8 and others only GB18030: nothing says what the
-        lines are that can be both, and a name read in the wrong encoding looks like a name.
+        Raises InvalidInputError if some lines are UTF-8 and others GB18030: nothing says what the lines are that
+        can be both, and a name read in the wrong encoding looks like a name.
         """
         name = getattr(stream, "name", None)
         self._name = name if isinstance(name, str) else ""
@@ -53,8 +55,8 @@ class TextFile:
                 first.setdefault(kind, number)
         if encoding is None and len(first) > 1:
             raise InvalidInputError(
-                f"{self._name or 'the file'} mixes encodings: line {first['utf-8']} can only be UTF-8, line "
-                f"{first['gb18030']} only GB18030. Nothing was done: write the whole file in one encoding"
+                f"{self._name or 'the file'} mixes encodings: line {first['utf-8']} is UTF-8, line {first['gb18030']} is "
+                "GB18030. Nothing was done: write the whole file in one encoding, or say with --encoding which it has"
             )
         self.encoding = (encoding or next(iter(first), "utf-8")).lower()
         self.digest = digest.hexdigest()
@@ -116,7 +118,7 @@ class TextFile:
 
 
 def _kind(line: bytes, *, is_first: bool) -> str | None:
-    """The only encoding that a line can have; None if it can have both, or neither, or is too long to count."""
+    """The encoding that a line has; None if it can have both, or neither, or is too long to count."""
     if line.isascii() or len(line) > MAX_LINE_BYTES:
         return None
     if is_first:
@@ -124,7 +126,10 @@ def _kind(line: bytes, *, is_first: bool) -> str | None:
             if line.startswith(mark):
                 return encoding
     possible = [encoding for encoding in _ENCODINGS if _fits(line, encoding)]
-    return possible[0] if len(possible) == 1 else None
+    # two Han characters in UTF-8 are three in GB18030 as well; names in GB18030 look like Han in UTF-8 almost never
+    if len(possible) == 1 or (possible and _HAN.search(line.decode("utf-8"))):
+        return possible[0]
+    return None
 
 
 def _fits(line: bytes, encoding: str) -> bool:

@@ -65,7 +65,7 @@ def test_a_file_in_two_encodings_is_refused_before_anything_is_sent(node: Path, 
     ):
         status, said, err = command(*command_line)
         assert (status, said) == (2, "")
-        assert "line 1 can only be UTF-8, line 2 only GB18030" in err
+        assert "line 1 is UTF-8, line 2 is GB18030" in err
 
 
 def test_a_run_needs_a_place(node: Path, tmp_path: Path) -> None:

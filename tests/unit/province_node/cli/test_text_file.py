@@ -15,6 +15,8 @@ UTF8_ONLY = "张小三\n".encode()
 GB_ONLY = "张小三\n".encode("gb18030")
 BOTH = "模模\n".encode("gb18030")
 """Valid UTF-8 as well, with another meaning: a guess for each line reads it wrongly."""
+TWO_HAN = "张伟\n".encode()
+"""Valid GB18030 as well, with three characters."""
 
 
 def lines(data: bytes, encoding: str | None = None) -> list[str]:
@@ -25,12 +27,13 @@ def lines(data: bytes, encoding: str | None = None) -> list[str]:
 
 
 def test_the_examples_are_what_they_say() -> None:
-    """One line can only be UTF-8, one only GB18030, and one is both."""
+    """One line can only be UTF-8, one only GB18030, and two are both."""
     with pytest.raises(UnicodeDecodeError):
         UTF8_ONLY.decode("gb18030")
     with pytest.raises(UnicodeDecodeError):
         GB_ONLY.decode("utf-8")
     assert BOTH.decode("utf-8") != BOTH.decode("gb18030") == "模模\n"
+    assert len(TWO_HAN.decode("gb18030").strip()) == 3
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,7 @@ def test_the_examples_are_what_they_say() -> None:
         (BOTH + GB_ONLY, ["模模", "张小三"]),
         (GB_ONLY + b"\r\n  \n" + BOTH, ["张小三", "模模"]),
         ("模模\n张小三".encode(), ["模模", "张小三"]),
+        (TWO_HAN, ["张伟"]),
         (b"plain\r\n", ["plain"]),
         (b"\xef\xbb\xbf" + UTF8_ONLY, ["张小三"]),
         ("\ufeff张小三".encode("gb18030"), ["张小三"]),
@@ -58,13 +62,15 @@ def test_a_file_in_one_encoding_is_read_in_it(data: bytes, read: list[str]) -> N
         (b"a\n" + BOTH + UTF8_ONLY + GB_ONLY + UTF8_ONLY, 3, 4),
         (GB_ONLY + b"a\n" * 3 + UTF8_ONLY, 5, 1),
         (b"\xef\xbb\xbfa\n" + GB_ONLY, 1, 2),
+        (TWO_HAN + GB_ONLY, 1, 2),
+        (BOTH + GB_ONLY + b"a\n" + "古丽·买买\n".encode(), 4, 2),
     ],
 )
 def test_a_file_in_two_encodings_is_refused_whole(data: bytes, utf8: int, gb18030: int) -> None:
     """By the first line of each kind; no line of it is read."""
     with pytest.raises(InvalidInputError) as refused:
         TextFile(io.BytesIO(data))
-    assert f"line {utf8} can only be UTF-8, line {gb18030} only GB18030" in refused.value.message
+    assert f"line {utf8} is UTF-8, line {gb18030} is GB18030" in refused.value.message
 
 
 def test_an_encoding_that_is_said_is_used() -> None:
@@ -72,6 +78,7 @@ def test_an_encoding_that_is_said_is_used() -> None:
     assert lines(GB_ONLY + UTF8_ONLY, "gb18030") == ["张小三", "line 2 is not GB18030"]
     assert lines(UTF8_ONLY + GB_ONLY, "UTF-8") == ["张小三", "line 2 is not UTF-8"]
     assert lines(BOTH, "gb18030") == ["模模"]
+    assert lines(TWO_HAN + GB_ONLY, "gb18030") == [TWO_HAN.decode("gb18030").strip(), "张小三"]
     assert lines(UTF8_ONLY + b"\x81\n" + UTF8_ONLY) == ["张小三", "line 2 is not UTF-8", "张小三"]
 
 
