@@ -27,6 +27,7 @@ from province_node.cli.text_file import TextFile
 
 __all__ = [
     "DERIVED",
+    "MAX_VALIDITY_SECONDS",
     "FileCheck",
     "HolderRow",
     "IssueDefaults",
@@ -38,6 +39,8 @@ __all__ = [
 
 DERIVED = "DERIVED"
 """Instead of a level: none is stated, and the node derives it."""
+MAX_VALIDITY_SECONDS = 315_576_000_000
+"""The most that a Duration can be; the node's policy allows far less."""
 
 _NAMED_AT_MOST = 10
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -55,7 +58,7 @@ class _Row(BaseModel):
     legal_instrument: str | None = None
     level_until: str | None = None
     presentation: str | None = None
-    validity_seconds: Annotated[int, Field(ge=1)] | None = None
+    validity_seconds: Annotated[int, Field(ge=1, le=MAX_VALIDITY_SECONDS)] | None = None
     shown_by_relative: bool | None = None
 
 

@@ -21,7 +21,7 @@ from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.wire.claims import Level, Presentation
 from province_node.cli.code_rows import RowWriter, code_row
 from province_node.cli.connection import back_end, name_of
-from province_node.cli.holder_rows import DERIVED, IssueDefaults, make_item
+from province_node.cli.holder_rows import DERIVED, MAX_VALIDITY_SECONDS, IssueDefaults, make_item
 from province_node.cli.issue_batch import Batch, issue_batch
 from province_node.cli.issue_run import check_out
 from province_node.cli.option import dir_option
@@ -97,7 +97,7 @@ _TIMEOUT_SECONDS = 60.0
 )
 @click.option(
     "--validity",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_VALIDITY_SECONDS),
     metavar="SECONDS",
     help="How long the code is valid. Default: as configured.",
 )

@@ -75,6 +75,25 @@ def test_a_wrong_row_is_named_by_line_and_field_never_by_content(row, says):
     assert NUMBER[:17] not in refused.value.message
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "315576000001", str(2**63), "1" + "0" * 24, "9" * 5000])
+@pytest.mark.parametrize("name", ["", "holders.csv"])
+def test_a_number_that_nothing_can_hold_spoils_its_row_alone(name, seconds):
+    """The row is refused by line, and those around it are read."""
+    if name:
+        text = f"number,validity_seconds\n{NUMBER},315576000000\n{NUMBER},{seconds}\n{NUMBER},60\n"
+    else:
+        text = "".join(
+            f'{{"number": "{NUMBER}", "validity_seconds": {number}}}\n'
+            for number in ("315576000000", seconds, "60")
+        )
+    first, refused, last = read_rows(opened(text, name), IssueDefaults(), now=NOW)
+    assert isinstance(first, HolderRow)
+    assert isinstance(last, HolderRow)
+    assert isinstance(refused, InvalidInputError)
+    assert refused.message.startswith(f"{name}: line 3: validity_seconds" if name else "line 2")
+    assert seconds not in refused.message.replace("315576000000", "") or len(seconds) < 3
+
+
 def test_a_document_that_nobody_has_is_named_by_its_line():
     """The line is found here and not by the node, with the reason that the node would give."""
     rows = f'{{"number": "{NUMBER}"}}\n{{"number": "110105194912310021"}}\n'
