@@ -6,6 +6,7 @@ OUT.partial has the rows, and becomes OUT at the end. OUT.run has no id number, 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import stat
@@ -13,9 +14,9 @@ import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import Annotated, BinaryIO, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from healthcode.errors import InvalidInputError, PreconditionError
 from healthcode.storage.files import rename, storage_error, sync, write_atomic
@@ -26,6 +27,7 @@ __all__ = ["IN_FLIGHT", "IssueOutput", "IssueRun", "PrintedRows", "RunInput", "c
 IN_FLIGHT = 3
 """How many chunks may be sent and not yet written."""
 _REMEMBERED_SECONDS = 86_400 - 600  # the node keeps a request id for 24 hours; its clock may differ a little
+_CLOCK_BACK_SECONDS = 600  # by which this machine's clock may have been set back since
 _SAVE_EVERY_SECONDS = 60
 _MAX_STATE_BYTES = 4096
 
@@ -44,10 +46,12 @@ class RunInput(BaseModel):
 
 class _State(RunInput):
     format: Literal[1] = 1
-    run_id: str
-    started_at: int
+    run_id: uuid.UUID
+    started_at: Annotated[int, Field(ge=0)]
     open_since: int
     """No chunk that was sent before this time is without its rows in OUT.partial."""
+    out_sha256: str = ""
+    """Of all rows, once they are there: an OUT with other rows is not of this run."""
 
 
 class IssueOutput(Protocol):
@@ -107,13 +111,13 @@ class IssueRun:
         if not self._is_complete:
             check_out(out, overwrite=overwrite)
         if is_cut:
-            self._state = self._read_state(of)
+            self._state = self._read_state(of, now)
             self._count_rows(self._open(is_new=False))
             first = self.rows // of.chunk
             # which of the next chunks were sent before the kill is not known
             self._sent = dict.fromkeys(range(first, first + IN_FLIGHT), self._state.open_since)
         else:
-            self._state = _State(**of.model_dump(), run_id=str(uuid.uuid4()), started_at=now, open_since=now)
+            self._state = _State(**of.model_dump(), run_id=uuid.uuid4(), started_at=now, open_since=now)
         self.started_at = self._state.started_at
 
     @as_caller()
@@ -129,10 +133,10 @@ class IssueRun:
                 write_atomic(self._run_file, self._encode(), mode=0o600)
             except OSError as error:
                 raise _cannot_be_opened(self._out, error) from error
-        elif self._is_complete and self.rows != total:
+        elif self.rows > total:
             raise InvalidInputError(
-                f"{self._partial} is gone, and with it the rows that were issued: put it back, or revoke the codes of "
-                f"these holders and remove {self._run_file.name}"
+                f"{self._partial} has {self.rows} rows, and the file of holders {total}: it was changed since. Put it "
+                "back as the run left it"
             )
         elif self.rows < total and not anew and now - self._state.open_since > _REMEMBERED_SECONDS:
             last = min((self.rows // self._state.chunk + IN_FLIGHT) * self._state.chunk, total)
@@ -144,7 +148,7 @@ class IssueRun:
 
     def request_id(self, chunk: int, now: int) -> str:
         self._sent.setdefault(chunk, now)
-        return str(uuid.uuid5(uuid.UUID(self._state.run_id), str(chunk)))
+        return str(uuid.uuid5(self._state.run_id, str(chunk)))
 
     def write(self, chunk: int, rows: Sequence[Row], now: int) -> None:
         assert self._file is not None  # noqa: S101  after `begin`
@@ -157,9 +161,8 @@ class IssueRun:
             self._sent.pop(chunk, None)
             since = min(self._sent.values(), default=now)
             if since - self._state.open_since >= _SAVE_EVERY_SECONDS:
-                self._state = self._state.model_copy(update={"open_since": since})
                 with as_caller():
-                    write_atomic(self._run_file, self._encode(), mode=0o600)
+                    self._save(open_since=since)
         except OSError as error:
             raise storage_error(self._partial, error) from error
 
@@ -168,7 +171,9 @@ class IssueRun:
         """OUT.partial becomes OUT, and OUT.run is removed."""
         try:
             if not self._is_complete:
+                assert self._file is not None  # noqa: S101  after `begin`
                 check_out(self._out, overwrite=self._overwrite)
+                self._save(out_sha256=_sha256(self._file))
                 rename(self._partial, self._out)
                 sync(self._out.parent)
             self._run_file.unlink()
@@ -180,16 +185,24 @@ class IssueRun:
         if self._file is not None:
             self._file.close()
 
+    def _save(self, **changes: object) -> None:
+        self._state = self._state.model_copy(update=changes)
+        write_atomic(self._run_file, self._encode(), mode=0o600)
+
     def _encode(self) -> bytes:
         return self._state.model_dump_json(indent=2).encode() + b"\n"
 
-    def _read_state(self, of: RunInput) -> _State:
+    def _read_state(self, of: RunInput, now: int) -> _State:
         with _open_own(self._run_file, os.O_RDONLY) as file:
             data = file.read(_MAX_STATE_BYTES)
         try:
             state = _State.model_validate_json(data)
         except ValidationError:
             raise InvalidInputError(f"{self._run_file} is damaged, or of a newer release") from None
+        if not state.started_at <= state.open_since <= now + _CLOCK_BACK_SECONDS:
+            raise InvalidInputError(
+                f"{self._run_file} is of a time to come, or damaged: set this machine's clock if it is behind"
+            )
         for field, what in (
             ("input_sha256", "the file of holders has changed"),
             ("options_sha256", "the options are others"),
@@ -204,6 +217,8 @@ class IssueRun:
     def _open(self, *, is_new: bool) -> BinaryIO:
         """OUT.partial, locked; OUT if the run was cut after its last step but one."""
         path = self._out if self._is_complete else self._partial
+        if self._is_complete and not (self._state.out_sha256 and os.path.lexists(path)):
+            raise self._is_gone()
         file = self._file = _open_own(path, os.O_RDWR | (os.O_CREAT if is_new else 0))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -218,7 +233,16 @@ class IssueRun:
                 f"{path} has rows of a run whose {self._run_file.name} is gone: they may be the only copy of their "
                 "codes. Move it away"
             )
+        if self._is_complete and _sha256(file) != self._state.out_sha256:
+            file.close()
+            raise self._is_gone()
         return file
+
+    def _is_gone(self) -> InvalidInputError:
+        return InvalidInputError(
+            f"{self._partial} is gone, and with it the rows that were issued: put it back, or revoke the codes of "
+            f"these holders and remove {self._run_file.name}"
+        )
 
     def _count_rows(self, file: BinaryIO) -> None:
         """Finds the rows that are whole. What a kill left behind them is cut off."""
@@ -272,9 +296,16 @@ def _whole_row(line: bytes) -> Row | None:
         return None
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
+
+
+def _sha256(file: BinaryIO) -> str:
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # what fdopen gives has readinto
+    file.seek(0)
+    return digest
 
 
 def _line(row: Row) -> str:

@@ -61,7 +61,8 @@ def test_a_run_leaves_its_file_alone(out: Path) -> None:
     state = out.with_name("codes.ndjson.run").read_text()
     assert "code " not in state
     assert set(json.loads(state)) == {
-        *("format", "run_id", "input_sha256", "options_sha256", "chunk", "started_at", "open_since")
+        *("format", "run_id", "input_sha256", "options_sha256", "chunk", "started_at", "open_since"),
+        "out_sha256",
     }
     assert len(set(ids)) == len(ids)
     run.finish()
@@ -192,6 +193,62 @@ def test_a_run_of_several_days_goes_on_at_once(out: Path) -> None:
     # chunks 5 and 6 may have been sent before the first cut
     with pytest.raises(PreconditionError):
         start(out, resume=True, now=NOW + 5 * DAY)
+
+
+def test_the_file_of_an_earlier_run_is_not_taken_for_this_one(out: Path) -> None:
+    """Rows are gone with OUT.partial, also where another OUT has as many, and where there is none."""
+    run = start(out)
+    for chunk in range(TOTAL // CHUNK):
+        send(run, chunk)
+    run.finish()
+    earlier = out.read_bytes()
+    run = start(out, overwrite=True)
+    run.close()
+    out.with_name("codes.ndjson.partial").unlink()
+    for _ in range(2):
+        with pytest.raises(InvalidInputError, match="is gone"):
+            start(out, resume=True, overwrite=True)
+        assert out.with_name("codes.ndjson.run").exists()
+        if out.exists():
+            assert out.read_bytes() == earlier
+            out.unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"run_id": "x"}, "damaged"),
+        ({"started_at": 10**30}, "damaged"),
+        ({"started_at": -(10**15)}, "damaged"),
+        ({"started_at": 10**12}, "a time to come"),
+        ({"open_since": NOW + DAY}, "a time to come"),
+        ({"open_since": NOW - 1}, "damaged"),
+    ],
+)
+def test_a_run_file_that_was_changed_is_refused(out: Path, change: dict[str, object], says: str) -> None:
+    """By its name; a time to come would pass by the 24 hours that the node keeps a request."""
+    start(out).close()
+    run_file = out.with_name("codes.ndjson.run")
+    run_file.write_text(json.dumps({**json.loads(run_file.read_text()), **change}))
+    with pytest.raises(InvalidInputError, match=says) as refused:
+        start(out, resume=True)
+    assert str(run_file) in refused.value.message
+
+
+def test_rows_that_were_changed_are_refused_or_written_again(out: Path) -> None:
+    """More rows than holders are of no run; what is no row is cut off."""
+    run = start(out)
+    send(run, 0)
+    run.close()
+    partial = out.with_name("codes.ndjson.partial")
+    with partial.open("ab") as file:
+        file.write(b"[" * 100_000 + b"\n")
+    run = start(out, resume=True)
+    assert run.rows == CHUNK
+    run.close()
+    partial.write_text("".join(json.dumps({"row": row}) + "\n" for row in range(1, TOTAL + 2)))
+    with pytest.raises(InvalidInputError, match=f"has {TOTAL + 1} rows, and the file of holders {TOTAL}"):
+        start(out, resume=True)
 
 
 @pytest.mark.parametrize("kind", ["link", "folder"])
