@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from healthcode.cli.finding import Finding, Grade, look, look_at_port
@@ -23,7 +23,6 @@ from trust_registry.participants.service_cas import load_own_certificate, publis
 from trust_registry.proposals.proposal import decode_proposal
 from trust_registry.registry import Registry, check_offline_keys, lacks_credential, open_registry
 from trust_registry.settings import RegistrySettings, load_registry_settings
-from trust_registry.tree.current import Published
 from trust_registry.tree.files import TIMESTAMP_FILE
 from trust_registry.tree.lost_versions import given_up, lost_versions
 from trust_registry.tree.online_keys import roles_without_key
@@ -57,7 +56,7 @@ def inspect_folder(
         *findings,
         _inspect_passphrase(registry, with_keys=with_keys),
         _inspect_offline_keys(registry),
-        _certificate(registry.settings, _published(registry), now),
+        _certificate(registry.settings, _published_cas(registry), now),
         look("trust tree", lambda: _verify_tree(registry)),
         look("online keys", lambda: _verify_keys(registry)),
         _inspect_restore(registry),
@@ -90,12 +89,12 @@ def _inspect_passphrase(registry: Registry, *, with_keys: bool) -> Finding:
     )
 
 
-def _certificate(settings: RegistrySettings, published: Published | None, now: int) -> Finding:
+def _certificate(settings: RegistrySettings, published: Sequence[str] | None, now: int) -> Finding:
     what = "certificate"
     try:
         files = load_own_certificate(settings, now)
         if published is not None:
-            check_published(files, published_own_cas(published))
+            check_published(files, published)
         life = certificate_deadline(what, files.certificate_pem.decode(), "its holder")
     except HealthcodeError as error:
         return Finding(what, Grade.FAILED, error.message, error.exit_status)
@@ -107,10 +106,10 @@ def _certificate(settings: RegistrySettings, published: Published | None, now: i
     return Finding(what, Grade.OK, text)
 
 
-def _published(registry: Registry) -> Published | None:
+def _published_cas(registry: Registry) -> Sequence[str] | None:
     """None if the tree is damaged, which its own finding says."""
     try:
-        return registry.repository.published()
+        return published_own_cas(registry.repository.published())
     except HealthcodeError:
         return None
 
