@@ -39,17 +39,20 @@ class TrustStore:
         generation: int,
         warnings: tuple[str, ...],
         lost: tuple[bytes, ...] = (),
+        *,
+        superseded: bool = False,
     ) -> None:
-        """`lost`: what can still be read of newer, damaged generations (`read_newest`, `lost_files`)."""
+        """`lost`: what can still be read of newer, damaged generations (`read_newest`, `lost_files`).
+
+        `superseded` as `is_superseded`.
+        """
         self.directory = directory
         self.state = state
         self.generation = generation
         self.warnings = warnings
         self.lost = lost
-        # damage was found, so every verdict says so; and if it is proved to be older, it is stale whatever its age
-        self._view = replace(
-            state.view, is_damaged=bool(warnings), is_superseded=is_superseded(lost, state.national)
-        )
+        # damage was found, so every verdict says so; and if it may be older, it is stale whatever its age
+        self._view = replace(state.view, is_damaged=bool(warnings), is_superseded=superseded)
 
     @property
     def view(self) -> TrustView:
@@ -111,13 +114,14 @@ class TrustStore:
                 continue
             if warnings:
                 warnings.append(f"generation {number} serves in its place; refresh to repair the folder")
-            lost = (*newest, *lost_files(directory, [each for each in numbers if each > number]))
-            if not warnings and is_superseded(lost, state.national):
+            lost = lost_files(directory, [each for each in numbers if each > number])
+            superseded = is_superseded(newest, lost, state.national)
+            if not warnings and superseded:
                 warnings.append(
                     f"the folder held newer trust than generation {number} and has lost it, as if an older copy was "
-                    "put back; refresh to repair the folder"
+                    "put back, or newest.json is damaged; refresh to repair the folder"
                 )
-            store = cls(directory, state, number, tuple(warnings), lost)
+            store = cls(directory, state, number, tuple(warnings), (*newest, *lost), superseded=superseded)
             store.set_clock_evidence(read_clock_evidence(directory, state.national.root, limits))
             return store, warnings
         return None, warnings

@@ -78,8 +78,8 @@ class TrustView:
     `authorities` is by participant: (seq, `link_mark`) of the newest authority link listed, in force
     or waiting. `retirements` has every participant that leaves or has left. `held_back` is by
     participant (and "areas", "policy"): why its newest files were refused, so that this view is not current.
-    `is_damaged`: the folder has a newer generation that does not verify. `is_superseded`: what is left
-    of it proves that it was newer, so this view is STALE whatever its age. `kept_until` is by POLICY_NEWER
+    `is_damaged`: the folder has a newer generation that does not verify. `is_superseded`: the
+    folder had newer trust, or may have had it, so this view is STALE whatever its age. `kept_until` is by POLICY_NEWER
     and AREAS_NEWER, if the newest file is of a newer format: when the metadata of the one in use expires.
     `is_clock_unchecked`: a running node has not compared its clock with a signed time yet (service/clock_check.py).
     """

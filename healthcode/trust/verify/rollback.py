@@ -64,9 +64,16 @@ def verify_no_fast_forward(what: str, was: int, found: int, seconds: int) -> Non
         )
 
 
-def is_superseded(lost: Sequence[bytes], national: NationalTrust) -> bool:
-    """Whether a damaged folder proves that a newer snapshot than this one was published; `lost` as below."""
-    return any(_signed_snapshot_version(data, national.root) > national.snapshot.version for data in lost)
+def is_superseded(newest: Sequence[bytes], lost: Sequence[bytes], national: NationalTrust) -> bool:
+    """Whether a folder has lost newer trust than this, or has a note of its newest that this trust cannot explain.
+
+    `newest` is that note (`read_newest`), a timestamp; `lost` as below.
+    """
+    proofs = (*newest, *lost)
+    if any(_signed_snapshot_version(data, national.root) > national.snapshot.version for data in proofs):
+        return True
+    # A note that no root here vouches for may be of a newer root with another timestamp key, so it proves nothing.
+    return not all(_has_signed_timestamp(data, national.roots) for data in newest)
 
 
 def verify_not_older_than_lost(lost: Sequence[bytes], national: NationalTrust) -> None:
@@ -83,6 +90,15 @@ def verify_not_older_than_lost(lost: Sequence[bytes], national: NationalTrust) -
                 "it was damaged: an old file is served; refresh from a source that is up to date",
                 reason=Reason.TRUST_ROLLBACK,
             )
+
+
+def _has_signed_timestamp(data: bytes, roots: Sequence[Root]) -> bool:
+    """Whether `data` is a timestamp that one of `roots` vouches for."""
+    for root in reversed(roots):
+        with suppress(HealthcodeError):
+            verify_threshold(root, "timestamp", decode_metadata(data, Timestamp))
+            return True
+    return False
 
 
 def _signed_snapshot_version(data: bytes, root: Root) -> int:

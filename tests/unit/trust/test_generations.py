@@ -266,6 +266,53 @@ def test_a_note_of_the_newest_trust_is_never_a_false_alarm(
     assert TrustStore.open(folder).warnings == ()
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_an_older_copy_put_back_is_seen_across_a_rotation_of_the_timestamp_key(
+    realm: SimulatedRealm, client: TrustClient, folder: Path, expires: int, both: bool
+) -> None:
+    """The root before knows no key that signed the note of the newest trust: STALE until a refresh, never FRESH."""
+    shutil.copytree(folder, older := folder.with_name("older"), symlinks=True)
+    realm.rotate_root(timestamp_key=realm.key("ts2"), snapshot_key=realm.key("sn2") if both else None)
+    realm.revoke("31", 7, expires)
+    publish_often(realm, client, 1)
+    shutil.rmtree(folder / "generations")
+    (folder / "current").unlink()
+    shutil.copytree(older / "generations", folder / "generations")
+    (folder / "current").symlink_to((older / "current").readlink())
+    code = realm.code("31", 7, issued_at=realm.now - 60, expires_at=expires)
+    verdict = verdict_on(folder, code, realm.now)
+    assert (verdict.outcome, verdict.decision) == (Outcome.STALE_TRUST, Decision.UNDECIDED)
+    assert "TRUST_DAMAGED" in verdict.warnings
+    TrustClient(folder, realm).refresh(realm.now)
+    assert TrustStore.open(folder).warnings == ()
+    assert is_revoked(TrustStore.open(folder).view, expires)
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff{", b'{"signed": 1}'])
+def test_rubbish_in_the_note_of_the_newest_trust_is_stale_until_a_refresh(
+    realm: SimulatedRealm, client: TrustClient, folder: Path, note: bytes
+) -> None:
+    """A note that nothing vouches for proves no health, and the next refresh writes it again."""
+    (folder / "newest.json").write_bytes(note)
+    assert TrustStore.open(folder).view.is_superseded
+    client = TrustClient(folder, realm)
+    client.refresh(realm.now)
+    store = TrustStore.open(folder)
+    assert (store.warnings, store.view.is_superseded) == ((), False)
+
+
+def test_a_note_from_before_a_rotation_of_the_timestamp_key_is_no_alarm(
+    realm: SimulatedRealm, client: TrustClient, folder: Path
+) -> None:
+    """A program that was killed before it wrote the note leaves that of the root before, which is known."""
+    note = (folder / "newest.json").read_bytes()
+    realm.rotate_root(timestamp_key=realm.key("ts2"))
+    publish_often(realm, client, 1)
+    (folder / "newest.json").write_bytes(note)
+    store = TrustStore.open(folder)
+    assert (store.warnings, store.view.is_superseded) == ((), False)
+
+
 @pytest.mark.usefixtures("older")
 def test_damage_that_leaves_no_proof_is_in_every_verdict(
     realm: SimulatedRealm, folder: Path, expires: int
