@@ -86,7 +86,7 @@ def names() -> list[dict[str, str]]:
 
 
 def formats() -> list[dict[str, str]]:
-    """The `format` of a policy or areas file, alone in its object, and the word to refuse it with."""
+    """Policy and areas files of other formats, some beyond the rules for JSON, and the word to refuse each with."""
     found = []
     for kind in ("policy", "areas"):
         newer, other, shape = f"{kind}.format_newer", f"{kind}.format", "document.field"
@@ -107,6 +107,18 @@ def formats() -> list[dict[str, str]]:
             found.append(
                 {"name": f"{kind}-{name}", "kind": kind, "file": f'{{"format":{value}}}', "detail": detail}
             )
+        for name, value, detail in (
+            ("16-levels", "[" * 15 + "]" * 15, newer),
+            ("17-levels", "[" * 15 + "1" + "]" * 15, "json.depth"),
+            ("60-levels", "[" * 60 + "]" * 60, "json.depth"),
+            ("19-digits", "9" * 19, newer),
+            ("20-digits", "9" * 20, "json.number"),
+            ("sign-and-19-digits", "-" + "9" * 19, "json.number"),
+            ("key-twice", '{"b":1,"b":1}', "json.duplicate_key"),
+            ("half-a-surrogate-pair", '"\\ud800"', "json.encoding"),
+        ):
+            file = f'{{"format":"healthcode/{kind}/9999","a":{value}}}'
+            found.append({"name": f"{kind}-{name}", "kind": kind, "file": file, "detail": detail})
     return found
 
 

@@ -234,6 +234,36 @@ def test_the_kept_policy_is_proved_at_open(client: TrustClient, realm: Simulated
     assert opened.view.is_superseded
 
 
+def test_an_older_policy_put_in_place_of_the_kept_one_is_never_fresh_or_unnamed(
+    client: TrustClient, realm: SimulatedRealm, folder: Path
+) -> None:
+    """Nothing offline refuses an older signed policy (ADR 0020): it serves as AGING, by name, and STALE once expired."""
+    older_until = realm.now + 90 * DAY
+    older = {"targets": realm.files["metadata/1.targets.json"], "national": realm.policy}
+    realm.now += 60
+    realm.policy = json.dumps(json.loads(realm.policy) | {"note": "second"}).encode()
+    realm.publish_targets()
+    realm.publish()
+    refresh(client, realm)
+    publish_newer_policy(realm)
+    realm.publish()
+    here = folder / "generations" / str(refresh(client, realm).generation)
+    manifest = json.loads((here / "manifest.json").read_bytes())
+    for name, data in older.items():
+        path = here / "witness" / f"policy.{name}.json"
+        path.unlink()
+        path.write_bytes(data)
+        manifest["files"][f"witness/{path.name}"] = hashlib.sha256(data).hexdigest()
+    (here / "manifest.json").write_text(json.dumps(manifest))
+    opened = TrustStore.open(folder)
+    assert opened.warnings == ()
+    found = verdict(opened, good_code(realm), realm.now)
+    assert (found.trust_tier, found.warnings) == (TrustTier.AGING, ("POLICY_NEWER",))
+    thresholds = opened.view.policy.in_force(realm.now).freshness
+    assert opened.view.registry_tier(thresholds, older_until)[0] is TrustTier.STALE
+    assert opened.view.kept_until == {"POLICY_NEWER": older_until}
+
+
 def test_the_commands_say_it(client: TrustClient, realm: SimulatedRealm, folder: Path) -> None:
     """`verify` has the word in JSON and for people; `trust show` has the sentence."""
     publish_newer_policy(realm)
