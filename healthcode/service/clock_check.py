@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from healthcode.clock import Clock
+from healthcode.clock import LAST_SECOND, Clock
 from healthcode.errors import PreconditionError, Reason, UnavailableError
 from healthcode.trust.clock_evidence import TOLERANCE_SECONDS, ClockEvidence
 from healthcode.trust.view import TrustView
@@ -64,8 +64,9 @@ class ClockCheck:
         return abs(self.offset_seconds) > self.skew_seconds
 
     def measure(self, registry_time: int) -> None:
-        """The registry's clock shows `registry_time` now."""
-        self._set(registry_time)
+        """The registry's clock shows `registry_time` now. Ignores what is no time of 1970 to 9999: nobody signed it."""
+        if 0 <= registry_time <= LAST_SECOND:
+            self._set(registry_time)
 
     def learn(self, signed_at: int, *, is_now: bool) -> None:
         """A source gave what the registry signed at `signed_at`, so it is not earlier; `is_now`: nor much later."""
@@ -90,9 +91,12 @@ class ClockCheck:
             self._contact.set()
 
     def now(self) -> int:
-        """The time for what goes out whatever our clock says: the registry's while ours is known to be wrong."""
+        """The time for what goes out whatever our clock says; never more than the skew beyond it, or beyond the registry's.
+
+        While the two differ by more than the skew, we do not know which is right, and the earlier one counts.
+        """
         known, ours = self._registry_time(), self._clock.now()
-        return ours if known is None or abs(ours - known) <= self.skew_seconds else known
+        return ours if known is None or ours - known <= self.skew_seconds else known
 
     def mark(self, view: TrustView) -> TrustView:
         """`view` with what is known of our clock, for verdicts."""

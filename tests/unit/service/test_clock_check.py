@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from healthcode.clock import LAST_SECOND
 from healthcode.errors import PreconditionError, Reason, UnavailableError
 from healthcode.service import clock_check
 from healthcode.service.clock_check import CONTACT_SECONDS, ClockCheck
@@ -51,12 +52,12 @@ def refused(check: ClockCheck) -> str:
 def test_a_clock_that_is_off_by_more_than_the_skew_dates_nothing(
     check: ClockCheck, machine: Machine, offset: int, word: str
 ) -> None:
-    """The refusal says by how much, and what to do; what must go out is dated by the registry's time."""
+    """The refusal says by how much, and what to do; what must go out is dated by the earlier of the two times."""
     check.measure(NOW - offset)
     said = refused(check)
     assert f"{abs(offset)} s {word} the registry's" in said
     assert "set the clock" in said
-    assert check.now() == NOW - offset
+    assert check.now() == min(NOW, NOW - offset)
 
 
 @pytest.mark.parametrize("offset", [300, 0, -300])
@@ -144,6 +145,24 @@ def test_an_older_signature_does_not_take_knowledge_back(check: ClockCheck) -> N
     """A mirror that lags comes after the registry."""
     check.measure(NOW)
     check.learn_from_sources(REGISTRY, NOW - 250, ClockEvidence(NOW, NOW - 250, source="a mirror"))
+    assert check.offset_seconds == 0
+
+
+@pytest.mark.parametrize("ahead", [2 * 86_400, 365 * 86_400])
+def test_a_registry_that_is_ahead_moves_no_date(check: ClockCheck, ahead: int) -> None:
+    """Its time is not signed; issuing stops until the two agree again, and goes on with the next answer."""
+    check.measure(NOW + ahead)
+    assert check.now() == NOW
+    refused(check)
+    check.measure(NOW)
+    assert check.right_now() == check.now() == NOW
+
+
+@pytest.mark.parametrize("absurd", [2**62, LAST_SECOND + 1, -1])
+def test_what_is_no_time_is_not_learned(check: ClockCheck, absurd: int) -> None:
+    """A protobuf Timestamp can say more than the years 1970 to 9999."""
+    check.measure(NOW)
+    check.measure(absurd)
     assert check.offset_seconds == 0
 
 
