@@ -15,7 +15,7 @@ from healthcode.trust.refresh.download import NO_LIVE, Download, live_version_of
 from healthcode.trust.verify.accepted_chain import AcceptedChains
 from healthcode.trust.verify.issuer_trust import IssuerFiles, IssuerTrust, verify_issuer, verify_issuer_tls_ca
 from healthcode.trust.verify.national import NationalTrust
-from healthcode.trust.verify.rollback import verify_no_issuer_rollback
+from healthcode.trust.verify.rollback import verify_no_issuer_rollback, verify_not_ahead
 from healthcode.trust.verify.trust_state import Rejected, TrustState, Witness
 
 __all__ = ["IssuerRefresh", "Rejections"]
@@ -199,6 +199,8 @@ class IssuerRefresh:
             previous=held,
             limits=self._limits,
         )
+        if held is None or files.live_metadata != held.files.live_metadata:
+            verify_not_ahead(issuer, national)
         if held is not None:
             verify_no_issuer_rollback(held, issuer, self._now)
         if self._previous is not None and (held is None or issuer.authority is not held.authority):

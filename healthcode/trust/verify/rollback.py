@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.revocation.state import check_growth
+from healthcode.trust.clock_evidence import TOLERANCE_SECONDS
 from healthcode.trust.format.layout import live_role
 from healthcode.trust.format.metadata import Root, Snapshot, Timestamp, decode_metadata, verify_threshold
 from healthcode.trust.verify.issuer_trust import IssuerTrust
@@ -21,6 +22,7 @@ __all__ = [
     "verify_no_fast_forward",
     "verify_no_issuer_rollback",
     "verify_no_national_rollback",
+    "verify_not_ahead",
     "verify_not_older_than_lost",
 ]
 
@@ -154,3 +156,18 @@ def verify_no_issuer_rollback(previous: IssuerTrust, issuer: IssuerTrust, now: i
             reason=Reason.TRUST_ROLLBACK,
         )
     check_growth(previous.revocations, issuer.revocations, now=now)
+
+
+def verify_not_ahead(issuer: IssuerTrust, national: NationalTrust) -> None:
+    """Refuse live metadata signed well after the timestamp that carries it. Raises TrustError(TRUST_MIXED)."""
+    # The registry signs its timestamp after it takes a head. A head from the future would look fresh until then,
+    # while the registry withholds later revocations.
+    if issuer.live is None:
+        return
+    ahead = issuer.live.signed_at - national.timestamp_signed_at
+    if ahead > TOLERANCE_SECONDS:
+        raise TrustError(
+            f"{live_role(issuer.authority.participant)} was signed {ahead} s after the timestamp that carries it: "
+            "the clock of the node or of the registry is wrong; the node must sign its head again",
+            reason=Reason.TRUST_MIXED,
+        )

@@ -77,6 +77,7 @@ class Run:
             raise UnavailableError("out of reach")
         for day in head.days:
             realm.set_list(HOME, day, self.store.publishing.revoked_indices(day, made.record.through))
+        realm.now = max(realm.now, made.record.signed_at)
         realm.serve_live(HOME, made.metadata, made.head)
         self.world.refresh()
         assert self.world.view.warnings == ()

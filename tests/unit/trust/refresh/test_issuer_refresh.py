@@ -262,3 +262,32 @@ def publish_cas(realm: SimulatedRealm, code: str, *pems: str) -> None:
     one.document = one.document.model_copy(update={"tls_ca": pems})
     realm.publish_province(code)
     realm.publish()
+
+
+def test_a_head_from_after_its_timestamp_is_refused_until_time_has_reached_it(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """Nobody stockpiles heads of the future that look fresh on their day: the last good one serves, and ages."""
+    began = realm.now
+    realm.now = began + 2 * 86_400
+    realm.publish_live("31")
+    realm.now = began
+    realm.publish()
+    before = client.open().view.issuers["31"].live_signed_at
+    rejected(result := refresh(client, realm), "31", Reason.TRUST_MIXED)
+    assert result.view.held_back == {"31": Reason.TRUST_MIXED}
+    assert result.view.issuers["31"].live_signed_at == before
+    realm.publish_live("31")
+    realm.publish()
+    assert refresh(client, realm).rejected == ()
+
+
+def test_a_node_whose_clock_is_ahead_within_the_skew_is_taken(
+    client: TrustClient, realm: SimulatedRealm
+) -> None:
+    """The registry admits such a head, and signs the timestamp by its own clock."""
+    realm.now += 290
+    realm.publish_live("31")
+    realm.now -= 290
+    realm.publish()
+    assert refresh(client, realm).rejected == ()
