@@ -109,14 +109,18 @@ def check_growth(old: RevocationState, new: RevocationState, *, now: int | None 
     """Refuses a state that takes back what an earlier one revoked.
 
     A day that is over may be missing. Without `now`, a day may be missing as soon as `covered_from` passes
-    it: its codes are then NOT_COVERED, which never passes. Raises TrustError: LIST_ROLLBACK for an older head or list,
+    it: its codes are then NOT_COVERED, which never passes. `covered_from` goes back only if it lies in the future of
+    `now`, and then to yesterday at most. Raises TrustError: LIST_ROLLBACK for an older head or list,
     LIST_SHRANK for a newer one that lost something.
     """
     if new.head.version < old.head.version:
         raise _back("the head", old.head.version, new.head.version)
     if not old.head.killed_kids <= new.head.killed_kids:
         raise _shrank("the head no longer names a killed key")
-    if new.head.covered_from < old.head.covered_from:
+    begins = old.head.covered_from
+    if now is not None and begins > day_of(now):
+        begins = day_of(now) - 1  # it was signed by a clock that was ahead, and must be able to come back
+    if new.head.covered_from < begins:
         raise _shrank(f"the head reaches back to day {new.head.covered_from}, whose list may be gone")
     for day, was in old.head.days.items():
         if day < new.head.covered_from or (now is not None and is_dead(day, now)):

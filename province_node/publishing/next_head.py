@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from healthcode.revocation.day import GRACE_SECONDS, day_of
 from healthcode.revocation.head import Head, decode_head, encode_head
 from healthcode.signing.ed25519 import PrivateKey
+from healthcode.trust.clock_evidence import TOLERANCE_SECONDS
 from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_live_metadata
 from healthcode.trust.view import IssuerView
@@ -85,6 +86,8 @@ class HeadMaker:
         through = self._store.last_revocation()
         killed = self._store.killed_kids()
         published = max(last.version if last else 0, issuer.live_version or 0, facts.above_version)
+        now, is_misdated = _dated(last, issuer, facts)
+        facts = replace(facts, now=now)
         covered_from, covered_to = _covered(facts)
         if (
             not facts.resend_lists
@@ -92,19 +95,22 @@ class HeadMaker:
             and (published, through) == (last.version, last.through)
         ):
             same_days = covered_from <= last.covered_from and covered_to <= last.covered_to
-            is_fresh = facts.now - last.signed_at < facts.resign_seconds
+            is_fresh = not is_misdated and facts.now - last.signed_at < facts.resign_seconds
             if same_days and is_fresh and self._names(last, killed):
                 return None
         base = self._base_head(last, issuer)
+        # a head that was signed in the future has forgotten days whose codes are in use: the store has their lists
+        comes_back = base is not None and base.covered_from > day_of(facts.now)
         if base is not None:
-            covered_from = max(covered_from, base.covered_from)
+            covered_from = covered_from if comes_back else max(covered_from, base.covered_from)
             covered_to = max(covered_to, base.covered_to)
+        whole = facts.resend_lists or comes_back
         made = self._lists.make(
             {} if base is None else base.days,
             range(covered_from, covered_to + 1),
-            after=last.through if last is not None and not facts.resend_lists else 0,
+            after=last.through if last is not None and not whole else 0,
             through=through,
-            whole=facts.resend_lists,
+            whole=whole,
         )
         head = Head(
             version=1 if base is None else base.version + 1,
@@ -165,6 +171,17 @@ class HeadMaker:
 
     def _decode(self, publication: Publication) -> Head:
         return decode_head(publication.head, realm=self._realm, issuer=self._participant)
+
+
+def _dated(last: Publication | None, issuer: IssuerView, facts: HeadFacts) -> tuple[int, bool]:
+    """When the next head is signed, and whether the newest one was signed in the future, so that it must be replaced.
+
+    Signed times do not go back, except behind a head in the future of our clock and of the registry's time.
+    """
+    newest = max(last.signed_at if last else 0, issuer.live_signed_at or 0)
+    if newest > max(facts.now, facts.registry_time or 0) + TOLERANCE_SECONDS:
+        return facts.now, True
+    return max(facts.now, newest), False
 
 
 def _covered(facts: HeadFacts) -> tuple[int, int]:

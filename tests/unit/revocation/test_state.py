@@ -198,3 +198,15 @@ def test_a_dead_day_may_go() -> None:
     assert RevocationState(replace(new.head, covered_from=DAY + 1), {}).status(5, DAY * DAY_SECONDS) is (
         RevocationStatus.NOT_COVERED
     )
+
+
+def test_a_head_that_began_in_the_future_may_come_back() -> None:
+    """To yesterday at most, and only if its first day has not begun: else a list that is gone would clear its codes."""
+    now = DAY * DAY_SECONDS
+    old, new = make({}), make({}, version=2)
+    ahead = RevocationState(replace(old.head, covered_from=DAY + 2), {})
+    check_growth(ahead, new, now=now)
+    for was, first, at in ((ahead, DAY - 2, now), (ahead, DAY - 1, now + 2 * DAY_SECONDS), (ahead, DAY - 1, None)):
+        with pytest.raises(TrustError) as caught:
+            check_growth(was, RevocationState(replace(new.head, covered_from=first), {}), now=at)
+        assert caught.value.reason is Reason.LIST_SHRANK

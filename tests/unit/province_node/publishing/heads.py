@@ -29,14 +29,20 @@ def revoke(store: SqliteNodeStore, *indices: int, day: int = TODAY) -> None:
     )
 
 
-def prepared(world, store: SqliteNodeStore, now: int = NOW) -> NextHead | None:
+def prepared(
+    world, store: SqliteNodeStore, now: int = NOW, *, registry_time: int | None = None
+) -> NextHead | None:
     maker = HeadMaker(HOME, world.realm.realm, store=store.publishing, keys=world.keyring.head_keys)
-    facts = HeadFacts(now=now, longest_code_seconds=PAPER_SECONDS, resign_seconds=300)
+    facts = HeadFacts(
+        now=now, longest_code_seconds=PAPER_SECONDS, resign_seconds=300, registry_time=registry_time
+    )
     return maker.make(world.view.issuers[HOME], world.keyring.head_key(), facts)
 
 
-def publish(world, store: SqliteNodeStore, now: int = NOW) -> NextHead:
-    head = prepared(world, store, now)
+def publish(
+    world, store: SqliteNodeStore, now: int = NOW, *, registry_time: int | None = None
+) -> NextHead:
+    head = prepared(world, store, now, registry_time=registry_time)
     assert head is not None
     store.publishing.record_publication(head.record)
     return head

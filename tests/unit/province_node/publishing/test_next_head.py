@@ -81,3 +81,31 @@ def test_killed_keys_stay_killed(world, store):
     world.realm.publish_live(HOME)
     world.refresh()
     assert kid in head_of(world, publish(world, store)).killed_kids
+
+
+def test_a_head_from_the_future_is_replaced_at_once(world, store):
+    """It is signed again by the right time, covers today again, and has the lists of the days that it had forgotten."""
+    revoke(store, 1)
+    publish(world, store)
+    ahead = publish(world, store, NOW + 2 * DAY_SECONDS)
+    assert head_of(world, ahead).covered_from == TODAY + 2
+    revoke(store, 2)
+    again = publish(world, store, NOW + 60)
+    assert again.record.signed_at == NOW + 60
+    assert again.record.version == ahead.record.version + 1
+    head = head_of(world, again)
+    assert head.covered_from == TODAY
+    assert head.days[TODAY].count == 2
+    assert sorted(decode_list(again.lists[0], realm=world.realm.realm, issuer=HOME, day=TODAY).bitmap) == [1, 2]
+    assert prepared(world, store, NOW + 61) is None
+
+
+def test_a_clock_that_was_set_back_signs_no_earlier_than_before(world, store):
+    """A revocation goes out all the same, dated like the head before it, which the registry's time does not deny."""
+    first = publish(world, store)
+    revoke(store, 1)
+    facts_now = NOW - 2 * DAY_SECONDS
+    second = publish(world, store, facts_now, registry_time=NOW)
+    assert second.record.signed_at == first.record.signed_at == NOW
+    assert head_of(world, second).covered_from >= head_of(world, first).covered_from
+    assert prepared(world, store, facts_now + 60, registry_time=NOW) is None
