@@ -206,7 +206,11 @@ def test_a_head_that_began_in_the_future_may_come_back() -> None:
     old, new = make({}), make({}, version=2)
     ahead = RevocationState(replace(old.head, covered_from=DAY + 2), {})
     check_growth(ahead, new, now=now)
-    for was, first, at in ((ahead, DAY - 2, now), (ahead, DAY - 1, now + 2 * DAY_SECONDS), (ahead, DAY - 1, None)):
+    for was, first, at in (
+        (ahead, DAY - 2, now),
+        (ahead, DAY - 1, now + 2 * DAY_SECONDS),
+        (ahead, DAY - 1, None),
+    ):
         with pytest.raises(TrustError) as caught:
             check_growth(was, RevocationState(replace(new.head, covered_from=first), {}), now=at)
         assert caught.value.reason is Reason.LIST_SHRANK

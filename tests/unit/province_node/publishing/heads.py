@@ -39,9 +39,7 @@ def prepared(
     return maker.make(world.view.issuers[HOME], world.keyring.head_key(), facts)
 
 
-def publish(
-    world, store: SqliteNodeStore, now: int = NOW, *, registry_time: int | None = None
-) -> NextHead:
+def publish(world, store: SqliteNodeStore, now: int = NOW, *, registry_time: int | None = None) -> NextHead:
     head = prepared(world, store, now, registry_time=registry_time)
     assert head is not None
     store.publishing.record_publication(head.record)

@@ -96,7 +96,10 @@ def test_a_head_from_the_future_is_replaced_at_once(world, store):
     head = head_of(world, again)
     assert head.covered_from == TODAY
     assert head.days[TODAY].count == 2
-    assert sorted(decode_list(again.lists[0], realm=world.realm.realm, issuer=HOME, day=TODAY).bitmap) == [1, 2]
+    assert sorted(decode_list(again.lists[0], realm=world.realm.realm, issuer=HOME, day=TODAY).bitmap) == [
+        1,
+        2,
+    ]
     assert prepared(world, store, NOW + 61) is None
 
 
