@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from healthcode.telemetry import configure_logging
 from province_node.app import serve
 from province_node.settings import load_node_settings
-
-
-@dataclass(frozen=True)
-class ShiftedClock:
-    """The machine's clock, which a person sets by writing `file`."""
-
-    file: Path
-
-    def now(self) -> int:
-        shift = 0
-        with contextlib.suppress(OSError, ValueError):
-            shift = int(self.file.read_text())
-        return int(time.time()) + shift
+from tests.simulator.shifted_clock import ShiftedClock
 
 
 def main(root: Path, file: Path) -> None:
