@@ -145,8 +145,8 @@ def build_publishing(core: NodeCore) -> Publishing:
     link = core.link("registry", PeerKind.REGISTRY)
     registry = RegistryLink(link)
     trust = TrustInUse(core.trust.view_or_none, core.trust.refresh)
-    # Revocations go out whatever our clock says. A head that it dated would be refused (signed in the future), or
-    # make our codes STALE_TRUST elsewhere (signed long ago), so the registry's time dates it while ours is wrong.
+    # Revocations go out whatever our clock says. A head dated in the future would be refused, or would hide later
+    # ones, so the earlier of our time and the registry's dates it while the two differ.
     clock = core.clock_check
     publisher = Publisher(
         settings.participant,
