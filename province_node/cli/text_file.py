@@ -127,7 +127,7 @@ def _kind(line: bytes, *, is_first: bool) -> str | None:
                 return encoding
     possible = [encoding for encoding in _ENCODINGS if _fits(line, encoding)]
     # two Han characters in UTF-8 are three in GB18030 as well; names in GB18030 look like Han in UTF-8 almost never
-    if len(possible) == 1 or (possible and _HAN.search(line.decode("utf-8"))):
+    if len(possible) == 1 or (possible and _HAN.search(line.decode("utf-8", "ignore"))):
         return possible[0]
     return None
 

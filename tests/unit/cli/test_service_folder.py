@@ -10,7 +10,15 @@ import pytest
 
 from healthcode.cli.service_folder import ServiceFolder
 
-READERS = {"verify", "trust show", "policy diff", "policy explain", "policy show", "inspect"}
+READERS = {
+    "verify",
+    "trust show",
+    "policy diff",
+    "policy explain",
+    "policy requirement",
+    "policy show",
+    "inspect",
+}
 """Commands of `healthcode` that any user may run on another's trust folder."""
 
 

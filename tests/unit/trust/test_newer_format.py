@@ -111,7 +111,7 @@ def test_it_goes_on_while_the_newer_policy_stays(
     realm.publish_areas({"310115": RiskLevel.MEDIUM})
     realm.publish()
     restarted = TrustClient(folder, realm)
-    assert refresh(restarted, realm).view.areas.risk("310115") is RiskLevel.MEDIUM
+    assert refresh(restarted, realm).view.areas.risk("310115", realm.now) is RiskLevel.MEDIUM
     realm.rotate_root(operators=[realm.key(f"next-operator-{number}") for number in (1, 2, 3)])
     realm.publish_targets()
     revoked = revoke(realm, "11", 8)
@@ -291,7 +291,7 @@ def test_areas_of_a_newer_format_are_refused_alone(
     result = refresh(client, realm)
     assert held(result) == [("areas", Reason.FORMAT_NEWER)]
     for trust in (result.view, TrustStore.open(folder).view):
-        assert trust.areas.risk("310115") is RiskLevel.HIGH
+        assert trust.areas.risk("310115", realm.now) is RiskLevel.HIGH
         assert trust.areas_version == 2
         assert f"format {NEWER_AREAS}" in trust.warnings[0]
         assert verdict(trust, revoked, realm.now).outcome is Outcome.REVOKED
@@ -300,7 +300,7 @@ def test_areas_of_a_newer_format_are_refused_alone(
     realm.publish_risk(areas_of(NEWER_AREAS + 1))
     realm.publish()
     assert f"format {NEWER_AREAS + 1}" in refresh(client, realm).rejected[0].message
-    assert TrustStore.open(folder).view.areas.risk("310115") is RiskLevel.HIGH
+    assert TrustStore.open(folder).view.areas.risk("310115", realm.now) is RiskLevel.HIGH
     for now, tier, outcome in (
         (kept_until - 1, TrustTier.AGING, Outcome.VALID),
         (kept_until, TrustTier.STALE, Outcome.STALE_TRUST),
@@ -314,7 +314,7 @@ def test_areas_of_a_newer_format_are_refused_alone(
     realm.publish_areas({"310115": RiskLevel.LOW})
     realm.publish()
     result = refresh(client, realm)
-    assert (result.rejected, result.view.areas.risk("310115")) == ((), RiskLevel.LOW)
+    assert (result.rejected, result.view.areas.risk("310115", realm.now)) == ((), RiskLevel.LOW)
     assert verdict(result.view, good_code(realm), realm.now).warnings == ()
     assert not list((folder / "current" / "witness").iterdir())
 
@@ -329,7 +329,7 @@ def test_areas_under_a_replaced_key_are_not_kept(
     realm.publish()
     refresh(client, realm)
     view = TrustStore.open(folder).view
-    assert view.areas.risk("310115") is None
+    assert view.areas.risk("310115", realm.now) is None
     assert verdict(view, good_code(realm), realm.now).trust_tier is TrustTier.STALE
 
 
