@@ -22,6 +22,7 @@ from rich.text import Text
 from examples.demo.attack import Attacks
 from examples.demo.federation import PIDS, Federation
 from examples.demo.invitation import invitation
+from examples.demo.levels import Levels
 from examples.demo.process import STOP_SECONDS, CommandError
 from examples.demo.report import Report
 from examples.demo.story import Story
@@ -68,6 +69,7 @@ def tell(federation: Federation, report: Report, story: Story) -> None:
     story.main_road()
     Attacks(story).all_refused()
     story.rotation()
+    Levels(story).all_told()
     report.closing()
 
 

@@ -8,7 +8,8 @@ import grpc
 
 from examples.demo import forgery
 from examples.demo.caller import channel, error_words
-from examples.demo.federation import REALM
+from examples.demo.evidence import HOUR, report, row
+from examples.demo.federation import REALM, TRACING
 from examples.demo.process import run
 from examples.demo.report import UnexpectedError
 from examples.demo.story import DEADLINE_SECONDS, HOME, VISITED, Story, told
@@ -71,7 +72,10 @@ class Attacks:
         return told(self.story.verdict(code), outcome=outcome, decision="REFUSE")
 
     def painted(self) -> str:
-        yellow = self.story.issue_one("YELLOW", 7, reason="B3")
+        near_a_case = row(7, kind="CONTACT", finding="OVERLAP", observed_at=HOUR)
+        report(self.federation, HOME, TRACING, near_a_case)
+        self.story.until(self.story.code(7), "REVOKED")
+        yellow = self.story.issue_one("YELLOW", 7)
         told(self.story.verdict(yellow), outcome="VALID", level="YELLOW")
         return self.refused(forgery.painted_green(yellow, REALM), "BAD_SIGNATURE")
 

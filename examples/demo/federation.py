@@ -26,6 +26,8 @@ from healthcode.rpc.mtls.tls_files import CertifiedKey
 REALM = "test-demo"
 PARTICIPANTS = {"00": "the national platform", "11": "Beijing", "31": "Shanghai", "44": "Guangdong"}
 REGISTRY, GATEWAY = "registry", "gateway"
+LABORATORY, TRACING = "laboratory", "tracing"
+SOURCES = {LABORATORY: ("TEST",), TRACING: ("CONTACT", "AREA_STAY")}
 PIDS = "pids"
 PUBLISHED_WITHIN_SECONDS = 30
 
@@ -88,6 +90,10 @@ class Federation:
         """The folder of a participant's offline keys. In real life this is another machine."""
         return self.root / f"authority-{code}"
 
+    def source(self, code: str, name: str) -> Path:
+        """The folder of a participant's source of evidence."""
+        return self.root / f"{name}-{code}"
+
     @property
     def old_files(self) -> Path:
         """A copy of the registry's files from before the nodes published anything."""
@@ -95,7 +101,7 @@ class Federation:
 
     def registry_command(self, name: str, *arguments: str | Path, status: int | None = 0) -> Completed:
         """`trust-registry NAME` in the registry's folder."""
-        return run("trust-registry", name, "--dir", self.registry, *arguments, status=status)
+        return run("trust-registry", name, *arguments, "--dir", self.registry, status=status)
 
     def node_command(
         self, code: str, name: str, *arguments: str | Path, status: int | None = 0, stdin: str = ""
@@ -123,15 +129,16 @@ class Federation:
 
     def approve(self, operator: str, *requests: str, status: int = 0) -> Completed:
         """One operator approves requests to join."""
+        return self.registry_command("approve", *requests, *self._signing(operator), status=status)
+
+    def set_areas(self, operator: str, file: Path) -> Completed:
+        """One operator approves a file of area risk."""
+        return self.registry_command("areas", "set", file, *self._signing(operator))
+
+    def _signing(self, operator: str) -> tuple[str | Path, ...]:
         ceremony = self.registry / "ceremony"
-        signing = (
-            "--key",
-            ceremony / f"{operator}.key",
-            "--passphrase-file",
-            ceremony / "passphrase",
-            "--yes",
-        )
-        return self.registry_command("approve", *requests, *signing, "--json", status=status)
+        key = ("--key", ceremony / f"{operator}.key", "--passphrase-file", ceremony / "passphrase")
+        return (*key, "--yes", "--json")
 
     def _found(self) -> None:
         ports, ca = self.ports, self.gateway / "tls" / "ca.pem"
@@ -139,7 +146,7 @@ class Federation:
         run(*gateway, "--realm", REALM, "--listen", here(ports.gateway),
             "--metrics-listen", "off", "--development")  # fmt: skip
         founded = self.registry_command(
-            "init", "--realm", REALM, "--development", "--json",
+            "init", "--realm", REALM, "--development", "--derive-levels", "--json",
             "--listen", here(ports.registry), "--public-listen", here(ports.registry_public),
             "--gateway-ca", ca, "--gateway-endpoint", here(ports.gateway), "--metrics-listen", "off",
         )  # fmt: skip
@@ -159,7 +166,16 @@ class Federation:
             "--metrics-listen", "off",
         )  # fmt: skip
         self.node_command(code, "join", "--bundle", self.sign(code))
+        if code in {"00", "31"}:
+            for source, kinds in SOURCES.items():
+                self._register(code, source, kinds)
         self._add(code, "province-node", self.node(code), ports.node[code], ports.issuer[code])
+
+    def _register(self, code: str, source: str, kinds: Sequence[str]) -> None:
+        """Lets a source send evidence to a participant."""
+        options = [word for kind in kinds for word in ("--kind", kind)]
+        run("province-node", "source", "add", "--dir", self.node(code), source, "--unit", source,
+            "--development", self.source(code, source), *options)  # fmt: skip
 
     def _wait_published(self) -> None:
         """Waits for the first head. Before it a node issues no code, because no list would cover it (NOT_COVERED)."""

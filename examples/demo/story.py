@@ -14,7 +14,8 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
 
-from examples.demo.federation import GATEWAY, REALM, REGISTRY, Federation
+from examples.demo.evidence import DAY, NEGATIVE, person, report, row
+from examples.demo.federation import GATEWAY, LABORATORY, REALM, REGISTRY, Federation
 from examples.demo.patience import Attempts
 from examples.demo.report import Report, UnexpectedError
 from examples.holders import COUNT
@@ -34,6 +35,7 @@ DEADLINE_SECONDS = 60
 HEALED_WITHIN_SECONDS = 15
 REFUSED_WITHIN_SECONDS = 15
 ROTATED_WITHIN_SECONDS = 20
+LEVEL_WITHIN_SECONDS = 20
 POLL_SECONDS = 0.02
 REST_SECONDS = 0.2
 SHORT_LIFE_SECONDS = 10
@@ -178,6 +180,8 @@ class Story:
         return message.kid.hex()
 
     def no_abnormality(self) -> str:
+        # 00 says it only of somebody of whom it knows something
+        report(self.federation, "00", LABORATORY, row(2, **NEGATIVE, observed_at=DAY))
         national = self.issue_one("NO_ABNORMALITY", 2, home="00")
         green = self.verdict(self.code(2))
         verdict = self.verdict(national)
@@ -218,6 +222,14 @@ class Story:
         still = told(self.verdict(self.code(4)), outcome="VALID", decision="PASS")
         return f"old code, {old['kid'][:8]}…: {still}; new one, {new['kid'][:8]}…: the same, {seconds:.1f} s later"
 
+    def until(self, code: str, outcome: str) -> float:
+        """Asks Guangdong until a code has this outcome; how long that took."""
+        attempts = Attempts(LEVEL_WITHIN_SECONDS, pause_seconds=POLL_SECONDS)
+        while (verdict := self.verdict(code))["outcome"] != outcome:
+            if not attempts.another():
+                raise UnexpectedError(f"still {verdict['outcome']} after {attempts.seconds:.0f} s")
+        return attempts.seconds
+
     def verdict(self, code: str, at: str = VISITED) -> dict[str, Any]:
         """The verdict of a participant's node, asked by an integrator over mTLS."""
         with self.federation.integrator(at) as channel:
@@ -226,18 +238,15 @@ class Story:
             )
         return plain(response.verdict)
 
-    def issue_one(
-        self, level: str, holder: int, *, home: str = HOME, reason: str = "", seconds: int = 600
-    ) -> str:
-        """One LIVE code from a participant's node, asked by its back end over mTLS."""
-        person = json.loads(HOLDERS.read_text(encoding="utf-8").splitlines()[holder])
+    def issue_one(self, level: str, holder: int, *, home: str = HOME, seconds: int = 600) -> str:
+        """One LIVE code from a participant's node, asked by its back end over mTLS. No level: the derived one."""
+        about = person(holder)
         item = issuer_pb2.IssueItem(
             document=issuer_pb2.IdentityDocument(
-                document_type=person["document_type"], number=person["number"]
+                document_type=about["document_type"], number=about["number"]
             ),
-            name=person["name"],
-            level=verdict_pb2.Level.Value(f"LEVEL_{level}"),
-            reason=issuer_pb2.LevelReason.Value(f"LEVEL_REASON_{reason or 'UNSPECIFIED'}"),
+            name=about["name"],
+            level=verdict_pb2.Level.Value(f"LEVEL_{level or 'UNSPECIFIED'}"),
             presentation=verdict_pb2.PRESENTATION_LIVE,
             validity=Duration(seconds=seconds),
         )
