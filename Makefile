@@ -27,7 +27,7 @@ WORKERS ?= 4
 test: $(READY) ## the tests, over real sockets, but those of test-long
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
 
-test-long: $(READY) ## from nothing: the demo, every command of docs/operating.md, lost and stolen keys, starts that must fail, files of root's, eight nodes in a bad week
+test-long: $(READY) ## from nothing: the demo, every command of docs/operating.md, lost and stolen keys, starts that must fail, files of root's, wrong clocks, other CAs, killed bulk runs, eight nodes in a bad week
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
 
 federation: $(READY) ## 34 nodes through partitions, kills and a restored registry; about a minute (make test-long has eight)

@@ -21,6 +21,8 @@ from tests.unit.province_node.world import World
 
 __all__ = ["cheap_keys", "world"]
 
+pytestmark = pytest.mark.long
+
 PEOPLE, LINES, KILLS = 100, 2000, 20
 
 # dies when the node has answered so many lines; saves at each line, or as rarely as the product does

@@ -118,6 +118,7 @@ def test_a_holder_who_is_in_a_file_twice_gets_no_code(federation: Federation, tm
     assert issued_in_store(federation, valid_only=False) - before == 158
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_anywhere_goes_on(federation: Federation, tmp_path: Path) -> None:
     """Each row has its holder's code once, and no other code of the run is out: no index in the store that no row has."""
     rows = people(ROWS)

@@ -23,7 +23,7 @@ from tests.simulator.process import run_to_end
 from tests.world.command import run_command_here
 from tests.world.waiting import PATIENCE_SECONDS, eventually, wait_until
 
-pytestmark = pytest.mark.xdist_group("province_node_other_ca")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("province_node_other_ca")]
 
 
 @pytest.fixture(scope="module")

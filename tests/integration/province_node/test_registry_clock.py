@@ -16,7 +16,7 @@ from tests.integration.province_node.world import Federation, open_federation
 from tests.simulator.process import start_service
 from tests.world.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.xdist_group("province_node_registry_clock")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("province_node_registry_clock")]
 
 DAY = 86_400
 

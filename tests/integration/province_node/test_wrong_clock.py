@@ -24,7 +24,7 @@ from tests.simulator.process import start_service
 from tests.world.command import run_command_here
 from tests.world.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.xdist_group("province_node_wrong_clock")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("province_node_wrong_clock")]
 
 HOURS = 3600
 
