@@ -29,6 +29,7 @@ _COMMANDS = {
     "policy": "trust_registry.cli.policy:policy",
     "certificate": "trust_registry.cli.serve:certificate",
     "nodes": "trust_registry.cli.nodes:nodes",
+    "events": "trust_registry.cli.events:events",
     "accept-loss": "trust_registry.cli.recovery:accept_loss_command",
     "export": "trust_registry.cli.export:export",
     "rebuild": "trust_registry.cli.recovery:rebuild_command",

@@ -79,6 +79,11 @@ class RegistryFolder:
         return self.root / "restored.json"
 
     @property
+    def events(self) -> Path:
+        """The event log: who proposed, signed and published, a line each."""
+        return self.root / "events.ndjson"
+
+    @property
     def lock(self) -> Path:
         """Locked by the process that writes: the server, or a command run at the same time."""
         return self.root / ".writer.lock"

@@ -14,6 +14,7 @@ from trust_registry.participants.join import JoinStore
 from trust_registry.participants.node_reports import NodeReportStore
 from trust_registry.proposals.proposal import ProposalStore
 from trust_registry.settings import RegistrySettings, load_registry_settings
+from trust_registry.tree.event_log import EventLog, account_name
 from trust_registry.tree.online_keys import OnlineKeys, offline_keys_in, read_online_keys
 from trust_registry.tree.repository import Repository
 
@@ -29,6 +30,7 @@ class Registry:
     repository: Repository
     joins: JoinStore
     proposals: ProposalStore
+    events: EventLog
     clock: Clock
 
 
@@ -51,12 +53,14 @@ def open_registry(
     def reopen() -> OnlineKeys:
         return read_online_keys(folder, settings.keys, settings.realm, environ, passphrase=passphrase)
 
+    events = EventLog(folder.events, clock, account_name(environ))
     repository = Repository(
         folder,
         reopen() if with_keys else None,
         clock,
         reopen=reopen if with_keys else None,
         claims=NodeReportStore(folder.nodes).claims,
+        events=events,
     )
     realm = repository.published().realm
     if realm != settings.realm:
@@ -65,7 +69,13 @@ def open_registry(
             reason=Reason.REALM_MISMATCH,
         )
     return Registry(
-        folder, settings, repository, JoinStore(folder.joins), ProposalStore(folder.proposals), clock
+        folder,
+        settings,
+        repository,
+        JoinStore(folder.joins),
+        ProposalStore(folder.proposals, events),
+        events,
+        clock,
     )
 
 

@@ -166,7 +166,7 @@ class Upkeep:
     async def _publish_areas(self) -> None:
         """Publishes area risk whose last approval came from a machine without the online keys."""
         log = get_logger("areas")
-        store = AreaApprovalStore(self.registry.folder.areas)
+        store = AreaApprovalStore(self.registry.folder.areas, self.registry.events)
         seen: object = None
         while True:
             await asyncio.sleep(_POLL_SECONDS)

@@ -156,7 +156,9 @@ def set_areas(
         purposes=frozenset({KeyPurpose.OPERATOR}),
         folder=folder,
     )
-    result = approve_areas(registry.repository, AreaApprovalStore(registry.folder.areas), data, key.private)
+    result = approve_areas(
+        registry.repository, AreaApprovalStore(registry.folder.areas, registry.events), data, key.private
+    )
     shown = {
         "approval": result.approval.id,
         "as_of": rfc3339(result.approval.as_of),
@@ -196,7 +198,9 @@ def propose_areas(file: Path, out: Path, folder: Path, full: bool, as_json: bool
     """
     registry = open_reading(folder)
     data = _read(file)
-    approval = keep_for_approval(registry.repository, AreaApprovalStore(registry.folder.areas), data)
+    approval = keep_for_approval(
+        registry.repository, AreaApprovalStore(registry.folder.areas, registry.events), data
+    )
     carried = carry_areas(approval, registry.repository.published(), key_holder_names(registry.folder))
     with as_caller():
         save_file(out, encode_carried_areas(carried))

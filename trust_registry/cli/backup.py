@@ -57,7 +57,7 @@ def restore(folder: Path, file: Path, replace: bool, as_json: bool) -> None:
     and goes on above that. What it lost, the nodes send again.
     """
     root = folder.resolve()
-    restored = restore_registry(file, root, now=SystemClock().now(), replace=replace)
+    restored = restore_registry(file, root, clock=SystemClock(), replace=replace)
     opens = load_registry_settings(RegistryFolder(root).configuration).keys.passphrase_file
     steps = [f"trust-registry check --dir {folder}", f"trust-registry serve --dir {folder}"]
     if opens is not None and not is_named_file(opens):  # it may be in a folder of root's

@@ -116,7 +116,10 @@ def collect_carried_areas(registry: Registry, files: Sequence[Path]) -> dict[str
     if len({carried.approval.id for carried in every}) > 1:
         raise InvalidInputError("these files are of different areas: collect those of one at a time")
     taken: list[str] = []
-    store, names = AreaApprovalStore(registry.folder.areas), key_holder_names(registry.folder)
+    store, names = (
+        AreaApprovalStore(registry.folder.areas, registry.events),
+        key_holder_names(registry.folder),
+    )
     for carried in every:
         result, found = take_approvals(registry.repository, store, carried.approval, names)
         taken += found

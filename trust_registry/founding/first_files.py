@@ -24,6 +24,7 @@ from trust_registry.layout import RegistryFolder
 from trust_registry.participants.checks import check_national
 from trust_registry.proposals.proposal import Proposal, ProposalKind
 from trust_registry.settings import new_configuration
+from trust_registry.tree.event_log import EventLog
 from trust_registry.tree.online_keys import OnlineKeys, create_online_keys
 from trust_registry.tree.repository import Repository
 from trust_registry.tree.transaction import RoleUpdate
@@ -88,7 +89,7 @@ def draft_founding(
 def publish_founding(proposal: Proposal, folder: RegistryFolder, online: OnlineKeys, clock: Clock) -> str:
     """Publishes the signed first root and targets; returns the fingerprint of the root."""
     check_policy(proposal.files[POLICY_PATH])
-    Repository(folder, online, clock).found(
+    Repository(folder, online, clock, events=EventLog(folder.events, clock)).found(
         proposal.metadata,
         RoleUpdate(1, proposal.companion, proposal.files),
         {RISK_PATH: encode_areas(AreaRisk(as_of=clock.now()))},

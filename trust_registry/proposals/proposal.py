@@ -23,6 +23,7 @@ from healthcode.errors import DecodeError, NotFoundError, Reason
 from healthcode.storage.files import save_file
 from healthcode.storage.reading import read_file
 from trust_registry.participants.checks import Publication
+from trust_registry.tree.event_log import EventKind, EventLog
 
 __all__ = [
     "MAX_PROPOSAL_BYTES",
@@ -199,11 +200,17 @@ def decode_proposal(data: bytes) -> Proposal:
 class ProposalStore:
     """Proposals in one folder, a file each; callers write under the registry's writer lock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, events: EventLog) -> None:
         self._folder = folder
+        self._events = events
 
     def put(self, proposal: Proposal) -> None:
-        """Keeps a proposal and its signatures, durably."""
+        """Keeps a proposal and its signatures, durably, and notes in the event log what is new."""
+        before = next((kept.signers for kept in self.all() if kept.id == proposal.id), None)
+        if before is None:
+            self._events.record(EventKind.PROPOSED, f"proposal {proposal.id}", proposal.title)
+        if new := proposal.signers - (before or frozenset()):
+            self._events.record(EventKind.SIGNED, f"proposal {proposal.id}", proposal.title, new)
         save_file(self._path(proposal.id), encode_proposal(proposal), mode=0o640)
 
     def find(self, prefix: str) -> Proposal:

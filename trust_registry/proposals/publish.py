@@ -19,12 +19,15 @@ from healthcode.trust.format.metadata_fields import is_new_bootstrap, realm_of, 
 from trust_registry.participants.checks import check_authority_publication, check_national, check_retirements
 from trust_registry.participants.file_formats import check_readers
 from trust_registry.proposals.in_force import InForce
-from trust_registry.proposals.proposal import Proposal, ProposalState, ProposalStore
+from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalState, ProposalStore
 from trust_registry.proposals.signed_documents import check_policy_file, state_of
 from trust_registry.tree.current import LIMITS, Published
+from trust_registry.tree.event_log import EventKind
 from trust_registry.tree.lost_versions import check_nothing_lost
 from trust_registry.tree.repository import Repository
 from trust_registry.tree.transaction import Receipt, RoleUpdate, Transaction
+
+_EVENTS = {ProposalKind.ADMIT: EventKind.ADMITTED, ProposalKind.RETIREMENT: EventKind.RETIREMENT}
 
 __all__ = ["check_open", "publish_proposal", "publish_signed"]
 
@@ -76,6 +79,8 @@ def publish_signed(transaction: Transaction, proposal: Proposal) -> Receipt:
     metadata = decode_metadata(proposal.metadata, Targets, LIMITS.targets_bytes)
     verify_threshold(transaction.current.root.signed, "targets", metadata)
     updates = _targets_updates(transaction, metadata, proposal.metadata, proposal.files)
+    if event := _EVENTS.get(proposal.kind):
+        transaction.events.record(event, f"proposal {proposal.id}", proposal.title, proposal.signers)
     for role, publication in proposal.publications.items():
         updates[role] = check_authority_publication(
             metadata.signed, role, publication, transaction.current, transaction.now

@@ -15,7 +15,7 @@ from trust_registry.tree.retention import current_files
 
 __all__ = ["REGISTRY_BACKUP", "write_backup"]
 
-_FILES = ("registry.toml", "holders.json", "floor.json")
+_FILES = ("registry.toml", "holders.json", "floor.json", "events.ndjson")
 _FOLDERS = ("keys", "tls", "proposals", "joins", "areas")
 _TREE = "repository/"
 

@@ -26,6 +26,7 @@ from trust_registry.proposals.proposal import Proposal, ProposalKind, ProposalSt
 from trust_registry.recovery.kept_files import KeptFiles, restore_keys, restore_tls, write_configuration
 from trust_registry.recovery.salvage import Salvage, salvage
 from trust_registry.tree.current import Published
+from trust_registry.tree.event_log import EventKind, EventLog
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree
 from trust_registry.tree.high_water import HighWater, write_high_water
 from trust_registry.tree.online_keys import OnlineKeys, create_online_keys, roles_without_key
@@ -75,7 +76,7 @@ def rebuild(
     staging = target.parent / f".{target.name}.rebuild-{secrets.token_hex(4)}"
     make_staging(staging)
     try:
-        proposals, needs_tls = _write(found, RegistryFolder(staging), kept, clock.now())
+        proposals, needs_tls = _write(found, RegistryFolder(staging), kept, clock)
         put_in_place(staging, target)
     except BaseException:
         remove_staging(staging)
@@ -98,7 +99,7 @@ def rebuild(
 
 
 def _write(
-    found: Salvage, folder: RegistryFolder, kept: KeptFiles, now: int
+    found: Salvage, folder: RegistryFolder, kept: KeptFiles, clock: Clock
 ) -> tuple[tuple[Proposal, ...], bool]:
     for path in (folder.keys, folder.tls, folder.joins, folder.proposals):
         path.mkdir(mode=0o700)
@@ -110,7 +111,7 @@ def _write(
     published = Published(tree, found.high_water)
     proposals: tuple[Proposal, ...] = ()
     if kept.keys is None:
-        proposals = _create_keys(folder, published, now)
+        proposals = _create_keys(folder, published, clock)
     else:
         restore_keys(folder, kept.keys, kept.passphrase_file)
         missing = roles_without_key(folder, published.root.signed)
@@ -124,16 +125,20 @@ def _write(
         with as_caller():
             names = read_key_holder_names(kept.holders)
         note_key_holders(folder, names)
-    return proposals, not restore_tls(folder, kept.tls, found.national, now)
+    EventLog(folder.events, clock).record(
+        EventKind.RESTORED, f"realm {published.realm}", f"rebuilt from {found.source}"
+    )
+    return proposals, not restore_tls(folder, kept.tls, found.national, clock.now())
 
 
-def _create_keys(folder: RegistryFolder, published: Published, now: int) -> tuple[Proposal, ...]:
+def _create_keys(folder: RegistryFolder, published: Published, clock: Clock) -> tuple[Proposal, ...]:
     """Creates new online keys, and the proposals that name them; until those are signed the keys sign nothing."""
     passphrase = secrets.token_urlsafe(32).encode()
     save_file(folder.passphrase, passphrase + b"\n", mode=0o600)
     cost: Cost = "development" if is_test_realm(published.realm) else "production"
-    keys = create_online_keys(folder.keys, passphrase, realm=published.realm, created=now, cost=cost)
-    return _propose(ProposalStore(folder.proposals), published, keys, now)
+    keys = create_online_keys(folder.keys, passphrase, realm=published.realm, created=clock.now(), cost=cost)
+    store = ProposalStore(folder.proposals, EventLog(folder.events, clock))
+    return _propose(store, published, keys, clock.now())
 
 
 def _propose(store: ProposalStore, published: Published, keys: OnlineKeys, now: int) -> tuple[Proposal, ...]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from healthcode.clock import Clock, rfc3339
 from healthcode.errors import ConfigurationError, InvalidInputError, UnavailableError
 from healthcode.storage.backup_archive import unpack
 from healthcode.storage.files import save_file
@@ -19,6 +20,7 @@ from trust_registry.layout import RegistryFolder
 from trust_registry.recovery.backup import REGISTRY_BACKUP
 from trust_registry.settings import load_registry_settings
 from trust_registry.tree.current import Published
+from trust_registry.tree.event_log import EventKind, EventLog
 from trust_registry.tree.files import TrustTree
 from trust_registry.tree.online_keys import roles_without_key
 
@@ -37,7 +39,7 @@ class RestoredRegistry:
     replaced: Path | None
 
 
-def restore_registry(source: Path, root: Path, *, now: int, replace: bool = False) -> RestoredRegistry:
+def restore_registry(source: Path, root: Path, *, clock: Clock, replace: bool = False) -> RestoredRegistry:
     """Restores the registry of backup `source` into folder `root`; after an error nothing has changed.
 
     `replace` moves what is there aside. Raises InvalidInputError when the file is not a complete backup,
@@ -50,10 +52,10 @@ def restore_registry(source: Path, root: Path, *, now: int, replace: bool = Fals
             f"{root} is not empty: restore into another folder, or say --replace, which keeps it aside"
         )
     with _stopped(root):
-        return _restore(source, root, now)
+        return _restore(source, root, clock)
 
 
-def _restore(source: Path, root: Path, now: int) -> RestoredRegistry:
+def _restore(source: Path, root: Path, clock: Clock) -> RestoredRegistry:
     root.parent.mkdir(parents=True, exist_ok=True)
     # all work is done beside the target; one rename at the end makes it visible
     staging = root.with_name(f".{root.name}.restoring-{secrets.token_hex(4)}")
@@ -73,9 +75,14 @@ def _restore(source: Path, root: Path, now: int) -> RestoredRegistry:
                 "`trust-registry rebuild` without --keys"
             )
         save_file(
-            place.restored, json.dumps({"backup_made_at": manifest.made_at, "restored_at": now}).encode()
+            place.restored,
+            json.dumps({"backup_made_at": manifest.made_at, "restored_at": clock.now()}).encode(),
         )
-        replaced = _put_in_place(staging, root, now)
+        made = rfc3339(manifest.made_at)
+        EventLog(place.events, clock).record(
+            EventKind.RESTORED, f"realm {manifest.realm}", f"from the backup of {made}"
+        )
+        replaced = _put_in_place(staging, root, clock.now())
     except OSError as error:
         raise ConfigurationError(f"{root} cannot be written: {error.strerror}") from error
     finally:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from healthcode.errors import InvalidInputError, PreconditionError, Reason
 from trust_registry.tree.current import Published
+from trust_registry.tree.event_log import EventKind
 from trust_registry.tree.high_water import Loss, write_high_water
 from trust_registry.tree.repository import Repository
 
@@ -104,6 +105,7 @@ def accept_loss(repository: Repository, role: str, why: str) -> LostVersion:
         # for root our own version is recorded: a node that lies could claim a higher one every minute
         version = lost.held if role == "root" else lost.version
         loss = Loss(version=version, lost=lost.version, why=why, accepted=transaction.now)
+        repository.events.record(EventKind.GAVE_UP, f"{role} version {lost.version}", why)
         high_water = repository.high_water()
         write_high_water(
             repository.folder.high_water,

@@ -15,10 +15,11 @@ from healthcode.trust.format.metadata_fields import signed_at
 from healthcode.trust.verify.rollback import verify_no_fast_forward
 from trust_registry.layout import RegistryFolder
 from trust_registry.tree.current import NodeClaim, Published
+from trust_registry.tree.event_log import EventKind, EventLog
 from trust_registry.tree.files import TrustTree
 from trust_registry.tree.high_water import HighWater, read_high_water, verify_evidence, write_high_water
 from trust_registry.tree.online_keys import OnlineKeys
-from trust_registry.tree.transaction import Receipt, RoleUpdate, Transaction, sign_areas
+from trust_registry.tree.transaction import Receipt, RoleUpdate, Transaction, sign_areas, signers_of
 
 __all__ = ["Repository"]
 
@@ -34,6 +35,7 @@ class Repository:
         *,
         reopen: Callable[[], OnlineKeys] | None = None,
         claims: Callable[[], Mapping[str, NodeClaim]] = dict,
+        events: EventLog,
     ) -> None:
         """`reopen` reads the online keys again, if root names one that was made after the start.
 
@@ -45,6 +47,7 @@ class Repository:
         self._keys = keys
         self._reopen = reopen
         self._claims = claims
+        self.events = events
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -65,7 +68,13 @@ class Repository:
     def _transaction(self) -> Iterator[Transaction]:
         with lock(self.folder.lock):
             transaction = Transaction(
-                self.tree, self._keys, self.clock.now(), self.high_water(), self._claims, reopen=self._reopen
+                self.tree,
+                self._keys,
+                self.clock.now(),
+                self.high_water(),
+                self._claims,
+                events=self.events,
+                reopen=self._reopen,
             )
             yield transaction
             self._keys = transaction.open_keys
@@ -130,7 +139,10 @@ class Repository:
                 raise ConfigurationError(
                     f"{self.folder.repository} has a trust tree already: a realm is founded once"
                 )
-            transaction = Transaction(self.tree, self._keys, self.clock.now(), HighWater(), founding=True)
+            transaction = Transaction(
+                self.tree, self._keys, self.clock.now(), HighWater(), events=self.events, founding=True
+            )
+            self.events.record(EventKind.FOUNDED, "root version 1", who=signers_of(root))
             save_file(self.tree.locate(metadata_file("root", 1)), root)
             areas = sign_areas(transaction.keys.areas, 1, risk, transaction.now)
             return transaction.publish({"targets": targets, AREAS_ROLE: areas})

@@ -6,6 +6,7 @@ The rename of `metadata/timestamp.json` makes it durable and visible; all other 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,14 @@ from pathlib import Path
 from healthcode.errors import ConfigurationError, SignatureError
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.storage.files import move_files, save_file, save_files
-from healthcode.trust.format.layout import AREAS_ROLE, expiry_seconds, list_file, metadata_file, target_file
+from healthcode.trust.format.layout import (
+    AREAS_ROLE,
+    expiry_seconds,
+    list_file,
+    metadata_file,
+    participant_of_role,
+    target_file,
+)
 from healthcode.trust.format.metadata import (
     Metadata,
     Root,
@@ -28,11 +36,12 @@ from healthcode.trust.format.metadata import (
 )
 from healthcode.trust.format.new_metadata import new_areas_metadata, new_snapshot, new_timestamp
 from trust_registry.tree.current import LIMITS, NodeClaim, Published
+from trust_registry.tree.event_log import EventKind, EventLog
 from trust_registry.tree.files import TIMESTAMP_FILE, TrustTree
 from trust_registry.tree.high_water import HighWater
 from trust_registry.tree.online_keys import OnlineKeys
 
-__all__ = ["Receipt", "RoleUpdate", "Transaction", "sign_areas"]
+__all__ = ["Receipt", "RoleUpdate", "Transaction", "sign_areas", "signers_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,11 @@ def sign_areas(key: PrivateKey, version: int, risk: Mapping[str, bytes], now: in
     return RoleUpdate(version, to_bytes(metadata), risk)
 
 
+def signers_of(metadata: bytes) -> list[str]:
+    """The ids of the keys that signed `metadata`, which the caller has verified."""
+    return [entry["keyid"] for entry in json.loads(metadata)["signatures"]]
+
+
 class Transaction:
     """One change of the tree; made by `Repository.transaction`."""
 
@@ -72,6 +86,7 @@ class Transaction:
         high_water: HighWater,
         claims: Callable[[], Mapping[str, NodeClaim]] = dict,
         *,
+        events: EventLog,
         reopen: Callable[[], OnlineKeys] | None = None,
         founding: bool = False,
     ) -> None:
@@ -79,6 +94,7 @@ class Transaction:
         self.now = now
         self._high_water = high_water
         self._claims = claims
+        self.events = events
         self.published = None if founding else Published(tree, high_water, claims)
         self.open_keys = keys
         self._reopen = reopen
@@ -143,6 +159,7 @@ class Transaction:
             for path, data in update.files.items():
                 fresh[self.tree.locate(target_file(path, hashlib.sha256(data).hexdigest()))] = data
             fresh[self.tree.locate(metadata_file(role, update.version))] = update.metadata
+            self._note(role, update)
         # clients refuse a snapshot that names a lower version than before, even if we lost that version's file
         versions = dict(self.published.given_out) if self.published else {}
         versions.update(
@@ -161,12 +178,20 @@ class Transaction:
         newest = max((update.version for update in updates.values()), default=0)
         return self._publish_timestamp(newest, data, snapshot_version)
 
+    def _note(self, role: str, update: RoleUpdate) -> None:
+        """Notes a publication that people signed. Heads are too many, and each is signed by its province's node."""
+        participant = participant_of_role(role)
+        if participant is None or not participant[1]:
+            subject = f"{role} version {update.version}"
+            self.events.record(EventKind.PUBLISHED, subject, who=signers_of(update.metadata))
+
     def publish_root(self, version: int, root: bytes, updates: Mapping[str, RoleUpdate]) -> Receipt:
         """Publishes a new root, checked by the caller, then the roles that must change with it; durable on return.
 
         The keys that the new root names sign the snapshot and timestamp.
         """
         signed = decode_metadata(root, Root, LIMITS.root_bytes).signed
+        self.events.record(EventKind.PUBLISHED, f"root version {version}", who=signers_of(root))
         for role in ("snapshot", "timestamp"):
             self._key(role, signed)
         # the rename of N.root.json makes the root durable; after a crash, publishing it again continues here

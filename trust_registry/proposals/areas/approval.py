@@ -30,6 +30,7 @@ from healthcode.trust.format.tuf_keys import public_of, tuf_key
 from trust_registry.participants.file_formats import check_readers
 from trust_registry.proposals.difference import Change, Summary, differences
 from trust_registry.tree.current import LIMITS, Published
+from trust_registry.tree.event_log import EventKind, EventLog
 
 __all__ = [
     "AreaApproval",
@@ -98,11 +99,18 @@ class AreaApproval(BaseModel):
 class AreaApprovalStore:
     """Approvals in one folder, a file each; callers write under the registry's writer lock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, events: EventLog) -> None:
         self._folder = folder
+        self._events = events
 
     def put(self, approval: AreaApproval) -> None:
-        """Keeps an approval, durably."""
+        """Keeps an approval, durably, and notes in the event log what is new."""
+        before = next((set(kept.signatures) for kept in self.all() if kept.id == approval.id), None)
+        subject, detail = f"areas {approval.id[:12]}", f"as of {rfc3339(approval.as_of)}"
+        if before is None:
+            self._events.record(EventKind.PROPOSED, subject, detail)
+        if new := set(approval.signatures) - (before or set()):
+            self._events.record(EventKind.SIGNED, subject, detail, new)
         save_file(
             self._folder / f"{approval.id}.json", approval.model_dump_json(indent=1).encode(), mode=0o640
         )

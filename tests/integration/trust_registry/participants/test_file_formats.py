@@ -192,7 +192,7 @@ def nodes(registry: Registry) -> dict[str, list[dict[str, object]]]:
 
 def test_areas_wait_for_every_node_too(registry: Registry, view: TrustView) -> None:
     """Proposing, approving and publishing areas of a newer format each ask the reports; format 1 asks nobody."""
-    store = AreaApprovalStore(registry.folder.areas)
+    store = AreaApprovalStore(registry.folder.areas, registry.events)
     for node in PEERS:
         report(registry, view, node, areas_format=1 if node == "44" else READS)
     for act in (

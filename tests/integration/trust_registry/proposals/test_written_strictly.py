@@ -150,7 +150,7 @@ def test_areas_with_an_unknown_word_are_not_approved(
     later: Registry, data: bytes, path: str, told: str
 ) -> None:
     """Neither kept to be carried, nor approved here, nor taken from a carried file."""
-    store = AreaApprovalStore(later.folder.areas)
+    store = AreaApprovalStore(later.folder.areas, later.events)
     key = operator(later, "operator-1")
     unchecked = AreaApproval(realm="test-registry", risk=base64.b64encode(data).decode())
     for act in (

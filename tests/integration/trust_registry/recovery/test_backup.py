@@ -16,7 +16,7 @@ from healthcode.errors import ConfigurationError, InvalidInputError, NotFoundErr
 from healthcode.storage.lock import lock
 from healthcode.trust.format.layout import list_file, metadata_file
 from tests.simulator.country import REALM, TODAY, Country
-from tests.world.clock import NOW
+from tests.world.clock import NOW, ManualClock
 from trust_registry.__main__ import cli
 from trust_registry.layout import RegistryFolder
 from trust_registry.monitoring.check import inspect_folder
@@ -44,7 +44,7 @@ def back_up(country: Country, name: str = "b.tar") -> Path:
 def restore(country: Country, source: Path) -> RestoredRegistry:
     """Over the registry; the country uses the restored one from now on."""
     root = country.registry.folder.root
-    restored = restore_registry(source, root, now=country.clock.now(), replace=True)
+    restored = restore_registry(source, root, clock=country.clock, replace=True)
     country.registry = open_registry(RegistryFolder(root), country.clock, {})
     return restored
 
@@ -108,7 +108,7 @@ def test_a_backup_beside_a_registry_that_publishes_is_whole(country: Country) ->
     secret = country.registry.folder.passphrase.read_bytes().strip()
     for number, source in enumerate(backups):
         place = RegistryFolder(country.root / f"restored-{number}")
-        restored = restore_registry(source, place.root, now=country.clock.now())
+        restored = restore_registry(source, place.root, clock=country.clock)
         opened = open_registry(place, country.clock, {}, passphrase=secret)
         assert opened.repository.published().lacking == {}
         failed = [
@@ -170,7 +170,7 @@ def test_a_registry_that_serves_is_not_replaced(country: Country) -> None:
     """`restore` says to stop it first, and in a folder in use it asks for --replace."""
     source, root = back_up(country), country.registry.folder.root
     with pytest.raises(ConfigurationError, match="--replace"):
-        restore_registry(source, root, now=country.clock.now())
+        restore_registry(source, root, clock=country.clock)
     with lock(country.registry.folder.serving), pytest.raises(UnavailableError, match="stop it first"):
         restore(country, source)
     assert country.registry.repository.published().versions.root == 1
@@ -229,7 +229,7 @@ def test_a_sparse_file_in_a_backup_fills_no_disk(country: Country, tmp_path: Pat
                 data = None
             new.addfile(member, data)
     with pytest.raises(InvalidInputError):
-        restore_registry(source, tmp_path / "new", now=NOW)
+        restore_registry(source, tmp_path / "new", clock=ManualClock(NOW))
     assert not (tmp_path / "new").exists()
 
 
@@ -240,5 +240,5 @@ def test_after_a_restore_that_failed_the_next_one_needs_no_option(country: Count
     broken = tmp_path / "broken.tar"
     broken.write_bytes(made.read_bytes()[:2000])
     with pytest.raises(InvalidInputError):
-        restore_registry(broken, root, now=NOW)
-    assert restore_registry(made, root, now=NOW).realm == REALM
+        restore_registry(broken, root, clock=ManualClock(NOW))
+    assert restore_registry(made, root, clock=ManualClock(NOW)).realm == REALM

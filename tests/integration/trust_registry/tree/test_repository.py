@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -158,9 +159,7 @@ def test_holders_keys_on_the_server_warn_in_a_test_realm_and_stop_cn(registry: R
     (warning,) = check_offline_keys(registry)
     assert "operator-1.key" in warning
     settings = registry.settings.model_copy(update={"realm": "cn"})
-    real = Registry(
-        registry.folder, settings, registry.repository, registry.joins, registry.proposals, registry.clock
-    )
+    real = dataclasses.replace(registry, settings=settings)
     with pytest.raises(ConfigurationError, match="Carry each to its key holder"):
         check_offline_keys(real)
     for path in [*registry.folder.ceremony.glob("*.key"), registry.folder.tls / "ca.key"]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthcode.errors import DecodeError, NotFoundError, Reason
+from tests.world.clock import NOW, ManualClock
 from trust_registry.participants.checks import Publication
 from trust_registry.proposals.proposal import (
     Proposal,
@@ -18,6 +19,7 @@ from trust_registry.proposals.proposal import (
     decode_proposal,
     encode_proposal,
 )
+from trust_registry.tree.event_log import EventLog
 
 
 def make(version: int = 2, signers: tuple[str, ...] = ()) -> Proposal:
@@ -51,7 +53,7 @@ def test_a_signature_does_not_change_the_id() -> None:
 
 def test_a_proposal_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
     """A prefix that fits one is enough; none, or several, is refused by name."""
-    store = ProposalStore(tmp_path)
+    store = ProposalStore(tmp_path, EventLog(tmp_path / "events.ndjson", ManualClock(NOW)))
     for version in (2, 3):
         store.put(make(version))
     assert store.find(make(3).id[:8]) == make(3)

@@ -56,7 +56,7 @@ def registry(tmp_path: Path, clock: ManualClock) -> Registry:
 
 @pytest.fixture
 def store(registry: Registry) -> AreaApprovalStore:
-    return AreaApprovalStore(registry.folder.areas)
+    return AreaApprovalStore(registry.folder.areas, registry.events)
 
 
 def approve(registry: Registry, store: AreaApprovalStore, data: bytes, name: str):
