@@ -134,7 +134,7 @@ def rederivation() -> Iterator[Figure]:
         for _ in range(HOLDERS):
             pseudonym = chance.randbytes(32)
             found += [
-                NewEvidence(pseudonym, replace(item, record=chance.randbytes(16).hex())) for item in items()
+                NewEvidence(pseudonym, item._replace(record=chance.randbytes(16).hex())) for item in items()
             ]
         node.add(found)
         node.work()

@@ -67,6 +67,8 @@ class LevelWorker:
         self._sweep: _Sweep | None = None
         self._migrated: bytes | None = b""
         self._kept = 0
+        # how many at the front cannot be derived, by a fault of ours: they must not hold back the later ones
+        self._failed_due = self._failed_lapsed = 0
 
     def wake(self) -> None:
         """There is new evidence. From any thread."""
@@ -93,28 +95,36 @@ class LevelWorker:
             self._metrics.set_level_lag(0)
             return False
         more = self._migrate(moment)
-        for states in (self._store.read_due(SLICE), self._store.read_lapsed(moment.now, SLICE)):
-            self._settle(states, moment)
-            more |= len(states) == SLICE
+        due = self._store.read_due(SLICE, self._failed_due)
+        self._failed_due = self._behind(due, self._failed_due, moment)
+        lapsed = self._store.read_lapsed(moment.now, SLICE, self._failed_lapsed)
+        self._failed_lapsed = self._behind(lapsed, self._failed_lapsed, moment)
+        more |= SLICE in {len(due), len(lapsed)}
         more |= self._sweep_on(moment)
         self._measure(moment)
         return more
 
-    def _settle(self, states: Sequence[HolderState], moment: Moment) -> None:
+    def _behind(self, states: Sequence[HolderState], failed: int, moment: Moment) -> int:
+        """Settles a slice; how many failed ones the next slice passes over. Behind the last slice all are tried again."""
+        failed += self._settle(states, moment)
+        return failed if len(states) == SLICE else 0
+
+    def _settle(self, states: Sequence[HolderState], moment: Moment) -> int:
+        """How many could not be derived. They stay as they are, and are tried again."""
         if not states:
-            return
+            return 0
         try:
             self._levels.settle(states, moment)
         except HealthcodeError:
             raise  # the store: nothing of the slice was applied
         except Exception as fault:  # noqa: BLE001  one holder must not stop all others
             if len(states) > 1:
-                for state in states:
-                    self._settle([state], moment)
-                return
+                return sum(self._settle([state], moment) for state in states)
             self._metrics.count_level_failure()
             if self._budget.take(type(fault).__name__) is not None:
                 self._log.error("level_failed", exc_info=fault)
+            return 1
+        return 0
 
     def _migrate(self, moment: Moment) -> bool:
         if self._migrated is None or self._store.is_upgraded():

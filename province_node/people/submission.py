@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from healthcode.errors import (
@@ -121,7 +121,7 @@ class SubmitUseCase:
         if not isinstance(draft.document, IdentityDocument):  # check_draft has refused it
             raise InternalError("an item without a document passed its checks")
         reference = self._pseudonyms.record_reference(source.name, draft.record)
-        return NewEvidence(self._pseudonyms.pseudonym(draft.document), replace(item, record=reference))
+        return NewEvidence(self._pseudonyms.pseudonym(draft.document), item._replace(record=reference))
 
 
 def _result(added: Added) -> SubmitResult:

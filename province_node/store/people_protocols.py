@@ -82,11 +82,11 @@ class LevelStore(Protocol):
     ) -> Sequence[HolderState]:
         """The holder of each document, in order; a document that is not known is a holder of its own."""
 
-    def read_due(self, limit: int) -> Sequence[HolderState]:
-        """Holders with a due mark, the oldest marks first."""
+    def read_due(self, limit: int, skip: int = 0) -> Sequence[HolderState]:
+        """Holders with a due mark, the oldest marks first, behind the first `skip` of them."""
 
-    def read_lapsed(self, now: int, limit: int) -> Sequence[HolderState]:
-        """Holders whose level changes by itself at `now` or before."""
+    def read_lapsed(self, now: int, limit: int, skip: int = 0) -> Sequence[HolderState]:
+        """Holders whose level changes by itself at `now` or before, the earliest first, behind the first `skip`."""
 
     def read_outdated(
         self, basis: int, level: Level | None, after: int, limit: int

@@ -190,9 +190,9 @@ def test_what_does_not_count_changes_nothing(case: Case, now: int, revision: int
     assume(evidence)
     top = {"revision": 3 + revision}
     for state in set(EvidenceState) - {EvidenceState.ACTIVE, EvidenceState.WITHDRAWN}:
-        waiting = [replace(each, state=state, **top) for each in evidence]
+        waiting = [each._replace(state=state, **top) for each in evidence]
         assert at((rules, evidence + waiting, areas, home), now) == at(case, now)
-    withdrawn = [replace(each, state=EvidenceState.WITHDRAWN, **top) for each in evidence[:1]]
+    withdrawn = [each._replace(state=EvidenceState.WITHDRAWN, **top) for each in evidence[:1]]
     without = [
         each for each in evidence if (each.source, each.record) != (evidence[0].source, evidence[0].record)
     ]

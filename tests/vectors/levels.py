@@ -128,7 +128,7 @@ def _rules() -> Iterator[Case]:
         order = item(K.ORDER, NOW, finding, **ordered, until=NOW + 3 * DAY)
         edges = [(NOW, level, rule), (NOW + 3 * DAY - 1, level, rule), (NOW + 3 * DAY, "GREEN", None)]
         yield Case(rule, [order], edges)
-        late = _lasting(rule, replace(order, until=NOW + 99 * DAY), level)
+        late = _lasting(rule, order._replace(until=NOW + 99 * DAY), level)
         yield replace(late, name=f"{rule}-lasts-no-longer-than-the-rule")
 
 
@@ -151,7 +151,7 @@ def _stays() -> Iterator[Case]:
     yield Case("stay-of-60-minutes", [stay(HIGH, NOW - HOUR, NOW)], [(NOW - 1, "GREEN", None), red])
     short = [stay(HIGH, NOW - n * HOUR, NOW - n * HOUR + 59 * 60) for n in range(1, 49)]
     yield Case("stays-of-59-minutes-48-times", short, [green])
-    joined = replace(short[-1], observed_at=NOW - 60, stay_to=NOW - 60, revision=2)
+    joined = short[-1]._replace(observed_at=NOW - 60, stay_to=NOW - 60, revision=2)
     yield Case("stays-of-59-minutes-joined-by-their-source", [*short, joined], [red])
     goes_on = [stay(HIGH, NOW - 3 * DAY, NOW - n * DAY, revision=4 - n) for n in (2, 0, 1)]
     ends = NOW + 14 * DAY
@@ -192,7 +192,7 @@ def _clearing() -> Iterator[Case]:
     yield Case("a-negative-a-second-too-early", [*too_few, early], after_seven("RED"))
     sixth = nucleic(left + 6 * DAY)
     yield Case("a-negative-too-early-is-not-counted-from", [*too_few, early, sixth], after_seven("GREEN"))
-    antibody = replace(three[2], method=TestMethod.ANTIBODY)
+    antibody = three[2]._replace(method=TestMethod.ANTIBODY)
     yield Case("an-antibody-test-clears-nothing", [*too_few, antibody], after_seven("RED"))
     at_end = nucleic(left)
     yield Case("sampled-in-the-second-of-leaving", [*too_few, at_end], after_seven("RED"))
@@ -205,7 +205,7 @@ def _clearing() -> Iterator[Case]:
     yield Case("after-a-positive-the-count-begins-at-once", [*too_few, reset, *again], after_seven("GREEN"))
     same = nucleic(three[0].observed_at, F.POSITIVE)
     yield Case("positive-and-negative-of-one-second", [lived, *three, same], after_seven("RED"))
-    held = replace(three[2], state=EvidenceState.HELD)
+    held = three[2]._replace(state=EvidenceState.HELD)
     yield Case("a-held-negative-clears-nothing", [*too_few, held], after_seven("RED"))
 
 
@@ -215,13 +215,13 @@ def _revisions() -> Iterator[Case]:
     yellow, red, green = (NOW, "YELLOW", "L-B3-1"), (NOW, "RED", "L-A4-1"), (NOW, "GREEN", None)
     yield Case("higher-revision-replaces", [close, overlap], [red])
     for state in ("HELD", "REJECTED", "EXPIRED", "SUSPENDED"):
-        above = replace(close, state=EvidenceState(state))
+        above = close._replace(state=EvidenceState(state))
         yield Case(f"{state.lower()}-revision-over-an-active-one", [above, overlap], [yellow])
-    withdrawn = replace(overlap, revision=2, state=EvidenceState.WITHDRAWN)
+    withdrawn = overlap._replace(revision=2, state=EvidenceState.WITHDRAWN)
     yield Case("withdrawn", [withdrawn, overlap], [green])
-    yield Case("withdrawn-and-sent-again", [replace(close, revision=3), withdrawn, overlap], [red])
+    yield Case("withdrawn-and-sent-again", [close._replace(revision=3), withdrawn, overlap], [red])
     yield Case("twice-the-same", [overlap, overlap], [yellow])
-    other = replace(close, source="source-2", revision=1)
+    other = close._replace(source="source-2", revision=1)
     yield Case("one-record-id-of-two-sources", [overlap, other], [red])
 
 
@@ -236,14 +236,14 @@ def _ties() -> Iterator[Case]:
     second = item(K.CONTACT, NOW, F.SECOND)
     steps = [(NOW + 7 * DAY - 1, "RED", "L-A4-2"), (NOW + 7 * DAY, "YELLOW", "L-B3-1")]
     yield Case("a-red-lapses-to-yellow", [overlap, second], steps)
-    later = replace(close, record="0", observed_at=NOW - HOUR)
+    later = close._replace(record="0", observed_at=NOW - HOUR)
     yield Case("the-later-start-decides", [close, later], [(NOW, "RED", "L-A4-1")])
-    records = [replace(close, record=record) for record in ("b", "a", "c")]
+    records = [close._replace(record=record) for record in ("b", "a", "c")]
     yield Case("then-the-record", records, [(NOW, "RED", "L-A4-1")])
     coming = item(K.CONTACT, NOW + 300, F.CLOSE)
     steps = [(NOW, "YELLOW", "L-B3-1"), (NOW + 300, "RED", "L-A4-1")]
     yield Case("an-item-a-little-in-the-future", [overlap, coming], steps)
-    ending = replace(second, observed_at=NOW + 300 - 7 * DAY)
+    ending = second._replace(observed_at=NOW + 300 - 7 * DAY)
     steps = [(NOW, "RED", "L-A4-2"), (NOW + 300, "RED", "L-A4-1")]
     yield Case("a-red-that-goes-on-where-another-ends", [ending, coming], steps)
 
@@ -275,14 +275,14 @@ def _time() -> Iterator[Case]:
     yield Case("00-forgets-the-last-item", [test, older], known, home="00")
     yield Case("00-without-evidence", [], [(NOW, "PENDING", None)], home="00")
     yield Case("31-without-evidence", [], [(NOW, "GREEN", None)])
-    held = replace(close, state=EvidenceState.HELD)
+    held = close._replace(state=EvidenceState.HELD)
     yield Case("00-with-held-evidence-alone", [held], [(NOW, "PENDING", None)], home="00")
     after_lapse: list[Expected] = [(NOW, "RED", "L-A4-1"), (NOW + 14 * DAY, "NO_ABNORMALITY", None)]
     yield Case("00-after-a-lapse", [close], after_lapse, home="00")
     order = item(K.ORDER, NOW, F.RED, source=MIGRATED_SOURCE, reason="A2", until=NOW + 5 * DAY)
     stated: list[Expected] = [(NOW, "RED", "migrated"), (NOW + 5 * DAY, "GREEN", None)]
     yield Case("migrated-with-an-end", [order], stated)
-    open_end = replace(order, until=None, finding=F.YELLOW, reason="B3")
+    open_end = order._replace(until=None, finding=F.YELLOW, reason="B3")
     stated = [(NOW + 14 * DAY - 1, "YELLOW", "migrated"), (NOW + 14 * DAY, "GREEN", None)]
     yield Case("migrated-without-an-end", [open_end], stated)
 

@@ -194,7 +194,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         id INTEGER PRIMARY KEY,
         pseudonym BLOB NOT NULL UNIQUE,
         holder INTEGER, -- the holder's first document; NULL: this is the first one
-        is_shared INTEGER NOT NULL DEFAULT 0 -- 1: a record about it has a revision about another document
+        is_shared INTEGER NOT NULL DEFAULT 0 -- a record about it has a revision about another document: the newest such item (older: 1)
     ) STRICT;
     CREATE INDEX document_by_holder ON document (holder) WHERE holder IS NOT NULL;
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import Any
 
 from healthcode.policy.levels.evidence import Evidence, EvidenceKind, EvidenceState, Finding, TestMethod
@@ -53,7 +52,7 @@ def add(store: NodeStore, *items: Evidence, document: bytes = HOLDER, now: int =
 
 
 def withdrawn(item: Evidence) -> Evidence:
-    return replace(item, revision=item.revision + 1, state=EvidenceState.WITHDRAWN)
+    return item._replace(revision=item.revision + 1, state=EvidenceState.WITHDRAWN)
 
 
 def read(store: NodeStore, document: bytes = HOLDER) -> HolderState:

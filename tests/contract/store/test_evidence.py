@@ -48,7 +48,7 @@ def test_the_same_revision_is_recorded_once(store):
     assert add(store, evidence(), now=NOW + 9) == [AddResult.DUPLICATE]
     assert add(store, evidence(finding=Finding.POSITIVE)) == [AddResult.CONFLICT]
     assert add(store, evidence(), document=OTHER) == [AddResult.CONFLICT]
-    assert add(store, replace(evidence(), state=EvidenceState.WITHDRAWN)) == [AddResult.CONFLICT]
+    assert add(store, evidence()._replace(state=EvidenceState.WITHDRAWN)) == [AddResult.CONFLICT]
     assert read(store) == before
 
 
@@ -103,6 +103,19 @@ def test_a_revision_about_another_document_takes_the_record_away(store):
     assert {state.holder for state in store.levels.read_due(9)} == {HOLDER, OTHER}
     assert read(store).evidence == ()
     assert [item.revision for item in read(store, OTHER).evidence] == [2]
+
+
+def test_a_correction_during_a_derivation_is_not_lost(store):
+    """The former holder was due and was read: what was derived with the record is not applied, and the mark stays."""
+    add(store, evidence())
+    update = levelled(store, read(store), Level.YELLOW)
+    add(store, evidence(revision=2), document=OTHER)
+    assert store.levels.apply_levels([update], NOW).done == [False]
+    apply(store, Level.YELLOW)
+    update = levelled(store, read(store), Level.RED)
+    add(store, evidence(revision=3), document=OTHER)
+    assert store.levels.apply_levels([update], NOW).done == [False]
+    assert HOLDER in {state.holder for state in store.levels.read_due(9)}
 
 
 def test_a_held_revision_takes_nothing_away(store):
@@ -160,7 +173,7 @@ def test_what_was_received_in_a_window_is_withdrawn(store):
 def test_a_large_window_goes_in_pieces(store):
     """More than one piece of records, each counted once, also when one record has two revisions in the window."""
     items = [evidence(str(n)) for n in range(1203)]
-    add(store, *items, *(replace(item, revision=2) for item in items[:10]))
+    add(store, *items, *(item._replace(revision=2) for item in items[:10]))
     window = ReceivedBetween(NOW, NOW + 1)
     assert store.evidence.withdraw_received(LAB.name, window, request("w"), NOW + 5).newly == 1203
     assert store.evidence.count_received(LAB.name, ReceivedBetween(NOW, NOW + 9)).newly == 0

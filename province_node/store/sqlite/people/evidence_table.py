@@ -90,5 +90,6 @@ def _add(db: Session, item: NewEvidence, sources: dict[str, int], now: int) -> A
     for each in documents:
         mark_due(db, each, now)
         if len(documents) > 1:
-            db.execute("UPDATE document SET is_shared = 1 WHERE id = ?", (each,))
+            # a holder that loses a record has changed, as one that gets a new one has
+            db.execute("UPDATE document SET is_shared = (SELECT max(id) FROM evidence) WHERE id = ?", (each,))
     return Added(AddResult.ADDED, evidence.state, max(highest, evidence.revision))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ from province_node.store.people_records import CurrentLevel, HolderState, LevelR
 from province_node.store.sqlite.people.evidence_rows import COLUMNS, evidence_of, state_of
 from province_node.store.sqlite.statements import number
 
-__all__ = ["LEVEL_COLUMNS", "is_unchanged", "level_record", "read_holder", "read_unknown"]
+__all__ = ["LEVEL_COLUMNS", "are_unchanged", "level_record", "read_holder", "read_holders", "read_unknown"]
 
 LEVEL_COLUMNS = (
     "sequence, level, stated_at, reason, rule, legal_instrument, until, policy_version, source, record, starts,"
@@ -22,19 +24,32 @@ LEVEL_COLUMNS = (
 _EACH = ", ".join(f"each.{name.strip()}" for name in COLUMNS.split(","))
 _COUNTS = frozenset({"ACTIVE", "WITHDRAWN"})
 
-_NEWEST = "coalesce((SELECT id FROM evidence WHERE document = own.id ORDER BY id DESC LIMIT 1), 0)"
+# the last item that changed the document: its own newest, or a correction that took a record away
+_NEWEST = "max(own.is_shared, coalesce((SELECT id FROM evidence WHERE document = own.id ORDER BY id DESC LIMIT 1), 0))"
 _IS_DUE = "EXISTS (SELECT 1 FROM to_derive WHERE document = own.id)"
 _NOW = "now.sequence, now.level, now.rule, now.until, now.basis, now.next_change"
 _LAST = ", ".join(f"last.{name.strip()}" for name in LEVEL_COLUMNS.split(","))
-# one statement: a re-derivation reads millions of holders
-_HEAD = (
-    f"SELECT own.pseudonym, own.is_shared, {_NEWEST}, {_IS_DUE},"
+# one statement for many: a re-derivation reads millions of holders
+_AMONG = "IN (SELECT value FROM json_each(?))"
+_HEADS = (
+    f"SELECT own.id, own.pseudonym, own.is_shared, {_NEWEST}, {_IS_DUE},"
     " EXISTS (SELECT 1 FROM document WHERE holder = own.id),"
     f" moved_holder.sequence, {_NOW}, {_LAST}"
     " FROM document AS own LEFT JOIN current_level AS now ON now.holder = own.id"
     " LEFT JOIN moved_holder ON moved_holder.holder = own.id"
     " LEFT JOIN level AS last ON last.holder = own.pseudonym"
-    " AND last.sequence = (SELECT max(sequence) FROM level WHERE holder = own.pseudonym) WHERE own.id = ?"
+    " AND last.sequence = (SELECT max(sequence) FROM level WHERE holder = own.pseudonym)"
+    f" WHERE own.id {_AMONG}"
+)
+_MARKS = (
+    "SELECT own.id, 1 + (SELECT count(*) FROM document WHERE holder = own.id),"
+    f" max({_NEWEST}, coalesce((SELECT max({_NEWEST.replace('own.', 'other.')}) FROM document AS other"
+    "  WHERE other.holder = own.id), 0)),"
+    " max(coalesce((SELECT max(sequence) FROM level WHERE holder = own.pseudonym), 0),"
+    "  coalesce(moved_holder.sequence, 0)),"
+    " moved_holder.sequence IS NOT NULL, now.sequence, now.basis, now.next_change"
+    " FROM document AS own LEFT JOIN current_level AS now ON now.holder = own.id"
+    f" LEFT JOIN moved_holder ON moved_holder.holder = own.id WHERE own.id {_AMONG}"
 )
 _OTHERS = (
     f"SELECT own.id, own.is_shared, {_NEWEST}, {_IS_DUE} FROM document AS own"
@@ -60,10 +75,22 @@ def read_holder(
     db: Session, holder: int, names: Mapping[int, str], *, with_evidence: bool = True
 ) -> HolderState:
     """The holder whose first document this is; `names` are of the sources."""
-    head = _read_head(db, holder, names)
+    return read_holders(db, [holder], names, with_evidence=with_evidence)[0]
+
+
+def read_holders(
+    db: Session, holders: Sequence[int], names: Mapping[int, str], *, with_evidence: bool = True
+) -> list[HolderState]:
+    """The holders whose first documents these are, in the same order."""
+    heads = _read_heads(db, holders, names)
+    evidence = _evidence(db, heads.values(), names) if with_evidence else {}
+    return [_state(heads[holder], evidence.get(holder, ())) for holder in holders]
+
+
+def _state(head: _Head, evidence: Sequence[Evidence]) -> HolderState:
     return HolderState(
         holder=head.pseudonym,
-        evidence=_evidence(db, head, names) if with_evidence else (),
+        evidence=evidence,
         current=head.current,
         last=head.last,
         sequence=head.sequence,
@@ -88,27 +115,41 @@ def read_unknown(db: Session, pseudonym: bytes, names: Mapping[int, str]) -> Hol
     )
 
 
-def is_unchanged(db: Session, seen: HolderState) -> bool:
-    """Whether a holder has the same evidence, documents and level as when it was read."""
-    if not seen.documents:
-        is_unknown = db.one("SELECT 1 FROM document WHERE pseudonym = ?", (seen.holder,)) is None
-        newest = number(db, "SELECT coalesce(max(sequence), 0) FROM level WHERE holder = ?", seen.holder)
-        return is_unknown and newest == seen.sequence
-    head = _read_head(db, seen.documents[0][0], {})
-    return (head.documents, head.current, head.sequence, head.is_moved) == (
-        seen.documents,
-        seen.current,
-        seen.sequence,
-        seen.is_moved,
-    )
+def are_unchanged(db: Session, seen: Sequence[HolderState]) -> list[bool]:
+    """For each holder: whether it has the same evidence, documents and level as when it was read."""
+    known = json.dumps([state.documents[0][0] for state in seen if state.documents])
+    marks = {row[0]: tuple(row[1:]) for row in db.all(_MARKS, (known,))}
+    return [
+        marks[state.documents[0][0]] == _mark(state) if state.documents else _is_still_unknown(db, state)
+        for state in seen
+    ]
 
 
-def _read_head(db: Session, holder: int, names: Mapping[int, str]) -> _Head:
-    row = db.one(_HEAD, (holder,))
-    assert row is not None, "a document is never deleted"  # noqa: S101  an invariant
-    pseudonym, is_shared, newest, is_due, has_others, moved = row[:6]
-    current, last = row[6:12], row[12:]
-    documents = ((holder, newest),)
+def _mark(state: HolderState) -> tuple[int | None, ...]:
+    """The columns of `_MARKS`, as they were: a change of the holder changes one of them."""
+    newest = max(newest for _, newest in state.documents)
+    current = state.current
+    now = (None, None, None) if current is None else (current.sequence, current.basis, current.next_change)
+    return (len(state.documents), newest, state.sequence, state.is_moved, *now)
+
+
+def _is_still_unknown(db: Session, seen: HolderState) -> bool:
+    is_unknown = db.one("SELECT 1 FROM document WHERE pseudonym = ?", (seen.holder,)) is None
+    newest = number(db, "SELECT coalesce(max(sequence), 0) FROM level WHERE holder = ?", seen.holder)
+    return is_unknown and newest == seen.sequence
+
+
+def _read_heads(db: Session, holders: Sequence[int], names: Mapping[int, str]) -> dict[int, _Head]:
+    rows = db.all(_HEADS, (json.dumps(holders),))
+    heads = {row[0]: _head(db, row, names) for row in rows}
+    assert len(heads) == len(set(holders)), "a document is never deleted"  # noqa: S101  an invariant
+    return heads
+
+
+def _head(db: Session, row: Row, names: Mapping[int, str]) -> _Head:
+    holder, pseudonym, is_shared, newest, is_due, has_others, moved = row[:7]
+    current, last = row[7:13], row[13:]
+    documents: tuple[tuple[int, int], ...] = ((holder, newest),)
     if has_others:
         others = db.all(_OTHERS, (holder,))
         documents += tuple((each[0], each[2]) for each in others)
@@ -156,13 +197,24 @@ def _current(values: Sequence[Any]) -> CurrentLevel:
     return CurrentLevel(sequence, LEVEL_BY_NUMBER[level], rule, until, basis, next_change)
 
 
-def _evidence(db: Session, head: _Head, names: Mapping[int, str]) -> tuple[Evidence, ...]:
-    """Every revision of the records that are about this holder now."""
-    own = [document for document, newest in head.documents if newest]
-    if head.is_shared:
-        return _shared_evidence(db, own, names)
-    rows = (db.all(f"SELECT {COLUMNS} FROM evidence WHERE document = ?", (each,)) for each in own)
-    return tuple(evidence_of(row, names) for found in rows for row in found)
+def _evidence(
+    db: Session, heads: Iterable[_Head], names: Mapping[int, str]
+) -> Mapping[int, Sequence[Evidence]]:
+    """By holder: every revision of the records that are about it now."""
+    found: dict[int, Sequence[Evidence]] = {}
+    holder_of: dict[int, int] = {}
+    for head in heads:
+        holder = head.documents[0][0]
+        own = [document for document, newest in head.documents if newest]
+        if head.is_shared:
+            found[holder] = _shared_evidence(db, own, names)
+        else:
+            holder_of |= dict.fromkeys(own, holder)
+    items: dict[int, list[Evidence]] = defaultdict(list)
+    rows = db.all(f"SELECT {COLUMNS} FROM evidence WHERE document {_AMONG}", (json.dumps(list(holder_of)),))
+    for row in rows:
+        items[holder_of[row[3]]].append(evidence_of(row, names))
+    return found | {holder: tuple(each) for holder, each in items.items()}
 
 
 def _shared_evidence(db: Session, own: Sequence[int], names: Mapping[int, str]) -> tuple[Evidence, ...]:

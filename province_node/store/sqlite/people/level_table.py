@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from healthcode.storage.sqlite import Database, Session
 from healthcode.wire.claims import NUMBER_BY_LEVEL, Level
@@ -19,9 +20,10 @@ from province_node.store.sqlite.people.document_rows import document_number
 from province_node.store.sqlite.people.evidence_rows import source_names, source_number
 from province_node.store.sqlite.people.holder_rows import (
     LEVEL_COLUMNS,
-    is_unchanged,
+    are_unchanged,
     level_record,
     read_holder,
+    read_holders,
     read_unknown,
 )
 from province_node.store.sqlite.people.level_time import (
@@ -61,20 +63,20 @@ class SqliteLevels:
                 )
             return states
 
-    def read_due(self, limit: int) -> Sequence[HolderState]:
+    def read_due(self, limit: int, skip: int = 0) -> Sequence[HolderState]:
         with self._database.read() as db:
             rows = db.all(
                 "SELECT DISTINCT coalesce(document.holder, document.id) FROM to_derive"
-                " JOIN document ON document.id = to_derive.document ORDER BY to_derive.since LIMIT ?",
-                (limit,),
+                " JOIN document ON document.id = to_derive.document ORDER BY to_derive.since LIMIT ? OFFSET ?",
+                (limit, skip),
             )
             return _read_all(db, (row[0] for row in rows))
 
-    def read_lapsed(self, now: int, limit: int) -> Sequence[HolderState]:
+    def read_lapsed(self, now: int, limit: int, skip: int = 0) -> Sequence[HolderState]:
         with self._database.read() as db:
             rows = db.all(
-                "SELECT holder FROM current_level WHERE next_change <= ? ORDER BY next_change LIMIT ?",
-                (now, limit),
+                "SELECT holder FROM current_level WHERE next_change <= ? ORDER BY next_change LIMIT ? OFFSET ?",
+                (now, limit, skip),
             )
             return _read_all(db, (row[0] for row in rows))
 
@@ -102,15 +104,20 @@ class SqliteLevels:
             return _read_all(db, outdated), rows[-1][0] if len(rows) == limit else None
 
     def apply_levels(self, updates: Sequence[LevelUpdate], now: int) -> Applied:
-        done: list[bool] = []
         revoked = 0
         with self._database.transaction() as db:
             raise_now(db, now)
-            for update in updates:
-                is_same = is_unchanged(db, update.seen)
-                done.append(is_same)
-                if is_same:
-                    revoked += _apply(db, update, now)
+            # of two updates of one holder the first one counts
+            firsts = {update.seen.holder: place for place, update in reversed(list(enumerate(updates)))}
+            unchanged = are_unchanged(db, [update.seen for update in updates])
+            done = [
+                is_same and firsts[update.seen.holder] == place
+                for place, (update, is_same) in enumerate(zip(updates, unchanged, strict=True))
+            ]
+            same = [update for update, is_same in zip(updates, done, strict=True) if is_same]
+            for update in same:
+                revoked += _apply(db, update, now)
+            _confirm(db, [update for update in same if _is_confirmed(update)])
         return Applied(done, revoked)
 
     def waiting(self) -> tuple[int, int | None, int | None]:
@@ -192,8 +199,7 @@ class SqliteLevels:
 
 
 def _read_all(db: Session, holders: Iterable[int]) -> list[HolderState]:
-    names = source_names(db)
-    return [read_holder(db, holder, names) for holder in holders]
+    return read_holders(db, list(holders), source_names(db))
 
 
 def _apply(db: Session, update: LevelUpdate, now: int) -> int:
@@ -202,7 +208,7 @@ def _apply(db: Session, update: LevelUpdate, now: int) -> int:
     holder = seen.documents[0][0] if seen.documents else document_number(db, seen.holder)
     if update.record is not None:
         _append(db, seen.holder, update.record)
-    if update.current is not None:
+    if update.current is not None and not _is_confirmed(update):
         _set_current(db, holder, update.current)
     # a mark that came since is of newer evidence, which `is_unchanged` would have seen
     for document, _ in seen.documents if seen.is_due else ():
@@ -210,6 +216,19 @@ def _apply(db: Session, update: LevelUpdate, now: int) -> int:
     if seen.is_moved:
         db.execute("DELETE FROM moved_holder WHERE holder = ?", (holder,))
     return _revoke_codes(db, holder, now) if update.revokes else 0
+
+
+def _is_confirmed(update: LevelUpdate) -> bool:
+    """Whether other rules came to the same level, as they mostly do."""
+    current, before = update.current, update.seen.current
+    return current is not None and before is not None and replace(before, basis=current.basis) == current
+
+
+def _confirm(db: Session, updates: Sequence[LevelUpdate]) -> None:
+    db.execute_many(
+        "UPDATE current_level SET basis = ? WHERE holder = ?",
+        [(update.current.basis, update.seen.documents[0][0]) for update in updates if update.current],
+    )
 
 
 def _append(db: Session, holder: bytes, record: LevelRecord) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,7 +128,7 @@ def test_an_item_that_states_its_end_ends_then_but_a_stay_does_not() -> None:
     """The earlier of the rule's and the item's end; a stay ends its own time after it was left."""
     order = item(K.ORDER, NOW, F.RED, instrument="No. 1", until=NOW + 60)
     assert derived(order).next_change == NOW + 60
-    assert derived(replace(order, until=NOW + 99 * DAY)).next_change == NOW + 14 * DAY
+    assert derived(order._replace(until=NOW + 99 * DAY)).next_change == NOW + 14 * DAY
     left = stay(HIGH_AREA, NOW - 5 * HOUR, NOW, until=NOW + 60)
     found = derived(left).ground
     assert found is not None
@@ -166,8 +165,8 @@ def test_a_revision_that_does_not_count_changes_nothing(state: EvidenceState) ->
 def test_a_withdrawn_record_gives_no_ground_until_a_higher_revision_does() -> None:
     """Withdrawing is a revision, whenever it arrives."""
     contact = item(K.CONTACT, NOW, F.CLOSE, record="c")
-    withdrawn = replace(contact, revision=2, state=EvidenceState.WITHDRAWN)
-    back = replace(contact, revision=3)
+    withdrawn = contact._replace(revision=2, state=EvidenceState.WITHDRAWN)
+    back = contact._replace(revision=3)
     for order in itertools.permutations([contact, withdrawn]):
         assert derived(*order).level is Level.GREEN
     for three in itertools.permutations([contact, withdrawn, back]):
@@ -282,7 +281,7 @@ def test_a_level_of_before_the_upgrade_goes_on_to_its_end(
     assert found is not None
     assert (found.rule, found.level, found.reason) == (MIGRATED_RULE, Level(finding), expected)
     assert (found.starts, found.ends) == (NOW, NOW + 5 * DAY)
-    assert derived(replace(order, until=None)).next_change == NOW + 14 * DAY
+    assert derived(order._replace(until=None)).next_change == NOW + 14 * DAY
     # a rule of the policy comes before it
     push = item(K.PUSH, NOW - 1, F(finding))
     assert rule_of(derived(order, push)) != MIGRATED_RULE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from healthcode.clock import parse_rfc3339
@@ -74,9 +73,9 @@ def test_what_is_over_or_cleared_or_lacks_something_is_named() -> None:
 def test_what_does_not_count_is_named() -> None:
     """A held item, and a revision that a higher one replaces."""
     push = item(EvidenceKind.PUSH, Finding.RED)
-    held = explain(replace(push, state=EvidenceState.HELD))
+    held = explain(push._replace(state=EvidenceState.HELD))
     assert "is HELD" in held.why_not["L-A1-1"][0]
-    replaced = explain(push, replace(push, revision=2, state=EvidenceState.WITHDRAWN))
+    replaced = explain(push, push._replace(revision=2, state=EvidenceState.WITHDRAWN))
     assert "a higher revision replaces it" in replaced.why_not["L-A1-1"][0]
     assert "is WITHDRAWN" in replaced.why_not["L-A1-1"][1]
 
@@ -85,9 +84,9 @@ def test_a_stay_says_what_its_area_was() -> None:
     """Too short, or at another risk than the rule asks for."""
     stay = item(EvidenceKind.AREA_STAY, area="310115", stay_from=NOW - DAY, stay_to=NOW - DAY + 59 * 60)
     high = AreaRisk(NOW, intervals={"310115": (RiskInterval(RiskLevel.HIGH, 0),)})
-    short = explain(replace(stay, observed_at=NOW - DAY + 59 * 60), areas=high)
+    short = explain(stay._replace(observed_at=NOW - DAY + 59 * 60), areas=high)
     assert "of its 59 minutes fewer than 60 were at a listed risk" in short.why_not["L-A7-1"][0]
-    hour = replace(stay, stay_to=NOW - DAY + HOUR, observed_at=NOW - DAY + HOUR)
+    hour = stay._replace(stay_to=NOW - DAY + HOUR, observed_at=NOW - DAY + HOUR)
     medium = AreaRisk(NOW, intervals={"310115": (RiskInterval(RiskLevel.MEDIUM, 0),)})
     found = explain(hour, areas=medium)
     assert found.derived.level is Level.YELLOW

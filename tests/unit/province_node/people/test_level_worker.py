@@ -150,6 +150,39 @@ def test_one_holder_who_cannot_be_derived_stops_nobody(
     assert persons.numbers.failures >= 1
 
 
+def test_a_slice_of_holders_who_cannot_be_derived_holds_back_no_later_one(
+    persons: Persons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they are due or lapse; and they are tried again, and are derived once the fault is mended."""
+    monkeypatch.setattr(level_worker, "SLICE", 2)
+    bad = [replace(PERSON, number=f"{number:018}") for number in range(5)]
+    derive = holder_levels.derive
+
+    def fails(rules, evidence, *args, **kwargs):
+        if any(item.finding is Finding.SECOND for item in evidence):
+            raise ZeroDivisionError
+        return derive(rules, evidence, *args, **kwargs)
+
+    persons.take(persons.draft("y", document=OTHER, finding=Finding.CONVEYANCE))
+    with monkeypatch.context() as broken:
+        broken.setattr(holder_levels, "derive", fails)
+        persons.submit(
+            *(persons.draft(str(n), document=each, finding=Finding.SECOND) for n, each in enumerate(bad))
+        )
+        persons.submit(persons.draft("b", document=OTHER))
+        persons.work()
+        assert persons.last(OTHER).level is RED
+        failures = persons.numbers.failures
+        persons.work()
+        assert persons.numbers.failures >= failures + len(bad)
+    persons.work()
+    assert {persons.last(each).level for each in bad} == {RED}
+    monkeypatch.setattr(holder_levels, "derive", fails)
+    persons.world.clock.at += 30 * DAY
+    persons.work()
+    assert persons.last(OTHER).level is GREEN
+
+
 def test_the_lag_is_the_oldest_that_waits(persons: Persons, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of evidence since it came, of a lapse since it was due; 0 when nothing waits."""
     persons.take(persons.draft())
