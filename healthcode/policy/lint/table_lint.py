@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from healthcode.policy.book import Policy
 from healthcode.policy.decide import Facts
@@ -14,8 +14,9 @@ from healthcode.policy.tier import TrustTier
 from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType, RiskLevel
 from healthcode.wire.claims import Level
 
-__all__ = ["every_fact", "lint_checks", "lint_places"]
+__all__ = ["distinct_facts", "every_fact", "lint_checks", "lint_places"]
 
+_Word = TypeVar("_Word")
 PASSING = frozenset({Decision.PASS, Decision.CHECK_NOT_REQUIRED})
 
 
@@ -24,6 +25,29 @@ def every_fact() -> Iterator[Facts]:
     levels, areas = (None, *Level), (None, *RiskLevel)
     for row in product(Outcome, levels, TrustTier, PlaceType, areas, PersonCategory):
         yield Facts(*row)
+
+
+def distinct_facts(policy: Policy) -> Iterator[Facts]:
+    """The facts that stand for all others: what no rule of `policy` tells apart is there once."""
+    rules = policy.rules
+    tiers = _told_apart(TrustTier, [rule.tiers for rule in rules])
+    # a refusal at a hospital is looked for by its name
+    places = _told_apart(PlaceType, [frozenset({PlaceType.HOSPITAL}), *(rule.places for rule in rules)])
+    areas = _told_apart(
+        RiskLevel, [rule.areas for rule in rules]
+    )  # None decides as the policy's default area
+    categories = _told_apart(PersonCategory, [rule.categories for rule in rules])
+    for row in product(Outcome, (None, *Level), tiers, places, areas, categories):
+        yield Facts(*row)
+
+
+def _told_apart(words: Iterable[_Word], conditions: Iterable[Collection[_Word] | None]) -> list[_Word]:
+    """The first word of each kind: two words are of one kind if each condition names both or neither."""
+    known = [condition for condition in conditions if condition is not None]
+    kinds: dict[tuple[bool, ...], _Word] = {}
+    for word in words:
+        kinds.setdefault(tuple(word in condition for condition in known), word)
+    return list(kinds.values())
 
 
 @dataclass
@@ -42,7 +66,7 @@ def lint_places(
 ) -> Iterator[Problem]:
     """The problems of `places`; `rules` is its JSON. A refusal at a hospital has the severity `hospital`."""
     found = _Found()
-    for facts in every_fact():
+    for facts in distinct_facts(policy):
         _look(policy, facts, found)
     for rule in rules:
         name = rule["id"]
