@@ -273,6 +273,7 @@ class IssueUseCase:
                 presentation=code.order.presentation,
                 sequence=sequences.get(position, 0),  # without one, another call has recorded the item
                 tag_day=code.tag_day,
+                is_derived=code.derived is not None,
             )
             for position, code in signed.items()
         }

@@ -134,13 +134,17 @@ ItemFacts = CodeFacts | RefusalFacts
 
 @dataclass(frozen=True, slots=True)
 class NewCode:
-    """A code to be recorded. `sequence`: of the level under which it was issued; `tag_day`: when its tag was drawn."""
+    """A code to be recorded. `sequence`: of the level under which it was issued; `tag_day`: when its tag was drawn.
+
+    `is_derived`: the level follows from evidence, so that evidence which is not judged yet stands in its way.
+    """
 
     facts: CodeFacts
     holder: bytes
     presentation: Presentation
     sequence: int
     tag_day: int
+    is_derived: bool = False
 
 
 class NotRecorded(StrEnum):

@@ -155,7 +155,21 @@ class _Obstacles:
             " document JOIN document AS first ON first.id = document.holder WHERE document.pseudonym = ?1), ?1)",
             code.holder,
         )
-        return None if sequence == code.sequence else NotRecorded.LEVEL_MOVED
+        # acknowledged evidence whose level is not derived yet would make this one a level of before
+        if sequence != code.sequence or (code.is_derived and _is_due(self._db, code.holder)):
+            return NotRecorded.LEVEL_MOVED
+        return None
+
+
+def _is_due(db: Session, document: bytes) -> bool:
+    """Whether the holder of a document, whichever of them, is to be derived."""
+    row = db.one(
+        "SELECT 1 FROM document AS asked JOIN document AS own ON own.id = coalesce(asked.holder, asked.id)"
+        " OR own.holder = coalesce(asked.holder, asked.id) JOIN to_derive ON to_derive.document = own.id"
+        " WHERE asked.pseudonym = ?",
+        (document,),
+    )
+    return row is not None
 
 
 def _why_stopped(db: Session) -> str | None:

@@ -14,6 +14,7 @@ from healthcode.wire.claims import CodeClaims, Level
 from healthcode.wire.code import decode_code
 from province_node.codes.code_maker import IssuedCode
 from province_node.codes.revoke import RevokeUseCase
+from province_node.people.holder_levels import HolderLevels
 from province_node.store.records import IssuedUnder, LevelStatement, RevocationReason
 from tests.unit.province_node.people.persons import DAY, HOUR, NO_CONTACTS, PERSON, Persons
 from tests.unit.province_node.queries.questions import answered
@@ -74,6 +75,26 @@ def test_a_changed_level_revokes_the_codes_that_are_out(persons: Persons) -> Non
         1,
     )
     assert answered(persons.world, other.text).answer.status is CodeStatus.ACTIVE
+
+
+def test_evidence_that_is_acknowledged_while_a_code_is_signed_is_in_it(
+    persons: Persons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look-up of the level and the record of the code: the code is made again."""
+    find = HolderLevels.find
+    drafts = [persons.draft()]
+
+    def found_then_submitted(levels: HolderLevels, documents: Any) -> Any:
+        found = find(levels, documents)
+        while drafts:
+            persons.submit(drafts.pop())
+        return found
+
+    monkeypatch.setattr(HolderLevels, "find", found_then_submitted)
+    code = issue(persons)
+    assert drafts == []
+    assert claims(persons, code).level is Level.RED
+    assert answered(persons.world, code.text).answer.status is CodeStatus.ACTIVE
 
 
 def test_an_answer_never_gives_the_level_of_before(persons: Persons) -> None:
