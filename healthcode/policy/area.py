@@ -5,6 +5,7 @@ Only exact codes count: the risk of a district is not that of its city.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -135,21 +136,25 @@ def encode_areas(areas: AreaRisk) -> bytes:
 
 
 def undeclared_past(areas: AreaRisk, published: AreaRisk) -> tuple[tuple[str, RiskInterval], ...]:
-    """(area, interval) of each interval that is not in `published` and begins more than a day before `as_of`
+    """(area, interval) of each interval that adds risk more than a day before `as_of` to what is `published`
     without saying so: it has no `retroactive`, or no instrument.
     """  # noqa: D205  one sentence
     earliest = (areas.as_of or 0) - DECLARED_PAST_SECONDS
     found = []
     for code, history in areas.intervals.items():
-        known = {(each.risk, each.starts) for each in published.history(code)}
-        found += [
-            (code, each)
-            for each in history
-            if each.starts < earliest
-            and not (each.retroactive and each.instrument)
-            and (each.risk, each.starts) not in known
-        ]
+        known = {(each.risk, each.starts): _end(each) for each in published.history(code)}
+        for each in history:
+            if each.retroactive and each.instrument.strip():
+                continue
+            # an end that is moved on adds risk from the end before
+            adds_from = known.get((each.risk, each.starts), each.starts)
+            if adds_from < min(earliest, _end(each)):
+                found.append((code, each))
     return tuple(found)
+
+
+def _end(interval: RiskInterval) -> float:
+    return math.inf if interval.ends is None else interval.ends
 
 
 def _check_codes(areas: Mapping[str, object]) -> None:

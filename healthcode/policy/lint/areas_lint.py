@@ -77,8 +77,9 @@ def _lint_past(code: str, interval: RiskInterval) -> Problem:
     # a risk that begins in the past colours people for where they have been: it is said aloud, and why
     return Problem(
         f"areas.{code}",
-        f"{code} is {interval.risk} from {rfc3339(interval.starts)}, more than 24 hours before as_of: correct `from`, "
-        "or set `retroactive` to true and name the `instrument`",
+        f"{code} is {interval.risk} from {rfc3339(interval.starts)}, and the published file does not have all that "
+        "is more than 24 hours before as_of: correct `from` or `until`, or set `retroactive` to true and name the "
+        "`instrument`",
     )
 
 

@@ -70,6 +70,25 @@ def test_a_risk_that_begins_in_the_past_says_so() -> None:
     assert problems(written({"310115": [interval("HIGH", OLD)]}, 2), before=written({"310115": "HIGH"}))
 
 
+def test_a_past_that_an_end_moved_on_adds_says_so() -> None:
+    """From the published `until` on; an end that is moved back, or on from the last 24 hours, adds none."""
+    ended, late = "2026-11-12T00:00:00Z", "2026-11-20T12:00:00Z"
+    for before, after, count in (
+        (ended, late, 1),
+        (ended, None, 1),
+        (late, ended, 0),
+        (late, None, 0),
+        (None, ended, 0),
+    ):
+        old, new = (
+            written({"310115": [interval("HIGH", OLD) | ({"until": until} if until else {})]}, 2)
+            for until in (before, after)
+        )
+        assert len(problems(new, old)) == count, (before, after)
+    blank = interval("HIGH", OLD, retroactive=True, instrument="  ")
+    assert len(problems(written({"310115": [blank]}, 2))) == 1
+
+
 def test_intervals_end_after_they_begin_and_do_not_overlap() -> None:
     """An interval of no length is refused; an overlap is shown."""
     start, end = "2026-11-21T01:00:00Z", "2026-11-21T02:00:00Z"
