@@ -197,6 +197,17 @@ def test_old_evidence_is_forgotten(store):
     assert store.evidence.prune_evidence(NOW + 99 * day, kept) == 3
 
 
+def test_a_correction_is_not_forgotten_before_what_it_corrected(store):
+    """A revision that moved the fact into the past, or withdrew it, never gives way to the one before it."""
+    day, kept = 86_400, {EvidenceKind.TEST: 30 * 86_400}
+    add(store, evidence(revision=2, observed_at=NOW - 29 * day, state=EvidenceState.WITHDRAWN))
+    add(store, evidence(revision=1, observed_at=NOW + 20 * day), now=NOW + 20 * day)
+    assert store.evidence.prune_evidence(NOW + 31 * day, kept) == 0
+    assert [item.revision for item in read(store).evidence] == [2, 1]
+    assert store.evidence.prune_evidence(NOW + 51 * day, kept) == 1
+    assert store.evidence.prune_evidence(NOW + 51 * day, kept) == 1
+
+
 def test_a_store_opened_anew_has_all(store, open_again):
     """Evidence, due marks, levels and sources, in a store opened beside one that is never closed."""
     add(store, evidence())

@@ -18,6 +18,11 @@ _NAMED = (
     " ON level.holder IN (own.pseudonym, first.pseudonym) AND level.source = evidence.source"
     " AND level.record = evidence.record WHERE own.id = evidence.document)"
 )
+# the correction stays as long as what it corrected, which would else count again
+_CORRECTS = (
+    "EXISTS (SELECT 1 FROM evidence AS lower WHERE lower.source = evidence.source"
+    " AND lower.record = evidence.record AND lower.revision < evidence.revision)"
+)
 
 
 def prune_evidence(database: Database, now: int, kept_seconds: Mapping[EvidenceKind, int]) -> int:
@@ -31,7 +36,7 @@ def prune_evidence(database: Database, now: int, kept_seconds: Mapping[EvidenceK
     while True:
         with database.read() as db:
             rows = db.all(
-                f"SELECT id, kind, observed_at, {_NAMED} FROM evidence WHERE id > ? AND known_at < ?"
+                f"SELECT id, kind, observed_at, {_NAMED} OR {_CORRECTS} FROM evidence WHERE id > ? AND known_at < ?"
                 " ORDER BY id LIMIT ?",
                 (behind, latest, _ROWS),
             )
