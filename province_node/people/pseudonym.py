@@ -16,10 +16,12 @@ __all__ = ["PseudonymKey"]
 class PseudonymKey:
     """Derives 32-byte pseudonyms of holders, references of records, and digests of requests."""
 
-    __slots__ = ("_secret",)
+    __slots__ = ("_secret", "_started")
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        # keyed once: `hmac.digest` would release the interpreter's lock, and wait for it, for each item
+        self._started = {use: self._start(use) for use in (b"holder", b"record")}
 
     def pseudonym(self, document: IdentityDocument) -> bytes:
         """HMAC-SHA-256 of document type and number."""
@@ -33,5 +35,10 @@ class PseudonymKey:
         """A digest of a request's content; keyed, since a plain hash of a document number hides nothing."""
         return self._mac(b"request/" + method.encode(), content)
 
+    def _start(self, use: bytes) -> hmac.HMAC:
+        return hmac.new(self._secret, b"healthcode/1/" + use + b"\x00", hashlib.sha256)
+
     def _mac(self, use: bytes, content: bytes) -> bytes:
-        return hmac.digest(self._secret, b"healthcode/1/" + use + b"\x00" + content, hashlib.sha256)
+        mac = self._started[use].copy() if use in self._started else self._start(use)
+        mac.update(content)
+        return mac.digest()

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from healthcode.storage.sqlite import Session
+from healthcode.storage.sqlite import Row, Session
 from province_node.store.records import Revocation, RevocationReason
 
-__all__ = ["HOLDER_OF_CODE", "find_killed_kids", "first_series", "number", "revoke_all"]
+__all__ = [
+    "HOLDER_OF_CODE",
+    "find_among",
+    "find_killed_kids",
+    "first_series",
+    "insert_all",
+    "number",
+    "revoke_all",
+]
+
+_PIECE = 250
+"""Rows or keys of one statement, which has at most 32,766 values."""
 
 HOLDER_OF_CODE = (
     "coalesce((SELECT first.pseudonym FROM document JOIN document AS first ON first.id = document.holder"
@@ -42,3 +54,24 @@ def revoke_all(db: Session, codes: Iterable[Revocation], reason: RevocationReaso
         " SELECT value ->> 0, value ->> 1, ?, ?, ? FROM json_each(?)",
         (reason.value, who, now, json.dumps([(code.day, code.index) for code in codes])),
     )
+
+
+def insert_all(db: Session, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Inserts rows of one width; `sql` is all before VALUES. Blobs cannot go through JSON as in `revoke_all`."""
+    for begin in range(0, len(rows), _PIECE):
+        piece = rows[begin : begin + _PIECE]
+        places = ", ".join([f"({_places(len(piece[0]))})"] * len(piece))
+        db.execute(f"{sql} VALUES {places}", [value for row in piece for value in row])
+
+
+def find_among(db: Session, sql: str, keys: Sequence[Any], *before: Any) -> list[Row]:
+    """The rows of a query that ends with `IN` and gets `keys`; `before` are its values before them."""
+    found: list[Row] = []
+    for begin in range(0, len(keys), _PIECE):
+        piece = keys[begin : begin + _PIECE]
+        found += db.all(f"{sql} ({_places(len(piece))})", (*before, *piece))
+    return found
+
+
+def _places(count: int) -> str:
+    return ", ".join("?" * count)

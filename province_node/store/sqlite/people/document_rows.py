@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from healthcode.errors import PreconditionError
 from healthcode.storage.sqlite import Database, Session
 from province_node.store.sqlite.people.evidence_rows import mark_due
 from province_node.store.sqlite.people.level_time import raise_now
-from province_node.store.sqlite.statements import number
+from province_node.store.sqlite.statements import find_among, insert_all, number
 
-__all__ = ["SqliteDocuments", "document_number", "documents_of", "first_document", "highest_sequence"]
+__all__ = [
+    "SqliteDocuments",
+    "document_number",
+    "document_numbers",
+    "documents_of",
+    "first_document",
+    "highest_sequence",
+]
 
 
 def document_number(db: Session, pseudonym: bytes) -> int:
@@ -20,6 +27,16 @@ def document_number(db: Session, pseudonym: bytes) -> int:
         return int(row[0])
     db.execute("INSERT INTO document (pseudonym) VALUES (?)", (pseudonym,))
     return number(db, "SELECT last_insert_rowid()")
+
+
+def document_numbers(db: Session, pseudonyms: Iterable[bytes]) -> dict[bytes, int]:
+    """The rows of documents; new ones are holders of their own."""
+    each = list(dict.fromkeys(pseudonyms))
+    find = "SELECT pseudonym, id FROM document WHERE pseudonym IN"
+    found = {row[0]: row[1] for row in find_among(db, find, each)}
+    new = [pseudonym for pseudonym in each if pseudonym not in found]
+    insert_all(db, "INSERT INTO document (pseudonym)", [(pseudonym,) for pseudonym in new])
+    return found | {row[0]: row[1] for row in find_among(db, find, new)}
 
 
 def first_document(db: Session, document: int) -> int:
@@ -92,4 +109,4 @@ class SqliteDocuments:
 def _move(db: Session, holder: int, sequence: int, now: int) -> None:
     """The holder gets a new level above `sequence` when it is derived next."""
     db.execute("INSERT OR REPLACE INTO moved_holder VALUES (?, ?)", (holder, sequence))
-    mark_due(db, holder, now)
+    mark_due(db, [holder], now)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from healthcode.errors import NotFoundError, Reason
 from healthcode.policy.levels.evidence import Evidence, EvidenceKind, EvidenceState, Finding, TestMethod
 from healthcode.storage.sqlite import Row, Session
+from province_node.store.sqlite.statements import insert_all
 
 __all__ = [
     "COLUMNS",
@@ -75,7 +76,7 @@ COLUMNS = (
     "source, record, revision, document, kind, finding, method, observed_at, from_at, area, until, extra,"
     " known_at, state"
 )
-_INSERT = f"INSERT INTO evidence ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = f"INSERT INTO evidence ({COLUMNS})"
 
 
 def row_of(evidence: Evidence, source: int, document: int) -> tuple[Any, ...]:
@@ -120,13 +121,14 @@ def evidence_of(row: Row, names: Mapping[int, str]) -> Evidence:
     )
 
 
-def insert_evidence(db: Session, columns: Sequence[Any], known_at: int, state: EvidenceState) -> None:
-    db.execute(_INSERT, (*columns, known_at, _STATE_NUMBERS[state]))
+def insert_evidence(db: Session, items: Sequence[tuple[Sequence[Any], EvidenceState]], known_at: int) -> None:
+    """Items as the columns of `row_of`, and their states."""
+    insert_all(db, _INSERT, [(*columns, known_at, _STATE_NUMBERS[state]) for columns, state in items])
 
 
-def mark_due(db: Session, document: int, now: int) -> None:
-    """The level of the document's holder is to be derived. An older mark stays."""
-    db.execute("INSERT OR IGNORE INTO to_derive VALUES (?, ?)", (document, now))
+def mark_due(db: Session, documents: Iterable[int], now: int) -> None:
+    """The levels of the documents' holders are to be derived. An older mark stays."""
+    insert_all(db, "INSERT OR IGNORE INTO to_derive", [(each, now) for each in documents])
 
 
 def state_of(row: Row) -> EvidenceState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from healthcode.policy.levels.evidence import EvidenceKind, EvidenceState
@@ -14,7 +15,7 @@ from province_node.store.people_records import (
     Withdrawn,
 )
 from province_node.store.records import Request
-from province_node.store.sqlite.people.document_rows import document_number
+from province_node.store.sqlite.people.document_rows import document_number, document_numbers
 from province_node.store.sqlite.people.evidence_rows import (
     COLUMNS,
     insert_evidence,
@@ -26,7 +27,7 @@ from province_node.store.sqlite.people.evidence_rows import (
 from province_node.store.sqlite.people.level_time import raise_now
 from province_node.store.sqlite.people.old_evidence import prune_evidence
 from province_node.store.sqlite.people.withdrawing import SqliteWithdrawing
-from province_node.store.sqlite.statements import number
+from province_node.store.sqlite.statements import find_among, number
 
 __all__ = ["SqliteEvidence"]
 
@@ -41,8 +42,18 @@ class SqliteEvidence:
     def add_evidence(self, items: Sequence[NewEvidence], now: int) -> Sequence[Added]:
         with self._database.transaction() as db:
             known_at = raise_now(db, now)
-            sources: dict[str, int] = {}
-            return [_add(db, item, sources, known_at) for item in items]
+            sources = {
+                name: source_number(db, name)
+                for name in dict.fromkeys(item.evidence.source for item in items)
+            }
+            known = _known_records(db, items, sources)
+            _add_new(db, [item for item in items if _record(item) not in known], sources, known_at)
+            return [
+                _add(db, item, sources, known_at)
+                if _record(item) in known
+                else Added(AddResult.ADDED, item.evidence.state, item.evidence.revision)
+                for item in items
+            ]
 
     def find_withdrawn(self, request: Request, now: int) -> Withdrawn | None:
         return self._withdrawing.find(request, now)
@@ -69,14 +80,39 @@ class SqliteEvidence:
             return number(db, "SELECT count(*) FROM evidence")
 
 
-def _add(db: Session, item: NewEvidence, sources: dict[str, int], now: int) -> Added:
+def _record(item: NewEvidence) -> tuple[str, str]:
+    return item.evidence.source, item.evidence.record
+
+
+def _known_records(
+    db: Session, items: Sequence[NewEvidence], sources: Mapping[str, int]
+) -> set[tuple[str, str]]:
+    """The records of which there is a revision, or of which several items are: these are added one by one."""
+    counts = Counter(map(_record, items))
+    known = {record for record, count in counts.items() if count > 1}
+    for source, row in sources.items():
+        references = [bytes.fromhex(record) for name, record in counts if name == source]
+        found = find_among(db, "SELECT record FROM evidence WHERE source = ? AND record IN", references, row)
+        known |= {(source, each[0].hex()) for each in found}
+    return known
+
+
+def _add_new(db: Session, items: Sequence[NewEvidence], sources: Mapping[str, int], now: int) -> None:
+    """Adds the first items of their records: few statements for all, since most items are such."""
+    documents = document_numbers(db, [item.document for item in items])
+    rows = [
+        (row_of(item.evidence, sources[item.evidence.source], documents[item.document]), item.evidence.state)
+        for item in items
+    ]
+    insert_evidence(db, rows, now)
+    mark_due(db, documents.values(), now)
+
+
+def _add(db: Session, item: NewEvidence, sources: Mapping[str, int], now: int) -> Added:
     evidence = item.evidence
-    source = sources.get(evidence.source)
-    if source is None:
-        source = sources[evidence.source] = source_number(db, evidence.source)
+    source = sources[evidence.source]
     document = document_number(db, item.document)
     columns = row_of(evidence, source, document)
-    # mostly there is none: one look-up in the index
     revisions = db.all(f"SELECT {COLUMNS} FROM evidence WHERE source = ? AND record = ?", columns[:2])
     highest = max((row[2] for row in revisions), default=evidence.revision)
     for row in revisions:
@@ -85,10 +121,10 @@ def _add(db: Session, item: NewEvidence, sources: dict[str, int], now: int) -> A
             withdraws = evidence.state is EvidenceState.WITHDRAWN
             same = tuple(row)[:12] == columns and (state is EvidenceState.WITHDRAWN) == withdraws
             return Added(AddResult.DUPLICATE if same else AddResult.CONFLICT, state, highest)
-    insert_evidence(db, columns, now, evidence.state)
+    insert_evidence(db, [(columns, evidence.state)], now)
     documents = {document, *(row[3] for row in revisions)}
+    mark_due(db, documents, now)
     for each in documents:
-        mark_due(db, each, now)
         if len(documents) > 1:
             # a holder that loses a record has changed, as one that gets a new one has
             db.execute("UPDATE document SET is_shared = (SELECT max(id) FROM evidence) WHERE id = ?", (each,))

@@ -171,8 +171,8 @@ def _withdraw(db: Session, source: int, records: Iterable[bytes], now: int) -> W
         else:
             newly += 1
             columns = [*row[:2], row[2] + 1, *row[3:12]]
-            insert_evidence(db, columns, now, EvidenceState.WITHDRAWN)
-            mark_due(db, row[3], now)
+            insert_evidence(db, [(columns, EvidenceState.WITHDRAWN)], now)
+            mark_due(db, [row[3]], now)
     return Withdrawn(newly, already, unknown)
 
 
