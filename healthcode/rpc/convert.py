@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.unknown_fields import UnknownFieldSet
 
+from healthcode.errors import InvalidInputError
 from healthcode.policy.tier import TrustTier
 from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType
 from healthcode.v1 import verdict_pb2
@@ -29,6 +32,7 @@ __all__ = [
     "enum_word",
     "epoch",
     "place_word",
+    "refuse_unknown_fields",
     "timestamp",
 ]
 
@@ -85,6 +89,24 @@ def _prefix(proto: EnumTypeWrapper) -> str:
 def timestamp(seconds: int | None) -> Timestamp | None:
     """Epoch seconds as a Timestamp."""
     return None if seconds is None else Timestamp(seconds=seconds)
+
+
+def refuse_unknown_fields(message: Message, where: str = "request") -> None:
+    """Raises InvalidInputError if any field of a message cannot be read.
+
+    For requests that select what is revoked or withdrawn: a condition that is passed over selects more.
+    """
+    unknown = UnknownFieldSet(message)
+    if len(unknown):
+        raise InvalidInputError(
+            f"{where} has a field that cannot be read here (number {unknown[0].field_number}). A condition that is not read would "
+            "select more, so nothing was done: use a client of the same release",
+            fields={where: "only fields of this release"},
+        )
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in value if field.is_repeated else (value,):
+                refuse_unknown_fields(each, field.name)
 
 
 def epoch(message: Any, field: str) -> int | None:

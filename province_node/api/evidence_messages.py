@@ -7,7 +7,7 @@ from typing import Any
 from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.identity.document import IdentityDocument, decode_document
 from healthcode.policy.levels.evidence import EvidenceKind, Finding, TestMethod
-from healthcode.rpc.convert import enum_member, enum_number, epoch, timestamp
+from healthcode.rpc.convert import enum_member, enum_number, epoch, refuse_unknown_fields, timestamp
 from healthcode.v1 import province_issuer_pb2 as pb
 from healthcode.v1 import verdict_pb2
 from province_node.people.evidence_checks import EvidenceDraft
@@ -84,6 +84,7 @@ def encode_submitted(result: SubmitResult) -> pb.SubmitEvidenceResponse:
 
 def decode_evidence_selection(request: pb.WithdrawEvidenceRequest) -> EvidenceSelection:
     """Which evidence to withdraw. Raises InvalidInputError, which names the field."""
+    refuse_unknown_fields(request)
     which = request.WhichOneof("selection")
     if which == "records":
         return list(request.records.records)

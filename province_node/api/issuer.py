@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, InvalidInputError, Reason
 from healthcode.rpc.call import CallInfo
-from healthcode.rpc.convert import enum_number, timestamp
+from healthcode.rpc.convert import enum_number, refuse_unknown_fields, timestamp
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from province_node.api.issuer_messages import (
     decode_order,
@@ -106,6 +106,7 @@ class ProvinceIssuerServicer:
     async def RevokeCodes(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.RevokeCodesRequest, call: CallInfo
     ) -> province_issuer_pb2.RevokeCodesResponse:
+        refuse_unknown_fields(request)  # a count_only that is not read would revoke
         reason = decode_reason(request.reason)
         codes = list(request.codes)
         if request.count_only:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from healthcode.errors import HealthcodeError, InvalidInputError
 from healthcode.identity.document import decode_document
 from healthcode.policy.words import LevelReason
-from healthcode.rpc.convert import enum_member, enum_number, epoch, timestamp
+from healthcode.rpc.convert import enum_member, enum_number, epoch, refuse_unknown_fields, timestamp
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from healthcode.wire.claims import Level, Presentation
 from province_node.codes.code_maker import IssuedCode
@@ -106,6 +106,7 @@ def decode_selection(
     request: province_issuer_pb2.RevokeMatchingRequest, pseudonym_key: PseudonymKey
 ) -> Selection:
     """Which codes to revoke. Raises InvalidInputError, which names the field."""
+    refuse_unknown_fields(request)
     which = request.WhichOneof("selection")
     if which == "holders":
         documents = request.holders.documents

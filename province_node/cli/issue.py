@@ -24,7 +24,7 @@ from province_node.cli.connection import back_end, name_of
 from province_node.cli.holder_rows import DERIVED, MAX_VALIDITY_SECONDS, IssueDefaults, make_item
 from province_node.cli.issue_batch import Batch, issue_batch
 from province_node.cli.issue_run import check_out
-from province_node.cli.option import dir_option
+from province_node.cli.option import dir_option, refuse_empty
 from province_node.cli.text_file import TextFile, encoding_option
 from province_node.codes.qr import check_picture, qr_size, qr_terminal, write_qr
 from province_node.settings import NodeSettings, load_node_settings
@@ -103,7 +103,10 @@ _TIMEOUT_SECONDS = 60.0
 )
 @click.option("--shown-by-relative", is_flag=True, help="A relative shows the code for the holder.")
 @click.option(
-    "--replacing", metavar="KID", default="", help="Issue only to holders of a code signed by this key."
+    "--replacing",
+    metavar="KID",
+    callback=refuse_empty,
+    help="Issue only to holders of a code signed by this key.",
 )
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Draw the code (one holder).")
 @click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Draw the code (one holder).")

@@ -17,7 +17,15 @@ from province_node.authority.authority import AUTHORITY_FILE
 from province_node.keys.setup import lacks_credential
 from province_node.settings import CONFIGURATION_FILE, NodeSettings
 
-__all__ = ["ask_passphrase", "confirm", "dir_option", "passphrase_of", "passphrase_option", "yes_option"]
+__all__ = [
+    "ask_passphrase",
+    "confirm",
+    "dir_option",
+    "passphrase_of",
+    "passphrase_option",
+    "refuse_empty",
+    "yes_option",
+]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -50,6 +58,13 @@ def yes_option(function: _Function) -> _Function:
     return click.option(
         "--yes", is_flag=True, help="Do not ask for confirmation; for scripts and rehearsals."
     )(function)
+
+
+def refuse_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
+    """The callback of an option that narrows a selection: an empty variable of a script would select more."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty: say which, or leave the option out")
+    return value or ""
 
 
 def ask_passphrase(file: Path | None, label: str, *, new: bool = False) -> bytes:

@@ -18,7 +18,7 @@ from healthcode.v1 import province_issuer_pb2
 from province_node.cli.code_rows import code_texts
 from province_node.cli.holder_rows import IssueDefaults, read_holders
 from province_node.cli.node_records import wait_for_publication
-from province_node.cli.option import confirm, dir_option, yes_option
+from province_node.cli.option import confirm, dir_option, refuse_empty, yes_option
 from province_node.cli.revoke_send import Count, Request, send_all
 from province_node.cli.text_file import TextFile, encoding_option
 from province_node.codes.revoke import MAX_HOLDERS, MAX_REVOCATIONS
@@ -47,13 +47,13 @@ __all__ = ["revoke"]
 @click.argument("code", metavar="[CODE|IMAGE|-]", required=False)
 @click.option("--holders", type=click.File("rb"), help="Holders as NDJSON or CSV; - reads standard input.")
 @encoding_option
-@click.option("--rule", default="", help="Codes whose level has this level rule.")
+@click.option("--rule", callback=refuse_empty, help="Codes whose level has this level rule.")
 @click.option(
     "--level-reason",
     type=click.Choice([*LevelReason], case_sensitive=False),
     help="Codes whose level has this reason.",
 )
-@click.option("--issued-by", default="", metavar="URI", help="Codes issued to this back end.")
+@click.option("--issued-by", callback=refuse_empty, metavar="URI", help="Codes issued to this back end.")
 @click.option("--from", "begin", metavar="RFC3339", help="Codes signed at or after this time.")
 @click.option("--until", "end", metavar="RFC3339", help="Codes signed before this time.")
 @click.option("--reason", type=click.Choice([*RevocationReason], case_sensitive=False), required=True)

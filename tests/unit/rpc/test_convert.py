@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from healthcode.errors import InvalidInputError
+from healthcode.policy.levels.evidence import EvidenceKind, Finding, TestMethod
 from healthcode.policy.tier import TrustTier
-from healthcode.policy.words import Decision, Outcome, PersonCategory, PlaceType
+from healthcode.policy.words import Decision, LevelReason, Outcome, PersonCategory, PlaceType
 from healthcode.rpc.convert import (
     category_word,
     decode_verdict,
@@ -19,9 +21,10 @@ from healthcode.rpc.convert import (
     enum_word,
     epoch,
     place_word,
+    refuse_unknown_fields,
     timestamp,
 )
-from healthcode.v1 import province_node_pb2, verdict_pb2
+from healthcode.v1 import province_issuer_pb2, province_node_pb2, verdict_pb2
 from healthcode.verification.verdict import Verdict
 from healthcode.wire.answer import CodeStatus
 from healthcode.wire.claims import Level, Presentation
@@ -40,6 +43,10 @@ ENUMS: list[tuple[Any, type[StrEnum]]] = [
     (province_node_pb2.QueryMode, QueryMode),
     (province_node_pb2.QueryPurpose, QueryPurpose),
     (province_node_pb2.CodeStatus, CodeStatus),
+    (province_issuer_pb2.LevelReason, LevelReason),
+    (province_issuer_pb2.EvidenceKind, EvidenceKind),
+    (province_issuer_pb2.Finding, Finding),
+    (province_issuer_pb2.TestMethod, TestMethod),
 ]
 
 VERDICT = Verdict(
@@ -109,6 +116,24 @@ def test_what_is_not_known_is_none() -> None:
     assert enum_word(verdict_pb2.Outcome, 99) is None
     assert enum_member(verdict_pb2.Outcome, 99, Outcome) is None
     assert enum_number(verdict_pb2.Outcome, None) == 0
+
+
+def test_a_field_that_is_not_read_is_found_at_any_depth() -> None:
+    """A newer client's condition, and one of another wire type, which protobuf passes over."""
+    request = province_issuer_pb2.RevokeMatchingRequest(request_id="1", count_only=True)
+    request.issued.issued_by = "spiffe://t/issuer/31/x"
+    request.issued.issued_from.seconds = 1
+    refuse_unknown_fields(request)
+    for more in (b"\x22\x02A8", b"\x7a\x01x"):  # level_reason as a text; field 15
+        changed = request.issued.SerializeToString() + more
+        lost = province_issuer_pb2.RevokeMatchingRequest(
+            issued=province_issuer_pb2.IssueSelection.FromString(changed)
+        )
+        with pytest.raises(InvalidInputError) as caught:
+            refuse_unknown_fields(lost)
+        assert list(caught.value.fields) == ["issued"]
+    with pytest.raises(InvalidInputError, match="number 5"):
+        refuse_unknown_fields(province_issuer_pb2.RevokeMatchingRequest.FromString(b"\x2a\x01x"))
 
 
 def test_place_and_category_tell_what_was_not_given() -> None:
