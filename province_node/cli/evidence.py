@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 from rich.console import Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from healthcode.cli.console import (
     EXIT_REFUSED,
@@ -87,14 +99,14 @@ def import_(
     if dry_run and resume:
         raise click.UsageError("--dry-run checks the whole file: leave out --resume")
     source = open_source(folder)
-    text = TextFile(file, encoding)
+    with _progress("reading", DownloadColumn(), total=_size(file)) as advance:
+        # the whole file is read before the first line is sent: its encoding, and that --resume is of the same file
+        text = TextFile(file, encoding, on_bytes=advance)
     of = ImportInput(input_sha256=text.digest, encoding=text.encoding, source=source.peer.uri)
     keeps = None if dry_run or file.name == "<stdin>" else Path(file.name)
     with ImportRun(keeps, of, report=report, resume=resume) as run:
         if dry_run:
-            now = SystemClock().now()
-            name = source.peer.name or ""
-            check_rows(read_rows(text), run, name, now=now, skew_seconds=_DRY_SKEW_SECONDS)
+            _check(source, text, run)
         else:
             _send(source, text, run)
             run.finish()
@@ -103,17 +115,39 @@ def import_(
         exit_with(EXIT_REFUSED)
 
 
-def _send(source: SourceFolder, text: TextFile, run: ImportRun) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def _size(file: BinaryIO) -> int | None:
+    """The size of a file; None for a pipe."""
+    status = os.fstat(file.fileno())
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+@contextmanager
+def _progress(
+    what: str, column: ProgressColumn, *, total: int | None, done: int = 0
+) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; the function that is given tells it how much of `total` is done."""
     console = error_console()
+    columns = (TextColumn("{task.description}"), BarColumn(), column, TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total, completed=done)
+        yield lambda completed: progress.update(task, completed=completed)
+
+
+@contextmanager
+def _line_progress(what: str, text: TextFile, run: ImportRun) -> Iterator[Callable[[int], None]]:
+    with _progress(what, MofNCompleteColumn(), total=text.last_line, done=run.line) as advance:
+        yield lambda line: advance(line) if line % _LINES_A_STEP == 0 else None
+
+
+def _check(source: SourceFolder, text: TextFile, run: ImportRun) -> None:
+    now, name = SystemClock().now(), source.peer.name or ""
+    with _line_progress("checking", text, run) as advance:
+        check_rows(read_rows(text), run, advance, source=name, now=now, skew_seconds=_DRY_SKEW_SECONDS)
+
+
+def _send(source: SourceFolder, text: TextFile, run: ImportRun) -> None:
     try:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("sending", total=text.last_line, completed=run.line)
-
-            def advance(line: int) -> None:
-                if line % _LINES_A_STEP == 0:
-                    progress.update(task, completed=line)
-
+        with _line_progress("sending", text, run) as advance:
             asyncio.run(send_rows(source, read_rows(text, after=run.line), run, advance))
     except BaseException:
         rest = "add --resume for the rest" if run.can_go_on else "what the node has is a duplicate then"

@@ -27,9 +27,18 @@ _OF_THE_SOURCE = frozenset({Reason.SOURCE_UNKNOWN, Reason.SOURCE_SUSPENDED})
 Row = EvidenceRow | Problem
 
 
-def check_rows(rows: Iterator[Row], run: ImportRun, source: str, *, now: int, skew_seconds: int) -> None:
+def check_rows(
+    rows: Iterator[Row],
+    run: ImportRun,
+    on_line: Callable[[int], object],
+    *,
+    source: str,
+    now: int,
+    skew_seconds: int,
+) -> None:
     """Checks the lines as the node does, but for what only the node knows: the source's kinds, and what it has."""
     for row in rows:
+        on_line(row.line)
         if isinstance(row, Problem):
             run.refuse(row)
             continue

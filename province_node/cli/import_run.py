@@ -43,6 +43,7 @@ class _State(ImportInput):
     line: int
     counts: dict[str, int]
     report_bytes: int
+    report_inode: int | None = None
 
 
 class ImportRun:
@@ -60,9 +61,7 @@ class ImportRun:
         self.line = 0 if earlier is None else earlier.line
         self.counts = dict.fromkeys(RESULTS, 0) | ({} if earlier is None else earlier.counts)
         self.problems: list[Problem] = []
-        self._report = (
-            None if report is None else _open_report(report, 0 if earlier is None else earlier.report_bytes)
-        )
+        self._report = None if report is None else _open_report(report, earlier)
         self._saved_at = time.monotonic()
 
     @property
@@ -75,6 +74,8 @@ class ImportRun:
         self._settled(line)
 
     def refuse(self, problem: Problem) -> None:
+        if self._report is not None and not self._report.tell():
+            self._keep()  # else, after a kill within a second, the report would be of an unknown import
         self.counts["REFUSED"] += 1
         if len(self.problems) < _SHOWN_PROBLEMS:
             self.problems.append(problem)
@@ -92,13 +93,18 @@ class ImportRun:
         self._saved_at = time.monotonic()
         if self._report is not None:
             self._report.flush()
-        if self._path is None or not self.line:
+        if self.is_begun:
+            self._keep()
+
+    def _keep(self) -> None:
+        if self._path is None:
             return
         state = _State(
             **self._of.model_dump(),
             line=self.line,
             counts=self.counts,
             report_bytes=0 if self._report is None else self._report.tell(),
+            report_inode=None if self._report is None else os.fstat(self._report.fileno()).st_ino,
         )
         try:
             with as_caller():
@@ -160,14 +166,16 @@ class ImportRun:
 
 
 @as_caller()
-def _open_report(path: Path, size: int) -> BinaryIO:
+def _open_report(path: Path, earlier: _State | None) -> BinaryIO:
     """The report, without what was written behind the last line that was counted. Never overwrites another file."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise storage_error(path, error) from error
-    found = os.fstat(descriptor).st_size
-    if found < size or (found and not size):
+    found = os.fstat(descriptor)
+    is_ours = earlier is not None and found.st_ino == earlier.report_inode
+    size = earlier.report_bytes if earlier is not None and is_ours else 0
+    if found.st_size < size or (found.st_size and not is_ours):
         os.close(descriptor)
         raise InvalidInputError(f"{path} exists, and is no report of this import: choose another name")
     file = os.fdopen(descriptor, "r+b")

@@ -8,7 +8,7 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import click
@@ -20,6 +20,7 @@ __all__ = ["MAX_LINE_BYTES", "TextFile", "encoding_option"]
 MAX_LINE_BYTES = 16_384
 _HAN = re.compile("[\u4e00-\u9fff]")
 _PIECE = 1 << 20
+_LINES_A_STEP = 1024  # between two reports of progress
 _IN_MEMORY = 32 << 20  # of a pipe; more goes to a file without a name
 _ENCODINGS = {"utf-8": "UTF-8", "gb18030": "GB18030"}
 _MARKS = {"utf-8": b"\xef\xbb\xbf", "gb18030": b"\x84\x31\x95\x33"}
@@ -34,8 +35,14 @@ encoding_option = click.option(
 class TextFile:
     """Lines of a file or a pipe, which can be read several times. At most one line is in memory."""
 
-    def __init__(self, stream: BinaryIO, encoding: str | None = None) -> None:
-        """Reads the file once. With `encoding` None it is decided here.
+    def __init__(
+        self,
+        stream: BinaryIO,
+        encoding: str | None = None,
+        *,
+        on_bytes: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        """Reads the file once, and tells `on_bytes` how far. With `encoding` None it is decided here.
 
         Raises InvalidInputError if some lines are UTF-8 and others GB18030: nothing says what the lines are that
         can be both, and a name read in the wrong encoding looks like a name.
@@ -53,6 +60,8 @@ class TextFile:
                 self._refuse_utf16(mark)
             if (kind := _kind(line, is_first=number == 1)) is not None:
                 first.setdefault(kind, number)
+            if number % _LINES_A_STEP == 0:
+                on_bytes(self._stream.tell() - self._start)
         if encoding is None and len(first) > 1:
             raise InvalidInputError(
                 f"{self._name or 'the file'} mixes encodings: line {first['utf-8']} is UTF-8, line {first['gb18030']} is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from examples.holders import holders
+from examples.holders import holder
 from healthcode.identity.document import decode_document
 from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.integration.province_node.intake_node import IntakeNode, run_intake_node
@@ -21,9 +22,13 @@ from tests.unit.province_node.world import World
 
 __all__ = ["cheap_keys", "world"]
 
-pytestmark = pytest.mark.long
+# a million took 51 minutes on a busy machine of two cores: IMPORT_KILL_LINES=1000000 pytest --basetemp FOLDER …
+LINES = int(os.environ.get("IMPORT_KILL_LINES", "2000"))
+PEOPLE, KILLS = LINES // 20, 20
+NUMBERS = [holder(position).number for position in range(PEOPLE)]
+SECONDS = max(300, LINES // 100)
 
-PEOPLE, LINES, KILLS = 100, 2000, 20
+pytestmark = [pytest.mark.long, pytest.mark.timeout(SECONDS)]
 
 # dies when the node has answered so many lines; saves at each line, or as rarely as the product does
 KILLED = """
@@ -58,32 +63,45 @@ def nodes(world: World, tmp_path: Path) -> Iterator[tuple[IntakeNode, IntakeNode
         killed.persons.store.close()
 
 
-def lines(node: IntakeNode) -> list[dict[str, Any]]:
-    """Contacts, the tests that clear some of them, stays, revisions and withdrawals; every 40th line is refused."""
-    people = [each.number for each in holders()][:PEOPLE]
-    found: list[dict[str, Any]] = []
-    for number in range(LINES):
-        row: dict[str, Any] = {"record": f"r-{number}", "number": people[number * 7 % PEOPLE]}
-        if number % 40 == 17:
-            row["number"] = "110105194912310021"
-        if number % 3 == 0:
-            row |= {"kind": "CONTACT", "finding": ("CLOSE", "OVERLAP")[number % 2]}
-            row["observed_at"] = node.at(number % 19 * DAY + HOUR)
-        else:
-            row |= {"kind": "TEST", "finding": "NEGATIVE", "method": "NUCLEIC"}
-            row["observed_at"] = node.at(number % 13 * DAY + HOUR)
-        if number % 11 == 5 and found:
-            row = {**found[-1], "revision": 2, "withdrawn": number % 2 == 0}
-        found.append(row)
+def write_lines(node: IntakeNode) -> Path:
+    """Contacts, the tests that clear some of them, revisions and withdrawals; every 40th line is refused."""
+    path = node.folder / "lines.ndjson"
+    row: dict[str, Any] = {}
+    with path.open("w") as file:
+        for number in range(LINES):
+            if number % 11 == 5:
+                row = {**row, "revision": 2, "withdrawn": number % 2 == 0}
+            else:
+                row = line(node, number)
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+def line(node: IntakeNode, number: int) -> dict[str, Any]:
+    row: dict[str, Any] = {"record": f"r-{number}", "number": NUMBERS[number * 7 % PEOPLE]}
+    if number % 40 == 17:
+        row["number"] = "110105194912310021"
+    if number % 3 == 0:
+        row |= {"kind": "CONTACT", "finding": ("CLOSE", "OVERLAP")[number % 2]}
+        return row | {"observed_at": node.at(number % 19 * DAY + HOUR)}
+    row |= {"kind": "TEST", "finding": "NEGATIVE", "method": "NUCLEIC"}
+    return row | {"observed_at": node.at(number % 13 * DAY + HOUR)}
+
+
+def run_import(*command: str | Path) -> dict[str, Any]:
+    """Runs it to its end in its own process; what it printed."""
+    done = run_forked("", *command, module="province_node", seconds=SECONDS)
+    assert done.returncode == 1, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
 def levels(node: IntakeNode) -> list[Any]:
-    """Of everybody: level, rule and the grounds that the node knows."""
+    """Of everybody: level, rule, until, next_change, and the evidence that the node knows."""
     node.persons.work()
     found = []
-    for each in list(holders())[:PEOPLE]:
-        state = node.persons.state(decode_document(each.document_type, each.number))
+    for number in NUMBERS:
+        state = node.persons.state(decode_document("10", number))
         evidence = sorted((item.record, item.revision, item.state) for item in state.evidence)
         current = state.current
         found.append(
@@ -97,30 +115,27 @@ def test_an_import_that_is_killed_and_resumed_gives_the_same_levels(
 ) -> None:
     """At 20 points, with what was kept just before and with what is a second old; each refused line is reported once."""
     whole, killed = nodes
-    file = whole.write("lines.ndjson", lines(whole))
+    file = write_lines(whole)
     source = whole.add_source("CONTACT", "TEST")
-    done = whole.command("evidence", "import", file, "--as", source, "--json")
-    assert done.status == 1, done.err
-    expected = done.json()
+    expected = run_import("evidence", "import", file, "--as", source, "--json")
 
-    file = killed.write("lines.ndjson", lines(killed))
+    file = write_lines(killed)
     report = killed.folder / "refused.ndjson"
     source = killed.add_source("CONTACT", "TEST")
     command = ("evidence", "import", file, "--as", source, "--report", report, "--resume", "--json")
     for number in range(KILLS):
         saves = "often" if number % 2 else "seldom"
-        died = run_forked(KILLED, str(60 + 7 * number), saves, *map(str, command))
+        died = run_forked(KILLED, str(LINES // 24 + number), saves, *map(str, command), seconds=SECONDS)
         assert died.returncode == -9, died.stderr
         killed.persons.work()
     kept = json.loads((killed.folder / "lines.ndjson.import").read_text())
     assert 0 < kept["line"] < LINES
-    done = killed.command(*command)
-    assert done.status == 1, done.err
-    result = done.json()
+    result = run_import(*command)
     assert sum(result[word] for word in ("accepted", "duplicate", "refused")) == LINES
     assert result["refused"] == expected["refused"]
     reported = [json.loads(line)["line"] for line in report.read_text().splitlines()]
     assert reported == sorted(set(reported))
     assert len(reported) == result["refused"]
-    assert levels(killed) == levels(whole)
-    assert len({level for level, _ in levels(whole)}) > 3
+    found = levels(whole)
+    assert levels(killed) == found
+    assert len({level for level, _ in found}) > 3

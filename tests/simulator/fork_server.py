@@ -137,12 +137,12 @@ def start_forked(
 
 
 def run_forked(
-    script: str, *arguments: str | Path, module: str = "", user: int | None = None
+    script: str, *arguments: str | Path, module: str = "", user: int | None = None, seconds: float = 300
 ) -> subprocess.CompletedProcess[str]:
     """Runs a script or a module to its end; status and output."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         forked = start_forked(*arguments, script=script, module=module, user=user, stdout=out, stderr=err)
-        status = forked.wait(300)
+        status = forked.wait(seconds)
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess(list(arguments), status, out.read(), err.read())

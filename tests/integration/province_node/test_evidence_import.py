@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 
 import grpc
 import pytest
+from rich.console import Console
 
 from healthcode.errors import HealthcodeError, Reason
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.v1 import province_node_pb2
 from healthcode.v1.province_node_pb2_grpc import ProvinceNodeServiceStub
+from province_node.cli import evidence
 from province_node.cli.connection import _open, integrator
 from province_node.settings import load_node_settings
 from tests.integration.province_node.intake_node import IntakeNode, run_intake_node
@@ -70,6 +73,18 @@ def test_a_file_changes_levels(node: IntakeNode) -> None:
     node.persons.work()
     assert (node.persons.level().level, node.persons.level(OTHER).level) == (GREEN, RED)
     assert not list(node.folder.glob("*.import"))
+
+
+def test_a_person_sees_how_far_it_is(node: IntakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal: while the file is read, which --resume does from its start, and while it is sent."""
+    source = node.add_source("CONTACT")
+    path = node.write("a.ndjson", [contact(node, "r-1")])
+    terminal = io.StringIO()
+    monkeypatch.setattr(evidence, "error_console", lambda: Console(file=terminal, force_terminal=True))
+    assert import_file(node, path, source, "--resume")["accepted"] == 1
+    assert import_file(node, path, source, "--dry-run")["good"] == 1
+    for word in ("reading", "sending", "checking"):
+        assert word in terminal.getvalue()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])

@@ -94,6 +94,22 @@ def test_the_report_has_each_line_once(tmp_path: Path) -> None:
         open_run(tmp_path, resume=False, report="refused")
 
 
+def test_a_report_of_the_first_second_is_known_again(tmp_path: Path) -> None:
+    """A kill before the first save leaves a report that --resume writes again, and a file of another name alone."""
+    killed = open_run(tmp_path, resume=False, report="refused")
+    killed.refuse(problem(1))
+    killed._report.flush()  # a buffer that was full; nothing was saved
+    with open_run(tmp_path, report="refused") as run:
+        assert (run.line, sum(run.counts.values())) == (0, 0)
+        run.refuse(problem(1))
+    assert len((tmp_path / "refused").read_text().splitlines()) == 1
+    other = tmp_path / "other"
+    other.write_text("longer than what was reported\n" * 100)
+    with pytest.raises(InvalidInputError, match="another name"):
+        open_run(tmp_path, report="other")
+    assert len(other.read_text().splitlines()) == 100
+
+
 def test_many_refused_lines_need_little_memory(tmp_path: Path) -> None:
     """The first are kept to be shown."""
     with open_run(tmp_path, resume=False) as run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,23 @@ def test_a_pipe_is_read_as_often_as_a_file(tmp_path: Path) -> None:
         for each in (file, kept):
             assert len(list(each.lines())) == len(list(each.lines())) == 2
     assert file.where(3) == f"{path}: line 3"
+
+
+def test_a_large_file_tells_how_far_it_is_read_and_takes_little_memory() -> None:
+    """One line at a time is in memory; progress is in bytes, and rises."""
+    line = b'{"record": "r"}' + b" " * 85 + b"\n"
+    stream = io.BytesIO(line * 50_000)
+    told: list[int] = []
+    tracemalloc.start()
+    try:
+        file = TextFile(stream, on_bytes=told.append)
+        assert sum(1 for _ in file.lines()) == 50_000
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert told == sorted(told)
+    assert len(told) > 40
+    assert 0.9 < told[-1] / (len(line) * 50_000) <= 1
 
 
 def test_a_file_that_changes_is_not_read_on(tmp_path: Path) -> None:
