@@ -20,6 +20,7 @@ from healthcode.telemetry import Metrics, get_logger
 from province_node.keys.held_keys import forget_held_keys
 from province_node.keys.setup import open_keyring
 from province_node.listeners import build_servers
+from province_node.officers.roster_watcher import RosterWatcher
 from province_node.operations.check import refuse_foreign_certificate, refuse_offline_keys
 from province_node.people.rules_in_force import kept_seconds
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
@@ -100,6 +101,7 @@ class Node:
         self._core = core
         self._publishes = publishes
         self._log = get_logger("node")
+        self._roster_watcher = RosterWatcher(core.roster, core.clock, tell=core.counters.set_officers)
         self._publishing = build_publishing(core)
         self._people = build_people(core, self._publishing.publisher)
         self._codes = build_codes(core, self._publishing.publisher, self._people.levels)
@@ -132,6 +134,7 @@ class Node:
             *trust.tasks(),
             BackgroundTask("verify_store", self._verify_store, fatal=(ConfigurationError,)),
             BackgroundTask("keys", self._core.key_watcher.run),
+            BackgroundTask("officers", self._roster_watcher.run),
             BackgroundTask("deadlines", partial(self._core.alarms.measure, trust.view_or_none)),
         ]
         if self._publishes:

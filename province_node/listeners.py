@@ -97,5 +97,6 @@ def _server(
             proxies=Proxies(settings.proxy.public_keys, THROUGH_PROXIES),
         ),
         participant=settings.participant,
+        officers=lambda name, public_key, roles: core.roster.admit(name, public_key, roles, core.clock.now()),
         limits=replace(limits, idle_seconds=settings.stream.idle_seconds),
     )

@@ -65,6 +65,14 @@ class NodeMetrics:
         self._unreadable_keys = metrics.gauge(
             "unreadable_keys", "Key files in the node's folder that the running process cannot open"
         )
+        self._officers_refused = metrics.gauge(
+            "officers_refused",
+            "1 while officers' acts are refused: their file is missing, expired, older than published, or not signed",
+        )
+        self._officers_expire = metrics.gauge(
+            "officers_file_expires_timestamp_seconds",
+            "When the officers file in force expires; 0 without one",
+        )
         self._second_node = metrics.gauge(
             "rival_node", "1 while another node publishes in this province's name, and nothing is issued here"
         )
@@ -106,6 +114,11 @@ class NodeMetrics:
 
     def set_unreadable_keys(self, count: int) -> None:
         self._unreadable_keys.set(count)
+
+    def set_officers(self, expires: int | None, *, is_refused: bool) -> None:
+        """The officers file in force. A province that never published one has no officers, and nothing is refused."""
+        self._officers_expire.set(expires or 0)
+        self._officers_refused.set(1 if is_refused else 0)
 
     def set_publish_failing(self, is_failing: bool) -> None:
         self._publish_failing.set(1 if is_failing else 0)

@@ -147,6 +147,7 @@ class NodeSettings(Settings):
     issuer_listen: ListenAddress
     endpoint: ListenAddress | None = None  # how the gateway reaches `listen`, when that differs
     database: FilePath = Path("node.db")
+    officers: FilePath = Path("officers")
     tls: TlsSettings
     registry: RegistrySettings
     trust: TrustSettings = TrustSettings()
@@ -188,6 +189,7 @@ def load_node_settings(root: Path) -> NodeSettings:
     return settings.model_copy(
         update={
             "database": _inside(root, settings.database),
+            "officers": _inside(root, settings.officers),
             "trust": settings.trust.model_copy(update={"folder": _inside(root, settings.trust.folder)}),
             "keys": settings.keys.model_copy(update={"folder": _inside(root, settings.keys.folder)}),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from healthcode.clock import Clock
 from healthcode.identity.peer import PeerKind
@@ -10,6 +11,7 @@ from healthcode.service.clock_check import ClockCheck
 from healthcode.service.reporter import NodeReporter
 from healthcode.service.service_link import ServiceLink
 from healthcode.telemetry import Metrics
+from healthcode.trust.format.json_files import OfficersReference
 from healthcode.trust.view import TrustView
 from province_node.api.evidence import Intake
 from province_node.api.issuer import Codes
@@ -21,6 +23,7 @@ from province_node.keys.held_keys import HeldKeys, write_held_keys
 from province_node.keys.key_watcher import KeyWatcher
 from province_node.keys.keyring import Keyring
 from province_node.metrics import NodeMetrics
+from province_node.officers.roster import Roster, read_roster_files
 from province_node.operations.alarms import Alarms
 from province_node.people.explanation import ExplainUseCase
 from province_node.people.holder_levels import HolderLevels
@@ -78,6 +81,7 @@ class NodeCore:
     alarms: Alarms
     key_watcher: KeyWatcher
     threads: NodeThreads
+    roster: Roster
 
     @property
     def identity(self) -> dict[str, str]:
@@ -127,7 +131,22 @@ def build_core(
         alarms,
         key_watcher,
         NodeThreads(),
+        Roster(
+            partial(
+                read_roster_files,
+                settings.officers,
+                realm=settings.realm,
+                participant=settings.participant,
+            ),
+            lambda: _published_officers(trust, settings.participant),
+        ),
     )
+
+
+def _published_officers(trust: NodeTrust, participant: str) -> OfficersReference | None:
+    view = trust.view_or_none()
+    issuer = None if view is None else view.issuers.get(participant)
+    return None if issuer is None else issuer.officers
 
 
 @dataclass(frozen=True, slots=True)

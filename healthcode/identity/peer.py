@@ -23,12 +23,14 @@ class PeerKind(StrEnum):
     PROVINCE = "PROVINCE"  # /province/31: the node of a participant
     ISSUER = "ISSUER"  # /issuer/31/NAME: a back end that issues and revokes
     SOURCE = "SOURCE"  # /source/31/NAME: reports evidence, such as a laboratory
+    OFFICER = "OFFICER"  # /officer/31/NAME: a person with a role in the officers file
     OPERATOR = "OPERATOR"  # /operator/NAME: a national operator
     INTEGRATOR = "INTEGRATOR"  # /integrator/44/NAME: calls Verify
 
 
-_HAS_PARTICIPANT = frozenset({PeerKind.PROVINCE, PeerKind.ISSUER, PeerKind.SOURCE, PeerKind.INTEGRATOR})
-_HAS_NAME = frozenset({PeerKind.ISSUER, PeerKind.SOURCE, PeerKind.OPERATOR, PeerKind.INTEGRATOR})
+_OF_A_PROVINCE = frozenset({PeerKind.ISSUER, PeerKind.SOURCE, PeerKind.OFFICER, PeerKind.INTEGRATOR})
+_HAS_PARTICIPANT = _OF_A_PROVINCE | {PeerKind.PROVINCE}
+_HAS_NAME = _OF_A_PROVINCE | {PeerKind.OPERATOR}
 _PARTICIPANT = re.compile(r"[0-9]{2}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _URI = re.compile(r"spiffe://([a-z0-9-]+)\.healthcode/([a-z]+)((?:/[a-z0-9._-]+)*)")

@@ -5,21 +5,25 @@ A method that is not in `ACCESS` is refused. A test compares the table with the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
 from healthcode.errors import PermissionDeniedError
 from healthcode.identity.peer import PeerId, PeerKind
+from healthcode.identity.role import Role
 
-__all__ = ["ACCESS", "AccessRule", "Ending", "Room", "check_access"]
+__all__ = ["ACCESS", "AccessRule", "Ending", "OfficerCheck", "Room", "check_access"]
+
+OfficerCheck = Callable[[str, str, frozenset[Role]], object]
+"""Gets an officer's name, the `public_key_of` its certificate, and the roles of which one is needed. Raises PermissionDeniedError."""
 
 KIB = 1024
 MIB = 1024 * 1024
 
 # these belong to one participant, and may call only its own node
-_OWN_ONLY = frozenset({PeerKind.ISSUER, PeerKind.SOURCE, PeerKind.INTEGRATOR})
+_OWN_ONLY = frozenset({PeerKind.ISSUER, PeerKind.SOURCE, PeerKind.OFFICER, PeerKind.INTEGRATOR})
 
 
 class Ending(StrEnum):
@@ -50,6 +54,7 @@ class AccessRule:
     `max_request_bytes` limits each request message. With `has_items`, a string or item that cannot be decoded
     affects that item alone (see lenient_items), and never ends a stream. A method that may have many calls waiting,
     for another party or for the disk, has a `room` of its own, so that they never take the places of Verify.
+    An OFFICER needs one of `roles` in the officers file, under the public key of its certificate.
     """
 
     callers: frozenset[PeerKind]
@@ -60,6 +65,7 @@ class AccessRule:
     ending: Ending = Ending.NEVER
     has_items: bool = False
     room: Room | None = None
+    roles: frozenset[Role] = frozenset()
 
 
 _EVERYONE = frozenset(PeerKind)
@@ -68,6 +74,7 @@ _GATEWAY = frozenset({PeerKind.GATEWAY})
 _INTEGRATOR = frozenset({PeerKind.INTEGRATOR})
 _ISSUER = frozenset({PeerKind.ISSUER})
 _SOURCE = frozenset({PeerKind.SOURCE})
+_OFFICER = frozenset({PeerKind.OFFICER})
 
 _OPEN_CALL = AccessRule(_EVERYONE, anonymous=True, max_request_bytes=4 * KIB)
 _OPEN_WATCH = AccessRule(
@@ -145,7 +152,9 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
         "/healthcode.v1.ProvinceIssuerService/WithdrawEvidence": AccessRule(
             _SOURCE, max_request_bytes=128 * KIB, room=Room(16, per_caller=4)
         ),
-        "/healthcode.v1.ProvinceIssuerService/ExplainLevel": AccessRule(_ISSUER, max_request_bytes=4 * KIB),
+        "/healthcode.v1.ProvinceIssuerService/ExplainLevel": AccessRule(
+            _ISSUER | _OFFICER, max_request_bytes=4 * KIB, roles=frozenset({Role.HEALTH_OFFICER})
+        ),
         # the bulkheads of all homes may be full at the same time
         "/healthcode.v1.GatewayService/Ask": AccessRule(_PROVINCE, room=Room(4096, per_caller=1024)),
         # one caller: the gateway
@@ -173,3 +182,5 @@ def check_access(rule: AccessRule, peer: PeerId | None, *, participant: str | No
         return
     if peer.kind in _OWN_ONLY and peer.participant != participant:
         raise PermissionDeniedError(f"{peer.uri} belongs to another participant: call its own node")
+    if peer.kind is PeerKind.OFFICER and not rule.roles:
+        raise PermissionDeniedError(f"{peer.uri}: no role of an officer opens this method")

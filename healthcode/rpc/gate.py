@@ -32,11 +32,12 @@ from healthcode.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from healthcode.identity.peer import PeerId
+from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.access import AccessRule, Ending, check_access
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.lenient_items import decode_leniently
 from healthcode.rpc.limits import GateState
+from healthcode.rpc.mtls.certificate import public_key_of
 from healthcode.rpc.mtls.peer_verifier import leaf_of
 from healthcode.rpc.quota import address_of
 from healthcode.rpc.status_mapping import CUT_OFF_RETRY_SECONDS, encode_status, is_cancelled, status_code
@@ -161,6 +162,7 @@ class Gate:
         leaf = leaf_of(context.auth_context())
         peer = self._peer(context, leaf, rule)
         check_access(rule, peer, participant=state.participant)
+        self._check_officer(peer, leaf, rule)
         remaining = _remaining(context)
         if remaining is None and rule.deadline_required:
             raise InvalidInputError(
@@ -169,6 +171,14 @@ class Gate:
             )
         deadline = None if remaining is None else time.monotonic() + remaining
         return CallInfo(self._path, peer, deadline, leaf), rule
+
+    def _check_officer(self, peer: PeerId | None, leaf: bytes | None, rule: AccessRule) -> None:
+        """The name in a certificate proves nothing here: the province's IT owns the CA."""
+        if peer is None or peer.kind is not PeerKind.OFFICER or rule.anonymous:
+            return
+        if self._state.officers is None or peer.name is None or leaf is None:
+            raise PermissionDeniedError("this server has no officers", reason=Reason.OFFICER_UNKNOWN)
+        self._state.officers(peer.name, public_key_of(leaf), rule.roles)
 
     def _peer(self, context: Context, leaf: bytes | None, rule: AccessRule) -> PeerId | None:
         if self._state.verifier is None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from healthcode.rpc.access import AccessRule, Ending
+from healthcode.rpc.access import AccessRule, Ending, OfficerCheck
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.quota import Quota
 from healthcode.telemetry import LogBudget, Metrics
@@ -55,6 +55,7 @@ class GateState:
     metrics: Metrics
     verifier: PeerVerifier | None
     participant: str | None
+    officers: OfficerCheck | None = None
     ended: set[Ending] = field(default_factory=set)
     waits: dict[asyncio.Timeout, Ending] = field(default_factory=dict)
     log_budget: LogBudget = field(default_factory=LogBudget)

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 
 from healthcode.errors import ConfigurationError, UnavailableError
-from healthcode.rpc.access import ACCESS, AccessRule, Ending
+from healthcode.rpc.access import ACCESS, AccessRule, Ending, OfficerCheck
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.gate import Gate
 from healthcode.rpc.health import HealthServicer
@@ -53,6 +53,7 @@ class GrpcServer:
         metrics: Metrics,
         verifier: PeerVerifier | None,
         participant: str | None = None,
+        officers: OfficerCheck | None = None,
         limits: ServerLimits | None = None,
         access: Mapping[str, AccessRule] = ACCESS,
     ) -> None:
@@ -64,6 +65,7 @@ class GrpcServer:
             metrics=metrics,
             verifier=verifier,
             participant=participant,
+            officers=officers,
         )
         self._health = HealthServicer()
         self._methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}

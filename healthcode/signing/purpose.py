@@ -16,6 +16,7 @@ class KeyPurpose(StrEnum):
     QUESTION = "QUESTION"  # signs questions
     HEAD = "HEAD"  # a node's online TUF key: revocation heads, role province-NN-live
     AUTHORITY = "AUTHORITY"  # a province's offline TUF key: province.json
+    OFFICER = "OFFICER"  # signs an officer's acts; in the officers file
     ROOT = "ROOT"  # a national key holder's offline TUF key
     OPERATOR = "OPERATOR"  # a national operator's offline TUF key: targets
     AREAS = "AREAS"  # area risk

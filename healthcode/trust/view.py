@@ -12,7 +12,7 @@ from healthcode.policy.tier import Freshness, TrustTier
 from healthcode.revocation.state import RevocationState
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.trust.clock_evidence import ClockEvidence
-from healthcode.trust.format.json_files import Retirement, ServiceEntry
+from healthcode.trust.format.json_files import OfficersReference, Retirement, ServiceEntry
 
 __all__ = ["IssuerKey", "IssuerView", "TrustView"]
 
@@ -56,6 +56,7 @@ class IssuerView:
     live_sha256: bytes = b""
     signs_until: int | None = None
     codes_until: int | None = None
+    officers: OfficersReference | None = None
 
     def keys_for(self, purpose: KeyPurpose, now: int) -> tuple[IssuerKey, ...]:
         """The keys of a purpose in their window at `now`, newest first, without killed keys."""

@@ -179,6 +179,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """the source is suspended"""
     ERROR_REASON_KIND_FORBIDDEN: _ErrorReason.ValueType  # 105
     """this source may not send this kind of evidence"""
+    ERROR_REASON_OFFICER_UNKNOWN: _ErrorReason.ValueType  # 110
+    """no officer in the officers file has this name and public key"""
+    ERROR_REASON_OFFICER_REMOVED: _ErrorReason.ValueType  # 111
+    """the officer was removed, or the appointment has ended"""
+    ERROR_REASON_ROLE_MISSING: _ErrorReason.ValueType  # 112
+    """the officer does not have the role that this needs"""
+    ERROR_REASON_OFFICERS_FILE_MISSING: _ErrorReason.ValueType  # 113
+    """no officers file is published, or the node does not have it; officers' acts alone are refused"""
+    ERROR_REASON_OFFICERS_FILE_EXPIRED: _ErrorReason.ValueType  # 114
+    """the officers file has expired; officers' acts alone are refused"""
+    ERROR_REASON_OFFICERS_FILE_OLD: _ErrorReason.ValueType  # 115
+    """the node has an older officers file than the published one"""
+    ERROR_REASON_OFFICERS_FILE_UNSIGNED: _ErrorReason.ValueType  # 116
+    """too few of the authority's keys signed the officers file"""
+    ERROR_REASON_OFFICERS_FILE_FOREIGN: _ErrorReason.ValueType  # 117
+    """the officers file is not the published one, or of another province or realm"""
+    ERROR_REASON_OFFICERS_FILE_INVALID: _ErrorReason.ValueType  # 118
+    """the officers file cannot be read"""
+    ERROR_REASON_ACT_INVALID: _ErrorReason.ValueType  # 119
+    """the signature of an officer's act does not belong to this act"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason why a call failed: the `reason` of a google.rpc.ErrorInfo (without
@@ -343,4 +363,24 @@ ERROR_REASON_SOURCE_SUSPENDED: ErrorReason.ValueType  # 104
 """the source is suspended"""
 ERROR_REASON_KIND_FORBIDDEN: ErrorReason.ValueType  # 105
 """this source may not send this kind of evidence"""
+ERROR_REASON_OFFICER_UNKNOWN: ErrorReason.ValueType  # 110
+"""no officer in the officers file has this name and public key"""
+ERROR_REASON_OFFICER_REMOVED: ErrorReason.ValueType  # 111
+"""the officer was removed, or the appointment has ended"""
+ERROR_REASON_ROLE_MISSING: ErrorReason.ValueType  # 112
+"""the officer does not have the role that this needs"""
+ERROR_REASON_OFFICERS_FILE_MISSING: ErrorReason.ValueType  # 113
+"""no officers file is published, or the node does not have it; officers' acts alone are refused"""
+ERROR_REASON_OFFICERS_FILE_EXPIRED: ErrorReason.ValueType  # 114
+"""the officers file has expired; officers' acts alone are refused"""
+ERROR_REASON_OFFICERS_FILE_OLD: ErrorReason.ValueType  # 115
+"""the node has an older officers file than the published one"""
+ERROR_REASON_OFFICERS_FILE_UNSIGNED: ErrorReason.ValueType  # 116
+"""too few of the authority's keys signed the officers file"""
+ERROR_REASON_OFFICERS_FILE_FOREIGN: ErrorReason.ValueType  # 117
+"""the officers file is not the published one, or of another province or realm"""
+ERROR_REASON_OFFICERS_FILE_INVALID: ErrorReason.ValueType  # 118
+"""the officers file cannot be read"""
+ERROR_REASON_ACT_INVALID: ErrorReason.ValueType  # 119
+"""the signature of an officer's act does not belong to this act"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

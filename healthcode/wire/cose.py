@@ -41,6 +41,8 @@ class Context(StrEnum):
     POSSESSION = "possession"
     JOIN = "join"
     SEALING = "sealing"
+    OFFICERS = "officers"
+    OFFICER_ACT = "officer-act"
 
 
 class Sign1(NamedTuple):

@@ -8,7 +8,7 @@ from healthcode.clock import rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.signing.ed25519 import kid
 from healthcode.trust.format.delegation import delegator_of
-from healthcode.trust.format.json_files import ProvinceFile, ProvinceKey
+from healthcode.trust.format.json_files import OfficersReference, ProvinceFile, ProvinceKey
 from healthcode.trust.format.layout import authority_role, live_role
 from healthcode.trust.format.metadata import Targets, decode_metadata, signing_keys
 from healthcode.trust.verify.admission import CurrentProvince, check_province_publication
@@ -121,7 +121,15 @@ def _describe_province_file(before: ProvinceFile | None, after: ProvinceFile) ->
         for name in sorted(old_ends.keys() & new_ends.keys())
         if old_ends[name] != new_ends[name]
     ]
+    old_officers = None if before is None else before.officers
+    if old_officers != after.officers:
+        lines.append(f"~ officers file {_officers(old_officers)}  becomes  {_officers(after.officers)}")
     return lines
+
+
+def _officers(reference: OfficersReference | None) -> str:
+    """`authority officers show` prints the same digest."""
+    return "none" if reference is None else f"version {reference.version}, sha256:{reference.sha256.hex()}"
 
 
 def _key_line(key: ProvinceKey) -> str:

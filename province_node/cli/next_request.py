@@ -44,7 +44,8 @@ def write_next_request(root: Path, settings: NodeSettings, keyring: Keyring, now
             published = store.state.national.version_of(authority_role(settings.participant))
             version = max(version, (published or 0) + 1)
     held = () if issuer is None else issuer.authority.province.keys
-    made = make_request(settings, keyring, version=version, now=now, published=held)
+    officers = None if issuer is None else issuer.authority.province.officers
+    made = make_request(settings, keyring, version=version, now=now, published=held, officers=officers)
     _warn_of_ca(settings, made.province.tls_ca)
     return {
         "request": str(write_request(NodeFolder(root), made)),

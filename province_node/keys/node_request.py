@@ -10,12 +10,13 @@ from healthcode.rpc.mtls.tls_files import load_ca
 from healthcode.signing.keyfile import KeyInfo
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import write_output
-from healthcode.trust.format.json_files import ProvinceFile, ProvinceKey
+from healthcode.trust.format.json_files import OfficersReference, ProvinceFile, ProvinceKey
 from healthcode.trust.format.key_possession import new_province_key, prove_key
 from healthcode.trust.verify.tls_ca import split_pem
 from province_node.authority.request import ProvinceRequest, encode_request
 from province_node.keys.key_files import SIGNING_PURPOSES
 from province_node.keys.keyring import Keyring
+from province_node.officers.roster import newest_reference, read_roster_files
 from province_node.settings import NodeFolder, NodeSettings
 
 __all__ = ["make_request", "write_request"]
@@ -32,10 +33,12 @@ def make_request(
     version: int,
     now: int,
     published: Sequence[ProvinceKey] = (),
+    officers: OfficersReference | None = None,
 ) -> ProvinceRequest:
     """A request to publish this node's keys, CA and endpoint as version `version`.
 
-    `published` are the keys of the version before.
+    `published` are the keys of the version before, `officers` its officers file. A newer one in the node's folder
+    takes its place.
     """
     keys: list[ProvinceKey] = []
     for purpose in SIGNING_PURPOSES:
@@ -67,6 +70,10 @@ def make_request(
         keys=tuple(keys),
         tls_ca=split_pem(load_ca(settings.tls.ca)),
         endpoints={"federation": settings.advertised},
+        officers=newest_reference(
+            read_roster_files(settings.officers, realm=settings.realm, participant=settings.participant),
+            officers,
+        ),
     )
     head = keyring.head_key()
     return ProvinceRequest(

@@ -28,6 +28,7 @@ __all__ = [
     "AuthorityLink",
     "JsonFile",
     "KeyProof",
+    "OfficersReference",
     "ParticipantEntry",
     "ParticipantsFile",
     "ProvinceFile",
@@ -159,6 +160,23 @@ def _known_keys(value: Any, info: ValidationInfo) -> Any:
     )
 
 
+class OfficersReference(JsonFile):
+    """Which officers file of the province is in force: its version, and the SHA-256 of its signed content."""
+
+    version: int = Field(ge=1, le=1_000_000)
+    sha256: Key32
+
+
+def _known_reference(value: Any, info: ValidationInfo) -> Any:
+    """Drop a reference that this software cannot read: it stops officers' acts, and must not stop the codes."""
+    if info.mode != "json" or value is None:
+        return value
+    try:
+        return OfficersReference.model_validate_json(json.dumps(value))
+    except ValidationError:
+        return None
+
+
 class ProvinceFile(JsonFile):
     """provinces/NN/province.json: what a participant's authority publishes about its node."""
 
@@ -169,6 +187,7 @@ class ProvinceFile(JsonFile):
     keys: Annotated[tuple[ProvinceKey, ...], BeforeValidator(_known_keys)] = Field(max_length=128)
     tls_ca: tuple[Pem, ...] = Field(default=(), max_length=8)
     endpoints: Mapping[str, HostPort] = Field(default_factory=dict)
+    officers: Annotated[OfficersReference | None, BeforeValidator(_known_reference)] = None
 
 
 def decode_json_file(model: type[_Model], data: bytes, max_bytes: int) -> _Model:

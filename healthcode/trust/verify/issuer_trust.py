@@ -151,6 +151,7 @@ def _issuer_view(
         name=province.name,
         live_keys=signing_keys(authority.targets, live_role(authority.participant))[0],
         province_sha256=authority.province_sha256,
+        officers=province.officers,
     )
 
 

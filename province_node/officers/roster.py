@@ -1,0 +1,159 @@
+"""Who is an officer now: the officers file that the published province.json names, from the node's folder."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from healthcode.clock import rfc3339
+from healthcode.errors import DecodeError, HealthcodeError, PermissionDeniedError, Reason
+from healthcode.identity.role import Role
+from healthcode.storage.reading import read_bounded
+from healthcode.trust.format.json_files import OfficersReference
+from province_node.officers.officers_file import (
+    MAX_OFFICERS_BYTES,
+    Officer,
+    OfficersFile,
+    decode_officers_file,
+    verify_officers_file,
+)
+
+__all__ = ["Roster", "RosterFiles", "newest_reference", "read_roster_files"]
+
+_REMEDY = "`province-node officers take FILE` puts the signed officers.json into the node's folder"
+
+
+@dataclass(frozen=True, slots=True)
+class RosterFiles:
+    """The officers files of a folder, by version; `faults` has a file that cannot be used, by its name."""
+
+    files: Mapping[int, OfficersFile] = field(default_factory=lambda: MappingProxyType({}))
+    faults: Mapping[str, HealthcodeError] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def read_roster_files(folder: Path, *, realm: str, participant: str) -> RosterFiles:
+    """Reads every officers file of `folder`: old ones are kept, because acts were signed under them."""
+    files: dict[int, OfficersFile] = {}
+    faults: dict[str, HealthcodeError] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            file = decode_officers_file(read_bounded(path, MAX_OFFICERS_BYTES))
+            verify_officers_file(file, realm=realm, participant=participant)
+        except HealthcodeError as error:
+            faults[path.name] = error
+        else:
+            files[file.version] = file
+    return RosterFiles(MappingProxyType(files), MappingProxyType(faults))
+
+
+def newest_reference(found: RosterFiles, published: OfficersReference | None) -> OfficersReference | None:
+    """What the next province.json names: the newest usable file, and what is published if that is newer."""
+    newest = found.files.get(max(found.files, default=0))
+    if newest is None or (published is not None and newest.version <= published.version):
+        return published
+    return OfficersReference(version=newest.version, sha256=newest.digest)
+
+
+class Roster:
+    """The officers of one province. What is wrong with the file refuses officers' acts, and nothing else.
+
+    `published` is what province.json in force names. `read` reads the folder; `reload` calls it, in a thread.
+    """
+
+    def __init__(
+        self, read: Callable[[], RosterFiles], published: Callable[[], OfficersReference | None]
+    ) -> None:
+        self._read = read
+        self._published = published
+        self._held = RosterFiles()
+
+    def reload(self) -> None:
+        """Reads the folder again. Blocks."""
+        self._held = self._read()
+
+    @property
+    def is_published(self) -> bool:
+        """Whether province.json names an officers file."""
+        return self._published() is not None
+
+    def current(self, now: int) -> OfficersFile:
+        """The file in force. Raises PermissionDeniedError with OFFICERS_FILE_MISSING, _EXPIRED, _OLD, _UNSIGNED, _FOREIGN or _INVALID."""
+        file = self.published_file()
+        if now >= file.expires:
+            raise PermissionDeniedError(
+                f"officers file version {file.version} expired {rfc3339(file.expires)}: have the authority sign the next one, "
+                "`province-node authority officers`",
+                reason=Reason.OFFICERS_FILE_EXPIRED,
+            )
+        return file
+
+    def published_file(self) -> OfficersFile:
+        """The file that province.json names, expired or not. Raises as `current`."""
+        named, held = self._published(), self._held
+        if named is None:
+            raise _refusal(
+                Reason.OFFICERS_FILE_MISSING,
+                "the published province.json names no officers file: nobody is an officer",
+            )
+        found = held.files.get(named.version)
+        if found is not None and hmac.compare_digest(found.digest, named.sha256):
+            return found
+        wanted = f"officers file version {named.version} is published"
+        if found is not None:
+            raise _refusal(
+                Reason.OFFICERS_FILE_FOREIGN,
+                f"{wanted}, and the node's file of that version has another content: {_REMEDY}",
+            )
+        for name, fault in held.faults.items():
+            reason = Reason.OFFICERS_FILE_INVALID if isinstance(fault, DecodeError) else fault.reason
+            raise _refusal(reason, f"{wanted}, and {name} cannot be used: {fault.message}; {_REMEDY}")
+        if held.files:
+            newest = max(held.files)
+            reason = Reason.OFFICERS_FILE_OLD if newest < named.version else Reason.OFFICERS_FILE_FOREIGN
+            raise _refusal(reason, f"{wanted}, and the node has version {newest}: {_REMEDY}")
+        raise _refusal(Reason.OFFICERS_FILE_MISSING, f"{wanted}, and the node does not have it: {_REMEDY}")
+
+    def file_of(self, digest: bytes) -> OfficersFile | None:
+        """The file of this digest, also an old one: an act is verified under the file it was signed under."""
+        return next(
+            (each for each in self._held.files.values() if hmac.compare_digest(each.digest, digest)), None
+        )
+
+    def admit(self, name: str, public_key: str, role: Role | frozenset[Role], now: int) -> Officer:
+        """The officer with this name, this public key (`sha256:…`, as `public_key_of` gives it) and one of these roles.
+
+        Raises PermissionDeniedError as `current`, and with OFFICER_UNKNOWN, OFFICER_REMOVED or ROLE_MISSING.
+        """
+        file = self.current(now)
+        officer = file.find(name)
+        if officer is None or not hmac.compare_digest(f"sha256:{officer.spki_sha256.hex()}", public_key):
+            if officer is None and self._was_officer(name, public_key, before=file.version):
+                raise _refusal(Reason.OFFICER_REMOVED, f"{name} is an officer no more")
+            raise _refusal(
+                Reason.OFFICER_UNKNOWN,
+                f"no officer {name} has this public key: a certificate does not make an officer, the authority's file does",
+            )
+        if now >= officer.until:
+            raise _refusal(
+                Reason.OFFICER_REMOVED, f"the appointment of {name} ended {rfc3339(officer.until)}"
+            )
+        wanted = frozenset({role}) if isinstance(role, Role) else role
+        if not wanted & frozenset(officer.roles):
+            raise _refusal(
+                Reason.ROLE_MISSING, f"{name} needs the role {' or '.join(sorted(wanted))} for this"
+            )
+        return officer
+
+    def _was_officer(self, name: str, public_key: str, *, before: int) -> bool:
+        earlier = (file.find(name) for version, file in self._held.files.items() if version < before)
+        return any(
+            each is not None and hmac.compare_digest(f"sha256:{each.spki_sha256.hex()}", public_key)
+            for each in earlier
+        )
+
+
+def _refusal(reason: Reason, message: str) -> PermissionDeniedError:
+    return PermissionDeniedError(message, reason=reason)
