@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -81,12 +80,13 @@ class OfficersFile(_Strict):
     officers: tuple[Officer, ...] = Field(max_length=_MAX_OFFICERS)
     signatures: tuple[KeyProof, ...] = Field(default=(), max_length=16)
 
-    @cached_property
+    # no cached properties: a model's copy would keep them
+    @property
     def content(self) -> bytes:
         """The bytes that are signed."""
         return encode_json_file(self.model_copy(update={"signatures": ()}))
 
-    @cached_property
+    @property
     def digest(self) -> bytes:
         """SHA-256 of the signed bytes, which province.json carries."""
         return hashlib.sha256(self.content).digest()

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from healthcode.clock import rfc3339
-from healthcode.errors import DecodeError, HealthcodeError, PermissionDeniedError, Reason
+from healthcode.errors import HealthcodeError, PermissionDeniedError, Reason
 from healthcode.identity.role import Role
 from healthcode.storage.reading import read_bounded
 from healthcode.trust.format.json_files import OfficersReference
@@ -24,6 +24,8 @@ from province_node.officers.officers_file import (
 __all__ = ["Roster", "RosterFiles", "newest_reference", "read_roster_files"]
 
 _REMEDY = "`province-node officers take FILE` puts the signed officers.json into the node's folder"
+
+_FILE_REASONS = frozenset({Reason.OFFICERS_FILE_UNSIGNED, Reason.OFFICERS_FILE_FOREIGN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Roster:
                 f"{wanted}, and the node's file of that version has another content: {_REMEDY}",
             )
         for name, fault in held.faults.items():
-            reason = Reason.OFFICERS_FILE_INVALID if isinstance(fault, DecodeError) else fault.reason
+            reason = fault.reason if fault.reason in _FILE_REASONS else Reason.OFFICERS_FILE_INVALID
             raise _refusal(reason, f"{wanted}, and {name} cannot be used: {fault.message}; {_REMEDY}")
         if held.files:
             newest = max(held.files)

@@ -90,7 +90,6 @@ def test_verify_takes_256_kib() -> None:
         ("/healthcode.v1.ProvinceNodeService/Verify", PeerKind.INTEGRATOR),
         ("/healthcode.v1.ProvinceIssuerService/IssueCode", PeerKind.ISSUER),
         ("/healthcode.v1.ProvinceIssuerService/RevokeCodes", PeerKind.ISSUER),
-        ("/healthcode.v1.ProvinceIssuerService/ExplainLevel", PeerKind.ISSUER),
         ("/healthcode.v1.ProvinceIssuerService/SubmitEvidence", PeerKind.SOURCE),
         ("/healthcode.v1.ProvinceIssuerService/WithdrawEvidence", PeerKind.SOURCE),
         ("/healthcode.v1.ProvinceNodeService/CheckRequirement", PeerKind.INTEGRATOR),
@@ -100,6 +99,16 @@ def test_one_kind_may_call(path: str, kind: PeerKind) -> None:
     """Each of these is for one kind of caller alone."""
     assert ACCESS[path].callers == {kind}
     assert not ACCESS[path].anonymous
+
+
+def test_an_officer_needs_a_role_and_no_other_kind_gets_one() -> None:
+    """Every method that an officer may call names roles, and only such methods do."""
+    for path, rule in ACCESS.items():
+        if not rule.anonymous:
+            assert (PeerKind.OFFICER in rule.callers) == bool(rule.roles), path
+    officer = PeerId(REALM, PeerKind.OFFICER, "31", "li")
+    with pytest.raises(PermissionDeniedError):
+        check_access(AccessRule(frozenset({PeerKind.OFFICER})), officer, participant="31")
 
 
 def test_a_source_reports_evidence_and_nothing_else() -> None:
