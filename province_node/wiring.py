@@ -23,7 +23,7 @@ from province_node.keys.held_keys import HeldKeys, write_held_keys
 from province_node.keys.key_watcher import KeyWatcher
 from province_node.keys.keyring import Keyring
 from province_node.metrics import NodeMetrics
-from province_node.officers.roster import Roster, read_roster_files
+from province_node.officers.roster import AdmittedFiles, Roster, read_roster_files
 from province_node.operations.alarms import Alarms
 from province_node.people.explanation import ExplainUseCase
 from province_node.people.holder_levels import HolderLevels
@@ -139,6 +139,7 @@ def build_core(
                 participant=settings.participant,
             ),
             lambda: _published_officers(trust, settings.participant),
+            AdmittedFiles(settings.officers),
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import MappingProxyType
 from healthcode.clock import rfc3339
 from healthcode.errors import HealthcodeError, PermissionDeniedError, Reason
 from healthcode.identity.role import Role
+from healthcode.storage.files import write_output
 from healthcode.storage.reading import read_bounded
 from healthcode.trust.format.json_files import OfficersReference
 from province_node.officers.officers_file import (
@@ -21,24 +23,33 @@ from province_node.officers.officers_file import (
     verify_officers_file,
 )
 
-__all__ = ["Roster", "RosterFiles", "newest_reference", "read_roster_files"]
+__all__ = ["AdmittedFiles", "Roster", "RosterFiles", "newest_reference", "read_roster_files"]
 
 _REMEDY = "`province-node officers take FILE` puts the signed officers.json into the node's folder"
+
+_ADMITTED = "admitted"
+_MAX_ADMITTED_BYTES = 1024 * 1024
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 _FILE_REASONS = frozenset({Reason.OFFICERS_FILE_UNSIGNED, Reason.OFFICERS_FILE_FOREIGN})
 
 
 @dataclass(frozen=True, slots=True)
 class RosterFiles:
-    """The officers files of a folder, by version; `faults` has a file that cannot be used, by its name."""
+    """The officers files of a folder, by digest; `faults` has a file that cannot be used, by its name."""
 
-    files: Mapping[int, OfficersFile] = field(default_factory=lambda: MappingProxyType({}))
+    files: Mapping[bytes, OfficersFile] = field(default_factory=lambda: MappingProxyType({}))
     faults: Mapping[str, HealthcodeError] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def newest(self) -> OfficersFile | None:
+        """The file of the highest version."""
+        return max(self.files.values(), key=lambda each: each.version, default=None)
 
 
 def read_roster_files(folder: Path, *, realm: str, participant: str) -> RosterFiles:
     """Reads every officers file of `folder`: old ones are kept, because acts were signed under them."""
-    files: dict[int, OfficersFile] = {}
+    files: dict[bytes, OfficersFile] = {}
     faults: dict[str, HealthcodeError] = {}
     for path in sorted(folder.glob("*.json")):
         try:
@@ -47,16 +58,38 @@ def read_roster_files(folder: Path, *, realm: str, participant: str) -> RosterFi
         except HealthcodeError as error:
             faults[path.name] = error
         else:
-            files[file.version] = file
+            files[file.digest] = file
     return RosterFiles(MappingProxyType(files), MappingProxyType(faults))
 
 
 def newest_reference(found: RosterFiles, published: OfficersReference | None) -> OfficersReference | None:
     """What the next province.json names: the newest usable file, and what is published if that is newer."""
-    newest = found.files.get(max(found.files, default=0))
+    newest = found.newest
     if newest is None or (published is not None and newest.version <= published.version):
         return published
     return OfficersReference(version=newest.version, sha256=newest.digest)
+
+
+class AdmittedFiles:
+    """Which officers files were in force at this node, by digest: in `admitted` beside them, durable.
+
+    A file names the authority that signs it, so that a forged one is complete as well. It was never in force.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _ADMITTED
+
+    def read(self) -> frozenset[bytes]:
+        """Every digest. Raises ConfigurationError if the file cannot be read."""
+        if not self._path.exists():
+            return frozenset()
+        words = read_bounded(self._path, _MAX_ADMITTED_BYTES).decode("ascii", "replace").split()
+        return frozenset(bytes.fromhex(each) for each in words if _DIGEST.fullmatch(each))
+
+    def add(self, digest: bytes) -> None:
+        """Adds one; durable when it returns."""
+        known = self.read() | {digest}
+        write_output(self._path, "".join(f"{each.hex()}\n" for each in sorted(known)).encode())
 
 
 class Roster:
@@ -66,15 +99,25 @@ class Roster:
     """
 
     def __init__(
-        self, read: Callable[[], RosterFiles], published: Callable[[], OfficersReference | None]
+        self,
+        read: Callable[[], RosterFiles],
+        published: Callable[[], OfficersReference | None],
+        admitted: AdmittedFiles,
     ) -> None:
         self._read = read
         self._published = published
+        self._admitted_files = admitted
         self._held = RosterFiles()
+        self._admitted: frozenset[bytes] = frozenset()
 
     def reload(self) -> None:
-        """Reads the folder again. Blocks."""
-        self._held = self._read()
+        """Reads the folder again, and notes durably that the published file was in force. Blocks."""
+        self._held, admitted = self._read(), self._admitted_files.read()
+        named = self._published()
+        if named is not None and named.sha256 in self._held.files and named.sha256 not in admitted:
+            self._admitted_files.add(named.sha256)
+            admitted |= {named.sha256}
+        self._admitted |= admitted
 
     @property
     def is_published(self) -> bool:
@@ -100,11 +143,11 @@ class Roster:
                 Reason.OFFICERS_FILE_MISSING,
                 "the published province.json names no officers file: nobody is an officer",
             )
-        found = held.files.get(named.version)
-        if found is not None and hmac.compare_digest(found.digest, named.sha256):
+        found = held.files.get(named.sha256)
+        if found is not None and found.version == named.version:
             return found
         wanted = f"officers file version {named.version} is published"
-        if found is not None:
+        if any(each.version == named.version for each in held.files.values()):
             raise _refusal(
                 Reason.OFFICERS_FILE_FOREIGN,
                 f"{wanted}, and the node's file of that version has another content: {_REMEDY}",
@@ -112,17 +155,17 @@ class Roster:
         for name, fault in held.faults.items():
             reason = fault.reason if fault.reason in _FILE_REASONS else Reason.OFFICERS_FILE_INVALID
             raise _refusal(reason, f"{wanted}, and {name} cannot be used: {fault.message}; {_REMEDY}")
-        if held.files:
-            newest = max(held.files)
+        if held.newest is not None:
+            newest = held.newest.version
             reason = Reason.OFFICERS_FILE_OLD if newest < named.version else Reason.OFFICERS_FILE_FOREIGN
             raise _refusal(reason, f"{wanted}, and the node has version {newest}: {_REMEDY}")
         raise _refusal(Reason.OFFICERS_FILE_MISSING, f"{wanted}, and the node does not have it: {_REMEDY}")
 
     def file_of(self, digest: bytes) -> OfficersFile | None:
-        """The file of this digest, also an old one: an act is verified under the file it was signed under."""
-        return next(
-            (each for each in self._held.files.values() if hmac.compare_digest(each.digest, digest)), None
-        )
+        """The file of this digest, if it is or was in force here: an act is verified under the file it was signed under."""
+        named = self._published()
+        is_published = named is not None and hmac.compare_digest(named.sha256, digest)
+        return self._held.files.get(digest) if is_published or digest in self._admitted else None
 
     def admit(self, name: str, public_key: str, role: Role | frozenset[Role], now: int) -> Officer:
         """The officer with this name, this public key (`sha256:…`, as `public_key_of` gives it) and one of these roles.
@@ -150,7 +193,11 @@ class Roster:
         return officer
 
     def _was_officer(self, name: str, public_key: str, *, before: int) -> bool:
-        earlier = (file.find(name) for version, file in self._held.files.items() if version < before)
+        earlier = (
+            file.find(name)
+            for digest, file in self._held.files.items()
+            if file.version < before and digest in self._admitted
+        )
         return any(
             each is not None and hmac.compare_digest(f"sha256:{each.spki_sha256.hex()}", public_key)
             for each in earlier

@@ -10,9 +10,16 @@ import pytest
 
 from healthcode.errors import PermissionDeniedError, Reason
 from healthcode.identity.role import Role
+from healthcode.signing.ed25519 import PrivateKey
+from healthcode.trust.format.authority_chain import new_link
 from healthcode.trust.format.json_files import OfficersReference
-from province_node.officers.officers_file import OfficersFile, encode_officers_file
-from province_node.officers.roster import Roster, newest_reference, read_roster_files
+from province_node.officers.officers_file import (
+    OfficersFile,
+    encode_officers_file,
+    missing_officer_signatures,
+    sign_officers_file,
+)
+from province_node.officers.roster import AdmittedFiles, Roster, newest_reference, read_roster_files
 from tests.unit.province_node.officers.world import (
     DAY,
     HOME,
@@ -31,7 +38,11 @@ GOOD = officers_file()
 def _roster(folder: Path, named: OfficersReference | None, *files: bytes) -> Roster:
     for number, data in enumerate(files):
         (folder / f"{number}.json").write_bytes(data)
-    roster = Roster(partial(read_roster_files, folder, realm=REALM, participant=HOME), lambda: named)
+    roster = Roster(
+        partial(read_roster_files, folder, realm=REALM, participant=HOME),
+        lambda: named,
+        AdmittedFiles(folder),
+    )
     roster.reload()
     return roster
 
@@ -99,11 +110,27 @@ def test_an_officer_is_a_public_key_with_a_role(tmp_path: Path) -> None:
 def test_a_removed_officer_is_told_apart_and_the_old_file_is_kept(tmp_path: Path) -> None:
     """Who was in an earlier file is OFFICER_REMOVED; acts signed under it still find that file by its digest."""
     before, after = officers_file(version=1), officers_file(WANG_ROW)
+    _roster(tmp_path, reference(before), _data(before))
     roster = _roster(tmp_path, reference(after), _data(before), _data(after))
     removed = _reason(lambda: roster.admit("li", public_key("li"), Role.HEALTH_OFFICER, NOW))
     assert removed is Reason.OFFICER_REMOVED
     assert roster.file_of(before.digest) == before
+    assert roster.file_of(after.digest) == after
     assert roster.file_of(b"\0" * 32) is None
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_forged_file_under_a_made_up_authority_never_counts(tmp_path: Path, version: int) -> None:
+    """Whoever writes to the folder can sign a whole file with their own keys: no act counts under it, and it displaces none."""
+    keys = tuple(PrivateKey(bytes([each]) * 32) for each in (41, 42, 43))
+    link = new_link(HOME, keys, 2, REALM, created=NOW)
+    draft = officers_file(LI_ROW, version=version, signers=0, link=link)
+    forged = sign_officers_file(draft, keys)
+    assert missing_officer_signatures(forged) == 0
+    roster = _roster(tmp_path, reference(GOOD), _data(GOOD), _data(forged))
+    assert roster.file_of(forged.digest) is None
+    assert roster.current(NOW) == GOOD
+    assert roster.file_of(GOOD.digest) == GOOD
 
 
 def test_a_changed_folder_counts_after_a_reload(tmp_path: Path) -> None:
