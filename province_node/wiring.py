@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from healthcode.clock import Clock
 from healthcode.identity.peer import PeerKind
@@ -23,7 +22,7 @@ from province_node.keys.held_keys import HeldKeys, write_held_keys
 from province_node.keys.key_watcher import KeyWatcher
 from province_node.keys.keyring import Keyring
 from province_node.metrics import NodeMetrics
-from province_node.officers.roster import AdmittedFiles, Roster, read_roster_files
+from province_node.officers.roster import Roster, open_roster
 from province_node.operations.alarms import Alarms
 from province_node.people.explanation import ExplainUseCase
 from province_node.people.holder_levels import HolderLevels
@@ -131,15 +130,11 @@ def build_core(
         alarms,
         key_watcher,
         NodeThreads(),
-        Roster(
-            partial(
-                read_roster_files,
-                settings.officers,
-                realm=settings.realm,
-                participant=settings.participant,
-            ),
-            lambda: _published_officers(trust, settings.participant),
-            AdmittedFiles(settings.officers),
+        open_roster(
+            settings.officers,
+            realm=settings.realm,
+            participant=settings.participant,
+            published=lambda: _published_officers(trust, settings.participant),
         ),
     )
 

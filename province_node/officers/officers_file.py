@@ -28,6 +28,7 @@ from healthcode.wire.cose import Context, sign_detached, verify_detached
 
 __all__ = [
     "MAX_OFFICERS_BYTES",
+    "OFFICER_NAME",
     "Officer",
     "OfficersFile",
     "check_officers",
@@ -40,7 +41,7 @@ __all__ = [
 
 MAX_OFFICERS_BYTES = 256 * 1024
 _MAX_OFFICERS = 500
-_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+OFFICER_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 _PRINTABLE = re.compile(r"\S(?:.*\S)?")
 
 
@@ -54,7 +55,7 @@ class Officer(_Strict):
     `unit` is the office that answers for the officer; `until` is when the appointment ends.
     """
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=OFFICER_NAME)
     spki_sha256: Key32
     sign_key: Key32
     # words, since a strict file has no enums

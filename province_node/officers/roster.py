@@ -6,6 +6,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,7 +24,7 @@ from province_node.officers.officers_file import (
     verify_officers_file,
 )
 
-__all__ = ["AdmittedFiles", "Roster", "RosterFiles", "newest_reference", "read_roster_files"]
+__all__ = ["AdmittedFiles", "Roster", "RosterFiles", "newest_reference", "open_roster", "read_roster_files"]
 
 _REMEDY = "`province-node officers take FILE` puts the signed officers.json into the node's folder"
 
@@ -111,13 +112,15 @@ class Roster:
         self._admitted: frozenset[bytes] = frozenset()
 
     def reload(self) -> None:
-        """Reads the folder again, and notes durably that the published file was in force. Blocks."""
-        self._held, admitted = self._read(), self._admitted_files.read()
+        """Reads the folder again. Blocks."""
+        self._held, self._admitted = self._read(), self._admitted | self._admitted_files.read()
+
+    def note_admitted(self) -> None:
+        """Notes durably that the published file, which the folder has, was in force. Blocks."""
         named = self._published()
-        if named is not None and named.sha256 in self._held.files and named.sha256 not in admitted:
+        if named is not None and named.sha256 in self._held.files and named.sha256 not in self._admitted:
             self._admitted_files.add(named.sha256)
-            admitted |= {named.sha256}
-        self._admitted |= admitted
+            self._admitted |= {named.sha256}
 
     @property
     def is_published(self) -> bool:
@@ -202,6 +205,14 @@ class Roster:
             each is not None and hmac.compare_digest(f"sha256:{each.spki_sha256.hex()}", public_key)
             for each in earlier
         )
+
+
+def open_roster(
+    folder: Path, *, realm: str, participant: str, published: Callable[[], OfficersReference | None]
+) -> Roster:
+    """The roster of a node's officers folder, not read yet."""
+    read = partial(read_roster_files, folder, realm=realm, participant=participant)
+    return Roster(read, published, AdmittedFiles(folder))
 
 
 def _refusal(reason: Reason, message: str) -> PermissionDeniedError:

@@ -39,7 +39,7 @@ class RosterWatcher:
 
     async def look(self) -> None:
         """Reads the folder, sets the metrics, and logs what is new."""
-        await asyncio.to_thread(self._roster.reload)
+        await asyncio.to_thread(self._read)
         if not self._roster.is_published:
             self._tell(None, is_refused=False)
             return
@@ -58,6 +58,10 @@ class RosterWatcher:
                 officers=len(file.officers),
                 expires=rfc3339(file.expires),
             )
+
+    def _read(self) -> None:
+        self._roster.reload()
+        self._roster.note_admitted()
 
     def _is_news(self, what: str) -> bool:
         before, self._told = self._told, what

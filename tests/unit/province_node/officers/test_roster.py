@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from province_node.officers.officers_file import (
     missing_officer_signatures,
     sign_officers_file,
 )
-from province_node.officers.roster import AdmittedFiles, Roster, newest_reference, read_roster_files
+from province_node.officers.roster import Roster, newest_reference, open_roster, read_roster_files
 from tests.unit.province_node.officers.world import (
     DAY,
     HOME,
@@ -38,12 +37,9 @@ GOOD = officers_file()
 def _roster(folder: Path, named: OfficersReference | None, *files: bytes) -> Roster:
     for number, data in enumerate(files):
         (folder / f"{number}.json").write_bytes(data)
-    roster = Roster(
-        partial(read_roster_files, folder, realm=REALM, participant=HOME),
-        lambda: named,
-        AdmittedFiles(folder),
-    )
+    roster = open_roster(folder, realm=REALM, participant=HOME, published=lambda: named)
     roster.reload()
+    roster.note_admitted()
     return roster
 
 
