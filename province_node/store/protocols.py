@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from healthcode.errors import Reason
+from province_node.store.audit_protocol import AuditStore
 from province_node.store.people_protocols import DocumentStore, EvidenceStore, LevelStore, SourceStore
 from province_node.store.publication import PaddingState, Publication, PublishFailure
 from province_node.store.records import (
@@ -271,6 +272,9 @@ class NodeStore(Protocol):
 
     @property
     def documents(self) -> DocumentStore: ...
+
+    @property
+    def audit(self) -> AuditStore: ...
 
     def counts(self, now: int) -> Mapping[str, int]:
         """How many codes are out, revocations and remembered requests there are: for `status`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from healthcode.storage.sqlite import Database
 from province_node.store.sqlite.answering import SqliteAnswering
+from province_node.store.sqlite.audit.audit_table import SqliteAudit
 from province_node.store.sqlite.issuing import SqliteIssuing
 from province_node.store.sqlite.killing import SqliteKilling
 from province_node.store.sqlite.padding_entries import SqlitePadding
@@ -42,6 +43,7 @@ class SqliteNodeStore:
         self.evidence = SqliteEvidence(self._database)
         self.levels = SqliteLevels(self._database)
         self.documents = SqliteDocuments(self._database)
+        self.audit = SqliteAudit(self._database)
         self._pruning = SqlitePruning(self._database)
 
     def counts(self, now: int) -> Mapping[str, int]:

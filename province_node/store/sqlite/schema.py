@@ -263,4 +263,37 @@ MIGRATIONS: tuple[Migration, ...] = (
         upgraded_at INTEGER
     ) STRICT;
     """,
+    """
+    -- one log after another: a restored backup begins a new one
+    CREATE TABLE audit_log (
+        number INTEGER PRIMARY KEY,
+        id BLOB NOT NULL UNIQUE,
+        begun_at INTEGER NOT NULL,
+        purged INTEGER NOT NULL DEFAULT 0 -- entries below this have their leaves alone
+    ) STRICT;
+
+    CREATE TABLE audit (
+        log INTEGER NOT NULL,
+        seq INTEGER NOT NULL, -- from 0: the place in the tree
+        at INTEGER,
+        event TEXT,
+        actor TEXT,
+        role TEXT,
+        subject ANY, -- bytes for a person; NULL: about nobody in particular
+        content BLOB, -- CBOR
+        salt BLOB,
+        leaf BLOB NOT NULL,
+        PRIMARY KEY (log, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX audit_by_subject ON audit (subject, log, seq) WHERE subject IS NOT NULL;
+
+    -- the roots of complete subtrees of 256 entries and more (level 8 and above)
+    CREATE TABLE audit_node (
+        log INTEGER NOT NULL,
+        level INTEGER NOT NULL,
+        idx INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        PRIMARY KEY (log, level, idx)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

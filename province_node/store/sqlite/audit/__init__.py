@@ -1,0 +1,1 @@
+"""The audit log on SQLite: rows, the tree over them, and what reads them."""

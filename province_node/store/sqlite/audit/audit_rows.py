@@ -1,0 +1,94 @@
+"""Statements about audit entries, inside a transaction: what is recorded and its entry are durable together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from healthcode.audit.entry import (
+    LOG_BYTES,
+    SALT_BYTES,
+    AuditEntry,
+    LoggedEntry,
+    encode_content,
+    encode_entry,
+    leaf_hash,
+)
+from healthcode.audit.events import AuditEvent
+from healthcode.storage.sqlite import Session
+from province_node.store.records import Request, Revocation
+
+__all__ = ["CurrentLog", "begin_log", "find_log", "indices_digest", "record_entries", "request_entry"]
+
+_INDEX = struct.Struct(">II")
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentLog:
+    """The log that grows, and how many entries it has."""
+
+    number: int
+    id: bytes
+    size: int
+
+
+def record_entries(db: Session, now: int, entries: Sequence[AuditEntry]) -> None:
+    """Appends entries to the log, in the transaction of what they record. The first one ever begins the log."""
+    if not entries:
+        return
+    log = find_log(db) or begin_log(db, now)
+    rows = []
+    salts = os.urandom(SALT_BYTES * len(entries))
+    for place, entry in enumerate(entries):
+        salt = salts[place * SALT_BYTES : (place + 1) * SALT_BYTES]
+        content = encode_content(entry.content)
+        seq = log.size + place
+        leaf = leaf_hash(salt, encode_entry(LoggedEntry(log.id, seq, now, entry), content))
+        rows.append(
+            (
+                log.number,
+                seq,
+                now,
+                str(entry.event),
+                entry.actor,
+                entry.role,
+                entry.subject or None,
+                content,
+                salt,
+                leaf,
+            )
+        )
+    db.execute_many("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def find_log(db: Session) -> CurrentLog | None:
+    """The log that grows; None before the first entry."""
+    row = db.one(
+        "SELECT number, id, (SELECT max(seq) FROM audit WHERE log = number) FROM audit_log"
+        " ORDER BY number DESC LIMIT 1"
+    )
+    return None if row is None else CurrentLog(row[0], bytes(row[1]), 0 if row[2] is None else row[2] + 1)
+
+
+def begin_log(db: Session, now: int, earlier: dict[str, object] | None = None) -> CurrentLog:
+    """Begins a log whose first entry names the one before it, if there was one."""
+    log = os.urandom(LOG_BYTES)
+    db.execute("INSERT INTO audit_log (id, begun_at) VALUES (?, ?)", (log, now))
+    record_entries(db, now, [AuditEntry(AuditEvent.LOG_BEGUN, "node", content=earlier or {})])
+    found = find_log(db)
+    assert found is not None  # noqa: S101  it was inserted above
+    return found
+
+
+def request_entry(event: AuditEvent, request: Request, **content: object) -> AuditEntry:
+    """The entry of a request: who asked, under which id, and what came of it."""
+    return AuditEntry(event, request.caller, content={"request": request.request_id, **content})
+
+
+def indices_digest(codes: Iterable[Revocation]) -> bytes:
+    """SHA-256 of days and indices in rising order: tells later whether a code was among them."""
+    pairs = sorted((code.day, code.index) for code in codes)
+    return hashlib.sha256(b"".join(_INDEX.pack(*pair) for pair in pairs)).digest()

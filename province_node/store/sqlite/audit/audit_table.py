@@ -1,0 +1,186 @@
+"""The audit log on SQLite, as its readers see it: checkpoints, proofs, queries, purge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from healthcode.audit.checkpoint import Checkpoint, padded_size
+from healthcode.audit.entry import AuditEntry, LoggedEntry, decode_content, encode_entry
+from healthcode.audit.events import AuditEvent
+from healthcode.audit.proof_file import EntryProof
+from healthcode.audit.tree import consistency_proof, inclusion_proof
+from healthcode.errors import InvalidInputError, NotFoundError
+from healthcode.storage.sqlite import Database, Row, Session
+from province_node.store.audit_records import AuditFault, AuditProofs, AuditQuery, AuditState
+from province_node.store.sqlite.audit.audit_check import check_logs
+from province_node.store.sqlite.audit.audit_rows import begin_log, find_log, record_entries
+from province_node.store.sqlite.audit.audit_tree import RowTree, build_tree, root_of
+from province_node.store.sqlite.statements import number
+
+__all__ = ["SqliteAudit"]
+
+_COLUMNS = "log, seq, at, event, actor, role, subject, content, salt, (SELECT id FROM audit_log WHERE number = log) AS id"
+_PROVED = 1000  # entries of one proof file
+_ROWS = 500  # of one transaction
+_PAUSE_SECONDS = 0.005
+
+
+class SqliteAudit:
+    """An `AuditStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, entries: Sequence[AuditEntry], now: int) -> None:
+        with self._database.transaction() as db:
+            record_entries(db, now, entries)
+
+    def newest(self, event: str) -> LoggedEntry | None:
+        with self._database.scan() as db:
+            row = db.one(
+                f"SELECT {_COLUMNS} FROM audit WHERE event = ? AND salt IS NOT NULL ORDER BY log DESC, seq DESC LIMIT 1",
+                (event,),
+            )
+        return None if row is None else _logged(row)
+
+    def checkpoint(self, now: int) -> Checkpoint | None:
+        with self._database.read() as db:
+            log = find_log(db)
+        if log is None:
+            return None
+        if log.size % padded_size(1):
+            with self._database.transaction() as db:
+                log = find_log(db) or log  # another process may have padded it
+                missing = padded_size(log.size) - log.size
+                record_entries(db, now, [AuditEntry(AuditEvent.PADDING, "node")] * missing)
+        size = padded_size(log.size)
+        build_tree(self._database, log.number)
+        with self._database.read() as db:
+            return Checkpoint(log.id, size, root_of(db, log.number, size))
+
+    def consistency(self, log: bytes, first: int, second: int) -> Sequence[bytes]:
+        if not 0 < first <= second:
+            raise InvalidInputError(f"there is no proof from {first} to {second} entries")
+        which = self._number_of(log, second)
+        build_tree(self._database, which)
+        with self._database.read() as db:
+            return consistency_proof(RowTree(db, which), first, second)
+
+    def begin_log(self, now: int) -> bytes:
+        earlier = self.checkpoint(now)
+        with self._database.transaction() as db:
+            named = (
+                {} if earlier is None else {"log": earlier.log, "size": earlier.size, "root": earlier.root}
+            )
+            return begin_log(db, now, named).id
+
+    def prove(self, subjects: Sequence[bytes], now: int) -> AuditProofs | None:
+        checkpoint = self.checkpoint(now)
+        if checkpoint is None:
+            return None
+        which = self._number_of(checkpoint.log, checkpoint.size)
+        with self._database.scan() as db:
+            rows = sorted(
+                (row for subject in subjects for row in _about(db, which, subject, checkpoint.size)),
+                key=lambda row: int(row["seq"]),
+            )[-_PROVED:]
+            tree, entries, proofs = RowTree(db, which), [], []
+            for row in rows:
+                logged = _logged(row)
+                path = inclusion_proof(tree, logged.seq, checkpoint.size)
+                entries.append(logged)
+                proofs.append(
+                    EntryProof(encode_entry(logged, row["content"]), bytes(row["salt"]), tuple(path))
+                )
+        return AuditProofs(checkpoint, tuple(entries), tuple(proofs))
+
+    def query(
+        self, query: AuditQuery, before: tuple[int, int] | None, limit: int
+    ) -> tuple[Sequence[LoggedEntry], tuple[int, int] | None]:
+        log, seq = before or (1 << 62, 0)
+        with self._database.scan() as db:
+            rows = db.all(
+                f"SELECT {_COLUMNS} FROM audit WHERE (log, seq) < (:log, :seq) AND salt IS NOT NULL"
+                f" AND event <> '{AuditEvent.PADDING}' AND at >= :from_at AND at < :until_at"
+                " AND (:event = '' OR event = :event) AND (:actor = '' OR actor = :actor)"
+                + (" AND subject = :subject" if query.subject else "")
+                + " ORDER BY log DESC, seq DESC LIMIT :limit",
+                {
+                    "log": log,
+                    "seq": seq,
+                    "from_at": query.from_at,
+                    "until_at": query.until_at,
+                    "event": query.event,
+                    "actor": query.actor,
+                    "limit": limit,
+                }
+                | ({"subject": query.subject} if query.subject else {}),
+            )
+        behind = (rows[-1]["log"], rows[-1]["seq"]) if len(rows) == limit else None
+        return [_logged(row) for row in rows], behind
+
+    def verify(self) -> AuditState | AuditFault | None:
+        with self._database.scan() as db:
+            return check_logs(db)
+
+    def purge(self, before: int, now: int) -> int:
+        with self._database.read() as db:
+            logs = db.all("SELECT number, id, purged FROM audit_log ORDER BY number")
+        return sum(self._purge_log(row[0], bytes(row[1]), row[2], before, now) for row in logs)
+
+    def _purge_log(self, log: int, name: bytes, purged: int, before: int, now: int) -> int:
+        with self._database.scan() as db:
+            end = number(
+                db,
+                "SELECT coalesce((SELECT seq FROM audit WHERE log = ?1 AND seq >= ?2 AND at >= ?3 ORDER BY seq LIMIT 1),"
+                " (SELECT max(seq) + 1 FROM audit WHERE log = ?1), 0)",
+                log,
+                purged,
+                before,
+            )
+        if end <= purged:
+            return 0
+        with self._database.transaction() as db:
+            # first, so that a kill in between leaves no entry empty without a record of it
+            record_entries(
+                db, now, [AuditEntry(AuditEvent.PURGED, "node", content={"log": name, "through": end - 1})]
+            )
+        for first in range(purged, end, _ROWS):
+            last = min(first + _ROWS, end)
+            with self._database.transaction() as db:
+                db.execute(
+                    "UPDATE audit SET at = NULL, event = NULL, actor = NULL, role = NULL, subject = NULL,"
+                    " content = NULL, salt = NULL WHERE log = ? AND seq >= ? AND seq < ?",
+                    (log, first, last),
+                )
+                db.execute("UPDATE audit_log SET purged = ? WHERE number = ?", (last, log))
+            time.sleep(_PAUSE_SECONDS)
+        return end - purged
+
+    def _number_of(self, log: bytes, size: int) -> int:
+        """The number of a log that has at least `size` entries. Raises NotFoundError."""
+        with self._database.read() as db:
+            row = db.one(
+                "SELECT number, (SELECT max(seq) FROM audit WHERE log = number) FROM audit_log WHERE id = ?",
+                (log,),
+            )
+        if row is None or size > row[1] + 1:
+            raise NotFoundError(
+                f"this node has no audit log {log.hex()} of {size} entries: it began another one, or it was restored"
+            )
+        return int(row[0])
+
+
+def _about(db: Session, log: int, subject: bytes, size: int) -> list[Row]:
+    return db.all(
+        f"SELECT {_COLUMNS} FROM audit WHERE subject = ? AND log = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+        (subject, log, size, _PROVED),
+    )
+
+
+def _logged(row: Row) -> LoggedEntry:
+    entry = AuditEntry(
+        row["event"], row["actor"], row["role"], row["subject"] or "", decode_content(row["content"])
+    )
+    return LoggedEntry(bytes(row["id"]), row["seq"], row["at"], entry)
