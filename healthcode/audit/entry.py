@@ -82,7 +82,7 @@ def leaf_hash(salt: bytes, entry: bytes) -> bytes:
 
 def encode_content(content: Mapping[str, Any]) -> bytes:
     """The one encoding of a content. Raises InvalidInputError for one that `decode_content` would refuse."""
-    data = cbor.encode(dict(content))
+    data = cbor.encode(content if type(content) is dict else dict(content))
     if len(data) > MAX_CONTENT_BYTES:
         raise InvalidInputError(
             f"the content of an audit entry has {len(data)} bytes, at most {MAX_CONTENT_BYTES} are allowed"

@@ -12,14 +12,14 @@ class AuditEvent(StrEnum):
 
     LOG_BEGUN = "LOG_BEGUN"  # the first entry of a log; content: the log before it, if a backup was restored
     PADDING = "PADDING"  # no event: it hides how many there were
-    ISSUED = "ISSUED"  # a slice of a request, 50 codes at most
+    ISSUED = "ISSUED"  # by one request; a batch has an entry for each 50 codes
     REVOKED = "REVOKED"
     REVOKED_MATCHING = "REVOKED_MATCHING"  # by how codes were issued
     KEY_KILLED = "KEY_KILLED"
     LEVEL_CHANGED = "LEVEL_CHANGED"
     EVIDENCE_WITHDRAWN = "EVIDENCE_WITHDRAWN"
     SOURCE_ADDED = "SOURCE_ADDED"
-    SOURCE_SUSPENDED = "SOURCE_SUSPENDED"
+    SOURCE_STATE = "SOURCE_STATE"  # ACTIVE or SUSPENDED
     DOCUMENTS_MERGED = "DOCUMENTS_MERGED"
     DOCUMENT_SPLIT = "DOCUMENT_SPLIT"
     KEYS_CHANGED = "KEYS_CHANGED"

@@ -16,6 +16,7 @@ from healthcode.errors import DecodeError, InvalidInputError
 __all__ = ["decode", "encode", "head_bytes", "parse"]
 
 _LEAVES = frozenset({int, str, bytes, bool, type(None)})
+_AS_THEY_ARE = _LEAVES - {int}
 _KEYS = frozenset({int, str, bytes})
 _LEAST, _GREATEST = -(2**64), 2**64 - 1
 
@@ -143,9 +144,13 @@ def _ordered(value: Any) -> Any:
     if kind in _LEAVES:
         return value
     if kind in (list, tuple):
-        return [_ordered(item) for item in value]
+        return [item if type(item) in _AS_THEY_ARE else _ordered(item) for item in value]
     if kind is dict and all(type(key) in _KEYS for key in value):
-        return {key: _ordered(value[key]) for key in sorted(value, key=cbor2.dumps)}
+        if all(type(key) is str and key.isascii() for key in value):
+            ordered = sorted(sorted(value), key=len)  # the same order, without encoding each key
+        else:
+            ordered = sorted(value, key=cbor2.dumps)
+        return {key: item if type(item := value[key]) in _AS_THEY_ARE else _ordered(item) for key in ordered}
     raise InvalidInputError(f"a message cannot contain a {kind.__name__}")
 
 

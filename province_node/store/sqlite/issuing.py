@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from healthcode.audit.entry import AuditEntry, person_subject
+from healthcode.audit.events import AuditEvent
 from healthcode.errors import PreconditionError, Reason
 from healthcode.revocation.index import ISSUABLE, SERIES_LIMIT, SERIES_SIZE
 from healthcode.storage.sqlite import Database, Session
+from healthcode.wire.claims import Level
 from province_node.store.facts import pack_items, unpack_items
 from province_node.store.records import (
+    CodeFacts,
     HolderTag,
     IndexBlock,
     IssueOutcome,
@@ -21,6 +25,7 @@ from province_node.store.records import (
     RevocationReason,
     StatedLevel,
 )
+from province_node.store.sqlite.audit.audit_rows import indices_digest, record_entries, request_entry
 from province_node.store.sqlite.request_facts import Part, add_part, claim_request, find_parts
 from province_node.store.sqlite.statements import find_killed_kids, first_series, number, revoke_all
 
@@ -125,6 +130,11 @@ class SqliteIssuing:
                 facts[position] = code.facts
             if facts:
                 add_part(db, row, Part(signed_at, pack_items(facts)))
+            made = [each for each in facts.values() if isinstance(each, CodeFacts)]
+            if made:
+                codes_digest = indices_digest((each.day, each.index) for each in made)
+                counts = {"issued": len(made), "refused": len(facts) - len(made), "indices": codes_digest}
+                record_entries(db, signed_at, [request_entry(AuditEvent.ISSUED, request, counts)])
         return IssueOutcome(earlier=earlier, not_recorded=not_recorded)
 
 
@@ -230,6 +240,16 @@ def _state_level(db: Session, stated: StatedLevel, who: str, now: int) -> int:
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (holder, sequence, *values, who, now),
     )
+    before = Level.GREEN.value if row is None else row[0]
+    if before != statement.level.value:
+        change = {
+            "from": before,
+            "to": statement.level.value,
+            "sequence": sequence,
+            "reason": values[1] or "",
+        }
+        entry = AuditEntry(AuditEvent.LEVEL_CHANGED, who, "", person_subject(holder), change)
+        record_entries(db, now, [entry])
     if row is not None and row[0] != statement.level.value:
         out = db.all("SELECT day, idx FROM code WHERE holder = ? AND expires_at > ?", (holder, now))
         codes = [Revocation(day=day, index=index) for day, index in out]

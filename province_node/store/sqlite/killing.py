@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from healthcode.audit.events import AuditEvent
 from healthcode.storage.sqlite import Database, Session
 from healthcode.wire.claims import Presentation
 from province_node.store.facts import pack_killed, unpack_killed
 from province_node.store.records import HeldCode, Killed, Request, RevocationReason
+from province_node.store.sqlite.audit.audit_rows import record_entries, request_entry
 from province_node.store.sqlite.request_facts import (
     Part,
     claim_request,
@@ -53,6 +55,8 @@ class SqliteKilling:
                 )
                 killed = Killed(0, already_killed=inserted == 0, next_kid=next_kid)
                 keep_unfinished(db, row, Part(now, pack_killed(killed)))
+                content = {"reason": reason.value, "already": inserted == 0}
+                record_entries(db, now, [request_entry(AuditEvent.KEY_KILLED, request, content, kid.hex())])
             else:
                 killed = unpack_killed(kept.facts)
         with self._database.scan() as db:

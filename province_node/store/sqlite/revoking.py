@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+from healthcode.audit.events import AuditEvent
 from healthcode.storage.sqlite import Database, Row, Session
 from province_node.store.facts import pack_progress, pack_revoked, unpack_progress, unpack_revoked
 from province_node.store.records import (
@@ -19,6 +20,7 @@ from province_node.store.records import (
     Revoked,
     RevokeProgress,
 )
+from province_node.store.sqlite.audit.audit_rows import indices_digest, record_entries, request_entry
 from province_node.store.sqlite.request_facts import (
     Part,
     claim_request,
@@ -70,6 +72,8 @@ class SqliteRevoking:
                 return earlier
             newly = revoke_all(db, revocations, reason, request.caller, now)
             revoked = Revoked(newly, len(revocations) - newly)
+            counts = _counts(revoked, revocations, reason)
+            record_entries(db, now, [request_entry(AuditEvent.REVOKED, request, counts)])
             finish_request(db, claim_request(db, request, now), Part(now, pack_revoked(revoked)))
             return revoked
 
@@ -79,7 +83,7 @@ class SqliteRevoking:
         progress = self._begin(selection, request, now)
         while not isinstance(progress, Revoked):
             piece = self._find_piece(selection, progress)
-            progress = self._record_piece(piece, progress, reason, request, now)
+            progress = self._record_piece(piece, progress, selection, reason, request, now)
             if not isinstance(progress, Revoked):
                 time.sleep(_PAUSE_SECONDS)
         return progress
@@ -108,7 +112,13 @@ class SqliteRevoking:
             )
 
     def _record_piece(
-        self, piece: Sequence[Row], seen: RevokeProgress, reason: RevocationReason, request: Request, now: int
+        self,
+        piece: Sequence[Row],
+        seen: RevokeProgress,
+        selection: IssuedUnder,
+        reason: RevocationReason,
+        request: Request,
+        now: int,
     ) -> RevokeProgress | Revoked:
         """Revokes the codes that come behind `seen`, and records how far it came: this write makes both durable."""
         with self._database.transaction() as db:
@@ -122,6 +132,10 @@ class SqliteRevoking:
             codes = [Revocation(day, index) for _, day, index in piece]
             newly = revoke_all(db, codes, reason, request.caller, now)
             revoked = Revoked(seen.newly + newly, seen.already + len(piece) - newly)
+            counts = _counts(Revoked(newly, len(piece) - newly), codes, reason)
+            selected = {name: value for name, value in asdict(selection).items() if value != ""}
+            entry = request_entry(AuditEvent.REVOKED_MATCHING, request, counts | selected)
+            record_entries(db, now, [entry])
             if len(piece) < _ROWS:
                 finish_request(db, row, Part(now, pack_revoked(revoked)))
                 return revoked
@@ -157,6 +171,11 @@ class SqliteRevoking:
             )
         matched, already = (0, 0) if row is None else (int(row[0]), int(row[1]))
         return Revoked(matched - already, already)
+
+
+def _counts(revoked: Revoked, codes: Sequence[Revocation], reason: RevocationReason) -> dict[str, object]:
+    digest = indices_digest((code.day, code.index) for code in codes)
+    return {"newly": revoked.newly, "already": revoked.already, "reason": reason.value, "indices": digest}
 
 
 def _find(db: Session, request: Request, now: int) -> Revoked | None:

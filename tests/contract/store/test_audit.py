@@ -128,8 +128,11 @@ def test_a_restored_store_begins_a_log_that_names_the_one_before(store):
     new = store.audit.checkpoint(NOW + 2)
     assert new.log == log != old.log
     begun = store.audit.newest("LOG_BEGUN").entry.content
-    assert begun == {"log": old.log, "size": old.size, "root": old.root}
-    assert len(all_entries(store, AuditQuery(event="ISSUED"))) == 5
+    assert begun == {"log": old.log, "size": 256, "root": old.root}
+    record(store, 5)
+    store.audit.begin_log(NOW + 3)
+    assert store.audit.newest("LOG_BEGUN").entry.content["size"] == 261
+    assert len(all_entries(store, AuditQuery(event="ISSUED"))) == 10
     assert store.audit.consistency(old.log, 3, 256)
 
 

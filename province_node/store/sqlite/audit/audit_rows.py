@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from healthcode.audit.entry import (
@@ -19,7 +19,7 @@ from healthcode.audit.entry import (
 )
 from healthcode.audit.events import AuditEvent
 from healthcode.storage.sqlite import Session
-from province_node.store.records import Request, Revocation
+from province_node.store.records import Request
 
 __all__ = ["CurrentLog", "begin_log", "find_log", "indices_digest", "record_entries", "request_entry"]
 
@@ -61,6 +61,7 @@ def record_entries(db: Session, now: int, entries: Sequence[AuditEntry]) -> None
                 leaf,
             )
         )
+    # one statement for all: after each, the thread waits for the interpreter's lock
     db.execute_many("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
@@ -70,7 +71,7 @@ def find_log(db: Session) -> CurrentLog | None:
         "SELECT number, id, (SELECT max(seq) FROM audit WHERE log = number) FROM audit_log"
         " ORDER BY number DESC LIMIT 1"
     )
-    return None if row is None else CurrentLog(row[0], bytes(row[1]), 0 if row[2] is None else row[2] + 1)
+    return None if row is None else CurrentLog(row[0], row[1], 0 if row[2] is None else row[2] + 1)
 
 
 def begin_log(db: Session, now: int, earlier: dict[str, object] | None = None) -> CurrentLog:
@@ -83,12 +84,13 @@ def begin_log(db: Session, now: int, earlier: dict[str, object] | None = None) -
     return found
 
 
-def request_entry(event: AuditEvent, request: Request, **content: object) -> AuditEntry:
+def request_entry(
+    event: AuditEvent, request: Request, content: Mapping[str, object], subject: str = ""
+) -> AuditEntry:
     """The entry of a request: who asked, under which id, and what came of it."""
-    return AuditEntry(event, request.caller, content={"request": request.request_id, **content})
+    return AuditEntry(event, request.caller, "", subject, {"request": request.request_id, **content})
 
 
-def indices_digest(codes: Iterable[Revocation]) -> bytes:
-    """SHA-256 of days and indices in rising order: tells later whether a code was among them."""
-    pairs = sorted((code.day, code.index) for code in codes)
-    return hashlib.sha256(b"".join(_INDEX.pack(*pair) for pair in pairs)).digest()
+def indices_digest(codes: Iterable[tuple[int, int]]) -> bytes:
+    """SHA-256 of days and indices in rising order: tells later whether just these codes were meant."""
+    return hashlib.sha256(b"".join(_INDEX.pack(*pair) for pair in sorted(codes))).digest()

@@ -68,11 +68,16 @@ class SqliteAudit:
             return consistency_proof(RowTree(db, which), first, second)
 
     def begin_log(self, now: int) -> bytes:
-        earlier = self.checkpoint(now)
+        with self._database.read() as db:
+            earlier = find_log(db)
+        if earlier is not None:
+            build_tree(self._database, earlier.number)
         with self._database.transaction() as db:
-            named = (
-                {} if earlier is None else {"log": earlier.log, "size": earlier.size, "root": earlier.root}
-            )
+            named: dict[str, object] = {}
+            if earlier is not None:
+                # not padded: behind the last entry of the backup, what its province published goes on otherwise
+                root = root_of(db, earlier.number, earlier.size)
+                named = {"log": earlier.id, "size": earlier.size, "root": root}
             return begin_log(db, now, named).id
 
     def prove(self, subjects: Sequence[bytes], now: int) -> AuditProofs | None:

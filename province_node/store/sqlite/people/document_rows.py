@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from healthcode.audit.entry import AuditEntry, person_subject
+from healthcode.audit.events import AuditEvent
 from healthcode.errors import PreconditionError
 from healthcode.storage.sqlite import Database, Session
+from province_node.store.sqlite.audit.audit_rows import record_entries
 from province_node.store.sqlite.people.evidence_rows import mark_due
 from province_node.store.sqlite.people.level_time import raise_now
 from province_node.store.sqlite.statements import find_among, insert_all, number
@@ -91,7 +94,10 @@ class SqliteDocuments:
                 db.execute("UPDATE document SET holder = ? WHERE id = ?", (kept, document))
             db.execute("DELETE FROM current_level WHERE holder = ?", (gone,))
             db.execute("DELETE FROM moved_holder WHERE holder = ?", (gone,))
-            _move(db, kept, highest, raise_now(db, now))
+            moved_at = raise_now(db, now)
+            _move(db, kept, highest, moved_at)
+            content = {"with": person_subject(second)}
+            _record(db, AuditEvent.DOCUMENTS_MERGED, first, moved_at, content)
 
     def split_document(self, document: bytes, now: int) -> None:
         with self._database.transaction() as db:
@@ -104,6 +110,13 @@ class SqliteDocuments:
             moved_at = raise_now(db, now)
             for holder in (kept, split):
                 _move(db, holder, highest, moved_at)
+            _record(db, AuditEvent.DOCUMENT_SPLIT, document, moved_at)
+
+
+def _record(
+    db: Session, event: AuditEvent, document: bytes, now: int, content: Mapping[str, bytes] | None = None
+) -> None:
+    record_entries(db, now, [AuditEntry(event, "command", "", person_subject(document), content or {})])
 
 
 def _move(db: Session, holder: int, sequence: int, now: int) -> None:

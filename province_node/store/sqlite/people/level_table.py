@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from healthcode.audit.entry import AuditEntry, person_subject
+from healthcode.audit.events import AuditEvent
 from healthcode.storage.sqlite import Database, Session
 from healthcode.wire.claims import NUMBER_BY_LEVEL, Level
 from province_node.store.people_records import (
@@ -16,6 +18,7 @@ from province_node.store.people_records import (
     LevelUpdate,
 )
 from province_node.store.records import Revocation, RevocationReason
+from province_node.store.sqlite.audit.audit_rows import record_entries
 from province_node.store.sqlite.people.document_rows import document_number
 from province_node.store.sqlite.people.evidence_rows import source_names, source_number
 from province_node.store.sqlite.people.holder_rows import (
@@ -118,6 +121,8 @@ class SqliteLevels:
             for update in same:
                 revoked += _apply(db, update, now)
             _confirm(db, [update for update in same if _is_confirmed(update)])
+            changes = map(_change, same)
+            record_entries(db, now, [change for change in changes if change is not None])
         return Applied(done, revoked)
 
     def waiting(self) -> tuple[int, int | None, int | None]:
@@ -229,6 +234,23 @@ def _confirm(db: Session, updates: Sequence[LevelUpdate]) -> None:
         "UPDATE current_level SET basis = ? WHERE holder = ?",
         [(update.current.basis, update.seen.documents[0][0]) for update in updates if update.current],
     )
+
+
+def _change(update: LevelUpdate) -> AuditEntry | None:
+    """What the log says of a new row of the history; None if the holder was and is GREEN."""
+    last, record = update.seen.last, update.record
+    before = Level.GREEN if last is None else last.level
+    if record is None or before is record.level is Level.GREEN:
+        return None
+    ground = {
+        "reason": record.reason,
+        "rule": record.rule,
+        "source": record.source,
+        "evidence": record.record,
+    }
+    content: dict[str, object] = {"from": before.value, "to": record.level.value, "sequence": record.sequence}
+    content |= {name: value for name, value in ground.items() if value}
+    return AuditEntry(AuditEvent.LEVEL_CHANGED, _BY_RULES, "", person_subject(update.seen.holder), content)
 
 
 def _append(db: Session, holder: bytes, record: LevelRecord) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from healthcode.audit.entry import AuditEntry
+from healthcode.audit.events import AuditEvent
 from healthcode.errors import NotFoundError, Reason
 from healthcode.policy.levels.evidence import EvidenceKind
 from healthcode.storage.sqlite import Database, Row
 from province_node.store.people_records import Source, SourceState
+from province_node.store.sqlite.audit.audit_rows import record_entries
 
 __all__ = ["SqliteSources"]
 
+_COMMAND = "command"  # on the node itself
 _COLUMNS = "name, public_key, kinds, unit, state, since"
 
 
@@ -29,6 +33,9 @@ class SqliteSources:
                 " state = excluded.state, since = excluded.since",
                 (source.name, source.public_key, kinds, source.unit, SourceState.ACTIVE.value, now),
             )
+            content = {"public_key": source.public_key, "kinds": kinds, "unit": source.unit}
+            entry = AuditEntry(AuditEvent.SOURCE_ADDED, _COMMAND, "", source.name, content)
+            record_entries(db, now, [entry])
 
     def set_source_state(self, name: str, state: SourceState, now: int) -> None:
         with self._database.transaction() as db:
@@ -39,6 +46,8 @@ class SqliteSources:
                     f"there is no source {name!r}: `province-node source list` shows those there are",
                     reason=Reason.SOURCE_UNKNOWN,
                 )
+            content = {"state": state.value}
+            record_entries(db, now, [AuditEntry(AuditEvent.SOURCE_STATE, _COMMAND, "", name, content)])
 
     def find_source(self, name: str) -> Source | None:
         with self._database.read() as db:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from healthcode.audit.events import AuditEvent
 from healthcode.policy.levels.evidence import EvidenceState
 from healthcode.storage.sqlite import Database, Row, Session
 from province_node.store.facts import (
@@ -16,6 +17,7 @@ from province_node.store.facts import (
 )
 from province_node.store.people_records import ReceivedBetween, Withdrawn, WithdrawProgress
 from province_node.store.records import Request
+from province_node.store.sqlite.audit.audit_rows import record_entries, request_entry
 from province_node.store.sqlite.people.evidence_rows import (
     COLUMNS,
     KIND_NUMBERS,
@@ -60,6 +62,7 @@ class SqliteWithdrawing:
             known_at = raise_now(db, now)
             withdrawn = _withdraw(db, which, map(bytes.fromhex, records), known_at)
             finish_request(db, claim_request(db, request, now), Part(now, pack_withdrawn(withdrawn)))
+            _record(db, source, withdrawn, request, now)
             return withdrawn
 
     def received(self, source: str, selection: ReceivedBetween, request: Request, now: int) -> Withdrawn:
@@ -118,12 +121,18 @@ class SqliteWithdrawing:
             records = dict.fromkeys(bytes(each[1]) for each in rows)
             found = _withdraw(db, which, records, raise_now(db, now))
             withdrawn = Withdrawn(seen.newly + found.newly, seen.already + found.already)
+            _record(db, source, found, request, now)
             if len(rows) < _ROWS:
                 finish_request(db, row, Part(now, pack_withdrawn(withdrawn)))
                 return withdrawn
             progress = replace(seen, behind=rows[-1][0], newly=withdrawn.newly, already=withdrawn.already)
             keep_unfinished(db, row, Part(seen.began, pack_withdraw_progress(progress)))
             return progress
+
+
+def _record(db: Session, source: str, found: Withdrawn, request: Request, now: int) -> None:
+    counts = {"newly": found.newly, "already": found.already, "unknown": found.unknown}
+    record_entries(db, now, [request_entry(AuditEvent.EVIDENCE_WITHDRAWN, request, counts, source)])
 
 
 def _window(db: Session, selection: ReceivedBetween) -> tuple[int, int]:
