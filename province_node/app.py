@@ -11,12 +11,14 @@ from pathlib import Path
 from healthcode.clock import Clock
 from healthcode.errors import ConfigurationError, HealthcodeError, UnavailableError
 from healthcode.metrics_server import start_metrics_server
+from healthcode.policy.accountability import AUDIT_RECORD
 from healthcode.rpc.server import GrpcServer
 from healthcode.service.background import BackgroundTask
 from healthcode.service.lifecycle import run_until_stopped
 from healthcode.signing.ed25519 import self_test
 from healthcode.storage.lock import lock
 from healthcode.telemetry import Metrics, get_logger
+from province_node.audit.own_state import OwnState
 from province_node.keys.held_keys import forget_held_keys
 from province_node.keys.setup import open_keyring
 from province_node.listeners import build_servers
@@ -38,6 +40,7 @@ __all__ = ["Node", "serve"]
 
 _PRUNE_SECONDS = 600
 _VERIFY_SECONDS = 86_400
+_AUDIT_SECONDS = 10
 
 
 async def serve(
@@ -143,6 +146,7 @@ class Node:
                 BackgroundTask("report", publishing.reporter.run),
                 BackgroundTask("levels", partial(self._people.worker.run, self._core.threads.long)),
                 BackgroundTask("prune", self._prune),
+                BackgroundTask("audit", self._audit),
             ]
         else:
             publishing.publisher.allow_issuing()
@@ -167,6 +171,15 @@ class Node:
                 raise
             await asyncio.sleep(_VERIFY_SECONDS)
 
+    async def _audit(self) -> None:
+        """Records changes of the node's own files, and builds the tree over new entries."""
+        store = self._core.store.audit
+        own = OwnState(self._core.settings, self._core.keyring, store, self._core.clock)
+        while True:
+            await self._core.threads.long.run(own.note)
+            await self._core.threads.long.run(store.build)
+            await asyncio.sleep(_AUDIT_SECONDS)
+
     async def _prune(self) -> None:
         while True:
             view = self._core.trust.view_or_none()
@@ -179,6 +192,11 @@ class Node:
                     await self._core.threads.long.run(
                         partial(self._core.store.evidence.prune_evidence, now, kept)
                     )
+                    audit_kept = view.policy.in_force(now).retention_seconds.get(AUDIT_RECORD)
+                    if audit_kept is not None:
+                        await self._core.threads.long.run(
+                            partial(self._core.store.audit.purge, now - audit_kept, now)
+                        )
             except HealthcodeError as error:
                 self._log.warning("prune_failed", reason=str(error.reason), why=error.message)
             await asyncio.sleep(_PRUNE_SECONDS)

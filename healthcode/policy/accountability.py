@@ -16,6 +16,7 @@ from pydantic import Field
 from healthcode.policy.json_model import JsonModel
 
 __all__ = [
+    "AUDIT_RECORD",
     "Appeals",
     "AppealsModel",
     "HoldLimits",
@@ -34,6 +35,7 @@ _Hours = Annotated[int, Field(gt=0, le=8_784)]
 
 RetentionDays = dict[Annotated[str, Field(max_length=64)], Annotated[int, Field(gt=0, le=36_600)]]
 """`retention_days` in the file: by kind of evidence, and for LOOKUP_RECORD, LEVEL and AUDIT."""
+AUDIT_RECORD = "AUDIT"
 
 
 class Unanswered(StrEnum):

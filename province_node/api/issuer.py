@@ -10,6 +10,7 @@ from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, InvalidInputError, Reason
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.convert import enum_number, refuse_unknown_fields, timestamp
+from healthcode.telemetry import get_logger
 from healthcode.v1 import province_issuer_pb2, verdict_pb2
 from province_node.api.issuer_messages import (
     decode_order,
@@ -26,7 +27,7 @@ from province_node.codes.kill_key import KillUseCase, decode_kid
 from province_node.codes.revoke import RevokeUseCase
 from province_node.metrics import NodeMetrics
 from province_node.people.pseudonym import PseudonymKey
-from province_node.store.records import IssuedUnder, RevocationReason, Revoked
+from province_node.store.records import IssuedUnder, Request, RevocationReason, Revoked
 from province_node.threads import NodeThreads
 
 __all__ = ["Codes", "ProvinceIssuerServicer"]
@@ -62,6 +63,7 @@ class ProvinceIssuerServicer:
         self._pseudonym_key = pseudonym_key
         self._remember = RequestMemory(pseudonym_key, clock).request_of
         self._metrics = metrics
+        self._log = get_logger("node")
 
     async def IssueCode(  # noqa: N802  named as in the proto
         self, request: province_issuer_pb2.IssueCodeRequest, call: CallInfo
@@ -75,7 +77,7 @@ class ProvinceIssuerServicer:
         (result,) = issued.results
         if isinstance(result, HealthcodeError):
             raise result
-        self._count(issued)
+        self._count(issued, remembered)
         return province_issuer_pb2.IssueCodeResponse(issued=encode_issued(result))
 
     async def IssueCodes(  # noqa: N802  named as in the proto
@@ -100,7 +102,7 @@ class ProvinceIssuerServicer:
         except asyncio.CancelledError:
             gone.set()
             raise
-        self._count(issued)
+        self._count(issued, remembered)
         return encode_results(issued.results)
 
     async def RevokeCodes(  # noqa: N802  named as in the proto
@@ -114,7 +116,7 @@ class ProvinceIssuerServicer:
         else:
             remembered = self._remember("RevokeCodes", request, call)
             revoked = await self._threads.writes.run(lambda: self._revoke.revoke(codes, reason, remembered))
-            self._count_revoked(reason, revoked)
+            self._count_revoked(reason, revoked, remembered)
         return province_issuer_pb2.RevokeCodesResponse(
             newly_revoked=revoked.newly, already_revoked=revoked.already
         )
@@ -130,7 +132,7 @@ class ProvinceIssuerServicer:
         else:
             remembered = self._remember("RevokeMatching", request, call)
             revoked = await pool.run(lambda: self._revoke.revoke_matching(selection, reason, remembered))
-            self._count_revoked(reason, revoked)
+            self._count_revoked(reason, revoked, remembered)
         return province_issuer_pb2.RevokeMatchingResponse(
             newly_revoked=revoked.newly, already_revoked=revoked.already
         )
@@ -143,6 +145,7 @@ class ProvinceIssuerServicer:
         killed = await self._threads.writes.run(lambda: self._kill.kill(kid, reason, remembered))
         if not killed.repeated:
             self._metrics.count_killed(reason)
+            self._log.warning("key_killed", kid=kid.hex(), why=str(reason), **_who(remembered))
         return province_issuer_pb2.KillKeyResponse(
             codes_out=killed.codes_out,
             next_kid=killed.next_kid.hex() if killed.next_kid is not None else "",
@@ -173,11 +176,20 @@ class ProvinceIssuerServicer:
             response.next_page_token = found[-1].holder.hex()
         return response
 
-    def _count(self, issued: Issued) -> None:
-        """Counts what this call recorded; a repeated request is not counted again."""
+    def _count(self, issued: Issued, request: Request) -> None:
+        """Counts and logs what this call recorded; a repeated request is not counted again."""
         refused = sum(isinstance(result, HealthcodeError) for result in issued.new)
         self._metrics.count_issued(issued=len(issued.new) - refused, refused=refused)
+        if issued.new:
+            counts = {"issued": len(issued.new) - refused, "refused": refused}
+            self._log.info("codes_issued", **counts, **_who(request))
 
-    def _count_revoked(self, reason: RevocationReason, revoked: Revoked) -> None:
+    def _count_revoked(self, reason: RevocationReason, revoked: Revoked, request: Request) -> None:
         if not revoked.repeated:
             self._metrics.count_revoked(reason, revoked.newly)
+            counts = {"newly": revoked.newly, "already": revoked.already}
+            self._log.info("codes_revoked", why=str(reason), **counts, **_who(request))
+
+
+def _who(request: Request) -> dict[str, str]:
+    return {"caller": request.caller, "request": request.request_id}

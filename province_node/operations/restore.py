@@ -70,6 +70,8 @@ def restore_node(
         store = open_store(settings.database if settings.database not in outside else staging / DATABASE)
         try:
             caught_up = catch_up(store.publishing, issuer, now)
+            # others hold checkpoints of the old log that this one cannot go on from
+            store.audit.begin_log(now)
         finally:
             store.close()
         _put_outside(outside, now)

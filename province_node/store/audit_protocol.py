@@ -18,8 +18,11 @@ class AuditStore(Protocol):
     def record(self, entries: Sequence[AuditEntry], now: int) -> None:
         """Appends entries of what no store records, such as a change of settings."""
 
-    def newest(self, event: str) -> LoggedEntry | None:
-        """The newest entry of an event, in any log."""
+    def newest(self, event: str, subject: str) -> LoggedEntry | None:
+        """The newest entry of an event about a subject, in any log."""
+
+    def build(self) -> None:
+        """Builds the tree over what was recorded since, so that the next checkpoint is made at once."""
 
     def checkpoint(self, now: int) -> Checkpoint | None:
         """The log as it is now, padded to a multiple of 256 entries; None before the first entry.

@@ -88,8 +88,8 @@ def test_entries_are_found_by_event_actor_person_and_time(store):
         (AuditQuery(from_at=NOW + 5, until_at=NOW + 7), 1),
     ):
         assert len(all_entries(store, query)) == count
-    assert store.audit.newest("LEVEL_CHANGED").entry.subject == PERSON
-    assert store.audit.newest("PURGED") is None
+    assert store.audit.newest("LEVEL_CHANGED", PERSON).entry.subject == PERSON
+    assert store.audit.newest("PURGED", "log") is None
 
 
 def test_a_persons_entries_are_proved(store):
@@ -114,7 +114,7 @@ def test_a_purge_leaves_the_leaf(store):
     assert store.audit.purge(NOW + 100, NOW + 200) == 768
     assert store.audit.purge(NOW + 100, NOW + 200) == 0
     assert not all_entries(store, AuditQuery(subject=PERSON))
-    assert store.audit.newest("PURGED").entry.content == {"log": before.log, "through": 767}
+    assert store.audit.newest("PURGED", "log").entry.content == {"log": before.log, "through": 767}
     after = store.audit.checkpoint(NOW + 300)
     assert continues(before, after, store.audit.consistency(before.log, before.size, after.size))
     assert store.audit.verify() == AuditState(before.log, after.size, 768)
@@ -127,11 +127,11 @@ def test_a_restored_store_begins_a_log_that_names_the_one_before(store):
     log = store.audit.begin_log(NOW + 1)
     new = store.audit.checkpoint(NOW + 2)
     assert new.log == log != old.log
-    begun = store.audit.newest("LOG_BEGUN").entry.content
+    begun = store.audit.newest("LOG_BEGUN", "log").entry.content
     assert begun == {"log": old.log, "size": 256, "root": old.root}
     record(store, 5)
     store.audit.begin_log(NOW + 3)
-    assert store.audit.newest("LOG_BEGUN").entry.content["size"] == 261
+    assert store.audit.newest("LOG_BEGUN", "log").entry.content["size"] == 261
     assert len(all_entries(store, AuditQuery(event="ISSUED"))) == 10
     assert store.audit.consistency(old.log, 3, 256)
 

@@ -78,7 +78,7 @@ def begin_log(db: Session, now: int, earlier: dict[str, object] | None = None) -
     """Begins a log whose first entry names the one before it, if there was one."""
     log = os.urandom(LOG_BYTES)
     db.execute("INSERT INTO audit_log (id, begun_at) VALUES (?, ?)", (log, now))
-    record_entries(db, now, [AuditEntry(AuditEvent.LOG_BEGUN, "node", content=earlier or {})])
+    record_entries(db, now, [AuditEntry(AuditEvent.LOG_BEGUN, "node", "", "log", earlier or {})])
     found = find_log(db)
     assert found is not None  # noqa: S101  it was inserted above
     return found

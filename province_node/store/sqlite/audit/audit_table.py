@@ -36,13 +36,19 @@ class SqliteAudit:
         with self._database.transaction() as db:
             record_entries(db, now, entries)
 
-    def newest(self, event: str) -> LoggedEntry | None:
+    def newest(self, event: str, subject: str) -> LoggedEntry | None:
         with self._database.scan() as db:
             row = db.one(
-                f"SELECT {_COLUMNS} FROM audit WHERE event = ? AND salt IS NOT NULL ORDER BY log DESC, seq DESC LIMIT 1",
-                (event,),
+                f"SELECT {_COLUMNS} FROM audit WHERE subject = ? AND event = ? ORDER BY log DESC, seq DESC LIMIT 1",
+                (subject, event),
             )
         return None if row is None else _logged(row)
+
+    def build(self) -> None:
+        with self._database.read() as db:
+            log = find_log(db)
+        if log is not None:
+            build_tree(self._database, log.number)
 
     def checkpoint(self, now: int) -> Checkpoint | None:
         with self._database.read() as db:
@@ -149,7 +155,7 @@ class SqliteAudit:
         with self._database.transaction() as db:
             # first, so that a kill in between leaves no entry empty without a record of it
             record_entries(
-                db, now, [AuditEntry(AuditEvent.PURGED, "node", content={"log": name, "through": end - 1})]
+                db, now, [AuditEntry(AuditEvent.PURGED, "node", "", "log", {"log": name, "through": end - 1})]
             )
         for first in range(purged, end, _ROWS):
             last = min(first + _ROWS, end)

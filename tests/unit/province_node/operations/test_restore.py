@@ -11,6 +11,7 @@ from healthcode.revocation.index import SERIES_LIMIT
 from healthcode.trust.store import TrustStore
 from province_node.operations.backup import write_backup
 from province_node.operations.restore import restore_node
+from province_node.store.audit_records import AuditQuery
 from province_node.store.records import RevocationReason
 from province_node.store.sqlite.node_store import SqliteNodeStore
 from tests.simulator.realm import NOW
@@ -39,6 +40,24 @@ def test_nothing_is_issued_before_the_registry_knows_of_the_new_series(node, tmp
     write_backup(node.root, tmp_path / "b.tar", now=NOW)
     node.restore(tmp_path / "b.tar")
     assert node.store.publishing.publication() is None
+
+
+def test_a_restored_node_begins_an_audit_log_that_names_the_old_one(node, tmp_path):
+    """Others see that the log was restarted; what the backup has of the old one can still be read and proved."""
+    node.revoke(1)
+    old = node.store.audit.checkpoint(NOW)
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    node.revoke(2)
+    node.restore(tmp_path / "b.tar")
+    new = node.store.audit.checkpoint(NOW)
+    assert new.log != old.log
+    named = node.store.audit.newest("LOG_BEGUN", "log").entry.content
+    assert named == {"log": old.log, "size": old.size, "root": old.root}
+    assert [each.entry.event for each in node.store.audit.query(AuditQuery(), None, 9)[0]] == [
+        "LOG_BEGUN",
+        "REVOKED",
+        "LOG_BEGUN",
+    ]
 
 
 def test_nothing_is_un_revoked(node, tmp_path):
