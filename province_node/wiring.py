@@ -167,7 +167,8 @@ def build_publishing(core: NodeCore) -> Publishing:
         settings.participant,
         sender=HeadSender(
             HeadMaker(
-                **core.identity,
+                settings.participant,
+                settings.realm,
                 store=store,
                 keys=core.keyring.head_keys,
                 padding=Padding(core.store.padding, core.keyring.index_secret())

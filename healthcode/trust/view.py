@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from healthcode.audit.checkpoint import Checkpoint
 from healthcode.errors import Reason
 from healthcode.policy.area import AreaRisk
 from healthcode.policy.book import PolicyBook
@@ -36,7 +37,7 @@ class IssuerView:
     `revocations` and `live_signed_at` are None if its node has published nothing that verifies: its
     codes are then NOT_COVERED. `signs_until` and `codes_until` are set if it retires: its LIVE and
     PAPER keys end by the first, its codes by the second. `province_sha256` is of province.json,
-    `live_sha256` of the live metadata as served.
+    `live_sha256` of the live metadata as served. `checkpoint` is of its audit log, not compared with earlier ones.
     """
 
     code: str
@@ -57,6 +58,7 @@ class IssuerView:
     signs_until: int | None = None
     codes_until: int | None = None
     officers: OfficersReference | None = None
+    checkpoint: Checkpoint | None = None
 
     def keys_for(self, purpose: KeyPurpose, now: int) -> tuple[IssuerKey, ...]:
         """The keys of a purpose in their window at `now`, newest first, without killed keys."""

@@ -6,9 +6,12 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from healthcode.audit.checkpoint import Checkpoint
+from healthcode.errors import HealthcodeError
 from healthcode.revocation.day import GRACE_SECONDS, day_of
 from healthcode.revocation.head import Head, decode_head, encode_head
 from healthcode.signing.ed25519 import PrivateKey
+from healthcode.telemetry import get_logger
 from healthcode.trust.clock_evidence import TOLERANCE_SECONDS
 from healthcode.trust.format.metadata import sign_metadata, to_bytes
 from healthcode.trust.format.new_metadata import new_live_metadata
@@ -53,7 +56,10 @@ class NextHead:
 
 
 class HeadMaker:
-    """Makes the heads of one participant. `keys` gives the live keys of this node, in the order to try them."""
+    """Makes the heads of one participant. `keys` gives the live keys of this node, in the order to try them.
+
+    `checkpoint` gives that of the node's audit log, which the live metadata carries.
+    """
 
     def __init__(
         self,
@@ -63,12 +69,15 @@ class HeadMaker:
         store: PublishStore,
         keys: Callable[[IssuerView], Sequence[PrivateKey]],
         padding: Padding | None = None,
+        checkpoint: Callable[[], Checkpoint | None] = lambda: None,
     ) -> None:
         self._participant = participant
         self._realm = realm
         self._store = store
         self._padding = padding
         self._lists = DayLists(store, realm=realm, issuer=participant)
+        self._checkpoint = checkpoint
+        self._log = get_logger("publish")
         self.keys = keys
 
     def forget_lists(self) -> None:
@@ -138,7 +147,11 @@ class HeadMaker:
 
     def _sign(self, record: Publication, made: MadeLists, key: PrivateKey) -> NextHead:
         metadata = new_live_metadata(
-            self._participant, version=record.version, head=record.head, now=record.signed_at
+            self._participant,
+            version=record.version,
+            head=record.head,
+            now=record.signed_at,
+            checkpoint=self._audit_checkpoint(),
         )
         sign_metadata(metadata, key)
         return NextHead(
@@ -148,6 +161,14 @@ class HeadMaker:
             lists=made.files,
             record=record,
         )
+
+    def _audit_checkpoint(self) -> Checkpoint | None:
+        try:
+            return self._checkpoint()
+        except HealthcodeError as error:
+            # revocations go out all the same; other provinces see that the checkpoint is missing
+            self._log.error("audit_checkpoint_failed", reason=str(error.reason), why=error.message)
+            return None
 
     def _first_series(self, covered_from: int, base: Head | None, facts: HeadFacts) -> int:
         """The first usable series: the stored one after a restore, else the published one."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 __all__ = [
     "AREAS_PATTERN",
     "AREAS_ROLE",
+    "AUDIT_FIELD",
     "BOOTSTRAPS_FIELD",
     "DAY_SECONDS",
     "EXPIRY_SECONDS",
@@ -47,6 +48,7 @@ REALM_FIELD = "healthcode.realm"
 REONBOARDED_FIELD = "healthcode.reonboarded"
 BOOTSTRAPS_FIELD = "healthcode.bootstraps"
 SIGNED_AT_FIELD = "healthcode.signed_at"
+AUDIT_FIELD = "healthcode.audit"
 LIVE_POSSESSION_FIELD = "healthcode.live_possession"
 
 DAY_SECONDS = 86_400

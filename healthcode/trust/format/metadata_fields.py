@@ -1,4 +1,4 @@
-"""The fields that healthcode adds to TUF metadata: realm, time of signing, new bootstraps, consents, possession."""
+"""The fields that healthcode adds to TUF metadata: realm, time of signing, checkpoint, bootstraps, consents, possession."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import re
 
 from tuf.api.metadata import Root, Signed, Targets
 
+from healthcode.audit.checkpoint import Checkpoint, decode_checkpoint
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import DecodeError
 from healthcode.identity.realm import check_realm
 from healthcode.trust.format.layout import (
+    AUDIT_FIELD,
     BOOTSTRAPS_FIELD,
     LIVE_POSSESSION_FIELD,
     REALM_FIELD,
@@ -18,6 +20,7 @@ from healthcode.trust.format.layout import (
 )
 
 __all__ = [
+    "audit_checkpoint_in",
     "bootstraps_in",
     "is_new_bootstrap",
     "live_possession_in",
@@ -42,6 +45,15 @@ def signed_at(signed: Signed) -> int:
         return parse_rfc3339(signed.unrecognized_fields[SIGNED_AT_FIELD])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DecodeError("metadata.signed_at", "the metadata does not say when it was signed") from error
+
+
+def audit_checkpoint_in(live: Targets) -> Checkpoint | None:
+    """The checkpoint of the node's audit log that live metadata carries; None if it has no such field.
+
+    Raises DecodeError: those of `decode_checkpoint`.
+    """
+    found = live.unrecognized_fields.get(AUDIT_FIELD)
+    return None if found is None else decode_checkpoint(found)
 
 
 def live_possession_in(province: Targets) -> dict[str, bytes] | None:

@@ -21,11 +21,13 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
+from healthcode.audit.checkpoint import Checkpoint
 from healthcode.clock import rfc3339, utc
 from healthcode.identity.realm import check_realm
 from healthcode.trust.format.layout import (
     AREAS_PATTERN,
     AREAS_ROLE,
+    AUDIT_FIELD,
     LIVE_POSSESSION_FIELD,
     REALM_FIELD,
     SIGNED_AT_FIELD,
@@ -147,14 +149,19 @@ def new_province_metadata(
     )
 
 
-def new_live_metadata(participant: str, *, version: int, head: bytes, now: int) -> Metadata[Targets]:
-    """Metadata of a participant's node: its revocation head, and the time of signing."""
+def new_live_metadata(
+    participant: str, *, version: int, head: bytes, now: int, checkpoint: Checkpoint | None = None
+) -> Metadata[Targets]:
+    """Metadata of a participant's node: its revocation head, its audit checkpoint, and the time of signing."""
+    fields = _signed_at_field(now)
+    if checkpoint is not None:
+        fields[AUDIT_FIELD] = checkpoint.to_json()
     return Metadata(
         Targets(
             version=version,
             expires=expiry_from(live_role(participant), now),
             targets=target_files({head_path(participant): head}),
-            unrecognized_fields=_signed_at_field(now),
+            unrecognized_fields=fields,
         )
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from healthcode.errors import ConflictError, PreconditionError, Reason, SignatureError
 from healthcode.trust.format.layout import TrustLimits, authority_role, live_role
 from healthcode.trust.format.metadata import Targets
-from healthcode.trust.format.metadata_fields import live_possession_in
+from healthcode.trust.format.metadata_fields import audit_checkpoint_in, live_possession_in
 from healthcode.trust.verify.issuer import AuthorityPart, LivePart, verify_authority_part, verify_live_part
 from healthcode.trust.verify.tls_ca import decode_tls_ca
 
@@ -78,9 +78,11 @@ def check_live_publication(
     """What a node wants to publish, verified; `authority` is the part that its authority published last.
 
     Raises as check_province_publication (a version above current + 1 passes within `live_gap`),
-    and PreconditionError if it was signed in the future by more than the skew.
+    PreconditionError if it was signed in the future by more than the skew, and DecodeError(checkpoint.…) for an audit
+    checkpoint of a wrong form.
     """
     part = verify_live_part(authority, metadata_bytes, head_bytes, realm, limits)
+    audit_checkpoint_in(part.targets)
     role = live_role(authority.participant)
     current = current or CurrentProvince()
     _check_version(role, current.live_version, part.version, gap=current.live_gap)

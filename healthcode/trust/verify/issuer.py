@@ -5,10 +5,12 @@ Used by the registry for admission and by every client. Earlier versions are che
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tuf.api.exceptions import LengthOrHashMismatchError
 
+from healthcode.audit.checkpoint import Checkpoint
 from healthcode.errors import DecodeError, Reason, SignatureError, TrustError
 from healthcode.revocation.day import day_of
 from healthcode.revocation.head import Head, decode_head
@@ -35,7 +37,7 @@ from healthcode.trust.format.metadata import (
     target_of,
     verify_threshold,
 )
-from healthcode.trust.format.metadata_fields import live_possession_in, signed_at
+from healthcode.trust.format.metadata_fields import audit_checkpoint_in, live_possession_in, signed_at
 from healthcode.trust.format.tuf_keys import tuf_key
 
 __all__ = [
@@ -88,6 +90,14 @@ class LivePart:
     targets: Targets
     head: Head
     signed_at: int
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint of the node's audit log; None if there is none that this software reads."""
+        # The registry refuses a wrong one. If one comes all the same, the codes and revocations beside it still count.
+        with suppress(DecodeError):
+            return audit_checkpoint_in(self.targets)
+        return None
 
     @property
     def version(self) -> int:

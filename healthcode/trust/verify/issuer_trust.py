@@ -152,6 +152,7 @@ def _issuer_view(
         live_keys=signing_keys(authority.targets, live_role(authority.participant))[0],
         province_sha256=authority.province_sha256,
         officers=province.officers,
+        checkpoint=None if live is None else live.checkpoint,
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from healthcode.audit.checkpoint import Checkpoint
+from healthcode.errors import UnavailableError
 from healthcode.revocation.day import DAY_SECONDS, day_of
 from healthcode.revocation.list import decode_list
 from healthcode.trust.format.metadata import Targets, decode_metadata
-from province_node.publishing.next_head import COVER_MARGIN_DAYS
+from healthcode.trust.format.metadata_fields import audit_checkpoint_in
+from province_node.publishing.next_head import COVER_MARGIN_DAYS, HeadFacts, HeadMaker
 from tests.simulator.realm import NOW
 from tests.unit.province_node.publishing.heads import PAPER_SECONDS, TODAY, head_of, prepared, publish, revoke
 from tests.unit.province_node.world import HOME
@@ -112,3 +115,23 @@ def test_a_clock_that_was_set_back_signs_no_earlier_than_before(world, store):
     assert second.record.signed_at == first.record.signed_at == NOW
     assert head_of(world, second).covered_from >= head_of(world, first).covered_from
     assert prepared(world, store, facts_now + 60, registry_time=NOW) is None
+
+
+def test_the_live_metadata_carries_the_audit_checkpoint(world, store):
+    """The newest checkpoint goes out with each head; a log that cannot give one does not stop revocations."""
+    checkpoint = Checkpoint(b"L" * 16, 256, b"R" * 32)
+    given: list[object] = [checkpoint, UnavailableError("the disk is full")]
+
+    def give() -> Checkpoint:
+        now = given.pop(0)
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    maker = HeadMaker(
+        HOME, world.realm.realm, store=store.publishing, keys=world.keyring.head_keys, checkpoint=give
+    )
+    facts = HeadFacts(now=NOW, longest_code_seconds=PAPER_SECONDS, resign_seconds=300)
+    made = [maker.make(world.view.issuers[HOME], world.keyring.head_key(), facts) for _ in range(2)]
+    found = [audit_checkpoint_in(decode_metadata(each.metadata, Targets).signed) for each in made]
+    assert found == [checkpoint, None]

@@ -5,6 +5,7 @@ import json
 import pytest
 from securesystemslib.signer import SSlibKey
 
+from healthcode.audit.checkpoint import Checkpoint
 from healthcode.errors import DecodeError, Reason, SignatureError
 from healthcode.trust.format.metadata import (
     Root,
@@ -17,7 +18,7 @@ from healthcode.trust.format.metadata import (
     to_bytes,
     verify_threshold,
 )
-from healthcode.trust.format.metadata_fields import signed_at
+from healthcode.trust.format.metadata_fields import audit_checkpoint_in, signed_at
 from healthcode.trust.format.new_metadata import new_live_metadata, new_root, new_targets
 from healthcode.trust.format.next_metadata import with_province
 from healthcode.trust.format.tuf_keys import tuf_key
@@ -68,6 +69,23 @@ def test_signatures_survive_writing_and_reading_with_our_own_fields() -> None:
     verify_threshold(delegating.signed, "province-31", again)
     with pytest.raises(SignatureError):
         verify_threshold(delegating.signed, "province-31", forged)
+
+
+def test_live_metadata_carries_the_checkpoint_of_the_audit_log() -> None:
+    """It is a signed field: absent where there is none, and refused in any other shape."""
+    checkpoint = Checkpoint(b"L" * 16, 512, b"R" * 32)
+    live = new_live_metadata("31", version=3, head=b"head", now=NOW, checkpoint=checkpoint)
+    again = decode_metadata(to_bytes(live), Targets).signed
+    assert audit_checkpoint_in(again) == checkpoint
+    assert again.unrecognized_fields["healthcode.audit"] == ["4c" * 16, 512, "52" * 32]
+    assert signed_at(again) == NOW
+    plain = new_live_metadata("31", version=3, head=b"head", now=NOW).signed
+    assert audit_checkpoint_in(plain) is None
+    assert "healthcode.audit" not in plain.unrecognized_fields
+    for wrong in ({}, [], "x", ["4c" * 16, 512], ["4C" * 16, 512, "52" * 32], ["4c" * 16, 500, "52" * 32]):
+        again.unrecognized_fields["healthcode.audit"] = wrong
+        with pytest.raises(DecodeError):
+            audit_checkpoint_in(again)
 
 
 def test_one_key_under_two_ids_counts_once() -> None:

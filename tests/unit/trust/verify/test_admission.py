@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from tuf.api.metadata import DelegatedRole, Delegations, Targets
 
+from healthcode.audit.checkpoint import Checkpoint
 from healthcode.errors import ConflictError, DecodeError, HealthcodeError, InvalidInputError, Reason
 from healthcode.revocation.head import encode_head
 from healthcode.signing.purpose import KeyPurpose
@@ -20,7 +21,7 @@ from healthcode.trust.verify.admission import (
     check_live_publication,
     check_province_publication,
 )
-from healthcode.trust.verify.issuer import AuthorityPart, verify_authority_part
+from healthcode.trust.verify.issuer import AuthorityPart, LivePart, verify_authority_part
 from healthcode.trust.verify.join_request import (
     JoinRequest,
     decode_join_request,
@@ -69,12 +70,15 @@ def accept_live(
     signed: int | None = None,
     key: object = None,
     gap: int = 0,
-) -> None:
+    audit: object = None,
+) -> LivePart:
     province = realm.provinces["31"]
     head = encode_head(replace(province.head, version=version))
     metadata = new_live_metadata("31", version=version, head=head, now=signed or realm.now)
+    if audit is not None:
+        metadata.signed.unrecognized_fields["healthcode.audit"] = audit
     sign_metadata(metadata, province.live_key if key is None else fixed_key("thief"))
-    check_live_publication(
+    return check_live_publication(
         accept(realm),
         CurrentProvince(1, current, live_gap=gap),
         to_bytes(metadata),
@@ -88,6 +92,25 @@ def test_the_next_version_is_accepted(realm: SimulatedRealm) -> None:
     """Version = current + 1, signed by the threshold."""
     assert accept(realm).version == 2
     accept_live(realm)
+
+
+def test_an_audit_checkpoint_is_taken_in_its_one_shape(realm: SimulatedRealm) -> None:
+    """The registry admits `[log, size, root]`, and refuses anything else in that field, by name."""
+    assert accept_live(realm).checkpoint is None
+    assert accept_live(realm, audit=["4c" * 16, 512, "52" * 32]).checkpoint == Checkpoint(
+        b"L" * 16, 512, b"R" * 32
+    )
+    for wrong, detail in (
+        ({}, "checkpoint.structure"),
+        (["4c" * 16, "512", "52" * 32], "checkpoint.size"),
+        (["4c" * 16, 0, "52" * 32], "checkpoint.size"),
+        (["4c" * 16, 513, "52" * 32], "checkpoint.size"),
+        (["4c" * 15, 512, "52" * 32], "checkpoint.log"),
+        (["4c" * 16, 512, "52" * 33], "checkpoint.root"),
+    ):
+        with pytest.raises(HealthcodeError) as caught:
+            accept_live(realm, audit=wrong)
+        assert getattr(caught.value, "detail", caught.value) == detail
 
 
 @pytest.mark.parametrize("version", [1, 3, 1_000_000])
