@@ -199,6 +199,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """the officers file cannot be read"""
     ERROR_REASON_ACT_INVALID: _ErrorReason.ValueType  # 119
     """the signature of an officer's act does not belong to this act"""
+    ERROR_REASON_AUDIT_LOG_UNKNOWN: _ErrorReason.ValueType  # 140
+    """about audit logs
+    the home has no such audit log, or it is not that long
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason why a call failed: the `reason` of a google.rpc.ErrorInfo (without
@@ -383,4 +387,8 @@ ERROR_REASON_OFFICERS_FILE_INVALID: ErrorReason.ValueType  # 118
 """the officers file cannot be read"""
 ERROR_REASON_ACT_INVALID: ErrorReason.ValueType  # 119
 """the signature of an officer's act does not belong to this act"""
+ERROR_REASON_AUDIT_LOG_UNKNOWN: ErrorReason.ValueType  # 140
+"""about audit logs
+the home has no such audit log, or it is not that long
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

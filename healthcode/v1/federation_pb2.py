@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehealthcode/v1/federation.proto\x12\rhealthcode.v1\"!\n\rAnswerRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\" \n\x0e\x41nswerResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x32Z\n\x11\x46\x65\x64\x65rationService\x12\x45\n\x06\x41nswer\x12\x1c.healthcode.v1.AnswerRequest\x1a\x1d.healthcode.v1.AnswerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehealthcode/v1/federation.proto\x12\rhealthcode.v1\"!\n\rAnswerRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\" \n\x0e\x41nswerResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\"I\n\x11ProveAuditRequest\x12\x0b\n\x03log\x18\x01 \x01(\x0c\x12\x12\n\nfirst_size\x18\x02 \x01(\x03\x12\x13\n\x0bsecond_size\x18\x03 \x01(\x03\"#\n\x12ProveAuditResponse\x12\r\n\x05proof\x18\x01 \x01(\x0c\x32\xad\x01\n\x11\x46\x65\x64\x65rationService\x12\x45\n\x06\x41nswer\x12\x1c.healthcode.v1.AnswerRequest\x1a\x1d.healthcode.v1.AnswerResponse\x12Q\n\nProveAudit\x12 .healthcode.v1.ProveAuditRequest\x1a!.healthcode.v1.ProveAuditResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANSWERREQUEST']._serialized_end=82
   _globals['_ANSWERRESPONSE']._serialized_start=84
   _globals['_ANSWERRESPONSE']._serialized_end=116
-  _globals['_FEDERATIONSERVICE']._serialized_start=118
-  _globals['_FEDERATIONSERVICE']._serialized_end=208
+  _globals['_PROVEAUDITREQUEST']._serialized_start=118
+  _globals['_PROVEAUDITREQUEST']._serialized_end=191
+  _globals['_PROVEAUDITRESPONSE']._serialized_start=193
+  _globals['_PROVEAUDITRESPONSE']._serialized_end=228
+  _globals['_FEDERATIONSERVICE']._serialized_start=231
+  _globals['_FEDERATIONSERVICE']._serialized_end=404
 # @@protoc_insertion_point(module_scope)

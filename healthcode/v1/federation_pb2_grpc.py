@@ -40,6 +40,11 @@ class FederationServiceStub(object):
                 request_serializer=healthcode_dot_v1_dot_federation__pb2.AnswerRequest.SerializeToString,
                 response_deserializer=healthcode_dot_v1_dot_federation__pb2.AnswerResponse.FromString,
                 _registered_method=True)
+        self.ProveAudit = channel.unary_unary(
+                '/healthcode.v1.FederationService/ProveAudit',
+                request_serializer=healthcode_dot_v1_dot_federation__pb2.ProveAuditRequest.SerializeToString,
+                response_deserializer=healthcode_dot_v1_dot_federation__pb2.ProveAuditResponse.FromString,
+                _registered_method=True)
 
 
 class FederationServiceServicer(object):
@@ -53,6 +58,13 @@ class FederationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProveAudit(self, request, context):
+        """Proves that this province's audit log has only grown between two sizes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FederationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_FederationServiceServicer_to_server(servicer, server):
                     servicer.Answer,
                     request_deserializer=healthcode_dot_v1_dot_federation__pb2.AnswerRequest.FromString,
                     response_serializer=healthcode_dot_v1_dot_federation__pb2.AnswerResponse.SerializeToString,
+            ),
+            'ProveAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveAudit,
+                    request_deserializer=healthcode_dot_v1_dot_federation__pb2.ProveAuditRequest.FromString,
+                    response_serializer=healthcode_dot_v1_dot_federation__pb2.ProveAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class FederationService(object):
             '/healthcode.v1.FederationService/Answer',
             healthcode_dot_v1_dot_federation__pb2.AnswerRequest.SerializeToString,
             healthcode_dot_v1_dot_federation__pb2.AnswerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/healthcode.v1.FederationService/ProveAudit',
+            healthcode_dot_v1_dot_federation__pb2.ProveAuditRequest.SerializeToString,
+            healthcode_dot_v1_dot_federation__pb2.ProveAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

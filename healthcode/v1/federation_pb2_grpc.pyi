@@ -35,6 +35,8 @@ class FederationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> FederationServiceAsyncStub: ...
     Answer: _grpc.UnaryUnaryMultiCallable[_federation_pb2.AnswerRequest, _federation_pb2.AnswerResponse]
     """Answers a question that another participant signed."""
+    ProveAudit: _grpc.UnaryUnaryMultiCallable[_federation_pb2.ProveAuditRequest, _federation_pb2.ProveAuditResponse]
+    """Proves that this province's audit log has only grown between two sizes."""
 
 @_typing.type_check_only
 class FederationServiceAsyncStub(FederationServiceStub):
@@ -43,6 +45,8 @@ class FederationServiceAsyncStub(FederationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Answer: _aio.UnaryUnaryMultiCallable[_federation_pb2.AnswerRequest, _federation_pb2.AnswerResponse]  # type: ignore[assignment]
     """Answers a question that another participant signed."""
+    ProveAudit: _aio.UnaryUnaryMultiCallable[_federation_pb2.ProveAuditRequest, _federation_pb2.ProveAuditResponse]  # type: ignore[assignment]
+    """Proves that this province's audit log has only grown between two sizes."""
 
 class FederationServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the gateway calls on a node."""
@@ -54,5 +58,13 @@ class FederationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_federation_pb2.AnswerResponse, _abc.Awaitable[_federation_pb2.AnswerResponse]]:
         """Answers a question that another participant signed."""
+
+    @_abc_1.abstractmethod
+    def ProveAudit(
+        self,
+        request: _federation_pb2.ProveAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_federation_pb2.ProveAuditResponse, _abc.Awaitable[_federation_pb2.ProveAuditResponse]]:
+        """Proves that this province's audit log has only grown between two sizes."""
 
 def add_FederationServiceServicer_to_server(servicer: FederationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

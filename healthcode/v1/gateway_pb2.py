@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from healthcode.v1 import province_node_pb2 as healthcode_dot_v1_dot_province__node__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhealthcode/v1/gateway.proto\x12\rhealthcode.v1\x1a\x1egoogle/protobuf/duration.proto\x1a!healthcode/v1/province_node.proto\"V\n\nAskRequest\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\x0c\x12&\n\x04mode\x18\x03 \x01(\x0e\x32\x18.healthcode.v1.QueryMode\"e\n\x0b\x41skResponse\x12\x10\n\x06\x61nswer\x18\x01 \x01(\x0cH\x00\x12:\n\x10home_unavailable\x18\x02 \x01(\x0b\x32\x1e.healthcode.v1.HomeUnavailableH\x00\x42\x08\n\x06result\"Q\n\x0fHomeUnavailable\x12.\n\x0bretry_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x02 \x01(\t2N\n\x0eGatewayService\x12<\n\x03\x41sk\x12\x19.healthcode.v1.AskRequest\x1a\x1a.healthcode.v1.AskResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhealthcode/v1/gateway.proto\x12\rhealthcode.v1\x1a\x1egoogle/protobuf/duration.proto\x1a!healthcode/v1/province_node.proto\"V\n\nAskRequest\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\x0c\x12&\n\x04mode\x18\x03 \x01(\x0e\x32\x18.healthcode.v1.QueryMode\"e\n\x0b\x41skResponse\x12\x10\n\x06\x61nswer\x18\x01 \x01(\x0cH\x00\x12:\n\x10home_unavailable\x18\x02 \x01(\x0b\x32\x1e.healthcode.v1.HomeUnavailableH\x00\x42\x08\n\x06result\"W\n\x11\x41uditProofRequest\x12\x0c\n\x04home\x18\x01 \x01(\t\x12\x0b\n\x03log\x18\x02 \x01(\x0c\x12\x12\n\nfirst_size\x18\x03 \x01(\x03\x12\x13\n\x0bsecond_size\x18\x04 \x01(\x03\"k\n\x12\x41uditProofResponse\x12\x0f\n\x05proof\x18\x01 \x01(\x0cH\x00\x12:\n\x10home_unavailable\x18\x02 \x01(\x0b\x32\x1e.healthcode.v1.HomeUnavailableH\x00\x42\x08\n\x06result\"Q\n\x0fHomeUnavailable\x12.\n\x0bretry_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x02 \x01(\t2\xa1\x01\n\x0eGatewayService\x12<\n\x03\x41sk\x12\x19.healthcode.v1.AskRequest\x1a\x1a.healthcode.v1.AskResponse\x12Q\n\nAuditProof\x12 .healthcode.v1.AuditProofRequest\x1a!.healthcode.v1.AuditProofResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASKREQUEST']._serialized_end=199
   _globals['_ASKRESPONSE']._serialized_start=201
   _globals['_ASKRESPONSE']._serialized_end=302
-  _globals['_HOMEUNAVAILABLE']._serialized_start=304
-  _globals['_HOMEUNAVAILABLE']._serialized_end=385
-  _globals['_GATEWAYSERVICE']._serialized_start=387
-  _globals['_GATEWAYSERVICE']._serialized_end=465
+  _globals['_AUDITPROOFREQUEST']._serialized_start=304
+  _globals['_AUDITPROOFREQUEST']._serialized_end=391
+  _globals['_AUDITPROOFRESPONSE']._serialized_start=393
+  _globals['_AUDITPROOFRESPONSE']._serialized_end=500
+  _globals['_HOMEUNAVAILABLE']._serialized_start=502
+  _globals['_HOMEUNAVAILABLE']._serialized_end=583
+  _globals['_GATEWAYSERVICE']._serialized_start=586
+  _globals['_GATEWAYSERVICE']._serialized_end=747
 # @@protoc_insertion_point(module_scope)

@@ -73,6 +73,64 @@ class AskResponse(_message.Message):
 Global___AskResponse: _TypeAlias = AskResponse  # noqa: Y015
 
 @_typing.final
+class AuditProofRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOME_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    FIRST_SIZE_FIELD_NUMBER: _builtins.int
+    SECOND_SIZE_FIELD_NUMBER: _builtins.int
+    home: _builtins.str
+    """whose log"""
+    log: _builtins.bytes
+    """16 bytes, as in the checkpoint"""
+    first_size: _builtins.int
+    """of the checkpoint that the asker keeps"""
+    second_size: _builtins.int
+    """of the newer one; greater than first_size"""
+    def __init__(
+        self,
+        *,
+        home: _builtins.str = ...,
+        log: _builtins.bytes = ...,
+        first_size: _builtins.int = ...,
+        second_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_size", b"first_size", "home", b"home", "log", b"log", "second_size", b"second_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditProofRequest: _TypeAlias = AuditProofRequest  # noqa: Y015
+
+@_typing.final
+class AuditProofResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOF_FIELD_NUMBER: _builtins.int
+    HOME_UNAVAILABLE_FIELD_NUMBER: _builtins.int
+    proof: _builtins.bytes
+    """COSE, signed by the home (docs/wire-format.md)"""
+    @_builtins.property
+    def home_unavailable(self) -> Global___HomeUnavailable: ...
+    def __init__(
+        self,
+        *,
+        proof: _builtins.bytes = ...,
+        home_unavailable: Global___HomeUnavailable | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["home_unavailable", b"home_unavailable", "proof", b"proof", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["home_unavailable", b"home_unavailable", "proof", b"proof", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["proof", "home_unavailable"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___AuditProofResponse: _TypeAlias = AuditProofResponse  # noqa: Y015
+
+@_typing.final
 class HomeUnavailable(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

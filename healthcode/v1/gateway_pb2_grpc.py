@@ -41,6 +41,11 @@ class GatewayServiceStub(object):
                 request_serializer=healthcode_dot_v1_dot_gateway__pb2.AskRequest.SerializeToString,
                 response_deserializer=healthcode_dot_v1_dot_gateway__pb2.AskResponse.FromString,
                 _registered_method=True)
+        self.AuditProof = channel.unary_unary(
+                '/healthcode.v1.GatewayService/AuditProof',
+                request_serializer=healthcode_dot_v1_dot_gateway__pb2.AuditProofRequest.SerializeToString,
+                response_deserializer=healthcode_dot_v1_dot_gateway__pb2.AuditProofResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer(object):
@@ -54,6 +59,13 @@ class GatewayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AuditProof(self, request, context):
+        """Asks a province to prove that its audit log has only grown between two of its published checkpoints.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +73,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.Ask,
                     request_deserializer=healthcode_dot_v1_dot_gateway__pb2.AskRequest.FromString,
                     response_serializer=healthcode_dot_v1_dot_gateway__pb2.AskResponse.SerializeToString,
+            ),
+            'AuditProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuditProof,
+                    request_deserializer=healthcode_dot_v1_dot_gateway__pb2.AuditProofRequest.FromString,
+                    response_serializer=healthcode_dot_v1_dot_gateway__pb2.AuditProofResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -92,6 +109,33 @@ class GatewayService(object):
             '/healthcode.v1.GatewayService/Ask',
             healthcode_dot_v1_dot_gateway__pb2.AskRequest.SerializeToString,
             healthcode_dot_v1_dot_gateway__pb2.AskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuditProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/healthcode.v1.GatewayService/AuditProof',
+            healthcode_dot_v1_dot_gateway__pb2.AuditProofRequest.SerializeToString,
+            healthcode_dot_v1_dot_gateway__pb2.AuditProofResponse.FromString,
             options,
             channel_credentials,
             insecure,

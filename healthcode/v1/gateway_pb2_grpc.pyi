@@ -36,6 +36,8 @@ class GatewayServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GatewayServiceAsyncStub: ...
     Ask: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AskRequest, _gateway_pb2.AskResponse]
+    AuditProof: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuditProofRequest, _gateway_pb2.AuditProofResponse]
+    """Asks a province to prove that its audit log has only grown between two of its published checkpoints."""
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -45,6 +47,8 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Ask: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AskRequest, _gateway_pb2.AskResponse]  # type: ignore[assignment]
+    AuditProof: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuditProofRequest, _gateway_pb2.AuditProofResponse]  # type: ignore[assignment]
+    """Asks a province to prove that its audit log has only grown between two of its published checkpoints."""
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Carries signed questions to the home province and its signed answers back.
@@ -57,5 +61,13 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.AskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.AskResponse, _abc.Awaitable[_gateway_pb2.AskResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def AuditProof(
+        self,
+        request: _gateway_pb2.AuditProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.AuditProofResponse, _abc.Awaitable[_gateway_pb2.AuditProofResponse]]:
+        """Asks a province to prove that its audit log has only grown between two of its published checkpoints."""
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

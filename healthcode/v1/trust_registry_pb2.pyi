@@ -317,6 +317,7 @@ class ReportNodeStateRequest(_message.Message):
     TARGETS_VERSION_FIELD_NUMBER: _builtins.int
     POLICY_FORMAT_FIELD_NUMBER: _builtins.int
     AREAS_FORMAT_FIELD_NUMBER: _builtins.int
+    AUDIT_ALARMS_FIELD_NUMBER: _builtins.int
     software: _builtins.str
     """name and version, e.g. "province-node 0.1.0"; at most 64 characters"""
     realm: _builtins.str
@@ -348,6 +349,10 @@ class ReportNodeStateRequest(_message.Message):
     def earliest_expiry(self) -> _timestamp_pb2.Timestamp:
         """the first of its trust files to expire"""
 
+    @_builtins.property
+    def audit_alarms(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditAlarm]:
+        """What this node has against the audit logs of other provinces; a province at most once for each word."""
+
     def __init__(
         self,
         *,
@@ -364,14 +369,43 @@ class ReportNodeStateRequest(_message.Message):
         targets_version: _builtins.int = ...,
         policy_format: _builtins.int = ...,
         areas_format: _builtins.int = ...,
+        audit_alarms: _abc.Iterable[Global___AuditAlarm] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock_offset", b"clock_offset", "earliest_expiry", b"earliest_expiry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["areas_format", b"areas_format", "areas_version", b"areas_version", "clock_offset", b"clock_offset", "earliest_expiry", b"earliest_expiry", "head_versions", b"head_versions", "policy_format", b"policy_format", "policy_version", b"policy_version", "realm", b"realm", "root_version", b"root_version", "snapshot", b"snapshot", "software", b"software", "targets_version", b"targets_version", "timestamp", b"timestamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["areas_format", b"areas_format", "areas_version", b"areas_version", "audit_alarms", b"audit_alarms", "clock_offset", b"clock_offset", "earliest_expiry", b"earliest_expiry", "head_versions", b"head_versions", "policy_format", b"policy_format", "policy_version", b"policy_version", "realm", b"realm", "root_version", b"root_version", "snapshot", b"snapshot", "software", b"software", "targets_version", b"targets_version", "timestamp", b"timestamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportNodeStateRequest: _TypeAlias = ReportNodeStateRequest  # noqa: Y015
+
+@_typing.final
+class AuditAlarm(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTICIPANT_FIELD_NUMBER: _builtins.int
+    ALARM_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    participant: _builtins.str
+    """whose log"""
+    alarm: _builtins.str
+    """AUDIT_FORK, AUDIT_RESTARTED or AUDIT_UNPROVED"""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        participant: _builtins.str = ...,
+        alarm: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm", b"alarm", "participant", b"participant", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditAlarm: _TypeAlias = AuditAlarm  # noqa: Y015
 
 @_typing.final
 class ReportNodeStateResponse(_message.Message):
