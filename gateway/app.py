@@ -17,6 +17,7 @@ from gateway.forwarding.cache import AnswerCache
 from gateway.forwarding.home_call import HomeCalls
 from gateway.forwarding.home_guard import HomeGuards
 from gateway.forwarding.homes import GrpcHomes
+from gateway.forwarding.prove import Proving
 from gateway.metrics import GatewayMetrics
 from gateway.operations.deadlines import own_deadlines
 from gateway.own_certificate import OwnCertificate, load_certificate
@@ -81,6 +82,14 @@ async def wire_gateway(
             margin_seconds=settings.homes.margin_seconds,
         )
         stack.push_async_callback(asking.close)
+        proving = Proving(
+            homes,
+            guards,
+            trust=trust,
+            observer=observer,
+            timeout_seconds=settings.homes.timeout_seconds,
+            margin_seconds=settings.homes.margin_seconds,
+        )
         observer.watch_homes(guards.states)
         server = GrpcServer(
             settings.listen,
@@ -97,7 +106,9 @@ async def wire_gateway(
             ),
             limits=LIMITS,
         )
-        server.add(gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"], GatewayServicer(asking))
+        server.add(
+            gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"], GatewayServicer(asking, proving)
+        )
         yield Gateway(server, certificate)
 
 

@@ -27,12 +27,20 @@ class GatewayMetrics:
             "Questions ended, by how: HOME, CACHE, SHARED, REFUSED, or why the home was down",
             ("home", "mode", "result"),
         )
+        self._proofs = metrics.counter(
+            "gateway_audit_proofs_total",
+            "Proofs of audit logs asked for: HOME, or why there was none",
+            ("home", "result"),
+        )
         self._failures = metrics.counter("gateway_home_failures_total", "Calls that a home failed", ("home",))
         self._log = get_logger("gateway")
         self._budget = LogBudget(burst=3, period_seconds=30)
 
     def asked(self, home: str, mode: QueryMode, result: str) -> None:
         self._questions.labels(home, mode, result).inc()
+
+    def proof_asked(self, home: str, result: str) -> None:
+        self._proofs.labels(home, result).inc()
 
     def home_failed(self, home: str, why: str) -> None:
         self._failures.labels(home).inc()

@@ -1,4 +1,4 @@
-"""Isolates the homes from each other: a circuit breaker and two bulkheads for each home."""
+"""Isolates the homes from each other: a circuit breaker and three bulkheads for each home."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from healthcode.errors import Reason
 __all__ = ["HomeGuard", "HomeGuards", "HomeState"]
 
 MAX_RETRY_AFTER_SECONDS = 60.0
+MAX_PROOFS = 8
+"""Proofs of its audit log that are asked of one home at a time; each province asks once in minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +24,13 @@ class HomeGuard:
     """The limits of one home.
 
     `questions` counts callers that wait, including those that share a call.
-    `calls` counts calls in progress, including those whose caller has gone.
+    `calls` counts calls in progress, including those whose caller has gone. `proofs` counts proofs of its audit log.
     """
 
     breaker: CircuitBreaker
     questions: Bulkhead
     calls: Bulkhead
+    proofs: Bulkhead
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class HomeGuards:
                 ),
                 Bulkhead(self._settings.max_waiting),
                 Bulkhead(self._settings.max_waiting),
+                Bulkhead(MAX_PROOFS),
             )
             self._guards[home] = guard
         return guard

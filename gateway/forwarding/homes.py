@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.forwarding.route import Route
+from healthcode.audit.consistency import GrowthQuestion
 from healthcode.errors import Reason, UnavailableError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.channel import open_channel
 from healthcode.rpc.mtls.tls_files import TlsFiles
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.service.channel_swap import RetiredChannels
-from healthcode.v1.federation_pb2 import AnswerRequest, AnswerResponse
+from healthcode.v1.federation_pb2 import AnswerRequest, AnswerResponse, ProveAuditRequest, ProveAuditResponse
 from healthcode.v1.federation_pb2_grpc import FederationServiceStub
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GrpcHomes", "RetryBudget"]
 
-MAX_RESPONSE_BYTES = 4096  # an answer has at most 512
+MAX_RESPONSE_BYTES = 4096  # an answer has at most 512, a proof 3072
 RETRY_AFTER_SECONDS = 0.15  # longer than the channel's first reconnect backoff
 # a node takes eight calls over a connection; one is the channel's own watch of its health, one may just have ended.
 # With all channels open, `max_waiting` questions are under way
@@ -106,8 +107,13 @@ class GrpcHomes:
         connection = self._connection_to(route)
         connection.budget.earn()
         request = AnswerRequest(question=question)
+
+        async def answer(stub: FederationServiceAsyncStub, seconds: float) -> bytes:
+            response: AnswerResponse = await stub.Answer(request, timeout=seconds)
+            return response.answer
+
         try:
-            return await self._call(connection, request, timeout_seconds)
+            return await self._call(connection, answer, timeout_seconds)
         except UnavailableError as error:
             # one retry: answering has no side effect, and a home that just restarted is not down
             left = until - time.monotonic() - RETRY_AFTER_SECONDS
@@ -115,17 +121,31 @@ class GrpcHomes:
                 raise
         await asyncio.sleep(RETRY_AFTER_SECONDS)
         # our certificate, or the home's address, may have changed meanwhile
-        return await self._call(self._connection_to(route), request, left)
+        return await self._call(self._connection_to(route), answer, left)
 
-    async def _call(self, connection: _Connection, request: AnswerRequest, timeout_seconds: float) -> bytes:
+    async def prove(self, route: Route, question: GrowthQuestion, timeout_seconds: float) -> bytes:
+        """The home's proof about its audit log, unverified. Raises as `answer`; it is not tried again."""
+        request = ProveAuditRequest(log=question.log, first_size=question.first, second_size=question.second)
+
+        async def prove(stub: FederationServiceAsyncStub, seconds: float) -> bytes:
+            response: ProveAuditResponse = await stub.ProveAudit(request, timeout=seconds)
+            return response.proof
+
+        return await self._call(self._connection_to(route), prove, timeout_seconds)
+
+    async def _call(
+        self,
+        connection: _Connection,
+        ask: Callable[[FederationServiceAsyncStub, float], Awaitable[bytes]],
+        timeout_seconds: float,
+    ) -> bytes:
         lane = connection.lane(self._realm)
         lane.calls += 1
         try:
             with rpc_errors(f"the home {connection.route.participant}"):
-                response: AnswerResponse = await lane.stub.Answer(request, timeout=timeout_seconds)
+                return await ask(lane.stub, timeout_seconds)
         finally:
             lane.calls -= 1
-        return response.answer
 
     def _connection_to(self, route: Route) -> _Connection:
         # a new endpoint or CA of the home, or a renewed certificate of ours, needs new channels

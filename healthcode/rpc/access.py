@@ -157,8 +157,15 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
         ),
         # the bulkheads of all homes may be full at the same time
         "/healthcode.v1.GatewayService/Ask": AccessRule(_PROVINCE, room=Room(4096, per_caller=1024)),
+        # a node asks for one proof at a time
+        "/healthcode.v1.GatewayService/AuditProof": AccessRule(
+            _PROVINCE, max_request_bytes=1 * KIB, room=Room(256, per_caller=4)
+        ),
         # one caller: the gateway
         "/healthcode.v1.FederationService/Answer": AccessRule(_GATEWAY, room=Room(256)),
+        "/healthcode.v1.FederationService/ProveAudit": AccessRule(
+            _GATEWAY, max_request_bytes=1 * KIB, room=Room(16)
+        ),
         "/grpc.health.v1.Health/Check": _OPEN_CALL,
         "/grpc.health.v1.Health/Watch": replace(_OPEN_WATCH, ending=Ending.ON_STOP),
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _OPEN_STREAM,
