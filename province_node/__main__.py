@@ -35,6 +35,7 @@ _COMMANDS = {
     "source": "province_node.cli.source:source",
     "requirement": "province_node.cli.requirement:requirement",
     "keys": "province_node.cli.keys:keys",
+    "audit": "province_node.cli.audit:audit",
     "backup": "province_node.cli.backup:backup",
     "restore": "province_node.cli.backup:restore",
 }

@@ -34,6 +34,7 @@ from province_node.wiring import (
     build_people,
     build_publishing,
     build_queries,
+    build_witnessing,
 )
 
 __all__ = ["Node", "serve"]
@@ -106,10 +107,14 @@ class Node:
         self._log = get_logger("node")
         self._roster_watcher = RosterWatcher(core.roster, core.clock, tell=core.counters.set_officers)
         self._publishing = build_publishing(core)
+        self._witnessing = build_witnessing(core)
+        self._publishing = build_publishing(core, self._witnessing.witness)
         self._people = build_people(core, self._publishing.publisher)
         self._codes = build_codes(core, self._publishing.publisher, self._people.levels)
         self._queries = build_queries(core, self._people.levels)
-        self._servers = build_servers(core, self._codes, self._queries, self._people, reuse_port=reuse_port)
+        self._servers = build_servers(
+            core, self._codes, self._queries, self._people, self._witnessing, reuse_port=reuse_port
+        )
 
     @property
     def servers(self) -> Sequence[GrpcServer]:
@@ -144,6 +149,7 @@ class Node:
             tasks += [
                 BackgroundTask("publish", publishing.publisher.run),
                 BackgroundTask("report", publishing.reporter.run),
+                BackgroundTask("witness", self._witnessing.witness.run),
                 BackgroundTask("levels", partial(self._people.worker.run, self._core.threads.long)),
                 BackgroundTask("prune", self._prune),
                 BackgroundTask("audit", self._audit),
@@ -156,7 +162,7 @@ class Node:
         """Closes channels and threads."""
         self._core.threads.close()
         self._codes.issue.close()
-        for link in (self._publishing.link, self._queries.link):
+        for link in (self._publishing.link, self._queries.link, self._witnessing.link):
             await link.close()
         await self._core.trust.close()
 

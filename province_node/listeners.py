@@ -11,11 +11,12 @@ from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
 from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
 from province_node.api.evidence import EvidenceServicer
-from province_node.api.integrator import FederationServicer, ProvinceNodeServicer
+from province_node.api.federation import FederationServicer
+from province_node.api.integrator import ProvinceNodeServicer
 from province_node.api.issuer import Codes, ProvinceIssuerServicer
 from province_node.api.request_memory import RequestMemory
 from province_node.people.pseudonym import PseudonymKey
-from province_node.wiring import NodeCore, People, Queries
+from province_node.wiring import NodeCore, People, Queries, Witnessing
 
 __all__ = ["PUBLIC_LIMITS", "THROUGH_PROXIES", "Servers", "build_servers"]
 
@@ -34,7 +35,13 @@ class Servers:
 
 
 def build_servers(
-    core: NodeCore, codes: Codes, queries: Queries, people: People, *, reuse_port: bool
+    core: NodeCore,
+    codes: Codes,
+    queries: Queries,
+    people: People,
+    witnessing: Witnessing,
+    *,
+    reuse_port: bool,
 ) -> Servers:
     """Both listeners, with their services."""
     settings = core.settings
@@ -51,7 +58,9 @@ def build_servers(
     )
     public.add(
         federation_pb2.DESCRIPTOR.services_by_name["FederationService"],
-        FederationServicer(answer=queries.answer, metrics=core.counters),
+        FederationServicer(
+            answer=queries.answer, prove=witnessing.prove, threads=core.threads, metrics=core.counters
+        ),
     )
     issuers = _server(core, settings.issuer_listen, lambda: (), ServerLimits(reuse_port=reuse_port))
     pseudonym_key = PseudonymKey(core.keyring.holder_secret())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from healthcode.audit.alarm import RaisedAlarm
 from healthcode.service.deadline import DeadlineMetrics
 from healthcode.telemetry import Metrics
 from healthcode.trust.format.json_files import Retirement
@@ -76,6 +77,21 @@ class NodeMetrics:
         self._second_node = metrics.gauge(
             "rival_node", "1 while another node publishes in this province's name, and nothing is issued here"
         )
+        self._audit_proofs = metrics.counter(
+            "audit_proofs_total",
+            "Questions about audit logs: PROVED, AUDIT_FORK, or why there was no proof",
+            ("participant", "result"),
+        )
+        self._audit_alarm = metrics.gauge(
+            "audit_alarm",
+            "1 while something is held against the audit log of a participant",
+            ("participant", "alarm"),
+        )
+        self._audit_unproved = metrics.gauge(
+            "audit_unproved_since_timestamp_seconds",
+            "Since when a participant has not proved that its audit log has only grown",
+            ("participant",),
+        )
         self._clock_wrong = metrics.gauge(
             "clock_wrong",
             "1 while this node's clock differs from the registry's by more than the policy's skew, and nothing is issued",
@@ -83,6 +99,19 @@ class NodeMetrics:
 
     def watch_clock(self, is_wrong: Callable[[], bool]) -> None:
         self._clock_wrong.set_function(lambda: 1 if is_wrong() else 0)
+
+    def count_audit_proof(self, participant: str, result: str) -> None:
+        """A question about a participant's audit log ended."""
+        self._audit_proofs.labels(participant, result).inc()
+
+    def set_audit(self, alarms: Iterable[RaisedAlarm], unproved: Mapping[str, int]) -> None:
+        """What is held against audit logs now, and since when each participant has proved nothing."""
+        self._audit_alarm.clear()
+        for each in alarms:
+            self._audit_alarm.labels(each.participant, each.alarm).set(1)
+        self._audit_unproved.clear()
+        for participant, since in unproved.items():
+            self._audit_unproved.labels(participant).set(since)
 
     def count_evidence(self, results: Mapping[str, int]) -> None:
         """How many items were ACCEPTED, DUPLICATE, HELD or REFUSED."""

@@ -33,6 +33,7 @@ __all__ = [
     "PublishSettings",
     "RegistrySettings",
     "StreamSettings",
+    "WitnessSettings",
     "load_node_settings",
 ]
 
@@ -129,6 +130,12 @@ class TrustSettings(Settings):
     mirror_ca: FilePath | None = None
 
 
+class WitnessSettings(Settings):
+    """Other provinces are asked about their audit logs each `ask_seconds`, more or less by half."""
+
+    ask_seconds: Annotated[float, Field(ge=0.2, le=86_400)] = 60.0
+
+
 class ProxySettings(Settings):
     """Proxies that end the TLS of integrators and pass their certificates on, by the SHA-256 of their public keys."""
 
@@ -155,6 +162,7 @@ class NodeSettings(Settings):
     issue: IssueSettings = IssueSettings()
     publish: PublishSettings = PublishSettings()
     stream: StreamSettings = StreamSettings()
+    witness: WitnessSettings = WitnessSettings()
     proxy: ProxySettings = ProxySettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -43,7 +43,7 @@ class NodeTrust:
     ) -> None:
         self._settings = settings
         self._clock_check = clock_check
-        self._on_view = on_view
+        self._watchers = [on_view]
         self._own_ca = FollowedCa(settings.tls.ca)
         self._channel = PublicChannel(
             settings.registry.endpoint,
@@ -129,9 +129,14 @@ class NodeTrust:
         """Calls `report` when the registry returns after an outage, or serves something older than we have."""
         self._follower.on_setback = report
 
+    def watch(self, on_view: Callable[[TrustView], None]) -> None:
+        """Calls `on_view` too, in the event loop, with each new view."""
+        self._watchers.append(on_view)
+
     def _look(self, view: TrustView) -> None:
         self._clock_check.skew_seconds = view.policy.in_force(self._clock_check.now()).skew_seconds
-        self._on_view(view)
+        for on_view in self._watchers:
+            on_view(view)
 
     def ca_for(self, peer: PeerId) -> Sequence[str]:
         """The CAs (PEM) published for an identity; our own CA even before it is published."""

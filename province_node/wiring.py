@@ -48,17 +48,24 @@ from province_node.settings import NodeSettings
 from province_node.store.protocols import NodeStore
 from province_node.threads import NodeThreads
 from province_node.trust import NodeTrust
+from province_node.witness.own_checkpoint import OwnCheckpoint
+from province_node.witness.proof_link import ProofLink
+from province_node.witness.prove import ProveUseCase
+from province_node.witness.witness import Witness
+from province_node.witness.witness_file import WitnessFile
 
 __all__ = [
     "NodeCore",
     "People",
     "Publishing",
     "Queries",
+    "Witnessing",
     "build_codes",
     "build_core",
     "build_people",
     "build_publishing",
     "build_queries",
+    "build_witnessing",
 ]
 
 
@@ -154,8 +161,8 @@ class Publishing:
     link: ServiceLink
 
 
-def build_publishing(core: NodeCore) -> Publishing:
-    """The publisher, with the registry behind it."""
+def build_publishing(core: NodeCore, witness: Witness) -> Publishing:
+    """The publisher, with the registry behind it. What `witness` raises is reported."""
     settings, store = core.settings, core.store.publishing
     link = core.link("registry", PeerKind.REGISTRY)
     registry = RegistryLink(link)
@@ -174,6 +181,7 @@ def build_publishing(core: NodeCore) -> Publishing:
                 padding=Padding(core.store.padding, core.keyring.index_secret())
                 if settings.publish.padding
                 else None,
+                checkpoint=OwnCheckpoint(core.store.audit, settings.publish.resign_seconds).at,
             ),
             participant=settings.participant,
             root=settings.registry.root_fingerprint,
@@ -201,6 +209,7 @@ def build_publishing(core: NodeCore) -> Publishing:
         metrics=core.metrics,
         on_lacking=resend.resend,
         clock_check=core.clock_check,
+        audit_alarms=witness.alarms,
     )
     core.trust.on_setback(reporter.report_soon)
     return Publishing(publisher, reporter, link)
@@ -221,6 +230,34 @@ def _publish_events(core: NodeCore) -> PublishEvents:
         second_node=second_node,
         failing=core.counters.set_publish_failing,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessing:
+    """Watching other provinces' audit logs, and proving that our own only grows."""
+
+    witness: Witness
+    prove: ProveUseCase
+    link: ServiceLink
+
+
+def build_witnessing(core: NodeCore) -> Witnessing:
+    """The witness looks at each trust view, and asks through the gateway."""
+    settings = core.settings
+    link = core.link("gateway", PeerKind.GATEWAY)
+    witness = Witness(
+        settings.participant,
+        WitnessFile(settings.trust.folder),
+        provinces=ProofLink(link),
+        clock=core.clock,
+        observer=core.counters,
+        ask_seconds=settings.witness.ask_seconds,
+    )
+    core.trust.watch(witness.look)
+    prove = ProveUseCase(
+        **core.identity, keyring=core.keyring, log=core.store.audit, trust=core.trust.view, clock=core.clock
+    )
+    return Witnessing(witness, prove, link)
 
 
 def build_codes(core: NodeCore, publisher: Publisher, levels: HolderLevels) -> Codes:

@@ -54,11 +54,17 @@ class NodeMetrics:
             "The first expiry among a node's files",
             ("node",),
         )
+        self._audit = metrics.gauge(
+            "registry_node_audit_alarm",
+            "1 while a node has this against the audit log of a participant, as it reports",
+            ("node", "participant", "alarm"),
+        )
 
     def measure(self, lags: Sequence[NodeLag], published: Published) -> None:
-        """Sets the state, lag, clock offset and earliest expiry of each node."""
+        """Sets the state, lag, clock offset, earliest expiry and audit alarms of each node."""
         for state in Lag:
             self._states.labels(state).set(sum(each.state is state for each in lags))
+        self._audit.clear()
         for each in lags:
             self._state.labels(each.node).set(tuple(Lag).index(each.state))
             report = each.report
@@ -67,6 +73,8 @@ class NodeMetrics:
             self._lag.labels(each.node).set(lag_seconds(report, published))
             self._reported.labels(each.node).set(report.received)
             self._expiry.labels(each.node).set(report.earliest_expiry)
+            for alarm in report.audit_alarms:
+                self._audit.labels(each.node, alarm.participant, alarm.alarm).set(1)
             if report.clock_offset_seconds is not None:
                 self._offset.labels(each.node).set(report.clock_offset_seconds)
 

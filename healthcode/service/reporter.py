@@ -11,6 +11,7 @@ from pathlib import Path
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from healthcode.audit.alarm import RaisedAlarm
 from healthcode.clock import Clock
 from healthcode.errors import HealthcodeError, Reason, TrustError
 from healthcode.identity.peer import PeerId, PeerKind
@@ -24,7 +25,7 @@ from healthcode.settings import TlsSettings
 from healthcode.telemetry import Metrics, get_logger
 from healthcode.trust.format.layout import TrustLimits
 from healthcode.trust.view import TrustView
-from healthcode.v1.trust_registry_pb2 import ReportNodeStateRequest, ReportNodeStateResponse
+from healthcode.v1.trust_registry_pb2 import AuditAlarm, ReportNodeStateRequest, ReportNodeStateResponse
 from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 
 __all__ = ["REPORT_SECONDS", "NodeReporter", "describe_state"]
@@ -39,7 +40,12 @@ _LIMITS = TrustLimits()
 
 
 def describe_state(
-    view: TrustView, *, software: str, now: int, clock_offset_seconds: int | None = None
+    view: TrustView,
+    *,
+    software: str,
+    now: int,
+    clock_offset_seconds: int | None = None,
+    audit_alarms: Sequence[RaisedAlarm] = (),
 ) -> ReportNodeStateRequest:
     """The report of a service that uses `view`. Pure."""
     return ReportNodeStateRequest(
@@ -54,6 +60,12 @@ def describe_state(
         earliest_expiry=Timestamp(seconds=view.earliest_expiry),
         policy_format=NEWEST_POLICY_FORMAT,
         areas_format=NEWEST_AREAS_FORMAT,
+        audit_alarms=[
+            AuditAlarm(
+                participant=each.participant, alarm=each.alarm.value, since=Timestamp(seconds=each.since)
+            )
+            for each in audit_alarms
+        ],
     )
 
 
@@ -62,7 +74,8 @@ class NodeReporter:
 
     `directory` is its trust folder. `tls` names its own certificate, read again for each report.
     `on_lacking` is called with this service's roles that the registry lacks after a restore, to publish them again.
-    `clock_check` learns the registry's time from each answer.
+    `clock_check` learns the registry's time from each answer. `audit_alarms` gives what this service has against audit
+    logs of participants.
     """
 
     def __init__(
@@ -78,6 +91,7 @@ class NodeReporter:
         interval_seconds: float = REPORT_SECONDS,
         on_lacking: Callable[[Sequence[str]], Awaitable[None]] | None = None,
         clock_check: ClockCheck | None = None,
+        audit_alarms: Callable[[], Sequence[RaisedAlarm]] = tuple,
     ) -> None:
         self._software = f"{name} {version('healthcode')}"
         self._realm = realm
@@ -88,6 +102,7 @@ class NodeReporter:
         self._interval_seconds = interval_seconds
         self._on_lacking = on_lacking
         self._clock_check = clock_check
+        self._audit_alarms = audit_alarms
         self._soon = asyncio.Event()
         self._offset_seconds: int | None = None
         self._log = get_logger("report")
@@ -170,6 +185,7 @@ class NodeReporter:
             software=self._software,
             now=self._clock.now(),
             clock_offset_seconds=self._offset_seconds,
+            audit_alarms=self._audit_alarms(),
         )
         # a registry rebuilt from an older mirror learns from these which versions it published before
         request.timestamp = self._read("timestamp", _LIMITS.timestamp_bytes)

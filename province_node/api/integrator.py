@@ -1,4 +1,4 @@
-"""ProvinceNodeService for integrators, FederationService for the gateway: convert, call a use case, convert back."""
+"""ProvinceNodeService for integrators: converts, calls a use case, converts back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from healthcode.rpc.convert import (
     place_word,
 )
 from healthcode.trust.view import TrustView
-from healthcode.v1 import federation_pb2, province_node_pb2
+from healthcode.v1 import province_node_pb2
 from healthcode.verification.context import CheckContext
 from healthcode.verification.place_check import check_place
 from healthcode.verification.verdict import Verdict
@@ -27,10 +27,9 @@ from healthcode.verification.verify import verify_code
 from healthcode.wire.answer import CodeStatus
 from healthcode.wire.question import QueryMode, QueryPurpose
 from province_node.metrics import NodeMetrics
-from province_node.queries.answer import AnswerUseCase
 from province_node.queries.ask import AskUseCase, StatusResult
 
-__all__ = ["FederationServicer", "ProvinceNodeServicer"]
+__all__ = ["ProvinceNodeServicer"]
 
 MAX_BATCH = 128
 _ASK_SECONDS = 5.0
@@ -123,21 +122,6 @@ class ProvinceNodeServicer:
         if found.areas_as_of is not None:
             response.areas_as_of.seconds = found.areas_as_of
         return response
-
-
-class FederationServicer:
-    """Answers for other participants, carried by the gateway."""
-
-    def __init__(self, *, answer: AnswerUseCase, metrics: NodeMetrics) -> None:
-        self._answer = answer
-        self._metrics = metrics
-
-    async def Answer(  # noqa: N802  named as in the proto
-        self, request: federation_pb2.AnswerRequest, _: CallInfo
-    ) -> federation_pb2.AnswerResponse:
-        answer, question = await asyncio.to_thread(self._answer.answer, request.question)
-        self._metrics.count_answer(question)
-        return federation_pb2.AnswerResponse(answer=answer)
 
 
 def _context(item: province_node_pb2.VerifyItem) -> CheckContext:

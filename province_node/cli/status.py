@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ from province_node.operations.warnings import held_warnings, key_warnings
 from province_node.publishing.own_entry import EntryState, read_entry_state
 from province_node.publishing.own_head import next_step
 from province_node.settings import NodeSettings, load_node_settings
+from province_node.witness.judge import Witnessed
+from province_node.witness.sentences import audit_rows, audit_steps
+from province_node.witness.witness_file import WitnessFile
 
 __all__ = ["status"]
 
@@ -52,6 +55,7 @@ _SHOWN_APART = frozenset(
         "keys",
         "process",
         "issuers",
+        "audit_logs",
         "trust_snapshot",
         "trust_root",
         "published_head",
@@ -85,6 +89,7 @@ def status(root: Path, as_json: bool) -> None:
     state = _state(settings)
     view = None if state is None else state.view
     entry_state = read_entry_state(settings.trust.folder)
+    audit_logs, audit_fault = _audit_logs(settings, view)
     deadlines = deadlines_of(settings, state)
     notes = {each.version: each.note(now) for each in deadlines if each.kind == "key"}
     held = read_held_keys(root, settings)
@@ -106,12 +111,13 @@ def status(root: Path, as_json: bool) -> None:
         else describe_retirement(view.retirements.get(settings.participant), now),
         "published_head": None,
         **(read_store(settings, now) if settings.database.exists() else {}),
-        "warnings": [*held_warnings(files_of(keys), held), *_warnings(settings, view, now)],
-        "act": [*_alarms(entry_state, now), *acts_of(deadlines, now)],
+        "warnings": [*held_warnings(files_of(keys), held), *_warnings(settings, view, now), *audit_fault],
+        "act": [*_alarms(entry_state, audit_logs, now), *acts_of(deadlines, now)],
         "roles": [describe_deadline(each, now) for each in deadlines if each.kind == "role"],
         "keys": keys,
         "certificates": [describe_deadline(each, now) for each in deadlines if each.kind == "certificate"],
         "policies": [] if view is None else describe_policy(view.policy, now),
+        "audit_logs": audit_rows(audit_logs, now),
         "issuers": [] if view is None else [_issuer_line(view, code, now) for code in sorted(view.issuers)],
     }
     print_result(data, as_json=as_json, table=_table)
@@ -151,6 +157,11 @@ def _table(data: Mapping[str, Any]) -> RenderableType:
         rows(("certificate", "expires", "note"), data["certificates"], title="Certificates"),
         rows(("policy", "effective_from", "note"), data["policies"], title="Policy"),
         rows(("issuer", "age_seconds", "head", "province"), data["issuers"], title="Participants"),
+        rows(
+            ("participant", "log", "size", "alarms", "unproved_since", "unproved_why"),
+            [{**each, "alarms": ", ".join(each["alarms"])} for each in data["audit_logs"]],
+            title="Audit logs of other provinces",
+        ),
     ]
     if data["retirement"]:
         parts.append(Text("This province leaves:", style="bold yellow"))
@@ -178,11 +189,24 @@ def _process(held: HeldKeys | None) -> dict[str, object] | None:
     }
 
 
-def _alarms(entry_state: EntryState, now: int) -> list[dict[str, Any]]:
-    """What the operators must do about a published entry or head that this node did not make."""
-    if entry_state.alarm is None and entry_state.head_alarm is None:
-        return []
-    return [{"who": "this node's operators", "what": next_step(entry_state), "by": rfc3339(now)}]
+def _alarms(entry_state: EntryState, audit_logs: Mapping[str, Witnessed], now: int) -> list[dict[str, Any]]:
+    """What the operators must do: a published entry or head that this node did not make, others' audit logs."""
+    steps = list(audit_steps(audit_logs, now))
+    if entry_state.alarm is not None or entry_state.head_alarm is not None:
+        steps.insert(0, next_step(entry_state))
+    return [{"who": "this node's operators", "what": step, "by": rfc3339(now)} for step in steps]
+
+
+def _audit_logs(
+    settings: NodeSettings, view: TrustView | None
+) -> tuple[Mapping[str, Witnessed], Sequence[str]]:
+    """What is known of the audit logs of provinces that take part, and why it cannot be read."""
+    try:
+        known = WitnessFile(settings.trust.folder).read()
+    except HealthcodeError as error:
+        return {}, [error.message]
+    members = {} if view is None else view.issuers
+    return {code: each for code, each in known.items() if code in members}, []
 
 
 def _certificate(settings: NodeSettings) -> dict[str, object]:

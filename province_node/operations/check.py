@@ -36,6 +36,8 @@ from province_node.keys.setup import CLIENTS, lacks_credential, open_keyring
 from province_node.operations.warnings import key_warnings
 from province_node.settings import NodeFolder, NodeSettings
 from province_node.store.opening import open_store
+from province_node.witness.sentences import audit_steps
+from province_node.witness.witness_file import WitnessFile
 
 __all__ = ["check_node", "refuse_foreign_certificate", "refuse_offline_keys"]
 
@@ -106,6 +108,7 @@ def check_node(
     yield from _trust(settings, now, served)
     yield from _published_keys(settings, now)
     yield from _levels(settings, now)
+    yield from _audit_logs(settings, now)
     yield registry
 
 
@@ -246,6 +249,21 @@ def _levels(settings: NodeSettings, now: int) -> Iterator[Finding]:
         yield Finding("levels", Grade.WARNING, f"{text}; {what}")
     else:
         yield Finding("levels", Grade.OK, text)
+
+
+def _audit_logs(settings: NodeSettings, now: int) -> Iterator[Finding]:
+    """What this node has against the audit logs of other provinces."""
+    what = "audit logs of other provinces"
+    try:
+        known = WitnessFile(settings.trust.folder).read()
+    except HealthcodeError as error:
+        yield Finding(what, Grade.FAILED, error.message, error.exit_status)
+        return
+    steps = list(audit_steps(known, now))
+    if not steps:
+        yield Finding(what, Grade.OK, f"{len(known)} are watched")
+    for step in steps:
+        yield Finding(what, Grade.WARNING, step)
 
 
 def _registry(settings: NodeSettings) -> tuple[Finding, _Served | None]:

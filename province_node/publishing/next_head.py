@@ -58,7 +58,7 @@ class NextHead:
 class HeadMaker:
     """Makes the heads of one participant. `keys` gives the live keys of this node, in the order to try them.
 
-    `checkpoint` gives that of the node's audit log, which the live metadata carries.
+    `checkpoint` gives that of the node's audit log at a time, which the live metadata carries.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class HeadMaker:
         store: PublishStore,
         keys: Callable[[IssuerView], Sequence[PrivateKey]],
         padding: Padding | None = None,
-        checkpoint: Callable[[], Checkpoint | None] = lambda: None,
+        checkpoint: Callable[[int], Checkpoint | None] = lambda _: None,
     ) -> None:
         self._participant = participant
         self._realm = realm
@@ -151,7 +151,7 @@ class HeadMaker:
             version=record.version,
             head=record.head,
             now=record.signed_at,
-            checkpoint=self._audit_checkpoint(),
+            checkpoint=self._audit_checkpoint(record.signed_at),
         )
         sign_metadata(metadata, key)
         return NextHead(
@@ -162,9 +162,9 @@ class HeadMaker:
             record=record,
         )
 
-    def _audit_checkpoint(self) -> Checkpoint | None:
+    def _audit_checkpoint(self, now: int) -> Checkpoint | None:
         try:
-            return self._checkpoint()
+            return self._checkpoint(now)
         except HealthcodeError as error:
             # revocations go out all the same; other provinces see that the checkpoint is missing
             self._log.error("audit_checkpoint_failed", reason=str(error.reason), why=error.message)

@@ -80,9 +80,9 @@ def look(known: Witnessed | None, shown: Shown, now: int) -> Witnessed | None:
         return replace(_without_doubt(known), restart=Finding(checkpoint, now, why))
     if known.fork is not None:
         return known
-    why = _contradiction(known, checkpoint, shown.version)
-    if why is not None:
-        return _forked(known, checkpoint, why, now)
+    contradiction = _contradiction(known, checkpoint, shown.version)
+    if contradiction is not None:
+        return _forked(known, checkpoint, contradiction, now)
     if checkpoint == kept or known.unproved_why == CHECKPOINT_MISSING:
         return _without_doubt(known)
     return known

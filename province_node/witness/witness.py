@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from healthcode.audit.alarm import RaisedAlarm
@@ -49,8 +49,8 @@ class WitnessObserver(Protocol):
         """A question ended. `result` is PROVED, AUDIT_FORK, or the reason why there was no proof."""
         ...
 
-    def set_audit(self, known: Mapping[str, Witnessed], now: int) -> None:
-        """What is known of the provinces that take part."""
+    def set_audit(self, alarms: Iterable[RaisedAlarm], unproved: Mapping[str, int]) -> None:
+        """What is held against provinces that take part, and since when each has proved nothing."""
         ...
 
 
@@ -190,7 +190,10 @@ class Witness:
         known = await asyncio.to_thread(self._file.read)
         members = self._view.issuers if self._view is not None else {}
         self._known = {code: each for code, each in known.items() if code in members}
-        self._observer.set_audit(self._known, self._clock.now())
+        unproved = {
+            code: each.unproved_since for code, each in self._known.items() if each.unproved_since is not None
+        }
+        self._observer.set_audit(self.alarms(), unproved)
 
 
 def verify_proof_of(view: TrustView, home: str, question: GrowthQuestion, data: bytes) -> ConsistencyProof:

@@ -42,6 +42,8 @@ def nodes(folder: Path, as_json: bool) -> None:
     CLOCK_AHEAD and CLOCK_BEHIND: its clock is off by clock_offset_seconds, more than the policy's skew. Its
     operators set it; a node issues nothing until then.
 
+    AUDIT_FORK, AUDIT_RESTARTED, AUDIT_UNPROVED: what a node has against the audit log of a province, by its own report.
+
     Ends with 4 if the registry does not serve: no node can report then, and all are UNKNOWN since
     their last report.
     """
@@ -132,6 +134,15 @@ def _tell(data: Mapping[str, Any]) -> Group:
         Text(f"{line['node']}: {line['ahead']}", style="bold red")
         for line in data["nodes"]
         if "ahead" in line
+    ]
+    parts += [
+        Text(
+            f"{line['node']} has {alarm['alarm']} against the audit log of {alarm['participant']}, "
+            f"since {alarm['since']}: call that province",
+            style="bold red",
+        )
+        for line in data["nodes"]
+        for alarm in line.get("audit_alarms", ())
     ]
     parts += [Text(what, style="yellow") for what in data["ahead"]]
     return Group(*parts)

@@ -132,6 +132,10 @@ def describe_node(each: NodeLag, published: Published) -> dict[str, Any]:
         "policy_format": report.policy_format,
         "areas_format": report.areas_format,
         "head_versions": dict(sorted(report.head_versions.items())),
+        "audit_alarms": [
+            {"participant": alarm.participant, "alarm": alarm.alarm, "since": rfc3339(alarm.since)}
+            for alarm in report.audit_alarms
+        ],
     }
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from healthcode.audit.alarm import AuditAlarm
 from healthcode.errors import HealthcodeError, InvalidInputError, Reason
 from healthcode.identity.peer import PeerId
 from healthcode.policy.book import Policy
@@ -24,6 +25,7 @@ from trust_registry.tree.current import NodeClaim, Published
 from trust_registry.tree.repository import Repository
 
 __all__ = [
+    "AuditClaim",
     "NodeReport",
     "NodeReportStore",
     "ReceivedReport",
@@ -36,7 +38,18 @@ __all__ = [
 
 _MAX_SOFTWARE_CHARACTERS = 64
 _MAX_HEADS = 100
+_AUDIT_WORDS = frozenset(AuditAlarm)
 _LIMITS = TrustLimits()
+
+
+class AuditClaim(BaseModel):
+    """What a node has against the audit log of a participant, as it says. `since` is in epoch seconds."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    participant: str
+    alarm: str
+    since: int
 
 
 class NodeReport(BaseModel):
@@ -66,6 +79,7 @@ class NodeReport(BaseModel):
     behind_since: int | None = None
     policy_format: int = 1
     areas_format: int = 1
+    audit_alarms: list[AuditClaim] = []
 
 
 def node_name(peer: PeerId) -> str:
@@ -97,6 +111,7 @@ def take_report(
             f"head_versions must have at most {_MAX_HEADS} entries, by the two digits of a participant",
             fields={"head_versions": "too many, or not two digits"},
         )
+    audit_alarms = _take_audit_alarms(request)
     timestamp = decode_metadata(request.timestamp, Timestamp, _LIMITS.timestamp_bytes).signed
     report = NodeReport(
         node=node_name(peer),
@@ -114,6 +129,7 @@ def take_report(
         clock_offset_seconds=request.clock_offset.seconds if request.HasField("clock_offset") else None,
         policy_format=max(1, request.policy_format),  # 0: software of before this field reads format 1
         areas_format=max(1, request.areas_format),
+        audit_alarms=audit_alarms,
     )
     since = None if previous is None else previous.behind_since
     if report.snapshot_version != published.versions.snapshot:
@@ -121,6 +137,24 @@ def take_report(
         return report.model_copy(update={"behind_since": since})
     behind = outdated_parts(report, published)
     return report.model_copy(update={"behind_since": (now if since is None else since) if behind else None})
+
+
+def _take_audit_alarms(request: ReportNodeStateRequest) -> list[AuditClaim]:
+    """Raises InvalidInputError unless each is of a participant, by a known word, and there is one of a kind."""
+    found = [
+        AuditClaim(participant=each.participant, alarm=each.alarm, since=each.since.seconds)
+        for each in request.audit_alarms
+        if each.alarm in _AUDIT_WORDS  # newer software may know more words
+    ]
+    if len(request.audit_alarms) > _MAX_HEADS * len(_AUDIT_WORDS) or any(
+        not (len(code) == 2 and code.isascii() and code.isdigit())
+        for code in (each.participant for each in found)
+    ):
+        raise InvalidInputError(
+            f"audit_alarms must have at most {_MAX_HEADS} participants, by their two digits",
+            fields={"audit_alarms": "too many, or not two digits"},
+        )
+    return found
 
 
 def outdated_parts(report: NodeReport, published: Published) -> tuple[str, ...]:

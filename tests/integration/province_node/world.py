@@ -137,9 +137,14 @@ class Federation:
 
 @contextmanager
 def open_federation(
-    root: Path, codes: Sequence[str] = ("31", "44"), *, policy: bytes | None = None
+    root: Path,
+    codes: Sequence[str] = ("31", "44"),
+    *,
+    policy: bytes | None = None,
+    settings: str = "",
+    report_seconds: float = 60,
 ) -> Iterator[Federation]:
-    """Founds a federation, with the default policy if none is given, and starts it."""
+    """Founds a federation, with the default policy if none is given, and starts it. `settings` end each node.toml."""
     ports = free_ports(3 + 3 * len(codes))
     federation = Federation(root, ports)
     public, gateway = (f"127.0.0.1:{port}" for port in ports[1:3])
@@ -157,6 +162,10 @@ def open_federation(
         (root / "national.json").write_bytes(policy)
         more += ("--policy", root / "national.json")
     fingerprint = init_registry(root / "registry", REALM, ports[0], ports[1], *more)
+    toml = root / "registry/registry.toml"
+    toml.write_text(
+        toml.read_text().replace("[repository]", f"[repository]\nreport_seconds = {report_seconds}")
+    )
     registry_ca = root / "registry/tls/ca.pem"
     run_to_end(
         *("gateway", "init", "--dir", root / "gateway", "--registry", public),
@@ -179,6 +188,8 @@ def open_federation(
                 development=True,
             )
             create_node(federation.node(code), plan, passphrase=None, now=SystemClock().now())
+            with (federation.node(code) / "node.toml").open("a") as file:
+                file.write(settings)
             joined = federation.command(code, "join", "--bundle", federation.sign(code))
             assert joined["state"] == "WAITING"
         ceremony = root / "registry/ceremony"

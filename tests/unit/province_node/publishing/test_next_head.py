@@ -122,11 +122,12 @@ def test_the_live_metadata_carries_the_audit_checkpoint(world, store):
     checkpoint = Checkpoint(b"L" * 16, 256, b"R" * 32)
     given: list[object] = [checkpoint, UnavailableError("the disk is full")]
 
-    def give() -> Checkpoint:
-        now = given.pop(0)
-        if isinstance(now, Exception):
-            raise now
-        return now
+    def give(now: int) -> Checkpoint:
+        assert now == NOW
+        found = given.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     maker = HeadMaker(
         HOME, world.realm.realm, store=store.publishing, keys=world.keyring.head_keys, checkpoint=give

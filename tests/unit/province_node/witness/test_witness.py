@@ -38,7 +38,7 @@ class Country:
         self.changes = lambda home, data: data
         self.signer = dict.fromkeys(HOMES, None)
         self.file = WitnessFile(folder)
-        self.metrics = None
+        self.unproved: dict[str, int] = {}
         self.start()
 
     def start(self) -> None:
@@ -62,8 +62,8 @@ class Country:
     def count_audit_proof(self, participant: str, result: str) -> None:
         self.results.append((participant, result))
 
-    def set_audit(self, known, now) -> None:
-        self.metrics = known
+    def set_audit(self, alarms, unproved) -> None:
+        self.unproved = unproved
 
     # what happens
 
@@ -111,7 +111,7 @@ async def test_growth_is_asked_for_once_and_proved(country) -> None:
     assert await country.refresh() == []
     assert country.asked[-1][1].first == 1024
     assert country.results == [("31", "PROVED")] * 2
-    assert country.metrics["31"].kept == country.logs["31"].checkpoint()
+    assert country.file.read()["31"].kept == country.logs["31"].checkpoint()
 
 
 async def test_an_edited_row_is_found_at_the_first_refresh_that_shows_a_newer_checkpoint(country) -> None:
@@ -197,14 +197,14 @@ async def test_a_gateway_frames_nobody(country, lie, reason) -> None:
     country.publish("31")
     country.changes = lie
     assert await country.refresh() == []
-    assert country.metrics["31"].unproved_since == NOW
+    assert country.unproved == {"31": NOW}
     if reason is not None:
         assert country.results == [("31", reason)]
     country.clock.at += 86_400
     assert await country.refresh() == ["31 AUDIT_UNPROVED"]
     country.changes = lambda _, data: data
     assert await country.refresh() == []
-    assert country.metrics["31"].unproved_since is None
+    assert country.unproved == {}
 
 
 async def test_a_restored_province_is_restarted_and_not_forked(country) -> None:

@@ -1,0 +1,22 @@
+"""`province-node audit`: audit logs, this province's and the others'."""
+
+from __future__ import annotations
+
+import click
+
+from healthcode.cli.console import CommandGroup
+
+__all__ = ["audit"]
+
+
+@click.group(
+    cls=CommandGroup,
+    lazy={
+        "accept-restart": "province_node.cli.audit_restart:accept_restart_command",
+    },
+    examples="""
+    province-node audit accept-restart --dir node-31 44 --log 6f1c…
+    """,
+)
+def audit() -> None:
+    """Look after audit logs."""
