@@ -209,8 +209,8 @@ def build_publishing(core: NodeCore, witness: Witness) -> Publishing:
         metrics=core.metrics,
         on_lacking=resend.resend,
         clock_check=core.clock_check,
-        audit_alarms=witness.alarms,
     )
+    reporter.audit_alarms = witness.alarms
     core.trust.on_setback(reporter.report_soon)
     return Publishing(publisher, reporter, link)
 

@@ -74,8 +74,8 @@ class NodeReporter:
 
     `directory` is its trust folder. `tls` names its own certificate, read again for each report.
     `on_lacking` is called with this service's roles that the registry lacks after a restore, to publish them again.
-    `clock_check` learns the registry's time from each answer. `audit_alarms` gives what this service has against audit
-    logs of participants.
+    `clock_check` learns the registry's time from each answer. The attribute `audit_alarms` may be set: it gives what this
+    service has against audit logs of participants.
     """
 
     def __init__(
@@ -91,7 +91,6 @@ class NodeReporter:
         interval_seconds: float = REPORT_SECONDS,
         on_lacking: Callable[[Sequence[str]], Awaitable[None]] | None = None,
         clock_check: ClockCheck | None = None,
-        audit_alarms: Callable[[], Sequence[RaisedAlarm]] = tuple,
     ) -> None:
         self._software = f"{name} {version('healthcode')}"
         self._realm = realm
@@ -102,7 +101,7 @@ class NodeReporter:
         self._interval_seconds = interval_seconds
         self._on_lacking = on_lacking
         self._clock_check = clock_check
-        self._audit_alarms = audit_alarms
+        self.audit_alarms: Callable[[], Sequence[RaisedAlarm]] = tuple
         self._soon = asyncio.Event()
         self._offset_seconds: int | None = None
         self._log = get_logger("report")
@@ -185,7 +184,7 @@ class NodeReporter:
             software=self._software,
             now=self._clock.now(),
             clock_offset_seconds=self._offset_seconds,
-            audit_alarms=self._audit_alarms(),
+            audit_alarms=self.audit_alarms(),
         )
         # a registry rebuilt from an older mirror learns from these which versions it published before
         request.timestamp = self._read("timestamp", _LIMITS.timestamp_bytes)

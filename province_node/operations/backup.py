@@ -1,4 +1,4 @@
-"""Backs up a node, running or not: database, node.toml, encrypted key files, certificates and entry.json."""
+"""Backs up a node, running or not: database, node.toml, encrypted key files, certificates, entry.json and witness.json."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from healthcode.storage.backup_archive import (
 )
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.store.opening import copy_store
+from province_node.witness.witness_file import WITNESS_FILE
 
-__all__ = ["DATABASE", "ENTRY", "NODE_BACKUP", "write_backup"]
+__all__ = ["DATABASE", "NODE_BACKUP", "TRUST_NOTES", "write_backup"]
 
 DATABASE = "node.db"
-ENTRY = "entry.json"
+TRUST_NOTES = ("entry.json", WITNESS_FILE)
+"""What this node has noted itself in its trust folder: nobody else has it."""
 FOLDERS = ("keys", "tls")
 FILES = ("node.toml", "request.json")
 
@@ -50,8 +52,7 @@ def _small_files(root: Path, settings: NodeSettings) -> dict[str, Path]:
     # The passphrase is left out, so that a stolen backup opens no key; the trust files are left out because the
     # registry has them.
     found = {name: root / name for name in FILES if (root / name).is_file()}
-    if (entry := settings.trust.folder / ENTRY).is_file():
-        found[ENTRY] = entry
+    found |= {name: path for name in TRUST_NOTES if (path := settings.trust.folder / name).is_file()}
     folders = {"keys": settings.keys.folder, "tls": NodeFolder(root).tls}
     for name in FOLDERS:
         for path in sorted(folders[name].iterdir()):
@@ -62,7 +63,7 @@ def _small_files(root: Path, settings: NodeSettings) -> dict[str, Path]:
 
 def _has_place(name: str) -> bool:
     folder, _, rest = name.rpartition("/")
-    return name in {DATABASE, ENTRY, *FILES} or (folder in FOLDERS and rest not in {"", ".", ".."})
+    return name in {DATABASE, *TRUST_NOTES, *FILES} or (folder in FOLDERS and rest not in {"", ".", ".."})
 
 
 NODE_BACKUP = BackupKind(

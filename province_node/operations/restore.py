@@ -15,7 +15,7 @@ from healthcode.storage.files import sync
 from healthcode.storage.staging import make_staging, put_in_place, remove_staging
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
-from province_node.operations.backup import DATABASE, ENTRY, NODE_BACKUP
+from province_node.operations.backup import DATABASE, NODE_BACKUP, TRUST_NOTES
 from province_node.publishing.catch_up import catch_up
 from province_node.settings import NodeFolder, NodeSettings, load_node_settings
 from province_node.store.opening import open_store
@@ -65,7 +65,7 @@ def restore_node(
         if (settings.participant, settings.realm) != (manifest.participant, manifest.realm):
             raise InvalidInputError(f"{source}: node.toml is of another node than the manifest says")
         is_kept = replace and _keep_trust(root, staging, settings)
-        _keep_entry(staging, settings)
+        _keep_notes(staging, settings)
         issuer = _get_trust(trust, settings, is_kept=is_kept).issuers.get(settings.participant)
         store = open_store(settings.database if settings.database not in outside else staging / DATABASE)
         try:
@@ -105,13 +105,14 @@ def _keep_trust(root: Path, staging: Path, settings: NodeSettings) -> bool:
     return True
 
 
-def _keep_entry(staging: Path, settings: NodeSettings) -> None:
-    """Moves entry.json of the backup into the trust folder, unless a newer one is there."""
-    staged, place = staging / ENTRY, settings.trust.folder / ENTRY
-    if staged.exists() and not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(staged, place)
-    staged.unlink(missing_ok=True)
+def _keep_notes(staging: Path, settings: NodeSettings) -> None:
+    """Moves entry.json and witness.json of the backup into the trust folder, unless newer ones are there."""
+    for name in TRUST_NOTES:
+        staged, place = staging / name, settings.trust.folder / name
+        if staged.exists() and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(staged, place)
+        staged.unlink(missing_ok=True)
 
 
 def _get_trust(
@@ -122,10 +123,10 @@ def _get_trust(
     except ConfigurationError:
         if not is_kept:
             raise
-        # the kept folder began with another root: remove it, except for what this node asked for
+        # the kept folder began with another root: remove it, except for what this node noted itself
         folder = settings.trust.folder
         for path in folder.iterdir():
-            if path.name != ENTRY:
+            if path.name not in TRUST_NOTES:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         return trust(settings)
 

@@ -13,8 +13,9 @@ import grpc.aio
 
 from gateway.app import Gateway, wire_gateway
 from gateway.settings import GatewaySettings
+from healthcode.audit.consistency import GrowthQuestion
 from healthcode.clock import SystemClock
-from healthcode.errors import HealthcodeError
+from healthcode.errors import HealthcodeError, PermissionDeniedError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.call import CallInfo
 from healthcode.rpc.channel import open_channel
@@ -60,6 +61,7 @@ class FakeHome:
         self.behaviour = behaviour
         self.asked: list[bytes] = []
         self.callers: list[PeerId] = []
+        self.prove: Callable[[GrowthQuestion], bytes] | None = None
 
     async def Answer(  # noqa: N802  named by the proto
         self, request: federation_pb2.AnswerRequest, call: CallInfo
@@ -67,6 +69,15 @@ class FakeHome:
         self.asked.append(request.question)
         self.callers.append(call.caller())
         return federation_pb2.AnswerResponse(answer=await self.behaviour(request.question))
+
+    async def ProveAudit(  # noqa: N802  named by the proto
+        self, request: federation_pb2.ProveAuditRequest, call: CallInfo
+    ) -> federation_pb2.ProveAuditResponse:
+        self.callers.append(call.caller())
+        if self.prove is None:
+            raise PermissionDeniedError("older software does not know this method")
+        question = GrowthQuestion(request.log, request.first_size, request.second_size)
+        return federation_pb2.ProveAuditResponse(proof=self.prove(question))
 
 
 class World(Certificates):
@@ -242,6 +253,21 @@ class Caller:
     ) -> gateway_pb2.AskResponse:
         """The gateway's response. Raises the HealthcodeError that came instead."""
         return await self.ask_raw(question, home=home, mode=MODES[mode], timeout=timeout)
+
+    async def prove(
+        self,
+        question: GrowthQuestion,
+        *,
+        home: str = "31",
+        timeout: float = PATIENCE_SECONDS,  # noqa: ASYNC109  as above
+    ) -> gateway_pb2.AuditProofResponse:
+        """A proof of a home's audit log, or why there is none. Raises the HealthcodeError that came instead."""
+        request = gateway_pb2.AuditProofRequest(
+            home=home, log=question.log, first_size=question.first, second_size=question.second
+        )
+        with rpc_errors("the gateway"):
+            response: gateway_pb2.AuditProofResponse = await self._stub.AuditProof(request, timeout=timeout)
+        return response
 
     async def ask_raw(
         self,

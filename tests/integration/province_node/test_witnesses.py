@@ -82,7 +82,6 @@ async def test_an_edited_row_is_found_by_every_other_province(federation):
         why = kept(federation, at).fork.why
         before, after = map(int, re.findall(r"version (\d+)", why))
         assert "its own signed proof" in why
-        print(f"{at} found the fork {after - before} published versions after the last good one: {why}")
         assert after - before <= 10
         status = federation.command(at, "status")
         assert [each["alarms"] for each in status["audit_logs"] if each["participant"] == "31"] == [

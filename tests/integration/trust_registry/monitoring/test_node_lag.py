@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client import generate_latest
 
+from healthcode.audit.alarm import AuditAlarm, RaisedAlarm
 from healthcode.errors import DecodeError, InvalidInputError, Reason
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.service.reporter import describe_state
@@ -27,6 +28,7 @@ from tests.world.clock import ManualClock
 from trust_registry.__main__ import cli
 from trust_registry.metrics import NodeMetrics
 from trust_registry.monitoring.node_lag import Lag, NodeLag, lags_of
+from trust_registry.monitoring.status import describe_node
 from trust_registry.participants.node_reports import NodeReport, NodeReportStore, take_report
 from trust_registry.participants.submission import Publisher
 from trust_registry.registry import Registry
@@ -184,6 +186,44 @@ def test_a_report_of_another_form_is_refused_and_the_last_one_stays(
         report(registry, store, request)
     assert refused.value.reason is reason
     assert store.all() == {"31": kept}
+
+
+def test_operators_see_who_has_what_against_whose_audit_log(
+    registry: Registry, store: NodeReportStore, tmp_path: Path
+) -> None:
+    """By node, province and word, in `nodes` and in the metrics; a word of newer software is left out, garbage refused."""
+    view = view_of(registry, tmp_path / "trust")
+    request = request_of(registry, view)
+    told = describe_state(
+        view,
+        software="province-node 0.1.0",
+        now=NOW,
+        audit_alarms=[RaisedAlarm("44", AuditAlarm.FORK, NOW), RaisedAlarm("44", AuditAlarm.RESTARTED, NOW)],
+    )
+    request.audit_alarms.extend(told.audit_alarms)
+    request.audit_alarms.add(participant="44", alarm="AUDIT_OF_2030")
+    report(registry, store, request)
+    found = list(lags(registry, store).values())
+    line = describe_node(lags(registry, store)["31"], registry.repository.published())
+    assert [(each["participant"], each["alarm"]) for each in line["audit_alarms"]] == [
+        ("44", "AUDIT_FORK"),
+        ("44", "AUDIT_RESTARTED"),
+    ]
+    metrics = Metrics("test-audit")
+    NodeMetrics(metrics).measure(found, registry.repository.published())
+    page = generate_latest(metrics.registry).decode()
+    assert 'registry_node_audit_alarm{alarm="AUDIT_FORK",node="31",participant="44"} 1.0' in page
+    for wrong in (
+        {"participant": "x", "alarm": "AUDIT_FORK"},
+        {"participant": "4" * 99, "alarm": "AUDIT_FORK"},
+    ):
+        request.audit_alarms.add(**wrong)
+        with pytest.raises(InvalidInputError):
+            report(registry, store, request)
+        del request.audit_alarms[-1]
+    request.audit_alarms.extend([told.audit_alarms[0]] * 300)
+    with pytest.raises(InvalidInputError):
+        report(registry, store, request)
 
 
 def test_a_damaged_report_file_is_a_silent_node(registry: Registry, store: NodeReportStore) -> None:

@@ -14,6 +14,7 @@ from province_node.operations.restore import restore_node
 from province_node.store.audit_records import AuditQuery
 from province_node.store.records import RevocationReason
 from province_node.store.sqlite.node_store import SqliteNodeStore
+from province_node.witness.witness_file import WITNESS_FILE
 from tests.simulator.realm import NOW
 from tests.unit.province_node.operations.backed_up import TODAY
 from tests.unit.province_node.world import HOME
@@ -138,6 +139,23 @@ def test_what_this_node_asked_for_comes_back_with_it(node, tmp_path):
     write_backup(node.root, tmp_path / "b.tar", now=NOW)
     assert seen_at_restore(node, tmp_path / "b.tar", tmp_path / "elsewhere") == (False, '{"expected": []}')
     assert not (tmp_path / "elsewhere" / "entry.json").exists()
+
+
+def test_what_was_witnessed_of_others_comes_back_unless_newer_is_there(node, tmp_path):
+    """A restored node still holds other provinces to the checkpoints that it kept."""
+    (node.root / "trust").mkdir()
+    (node.root / "trust" / WITNESS_FILE).write_text("kept")
+    write_backup(node.root, tmp_path / "b.tar", now=NOW)
+    node.store.close()
+    elsewhere = tmp_path / "elsewhere"
+
+    def look(settings):
+        assert (settings.trust.folder / WITNESS_FILE).read_text() == "kept"
+        return node.world.view
+
+    restore_node(tmp_path / "b.tar", elsewhere, trust=look, now=NOW, replace=False)
+    assert (elsewhere / "trust" / WITNESS_FILE).read_text() == "kept"
+    assert not (elsewhere / WITNESS_FILE).exists()
 
 
 def test_a_node_that_is_replaced_leaves_its_trust_to_the_restored_one(node, tmp_path):
