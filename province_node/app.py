@@ -106,7 +106,6 @@ class Node:
         self._publishes = publishes
         self._log = get_logger("node")
         self._roster_watcher = RosterWatcher(core.roster, core.clock, tell=core.counters.set_officers)
-        self._publishing = build_publishing(core)
         self._witnessing = build_witnessing(core)
         self._publishing = build_publishing(core, self._witnessing.witness)
         self._people = build_people(core, self._publishing.publisher)
