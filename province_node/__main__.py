@@ -33,6 +33,7 @@ _COMMANDS = {
     "query": "province_node.cli.verify:query",
     "evidence": "province_node.cli.evidence:evidence",
     "source": "province_node.cli.source:source",
+    "level-time": "province_node.cli.level_time:level_time",
     "requirement": "province_node.cli.requirement:requirement",
     "keys": "province_node.cli.keys:keys",
     "audit": "province_node.cli.audit:audit",

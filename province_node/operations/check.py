@@ -22,6 +22,7 @@ from healthcode.signing.ed25519 import self_test
 from healthcode.signing.passphrase import read_passphrase
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.owner import as_caller
+from healthcode.trust.clock_evidence import TOLERANCE_SECONDS
 from healthcode.trust.format.layout import authority_role, metadata_file
 from healthcode.trust.format.metadata import Snapshot, Timestamp, decode_metadata
 from healthcode.trust.format.metadata_fields import signed_at
@@ -109,6 +110,7 @@ def check_node(
     yield from _published_keys(settings, now)
     yield from _levels(settings, now)
     yield from _audit_logs(settings, now)
+    yield from _level_time(settings, now if served is None else served.signed_at)
     yield registry
 
 
@@ -264,6 +266,25 @@ def _audit_logs(settings: NodeSettings, now: int) -> Iterator[Finding]:
         yield Finding(what, Grade.OK, f"{len(known)} are watched")
     for step in steps:
         yield Finding(what, Grade.WARNING, step)
+def _level_time(settings: NodeSettings, signed: int) -> Iterator[Finding]:
+    """Whether levels are derived by a time that has come; `signed` is the registry's, or this clock's without it."""
+    if not settings.database.exists():
+        return
+    try:
+        store = open_store(settings.database)
+        try:
+            ahead = store.levels.latest_now() - signed
+        finally:
+            store.close()
+    except HealthcodeError:
+        return  # reported by the checks above
+    if ahead > TOLERANCE_SECONDS:
+        yield Finding(
+            "level time",
+            Grade.WARNING,
+            f"the store's time is {ahead} s ahead of signed time, since this clock was ahead once: until then no level "
+            "starts or lapses, and evidence gets a wrong date. Stop the node, and run `province-node level-time --set-back`",
+        )
 
 
 def _registry(settings: NodeSettings) -> tuple[Finding, _Served | None]:

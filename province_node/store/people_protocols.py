@@ -110,6 +110,9 @@ class LevelStore(Protocol):
     def keep_now(self, now: int) -> None:
         """Keeps `now` if it is later than what is kept."""
 
+    def set_back_now(self, now: int) -> None:
+        """Makes `now` the latest time, after a clock that was ahead: nothing is dated later, and everybody is due."""
+
     def find_basis(self, basis: LevelBasis) -> LevelBasis:
         """The basis with its number; a new one is recorded. If it is not finished, no other one is any more."""
 

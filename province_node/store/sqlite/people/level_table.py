@@ -36,6 +36,7 @@ from province_node.store.sqlite.people.level_time import (
     is_any_finished,
     latest_now,
     raise_now,
+    set_back_now,
 )
 from province_node.store.sqlite.statements import number, revoke_all
 
@@ -139,6 +140,10 @@ class SqliteLevels:
     def keep_now(self, now: int) -> None:
         with self._database.transaction() as db:
             raise_now(db, now)
+
+    def set_back_now(self, now: int) -> None:
+        with self._database.transaction() as db:
+            set_back_now(db, now)
 
     def find_basis(self, basis: LevelBasis) -> LevelBasis:
         with self._database.read() as db:

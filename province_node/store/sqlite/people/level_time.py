@@ -6,7 +6,15 @@ from healthcode.storage.sqlite import Session
 from province_node.store.people_records import LevelBasis
 from province_node.store.sqlite.statements import number
 
-__all__ = ["begin_basis", "begin_upgrade", "find_basis", "is_any_finished", "latest_now", "raise_now"]
+__all__ = [
+    "begin_basis",
+    "begin_upgrade",
+    "find_basis",
+    "is_any_finished",
+    "latest_now",
+    "raise_now",
+    "set_back_now",
+]
 
 
 def latest_now(db: Session) -> int:
@@ -23,6 +31,14 @@ def raise_now(db: Session, now: int) -> int:
             (now,),
         )
     return max(now, kept)
+
+
+def set_back_now(db: Session, now: int) -> None:
+    """Makes `now` the latest time. What was dated later gets this date, so that dates rise as before; everybody is due."""
+    db.execute("UPDATE level_time SET now = ?", (now,))
+    for table, column in (("evidence", "known_at"), ("level", "stated_at"), ("to_derive", "since")):
+        db.execute(f"UPDATE {table} SET {column} = ?1 WHERE {column} > ?1", (now,))
+    db.execute("UPDATE current_level SET next_change = ?", (now,))
 
 
 def begin_upgrade(db: Session, now: int) -> int:

@@ -11,13 +11,15 @@ from healthcode.cli.finding import Finding, Grade
 from healthcode.errors import ConfigurationError
 from healthcode.policy.words import LevelReason
 from healthcode.rpc.mtls.development_ca import make_ca
+from healthcode.storage.lock import lock
 from healthcode.wire.claims import Level
 from province_node.keys.setup import NodePlan, create_node
 from province_node.operations.check import check_node
-from province_node.settings import load_node_settings
+from province_node.settings import NodeFolder, load_node_settings
 from province_node.store.opening import open_store
 from province_node.store.records import LevelStatement, Request, StatedLevel
 from tests.simulator.realm import NOW, SimulatedRealm
+from tests.unit.province_node.cli.command import command
 from tests.world.level_rules import format_2
 
 
@@ -141,3 +143,32 @@ def test_what_the_upgrade_to_derived_levels_does_is_told(node: Path) -> None:
     finally:
         store.close()
     assert "levels" not in checked(node)
+
+
+def test_a_time_of_the_store_that_is_ahead_is_told_and_set_back(node: Path) -> None:
+    """`check` names it; the command sets it back to signed time, while no node runs, and never otherwise."""
+    SimulatedRealm(("31",)).client(node / "trust").refresh(NOW)
+    database = load_node_settings(node).database
+    set_back = ("level-time", "--dir", node, "--set-back", "--yes", "--json")
+
+    def kept(now: int = 0) -> int:
+        store = open_store(database)
+        try:
+            store.levels.keep_now(now)
+            return store.levels.latest_now()
+        finally:
+            store.close()
+
+    kept(NOW + 200)
+    assert "level time" not in checked(node)
+    assert json.loads(command(*set_back)[1])["set_back"] is False
+    assert kept(NOW + 9000) == NOW + 9000
+    found = checked(node)["level time"]
+    assert (found.grade, "9000 s ahead" in found.detail) == (Grade.WARNING, True)
+    with lock(NodeFolder(node).serving):
+        assert command(*set_back)[0] == 4
+    assert json.loads(command(*set_back[:3], "--json")[1])["ahead_seconds"] == 9000
+    assert kept() == NOW + 9000
+    assert json.loads(command(*set_back)[1])["set_back"] is True
+    assert kept() == NOW
+    assert "level time" not in checked(node)

@@ -166,3 +166,24 @@ def test_the_same_areas_signed_again_change_nothing(persons: Persons, derivation
     persons.world.view = replace(persons.world.view, areas=areas)
     persons.work()
     assert (persons.level().level, derivations) == (RED, [])
+
+
+def test_a_time_that_was_far_ahead_is_set_back(persons: Persons) -> None:
+    """What lapsed too early comes back, also for issuing; evidence gets true dates again, and nothing is dated later."""
+    persons.take(persons.draft())
+    right = persons.now
+    persons.world.clock.at += 40 * DAY
+    persons.work()
+    persons.take(persons.negative("early", right))
+    assert persons.level().level is GREEN
+    persons.world.clock.at = right + HOUR
+    persons.start()
+    assert persons.level().level is GREEN, "by itself it never goes back"
+    persons.store.levels.set_back_now(right)
+    persons.start()
+    assert persons.level().level is RED
+    persons.take(persons.negative("late", right))
+    persons.work()
+    assert max(item.known_at for item in persons.state().evidence) == persons.now
+    assert persons.last().stated_at <= persons.now
+    assert (persons.last().level, persons.explain(at=right + HOUR).level) == (RED, RED)
