@@ -146,7 +146,7 @@ class Federation:
         run(*gateway, "--realm", REALM, "--listen", here(ports.gateway),
             "--metrics-listen", "off", "--development")  # fmt: skip
         founded = self.registry_command(
-            "init", "--realm", REALM, "--development", "--derive-levels", "--json",
+            "init", "--realm", REALM, "--development", "--json",
             "--listen", here(ports.registry), "--public-listen", here(ports.registry_public),
             "--gateway-ca", ca, "--gateway-endpoint", here(ports.gateway), "--metrics-listen", "off",
         )  # fmt: skip

@@ -122,7 +122,7 @@ def decode_policy(data: bytes) -> PolicyBook:
 
 
 def default_policy_bytes() -> bytes:
-    """The national default policy, with which a test realm starts."""
+    """The first national policy of format 1: each province states its levels."""
     return files("healthcode.policy").joinpath("national.json").read_bytes()
 
 

@@ -12,10 +12,13 @@ import click
 from rich.console import Console
 
 from healthcode.cli.console import Command, details, json_option, print_json
+from healthcode.clock import SystemClock
+from healthcode.errors import HealthcodeError
 from healthcode.identity.document import DocumentType
 from healthcode.policy.words import LevelReason
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.storage.owner import as_caller
+from healthcode.trust.store import TrustStore
 from healthcode.v1 import province_issuer_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
 from healthcode.wire.claims import Level, Presentation
@@ -45,7 +48,7 @@ _TIMEOUT_SECONDS = 60.0
     province-node issue --dir node-31 --file holders.ndjson --out codes.ndjson --resume
     # a table from a spreadsheet, whose first line names the columns
     province-node issue --dir node-31 --file holders.csv --encoding gb18030 --out codes.ndjson
-    # a level other than GREEN needs a reason
+    # where levels are stated and not derived, one other than GREEN needs a reason
     province-node issue --dir node-31 --level RED --reason A4
     # after `keys compromise`: new codes only for holders of a code of that key
     province-node issue --dir node-31 --file holders.ndjson --replacing 5f0c9a2b7d31e864 --out codes.ndjson
@@ -76,9 +79,8 @@ _TIMEOUT_SECONDS = 60.0
     type=click.Choice(
         [*(level for level in Level if level is not Level.UNKNOWN), DERIVED], case_sensitive=False
     ),
-    default=Level.GREEN,
-    show_default=True,
-    help=f"{DERIVED}: the level that the node derives from evidence.",
+    show_default=f"{DERIVED} where the policy derives levels, else GREEN",
+    help=f"{DERIVED}: the level that the node derives from evidence. Another must then be the derived one.",
 )
 @click.option(
     "--reason",
@@ -120,7 +122,7 @@ def issue(
     resume: bool,
     overwrite: bool,
     anew: bool,
-    level: str,
+    level: str | None,
     reason: str | None,
     legal_instrument: str,
     level_until: str | None,
@@ -147,7 +149,7 @@ def issue(
         raise click.UsageError("--anew is for a run that was cut: add --resume")
     settings = load_node_settings(root)
     defaults = IssueDefaults(
-        level=level,
+        level=level or _usual_level(settings),
         reason=reason,
         legal_instrument=legal_instrument,
         level_until=level_until,
@@ -172,6 +174,15 @@ def issue(
         _issue_one(
             root, settings, _ask_holder(defaults), png, svg, terminal=terminal, as_json=as_json, out=out
         )
+
+
+def _usual_level(settings: NodeSettings) -> str:
+    """The level of rows that state none, by the policy in this node's trust folder."""
+    try:
+        view = TrustStore.open(settings.trust.folder).view
+    except HealthcodeError:
+        return Level.GREEN  # without trust nothing is issued
+    return Level.GREEN if view.policy.in_force(SystemClock().now()).levels is None else DERIVED
 
 
 def _ask_holder(defaults: IssueDefaults) -> province_issuer_pb2.IssueItem:

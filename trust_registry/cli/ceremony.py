@@ -61,7 +61,7 @@ class _Options:
     gateway_ca: Path | None
     gateway_endpoint: str | None
     policy: Path | None
-    derive_levels: bool
+    derive_levels: bool | None
 
     def counts(self) -> tuple[int, int, int, int]:
         """Root holders and how many must sign, operators and how many must sign."""
@@ -150,12 +150,13 @@ class _Options:
 @click.option(
     "--policy",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="policy/national.json; the default if left out.",
+    help="Begin with this policy/national.json.",
 )
 @click.option(
-    "--derive-levels",
-    is_flag=True,
-    help="Begin with the first national policy that derives levels from evidence, instead of --policy.",
+    "--derive-levels/--stated-levels",
+    default=None,
+    help="Without --policy: the first national policy that derives levels from evidence (the default), or the one "
+    "under which each province states its levels.",
 )
 @json_option
 def init(
@@ -212,13 +213,13 @@ def _key_holders(
     return [] if ask is None else [ask(purpose, f"{name}-{number}") for number in range(1, count + 1)]
 
 
-def _read_policy(path: Path | None, *, derive_levels: bool) -> bytes:
-    if derive_levels and path is not None:
-        raise InvalidInputError("give --policy or --derive-levels, not both")
-    if derive_levels:
-        return levels_policy_bytes()
+def _read_policy(path: Path | None, *, derive_levels: bool | None) -> bytes:
     if path is None:
-        return default_policy_bytes()
+        return default_policy_bytes() if derive_levels is False else levels_policy_bytes()
+    if derive_levels is not None:
+        raise InvalidInputError(
+            "--policy says how levels are made: leave out --derive-levels and --stated-levels"
+        )
     try:
         with as_caller():
             data = path.read_bytes()

@@ -21,6 +21,7 @@ from healthcode.errors import (
     PermissionDeniedError,
     Reason,
 )
+from healthcode.policy.book_file import default_policy_bytes
 from healthcode.rpc.convert import duration
 from healthcode.rpc.status_mapping import rpc_errors
 from healthcode.settings import split_address
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.xdist_group("province_node")
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory):
-    with open_federation(tmp_path_factory.mktemp("federation")) as made:
+    with open_federation(tmp_path_factory.mktemp("federation"), policy=default_policy_bytes()) as made:
         _until_issuing(made)
         yield made
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from healthcode.clock import SystemClock, rfc3339
+from healthcode.policy.book_file import default_policy_bytes
 from healthcode.rpc.convert import duration
 from healthcode.trust.store import TrustStore
 from healthcode.trust.view import TrustView
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.xdist_group("province_node_revocation")
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory):
-    with open_federation(tmp_path_factory.mktemp("revocation")) as made:
+    with open_federation(tmp_path_factory.mktemp("revocation"), policy=default_policy_bytes()) as made:
         asyncio.run(_until(made, verdict_pb2.OUTCOME_VALID))
         yield made
 

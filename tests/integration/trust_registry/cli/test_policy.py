@@ -112,7 +112,7 @@ def test_areas_are_compared_shown_and_approved(registry: Registry, tmp_path: Pat
 
 
 def test_a_realm_is_founded_with_levels_from_evidence(tmp_path: Path) -> None:
-    """A test realm starts with the policy of format 2; it is that or a policy of one's own."""
+    """By itself; it starts with stated levels on demand, or with a policy of one's own."""
     from click.testing import CliRunner
 
     from trust_registry.__main__ import cli
@@ -124,6 +124,8 @@ def test_a_realm_is_founded_with_levels_from_evidence(tmp_path: Path) -> None:
     assert isinstance(both.exception, InvalidInputError)
     missing = CliRunner().invoke(cli, [*given, "--policy", str(tmp_path / "none.json")])
     assert isinstance(missing.exception, ConfigurationError)
-    assert CliRunner().invoke(cli, [*given, "--derive-levels"]).exit_code == 0
-    listed = CliRunner().invoke(cli, ["policy", "--dir", str(tmp_path / "realm"), "--json"])
-    assert [each["policy"] for each in json.loads(listed.stdout)["policies"]] == ["27.1"]
+    for folder, more, version in (("realm", [], "27.1"), ("stated", ["--stated-levels"], "2026.1")):
+        given[2] = str(tmp_path / folder)
+        assert CliRunner().invoke(cli, [*given, *more]).exit_code == 0
+        listed = CliRunner().invoke(cli, ["policy", "--dir", given[2], "--json"])
+        assert [each["policy"] for each in json.loads(listed.stdout)["policies"]] == [version]
