@@ -266,6 +266,8 @@ def _audit_logs(settings: NodeSettings, now: int) -> Iterator[Finding]:
         yield Finding(what, Grade.OK, f"{len(known)} are watched")
     for step in steps:
         yield Finding(what, Grade.WARNING, step)
+
+
 def _level_time(settings: NodeSettings, signed: int) -> Iterator[Finding]:
     """Whether levels are derived by a time that has come; `signed` is the registry's, or this clock's without it."""
     if not settings.database.exists():
