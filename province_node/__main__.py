@@ -34,6 +34,8 @@ _COMMANDS = {
     "evidence": "province_node.cli.evidence:evidence",
     "source": "province_node.cli.source:source",
     "level-time": "province_node.cli.level_time:level_time",
+    "officer": "province_node.cli.officer:officer",
+    "officers": "province_node.cli.officers:officers",
     "requirement": "province_node.cli.requirement:requirement",
     "keys": "province_node.cli.keys:keys",
     "audit": "province_node.cli.audit:audit",

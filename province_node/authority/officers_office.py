@@ -21,7 +21,9 @@ from province_node.officers.officers_file import (
     verify_officers_file,
 )
 
-__all__ = ["OfficersOffice", "check_officers_reference", "reference_to"]
+__all__ = ["OFFICERS_FOLDER", "OfficersOffice", "check_officers_reference", "reference_to"]
+
+OFFICERS_FOLDER = "officers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ __all__ = ["authority", "init", "show"]
     lazy={
         "accept": "province_node.cli.authority_handover:accept",
         "handover": "province_node.cli.authority_handover:handover",
+        "officers": "province_node.cli.authority_officers:officers",
         "passphrase": "province_node.cli.authority_keys:passphrase",
         "sign": "province_node.cli.authority_sign:sign",
     },

@@ -21,11 +21,18 @@ from province_node.authority.bundle import (
     missing_signatures,
     verify_bundle_content,
 )
+from province_node.authority.officers_office import (
+    OFFICERS_FOLDER,
+    OfficersOffice,
+    check_officers_reference,
+    reference_to,
+)
 from province_node.authority.request import MAX_REQUEST_BYTES, decode_request
 from province_node.cli.authority_keys import key_option, open_authority_keys
-from province_node.cli.authority_summary import authority_link_digest
+from province_node.cli.authority_summary import authority_link_digest, show_officers
 from province_node.cli.option import dir_option, passphrase_option, yes_option
 from province_node.cli.signed_bundle import MAX_BUNDLE_BYTES
+from province_node.officers.officers_file import MAX_OFFICERS_BYTES, decode_officers_file
 
 __all__ = ["sign"]
 
@@ -51,6 +58,12 @@ __all__ = ["sign"]
     type=click.Path(path_type=Path, dir_okay=False),
     help="A bundle that needs more signatures.",
 )
+@click.option(
+    "--officers",
+    "officers_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The signed officers file that this names from now on; needed when it is another than before.",
+)
 @key_option
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where to write the bundle."
@@ -63,6 +76,7 @@ def sign(
     root: Path,
     request_file: Path | None,
     bundle_file: Path | None,
+    officers_path: Path | None,
     key_files: tuple[Path, ...],
     out: Path,
     replace: bool,
@@ -76,15 +90,26 @@ def sign(
     mine = Authority.open(root)
     if (request_file is None) == (bundle_file is None):
         raise click.UsageError("give either --request or --bundle")
+    office = OfficersOffice(mine.folder / OFFICERS_FOLDER, mine.file)
+    named = (
+        None if officers_path is None else decode_officers_file(read_named(officers_path, MAX_OFFICERS_BYTES))
+    )
     if request_file is not None:
         request = decode_request(read_named(request_file, MAX_REQUEST_BYTES))
+        if named is not None:
+            province = request.province.model_copy(update={"officers": reference_to(named)})
+            request = request.model_copy(update={"province": province})
         bundle = mine.begin(request, now=now, replace=replace)
     else:
         bundle = decode_bundle(read_named(bundle_file or Path(), MAX_BUNDLE_BYTES))
     asked = verify_bundle_content(bundle)
     last = mine.last_completed(before=asked.version)
+    before = None if last is None else verify_bundle_content(last).province.officers
+    check_officers_reference(office, before, asked.province.officers, named)
     digest = f"sha256:{bundle_digest(bundle)}"
     _show_change(mine, bundle, last, digest)
+    if named is not None:
+        show_officers(office, named)
     keys = open_authority_keys(root, key_files, passphrase_file, f"Sign {digest}?", yes=yes)
     signed = mine.sign(bundle, keys, now=now, replace=replace)
     data = encode_join_request(signed)

@@ -123,6 +123,11 @@ class Roster:
             self._admitted |= {named.sha256}
 
     @property
+    def published(self) -> OfficersReference | None:
+        """The officers file that province.json names."""
+        return self._published()
+
+    @property
     def is_published(self) -> bool:
         """Whether province.json names an officers file."""
         return self._published() is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ __all__ = [
     "check_published",
     "load_ca",
     "load_tls",
+    "public_key_digest",
     "tls_stamp",
     "write_private",
 ]
@@ -190,6 +192,11 @@ def write_private(path: Path, data: bytes) -> None:
         ) from error
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def public_key_digest(key_pem: bytes) -> bytes:
+    """SHA-256 of the public key (SubjectPublicKeyInfo) of a private key in PEM. Raises ValueError: no key."""
+    return hashlib.sha256(_public_bytes(key_pem)).digest()
 
 
 def _public_bytes(key_pem: bytes) -> bytes:
