@@ -23,7 +23,7 @@ from healthcode.cli.console import (
 )
 from healthcode.cli.summary import describe_root
 from healthcode.clock import SystemClock, rfc3339
-from healthcode.errors import HealthcodeError
+from healthcode.errors import HealthcodeError, PermissionDeniedError
 from healthcode.rpc.mtls.certificate import decode_leaf
 from healthcode.service.deadline import acts_of, describe_deadline, describe_policy
 from healthcode.service.health_check import SERVING
@@ -38,6 +38,7 @@ from province_node.cli.option import dir_option
 from province_node.keys.held_keys import HeldKeys, read_held_keys
 from province_node.keys.key_files import list_key_infos
 from province_node.operations.deadlines import deadlines_of
+from province_node.operations.own_officers import describe_own_officers, officers_warnings
 from province_node.operations.retirement import describe_retirement
 from province_node.operations.warnings import held_warnings, key_warnings
 from province_node.publishing.own_entry import EntryState, read_entry_state
@@ -109,6 +110,7 @@ def status(root: Path, as_json: bool) -> None:
         "retirement": None
         if view is None
         else describe_retirement(view.retirements.get(settings.participant), now),
+        "officers": _officers(settings, view, now),
         "published_head": None,
         **(read_store(settings, now) if settings.database.exists() else {}),
         "warnings": [*held_warnings(files_of(keys), held), *_warnings(settings, view, now), *audit_fault],
@@ -237,6 +239,14 @@ def _trust(settings: NodeSettings, view: TrustView | None, now: int) -> dict[str
     }
 
 
+def _officers(settings: NodeSettings, view: TrustView | None, now: int) -> str:
+    issuer = None if view is None else view.issuers.get(settings.participant)
+    try:
+        return describe_own_officers(settings, issuer, now)
+    except PermissionDeniedError as error:
+        return f"REFUSED: {error.reason}"
+
+
 def _warnings(settings: NodeSettings, view: TrustView | None, now: int) -> list[str]:
     """The warnings; each says what to do."""
     found = list(publishing_warnings(settings, now))
@@ -245,6 +255,7 @@ def _warnings(settings: NodeSettings, view: TrustView | None, now: int) -> list[
     issuer = view.issuers.get(settings.participant)
     with contextlib.suppress(HealthcodeError):  # `check` reports a faulty key folder
         found += key_warnings([info for _, info in list_key_infos(settings.keys.folder)], issuer, now)
+    found += officers_warnings(settings, issuer, now)
     return [*freshness_warnings(view, now), *found, *view.warnings]
 
 

@@ -1,4 +1,5 @@
 """Backs up a node, running or not: database, node.toml, encrypted key files, certificates, entry.json and witness.json."""
+"""Backs up a node, running or not: database, node.toml, encrypted key files, certificates, officers files, entry.json."""
 
 from __future__ import annotations
 
@@ -23,6 +24,8 @@ DATABASE = "node.db"
 TRUST_NOTES = ("entry.json", WITNESS_FILE)
 """What this node has noted itself in its trust folder: nobody else has it."""
 FOLDERS = ("keys", "tls")
+ENTRY = "entry.json"
+FOLDERS = ("keys", "tls", "officers")
 FILES = ("node.toml", "request.json")
 
 
@@ -54,8 +57,10 @@ def _small_files(root: Path, settings: NodeSettings) -> dict[str, Path]:
     found = {name: root / name for name in FILES if (root / name).is_file()}
     found |= {name: path for name in TRUST_NOTES if (path := settings.trust.folder / name).is_file()}
     folders = {"keys": settings.keys.folder, "tls": NodeFolder(root).tls}
-    for name in FOLDERS:
-        for path in sorted(folders[name].iterdir()):
+    if settings.officers.is_dir():  # a province need not have officers
+        folders["officers"] = settings.officers
+    for name, folder in folders.items():
+        for path in sorted(folder.iterdir()):
             if path.is_file() and not path.is_symlink() and path != settings.keys.passphrase_file:
                 found[f"{name}/{path.name}"] = path
     return found

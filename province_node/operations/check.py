@@ -34,6 +34,7 @@ from healthcode.v1.trust_registry_pb2_grpc import TrustRegistryServiceStub
 from healthcode.wire.claims import Level
 from province_node.keys.key_files import SIGNING_PURPOSES, find_offline_keys, list_key_infos
 from province_node.keys.setup import CLIENTS, lacks_credential, open_keyring
+from province_node.operations.own_officers import describe_own_officers, officers_warnings
 from province_node.operations.warnings import key_warnings
 from province_node.settings import NodeFolder, NodeSettings
 from province_node.store.opening import open_store
@@ -111,6 +112,7 @@ def check_node(
     yield from _levels(settings, now)
     yield from _audit_logs(settings, now)
     yield from _level_time(settings, now if served is None else served.signed_at)
+    yield from _officers(settings, now)
     yield registry
 
 
@@ -224,6 +226,19 @@ def _published_keys(settings: NodeSettings, now: int) -> Iterator[Finding]:
         yield Finding(what, Grade.OK, "one of each purpose is here and in its window")
     for fault in faults:
         yield Finding(what, Grade.WARNING, fault)
+
+
+def _officers(settings: NodeSettings, now: int) -> Iterator[Finding]:
+    """What refuses officers' acts, now or soon; a node serves without officers."""
+    try:
+        issuer = TrustStore.open(settings.trust.folder).view.issuers.get(settings.participant)
+    except HealthcodeError:
+        return  # reported by the checks above
+    warnings = officers_warnings(settings, issuer, now)
+    for warning in warnings:
+        yield Finding("officers", Grade.WARNING, warning)
+    if not warnings:
+        yield Finding("officers", Grade.OK, describe_own_officers(settings, issuer, now))
 
 
 def _levels(settings: NodeSettings, now: int) -> Iterator[Finding]:

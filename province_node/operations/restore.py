@@ -132,7 +132,7 @@ def _get_trust(
 
 
 def _arrange(staging: Path, settings: NodeSettings, *, replace: bool) -> dict[Path, Path]:
-    """Moves database and keys to their places in the staged folder; returns those outside it, place → staged.
+    """Moves database, keys and officers files to their places in the staged folder; returns those outside it, place → staged.
 
     Raises ConfigurationError when a place outside is taken and `replace` is not given.
     """
@@ -140,7 +140,10 @@ def _arrange(staging: Path, settings: NodeSettings, *, replace: bool) -> dict[Pa
     for staged, place in (
         (staging / DATABASE, settings.database),
         (staging / "keys", settings.keys.folder),
+        (staging / "officers", settings.officers),
     ):
+        if staged.name == "officers" and not any(staged.iterdir()):
+            continue  # the backup has none, and does not take away those outside
         if place == staging.resolve() / staged.name:
             continue
         if place.is_relative_to(staging.resolve()):

@@ -199,19 +199,24 @@ def test_a_restore_does_not_replace_a_node_unasked(node, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["outside", "inside"])
-def test_a_restore_puts_database_and_keys_where_node_toml_has_them(node, tmp_path, where):
+def test_a_restore_puts_database_keys_and_officers_where_node_toml_has_them(node, tmp_path, where):
     """Restored data is what the node reads, also when node.toml keeps it on another volume."""
     volume = tmp_path / "volume" if where == "outside" else node.root / "data"
     text = (node.root / "node.toml").read_text()
     database = str(volume / "31.db") if where == "outside" else "data/31.db"
     folder = str(volume / "keys") if where == "outside" else "data/keys"
-    text = f'database = "{database}"\n{text}'.replace("[keys]", f'[keys]\nfolder = "{folder}"')
+    officers = str(volume / "officers") if where == "outside" else "data/officers"
+    text = f'database = "{database}"\nofficers = "{officers}"\n{text}'.replace(
+        "[keys]", f'[keys]\nfolder = "{folder}"'
+    )
     (node.root / "node.toml").write_text(text)
     node.revoke(1, 2)
     node.store.close()
     volume.mkdir()
     (node.root / "node.db").rename(volume / "31.db")
     (node.root / "keys").rename(volume / "keys")
+    (volume / "officers").mkdir()
+    (volume / "officers" / "admitted").write_text("in force once")
     write_backup(node.root, tmp_path / "b.tar", now=NOW)
     before = (volume / "31.db").read_bytes()
     if where == "outside":
@@ -219,6 +224,7 @@ def test_a_restore_puts_database_and_keys_where_node_toml_has_them(node, tmp_pat
             restore_node(tmp_path / "b.tar", tmp_path / "new", trust=lambda _s: node.world.view, now=NOW)
         assert (volume / "31.db").read_bytes() == before
     restore_node(tmp_path / "b.tar", node.root, trust=lambda _s: node.world.view, now=NOW, replace=True)
+    assert (volume / "officers" / "admitted").read_text() == "in force once"
     store = SqliteNodeStore(volume / "31.db")
     try:
         assert store.publishing.revoked_indices(TODAY, store.publishing.last_revocation()) == [1, 2]
