@@ -15,11 +15,13 @@ from tests.simulator.realm import NOW
 def test_a_backup_holds_no_passphrase_and_nobody_else_reads_it(node, tmp_path):
     """What opens the keys lies elsewhere; the file has mode 0600 and never replaces another."""
     target = tmp_path / "b.tar"
+    (node.root / "officers").mkdir()
+    (node.root / "officers" / "2-00.json").write_text("officers")
     write_backup(node.root, target, now=NOW)
     assert target.stat().st_mode & 0o777 == 0o600
     with tarfile.open(target) as archive:
         names = archive.getnames()
-    assert "keys/live.key" in names
+    assert {"keys/live.key", "officers/2-00.json"} <= set(names)
     assert not [name for name in names if "passphrase" in name]
     with pytest.raises(ConfigurationError):
         write_backup(node.root, target, now=NOW)
