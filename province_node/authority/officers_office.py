@@ -52,6 +52,21 @@ class OfficersOffice:
             return new_officers_file(mine.realm, mine.participant, mine.link, expires=expires)
         return next_officers_file(last, mine.link, expires=expires)
 
+    def draft_after(self, published: OfficersFile, *, expires: int) -> OfficersFile:
+        """The version after one that an earlier authority signed. All its officers are shown to the signers as new.
+
+        Raises InvalidInputError for a file of another province, or when this folder has files of its own.
+        """
+        mine = self.authority
+        if (published.realm, published.participant) != (mine.realm, mine.participant):
+            raise InvalidInputError(
+                f"that file is of participant {published.participant} in realm {published.realm}",
+                reason=Reason.OFFICERS_FILE_FOREIGN,
+            )
+        if self._versions():
+            raise InvalidInputError(f"{self.folder} has officers files: leave --after out, they go on")
+        return next_officers_file(published, mine.link, expires=expires)
+
     def keep(self, file: OfficersFile) -> None:
         """Writes the file; durable when it returns. Raises InvalidInputError in place of another complete one."""
         self.check_mine(file)

@@ -138,6 +138,11 @@ def show(root: Path, as_json: bool) -> None:
     help="An officers file that needs more signatures. Default: the drafted one, or the next version with the same officers.",
 )
 @click.option(
+    "--after",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The published officers file, from the node: a new authority, whose folder has none, signs the next version.",
+)
+@click.option(
     "--days",
     type=click.IntRange(1, 400),
     default=_DEFAULT_DAYS,
@@ -154,6 +159,7 @@ def show(root: Path, as_json: bool) -> None:
 def sign(
     root: Path,
     given: Path | None,
+    after: Path | None,
     days: int,
     key_files: tuple[Path, ...],
     out: Path,
@@ -165,7 +171,13 @@ def sign(
     self_test()
     office, now = _office(root), SystemClock().now()
     expires = now + days * _DAY
-    if given is not None:
+    if given is not None and after is not None:
+        raise click.UsageError("give --file or --after, not both")
+    if after is not None:
+        file = office.draft_after(
+            decode_officers_file(read_named(after, MAX_OFFICERS_BYTES)), expires=expires
+        )
+    elif given is not None:
         file = decode_officers_file(read_named(given, MAX_OFFICERS_BYTES))
         last = office.last_complete()
         if last is not None and file.version < last.version:

@@ -110,6 +110,7 @@ def sign(
     _show_change(mine, bundle, last, digest)
     if named is not None:
         show_officers(office, named)
+        office.keep(named)  # the next file is drafted from it, also by a new authority
     keys = open_authority_keys(root, key_files, passphrase_file, f"Sign {digest}?", yes=yes)
     signed = mine.sign(bundle, keys, now=now, replace=replace)
     data = encode_join_request(signed)

@@ -110,3 +110,24 @@ def test_a_node_cannot_appoint(office: OfficersOffice) -> None:
     assert refused(new, None, None).reason is Reason.OFFICERS_FILE_OLD
     check_officers_reference(office, old, new, newer)
     check_officers_reference(office, old, old, None)
+
+
+def test_a_new_authority_goes_on_from_the_published_file(tmp_path: Path, office: OfficersOffice) -> None:
+    """Versions never begin again; the signers see every officer, since nothing here vouches for the earlier file."""
+    keys = tuple(PrivateKey(bytes([each]) * 32) for each in (61, 62))
+    link = new_link(HOME, keys, 2, REALM, created=NOW, previous=LINK)
+    successor = OfficersOffice(
+        tmp_path / "new", AuthorityFile(realm=REALM, participant=HOME, link=link, previous=LINK)
+    )
+    file = successor.draft_after(GOOD, expires=NOW + DAY)
+    assert (file.version, file.officers, file.signatures) == (3, GOOD.officers, ())
+    assert "2 come" in describe_officers(successor.last_complete(), file)[0]
+    successor.keep(sign_officers_file(file, keys))
+    assert successor.draft(expires=NOW).version == 4
+    with pytest.raises(InvalidInputError, match="has officers files"):
+        successor.draft_after(GOOD, expires=NOW)
+    with pytest.raises(InvalidInputError, match="participant 44"):
+        office.draft_after(officers_file(participant="44"), expires=NOW)
+    # until then it may name the file that the authority before it signed
+    other = OfficersOffice(tmp_path / "other", successor.authority)
+    check_officers_reference(other, None, reference_to(GOOD), GOOD)
