@@ -1,4 +1,5 @@
 """Backs up a node, running or not: database, node.toml, encrypted key files, certificates, entry.json and witness.json."""
+
 """Backs up a node, running or not: database, node.toml, encrypted key files, certificates, officers files, entry.json."""
 
 from __future__ import annotations
