@@ -37,6 +37,7 @@ _COMMANDS = {
     "officer": "province_node.cli.officer:officer",
     "officers": "province_node.cli.officers:officers",
     "requirement": "province_node.cli.requirement:requirement",
+    "audit": "province_node.cli.audit:audit",
     "keys": "province_node.cli.keys:keys",
     "audit": "province_node.cli.audit:audit",
     "backup": "province_node.cli.backup:backup",

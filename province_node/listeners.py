@@ -10,6 +10,7 @@ from healthcode.rpc.mtls.forwarded import Proxies
 from healthcode.rpc.mtls.peer_verifier import PeerVerifier
 from healthcode.rpc.server import GrpcServer, ServerLimits, ServerTls
 from healthcode.v1 import federation_pb2, province_issuer_pb2, province_node_pb2
+from province_node.api.audit import AuditServicer
 from province_node.api.evidence import EvidenceServicer
 from province_node.api.federation import FederationServicer
 from province_node.api.integrator import ProvinceNodeServicer
@@ -78,6 +79,7 @@ def build_servers(
             memory=RequestMemory(pseudonym_key, core.clock),
             metrics=core.counters,
         ),
+        AuditServicer(people.intake.audit, threads=core.threads, pseudonym_key=pseudonym_key),
     )
     issuers.add(province_issuer_pb2.DESCRIPTOR.services_by_name["ProvinceIssuerService"], *servicers)
     return Servers(public, issuers)

@@ -14,6 +14,7 @@ from healthcode.trust.format.json_files import OfficersReference
 from healthcode.trust.view import TrustView
 from province_node.api.evidence import Intake
 from province_node.api.issuer import Codes
+from province_node.audit.reading import ReadAudit
 from province_node.codes.issue import IssueUseCase
 from province_node.codes.kill_key import KillUseCase
 from province_node.codes.order import Published
@@ -327,6 +328,7 @@ def build_people(core: NodeCore, publisher: Publisher) -> People:
             gate=gate, store=store.evidence, pseudonyms=pseudonyms, clock=clock, wake=worker.wake
         ),
         explain=ExplainUseCase(levels, store.levels, trust=trust, clock=clock),
+        audit=ReadAudit(**core.identity, store=store.audit, documents=store.documents, clock=core.clock),
     )
     return People(levels, intake, worker)
 

@@ -25,5 +25,6 @@ class AuditEvent(StrEnum):
     KEYS_CHANGED = "KEYS_CHANGED"
     CERTIFICATE_CHANGED = "CERTIFICATE_CHANGED"
     SETTINGS_CHANGED = "SETTINGS_CHANGED"
-    HOLDER_EXPORTED = "HOLDER_EXPORTED"
+    HOLDER_EXPORTED = "HOLDER_EXPORTED"  # entries and proofs were given out to a person
+    AUDIT_READ = "AUDIT_READ"  # an auditor asked
     PURGED = "PURGED"

@@ -11,7 +11,9 @@ from healthcode.cli.console import CommandGroup, run
 __all__ = ["cli", "main"]
 
 
-_COMMANDS = {name: f"healthcode.cli.{name}:{name}" for name in ("verify", "inspect", "trust", "policy")}
+_COMMANDS = {
+    name: f"healthcode.cli.{name}:{name}" for name in ("verify", "inspect", "trust", "policy", "audit")
+}
 
 
 @click.group(

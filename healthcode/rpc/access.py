@@ -155,6 +155,9 @@ ACCESS: Mapping[str, AccessRule] = MappingProxyType(
         "/healthcode.v1.ProvinceIssuerService/ExplainLevel": AccessRule(
             _ISSUER | _OFFICER, max_request_bytes=4 * KIB, roles=frozenset({Role.HEALTH_OFFICER})
         ),
+        "/healthcode.v1.ProvinceIssuerService/QueryAudit": AccessRule(
+            _OFFICER, max_request_bytes=4 * KIB, room=Room(8, per_caller=2), roles=frozenset({Role.AUDITOR})
+        ),
         # the bulkheads of all homes may be full at the same time
         "/healthcode.v1.GatewayService/Ask": AccessRule(_PROVINCE, room=Room(4096, per_caller=1024)),
         # a node asks for one proof at a time

@@ -1080,6 +1080,9 @@ class ExplainLevelRequest(_message.Message):
 
     DOCUMENT_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    WITH_PROOF_FIELD_NUMBER: _builtins.int
+    with_proof: _builtins.bool
+    """also the holder's entries of the audit log, with proofs"""
     @_builtins.property
     def document(self) -> Global___IdentityDocument: ...
     @_builtins.property
@@ -1091,10 +1094,11 @@ class ExplainLevelRequest(_message.Message):
         *,
         document: Global___IdentityDocument | None = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        with_proof: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "document", b"document"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "document", b"document"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "document", b"document", "with_proof", b"with_proof"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1218,6 +1222,7 @@ class ExplainLevelResponse(_message.Message):
     STATED_BY_FIELD_NUMBER: _builtins.int
     APPEAL_FIELD_NUMBER: _builtins.int
     APPEAL_ZH_FIELD_NUMBER: _builtins.int
+    AUDIT_PROOF_FIELD_NUMBER: _builtins.int
     level: _verdict_pb2.Level.ValueType
     sequence: _builtins.int
     """0: never had a ground"""
@@ -1227,6 +1232,8 @@ class ExplainLevelResponse(_message.Message):
     appeal: _builtins.str
     """how to contest it"""
     appeal_zh: _builtins.str
+    audit_proof: _builtins.bytes
+    """with_proof: a proof file (docs/wire-format.md 8.4) of what is in the last checkpoint"""
     @_builtins.property
     def ground(self) -> Global___Ground:
         """that decides; unset: none does"""
@@ -1259,11 +1266,134 @@ class ExplainLevelResponse(_message.Message):
         stated_by: _builtins.str = ...,
         appeal: _builtins.str = ...,
         appeal_zh: _builtins.str = ...,
+        audit_proof: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["areas_as_of", b"areas_as_of", "decided_at", b"decided_at", "ground", b"ground", "next_change", b"next_change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appeal", b"appeal", "appeal_zh", b"appeal_zh", "areas_as_of", b"areas_as_of", "decided_at", b"decided_at", "ground", b"ground", "grounds", b"grounds", "level", b"level", "next_change", b"next_change", "policy_version", b"policy_version", "sequence", b"sequence", "stated_by", b"stated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appeal", b"appeal", "appeal_zh", b"appeal_zh", "areas_as_of", b"areas_as_of", "audit_proof", b"audit_proof", "decided_at", b"decided_at", "ground", b"ground", "grounds", b"grounds", "level", b"level", "next_change", b"next_change", "policy_version", b"policy_version", "sequence", b"sequence", "stated_by", b"stated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainLevelResponse: _TypeAlias = ExplainLevelResponse  # noqa: Y015
+
+@_typing.final
+class QueryAuditRequest(_message.Message):
+    """Selects entries that match everything that is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    event: _builtins.str
+    """a word of docs/wire-format.md 8.1"""
+    actor: _builtins.str
+    """who acted: a URI, or a word for a part of the node"""
+    subject: _builtins.str
+    """a source, a kid"""
+    page_size: _builtins.int
+    """at most 1,000; 0: 1,000"""
+    page_token: _builtins.str
+    @_builtins.property
+    def person(self) -> Global___IdentityDocument: ...
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """the first moment that does not count"""
+
+    def __init__(
+        self,
+        *,
+        event: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        person: Global___IdentityDocument | None = ...,
+        subject: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "from", b"from", "person", b"person", "subject", b"subject", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "actor", b"actor", "event", b"event", "from", b"from", "page_size", b"page_size", "page_token", b"page_token", "person", b"person", "subject", b"subject", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_about: _TypeAlias = _typing.Literal["person", "subject"]  # noqa: Y015
+    _WhichOneofArgType_about: _TypeAlias = _typing.Literal["about", b"about"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_about) -> _WhichOneofReturnType_about | None: ...
+
+Global___QueryAuditRequest: _TypeAlias = QueryAuditRequest  # noqa: Y015
+
+@_typing.final
+class AuditRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    log: _builtins.bytes
+    seq: _builtins.int
+    """from 0"""
+    event: _builtins.str
+    actor: _builtins.str
+    role: _builtins.str
+    subject: _builtins.str
+    """of what is no person"""
+    person: _builtins.bytes
+    """the subject of a person: not a pseudonym, and never a number"""
+    content: _builtins.str
+    """JSON; bytes in hexadecimal"""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        log: _builtins.bytes = ...,
+        seq: _builtins.int = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        event: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        role: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        person: _builtins.bytes = ...,
+        content: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "at", b"at", "content", b"content", "event", b"event", "log", b"log", "person", b"person", "role", b"role", "seq", b"seq", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditRecord: _TypeAlias = AuditRecord  # noqa: Y015
+
+@_typing.final
+class QueryAuditResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """empty: that was all"""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditRecord]: ...
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___AuditRecord] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryAuditResponse: _TypeAlias = QueryAuditResponse  # noqa: Y015

@@ -83,6 +83,11 @@ class ProvinceIssuerServiceStub(object):
                 request_serializer=healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelRequest.SerializeToString,
                 response_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelResponse.FromString,
                 _registered_method=True)
+        self.QueryAudit = channel.unary_unary(
+                '/healthcode.v1.ProvinceIssuerService/QueryAudit',
+                request_serializer=healthcode_dot_v1_dot_province__issuer__pb2.QueryAuditRequest.SerializeToString,
+                response_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.QueryAuditResponse.FromString,
+                _registered_method=True)
 
 
 class ProvinceIssuerServiceServicer(object):
@@ -161,6 +166,13 @@ class ProvinceIssuerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QueryAudit(self, request, context):
+        """For auditors: entries of the audit log, newest first. The question is an entry of the log itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProvinceIssuerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -208,6 +220,11 @@ def add_ProvinceIssuerServiceServicer_to_server(servicer, server):
                     servicer.ExplainLevel,
                     request_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelRequest.FromString,
                     response_serializer=healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelResponse.SerializeToString,
+            ),
+            'QueryAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryAudit,
+                    request_deserializer=healthcode_dot_v1_dot_province__issuer__pb2.QueryAuditRequest.FromString,
+                    response_serializer=healthcode_dot_v1_dot_province__issuer__pb2.QueryAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -457,6 +474,33 @@ class ProvinceIssuerService(object):
             '/healthcode.v1.ProvinceIssuerService/ExplainLevel',
             healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelRequest.SerializeToString,
             healthcode_dot_v1_dot_province__issuer__pb2.ExplainLevelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueryAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/healthcode.v1.ProvinceIssuerService/QueryAudit',
+            healthcode_dot_v1_dot_province__issuer__pb2.QueryAuditRequest.SerializeToString,
+            healthcode_dot_v1_dot_province__issuer__pb2.QueryAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,8 @@ class ProvinceIssuerServiceStub:
     """Takes back evidence that the calling source sent: each record gets a withdrawn revision."""
     ExplainLevel: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.ExplainLevelRequest, _province_issuer_pb2.ExplainLevelResponse]
     """Why a holder has the level, or had it at a past time. Answers for known and unknown holders alike."""
+    QueryAudit: _grpc.UnaryUnaryMultiCallable[_province_issuer_pb2.QueryAuditRequest, _province_issuer_pb2.QueryAuditResponse]
+    """For auditors: entries of the audit log, newest first. The question is an entry of the log itself."""
 
 @_typing.type_check_only
 class ProvinceIssuerServiceAsyncStub(ProvinceIssuerServiceStub):
@@ -103,6 +105,8 @@ class ProvinceIssuerServiceAsyncStub(ProvinceIssuerServiceStub):
     """Takes back evidence that the calling source sent: each record gets a withdrawn revision."""
     ExplainLevel: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.ExplainLevelRequest, _province_issuer_pb2.ExplainLevelResponse]  # type: ignore[assignment]
     """Why a holder has the level, or had it at a past time. Answers for known and unknown holders alike."""
+    QueryAudit: _aio.UnaryUnaryMultiCallable[_province_issuer_pb2.QueryAuditRequest, _province_issuer_pb2.QueryAuditResponse]  # type: ignore[assignment]
+    """For auditors: entries of the audit log, newest first. The question is an entry of the log itself."""
 
 class ProvinceIssuerServiceServicer(metaclass=_abc_1.ABCMeta):
     """For a province's own back ends and its sources of evidence, on a listener of
@@ -192,5 +196,13 @@ class ProvinceIssuerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_province_issuer_pb2.ExplainLevelResponse, _abc.Awaitable[_province_issuer_pb2.ExplainLevelResponse]]:
         """Why a holder has the level, or had it at a past time. Answers for known and unknown holders alike."""
+
+    @_abc_1.abstractmethod
+    def QueryAudit(
+        self,
+        request: _province_issuer_pb2.QueryAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_province_issuer_pb2.QueryAuditResponse, _abc.Awaitable[_province_issuer_pb2.QueryAuditResponse]]:
+        """For auditors: entries of the audit log, newest first. The question is an entry of the log itself."""
 
 def add_ProvinceIssuerServiceServicer_to_server(servicer: ProvinceIssuerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,6 +22,7 @@ from province_node.api.evidence_messages import (
     encode_withdrawn,
 )
 from province_node.api.request_memory import RequestMemory
+from province_node.audit.reading import ReadAudit
 from province_node.metrics import NodeMetrics
 from province_node.people.explanation import ExplainUseCase
 from province_node.people.submission import SubmitResult, SubmitUseCase
@@ -40,6 +41,7 @@ class Intake:
     submit: SubmitUseCase
     withdraw: WithdrawUseCase
     explain: ExplainUseCase
+    audit: ReadAudit
 
 
 class EvidenceServicer:
@@ -51,6 +53,7 @@ class EvidenceServicer:
         self._submit = intake.submit
         self._withdraw = intake.withdraw
         self._explain = intake.explain
+        self._audit = intake.audit
         self._threads = threads
         self._memory = memory
         self._metrics = metrics
@@ -91,7 +94,13 @@ class EvidenceServicer:
         document = decode_document(request.document.document_type, request.document.number)
         holder, at = self._memory.pseudonym_key.pseudonym(document), epoch(request, "at")
         found = await self._threads.writes.run(lambda: self._explain.explain(holder, at))
-        return encode_explanation(found, call.caller().participant or "")
+        response = encode_explanation(found, call.caller().participant or "")
+        if request.with_proof:
+            actor = call.caller().uri
+            response.audit_proof = await self._threads.long.run(
+                lambda: self._audit.prove(holder, actor=actor)
+            )
+        return response
 
     async def _record(
         self, name: str, public_key: str, batch: Sequence[pb.SubmitEvidenceRequest]

@@ -16,6 +16,10 @@ __all__ = ["audit"]
     },
     examples="""
     province-node audit accept-restart --dir node-31 44 --log 6f1c…
+        "verify": "province_node.cli.audit_verify:verify_command",
+    },
+    examples="""
+    province-node audit verify --dir node-31
     """,
 )
 def audit() -> None:

@@ -15,6 +15,8 @@ from healthcode.clock import parse_rfc3339, rfc3339
 from healthcode.identity.document import DocumentType
 from healthcode.rpc.convert import enum_word, epoch
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.storage.files import write_output
+from healthcode.storage.owner import as_caller
 from healthcode.v1 import province_issuer_pb2 as pb
 from healthcode.v1 import verdict_pb2
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
@@ -35,24 +37,34 @@ _TIMEOUT_SECONDS = 30.0
     printf '10\\n11010519491231002X\\n' | province-node explain --dir node-31 --json
     # as it was at a past time
     province-node explain --dir node-31 --at 2027-01-05T08:00:00Z
+    # for the holder, who checks it with `healthcode audit check`
+    province-node explain --dir node-31 --proof proof.json
     """,
 )
 @dir_option("The node's folder.")
 @click.option("--at", metavar="RFC3339", help="A past time. Default: now.")
+@click.option(
+    "--proof",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the holder's entries of the audit log, with proofs, to this file.",
+)
 @json_option
-def explain(root: Path, at: str | None, as_json: bool) -> None:
+def explain(root: Path, at: str | None, proof: Path | None, as_json: bool) -> None:
     """Explain a holder's level: ground, rule, source, until when, and what clears it.
 
     The document's number comes from a prompt or standard input (type, then number), never from arguments.
     """
     settings = load_node_settings(root)
-    request = pb.ExplainLevelRequest(document=_ask_document())
+    request = pb.ExplainLevelRequest(document=_ask_document(), with_proof=proof is not None)
     if at is not None:
         try:
             request.at.seconds = parse_rfc3339(at)
         except ValueError:
             raise click.UsageError("--at: write a time like 2027-01-05T08:00:00Z") from None
     found = asyncio.run(_ask(root, settings, request))
+    if proof is not None:
+        with as_caller():
+            write_output(proof, found.audit_proof)
     if as_json:
         print_json(facts_of(found) | {"grounds": [_ground(each) for each in found.grounds]})
         return

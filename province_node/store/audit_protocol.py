@@ -39,10 +39,10 @@ class AuditStore(Protocol):
     def begin_log(self, now: int) -> bytes:
         """Begins a new log whose first entry names the one before: this store is a restored backup. Its name."""
 
-    def prove(self, subjects: Sequence[bytes], now: int) -> AuditProofs | None:
-        """The newest entries of the present log about a person, oldest first, with proofs; None before the first entry.
+    def prove(self, subjects: Sequence[bytes]) -> AuditProofs | None:
+        """The newest entries of the present log about a person that are in its newest checkpoint, oldest first.
 
-        Makes a checkpoint of them first.
+        None before the first checkpoint.
         """
 
     def query(

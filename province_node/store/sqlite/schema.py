@@ -269,7 +269,8 @@ MIGRATIONS: tuple[Migration, ...] = (
         number INTEGER PRIMARY KEY,
         id BLOB NOT NULL UNIQUE,
         begun_at INTEGER NOT NULL,
-        purged INTEGER NOT NULL DEFAULT 0 -- entries below this have their leaves alone
+        purged INTEGER NOT NULL DEFAULT 0, -- entries below this have their leaves alone
+        checkpoint INTEGER NOT NULL DEFAULT 0 -- size of the newest checkpoint
     ) STRICT;
 
     CREATE TABLE audit (

@@ -95,11 +95,17 @@ def test_entries_are_found_by_event_actor_person_and_time(store):
 def test_a_persons_entries_are_proved(store):
     """The proof file of a store checks offline, and has this person's entries alone."""
     record(store, 300)
-    assert store.audit.prove([PERSON], NOW).entries == ()
+    assert store.audit.prove([PERSON]) is None
+    store.audit.checkpoint(NOW)
+    assert store.audit.prove([PERSON]).entries == ()
     for _ in range(3):
         record(store, 1, event="LEVEL_CHANGED", subject=PERSON)
         record(store, 100, subject=b"o" * 16)
-    proofs = store.audit.prove([PERSON, b"x" * 16], NOW)
+    assert store.audit.prove([PERSON]).entries == (), "what is in no checkpoint yet is not proved yet"
+    published = store.audit.checkpoint(NOW)
+    record(store, 1, subject=PERSON)
+    proofs = store.audit.prove([PERSON, b"x" * 16])
+    assert proofs.checkpoint == published
     file = ProofFile("test", "31", proofs.checkpoint, proofs.proofs)
     assert check_proofs(file) == list(proofs.entries)
     assert [each.entry.subject for each in proofs.entries] == [PERSON] * 3

@@ -125,7 +125,12 @@ def run_intake_node(world: World, folder: Path) -> Iterator[IntakeNode]:
         second.add(
             province_issuer_pb2.DESCRIPTOR.services_by_name["ProvinceIssuerService"],
             EvidenceServicer(
-                Intake(node.persons.submitting, node.persons.withdrawing, node.persons.explaining),
+                Intake(
+                    node.persons.submitting,
+                    node.persons.withdrawing,
+                    node.persons.explaining,
+                    node.persons.reading,
+                ),
                 threads=threads,
                 memory=RequestMemory(node.persons.pseudonyms, world.clock),
                 metrics=counters,

@@ -14,7 +14,7 @@ from healthcode.errors import InvalidInputError, NotFoundError
 from healthcode.storage.sqlite import Database, Row, Session
 from province_node.store.audit_records import AuditFault, AuditProofs, AuditQuery, AuditState
 from province_node.store.sqlite.audit.audit_check import check_logs
-from province_node.store.sqlite.audit.audit_rows import begin_log, find_log, record_entries
+from province_node.store.sqlite.audit.audit_rows import CurrentLog, begin_log, find_log, record_entries
 from province_node.store.sqlite.audit.audit_tree import RowTree, build_tree, root_of
 from province_node.store.sqlite.statements import number
 
@@ -52,15 +52,19 @@ class SqliteAudit:
 
     def checkpoint(self, now: int) -> Checkpoint | None:
         with self._database.read() as db:
-            log = find_log(db)
+            log, kept = find_log(db), _checkpoint_size(db)
         if log is None:
             return None
-        if log.size % padded_size(1):
+        if log.size != kept:
             with self._database.transaction() as db:
                 log = find_log(db) or log  # another process may have padded it
                 missing = padded_size(log.size) - log.size
                 record_entries(db, now, [AuditEntry(AuditEvent.PADDING, "node")] * missing)
-        size = padded_size(log.size)
+                kept = log.size + missing
+                db.execute("UPDATE audit_log SET checkpoint = ? WHERE number = ?", (kept, log.number))
+        return self._checkpoint_at(log, kept)
+
+    def _checkpoint_at(self, log: CurrentLog, size: int) -> Checkpoint:
         build_tree(self._database, log.number)
         with self._database.read() as db:
             return Checkpoint(log.id, size, root_of(db, log.number, size))
@@ -86,11 +90,12 @@ class SqliteAudit:
                 named = {"log": earlier.id, "size": earlier.size, "root": root}
             return begin_log(db, now, named).id
 
-    def prove(self, subjects: Sequence[bytes], now: int) -> AuditProofs | None:
-        checkpoint = self.checkpoint(now)
-        if checkpoint is None:
+    def prove(self, subjects: Sequence[bytes]) -> AuditProofs | None:
+        with self._database.read() as db:
+            log, size = find_log(db), _checkpoint_size(db)
+        if log is None or not size:
             return None
-        which = self._number_of(checkpoint.log, checkpoint.size)
+        checkpoint, which = self._checkpoint_at(log, size), log.number
         with self._database.scan() as db:
             rows = sorted(
                 (row for subject in subjects for row in _about(db, which, subject, checkpoint.size)),
@@ -181,6 +186,11 @@ class SqliteAudit:
                 f"this node has no audit log {log.hex()} of {size} entries: it began another one, or it was restored"
             )
         return int(row[0])
+
+
+def _checkpoint_size(db: Session) -> int:
+    """The size of the newest checkpoint of the log that grows."""
+    return number(db, "SELECT checkpoint FROM audit_log ORDER BY number DESC LIMIT 1")
 
 
 def _about(db: Session, log: int, subject: bytes, size: int) -> list[Row]:

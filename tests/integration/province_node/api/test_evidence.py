@@ -67,7 +67,7 @@ async def served(world: World, tmp_path: Path) -> AsyncIterator[Served]:
         server.add(
             pb.DESCRIPTOR.services_by_name["ProvinceIssuerService"],
             EvidenceServicer(
-                Intake(persons.submitting, persons.withdrawing, persons.explaining),
+                Intake(persons.submitting, persons.withdrawing, persons.explaining, persons.reading),
                 threads=threads,
                 memory=RequestMemory(persons.pseudonyms, world.clock),
                 metrics=NodeMetrics(Metrics("node-test")),

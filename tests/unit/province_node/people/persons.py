@@ -11,6 +11,7 @@ from healthcode.policy.area import AreaRisk, RiskInterval
 from healthcode.policy.levels.evidence import EvidenceKind, Finding, TestMethod
 from healthcode.policy.words import RiskLevel
 from healthcode.wire.claims import Level
+from province_node.audit.reading import ReadAudit
 from province_node.people.evidence_checks import EvidenceDraft
 from province_node.people.explanation import ExplainUseCase, Explanation
 from province_node.people.holder_levels import HolderLevel, HolderLevels
@@ -103,6 +104,13 @@ class Persons:
     @property
     def explaining(self) -> ExplainUseCase:
         return ExplainUseCase(self.levels, self.store.levels, trust=self.world.trust, clock=self.clock)
+
+    @property
+    def reading(self) -> ReadAudit:
+        realm, store = self.world.realm.realm, self.store
+        return ReadAudit(
+            self.participant, realm, store=store.audit, documents=store.documents, clock=self.world.clock
+        )
 
     def explain(self, document: Any = PERSON, at: int | None = None) -> Explanation:
         return self.explaining.explain(self.pseudonyms.pseudonym(document), at)
