@@ -149,8 +149,8 @@ CHANGES = {
     "emptied": ("UPDATE audit SET salt = NULL, content = NULL WHERE seq = 1000", 1000),
     "swapped": (
         (
-            "UPDATE audit SET seq = -1 WHERE seq = 1000; UPDATE audit SET seq = 1000 WHERE seq = 1500;"
-            " UPDATE audit SET seq = 1500 WHERE seq = -1"
+            "UPDATE audit SET id = -1 WHERE seq = 1000; UPDATE audit SET id = (1 << 40) + 1000 WHERE seq = 1500;"
+            " UPDATE audit SET id = (1 << 40) + 1500 WHERE id = -1"
         ),
         1000,
     ),
@@ -179,8 +179,9 @@ def test_every_way_of_damage_is_named_by_its_first_entry(store, tmp_path: Path):
         for column, value in (COLUMNS.items() if "{column}" in statement else [("", "")])
     ]
     with contextlib.closing(sqlite3.connect(tmp_path / "node.db", isolation_level=None)) as raw:
+        columns = {"audit": f"id, {', '.join(COLUMNS)}", "audit_node": "*"}
         original = {
-            table: raw.execute(f"SELECT * FROM {table}").fetchall() for table in ("audit", "audit_node")
+            table: raw.execute(f"SELECT {names} FROM {table}").fetchall() for table, names in columns.items()
         }
         for statement, seq in cases:
             raw.executescript(statement)

@@ -10,6 +10,7 @@ from healthcode.audit.tree import LeafList, RightEdge
 from healthcode.errors import HealthcodeError
 from healthcode.storage.sqlite import Row, Session
 from province_node.store.audit_records import AuditFault, AuditState
+from province_node.store.sqlite.audit.audit_rows import row_id
 from province_node.store.sqlite.audit.audit_tree import BLOCK, BLOCK_LEVEL
 from province_node.store.sqlite.statements import number
 
@@ -81,8 +82,8 @@ def _rows(db: Session, log: int) -> Iterator[Row]:
     while True:
         rows = db.all(
             "SELECT seq, at, event, actor, role, subject, content, salt, leaf FROM audit"
-            " WHERE log = ? AND seq > ? ORDER BY seq LIMIT ?",
-            (log, behind, _ROWS),
+            " WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+            (row_id(log, behind), row_id(log + 1, 0), _ROWS),
         )
         yield from rows
         if len(rows) < _ROWS:

@@ -20,9 +20,20 @@ from healthcode.audit.entry import (
 from healthcode.audit.events import AuditEvent
 from healthcode.storage.sqlite import Session
 from province_node.store.records import Request
+from province_node.store.sqlite.statements import number
 
-__all__ = ["CurrentLog", "begin_log", "find_log", "indices_digest", "record_entries", "request_entry"]
+__all__ = [
+    "CurrentLog",
+    "begin_log",
+    "find_log",
+    "indices_digest",
+    "log_size",
+    "record_entries",
+    "request_entry",
+    "row_id",
+]
 
+_SEQ_BITS = 40
 _INDEX = struct.Struct(">II")
 
 
@@ -49,8 +60,7 @@ def record_entries(db: Session, now: int, entries: Sequence[AuditEntry]) -> None
         leaf = leaf_hash(salt, encode_entry(LoggedEntry(log.id, seq, now, entry), content))
         rows.append(
             (
-                log.number,
-                seq,
+                row_id(log.number, seq),
                 now,
                 str(entry.event),
                 entry.actor,
@@ -62,16 +72,33 @@ def record_entries(db: Session, now: int, entries: Sequence[AuditEntry]) -> None
             )
         )
     # one statement for all: after each, the thread waits for the interpreter's lock
-    db.execute_many("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    db.execute_many("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def find_log(db: Session) -> CurrentLog | None:
     """The log that grows; None before the first entry."""
-    row = db.one(
-        "SELECT number, id, (SELECT max(seq) FROM audit WHERE log = number) FROM audit_log"
-        " ORDER BY number DESC LIMIT 1"
+    row = db.one("SELECT number, id, (SELECT max(id) FROM audit) FROM audit_log ORDER BY number DESC LIMIT 1")
+    if row is None:
+        return None
+    which, name, last = row
+    size = 0 if last is None or last < row_id(which, 0) else last - row_id(which, 0) + 1
+    return CurrentLog(which, name, size)
+
+
+def row_id(log: int, seq: int) -> int:
+    """The id of a log's entry."""
+    return (log << _SEQ_BITS) + seq
+
+
+def log_size(db: Session, log: int) -> int:
+    """How many entries a log has."""
+    first = row_id(log, 0)
+    return number(
+        db,
+        "SELECT coalesce(max(id) - ?1 + 1, 0) FROM audit WHERE id >= ?1 AND id < ?2",
+        first,
+        row_id(log + 1, 0),
     )
-    return None if row is None else CurrentLog(row[0], row[1], 0 if row[2] is None else row[2] + 1)
 
 
 def begin_log(db: Session, now: int, earlier: dict[str, object] | None = None) -> CurrentLog:

@@ -14,13 +14,20 @@ from healthcode.errors import InvalidInputError, NotFoundError
 from healthcode.storage.sqlite import Database, Row, Session
 from province_node.store.audit_records import AuditFault, AuditProofs, AuditQuery, AuditState
 from province_node.store.sqlite.audit.audit_check import check_logs
-from province_node.store.sqlite.audit.audit_rows import CurrentLog, begin_log, find_log, record_entries
+from province_node.store.sqlite.audit.audit_rows import (
+    CurrentLog,
+    begin_log,
+    find_log,
+    log_size,
+    record_entries,
+    row_id,
+)
 from province_node.store.sqlite.audit.audit_tree import RowTree, build_tree, root_of
 from province_node.store.sqlite.statements import number
 
 __all__ = ["SqliteAudit"]
 
-_COLUMNS = "log, seq, at, event, actor, role, subject, content, salt, (SELECT id FROM audit_log WHERE number = log) AS id"
+_COLUMNS = "log, seq, at, event, actor, role, subject, content, salt, (SELECT audit_log.id FROM audit_log WHERE number = log) AS name"
 _PROVED = 1000  # entries of one proof file
 _ROWS = 500  # of one transaction
 _PAUSE_SECONDS = 0.005
@@ -39,7 +46,7 @@ class SqliteAudit:
     def newest(self, event: str, subject: str) -> LoggedEntry | None:
         with self._database.scan() as db:
             row = db.one(
-                f"SELECT {_COLUMNS} FROM audit WHERE subject = ? AND event = ? ORDER BY log DESC, seq DESC LIMIT 1",
+                f"SELECT {_COLUMNS} FROM audit WHERE subject = ? AND event = ? ORDER BY audit.id DESC LIMIT 1",
                 (subject, event),
             )
         return None if row is None else _logged(row)
@@ -114,17 +121,15 @@ class SqliteAudit:
     def query(
         self, query: AuditQuery, before: tuple[int, int] | None, limit: int
     ) -> tuple[Sequence[LoggedEntry], tuple[int, int] | None]:
-        log, seq = before or (1 << 62, 0)
         with self._database.scan() as db:
             rows = db.all(
-                f"SELECT {_COLUMNS} FROM audit WHERE (log, seq) < (:log, :seq) AND salt IS NOT NULL"
+                f"SELECT {_COLUMNS} FROM audit WHERE id < :before AND salt IS NOT NULL"
                 f" AND event <> '{AuditEvent.PADDING}' AND at >= :from_at AND at < :until_at"
                 " AND (:event = '' OR event = :event) AND (:actor = '' OR actor = :actor)"
                 + (" AND subject = :subject" if query.subject else "")
-                + " ORDER BY log DESC, seq DESC LIMIT :limit",
+                + " ORDER BY id DESC LIMIT :limit",
                 {
-                    "log": log,
-                    "seq": seq,
+                    "before": (1 << 63) - 1 if before is None else row_id(*before),
                     "from_at": query.from_at,
                     "until_at": query.until_at,
                     "event": query.event,
@@ -147,14 +152,11 @@ class SqliteAudit:
 
     def _purge_log(self, log: int, name: bytes, purged: int, before: int, now: int) -> int:
         with self._database.scan() as db:
-            end = number(
-                db,
-                "SELECT coalesce((SELECT seq FROM audit WHERE log = ?1 AND seq >= ?2 AND at >= ?3 ORDER BY seq LIMIT 1),"
-                " (SELECT max(seq) + 1 FROM audit WHERE log = ?1), 0)",
-                log,
-                purged,
-                before,
+            newer = db.one(
+                "SELECT seq FROM audit WHERE id >= ? AND id < ? AND at >= ? ORDER BY id LIMIT 1",
+                (row_id(log, purged), row_id(log + 1, 0), before),
             )
+            end = log_size(db, log) if newer is None else newer[0]
         if end <= purged:
             return 0
         with self._database.transaction() as db:
@@ -167,8 +169,8 @@ class SqliteAudit:
             with self._database.transaction() as db:
                 db.execute(
                     "UPDATE audit SET at = NULL, event = NULL, actor = NULL, role = NULL, subject = NULL,"
-                    " content = NULL, salt = NULL WHERE log = ? AND seq >= ? AND seq < ?",
-                    (log, first, last),
+                    " content = NULL, salt = NULL WHERE id >= ? AND id < ?",
+                    (row_id(log, first), row_id(log, last)),
                 )
                 db.execute("UPDATE audit_log SET purged = ? WHERE number = ?", (last, log))
             time.sleep(_PAUSE_SECONDS)
@@ -177,15 +179,12 @@ class SqliteAudit:
     def _number_of(self, log: bytes, size: int) -> int:
         """The number of a log that has at least `size` entries. Raises NotFoundError."""
         with self._database.read() as db:
-            row = db.one(
-                "SELECT number, (SELECT max(seq) FROM audit WHERE log = number) FROM audit_log WHERE id = ?",
-                (log,),
-            )
-        if row is None or size > row[1] + 1:
-            raise NotFoundError(
-                f"this node has no audit log {log.hex()} of {size} entries: it began another one, or it was restored"
-            )
-        return int(row[0])
+            row = db.one("SELECT number FROM audit_log WHERE id = ?", (log,))
+            if row is not None and size <= log_size(db, row[0]):
+                return int(row[0])
+        raise NotFoundError(
+            f"this node has no audit log {log.hex()} of {size} entries: it began another one, or it was restored"
+        )
 
 
 def _checkpoint_size(db: Session) -> int:
@@ -195,8 +194,8 @@ def _checkpoint_size(db: Session) -> int:
 
 def _about(db: Session, log: int, subject: bytes, size: int) -> list[Row]:
     return db.all(
-        f"SELECT {_COLUMNS} FROM audit WHERE subject = ? AND log = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
-        (subject, log, size, _PROVED),
+        f"SELECT {_COLUMNS} FROM audit WHERE subject = ? AND audit.id >= ? AND audit.id < ? ORDER BY audit.id DESC LIMIT ?",
+        (subject, row_id(log, 0), row_id(log, size), _PROVED),
     )
 
 
@@ -204,4 +203,4 @@ def _logged(row: Row) -> LoggedEntry:
     entry = AuditEntry(
         row["event"], row["actor"], row["role"], row["subject"] or "", decode_content(row["content"])
     )
-    return LoggedEntry(bytes(row["id"]), row["seq"], row["at"], entry)
+    return LoggedEntry(bytes(row["name"]), row["seq"], row["at"], entry)

@@ -7,6 +7,8 @@ import time
 from healthcode.audit.tree import EMPTY_ROOT, LeafList, RightEdge, range_hash
 from healthcode.errors import InternalError
 from healthcode.storage.sqlite import Database, Session
+from province_node.store.sqlite.audit.audit_rows import log_size, row_id
+from province_node.store.sqlite.statements import number
 
 __all__ = ["BLOCK", "BLOCK_LEVEL", "RowTree", "build_tree", "read_leaves", "root_of"]
 
@@ -37,8 +39,8 @@ class RowTree:
 def read_leaves(db: Session, log: int, first: int, count: int) -> list[bytes]:
     """The leaves first to first + count. Raises InternalError if one is missing."""
     rows = db.all(
-        "SELECT leaf FROM audit WHERE log = ? AND seq >= ? AND seq < ? ORDER BY seq",
-        (log, first, first + count),
+        "SELECT leaf FROM audit WHERE id >= ? AND id < ? ORDER BY id",
+        (row_id(log, first), row_id(log, first + count)),
     )
     if len(rows) != count:
         raise InternalError("the audit log lacks an entry: `province-node audit verify` names it")
@@ -61,13 +63,13 @@ def build_tree(database: Database, log: int) -> None:
 
 def _build_some(db: Session, log: int) -> int:
     """Builds the next blocks of the log; how many."""
-    row = db.one(
-        "SELECT (SELECT coalesce(max(idx), -1) + 1 FROM audit_node WHERE log = ?1 AND level = ?2),"
-        " (SELECT coalesce(max(seq), -1) + 1 FROM audit WHERE log = ?1)",
-        (log, BLOCK_LEVEL),
+    built = number(
+        db,
+        "SELECT coalesce(max(idx), -1) + 1 FROM audit_node WHERE log = ? AND level = ?",
+        log,
+        BLOCK_LEVEL,
     )
-    assert row is not None  # noqa: S101  a row of subqueries
-    built, size = row
+    size = log_size(db, log)
     end = min(size // BLOCK, built + _BLOCKS)
     if end == built:
         return 0
@@ -79,7 +81,7 @@ def _build_some(db: Session, log: int) -> int:
         for above, made in enumerate(blocks.append(root), start=1):
             rows.append((log, BLOCK_LEVEL + above, block >> above, made))
     db.execute_many("INSERT INTO audit_node VALUES (?, ?, ?, ?)", rows)
-    return int(end - built)
+    return end - built
 
 
 class _Blocks:
