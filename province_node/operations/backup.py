@@ -1,6 +1,4 @@
-"""Backs up a node, running or not: database, node.toml, encrypted key files, certificates, entry.json and witness.json."""
-
-"""Backs up a node, running or not: database, node.toml, encrypted key files, certificates, officers files, entry.json."""
+"""Backs up a node, running or not: database, node.toml, encrypted keys, certificates, officers files, the trust folder's notes."""
 
 from __future__ import annotations
 
@@ -24,8 +22,6 @@ __all__ = ["DATABASE", "NODE_BACKUP", "TRUST_NOTES", "write_backup"]
 DATABASE = "node.db"
 TRUST_NOTES = ("entry.json", WITNESS_FILE)
 """What this node has noted itself in its trust folder: nobody else has it."""
-FOLDERS = ("keys", "tls")
-ENTRY = "entry.json"
 FOLDERS = ("keys", "tls", "officers")
 FILES = ("node.toml", "request.json")
 
