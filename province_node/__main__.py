@@ -39,7 +39,6 @@ _COMMANDS = {
     "requirement": "province_node.cli.requirement:requirement",
     "audit": "province_node.cli.audit:audit",
     "keys": "province_node.cli.keys:keys",
-    "audit": "province_node.cli.audit:audit",
     "backup": "province_node.cli.backup:backup",
     "restore": "province_node.cli.backup:restore",
 }
