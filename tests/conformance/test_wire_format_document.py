@@ -57,7 +57,8 @@ def test_the_example_is_what_this_software_writes():
 
 
 def details():
-    for path in sorted((ROOT / "healthcode" / "wire").glob("*.py")):
+    wire, audit = (ROOT / "healthcode" / folder for folder in ("wire", "audit"))
+    for path in (*sorted(wire.glob("*.py")), audit / "consistency.py"):
         text = path.read_text("utf-8")
         for kind, word in re.findall(r'DecodeError\(\s*f?"(\{kind\}|[a-z0-9]+)\.([a-z_]+)"', text):
             for first in ("question", "answer") if kind == "{kind}" else (kind,):
@@ -72,5 +73,5 @@ def test_every_word_of_refusal_is_documented(detail):
 
 def test_no_word_is_documented_that_is_never_said():
     """What the document lists, a decoder says."""
-    listed = re.findall(r"`((?:code|base45|cbor|cose|claims|question|answer)\.[a-z_0-9]+)`", DOCUMENT)
+    listed = re.findall(r"`((?:code|base45|cbor|cose|claims|question|answer|growth)\.[a-z_0-9]+)`", DOCUMENT)
     assert set(listed) == set(details())

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from pyroaring import BitMap
 
+from healthcode.audit import consistency
+from healthcode.audit.checkpoint import decode_checkpoint
+from healthcode.audit.consistency import decode_consistency
 from healthcode.clock import parse_rfc3339, rfc3339
 from healthcode.errors import DecodeError
 from healthcode.identity.document import decode_document
@@ -30,6 +33,8 @@ from healthcode.revocation.index import IndexScheme
 from healthcode.revocation.list import ListKind, RevocationList, decode_list, encode_list
 from healthcode.signing.ed25519 import PrivateKey, kid
 from healthcode.trust.client import TrustClient
+from healthcode.trust.format.metadata import Targets, decode_metadata
+from healthcode.trust.format.metadata_fields import audit_checkpoint_in
 from healthcode.trust.sources.trust_source import FolderSource
 from healthcode.trust.store import TrustStore, init_trust
 from healthcode.verification import outcome, verify
@@ -170,6 +175,37 @@ def test_there_is_a_malformed_question_and_answer_for_every_rule() -> None:
     ):
         found = {row["detail"] for row in load("exchange.json")[table]}
         assert found == details(module) | {f"{kind}.{word}" for word in shared}
+
+
+@pytest.mark.parametrize("row", rows("checkpoints.json", "live_metadata"))
+def test_live_metadata_and_its_checkpoint(row: dict[str, Any]) -> None:
+    """Metadata with any field is read; the checkpoint comes out as it was signed, or is refused with its own word."""
+    live = decode_metadata(row["file"].encode(), Targets).signed
+    assert live.version == 7
+    if "detail" in row:
+        assert refusal(lambda: audit_checkpoint_in(live)) == row["detail"]
+        return
+    found = audit_checkpoint_in(live)
+    assert (None if found is None else found.to_json()) == row["checkpoint"]
+
+
+@pytest.mark.parametrize("row", rows("checkpoints.json", "proofs"))
+def test_proofs_of_growth(row: dict[str, Any]) -> None:
+    """A proof decodes, its signature holds, and it joins its two checkpoints exactly when the log only grew."""
+    signed = decode_consistency(bytes.fromhex(row["cose"]))
+    public, realm = bytes.fromhex(row["public"]), load("checkpoints.json")["realm"]
+    assert verify_sign1(signed.sign1, public, Context.AUDIT, realm)
+    assert signed.proof.home == row["home"]
+    earlier, later = decode_checkpoint(row["earlier"]), decode_checkpoint(row["later"])
+    assert signed.proof.proves(earlier, later) is row["proves"]
+
+
+@pytest.mark.parametrize("row", rows("checkpoints.json", "malformed_proofs"))
+def test_malformed_proofs_of_growth(row: dict[str, str]) -> None:
+    """Each is refused with its own word, and each word has one."""
+    assert refusal(lambda: decode_consistency(bytes.fromhex(row["cose"]))) == row["detail"]
+    found = {each["detail"] for each in load("checkpoints.json")["malformed_proofs"]}
+    assert found == details(consistency)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from healthcode.signing.ed25519 import kid
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.wire.holder_tag import holder_tag
 from tests.simulator.realm import NOW
-from tests.vectors import code, decisions, exchange, levels, revocation, verdict
+from tests.vectors import code, decisions, exchange, growth, levels, revocation, verdict
 
 FOLDER = Path(__file__).parent
 PURPOSES = (KeyPurpose.LIVE, KeyPurpose.PAPER, KeyPurpose.ANSWER, KeyPurpose.QUESTION)
@@ -136,6 +136,7 @@ def documents() -> dict[str, dict[str, Any]]:
             "malformed_questions": refused(exchange.malformed_questions(), "cose"),
             "malformed_answers": refused(exchange.malformed_answers(), "cose"),
         },
+        "checkpoints.json": {**common, **growth.document()},
         "index.json": {"issuable": ISSUABLE, "schemes": revocation.indices()},
         "lists.json": {
             **common,
