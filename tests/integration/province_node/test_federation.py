@@ -135,6 +135,22 @@ async def test_the_home_is_asked_through_the_gateway(federation, mode):
     assert (answer.home, answer.level, answer.mode) == ("31", Level.GREEN, mode)
 
 
+async def test_each_province_witnesses_the_audit_log_of_the_other(federation):
+    """What 31 records is in the checkpoint that it signs next, and 44 keeps that; nothing is held against it."""
+    issued = await federation.issue()
+    await _revoke(federation, issued.code)
+
+    async def is_kept() -> bool:
+        rows = federation.command("44", "status")["audit_logs"]
+        return any(row["participant"] == "31" and row["size"] >= 256 for row in rows)
+
+    await eventually(is_kept)
+    (row,) = (
+        each for each in federation.command("44", "status")["audit_logs"] if each["participant"] == "31"
+    )
+    assert row["alarms"] == []
+
+
 async def _query(federation: Federation, text: str, mode: str) -> province_node_pb2.QueryStatusResponse:
     async with federation.ask("44") as stub:
         return await stub.QueryStatus(

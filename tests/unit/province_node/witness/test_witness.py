@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -15,13 +16,14 @@ from healthcode.audit.consistency import (
 from healthcode.errors import HealthcodeError, NotFoundError, Reason, UnavailableError
 from healthcode.signing.ed25519 import PrivateKey
 from healthcode.signing.purpose import KeyPurpose
-from province_node.witness.judge import Shown
+from province_node.witness.judge import accept_restart
 from province_node.witness.prove import ProveUseCase
 from province_node.witness.witness import Witness
 from province_node.witness.witness_file import WitnessFile
 from tests.unit.gateway.realm import NOW, REALM, issuer, private_key, view
 from tests.world.clock import ManualClock
 from tests.world.growing_log import MemoryLog
+from tests.world.waiting import until
 
 HOMES = ("11", "31")
 
@@ -35,22 +37,27 @@ class Country:
         self.versions = dict.fromkeys(HOMES, 1)
         self.asked: list[tuple[str, GrowthQuestion]] = []
         self.results: list[tuple[str, str]] = []
+        self.together = self.most_together = 0
         self.changes = lambda home, data: data
         self.signer = dict.fromkeys(HOMES, None)
         self.file = WitnessFile(folder)
         self.unproved: dict[str, int] = {}
         self.start()
 
-    def start(self) -> None:
+    def start(self, *, ask_seconds: float = 60) -> None:
         """The watching node, as after a restart."""
         self.witness = Witness(
-            "44", self.file, provinces=self, clock=self.clock, observer=self, ask_seconds=60
+            "44", self.file, provinces=self, clock=self.clock, observer=self, ask_seconds=ask_seconds
         )
 
     # what the witness calls
 
     async def prove(self, home: str, question: GrowthQuestion, timeout_seconds: float) -> bytes:
         self.asked.append((home, question))
+        self.together += 1
+        self.most_together = max(self.most_together, self.together)
+        await asyncio.sleep(0)
+        self.together -= 1
         path = tuple(self.logs[home].consistency(question.log, question.first, question.second))
         key = self.signer[home] or private_key(home, KeyPurpose.ANSWER)
         data = sign_consistency(ConsistencyProof(home, question, path, self.clock.at), key, REALM)
@@ -67,13 +74,19 @@ class Country:
 
     # what happens
 
-    def publish(self, code: str, *, hidden: bool = False) -> None:
+    def publish(self, code: str) -> None:
         """A new version of live metadata, with the log's checkpoint."""
         self.versions[code] += 1
-        self.hidden = code if hidden else None
 
     async def refresh(self) -> list[str]:
         """One refresh of the watching node, and one round of questions; the alarms after it."""
+        self.look()
+        await self.witness.record()
+        await self.witness.ask()
+        return [f"{each.participant} {each.alarm}" for each in self.witness.alarms()]
+
+    def look(self) -> None:
+        """One refresh of the watching node."""
         issuers = [issuer(code) for code in (*HOMES, "44")]
         shown = [
             replace(
@@ -84,9 +97,6 @@ class Country:
             for each in issuers
         ]
         self.witness.look(view(*shown))
-        await self.witness.record()
-        await self.witness.ask()
-        return [f"{each.participant} {each.alarm}" for each in self.witness.alarms()]
 
 
 @pytest.fixture
@@ -112,6 +122,28 @@ async def test_growth_is_asked_for_once_and_proved(country) -> None:
     assert country.asked[-1][1].first == 1024
     assert country.results == [("31", "PROVED")] * 2
     assert country.file.read()["31"].kept == country.logs["31"].checkpoint()
+
+
+async def test_it_runs_by_itself_and_asks_one_at_a_time(country) -> None:
+    """A view that arrives is recorded at once; questions follow in rounds, never two together."""
+    await country.refresh()
+    country.start(ask_seconds=0.1)
+    task = asyncio.create_task(country.witness.run())
+    try:
+        for code in HOMES:
+            country.logs[code].grow()
+            country.publish(code)
+        country.look()
+        await until(lambda: len(country.results) == 2)
+        assert {result for _, result in country.results} == {"PROVED"}
+        assert country.most_together == 1
+        country.logs["31"].rewrite()
+        country.publish("31")
+        country.look()
+        await until(country.witness.alarms)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_an_edited_row_is_found_at_the_first_refresh_that_shows_a_newer_checkpoint(country) -> None:
@@ -217,8 +249,6 @@ async def test_a_restored_province_is_restarted_and_not_forked(country) -> None:
     country.publish("31")
     assert await country.refresh() == ["31 AUDIT_RESTARTED"]
     assert country.asked == []
-    from province_node.witness.judge import accept_restart
-
     country.file.change("31", lambda known: accept_restart(known, country.logs["31"].log))
     assert await country.refresh() == []
     assert await country.refresh() == []
@@ -274,4 +304,3 @@ def test_a_home_proves_what_it_has_and_nothing_else(world) -> None:
         assert caught.value.reason is Reason.AUDIT_LOG_UNKNOWN
     with pytest.raises(HealthcodeError):
         prove.prove(GrowthQuestion(log.log, 0, 256))
-    assert Shown(1, None).checkpoint is None
