@@ -13,13 +13,12 @@ __all__ = ["audit"]
     cls=CommandGroup,
     lazy={
         "accept-restart": "province_node.cli.audit_restart:accept_restart_command",
-    },
-    examples="""
-    province-node audit accept-restart --dir node-31 44 --log 6f1c…
         "verify": "province_node.cli.audit_verify:verify_command",
     },
     examples="""
     province-node audit verify --dir node-31
+    # after you have asked 44 whether it restored a backup
+    province-node audit accept-restart --dir node-31 44 --log 6f1c0d2e3b4a59687786958493a2b1c0
     """,
 )
 def audit() -> None:
