@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from healthcode.cli.console import error_console
-from healthcode.clock import rfc3339
+from healthcode.clock import SystemClock, rfc3339
 from healthcode.errors import InvalidInputError
 from healthcode.signing.purpose import KeyPurpose
 from healthcode.storage.files import save_file
@@ -99,9 +99,8 @@ def approve_carried_areas(
         purposes=frozenset({KeyPurpose.OPERATOR}),
         folder=None,
     )
-    signed = replace(
-        carried, approval=add_approval(carried.approval, carried.risk, carried.root, key.private)
-    )
+    approval = add_approval(carried.approval, carried.risk, carried.root, key.private, SystemClock().now())
+    signed = replace(carried, approval=approval)
     with as_caller():
         save_file(out or path, encode_carried_areas(signed))
     return signed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from healthcode.policy.json_model import Rfc3339
 from healthcode.policy.lint.written_model import WrittenModel, one_of
@@ -13,6 +14,12 @@ from healthcode.policy.words import RiskLevel
 __all__ = ["AreasForm1", "AreasForm2"]
 
 _Risk = Annotated[str, one_of(RiskLevel)]
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise PydanticCustomError("not_printable", "has characters that cannot be printed: leave them out")
+    return value
 
 
 class AreasForm1(WrittenModel):
@@ -28,7 +35,7 @@ class _Interval(WrittenModel):
     starts: Annotated[Rfc3339, Field(alias="from")]
     until: Rfc3339 | None = None
     retroactive: bool = False
-    instrument: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    instrument: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)] | None = None
 
 
 class AreasForm2(WrittenModel):

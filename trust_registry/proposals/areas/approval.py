@@ -140,11 +140,18 @@ def check_areas(data: bytes, published: Published, now: int) -> AreaApproval:
     Raises InvalidInputError if `data` is no area risk, or lint refuses it; if its `as_of` is in the future, or not
     later than the published one; and as check_readers. Raises ConflictError (PROPOSAL_STALE) if it is published already.
     """
-    check_written_areas(data, published_areas(published))
+    before = published_areas(published)
+    check_written_areas(data, before)
     approval = AreaApproval(realm=published.realm, risk=base64.b64encode(data).decode())
-    current = decode_areas(published_areas(published)).as_of or 0
-    if data == published_areas(published):
+    if data == before:
         raise ConflictError("exactly these areas are published already", reason=Reason.PROPOSAL_STALE)
+    _check_as_of(approval, before, now)
+    check_readers(published, "areas", data)
+    return approval
+
+
+def _check_as_of(approval: AreaApproval, before: bytes, now: int) -> None:
+    current = decode_areas(before).as_of or 0
     # the order by as_of makes an approval usable once: a used one is never later than the published areas
     if approval.as_of <= current:
         raise InvalidInputError(
@@ -154,10 +161,10 @@ def check_areas(data: bytes, published: Published, now: int) -> AreaApproval:
         )
     if approval.as_of > now + _SKEW_SECONDS:
         raise InvalidInputError(
-            f"as_of is {rfc3339(approval.as_of)}, which is in the future", fields={"as_of": "in the future"}
+            f"as_of is {rfc3339(approval.as_of)}, which is in the future: set as_of to when the risks were "
+            "decided, and check this machine's clock",
+            fields={"as_of": "in the future"},
         )
-    check_readers(published, "areas", data)
-    return approval
 
 
 def area_changes(data: bytes, before: bytes) -> list[Change]:
@@ -173,13 +180,16 @@ def area_summary(data: bytes, before: bytes) -> Summary:
     return Summary("risk.json", tuple(area_lines(changes, new)))
 
 
-def add_approval(approval: AreaApproval, before: bytes, root: Root, key: PrivateKey) -> AreaApproval:
+def add_approval(
+    approval: AreaApproval, before: bytes, root: Root, key: PrivateKey, now: int
+) -> AreaApproval:
     """The approval with one more operator's signature, not kept; `root` names the operators.
 
     `before` is the areas/risk.json in force. Raises InvalidInputError as check_areas; PermissionDeniedError
     if the key is not an operator's; ConflictError (ALREADY_SIGNED) if it has approved already.
     """
     check_written_areas(approval.data, before)
+    _check_as_of(approval, before, now)
     keyid = tuf_key(key.public).keyid
     if key.public not in _operators(root):
         raise PermissionDeniedError("this is not an operator's key: operators approve area risk")

@@ -56,7 +56,7 @@ def approve_areas(
     with repository.transaction() as transaction:
         approval = store.find(check_areas(data, transaction.current, transaction.now))
         root, before = transaction.current.root.signed, published_areas(transaction.current)
-        return _keep(transaction, store, add_approval(approval, before, root, key))
+        return _keep(transaction, store, add_approval(approval, before, root, key, transaction.now))
 
 
 def take_approvals(

@@ -20,7 +20,13 @@ from tests.simulator.registry import found_registry, operator, plan
 from tests.world.clock import ManualClock
 from trust_registry.founding.ceremony import hold_ceremony
 from trust_registry.layout import RegistryFolder
-from trust_registry.proposals.areas.approval import AreaApproval, AreaApprovalStore, add_approval, check_areas
+from trust_registry.proposals.areas.approval import (
+    AreaApproval,
+    AreaApprovalStore,
+    add_approval,
+    check_areas,
+    published_areas,
+)
 from trust_registry.proposals.areas.approve import approve_areas, keep_for_approval, take_approvals
 from trust_registry.proposals.drafts import draft_policy, next_targets
 from trust_registry.proposals.in_force import carry
@@ -126,8 +132,7 @@ def test_no_realm_is_founded_with_an_unknown_word(tmp_path: Path) -> None:
     assert not place.root.exists()
 
 
-def areas(**codes: str) -> bytes:
-    as_of = "2026-11-21T08:01:00Z"
+def areas(as_of: str = "2026-11-21T08:01:00Z", **codes: str) -> bytes:
     written = {code.removeprefix("a"): risk for code, risk in codes.items()}
     return json.dumps({"format": "healthcode/areas/1", "as_of": as_of, "areas": written}).encode()
 
@@ -158,9 +163,29 @@ def test_areas_with_an_unknown_word_are_not_approved(
         lambda: keep_for_approval(later.repository, store, data),
         lambda: approve_areas(later.repository, store, data, key),
         lambda: take_approvals(later.repository, store, unchecked, {}),
-        lambda: add_approval(unchecked, areas(), later.repository.published().root.signed, key),
+        lambda: add_approval(unchecked, areas(), later.repository.published().root.signed, key, LATER),
     ):
         with pytest.raises(InvalidInputError) as caught:
             act()
         assert told in caught.value.fields[path]
+    assert store.all() == []
+
+
+@pytest.mark.parametrize("as_of", ["9999-12-31T23:59:59Z", "2020-01-01T00:00:00Z"])
+def test_areas_of_another_time_are_not_approved(later: Registry, as_of: str) -> None:
+    """In the future, or not later than those in force: at each door, and when a carried file is signed."""
+    data = areas(as_of, a310115="HIGH")
+    store = AreaApprovalStore(later.folder.areas, later.events)
+    key = operator(later, "operator-1")
+    unchecked = AreaApproval(realm="test-registry", risk=base64.b64encode(data).decode())
+    published = later.repository.published()
+    for act in (
+        lambda: keep_for_approval(later.repository, store, data),
+        lambda: approve_areas(later.repository, store, data, key),
+        lambda: take_approvals(later.repository, store, unchecked, {}),
+        lambda: add_approval(unchecked, published_areas(published), published.root.signed, key, LATER),
+    ):
+        with pytest.raises(InvalidInputError) as caught:
+            act()
+        assert "as_of" in caught.value.fields
     assert store.all() == []

@@ -87,6 +87,11 @@ def test_a_past_that_an_end_moved_on_adds_says_so() -> None:
         assert len(problems(new, old)) == count, (before, after)
     blank = interval("HIGH", OLD, retroactive=True, instrument="  ")
     assert len(problems(written({"310115": [blank]}, 2))) == 1
+    for unprintable in ("No. 7\x1b[2J", "No.\n7", "No. \u202e7"):
+        named = interval("HIGH", OLD, retroactive=True, instrument=unprintable)
+        (found,) = problems(written({"310115": [named]}, 2))
+        assert "instrument" in found
+        assert found.isprintable()
 
 
 def test_intervals_end_after_they_begin_and_do_not_overlap() -> None:
