@@ -139,7 +139,7 @@ def _item(values: dict[str, Any], *, is_text: bool) -> pb.Evidence:
 
 def _value(field: str, value: Any) -> Any:
     if field in _WORDS:
-        number = _WORDS[field].get(value.upper())
+        number = _WORDS[field].get(value.upper()) if value.isascii() else None
         if number is None:
             raise _refusal(field, f"say one of {', '.join(_WORDS[field])}")
         return number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from healthcode.clock import rfc3339
+from healthcode.clock import LAST_SECOND, rfc3339
 from healthcode.errors import HealthcodeError, InvalidInputError, PermissionDeniedError, Reason
 from healthcode.identity.document import IdentityDocument
 from healthcode.identity.participant import NATIONAL_PLATFORM, PARTICIPANTS
@@ -163,6 +163,8 @@ def _check_times(draft: EvidenceDraft, kind: EvidenceKind, latest: int) -> int:
     _check_past("observed_at", observed_at, latest)
     if draft.until is not None and draft.until <= observed_at:
         raise _refusal("until", "ends before it begins: give a time later than observed_at")
+    if draft.until is not None and draft.until > LAST_SECOND:
+        raise _refusal("until", "is after the year 9999: leave it unset if no end is known")
     return observed_at
 
 

@@ -10,6 +10,7 @@ from healthcode.errors import (
     ConflictError,
     HealthcodeError,
     InternalError,
+    InvalidInputError,
     PermissionDeniedError,
     Reason,
 )
@@ -20,7 +21,15 @@ from province_node.people.evidence_checks import EvidenceDraft, check_draft
 from province_node.people.level_clock import LevelClock
 from province_node.people.pseudonym import PseudonymKey
 from province_node.store.people_protocols import EvidenceStore, SourceStore
-from province_node.store.people_records import Added, AddResult, NewEvidence, Source, SourceState
+from province_node.store.people_records import (
+    MAX_ITEMS,
+    MAX_REVISIONS,
+    Added,
+    AddResult,
+    NewEvidence,
+    Source,
+    SourceState,
+)
 
 __all__ = ["EvidenceResult", "SourceGate", "SubmitResult", "SubmitUseCase"]
 
@@ -34,6 +43,17 @@ class EvidenceResult(StrEnum):
 
 
 SubmitResult = EvidenceResult | HealthcodeError
+
+_FULL = {
+    AddResult.TOO_MANY_REVISIONS: (
+        "revision",
+        f"a record has at most {MAX_REVISIONS} revisions: withdraw it, and send a record with another number",
+    ),
+    AddResult.TOO_MANY_ITEMS: (
+        "document.number",
+        f"a source has at most {MAX_ITEMS} items about one document until the oldest are forgotten: join its stays",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +151,11 @@ def _result(added: Added) -> SubmitResult:
             f"{added.highest + 1}",
             reason=Reason.EVIDENCE_CONFLICT,
             fields={"revision": f"came before with other content; the next one is {added.highest + 1}"},
+        )
+    if added.result in _FULL:
+        field, message = _FULL[added.result]
+        return InvalidInputError(
+            f"{field}: {message}", reason=Reason.EVIDENCE_INVALID, fields={field: message}
         )
     if added.state is EvidenceState.HELD:
         return EvidenceResult.HELD

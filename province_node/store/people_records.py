@@ -13,6 +13,8 @@ from healthcode.policy.levels.evidence import Evidence, EvidenceKind, EvidenceSt
 from healthcode.wire.claims import Level
 
 __all__ = [
+    "MAX_ITEMS",
+    "MAX_REVISIONS",
     "AddResult",
     "Added",
     "Applied",
@@ -51,6 +53,12 @@ class Source:
 
 # -- evidence ------------------------------------------------------------------
 
+MAX_REVISIONS = 100
+"""Of one record. Each item reads them, and each derivation: without a limit one source slows a holder without end."""
+
+MAX_ITEMS = 1000
+"""Of one source about one document. A withdrawal of what counts is taken beyond both limits."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewEvidence:
@@ -66,6 +74,8 @@ class AddResult(StrEnum):
     ADDED = "ADDED"
     DUPLICATE = "DUPLICATE"  # the same revision with the same content was there
     CONFLICT = "CONFLICT"  # the same revision with other content was there
+    TOO_MANY_REVISIONS = "TOO_MANY_REVISIONS"  # of this record
+    TOO_MANY_ITEMS = "TOO_MANY_ITEMS"  # of this source about this document
 
 
 @dataclass(frozen=True, slots=True)

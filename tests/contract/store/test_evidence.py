@@ -173,7 +173,8 @@ def test_what_was_received_in_a_window_is_withdrawn(store):
 def test_a_large_window_goes_in_pieces(store):
     """More than one piece of records, each counted once, also when one record has two revisions in the window."""
     items = [evidence(str(n)) for n in range(1203)]
-    add(store, *items, *(item._replace(revision=2) for item in items[:10]))
+    add(store, *items[:700], *(item._replace(revision=2) for item in items[:10]))
+    add(store, *items[700:], document=OTHER)
     window = ReceivedBetween(NOW, NOW + 1)
     assert store.evidence.withdraw_received(LAB.name, window, request("w"), NOW + 5).newly == 1203
     assert store.evidence.count_received(LAB.name, ReceivedBetween(NOW, NOW + 9)).newly == 0

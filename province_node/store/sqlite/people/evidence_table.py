@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from healthcode.policy.levels.evidence import EvidenceKind, EvidenceState
 from healthcode.storage.sqlite import Database, Session
 from province_node.store.people_records import (
+    MAX_ITEMS,
+    MAX_REVISIONS,
     Added,
     AddResult,
     NewEvidence,
@@ -122,6 +124,16 @@ def _add(db: Session, item: NewEvidence, sources: Mapping[str, int], now: int) -
             same = tuple(row)[:12] == columns and (state is EvidenceState.WITHDRAWN) == withdraws
             return Added(AddResult.DUPLICATE if same else AddResult.CONFLICT, state, highest)
     insert_evidence(db, [(columns, evidence.state)], now)
+    newest = max(revisions, key=lambda row: int(row[2]), default=None)
+    takes_back = (
+        evidence.state is EvidenceState.WITHDRAWN
+        and newest is not None
+        and evidence.revision > newest[2]
+        and state_of(newest) is not EvidenceState.WITHDRAWN
+    )
+    if not takes_back and (limit := _limit(db, source, document, len(revisions))) is not None:
+        return Added(limit, evidence.state, highest)
+    insert_evidence(db, columns, now, evidence.state)
     documents = {document, *(row[3] for row in revisions)}
     mark_due(db, documents, now)
     for each in documents:
@@ -129,3 +141,15 @@ def _add(db: Session, item: NewEvidence, sources: Mapping[str, int], now: int) -
             # a holder that loses a record has changed, as one that gets a new one has
             db.execute("UPDATE document SET is_shared = (SELECT max(id) FROM evidence) WHERE id = ?", (each,))
     return Added(AddResult.ADDED, evidence.state, max(highest, evidence.revision))
+
+
+def _limit(db: Session, source: int, document: int, revisions: int) -> AddResult | None:
+    """The limit that one more item would pass, if it takes nothing back."""
+    if revisions >= MAX_REVISIONS:
+        return AddResult.TOO_MANY_REVISIONS
+    # the index alone tells of almost everybody that there are few, from all sources together
+    about = "SELECT 1 FROM evidence WHERE document = ?"
+    if number(db, f"SELECT count(*) FROM ({about} LIMIT {MAX_ITEMS})", document) < MAX_ITEMS:
+        return None
+    own = number(db, f"SELECT count(*) FROM ({about} AND source = ? LIMIT {MAX_ITEMS})", document, source)
+    return AddResult.TOO_MANY_ITEMS if own >= MAX_ITEMS else None

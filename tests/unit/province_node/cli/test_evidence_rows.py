@@ -115,3 +115,11 @@ def test_a_character_that_was_cut_does_not_mix_encodings() -> None:
     assert isinstance(first, EvidenceRow)
     assert first.item.laboratory == "上海市"
     assert isinstance(last, Problem)
+
+
+@pytest.mark.parametrize("word", ["TE\u017fT", "\uff34EST", "TEST "])
+def test_words_are_exact(word: str) -> None:
+    """Another script's letters that become ours in capitals are another word."""
+    (found,) = read({"record": "r", "number": VALID_IDS[0], "kind": word})
+    assert isinstance(found, Problem)
+    assert (found.field, "TEST" in found.message) == ("kind", True)

@@ -9,7 +9,7 @@ import pytest
 from healthcode.errors import InvalidInputError, PermissionDeniedError, Reason, UnavailableError
 from healthcode.policy.levels.evidence import MIGRATED_SOURCE, EvidenceKind, Finding, TestMethod
 from province_node.people.submission import SubmitUseCase
-from province_node.store.people_records import Source, SourceState
+from province_node.store.people_records import MAX_ITEMS, MAX_REVISIONS, Source, SourceState
 from tests.unit.province_node.people.persons import AREA, DAY, HOUR, KEY, OTHER, Persons, word
 
 
@@ -48,6 +48,7 @@ def test_a_bad_item_changes_no_other(persons: Persons) -> None:
         ({"observed_at": None}, "observed_at"),
         ({"observed_at": -1}, "observed_at"),
         ({"until": 1}, "until"),
+        ({"until": 253_402_300_800}, "until"),
         ({"area": AREA}, "area_code"),
         ({"stay_to": 1}, "stay_to"),
         ({"laboratory": "一号"}, "laboratory"),
@@ -206,3 +207,28 @@ def test_evidence_is_taken_under_format_1(world) -> None:
     persons.set_policy()
     persons.work()
     assert persons.level().level == "RED"
+
+
+def test_a_source_cannot_fill_a_holder_without_end(persons: Persons) -> None:
+    """Beyond the limits an item is refused with the field; a withdrawal, another document and a repetition are not."""
+    full = persons.draft("full")
+    revisions = [replace(full, revision=1 + 2 * number) for number in range(MAX_REVISIONS)]
+    assert set(persons.submit(*revisions)) == {"ACCEPTED"}
+    last = 2 * MAX_REVISIONS
+    refused = persons.refusal(replace(full, revision=last))
+    assert (refused.reason, list(refused.fields)) == (Reason.EVIDENCE_INVALID, ["revision"])
+    assert persons.submit(revisions[0]) == ["DUPLICATE"]
+    assert persons.submit(replace(full, revision=2, withdrawn=True)) == ["EVIDENCE_INVALID"]
+    assert persons.submit(replace(full, revision=last, withdrawn=True)) == ["ACCEPTED"]
+    assert persons.submit(replace(full, revision=last + 1, withdrawn=True)) == ["EVIDENCE_INVALID"]
+
+    room = MAX_ITEMS - MAX_REVISIONS - 1
+    assert set(persons.submit(*(persons.draft(str(each)) for each in range(room)))) == {"ACCEPTED"}
+    refused = persons.refusal(persons.draft("more"))
+    assert (refused.reason, list(refused.fields)) == (Reason.EVIDENCE_INVALID, ["document.number"])
+    assert persons.submit(persons.draft("1", revision=2, withdrawn=True)) == ["ACCEPTED"]
+    assert persons.submit(persons.draft("more", document=OTHER)) == ["ACCEPTED"]
+    persons.store.sources.add_source(Source("cdc", KEY, frozenset(EvidenceKind), "cdc"), persons.now)
+    assert [word(each) for each in persons.submitting.submit("cdc", KEY, [persons.draft("more")])] == [
+        "ACCEPTED"
+    ]
