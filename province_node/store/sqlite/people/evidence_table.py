@@ -33,6 +33,8 @@ from province_node.store.sqlite.statements import find_among, number
 
 __all__ = ["SqliteEvidence"]
 
+_FEW_ITEMS = 50
+
 
 class SqliteEvidence:
     """An `EvidenceStore`."""
@@ -48,7 +50,7 @@ class SqliteEvidence:
                 name: source_number(db, name)
                 for name in dict.fromkeys(item.evidence.source for item in items)
             }
-            known = _known_records(db, items, sources)
+            known = _known_records(db, items, sources) | _crowded_records(db, items)
             _add_new(db, [item for item in items if _record(item) not in known], sources, known_at)
             return [
                 _add(db, item, sources, known_at)
@@ -99,6 +101,18 @@ def _known_records(
     return known
 
 
+def _crowded_records(db: Session, items: Sequence[NewEvidence]) -> set[tuple[str, str]]:
+    """The records about documents that may be near their limit: these too are added one by one."""
+    counts = Counter(item.document for item in items)
+    crowded = {document for document, count in counts.items() if count > _FEW_ITEMS}
+    near = (
+        "SELECT pseudonym FROM document"
+        " WHERE (SELECT count(*) FROM evidence WHERE evidence.document = document.id) >= ? AND pseudonym IN"
+    )
+    crowded |= {bytes(row[0]) for row in find_among(db, near, list(counts), MAX_ITEMS - _FEW_ITEMS)}
+    return {_record(item) for item in items if item.document in crowded}
+
+
 def _add_new(db: Session, items: Sequence[NewEvidence], sources: Mapping[str, int], now: int) -> None:
     """Adds the first items of their records: few statements for all, since most items are such."""
     documents = document_numbers(db, [item.document for item in items])
@@ -123,7 +137,6 @@ def _add(db: Session, item: NewEvidence, sources: Mapping[str, int], now: int) -
             withdraws = evidence.state is EvidenceState.WITHDRAWN
             same = tuple(row)[:12] == columns and (state is EvidenceState.WITHDRAWN) == withdraws
             return Added(AddResult.DUPLICATE if same else AddResult.CONFLICT, state, highest)
-    insert_evidence(db, [(columns, evidence.state)], now)
     newest = max(revisions, key=lambda row: int(row[2]), default=None)
     takes_back = (
         evidence.state is EvidenceState.WITHDRAWN
@@ -133,7 +146,7 @@ def _add(db: Session, item: NewEvidence, sources: Mapping[str, int], now: int) -
     )
     if not takes_back and (limit := _limit(db, source, document, len(revisions))) is not None:
         return Added(limit, evidence.state, highest)
-    insert_evidence(db, columns, now, evidence.state)
+    insert_evidence(db, [(columns, evidence.state)], now)
     documents = {document, *(row[3] for row in revisions)}
     mark_due(db, documents, now)
     for each in documents:
