@@ -133,10 +133,11 @@ class MetricsSettings(Settings):
 
 
 _Model = TypeVar("_Model", bound=Settings)
+_MISSING = "run `init` first, or name the folder with --dir"
 
 
-def load_settings(path: Path, model: type[_Model]) -> _Model:
-    """The settings in the TOML file at `path`.
+def load_settings(path: Path, model: type[_Model], *, missing: str = _MISSING) -> _Model:
+    """The settings in the TOML file at `path`; `missing` says what to do without it.
 
     Raises ConfigurationError naming the file and the key: missing or unreadable file, invalid TOML, unknown or
     missing key, wrong type.
@@ -144,9 +145,7 @@ def load_settings(path: Path, model: type[_Model]) -> _Model:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise ConfigurationError(
-            f"{path} is missing: run `init` first, or name the folder with --dir"
-        ) from error
+        raise ConfigurationError(f"{path} is missing: {missing}") from error
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     if len(data) > MAX_FILE_BYTES:

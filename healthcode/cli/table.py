@@ -75,7 +75,8 @@ class _Rows:
         cells = [[_cell(line.get(column)) for column in self._columns] for line in self._lines]
         for number, column in enumerate(self._columns):
             mine = [line[number] for line in cells]
-            name = Text(column.replace("_", " "))
+            # the heading wraps even where the cells do not: two headings that begin alike must not be cut alike
+            name = Text(column.replace("_", " "), no_wrap=False)
             table.add_column(
                 name,
                 min_width=max(map(_longest_word, (name, *mine))),

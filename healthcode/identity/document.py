@@ -119,16 +119,16 @@ def _normalise(text: str) -> str:
 
 def _check_resident_id(number: str) -> None:
     if number[:2] not in _AREAS:
-        raise _refusal("number", "the first two digits must be a province of GB/T 2260")
+        raise _refusal("number", "a province of GB/T 2260 in the first two digits")
     try:
         born = date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
     except ValueError:
-        raise _refusal("number", "digits 7 to 14 must be an existing birth date") from None
+        raise _refusal("number", "an existing birth date in digits 7 to 14") from None
     if born.year < _FIRST_YEAR:
-        raise _refusal("number", f"digits 7 to 10 must be a birth year from {_FIRST_YEAR}")
+        raise _refusal("number", f"a birth year from {_FIRST_YEAR} in digits 7 to 10")
     if resident_id_check_digit(number[:17]) != number[17]:
         raise _refusal(
-            "number", "the last character must agree with the 17 before it: look for a typing error"
+            "number", "a last character that agrees with the 17 before it: look for a typing error"
         )
 
 

@@ -113,8 +113,13 @@ def decode_policy(data: bytes) -> PolicyBook:
     number, document = load_versioned(data, "policy", newest=NEWEST_POLICY_FORMAT, max_bytes=MAX_POLICY_BYTES)
     model = parse_model(document, _BookModel)
     policies = [_policy(policy, number) for policy in model.policies]
-    if len({policy.version for policy in policies}) != len(policies):
-        raise DecodeError("policy.version", "two policies have the same version")
+    seen: set[str] = set()
+    for policy in policies:
+        if policy.version in seen:
+            raise DecodeError(
+                "policy.version", f"two policies have version {policy.version}: give the new one another"
+            )
+        seen.add(policy.version)
     try:
         return PolicyBook(policies)
     except InvalidInputError as error:

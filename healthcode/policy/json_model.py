@@ -86,7 +86,8 @@ def parse_model(document: Any, model: type[_Model], where: str = "") -> _Model:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise DecodeError("document.field", f"{where}{field}: {first['msg']}") from error
+        problem = first["msg"].removeprefix("Value error, ")
+        raise DecodeError("document.field", f"{where}{field}: {problem}") from error
 
 
 def known_words(kind: type[_Word], written: Iterable[str] | None) -> frozenset[_Word] | None:

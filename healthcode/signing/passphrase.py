@@ -26,7 +26,9 @@ def check_passphrase(text: str, of: str = "a key") -> None:
     A thief of a key file can guess without limit, so only the passphrase protects it.
     """
     if len(text) < MIN_PASSPHRASE_CHARACTERS:
-        raise InvalidInputError(f"the passphrase of {of} has {MIN_PASSPHRASE_CHARACTERS} characters or more")
+        raise InvalidInputError(
+            f"the passphrase of {of} is too short: use {MIN_PASSPHRASE_CHARACTERS} characters or more"
+        )
 
 
 def check_secret_file(path: Path, what: str) -> None:

@@ -74,8 +74,12 @@ def evidence() -> None:
 @click.argument("file", type=click.File("rb"))
 @as_option
 @encoding_option
-@click.option("--dry-run", is_flag=True, help="Check the lines here; send nothing.")
-@click.option("--resume", is_flag=True, help="Go on behind the last line that the node acknowledged.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check the lines here; send nothing. The node may still refuse a kind that the source may not send.",
+)
+@click.option("--resume", is_flag=True, help="Go on after the last line that the node acknowledged.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -151,10 +155,11 @@ def _send(source: SourceFolder, text: TextFile, run: ImportRun) -> None:
             asyncio.run(send_rows(source, read_rows(text, after=run.line), run, advance))
     except BaseException:
         rest = "add --resume for the rest" if run.can_go_on else "what the node has is a duplicate then"
-        click.echo(
-            f"stopped behind line {run.line} of {text.last_line}: run the same command again; {rest}",
-            err=True,
-        )
+        if run.line:  # else nothing was sent yet, and the error says what to do
+            click.echo(
+                f"stopped after line {run.line} of {text.last_line}: run the same command again; {rest}",
+                err=True,
+            )
         raise
 
 

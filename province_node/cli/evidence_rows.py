@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from healthcode.clock import parse_rfc3339
 from healthcode.errors import HealthcodeError, InvalidInputError, Reason
-from healthcode.policy.levels.evidence import EvidenceKind, Finding, TestMethod
+from healthcode.policy.levels.evidence import FINDINGS, EvidenceKind, Finding, TestMethod
 from healthcode.rpc.access import ACCESS
 from healthcode.rpc.convert import enum_number
 from healthcode.v1 import province_issuer_pb2 as pb
@@ -28,7 +28,8 @@ _MAX_ITEM_BYTES = (
     ACCESS["/healthcode.v1.ProvinceIssuerService/SubmitEvidence"].max_request_bytes - 16
 )  # less the frame of the request around the item
 _MAX_INT32 = 2**31 - 1
-_NO_SUCH_TIME = "there is no such day or time: write one with its zone, like 2026-11-21T08:00:00+08:00"
+_NO_SUCH_TIME = "is no day and time with a zone: write one like 2026-11-21T08:00:00+08:00"
+_PROBLEMS = {"missing": "is missing", "string_type": "must be a text: write it in quotation marks"}
 
 
 def _numbers(proto: Any, kind: type[StrEnum]) -> dict[str, int]:
@@ -128,20 +129,23 @@ def _item(values: dict[str, Any], *, is_text: bool) -> pb.Evidence:
             raise _refusal(
                 "", f"has a field that evidence has not: it may have {', '.join(_Row.model_fields)}"
             ) from None
-        raise _refusal("".join(known), first["msg"][:1].lower() + first["msg"][1:]) from None
+        message = _PROBLEMS.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
+        raise _refusal("".join(known), message) from None
     fields = row.model_dump(exclude_none=True)
     document = pb.IdentityDocument(document_type=fields.pop("document_type"), number=fields.pop("number"))
-    item = pb.Evidence(document=document, **{field: _value(field, value) for field, value in fields.items()})
+    item = pb.Evidence(
+        document=document, **{field: _value(field, value, row.kind) for field, value in fields.items()}
+    )
     if item.ByteSize() > _MAX_ITEM_BYTES:
         raise _refusal("", "is too large for an item of evidence: shorten its texts")
     return item
 
 
-def _value(field: str, value: Any) -> Any:
+def _value(field: str, value: Any, kind: str) -> Any:
     if field in _WORDS:
         number = _WORDS[field].get(value.upper()) if value.isascii() else None
         if number is None:
-            raise _refusal(field, f"say one of {', '.join(_WORDS[field])}")
+            raise _refusal(field, _known(field, kind))
         return number
     if field in _TIMES:
         try:
@@ -149,6 +153,16 @@ def _value(field: str, value: Any) -> Any:
         except ValueError:
             raise _refusal(field, _NO_SUCH_TIME) from None
     return value
+
+
+def _known(field: str, kind: str) -> str:
+    """The words that a field may have; of findings, those of the row's kind."""
+    if field == "finding" and kind.upper() in _WORDS["kind"]:
+        words = [word for word in Finding if word in FINDINGS[EvidenceKind(kind.upper())]]
+        if not words:
+            return f"must be empty: {kind.upper()} has no finding"
+        return f"must be one of {', '.join(words)}"
+    return f"must be one of {', '.join(_WORDS[field])}"
 
 
 def _refusal(field: str, message: str) -> InvalidInputError:

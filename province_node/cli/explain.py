@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Group, RenderableType
 
-from healthcode.cli.console import Command, json_option, print_json
+from healthcode.cli.console import Command, json_option, print_result
 from healthcode.cli.table import details, rows
 from healthcode.clock import parse_rfc3339, rfc3339
+from healthcode.errors import InvalidInputError
 from healthcode.identity.document import DocumentType
 from healthcode.rpc.convert import enum_word, epoch
 from healthcode.rpc.status_mapping import rpc_errors
@@ -73,6 +76,14 @@ def explain(root: Path, at: str | None, proof: Path | None, as_json: bool) -> No
     if found.grounds:
         lines = [_ground(each) for each in found.grounds]
         console.print(rows(("rule", "level", "source", "starts", "ends", "active"), lines, title="grounds"))
+    data = facts_of(found) | {"grounds": [_ground(each) for each in found.grounds]}
+    print_result(data, as_json=as_json, table=_tell)
+
+
+def _tell(data: Mapping[str, Any]) -> RenderableType:
+    facts = details({name: value for name, value in data.items() if name != "grounds"})
+    columns = ("rule", "level", "source", "starts", "ends", "active")
+    return Group(facts, rows(columns, data["grounds"], title="grounds")) if data["grounds"] else facts
 
 
 def _ask_document() -> pb.IdentityDocument:
@@ -83,6 +94,10 @@ def _ask_document() -> pb.IdentityDocument:
             number=click.prompt("document number", hide_input=True, err=True),
         )
     kind, number = (sys.stdin.readline(1024).strip() for _ in range(2))
+    if not number:
+        raise InvalidInputError(
+            "standard input must have two lines: the document's type, such as 10, then its number"
+        )
     return pb.IdentityDocument(document_type=kind, number=number)
 
 
@@ -144,7 +159,9 @@ def _clearing(ground: pb.Ground) -> str:
     clearing = ground.clearing
     text = f"{clearing.negative_tests} negative nucleic-acid tests, {clearing.apart_hours} hours apart"
     not_before = _time(clearing, "not_before")
-    return f"{text}, not before {not_before}" if not_before else text
+    return (
+        f"{text}, not before {not_before}" if not_before and not_before != _time(ground, "starts") else text
+    )
 
 
 def _time(message: pb.Ground | pb.Clearing | pb.ExplainLevelResponse, field: str) -> str:

@@ -68,7 +68,11 @@ def issue_batch(root: Path, settings: NodeSettings, batch: Batch, *, as_json: bo
     else:
         output = _run(root, settings, batch, batch.out, clock)
         refused = output.rows - output.issued
-        summary = {"issued": output.issued, "refused": refused, "out": str(batch.out)}
+        summary: dict[str, object] = {"issued": output.issued, "refused": refused, "out": str(batch.out)}
+        if refused:
+            summary["next"] = (
+                "the refused rows of --out say why: mend these holders, and issue to them from a new file"
+            )
         print_result(summary, as_json=as_json, table=details)
     if output.issued < output.rows:
         exit_with(EXIT_REFUSED)

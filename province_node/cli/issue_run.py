@@ -108,6 +108,11 @@ class IssueRun:
                 f"the codes in {self._partial.name}, then remove both files"
             )
         self._is_complete = is_cut and not os.path.lexists(self._partial)
+        if resume and not is_cut and not overwrite and os.path.lexists(out):
+            raise InvalidInputError(
+                f"{out} exists, and no run into it was cut: it is complete. For new codes name another --out, or "
+                "replace it with --overwrite"
+            )
         if not self._is_complete:
             check_out(out, overwrite=overwrite)
         if is_cut:

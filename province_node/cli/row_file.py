@@ -55,9 +55,12 @@ def _header(
     if isinstance(line, InvalidInputError):
         raise line
     names = [name.strip() for name in _split(line) or []]
-    if not names or len(set(names)) != len(names) or not set(names) <= set(columns):
+    # by its number: without a line of names, a name here would be a person's data
+    wrong = next((at for at, name in enumerate(names, 1) if name not in columns), None)
+    if not names or len(set(names)) != len(names) or wrong is not None:
+        which = "" if wrong is None else f"; the name of column {wrong} is not one of them"
         raise InvalidInputError(
-            f"{file.where(number)} must name the columns, each once, of {', '.join(columns)}"
+            f"{file.where(number)} must name the columns, each once, of {', '.join(columns)}{which}"
         )
     return names
 
@@ -67,7 +70,9 @@ def _cells(line: str, names: list[str], where: str) -> dict[str, Any] | InvalidI
     if cells is None:
         return InvalidInputError(f"{where} is not CSV: look for a quotation mark too many")
     if len(cells) != len(names):
-        return InvalidInputError(f"{where} has {len(cells)} cells, and the file {len(names)} columns")
+        return InvalidInputError(
+            f"{where} has {len(cells)} cells, and the first line names {len(names)} columns"
+        )
     return {name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()}
 
 

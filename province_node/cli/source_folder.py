@@ -90,7 +90,11 @@ def as_option(function: _Function) -> _Function:
 
 def open_source(folder: Path) -> SourceFolder:
     """The source of this folder. Raises ConfigurationError, which names the file and what to do."""
-    settings = load_settings(folder / SOURCE_FILE, _SourceSettings)
+    settings = load_settings(
+        folder / SOURCE_FILE,
+        _SourceSettings,
+        missing="name the source's folder with --as (docs/operating.md, Evidence)",
+    )
     files = settings.tls
     tls = load_tls(files.certificate, files.private_key, files.ca, now=SystemClock().now())
     peer = tls.identity.peer

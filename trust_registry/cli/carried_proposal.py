@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from healthcode.cli.console import error_console
-from healthcode.errors import InvalidInputError
+from healthcode.errors import ConfigurationError, InvalidInputError
 from healthcode.storage.files import save_file
 from healthcode.storage.owner import as_caller
 from healthcode.storage.reading import read_file
@@ -26,6 +27,7 @@ from trust_registry.proposals.signed_documents import changes_of, policy_summary
 from trust_registry.proposals.signers import rolls_of
 
 __all__ = [
+    "check_reference",
     "describe_carried_proposal",
     "next_after_signing",
     "read_carried_proposal",
@@ -96,6 +98,12 @@ def sign_carried_proposal(
     with as_caller():
         save_file(out or path, encode_carried_proposal(signed))
     return signed
+
+
+def check_reference(reference: str) -> None:
+    """Raises ConfigurationError if this, which is no file, cannot be a proposal's id either: a file was meant."""
+    if re.fullmatch(r"[0-9a-fA-F]+", reference) is None:
+        raise ConfigurationError(f"there is no file {reference}: name the carried file, or a proposal's id")
 
 
 def next_after_signing(carried: CarriedProposal, file: Path) -> str:

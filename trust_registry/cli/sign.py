@@ -21,6 +21,7 @@ from trust_registry.cli.carried_areas import (
     read_carried_areas,
 )
 from trust_registry.cli.carried_proposal import (
+    check_reference,
     describe_carried_proposal,
     next_after_signing,
     read_carried_proposal,
@@ -103,11 +104,11 @@ def show(reference: str, folder: Path, out: Path | None, full: bool, as_json: bo
         }
         print_result(data, as_json=as_json, table=_without_changes)
         return
-    carried = (
-        read_carried_proposal(Path(reference))
-        if is_named_file(Path(reference))
-        else carry_proposal(open_reading(folder), reference)
-    )
+    if is_named_file(Path(reference)):
+        carried = read_carried_proposal(Path(reference))
+    else:
+        check_reference(reference)
+        carried = carry_proposal(open_reading(folder), reference)
     changes = changes_of(carried.proposal, carried.in_force)
     summary = policy_summary(carried.proposal, carried.in_force)
     if not as_json:
@@ -194,6 +195,7 @@ def _sign_here(
     full: bool,
 ) -> dict[str, Any]:
     """Shows the changes in a proposal of this registry, asks, and signs it."""
+    check_reference(reference)
     registry = open_writing(folder)
     proposal = registry.proposals.find(reference)
     published = registry.repository.published()

@@ -15,6 +15,14 @@ __all__ = ["LevelChanges", "find_level_changes"]
 _DAY = 86_400
 _HOUR = 3600
 _TEXTS = frozenset({"text", "text_zh"})
+# as the policy file names them
+_NAMES = {
+    "lasts_seconds": "lasts_days",
+    "stay_seconds": "stay_minutes_at_least",
+    "findings": "finding",
+    "methods": "method",
+    "risks": "risk",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,7 @@ def _changed(old: LevelRules, new: LevelRules) -> Iterator[str]:
     for name, rule in after.items():
         if name in before and rule != before[name]:
             parts = [
-                f"{field.name} {_shown(one)} → {_shown(other)}"
+                f"{_NAMES.get(field.name, field.name)} {_shown(one)} → {_shown(other)}"
                 for field in fields(rule)
                 if (one := getattr(before[name], field.name)) != (other := getattr(rule, field.name))
                 and field.name not in _TEXTS
@@ -68,7 +76,8 @@ def _sentence(rule: LevelRule) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Clearing):
-        tests = f"{value.negative_tests} negatives {value.apart_seconds // _HOUR} h apart"
+        plural = "" if value.negative_tests == 1 else f"s {value.apart_seconds // _HOUR} h apart"
+        tests = f"{value.negative_tests} negative{plural}"
         return tests + (
             f", not before {value.not_before_seconds // _DAY} days" if value.not_before_seconds else ""
         )

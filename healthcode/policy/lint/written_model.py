@@ -56,7 +56,7 @@ def _problem(model: type[WrittenModel], value: Any, error: ErrorDetails) -> Prob
         return Problem(path, f"unknown word {given}; {nearest(error['input'], error['ctx']['known'])}")
     if error["type"] == "missing":
         return Problem(path, "is missing")
-    return Problem(path, f"{given}: {error['msg']}")
+    return Problem(path, f"{given}: {error['msg'].removeprefix('Value error, ')}")
 
 
 def path_to(value: Any, loc: Iterable[int | str]) -> str:

@@ -310,3 +310,13 @@ def test_the_list_of_commands_cuts_no_sentence(capsys: pytest.CaptureFixture[str
     _, out, _ = outcome(capsys, demo, "--help")
     assert "who lags behind." in " ".join(out.split())
     assert "...\n" not in out.replace("[ARGS]...", "")
+
+
+def test_headings_are_never_cut(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that begin alike could not be told apart; they wrap between words instead."""
+    monkeypatch.setenv("COLUMNS", "40")
+    names = ("policy_version", "policy_format", "snapshot_version", "areas_format")
+    print_result([dict.fromkeys(names, 1)], as_json=False, table=lambda lines: rows(names, lines))
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert [shown.count(word) for word in ("policy", "version", "format")] == [2, 2, 2]

@@ -25,6 +25,9 @@ def test_the_life_of_a_proposal_by_commands(registry: Registry, tmp_path: Path) 
     assert [line["proposal"] for line in listed] == [made["proposal"]]
     shown = json.loads(run(registry, "show", made["proposal"], "--json").stdout)
     assert "+ participants.json / services / gateway / endpoint: 127.0.0.1:7445" in shown["changes"]
+    for command in (("show",), ("sign", "--key", str(ca))):
+        missing = run(registry, *command, str(tmp_path / "gatway.json"))
+        assert "there is no file" in str(missing.exception)
     early = run(registry, "publish", made["proposal"])
     assert isinstance(early.exception, PermissionDeniedError)
     for holder in ("operator-1", "operator-2"):

@@ -90,7 +90,7 @@ def test_whose_level_comes_back_is_told() -> None:
     row(coming, "L-A6-1")["needs"] = []
     levels = the_change(written).levels
     assert levels.rules[0] == "L-A6-1: needs instrument → none"
-    assert "lasts_seconds 14 days → 21 days" in levels.rules[1]
+    assert "lasts_days 14 days → 21 days" in levels.rules[1]
     assert levels.revived == (
         "QUARANTINE_ORDER RETURNEE → RED (L-A6-1): evidence without instrument counted for nothing",
         "AREA_STAY HIGH → RED (L-A7-1): evidence 14 to 21 days old had ended",

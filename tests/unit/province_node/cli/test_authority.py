@@ -139,7 +139,7 @@ def test_a_short_passphrase_is_refused_and_its_holder_named(tmp_path: Path) -> N
         "--passphrase-file", short,
     )  # fmt: skip
     assert status == 2
-    assert "the passphrase of the authority's keys has 12 characters or more" in err
+    assert "the passphrase of the authority's keys is too short: use 12 characters or more" in err
     assert not list(tmp_path.glob("a/*.key"))
 
 

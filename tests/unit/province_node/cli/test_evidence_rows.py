@@ -88,6 +88,24 @@ def test_a_refusal_names_the_field_and_no_value(change: dict[str, Any], field: s
     assert "rows.ndjson" not in bad.message
 
 
+def test_a_refusal_says_what_the_field_may_have() -> None:
+    """The findings of this kind alone; a text that JSON gives as a number; a time without a zone."""
+    problems = read(
+        {**ROW, "kind": "CONTACT", "finding": "NEAR"},
+        {**ROW, "kind": "VACCINATION", "finding": "POSITIVE?"},
+        {**ROW, "number": 1},
+        {**ROW, "observed_at": "2026-11-21 08:00:00"},
+        {"record": "r"},
+    )
+    assert [each.message for each in problems if isinstance(each, Problem)] == [
+        "must be one of CLOSE, SECOND, OVERLAP, CONVEYANCE",
+        "must be empty: VACCINATION has no finding",
+        "must be a text: write it in quotation marks",
+        "is no day and time with a zone: write one like 2026-11-21T08:00:00+08:00",
+        "is missing",
+    ]
+
+
 def test_an_item_that_is_too_large_is_refused_alone() -> None:
     """In GB18030 a line is shorter than its item, which would end the stream."""
     rows = [ROW, {**ROW, "instrument": "沪" * 8_000}, ROW]

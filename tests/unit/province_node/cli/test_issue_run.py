@@ -70,6 +70,18 @@ def test_a_run_leaves_its_file_alone(out: Path) -> None:
     assert [json.loads(line)["row"] for line in out.read_text().splitlines()] == list(range(1, TOTAL + 1))
 
 
+def test_a_complete_run_is_called_complete(out: Path) -> None:
+    """--resume has nothing to go on with: the message says so, and does not send the user to --overwrite first."""
+    run = start(out)
+    for chunk in range(TOTAL // CHUNK):
+        send(run, chunk)
+    run.finish()
+    with pytest.raises(InvalidInputError, match="it is complete"):
+        start(out, resume=True)
+    with pytest.raises(InvalidInputError, match="only copy"):
+        start(out)
+
+
 @pytest.mark.parametrize("cut", [0, 1, 10, 44, 45])
 def test_a_row_that_is_not_whole_is_written_again(out: Path, cut: int) -> None:
     """Bytes that a kill, or a lost page, left behind the last whole row are cut off, and its ids stay."""

@@ -56,7 +56,7 @@ def test_a_bad_line_of_csv_is_refused_alone() -> None:
     assert rows == [
         (2, "rows.csv: line 2 is not CSV: look for a quotation mark too many"),
         (3, {"number": "2", "name": "x"}),
-        (4, "rows.csv: line 4 has 3 cells, and the file 2 columns"),
+        (4, "rows.csv: line 4 has 3 cells, and the first line names 2 columns"),
     ]
 
 
