@@ -19,6 +19,8 @@ from trust_registry.cli.option import dir_option, given_passphrase, open_reading
 from trust_registry.founding.certificate import renew_certificate
 from trust_registry.layout import RegistryFolder
 from trust_registry.monitoring.check import inspect_folder
+from trust_registry.monitoring.node_lag import without_targets
+from trust_registry.monitoring.status import nodes_of
 from trust_registry.registry import open_registry
 
 __all__ = ["certificate", "check", "serve"]
@@ -60,18 +62,31 @@ def check(folder: Path, passphrase_file: Path | None, as_json: bool) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Another CA's certificate, which is published already: it becomes tls/ca.pem.",
 )
+@click.option(
+    "--anyway",
+    is_flag=True,
+    help="With --new-ca: cut off the nodes that have not reported the published CAs, as for a stolen CA key.",
+)
 @json_option
-def certificate(folder: Path, ca_key: Path, new_ca: Path | None, as_json: bool) -> None:
-    """Issue a new certificate for the registry from its CA. A running service uses it without a restart."""
+def certificate(folder: Path, ca_key: Path, new_ca: Path | None, anyway: bool, as_json: bool) -> None:
+    """Issue a new certificate for the registry from its CA. A running service uses it without a restart.
+
+    With --new-ca it is refused while a node has not reported the targets in force, which publish that CA.
+    """
     registry = open_reading(folder)
     now = registry.clock.now()
+    published = registry.repository.published()
+    lacking = (
+        () if anyway else without_targets(nodes_of(registry, published), published.version_of("targets"))
+    )
     made = renew_certificate(
         registry.settings.tls,
         ca_key,
         realm=registry.settings.realm,
-        services=registry.repository.published().participants.services,
+        services=published.participants.services,
         now=now,
         new_ca=new_ca,
+        lacking=lacking,
     )
     result = {
         "certificate": str(registry.settings.tls.certificate),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from healthcode.errors import ConfigurationError
+from healthcode.errors import ConfigurationError, PreconditionError
 from healthcode.identity.peer import PeerId, PeerKind
 from healthcode.rpc.mtls.development_ca import issue_leaf
 from healthcode.rpc.mtls.tls_files import CertifiedKey, TlsFiles, check_published, load_ca, load_tls
@@ -38,11 +38,13 @@ def renew_certificate(
     services: Mapping[str, ServiceEntry],
     now: int,
     new_ca: Path | None = None,
+    lacking: Sequence[str] = (),
 ) -> TlsFiles:
     """Issues a new certificate and replaces the old one, durably; a running service uses it from its next connection.
 
-    With `new_ca` it is issued by that CA, which then is the registry's. Raises ConfigurationError, with nothing
-    changed, if the key is not the CA's, or the CA is not published.
+    With `new_ca` it is issued by that CA, which then is the registry's. Raises, with nothing changed,
+    ConfigurationError if the key is not the CA's, or the CA is not published; PreconditionError for `new_ca` while
+    nodes are `lacking`, which have not reported the targets that publish it.
     """
     try:
         with as_caller():
@@ -62,6 +64,11 @@ def renew_certificate(
         made = load_tls(certificate, private_key, issuer, now=now, realm=realm)
     entry = services.get("registry")
     check_published(made, () if entry is None else (entry.ca_pem,))
+    if new_ca is not None and lacking:
+        raise PreconditionError(
+            "these have not reported the published targets, and may refuse a certificate of the new CA: "
+            f"{', '.join(lacking)}. Wait for their reports (`trust-registry nodes`), or add --anyway to cut them off"
+        )
     # a kill between two of them leaves files that do not fit: a running service keeps the old ones, and this
     # command mends it
     if new_ca is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from healthcode.cli.finding import Finding, Grade, look, look_at_port
 from healthcode.clock import Clock, rfc3339
 from healthcode.errors import ConfigurationError, HealthcodeError
+from healthcode.rpc.mtls.certificate import is_issued_by, validity_of
 from healthcode.rpc.mtls.tls_files import check_published
 from healthcode.service.deadline import certificate_deadline
 from healthcode.signing.ed25519 import self_test
@@ -16,6 +17,7 @@ from healthcode.trust.format.layout import PARTICIPANTS_PATH, POLICY_PATH, autho
 from healthcode.trust.format.metadata_fields import signed_at
 from healthcode.trust.verify.national import NationalFiles, verify_national
 from healthcode.trust.verify.roots import bootstrap_fingerprints
+from healthcode.trust.verify.tls_ca import split_pem
 from trust_registry.layout import RegistryFolder
 from trust_registry.participants.checks import authority_of, tls_ca_faults
 from trust_registry.participants.join import Join
@@ -210,7 +212,30 @@ def _check_tls_cas(registry: Registry) -> list[Finding]:
         return []  # the trust tree is damaged: its own finding says so
     if faults:
         return [Finding(what, Grade.WARNING, "; ".join(fault.message for fault in faults))]
+    if due := _step_due(registry):
+        return [Finding(what, Grade.WARNING, due)]
     return [Finding(what, Grade.OK, "each is a CA certificate with a unique subject")]
+
+
+def _step_due(registry: Registry) -> str | None:
+    """What is still to do while several CAs are published for this registry (docs/operating.md, Another CA)."""
+    cas = [pem for text in published_own_cas(registry.repository.published()) for pem in split_pem(text)]
+    if len(cas) < 2:
+        return None
+    newest = max(cas, key=validity_of)
+    try:
+        files = load_own_certificate(registry.settings, registry.clock.now())
+    except HealthcodeError:
+        return None  # the finding on the certificate says so
+    if is_issued_by(files.certificate_pem, (newest,)):
+        return (
+            f"{len(cas)} CAs are published for this registry, and its certificate is of the newest: step 3 of "
+            "docs/operating.md, Another CA, is due, a day after step 2: propose that CA alone"
+        )
+    return (
+        f"{len(cas)} CAs are published for this registry, and its certificate is not of the newest: step 2 of "
+        "docs/operating.md, Another CA, is due: `trust-registry certificate --new-ca`"
+    )
 
 
 def _inspect_clock(registry: Registry, now: int) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from healthcode.trust.format.metadata_fields import signed_at
 from trust_registry.participants.node_reports import NodeReport, in_force, outdated_parts
 from trust_registry.tree.current import Published
 
-__all__ = ["Lag", "NodeLag", "lag_seconds", "lags_of"]
+__all__ = ["Lag", "NodeLag", "lag_seconds", "lags_of", "without_targets"]
 
 LAG_SECONDS = 180  # a node whose timestamp is older by more has missed three renewals
 SILENT_INTERVALS = 3
@@ -84,6 +84,13 @@ def _lag(
         behind = (f"timestamp {report.timestamp_version} < {published.versions.timestamp}",)
         return NodeLag(node, title, Lag.LAGGING, report.timestamp_signed, behind, report)
     return NodeLag(node, title, Lag.CURRENT, None, (), report)
+
+
+def without_targets(nodes: Iterable[NodeLag], targets_version: int) -> tuple[str, ...]:
+    """The nodes whose last report does not name this version of targets, or a newer one."""
+    return tuple(
+        each.node for each in nodes if each.report is None or each.report.targets_version < targets_version
+    )
 
 
 def lag_seconds(report: NodeReport, published: Published) -> int:

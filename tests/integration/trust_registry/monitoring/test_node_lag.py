@@ -27,7 +27,7 @@ from tests.simulator.registry import Province, admit, found_registry
 from tests.world.clock import ManualClock
 from trust_registry.__main__ import cli
 from trust_registry.metrics import NodeMetrics
-from trust_registry.monitoring.node_lag import Lag, NodeLag, lags_of
+from trust_registry.monitoring.node_lag import Lag, NodeLag, lags_of, without_targets
 from trust_registry.monitoring.status import describe_node
 from trust_registry.participants.node_reports import NodeReport, NodeReportStore, take_report
 from trust_registry.participants.submission import Publisher
@@ -95,6 +95,10 @@ def test_who_never_reported_is_unknown_and_who_is_current_is_told_so(
     report(registry, store, request_of(registry, view_of(registry, tmp_path / "trust")))
     found = lags(registry, store)
     assert (found["31"].state, found["44"].state) == (Lag.CURRENT, Lag.UNKNOWN)
+    # 44 was never heard, and 31 has not told that it has the next targets
+    version = registry.repository.published().version_of("targets")
+    assert without_targets(found.values(), version) == ("44",)
+    assert without_targets(found.values(), version + 1) == ("31", "44")
 
 
 def test_who_falls_silent_is_unknown_since_its_last_word(
