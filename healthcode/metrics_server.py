@@ -160,4 +160,4 @@ class _Handler(WSGIRequestHandler):
         """Logs nothing: a scrape each few seconds is no news."""
 
     def get_stderr(self) -> io.StringIO:
-        return io.StringIO()  # tracebacks: of peers that vanish, and what is logged already
+        return io.StringIO()  # tracebacks: of peers that vanish, and errors that are logged already

@@ -32,7 +32,7 @@ class NodeMetrics:
             "How long the oldest evidence, or the earliest lapse of a level, waits to be applied",
         )
         self._level_sweep = metrics.gauge(
-            "level_sweep_running", "1 while levels are derived anew for a new policy or areas file"
+            "level_sweep_running", "1 while levels are derived again for a new policy or areas file"
         )
         self._level_swept = metrics.gauge(
             "level_sweep_holders", "Holders that the latest re-derivation has looked at"
@@ -49,7 +49,7 @@ class NodeMetrics:
         )
         self.deadlines = DeadlineMetrics.of_service(metrics)
         self._catch_ups = metrics.counter(
-            "database_takeovers_total", "Times the database was behind what is published, and caught up"
+            "database_takeovers_total", "Times the database was behind the published files, and caught up"
         )
         self._entry_alarm = metrics.gauge(
             "own_entry_alarm", "1 while this province's entry in the trust files is not of its own making"

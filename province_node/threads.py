@@ -34,7 +34,7 @@ class NodeThreads:
         # a single code waits for its holder tag and the disk, a batch for many tags
         self.issuing = WorkerPool("issue", 4)
         self.batches = WorkerPool("issue-batch", 4)
-        # what is done in one short write waits for the store's lock
+        # one short write waits for the store's lock
         self.writes = WorkerPool("write", 4)
         # step one of evidence: a source's stream sends a batch at a time
         self.evidence = WorkerPool("evidence", 2)

@@ -115,11 +115,11 @@ class NodeTrust:
         await self._channel.close()
 
     async def refresh(self) -> None:
-        """Fetches what is new now. Raises TrustError or UnavailableError; the old view stays in use."""
+        """Fetches new trust files now. Raises TrustError or UnavailableError; the old view stays in use."""
         await self._follower.refresh_now()
 
     def view(self) -> TrustView:
-        """The trust in use, with what is known of our clock. Raises TrustError (TRUST_UNAVAILABLE) while there is none."""
+        """The trust in use, with the state of our clock. Raises TrustError (TRUST_UNAVAILABLE) while there is none."""
         return self._clock_check.mark(self._follower.view)
 
     def view_or_none(self) -> TrustView | None:

@@ -42,7 +42,7 @@ def open_registry(
     with_keys: bool = True,
     passphrase: bytes | None = None,
 ) -> Registry:
-    """Opens a registry. Raises ConfigurationError saying what is wrong and what to do.
+    """Opens a registry. Raises ConfigurationError naming the fault and what to do.
 
     Without `with_keys` the online keys stay closed: proposals can be read and signed, and nothing published.
     `passphrase` opens them instead of the configured one.

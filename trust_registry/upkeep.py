@@ -1,4 +1,4 @@
-"""What the server does without being asked: re-sign, publish what is complete, measure, and remove old files."""
+"""What the server does without being asked: re-sign, publish complete proposals, measure, and remove old files."""
 
 from __future__ import annotations
 

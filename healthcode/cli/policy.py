@@ -33,7 +33,7 @@ _CONDITIONS = ("outcomes", "levels", "tiers", "places", "areas", "categories")
     healthcode policy lint national.json
     healthcode policy test national.json
     healthcode policy diff national.json
-    # what is asked of a place
+    # the facts of a place
     healthcode policy requirement --place PARK --area 310115
     """,
 )

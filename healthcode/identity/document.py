@@ -74,7 +74,7 @@ def decode_document(type_text: str, number_text: str) -> IdentityDocument:
     """The document that was typed or read.
 
     `type_text` is the two digits of the type. Raises InvalidInputError
-    (DOCUMENT_INVALID), whose `fields` name what is wrong and never the value.
+    (DOCUMENT_INVALID), whose `fields` name the fault and never the value.
     """
     try:
         kind = DocumentType(_normalise(type_text))

@@ -1,6 +1,6 @@
 """What a policy of format 2 says of holds, appeals, look-ups and retention: data for those who act on it.
 
-Every part may be missing. What is there is bounded, and an unknown word never loosens anything.
+Every part may be missing. Each part is bounded, and an unknown word never loosens anything.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def encode_areas(areas: AreaRisk) -> bytes:
 
 
 def undeclared_past(areas: AreaRisk, published: AreaRisk) -> tuple[tuple[str, RiskInterval], ...]:
-    """(area, interval) of each interval that adds risk more than a day before `as_of` to what is `published`
+    """(area, interval) of each interval that adds risk more than a day before `as_of` to the `published` file
     without saying so: it has no `retroactive`, or no instrument.
     """  # noqa: D205  one sentence
     earliest = (areas.as_of or 0) - DECLARED_PAST_SECONDS

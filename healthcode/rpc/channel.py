@@ -136,7 +136,7 @@ class _RepeatedCall:
         except asyncio.CancelledError as error:
             if self._is_cancelled or is_cancelled():
                 raise
-            # nobody cancelled it: its channel was closed
+            # the caller did not cancel it: its channel was closed
             raise UnavailableError(
                 "the call was cut off here; try again", retry_after_seconds=CUT_OFF_RETRY_SECONDS
             ) from error

@@ -64,7 +64,7 @@ class ClockCheck:
         return abs(self.offset_seconds) > self.skew_seconds
 
     def measure(self, registry_time: int) -> None:
-        """The registry's clock shows `registry_time` now. Ignores what is no time of 1970 to 9999: nobody signed it."""
+        """The registry's clock shows `registry_time` now. Ignores a value that is not a time from 1970 to 9999: it is unsigned."""
         if 0 <= registry_time <= LAST_SECOND:
             self._set(registry_time)
 
@@ -73,7 +73,7 @@ class ClockCheck:
         known = self._registry_time()
         if known is not None and signed_at <= known:
             return
-        # What is much older than our clock may have waited at a mirror, or in an outage: it does not show the time.
+        # A time much older than our clock may have waited at a mirror, or in an outage: it does not show the time.
         if is_now or self._clock.now() - signed_at <= self.skew_seconds:
             self._set(signed_at)
 
@@ -99,7 +99,7 @@ class ClockCheck:
         return ours if known is None or ours - known <= self.skew_seconds else known
 
     def mark(self, view: TrustView) -> TrustView:
-        """`view` with what is known of our clock, for verdicts."""
+        """`view` with the state of our clock, for verdicts."""
         if not self.is_compared:
             return replace(view, is_clock_unchecked=True)
         known, now = self._registry_time(), self._clock.now()

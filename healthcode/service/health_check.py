@@ -21,7 +21,7 @@ _TIMEOUT_SECONDS = 3.0
 async def ask_health(listen: str, *, ca_pem: str, server: PeerId, identity: TlsFiles | None = None) -> str:
     """SERVING or NOT_SERVING, as the service at `listen` says; `identity` is for a listener that demands one.
 
-    Raises what `rpc_errors` raises if nobody answers there, or another than `server`.
+    Raises what `rpc_errors` raises if no server answers there, or a server other than `server`.
     """
     channel = open_channel(
         local_address(listen),

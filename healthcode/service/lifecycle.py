@@ -79,7 +79,7 @@ async def run_until_stopped(
             await server.stop(0)
         for number in (*_SIGNALS, signal.SIGHUP):
             loop.remove_signal_handler(number)
-        ignore_hangup()  # what is closed after this is closed whole
+        ignore_hangup()  # later steps of the shutdown are not interrupted
     log.info("stopped")
 
 

@@ -48,7 +48,7 @@ class RegistryCas:
     """The CAs by which the registry is known now: those that are published, and those of a file (or PEM).
 
     The file counts too, since it begins a folder, and brings back who missed a whole change of the CA. What the
-    registry serves is signed, so no CA decides what is true. The file is read again when it changes.
+    registry serves is signed, so trust does not depend on a CA. The file is read again when it changes.
     """
 
     def __init__(self, ca: Path | str, trust: Callable[[], TrustView | None]) -> None:
@@ -65,7 +65,7 @@ class RegistryCas:
 async def ask_by_published_ca(
     ca: Path, view: TrustView | None, ask: Callable[[str], Awaitable[_Answer]]
 ) -> tuple[_Answer, str | None]:
-    """(what the registry answers, what is wrong with its CA), for `check`. `ask` calls it, known by the CAs given.
+    """(the registry's answer, the fault of its CA), for `check`. `ask` calls it, known by the CAs given.
 
     Raises as `ask` does. Only by the published CA do members publish and report.
     """

@@ -195,7 +195,7 @@ def read_key_file(path: Path, passphrase: bytes) -> LoadedKey:
     try:
         salt = base64.b64decode(document.kdf.salt, validate=True)
         box = base64.b64decode(document.box, validate=True)
-    except ValueError:  # also what is not ASCII
+    except ValueError:  # also text that is not ASCII
         raise _foreign(path, "its Base64 is broken") from None
     nonce, sealed = box[: bindings.crypto_secretbox_NONCEBYTES], box[bindings.crypto_secretbox_NONCEBYTES :]
     size = SEED_BYTES + 32 + bindings.crypto_secretbox_MACBYTES

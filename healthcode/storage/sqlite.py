@@ -211,7 +211,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One consistent view of what is committed. Writes inside raise InternalError."""
+        """One consistent view of the committed data. Writes inside raise InternalError."""
         with self._read_lock:
             try:
                 self._reader.execute("BEGIN")
@@ -224,7 +224,7 @@ class Database:
 
     @contextmanager
     def scan(self) -> Iterator[Session]:
-        """As `read`, on a connection of its own: it waits for nobody, and nobody waits for it."""
+        """As `read`, on a connection of its own: it blocks no other call, and no other call blocks it."""
         try:
             with contextlib.closing(self._connect()) as connection:
                 connection.execute("PRAGMA query_only = ON")

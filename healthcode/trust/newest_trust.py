@@ -137,7 +137,7 @@ class NewestTrust:
         return refresh.national(cached)
 
     def _lost(self, store: TrustStore | None) -> tuple[bytes, ...]:
-        """Timestamps and snapshots of damaged generations: what is accepted next must not be older."""
+        """Timestamps and snapshots of damaged generations: the next accepted ones must not be older."""
         if store is not None:
             return store.lost
         numbers = generation_numbers(self._directory)

@@ -425,7 +425,7 @@ class ReportNodeStateResponse(_message.Message):
     @_builtins.property
     def lacking_roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The caller's own roles whose newest file this registry lacks, after it was restored from something
-        older: "province-31" is to be handed in again as it is, "province-31-live" to be signed anew.
+        older: "province-31" is to be handed in again as it is, "province-31-live" to be signed again.
         """
 
     def __init__(

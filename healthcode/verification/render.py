@@ -125,7 +125,7 @@ def render_verdict(trust: TrustUsed, found: Finding, context: CheckContext, now:
 
 
 def view_warnings(view: TrustView, policy: Policy, now: int, *, is_behind: bool = False) -> tuple[str, ...]:
-    """What is wrong with this machine's clock or trust folder, as stable words. `is_behind`: a code proves the first."""
+    """The faults of this machine's clock or trust folder, as stable words. `is_behind`: a code proves the first."""
     warnings: tuple[str, ...] = ()
     if is_behind or view.timestamp_signed_at > now + policy.skew_seconds:
         warnings += ("CLOCK_BEHIND",)

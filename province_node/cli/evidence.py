@@ -224,7 +224,7 @@ def withdraw(
 ) -> None:
     """Take back evidence that this source sent: each record gets a withdrawn revision, and levels follow.
 
-    It is counted first, and you are asked to confirm. A record is sent anew with a higher revision.
+    It is counted first, and you are asked to confirm. To send a record again, raise its revision.
     """
     source = open_source(folder)
     if (records is None) == (begin is None and end is None):

@@ -113,7 +113,7 @@ async def _ask(
 
 
 def facts_of(found: pb.ExplainLevelResponse) -> dict[str, object]:
-    """What is set, in the order in which a person asks."""
+    """The fields that are set, in the order in which a person asks."""
     ground = found.ground if found.HasField("ground") else None
     facts: dict[str, object] = {
         "level": enum_word(verdict_pb2.Level, found.level) or "not stated",

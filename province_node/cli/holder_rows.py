@@ -123,7 +123,7 @@ class FileCheck:
 def check_rows(file: TextFile, defaults: IssueDefaults, *, now: int) -> FileCheck:
     """Reads all rows, before any is sent."""
     # 8 random bytes a row, so that a file of a million is checked in little memory: Python's hash of a text is keyed
-    # anew in each process. Two holders of a million would be taken for one in 1 of 37 million files.
+    # again in each process. Two holders of a million would be taken for one in 1 of 37 million files.
     keys, lines = array("q"), array("q")
     count = 0
     for row in read_rows(file, defaults, now=now):

@@ -142,7 +142,7 @@ class ImportRun:
     @as_caller()
     def _read(self) -> _State | None:
         if self._path is None:
-            raise InvalidInputError("--resume goes on with a file: standard input begins anew")
+            raise InvalidInputError("--resume goes on with a file: standard input cannot be resumed")
         try:
             with self._path.open("rb") as file:
                 data = file.read(_MAX_STATE_BYTES)

@@ -44,7 +44,7 @@ _TIMEOUT_SECONDS = 60.0
     province-node issue --dir node-31 --png code.png --terminal
     # many holders: one row in, one row out
     province-node issue --dir node-31 --file holders.ndjson --out codes.ndjson
-    # the command was killed, or the node was away: the rest, and nobody gets two codes
+    # the command was killed, or the node was away: the rest, and no holder gets two codes
     province-node issue --dir node-31 --file holders.ndjson --out codes.ndjson --resume
     # a table from a spreadsheet, whose first line names the columns
     province-node issue --dir node-31 --file holders.csv --encoding gb18030 --out codes.ndjson
@@ -72,7 +72,7 @@ _TIMEOUT_SECONDS = 60.0
 @click.option(
     "--anew",
     is_flag=True,
-    help="With --resume after 24 hours: issue anew the rows whose answer was lost, once their codes are revoked.",
+    help="With --resume after 24 hours: issue the rows whose answer was lost again, once their codes are revoked.",
 )
 @click.option(
     "--level",
@@ -141,7 +141,7 @@ def issue(
     holder who is in the file twice is refused in both lines.
 
     A run into --out that is cut keeps OUT.run and OUT.partial, and goes on with --resume. Without --out
-    codes of a cut run may be out that nobody was given.
+    codes of a cut run may exist that were never given out.
     """
     if resume and (source is None or out is None):
         raise click.UsageError("--resume goes on with a file: add --file and --out")

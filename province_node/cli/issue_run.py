@@ -147,7 +147,7 @@ class IssueRun:
             last = min((self.rows // self._state.chunk + IN_FLIGHT) * self._state.chunk, total)
             raise PreconditionError(
                 "the node keeps a request for 24 hours, and this run was cut before that: rows "
-                f"{self.rows + 1} to {last} may have codes that nobody was given. Revoke the codes of these holders "
+                f"{self.rows + 1} to {last} may have codes that were never given out. Revoke the codes of these holders "
                 "(`province-node revoke --holders`), then run this again with --anew, which issues these rows anew"
             )
 

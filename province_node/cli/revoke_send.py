@@ -39,7 +39,7 @@ class Count:
 
 
 def send_all(root: Path, settings: NodeSettings, requests: Sequence[Request], *, count_only: bool) -> Count:
-    """Sends all requests with a progress bar. If it is stopped, it prints what is done so far."""
+    """Sends all requests with a progress bar. If it is stopped, it prints the results so far."""
     done: list[Count] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = error_console()

@@ -55,7 +55,7 @@ def stated(order: IssueOrder) -> LevelStatement:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What is published: the `trust` in use, and the last `head` that the registry acknowledged."""
+    """The published state: the `trust` in use, and the last `head` that the registry acknowledged."""
 
     trust: Callable[[], TrustView]
     head: Callable[[], Publication | None]

@@ -38,7 +38,7 @@ class Keyring:
         realm or participant, or not opened by the passphrase.
         """
         # A missing key other than INDEX stops nothing: what it signs waits for another key. A damaged file stops the
-        # start, so that nobody loses a key without noticing: a person must move the file away.
+        # start, so that no key is lost unnoticed: a person must move the file away.
         self._folder = folder
         self._passphrase = passphrase
         self._participant = participant

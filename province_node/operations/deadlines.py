@@ -89,7 +89,7 @@ def _not_published(settings: NodeSettings, issuer: IssuerView) -> list[KeyInfo]:
     try:
         infos = [info for _, info in list_key_infos(settings.keys.folder)]
     except HealthcodeError:
-        return []  # `check` reports what is wrong there
+        return []  # `check` reports the fault
     return [info for info in infos if info.public is not None and info.public not in published]
 
 

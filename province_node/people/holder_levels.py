@@ -130,7 +130,7 @@ class HolderLevels:
         )
 
     def _stored(self, state: HolderState, moment: Moment) -> HolderLevel | None:
-        """The level without a derivation, if what is stored is right now."""
+        """The level without a derivation, if the stored one is right now."""
         if state.is_due or state.is_moved or is_stated(state.last):
             return None
         current, version = state.current, moment.in_force.policy.version
@@ -141,7 +141,7 @@ class HolderLevels:
             return HolderLevel(current.level, current.sequence, current.until, version)
         level = self._without_ground(state, moment)
         has_evidence = any(newest for _, newest in state.documents)
-        # without a row nobody has had a ground, once all were derived by these rules
+        # a holder without a row has had no ground, once all were derived by these rules
         if has_evidence and not (moment.basis.is_finished and level is self.unknown(moment)):
             return None
         if state.last is not None and state.last.level is not level:

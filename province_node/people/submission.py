@@ -1,4 +1,4 @@
-"""Takes evidence from sources: step one. What is acknowledged is durable, with the mark that its holder is due."""
+"""Takes evidence from sources: step one. Acknowledged items are durable, with the mark that its holder is due."""
 
 from __future__ import annotations
 

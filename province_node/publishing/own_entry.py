@@ -54,7 +54,7 @@ class EntryState:
     """
 
     # An entry that was neither accepted nor asked for was made by others: operators or root key holders who replace the
-    # authority, or a thief of its keys. An alarm changes nothing in what is verified, and stays until
+    # authority, or a thief of its keys. An alarm changes no verdict, and stays until
     # `province-node entry --accept`.
 
     accepted: Entry | None = None
@@ -77,7 +77,7 @@ def entry_of(view: TrustView, participant: str) -> Entry | None:
 
 
 def expect_entry(trust: Path, bundle: JoinRequest) -> None:
-    """Notes durably what is about to be sent, so that it raises no alarm when it is published."""
+    """Notes durably the entry that is about to be sent, so that it raises no alarm when it is published."""
     entry = Entry(
         link=link_mark(bundle.link),
         link_seq=bundle.link.seq,

@@ -55,7 +55,7 @@ class Padding:
 
     def _choose(self, day: int, seen: PaddingState, added: int) -> list[int]:
         room = min(_FEWEST_A_DAY + seen.revoked // _SHARE - seen.padded, PADDING_LIMIT - seen.used)
-        # at most half of what is left, so that later steps hide their count as well
+        # at most half of the rest, so that later steps hide their count as well
         count = min(self._draw(_DRAW + added // 8), (max(room, 0) + 1) // 2)
         if not count:
             return []

@@ -1,4 +1,4 @@
-"""Publishes revocations: sends what is durable in the store to the registry, signed, within a second."""
+"""Publishes revocations: sends the durable ones in the store to the registry, signed, within a second."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ class Publisher:
         self._log.error(
             "database_was_behind",
             why="more is published than this database knows: an older copy was put back, or it was lost. "
-            "What is published was taken in, and indices come from a new series",
+            "The published revocations were taken in, and indices come from a new series",
             first_series=caught_up.first_series,
             revocations=caught_up.revocations,
             killed_keys=caught_up.killed_keys,

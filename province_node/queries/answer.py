@@ -99,7 +99,7 @@ class AnswerUseCase:
         self, view: TrustView, cose: bytes, now: int
     ) -> tuple[CodeStatus, Level | None, str | None, int, int | None]:
         """Status, level, rule, sequence, and when the code expires (None: the status does not change)."""
-        # one answer for a code that we did not sign and one without a record: nobody can search the indices
+        # one answer for a code that we did not sign and one without a record: a caller cannot search the indices
         unknown = (CodeStatus.NOT_FOUND, None, None, 0, None)
         try:
             code = decode_cose_code(cose)

@@ -163,7 +163,7 @@ class PaddingStore(Protocol):
 
 
 class CatchUpStore(Protocol):
-    """Catching up with what is published in this node's name."""
+    """Catching up with the files published in this node's name."""
 
     def has_made(self, version: int, sha256: bytes) -> bool | None:
         """Whether this store made the live metadata of this version and digest; None: it cannot tell."""

@@ -171,7 +171,7 @@ class IssueOutcome:
 class CodeState:
     """What the store knows of a code now. `level`, `rule`, `sequence`: of the newest row of its holder's history.
 
-    None, empty and 0 for who has none: nobody stated a level, and there never was a ground. `document` is a pseudonym.
+    None, empty and 0 for a holder without them: no level was stated, and there never was a ground. `document` is a pseudonym.
     """
 
     revoked: bool

@@ -75,7 +75,7 @@ class _Options:
     def plan(self, ask: Callable[[KeyPurpose, str], KeyHolder] | None) -> FoundingPlan:
         """The plan; `ask` makes each key holder, None leaves them to the cards."""
         roots, root_threshold, operators, operator_threshold = self.counts()
-        # read first: nobody is asked for a name or passphrase while a file is wrong
+        # read first: ask for no name or passphrase while a file is wrong
         policy, gateway = (
             _read_policy(self.policy, derive_levels=self.derive_levels),
             _gateway(self.gateway_ca, self.gateway_endpoint),

@@ -1,4 +1,4 @@
-"""`nodes`: shows which nodes lag behind what is published."""
+"""`nodes`: shows which nodes lag behind the published files."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def nodes(folder: Path, as_json: bool) -> None:
         last = max((each.report.received for each in found if each.report is not None), default=None)
         since = "no node has reported yet" if last is None else f"the last report is of {rfc3339(last)}"
         click.echo(
-            f"warning: nobody serves {folder}, so no node can report ({since}): run `trust-registry serve`",
+            f"warning: no process serves {folder}, so no node can report ({since}): run `trust-registry serve`",
             err=True,
         )
         exit_with(EXIT_UNAVAILABLE)

@@ -1,4 +1,4 @@
-"""`status`: shows what is published, until when it is valid, and who must act."""
+"""`status`: shows the published versions, until when they are valid, and who must act."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = ["status"]
 @dir_option
 @json_option
 def status(folder: Path, as_json: bool) -> None:
-    """Show whether the registry serves, what is published, until when it is valid, and who must act.
+    """Show whether the registry serves, the published versions, until when they are valid, and who must act.
 
     Ends with 4 if it does not serve. While a realm is being founded, shows who has not signed.
     """

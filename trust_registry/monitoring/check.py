@@ -218,7 +218,7 @@ def _check_tls_cas(registry: Registry) -> list[Finding]:
 
 
 def _step_due(registry: Registry) -> str | None:
-    """What is still to do while several CAs are published for this registry (docs/operating.md, Another CA)."""
+    """The step that is due while several CAs are published for this registry (docs/operating.md, Another CA)."""
     cas = [pem for text in published_own_cas(registry.repository.published()) for pem in split_pem(text)]
     if len(cas) < 2:
         return None

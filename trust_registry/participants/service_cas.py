@@ -44,7 +44,7 @@ def who_is_cut_off(
         try:
             files = load_own_certificate(settings, now)
         except HealthcodeError:
-            return None  # `check` says what is wrong with it
+            return None  # `check` names the fault
         if is_issued_by(files.certificate_pem, (after.ca_pem,)):
             return None
         return "CUTS EVERYBODY OFF: it removes the CA of the certificate that the registry shows now"

@@ -205,7 +205,7 @@ class ProposalStore:
         self._events = events
 
     def put(self, proposal: Proposal) -> None:
-        """Keeps a proposal and its signatures, durably, and notes in the event log what is new."""
+        """Keeps a proposal and its signatures, durably, and notes new signatures in the event log."""
         before = next((kept.signers for kept in self.all() if kept.id == proposal.id), None)
         if before is None:
             self._events.record(EventKind.PROPOSED, f"proposal {proposal.id}", proposal.title)

@@ -56,7 +56,7 @@ class ParticipantFiles:
         return issuer
 
     def collect_unverified(self, participant: str) -> None:
-        """Collects what is left of a participant without a delegation. No client reads it, so nothing is verified."""
+        """Collects the files that are left of a participant without a delegation. No client reads it, so nothing is verified."""
         parts = (
             (authority_role(participant), province_path(participant), LIMITS.province_bytes),
             (live_role(participant), head_path(participant), LIMITS.head_bytes),

@@ -42,7 +42,7 @@ class RestoredRegistry:
 def restore_registry(source: Path, root: Path, *, clock: Clock, replace: bool = False) -> RestoredRegistry:
     """Restores the registry of backup `source` into folder `root`; after an error nothing has changed.
 
-    `replace` moves what is there aside. Raises InvalidInputError when the file is not a complete backup,
+    `replace` moves the present folder aside. Raises InvalidInputError when the file is not a complete backup,
     ConfigurationError when the folder is not empty or the backup's keys are not those that its root names,
     UnavailableError when a registry is served from the folder.
     """

@@ -167,7 +167,7 @@ class Published:
         return 1 + self.given_out.get(role, 0)
 
     def may_skip(self, role: str) -> bool:
-        """Whether a role's owner may skip versions, because it may have published some that nobody proved yet.
+        """Whether a role's owner may skip versions, because it may have published some that are not proved yet.
 
         True after a restore from an old copy, until the role publishes above every proved version.
         """

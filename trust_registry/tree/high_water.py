@@ -68,7 +68,7 @@ def verify_evidence(root: Root, timestamp: bytes, snapshot: bytes) -> HighWater:
 
     Raises SignatureError, TrustError (VERSION_CONFLICT), DecodeError.
     """
-    # Only our own signature is evidence: nobody can raise versions by a claim. Only the keys of the current root
+    # Only our own signature is evidence: a claim cannot raise versions. Only the keys of the current root
     # count: when online keys change, clients restart version numbers too.
     signed = decode_metadata(timestamp, Timestamp, _LIMITS.timestamp_bytes)
     verify_threshold(root, "timestamp", signed)

@@ -109,7 +109,7 @@ def find_check_flips(old: Policy, new: Policy) -> list[Flips]:
 def _required(
     checks: Sequence[CheckRule], place: PlaceType, area: RiskLevel, category: PersonCategory
 ) -> tuple[str, str]:
-    """(what is required, by which row). Without a row every place checks."""
+    """(the requirement, the row that decides). Without a row every place checks."""
     for row in checks:
         if (
             (row.places is None or place in row.places)

@@ -19,7 +19,7 @@ _FACTS = 25_872
 _UNITS = ((86_400, "days"), (3600, "hours"))
 _TEXTS = {"places": ("remedy", "remedy_zh"), "levels": ("text", "text_zh")}
 _SAME_LEVELS = LevelChanges((), ())
-# what is compared in its own way, or says nothing to a person
+# fields that are compared in their own way, or say nothing to a person
 _APART = frozenset({"version", "effective_from", "emergency", "rules", "levels", "checks", "table"})
 
 

@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 MIGRATED_SOURCE = "migrated"
-"""The source of orders that an upgrade makes of stated levels. Nobody can submit one."""
+"""The source of orders that an upgrade makes of stated levels. No source can submit one."""
 
 
 class EvidenceKind(StrEnum):

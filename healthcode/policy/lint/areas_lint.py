@@ -1,4 +1,4 @@
-"""What is wrong with a file of area risk, before operators approve it. Pure."""
+"""Faults of a file of area risk, before operators approve it. Pure."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class ExampleResult:
 
 
 def lint_example(given: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with an example whose form is sound: its evidence and areas. Whether it is met is not asked."""
+    """The faults of an example whose form is sound: its evidence and areas. Whether it is met is not asked."""
     problems = placed("evidence", lint_evidence(given["evidence"]))
     try:
         _areas(given.get("areas"))
@@ -54,7 +54,7 @@ def lint_example(given: Mapping[str, Any]) -> list[Problem]:
 
 
 def lint_evidence(items: Any) -> list[Problem]:
-    """What is wrong with a JSON list of evidence."""
+    """The faults of a JSON list of evidence."""
     if not isinstance(items, list):
         return [Problem("", "is not a list of evidence")]
     found = []

@@ -189,7 +189,7 @@ class PolicyForm2(PolicyForm1):
 
 
 class BookForm(WrittenModel):
-    """The file but for what is in each policy: a file of format 2 can have policies of both formats."""
+    """The file without the content of each policy: a file of format 2 can have policies of both formats."""
 
     format: str
     policies: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=64)]

@@ -1,4 +1,4 @@
-"""JSON files as we write them: every field and every word must be known. Readers pass over what is newer."""
+"""JSON files as we write them: every field and every word must be known. Readers pass over newer ones."""
 
 from __future__ import annotations
 

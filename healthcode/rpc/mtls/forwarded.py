@@ -20,7 +20,7 @@ MAX_HEADER_BYTES = 8 * 1024
 class Proxies:
     """The proxies that may speak for their clients, by the SHA-256 of their public keys, and to which services.
 
-    A proxy has no identity of its own: its connections count for what the header says, or for nobody.
+    A proxy has no identity of its own: its connections count for the client that the header names, or for no client.
     """
 
     def __init__(self, public_keys: Collection[str] = (), services: Collection[str] = ()) -> None:

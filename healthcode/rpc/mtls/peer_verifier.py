@@ -59,7 +59,7 @@ class PeerVerifier:
     def verify_caller(self, path: str, leaf_pem: bytes | None, metadata: Callable[[], _Metadata]) -> PeerId:
         """The identity of who calls the method `path`, over a connection that showed `leaf_pem`.
 
-        Raises UnauthenticatedError, and PermissionDeniedError if a proxy calls what is not for its clients.
+        Raises UnauthenticatedError, and PermissionDeniedError if a proxy calls a method that is not for its clients.
         """
         if not self._proxies.has(leaf_pem):
             return self.verify_peer(leaf_pem)

@@ -90,7 +90,7 @@ class AuthorityLink(JsonFile):
     """One set of authority keys in a participant's append-only chain; the newest link is in force.
 
     `possession` has a proof by each key of this set, `handover` proofs by keys of the set before
-    (empty in the first link). authority_chain.py makes what is signed.
+    (empty in the first link). authority_chain.py makes the signed bytes.
     """
 
     seq: int = Field(ge=1, le=1_000_000)

@@ -114,7 +114,7 @@ def with_areas_key(targets: Metadata[Targets], public: bytes) -> Metadata[Target
 
 
 def _copy_of(targets: Metadata[Targets], fault: str) -> tuple[Targets, Delegations, dict[str, DelegatedRole]]:
-    """A deep copy of what is signed, its delegations and their roles. Raises DecodeError if it has none."""
+    """A deep copy of the signed part, its delegations and their roles. Raises DecodeError if it has none."""
     changed = copy.deepcopy(targets.signed)
     if changed.delegations is None or changed.delegations.roles is None:
         raise DecodeError("metadata.format", f"targets without delegations {fault}")

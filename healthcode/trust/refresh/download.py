@@ -1,6 +1,6 @@
 """Fetch the files of one refresh from one source, by version or hash, within size limits.
 
-What is returned has the right version or hash; its signatures are for the caller to verify.
+The returned files have the right version or hash; the caller verifies their signatures.
 """
 
 from __future__ import annotations

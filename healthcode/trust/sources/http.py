@@ -32,10 +32,10 @@ __all__ = ["HttpSource", "check_mirror_url"]
 
 _CHUNK_BYTES = 65_536
 _MAX_REDIRECTS = 3
-_MISSING = frozenset({403, 404, 410})  # object stores answer 403 for what is not there
+_MISSING = frozenset({403, 404, 410})  # object stores answer 403 for a missing file
 # labels of object stores for plain bytes
 _AS_IT_IS = frozenset({"", "identity", "aws-chunked"})
-# an edge may keep these, or that there is none, for minutes: ask for what is there now
+# an edge may keep these, or that there is none, for minutes: ask for the present ones
 _ALWAYS_ASKED = re.compile(r"metadata/(timestamp|[0-9]+\.root)\.json")
 _PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
 

@@ -79,7 +79,7 @@ def keep_unfinished(db: Session, request_row: int, part: Part) -> None:
 
 
 def finish_request(db: Session, request_row: int, answer: Part) -> None:
-    """Records the answer of a claimed request, which ends what is kept of its progress."""
+    """Records the answer of a claimed request, which removes the record of its progress."""
     db.execute("DELETE FROM unfinished_request WHERE request = ?", (request_row,))
     add_part(db, request_row, answer)
 

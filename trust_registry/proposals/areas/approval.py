@@ -104,7 +104,7 @@ class AreaApprovalStore:
         self._events = events
 
     def put(self, approval: AreaApproval) -> None:
-        """Keeps an approval, durably, and notes in the event log what is new."""
+        """Keeps an approval, durably, and notes new signatures in the event log."""
         before = next((set(kept.signatures) for kept in self.all() if kept.id == approval.id), None)
         subject, detail = f"areas {approval.id[:12]}", f"as of {rfc3339(approval.as_of)}"
         if before is None:

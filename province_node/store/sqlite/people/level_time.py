@@ -23,7 +23,7 @@ def latest_now(db: Session) -> int:
 
 
 def raise_now(db: Session, now: int) -> int:
-    """Keeps `now` if it is later than what is kept; the later of both."""
+    """Keeps `now` if it is later than the kept time; the later of both."""
     kept = latest_now(db)
     if now > kept:
         db.execute(
@@ -69,7 +69,7 @@ def begin_basis(db: Session, basis: LevelBasis) -> LevelBasis:
         "INSERT OR IGNORE INTO level_basis (fingerprint, policy_version, areas_as_of) VALUES (?, ?, ?)",
         (basis.fingerprint, basis.policy_version, basis.areas_as_of),
     )
-    # what is derived from now on is not by the others: if one comes back, everybody is derived anew
+    # levels from now on are not by the others: if one comes back, all holders are derived again
     db.execute("UPDATE level_basis SET is_finished = 0 WHERE fingerprint <> ?", (basis.fingerprint,))
     found = find_basis(db, basis)
     assert found is not None, "it was just recorded"  # noqa: S101  an invariant
