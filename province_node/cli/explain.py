@@ -27,7 +27,7 @@ from province_node.cli.connection import back_end, name_of
 from province_node.cli.option import dir_option
 from province_node.settings import NodeSettings, load_node_settings
 
-__all__ = ["explain", "facts_of"]
+__all__ = ["ask_document", "explain", "facts_of"]
 
 _TIMEOUT_SECONDS = 30.0
 
@@ -58,7 +58,7 @@ def explain(root: Path, at: str | None, proof: Path | None, as_json: bool) -> No
     The document's number comes from a prompt or standard input (type, then number), never from arguments.
     """
     settings = load_node_settings(root)
-    request = pb.ExplainLevelRequest(document=_ask_document(), with_proof=proof is not None)
+    request = pb.ExplainLevelRequest(document=ask_document(), with_proof=proof is not None)
     if at is not None:
         try:
             request.at.seconds = parse_rfc3339(at)
@@ -86,7 +86,8 @@ def _tell(data: Mapping[str, Any]) -> RenderableType:
     return Group(facts, rows(columns, data["grounds"], title="grounds")) if data["grounds"] else facts
 
 
-def _ask_document() -> pb.IdentityDocument:
+def ask_document() -> pb.IdentityDocument:
+    """A document from a prompt or standard input (type, then number)."""
     if sys.stdin.isatty():
         kinds = ", ".join(f"{kind.value} {kind.name}" for kind in DocumentType)
         return pb.IdentityDocument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -19,19 +20,23 @@ from healthcode.rpc.mtls.certificate import public_key_of
 from healthcode.rpc.mtls.tls_files import CertifiedKey
 from healthcode.rpc.server import GrpcServer
 from healthcode.rpc.status_mapping import rpc_errors
+from healthcode.signing.ed25519 import PrivateKey
+from healthcode.signing.plain_key import encode_plain_key
 from healthcode.telemetry import Metrics
 from healthcode.v1 import province_issuer_pb2 as pb
 from healthcode.v1.province_issuer_pb2_grpc import ProvinceIssuerServiceStub
+from province_node.__main__ import cli as node_cli
 from province_node.api.audit import AuditServicer
 from province_node.api.evidence import EvidenceServicer, Intake
 from province_node.api.request_memory import RequestMemory
+from province_node.cli.officer_folder import write_officer
 from province_node.metrics import NodeMetrics
 from province_node.threads import NodeThreads
 from tests.contract.world import REALM, province
 from tests.contract.world import World as Wire
 from tests.unit.province_node.people.persons import PERSON, Persons
 from tests.unit.province_node.world import HOME, World
-from tests.world.command import run_here
+from tests.world.command import Done, run_here
 
 AUDITOR = PeerId(REALM, PeerKind.OFFICER, HOME, "sun")
 OFFICER = PeerId(REALM, PeerKind.OFFICER, HOME, "li")
@@ -118,6 +123,40 @@ async def test_auditors_alone_read_the_log_and_leave_an_entry(served: Served) ->
     for wrong in ({"page_token": "x"}, {"page_size": 1001}, {"event": "E" * 256}):
         with pytest.raises(InvalidInputError):
             await served.query(**wrong)
+
+
+async def test_an_auditor_types_a_query(served: Served, tmp_path: Path) -> None:
+    """`audit query` shows entries by `--as`, of a person by the document, with its limit; another officer is refused."""
+    persons = served.persons
+    persons.take(persons.draft())
+
+    async def query(peer: PeerId, *arguments: str) -> Done:
+        folder = tmp_path / str(peer.name)
+        if not folder.exists():
+            leaf = served.leaves[peer]
+            write_officer(
+                folder,
+                node=f"127.0.0.1:{served.server.port}",
+                key_pem=leaf.key_pem,
+                sign_key=encode_plain_key(PrivateKey(bytes(32))),
+                others={"officer.pem": leaf.certificate_pem, "ca.pem": served.wire.ca_pem(HOME).encode()},
+            )
+        document = f"{PERSON.type}\n{PERSON.number}\n".encode()
+        return await asyncio.to_thread(
+            run_here, node_cli, "audit", "query", "--as", folder, *arguments, stdin=document
+        )
+
+    done = await query(AUDITOR, "--person", "--event", "LEVEL_CHANGED", "--json")
+    (line,) = done.lines()
+    assert (line["actor"], line["content"]["to"]) == ("rules", "RED")
+    limited = await query(AUDITOR, "--limit", "2", "--json")
+    assert [each["seq"] for each in limited.lines()] == [4, 3]
+    shown = await query(AUDITOR, "--from", "2020-01-01T00:00:00Z")
+    assert shown.status == 0
+    assert "AUDIT_READ" in shown.out
+    assert (await query(AUDITOR, "--until", "2020-01-01T00:00:00Z", "--json")).out == ""
+    assert (await query(AUDITOR, "--from", "yesterday")).status == 2
+    assert (await query(OFFICER)).status == 1
 
 
 async def test_a_holder_gets_proofs_of_his_own_entries(served: Served, tmp_path: Path) -> None:
