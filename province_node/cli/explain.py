@@ -68,14 +68,6 @@ def explain(root: Path, at: str | None, proof: Path | None, as_json: bool) -> No
     if proof is not None:
         with as_caller():
             write_output(proof, found.audit_proof)
-    if as_json:
-        print_json(facts_of(found) | {"grounds": [_ground(each) for each in found.grounds]})
-        return
-    console = Console()
-    console.print(details(facts_of(found)))
-    if found.grounds:
-        lines = [_ground(each) for each in found.grounds]
-        console.print(rows(("rule", "level", "source", "starts", "ends", "active"), lines, title="grounds"))
     data = facts_of(found) | {"grounds": [_ground(each) for each in found.grounds]}
     print_result(data, as_json=as_json, table=_tell)
 

@@ -55,7 +55,7 @@ class Node:
         self.store.revoking.record_revocations(
             [Revocation(day, index) for index in indices],
             RevocationReason.FRAUD,
-            self.world.request(f"b-{self.requests}-{indices}"),
+            self.world.request(f"b-{self.requests}"),
             NOW,
         )
 
