@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from healthcode.clock import LAST_SECOND
@@ -82,7 +83,10 @@ def leaf_hash(salt: bytes, entry: bytes) -> bytes:
 
 def encode_content(content: Mapping[str, Any]) -> bytes:
     """The one encoding of a content. Raises InvalidInputError for one that `decode_content` would refuse."""
-    data = cbor.encode(content if type(content) is dict else dict(content))
+    # a word of an enumeration is text
+    data = cbor.encode(
+        {name: str(value) if isinstance(value, StrEnum) else value for name, value in content.items()}
+    )
     if len(data) > MAX_CONTENT_BYTES:
         raise InvalidInputError(
             f"the content of an audit entry has {len(data)} bytes, at most {MAX_CONTENT_BYTES} are allowed"

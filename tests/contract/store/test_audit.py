@@ -73,6 +73,14 @@ def test_writers_of_several_processes_make_one_log(store, open_again):
     assert isinstance(store.audit.verify(), AuditState)
 
 
+def test_nothing_fails_because_its_entry_is_too_long(store):
+    """A content beyond the limit is kept as its length and digest."""
+    record(store, 1, content={"issued_by": "x" * 100_000})
+    (entry,) = all_entries(store, AuditQuery(event="ISSUED"))
+    assert sorted(entry.entry.content) == ["sha256", "too_long"]
+    assert isinstance(store.audit.verify(), AuditState)
+
+
 def test_entries_are_found_by_event_actor_person_and_time(store):
     """Newest first, in pages; no padding is among them."""
     record(store, 3)

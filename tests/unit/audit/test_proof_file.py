@@ -111,6 +111,7 @@ def test_a_content_that_is_too_large_is_not_written() -> None:
     with pytest.raises(InvalidInputError, match="at most 4096"):
         encode_content({"a": "x" * 4096})
     assert decode_content(encode_content({})) == {}
+    assert decode_content(encode_content({"a": AuditEvent.ISSUED})) == {"a": "ISSUED"}
     with pytest.raises(DecodeError, match="array of nine"):
         decode_entry(cbor.encode([1]))
 

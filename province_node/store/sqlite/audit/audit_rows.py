@@ -18,6 +18,7 @@ from healthcode.audit.entry import (
     leaf_hash,
 )
 from healthcode.audit.events import AuditEvent
+from healthcode.errors import InvalidInputError
 from healthcode.storage.sqlite import Session
 from province_node.store.records import Request
 from province_node.store.sqlite.statements import number
@@ -55,7 +56,7 @@ def record_entries(db: Session, now: int, entries: Sequence[AuditEntry]) -> None
     salts = os.urandom(SALT_BYTES * len(entries))
     for place, entry in enumerate(entries):
         salt = salts[place * SALT_BYTES : (place + 1) * SALT_BYTES]
-        content = encode_content(entry.content)
+        content = _encode(entry.content)
         seq = log.size + place
         leaf = leaf_hash(salt, encode_entry(LoggedEntry(log.id, seq, now, entry), content))
         rows.append(
@@ -73,6 +74,16 @@ def record_entries(db: Session, now: int, entries: Sequence[AuditEntry]) -> None
         )
     # one statement for all: after each, the thread waits for the interpreter's lock
     db.execute_many("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _encode(content: Mapping[str, object]) -> bytes:
+    """A content as it is kept: of one that is too long, its length and digest."""
+    try:
+        return encode_content(content)
+    except InvalidInputError:
+        # nothing that is recorded may fail because of its entry
+        text = repr(sorted(content.items())).encode()
+        return encode_content({"too_long": len(text), "sha256": hashlib.sha256(text).digest()})
 
 
 def find_log(db: Session) -> CurrentLog | None:
