@@ -15,6 +15,7 @@ from healthcode.cli.folder import open_trust, trust_option
 from healthcode.cli.table import lines
 from healthcode.clock import SystemClock, parse_rfc3339, rfc3339
 from healthcode.errors import DecodeError, InvalidInputError
+from healthcode.identity.participant import participant as check_participant
 from healthcode.policy.area import MAX_AREAS_BYTES, AreaRisk, decode_areas
 from healthcode.policy.book import PolicyBook
 from healthcode.policy.book_file import MAX_POLICY_BYTES, decode_policy
@@ -190,6 +191,7 @@ def explain(
     as_json: bool,
 ) -> None:
     """Derive a level from evidence: every ground, and why each other rule has none."""
+    check_participant(participant)
     now = SystemClock().now() if moment is None else _time(moment)
     book = open_trust(folder).view.policy if policy_file is None else _read_policy(policy_file)
     policy = book.in_force(now)
@@ -197,8 +199,7 @@ def explain(
         raise InvalidInputError(
             f"under policy {policy.version} levels are stated, not derived: there are no level rules"
         )
-    items = load_json(read_named(evidence, _MAX_EVIDENCE_BYTES), _MAX_EVIDENCE_BYTES)
-    check_problems(str(evidence), lint_evidence(items))
+    items = _read_evidence(evidence)
     areas = _areas(areas_file, folder, has_trust=policy_file is None)
     found = explain_level(policy.levels, evidence_of(items), areas, now, participant=participant)
     derived = found.derived
@@ -215,6 +216,17 @@ def explain(
         "other_rules": [{"rule": name, "why": list(texts)} for name, texts in found.why_not.items()],
     }
     print_result(data, as_json=as_json, table=_explanation_table)
+
+
+def _read_evidence(file: Path) -> Any:
+    try:
+        items = load_json(read_named(file, _MAX_EVIDENCE_BYTES), _MAX_EVIDENCE_BYTES)
+    except DecodeError as error:
+        raise InvalidInputError(
+            f"{file} is no JSON list, as the evidence of a rule's example is: {error.message}"
+        ) from error
+    check_problems(str(file), lint_evidence(items), advice="")
+    return items
 
 
 def _time(text: str) -> int:

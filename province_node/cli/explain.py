@@ -150,7 +150,10 @@ def _clearing(ground: pb.Ground) -> str:
     if not ground.HasField("clearing"):
         return ""
     clearing = ground.clearing
-    text = f"{clearing.negative_tests} negative nucleic-acid tests, {clearing.apart_hours} hours apart"
+    if clearing.negative_tests == 1:
+        text = "1 negative nucleic-acid test"
+    else:
+        text = f"{clearing.negative_tests} negative nucleic-acid tests, {clearing.apart_hours} hours apart"
     not_before = _time(clearing, "not_before")
     return (
         f"{text}, not before {not_before}" if not_before and not_before != _time(ground, "starts") else text

@@ -53,13 +53,15 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"known are {', '.join(known)}"
 
 
-def check_problems(what: str, problems: Sequence[Problem]) -> None:
+def check_problems(
+    what: str, problems: Sequence[Problem], *, advice: str = " (`healthcode policy lint FILE` shows all)"
+) -> None:
     """Raises InvalidInputError, which names each ERROR by its path; `what` names the file."""
     errors = [each for each in problems if each.severity is Severity.ERROR]
     if not errors:
         return
     more = f"; and {len(errors) - 1} more" if len(errors) > 1 else ""
     raise InvalidInputError(
-        f"{what} is refused: {errors[0]}{more}. `healthcode policy lint FILE` shows all",
+        f"{what} is refused: {errors[0]}{more}{advice}",
         fields={each.path: each.text for each in errors[:_SHOWN]},
     )

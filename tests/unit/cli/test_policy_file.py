@@ -130,7 +130,16 @@ def test_explain_refuses_what_it_cannot_judge(
     done = healthcode("policy", "explain", "--evidence", evidence, "--policy", national)
     assert done.status == 2
     assert "did you mean CONTACT?" in done.err
+    assert "policy lint" not in done.err, "which is for policies"
+    evidence.write_text("{}\n{}\n")
+    done = healthcode("policy", "explain", "--evidence", evidence, "--policy", national)
+    assert "evidence.json is no JSON list" in done.err
     evidence.write_text("[]")
+    done = healthcode(
+        "policy", "explain", "--evidence", evidence, "--policy", national, "--participant", "07"
+    )
+    assert "07" in done.err
+    assert done.status != 0
     given = ("policy", "explain", "--evidence", evidence)
     assert healthcode(*given, "--policy", national, "--at", "yesterday").status == 2
     done = healthcode(*given, "--dir", trust)
