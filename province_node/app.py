@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,8 @@ from province_node.wiring import (
 
 __all__ = ["Node", "serve"]
 
+_SWITCH_SECONDS = 0.001
+
 _PRUNE_SECONDS = 600
 _VERIFY_SECONDS = 86_400
 _AUDIT_SECONDS = 10
@@ -58,6 +61,8 @@ async def serve(
     certificates, passphrase or ports; TrustError when there is no trust; UnavailableError also when another
     process serves the folder.
     """
+    # a request changes threads several times: behind one that computes levels each change waits this long
+    sys.setswitchinterval(_SWITCH_SECONDS)
     refuse_offline_keys(root)
     refuse_foreign_certificate(settings, clock.now())
     self_test()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,9 +23,8 @@ from province_node.threads import WorkerPool
 
 __all__ = ["LevelMetrics", "LevelWorker"]
 
-SLICE = 500
+SLICE = 100  # a slice keeps the store and the interpreter from a code that is issued beside it
 _TICK_SECONDS = 1.0
-_PAUSE_SECONDS = 0.002
 _KEEP_NOW_SECONDS = 60
 # worst levels first, then everybody who is left
 _PHASES: tuple[Level | None, ...] = (Level.RED, Level.YELLOW, None)
@@ -81,8 +81,10 @@ class LevelWorker:
         self._loop = asyncio.get_running_loop()
         while True:
             self._woken.clear()
+            began = time.monotonic()
             if await pool.run(self.work):
-                await asyncio.sleep(_PAUSE_SECONDS)
+                # as long as it worked: issuing has at least half of the time
+                await asyncio.sleep(time.monotonic() - began)
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_SECONDS):

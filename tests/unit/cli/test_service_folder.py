@@ -11,6 +11,7 @@ import pytest
 from healthcode.cli.service_folder import ServiceFolder
 
 READERS = {
+    "audit check",
     "verify",
     "trust show",
     "policy diff",
