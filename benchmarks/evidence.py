@@ -202,7 +202,7 @@ async def _stream(folder: Path) -> float:
         server.add(
             pb.DESCRIPTOR.services_by_name["ProvinceIssuerService"],
             EvidenceServicer(
-                Intake(submit, nothing, nothing),
+                Intake(submit, nothing, nothing, nothing),
                 threads=threads,
                 memory=RequestMemory(key, ManualClock(NOW)),
                 metrics=NodeMetrics(Metrics("bench-stream")),
