@@ -42,7 +42,10 @@ def owners_below(folder: Path) -> dict[tuple[int, int], list[str]]:
     """The names of files and folders, by their owner: uid and gid."""
     found: dict[tuple[int, int], list[str]] = {}
     for path in (folder, *sorted(folder.rglob("*"))):
-        status = path.lstat()
+        try:
+            status = path.lstat()
+        except FileNotFoundError:  # a service runs, and removes its old generations of trust
+            continue
         found.setdefault((status.st_uid, status.st_gid), []).append(path.name)
     return found
 

@@ -24,11 +24,7 @@ pytestmark = [pytest.mark.long, pytest.mark.xdist_group("province_node_restored_
 @pytest.fixture
 def federation(tmp_path: Path) -> Iterator[Federation]:
     """Its registry asks for reports each second."""
-    with open_federation(tmp_path / "restored") as made:
-        toml = made.root / "registry" / "registry.toml"
-        made.stop("registry")
-        toml.write_text(toml.read_text().replace("[repository]", "[repository]\nreport_seconds = 1.0"))
-        made.start("registry")
+    with open_federation(tmp_path / "restored", report_seconds=1) as made:
         yield made
 
 
