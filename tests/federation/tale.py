@@ -191,7 +191,8 @@ async def _restore(
     await federation.converge(REST_SECONDS, among=others)
     took = time.monotonic() - began
     states = await federation.states()
-    assert states[dark]["snapshot"] == before[dark]["snapshot"], "dark is dark"
+    # what was under way when it was cut may still arrive: it has nothing of the restored registry
+    assert states[dark]["snapshot"] < min(states[code]["snapshot"] for code in others), "dark is dark"
     assert all(states[code]["snapshot"] > before[code]["snapshot"] for code in others)
     say(f"after {took:.1f} s all others are current; {dark} comes back")
     federation.heal(dark)
