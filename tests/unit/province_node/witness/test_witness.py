@@ -104,6 +104,17 @@ def country(tmp_path) -> Country:
     return Country(tmp_path / "trust")
 
 
+async def test_a_head_without_a_new_checkpoint_leaves_the_disk_alone(country, monkeypatch) -> None:
+    """A province publishes each second; its checkpoint is new once in minutes."""
+    await country.refresh()
+    changes: list[str] = []
+    monkeypatch.setattr(country.witness, "_change", lambda code, change: changes.append(code))
+    country.publish("31")
+    country.look()
+    await country.witness.record()
+    assert changes == []
+
+
 async def test_growth_is_asked_for_once_and_proved(country) -> None:
     """The first checkpoint is kept; each later one is asked for from there, across restarts, and coalesced."""
     assert await country.refresh() == []
