@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
-
-from healthcode.cli.service_folder import ServiceFolder
 from healthcode.clock import SystemClock
 from healthcode.errors import ConfigurationError
-from healthcode.identity.peer import PeerId, PeerKind
-from healthcode.rpc.channel import open_channel
-from healthcode.rpc.mtls.tls_files import CertifiedKey, TlsFiles, load_tls
+from healthcode.identity.peer import PeerKind
+from healthcode.rpc.mtls.tls_files import CertifiedKey, load_tls
 from healthcode.settings import ListenAddress, Settings, TlsSettings, load_settings
 from healthcode.storage.files import write_output
-
-if TYPE_CHECKING:
-    import grpc.aio
+from province_node.cli.caller_folder import CallerFolder, as_option_of
 
 __all__ = ["SOURCE_FILE", "SourceFolder", "as_option", "open_source", "write_source"]
 
 SOURCE_FILE = "source.toml"
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _TEXT = """\
 # A source of evidence. Paths are relative to this file's folder.
@@ -47,45 +36,11 @@ class _SourceSettings(Settings):
     tls: TlsSettings
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFolder:
+class SourceFolder(CallerFolder):
     """Who sends evidence, and to which node."""
 
-    peer: PeerId
-    node: str
-    tls: TlsFiles
 
-    @property
-    def node_name(self) -> str:
-        """The node's name in error messages."""
-        return f"the node at {self.node}"
-
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator[grpc.aio.Channel]:
-        """A channel to ProvinceIssuerService."""
-        channel = open_channel(
-            self.node,
-            ca_pem=self.tls.ca_pem.decode(),
-            server=PeerId(self.peer.realm, PeerKind.PROVINCE, self.peer.participant),
-            identity=self.tls,
-        )
-        try:
-            yield channel
-        finally:
-            await channel.close()
-
-
-def as_option(function: _Function) -> _Function:
-    """`--as`, passed as the Path `folder`."""
-    return click.option(
-        "--as",
-        "folder",
-        cls=ServiceFolder,
-        markers=(SOURCE_FILE,),
-        type=click.Path(path_type=Path, file_okay=False, readable=False),
-        required=True,
-        help="The source's folder: source.toml, certificate, key and CA.",
-    )(function)
+as_option = as_option_of(SOURCE_FILE, "The source's folder: source.toml, certificate, key and CA.")
 
 
 def open_source(folder: Path) -> SourceFolder:
