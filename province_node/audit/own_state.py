@@ -43,17 +43,18 @@ class OwnState:
 
     def note(self) -> None:
         """Records what differs from the log. Call it at start, and every now and then."""
-        changed = []
-        for event, state in self._now().items():
+        changed, states = [], self._now()
+        for event, state in states.items():
             before = self._noted.get(event)
             if before is None:
                 newest = self._store.newest(event, _BY_NODE)
                 before = {} if newest is None else newest.entry.content
             if before != state:
                 changed.append(AuditEntry(event, _BY_NODE, "", _BY_NODE, state))
-            self._noted[event] = state
         if changed:
             self._store.record(changed, self._clock.now())
+        # behind the write: what it refuses is recorded at the next look
+        self._noted |= states
 
     def _now(self) -> _State:
         # a digest: paths and addresses are nothing for a log that is kept for years

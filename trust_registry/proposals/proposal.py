@@ -206,12 +206,19 @@ class ProposalStore:
 
     def put(self, proposal: Proposal) -> None:
         """Keeps a proposal and its signatures, durably, and notes new signatures in the event log."""
-        before = next((kept.signers for kept in self.all() if kept.id == proposal.id), None)
+        before = self._signers_of(proposal.id)
         if before is None:
             self._events.record(EventKind.PROPOSED, f"proposal {proposal.id}", proposal.title)
         if new := proposal.signers - (before or frozenset()):
             self._events.record(EventKind.SIGNED, f"proposal {proposal.id}", proposal.title, new)
         save_file(self._path(proposal.id), encode_proposal(proposal), mode=0o640)
+
+    def _signers_of(self, proposal_id: str) -> frozenset[str] | None:
+        """The keys that have signed the kept proposal; None if there is none, or its file is damaged."""
+        data = read_file(self._path(proposal_id))
+        with contextlib.suppress(DecodeError):
+            return None if data is None else decode_proposal(data).signers
+        return None
 
     def find(self, prefix: str) -> Proposal:
         """The proposal whose id begins with `prefix`. Raises NotFoundError (PROPOSAL_UNKNOWN)."""

@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from healthcode.clock import Clock, parse_rfc3339, rfc3339
-from healthcode.storage.files import storage_error
+from healthcode.storage.files import storage_error, sync
 
 __all__ = ["EventKind", "EventLog", "RegistryEvent", "account_name"]
 
@@ -88,7 +88,7 @@ class EventLog:
                 file.flush()
                 os.fsync(file.fileno())
             if is_new:
-                _sync_folder(self._path.parent)
+                sync(self._path.parent)
         except OSError as error:
             raise storage_error(self._path, error) from error
 
@@ -134,11 +134,3 @@ def _private(path: str, flags: int) -> int:
 
 def _ends_with_line(handle: int, size: int) -> bool:
     return os.pread(handle, 1, size - 1) == b"\n"
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

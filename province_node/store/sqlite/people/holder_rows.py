@@ -15,7 +15,7 @@ from province_node.store.people_records import CurrentLevel, HolderState, LevelR
 from province_node.store.sqlite.people.evidence_rows import COLUMNS, evidence_of, state_of
 from province_node.store.sqlite.statements import number
 
-__all__ = ["LEVEL_COLUMNS", "are_unchanged", "level_record", "read_holder", "read_holders", "read_unknown"]
+__all__ = ["LEVEL_COLUMNS", "are_unchanged", "level_record", "read_holders", "read_unknown"]
 
 LEVEL_COLUMNS = (
     "sequence, level, stated_at, reason, rule, legal_instrument, until, policy_version, source, record, starts,"
@@ -69,13 +69,6 @@ class _Head:
     is_due: bool
     is_shared: bool
     documents: tuple[tuple[int, int], ...]
-
-
-def read_holder(
-    db: Session, holder: int, names: Mapping[int, str], *, with_evidence: bool = True
-) -> HolderState:
-    """The holder whose first document this is; `names` are of the sources."""
-    return read_holders(db, [holder], names, with_evidence=with_evidence)[0]
 
 
 def read_holders(

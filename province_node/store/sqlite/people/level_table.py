@@ -25,7 +25,6 @@ from province_node.store.sqlite.people.holder_rows import (
     LEVEL_COLUMNS,
     are_unchanged,
     level_record,
-    read_holder,
     read_holders,
     read_unknown,
 )
@@ -38,7 +37,7 @@ from province_node.store.sqlite.people.level_time import (
     raise_now,
     set_back_now,
 )
-from province_node.store.sqlite.statements import number, revoke_all
+from province_node.store.sqlite.statements import find_among, number, revoke_all
 
 __all__ = ["SqliteLevels"]
 
@@ -57,15 +56,19 @@ class SqliteLevels:
     ) -> Sequence[HolderState]:
         with self._database.read() as db:
             names = source_names(db)
-            states: list[HolderState] = []
-            for pseudonym in documents:
-                row = db.one("SELECT coalesce(holder, id) FROM document WHERE pseudonym = ?", (pseudonym,))
-                states.append(
-                    read_unknown(db, pseudonym, names)
-                    if row is None
-                    else read_holder(db, row[0], names, with_evidence=with_evidence)
-                )
-            return states
+            rows = find_among(
+                db,
+                "SELECT pseudonym, coalesce(holder, id) FROM document WHERE pseudonym IN",
+                list(set(documents)),
+            )
+            holder_of = {bytes(row[0]): int(row[1]) for row in rows}
+            holders = list(set(holder_of.values()))
+            known = read_holders(db, holders, names, with_evidence=with_evidence)
+            states = dict(zip(holders, known, strict=True))
+            return [
+                states[holder_of[pseudonym]] if pseudonym in holder_of else read_unknown(db, pseudonym, names)
+                for pseudonym in documents
+            ]
 
     def read_due(self, limit: int, skip: int = 0) -> Sequence[HolderState]:
         with self._database.read() as db:
