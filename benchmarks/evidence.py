@@ -150,7 +150,7 @@ def rederivation() -> Iterator[Figure]:
         node.store.close()
     yield Figure(
         "rederive_per_s",
-        f"holders derived anew a second on SQLite, {REDERIVED} holders of 8 items, 15 rules, one thread",
+        f"holders derived again a second on SQLite, {REDERIVED} holders of 8 items, 15 rules, one thread",
         REDERIVED / seconds,
         "1/s",
         ">= 5000",

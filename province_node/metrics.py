@@ -105,7 +105,7 @@ class NodeMetrics:
         self._audit_proofs.labels(participant, result).inc()
 
     def set_audit(self, alarms: Iterable[RaisedAlarm], unproved: Mapping[str, int]) -> None:
-        """What is held against audit logs now, and since when each participant has proved nothing."""
+        """The alarms about audit logs, and since when each participant has proved nothing."""
         self._audit_alarm.clear()
         for each in alarms:
             self._audit_alarm.labels(each.participant, each.alarm).set(1)

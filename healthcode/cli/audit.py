@@ -56,7 +56,7 @@ def audit() -> None:
 def check(file: Path, trust: Path | None, kept: Path | None, as_json: bool) -> None:
     """Check that each entry of a proof file is in the log that its province signed.
 
-    Without --trust or --checkpoint only the file itself is checked: `witnessed` is false then, and whoever wrote
+    Without --trust or --checkpoint only the file itself is checked: `witnessed` is false then, and anyone who wrote
     the file may have made its checkpoint too. Exit status 1 if an entry is not proved.
     """
     proof = decode_proof_file(read_named(file, MAX_PROOF_FILE_BYTES))

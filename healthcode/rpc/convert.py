@@ -94,7 +94,7 @@ def timestamp(seconds: int | None) -> Timestamp | None:
 def refuse_unknown_fields(message: Message, where: str = "request") -> None:
     """Raises InvalidInputError if any field of a message cannot be read.
 
-    For requests that select what is revoked or withdrawn: a condition that is passed over selects more.
+    For requests that select codes or evidence: a condition that is passed over selects more.
     """
     unknown = UnknownFieldSet(message)
     if len(unknown):

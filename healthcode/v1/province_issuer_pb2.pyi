@@ -1233,7 +1233,7 @@ class ExplainLevelResponse(_message.Message):
     """how to contest it"""
     appeal_zh: _builtins.str
     audit_proof: _builtins.bytes
-    """with_proof: a proof file (docs/wire-format.md 8.4) of what is in the last checkpoint"""
+    """with_proof: a proof file (docs/wire-format.md 8.4) of the entries in the last checkpoint"""
     @_builtins.property
     def ground(self) -> Global___Ground:
         """that decides; unset: none does"""
@@ -1346,7 +1346,7 @@ class AuditRecord(_message.Message):
     actor: _builtins.str
     role: _builtins.str
     subject: _builtins.str
-    """of what is no person"""
+    """a source or a key, not a person"""
     person: _builtins.bytes
     """the subject of a person: not a pseudonym, and never a number"""
     content: _builtins.str

@@ -38,8 +38,8 @@ _PAGE = 1000
 @as_option
 @click.option("--event", metavar="WORD", default="", help="Only entries of this event, such as REVOKED.")
 @click.option("--actor", metavar="URI", default="", help="Only what this caller did.")
-@click.option("--subject", metavar="TEXT", default="", help="Only what is about this source or key.")
-@click.option("--person", is_flag=True, help="Only what is about one person, whose document is asked for.")
+@click.option("--subject", metavar="TEXT", default="", help="Only entries about this source or key.")
+@click.option("--person", is_flag=True, help="Only entries about one person, whose document is asked for.")
 @click.option("--from", "from_at", metavar="RFC3339", help="The first moment that counts.")
 @click.option("--until", "until_at", metavar="RFC3339", help="The first moment that counts no more.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many entries.")

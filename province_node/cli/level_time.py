@@ -36,7 +36,7 @@ def level_time(root: Path, set_back: bool, yes: bool, as_json: bool) -> None:
     """Show the store's time beside the newest signed time in the trust folder; with --set-back, set it back.
 
     The store's time never goes back by itself. When it is set back, what was dated later gets the signed time as its
-    date, and every level is derived anew. Codes that were revoked stay revoked.
+    date, and every level is derived again. Codes that were revoked stay revoked.
     """
     settings = load_node_settings(root)
     busy = UnavailableError(f"the node of {root} is running: stop it, and run this again")
@@ -52,7 +52,7 @@ def level_time(root: Path, set_back: bool, yes: bool, as_json: bool) -> None:
         finally:
             store.close()
     if set_back and is_ahead:
-        following = "start the node: it derives every level anew"
+        following = "start the node: it derives every level again"
     elif is_ahead:
         following = "if this machine's clock was ahead: set it, and add --set-back"
     else:

@@ -202,7 +202,7 @@ def _alarms(entry_state: EntryState, audit_logs: Mapping[str, Witnessed], now: i
 def _audit_logs(
     settings: NodeSettings, view: TrustView | None
 ) -> tuple[Mapping[str, Witnessed], Sequence[str]]:
-    """What is known of the audit logs of provinces that take part, and why it cannot be read."""
+    """The known audit logs of provinces that take part, and why they cannot be read."""
     try:
         known = WitnessFile(settings.trust.folder).read()
     except HealthcodeError as error:

@@ -1,4 +1,4 @@
-"""An officer's act: a COSE_Sign1 by the officer's own key over what is proposed or decided (docs/wire-format.md 9.2)."""
+"""An officer's act: a COSE_Sign1 by the officer's own key over a proposal or decision (docs/wire-format.md 9.2)."""
 
 from __future__ import annotations
 

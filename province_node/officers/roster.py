@@ -64,7 +64,7 @@ def read_roster_files(folder: Path, *, realm: str, participant: str) -> RosterFi
 
 
 def newest_reference(found: RosterFiles, published: OfficersReference | None) -> OfficersReference | None:
-    """What the next province.json names: the newest usable file, and what is published if that is newer."""
+    """The reference for the next province.json: the newest usable file, or the published one if that is newer."""
     newest = found.newest
     if newest is None or (published is not None and newest.version <= published.version):
         return published
@@ -94,7 +94,7 @@ class AdmittedFiles:
 
 
 class Roster:
-    """The officers of one province. What is wrong with the file refuses officers' acts, and nothing else.
+    """The officers of one province. A fault of the file refuses officers' acts, and nothing else.
 
     `published` is what province.json in force names. `read` reads the folder; `reload` calls it, in a thread.
     """
@@ -149,7 +149,7 @@ class Roster:
         if named is None:
             raise _refusal(
                 Reason.OFFICERS_FILE_MISSING,
-                "the published province.json names no officers file: nobody is an officer",
+                "the published province.json names no officers file: there is no officer",
             )
         found = held.files.get(named.sha256)
         if found is not None and found.version == named.version:

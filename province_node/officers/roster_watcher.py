@@ -38,7 +38,7 @@ class RosterWatcher:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Reads the folder, sets the metrics, and logs what is new."""
+        """Reads the folder, sets the metrics, and logs changes."""
         await asyncio.to_thread(self._read)
         if not self._roster.is_published:
             self._tell(None, is_refused=False)

@@ -21,7 +21,7 @@ __all__ = ["DATABASE", "NODE_BACKUP", "TRUST_NOTES", "write_backup"]
 
 DATABASE = "node.db"
 TRUST_NOTES = ("entry.json", WITNESS_FILE)
-"""What this node has noted itself in its trust folder: nobody else has it."""
+"""Notes of this node in its trust folder: no other place has them."""
 FOLDERS = ("keys", "tls", "officers")
 FILES = ("node.toml", "request.json")
 

@@ -24,7 +24,7 @@ def own_roster(settings: NodeSettings) -> Roster:
 
 
 def roster_under(settings: NodeSettings, issuer: IssuerView | None) -> Roster:
-    """As `own_roster`, by what is published of this province."""
+    """As `own_roster`, by the published files of this province."""
     published = None if issuer is None else issuer.officers
     roster = open_roster(
         settings.officers,

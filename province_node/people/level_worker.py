@@ -23,7 +23,7 @@ from province_node.threads import WorkerPool
 
 __all__ = ["LevelMetrics", "LevelWorker"]
 
-SLICE = 100  # a slice keeps the store and the interpreter from a code that is issued beside it
+SLICE = 100  # a slice keeps the store and the interpreter from a code that is issued meanwhile
 _TICK_SECONDS = 1.0
 _KEEP_NOW_SECONDS = 60
 # worst levels first, then everybody who is left

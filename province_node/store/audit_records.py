@@ -33,7 +33,7 @@ class AuditState:
 
 @dataclass(frozen=True, slots=True)
 class AuditFault:
-    """The first entry that is not as it was recorded, and what is wrong with it."""
+    """The first entry that differs from its record, and the fault."""
 
     log: bytes
     seq: int

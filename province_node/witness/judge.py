@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Witnessed:
-    """What is kept of one province: the newest checkpoint that is known to continue all earlier ones.
+    """The record of one province: the newest checkpoint that is known to continue all earlier ones.
 
     `version` is that of the live metadata that showed `kept`. `fork` ends when the province begins a new log and a
     person accepts that; `restart` when a person accepts it. `unproved_why` is a reason word.
@@ -64,7 +64,7 @@ class Witnessed:
 
 
 def look(known: Witnessed | None, shown: Shown, now: int) -> Witnessed | None:
-    """What is known after the live metadata of `shown` was verified. The first checkpoint of all is kept as it is."""
+    """The record after the live metadata of `shown` was verified. The first checkpoint of all is kept as it is."""
     checkpoint = shown.checkpoint
     if known is None:
         return None if checkpoint is None else Witnessed(checkpoint, shown.version)

@@ -29,7 +29,7 @@ def audit_rows(known: Mapping[str, Witnessed], now: int) -> list[dict[str, Any]]
 
 
 def audit_steps(known: Mapping[str, Witnessed], now: int) -> Iterator[str]:
-    """A sentence for each alarm: what is known, and what to do."""
+    """A sentence for each alarm: the facts, and what to do."""
     for code, each in sorted(known.items()):
         for raised in alarms_of(code, each, now):
             yield _step(code, each, raised.alarm)

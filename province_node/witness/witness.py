@@ -50,7 +50,7 @@ class WitnessObserver(Protocol):
         ...
 
     def set_audit(self, alarms: Iterable[RaisedAlarm], unproved: Mapping[str, int]) -> None:
-        """What is held against provinces that take part, and since when each has proved nothing."""
+        """The alarms about provinces that take part, and since when each has proved nothing."""
         ...
 
 
@@ -94,7 +94,7 @@ class Witness:
                 self._news.set()
 
     def alarms(self) -> tuple[RaisedAlarm, ...]:
-        """What is raised against provinces that take part, for the report to the registry."""
+        """The alarms about provinces that take part, for the report to the registry."""
         now = self._clock.now()
         return tuple(
             alarm for code, known in sorted(self._known.items()) for alarm in alarms_of(code, known, now)
@@ -117,7 +117,7 @@ class Witness:
                 continue
 
     async def record(self) -> None:
-        """Compares what was shown since the last time with what is kept, durably."""
+        """Compares the checkpoints shown since the last time with the kept ones, durably."""
         while self._waiting:
             code, shown = self._waiting[0]
             # a province publishes each second, and almost never with a new checkpoint: then the disk is left alone
@@ -200,7 +200,7 @@ class Witness:
         self._show()
 
     def _show(self) -> None:
-        """Shows what is held against provinces that take part."""
+        """Shows the alarms about provinces that take part."""
         members = self._view.issuers if self._view is not None else {}
         self._known = {code: each for code, each in self._known.items() if code in members}
         unproved = {
@@ -212,7 +212,7 @@ class Witness:
 def verify_proof_of(view: TrustView, home: str, question: GrowthQuestion, data: bytes) -> ConsistencyProof:
     """The home's own answer to this question. Whether it proves anything is not looked at here.
 
-    Raises DecodeError, or SignatureError if it is another's, about something else, or not signed by the home: whoever
+    Raises DecodeError, or SignatureError if it is another's, about something else, or not signed by the home: anyone who
     carried it may have changed it, so it is no word of the home.
     """
     signed = decode_consistency(data)

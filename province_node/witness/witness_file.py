@@ -75,7 +75,7 @@ class WitnessFile:
     def change(
         self, participant: str, change: Callable[[Witnessed | None], Witnessed | None]
     ) -> tuple[Witnessed | None, Witnessed | None]:
-        """Applies `change` to what is kept of one province: (before, after), durable when this returns.
+        """Applies `change` to the record of one province: (before, after), durable when this returns.
 
         Raises what `change` raises, UnavailableError (STORAGE_FULL), and as `read`.
         """

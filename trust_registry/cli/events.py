@@ -46,7 +46,7 @@ def events(folder: Path, kinds: tuple[str, ...], since: datetime | None, last: i
     """Show the event log: who proposed, signed, published, admitted, retired and gave up.
 
     "signed by" names the keys whose signatures count; "account" is the system account that ran the command.
-    The log is a file of this machine, and its administrators can change it: what was signed stands in the
+    The log is a file of this machine, and its administrators can change it: the signatures are in the
     published versions themselves, which every node keeps.
     """
     registry = open_reading(folder)

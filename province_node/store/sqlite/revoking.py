@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from enum import StrEnum
 
 from healthcode.audit.events import AuditEvent
 from healthcode.storage.sqlite import Database, Row, Session
@@ -134,11 +133,7 @@ class SqliteRevoking:
             newly = revoke_all(db, codes, reason, request.caller, now)
             revoked = Revoked(seen.newly + newly, seen.already + len(piece) - newly)
             counts = _counts(Revoked(newly, len(piece) - newly), codes, reason)
-            selected = {
-                name: value.value if isinstance(value, StrEnum) else value
-                for name, value in asdict(selection).items()
-                if value not in {"", None}
-            }
+            selected = {name: value for name, value in asdict(selection).items() if value != ""}
             entry = request_entry(AuditEvent.REVOKED_MATCHING, request, counts | selected)
             record_entries(db, now, [entry])
             if len(piece) < _ROWS:

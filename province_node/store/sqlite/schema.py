@@ -279,7 +279,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         event TEXT,
         actor TEXT,
         role TEXT,
-        subject ANY, -- bytes for a person; NULL: about nobody in particular
+        subject ANY, -- bytes for a person; NULL: about no person or thing
         content BLOB, -- CBOR
         salt BLOB,
         leaf BLOB NOT NULL,

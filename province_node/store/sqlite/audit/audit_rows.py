@@ -1,4 +1,4 @@
-"""Statements about audit entries, inside a transaction: what is recorded and its entry are durable together."""
+"""Statements about audit entries, inside a transaction: an act and its entry are durable together."""
 
 from __future__ import annotations
 

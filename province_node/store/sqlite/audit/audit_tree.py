@@ -1,4 +1,4 @@
-"""The tree over audit rows. Roots of complete blocks of 256 are kept; what is smaller is made of the leaves again."""
+"""The tree over audit rows. Roots of complete blocks of 256 are kept; smaller subtrees are made from the leaves."""
 
 from __future__ import annotations
 
